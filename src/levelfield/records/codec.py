@@ -1,0 +1,105 @@
+"""Frozen dataclasses to plain JSON values and back: the only serialisation of records.
+
+``to_plain`` refuses what has no stable text (NaN, sets, arbitrary objects). ``from_plain`` lets pydantic rebuild the
+dataclass from its annotations and turns its findings into one :class:`SpecError` that names each place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, TypeVar, dataclass_transform
+
+from levelfield.records.errors import SpecError, did_you_mean
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def record(cls: type[T]) -> type[T]:
+    """A frozen keyword-only dataclass that refuses unknown keys when it is read from a file."""
+    cls.__pydantic_config__ = {"extra": "forbid"}  # pyright: ignore[reportAttributeAccessIssue]
+    return dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+
+
+def to_plain(value: Any) -> Any:
+    """``value`` as dicts, lists, strings, finite numbers, booleans and None.
+
+    Raises:
+        TypeError: something in ``value`` has no stable plain form.
+        ValueError: a number is not finite.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(item) for item in value]
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"a record holds finite numbers only, saw {value!r}")
+        return value
+    if value is None or isinstance(value, (str, int, bool)):
+        return value
+    raise TypeError(f"{type(value).__name__} has no stable plain form; records hold plain values and dataclasses")
+
+
+def to_json(value: Any, *, indent: int | None = 2) -> str:
+    """``value`` as JSON with sorted keys, ending in a newline; equal records give equal bytes."""
+    return json.dumps(to_plain(value), indent=indent, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def from_plain(cls: type[T], plain: Any, *, where: str = "") -> T:
+    """Rebuild a ``cls`` from what :func:`to_plain` gave, or from a parsed TOML file.
+
+    Raises:
+        SpecError: keys are unknown or missing, or values have the wrong type; the message names every place.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return _adapter(cls).validate_python(plain)
+    except ValidationError as error:
+        findings = _of_meant_member(error.errors(include_url=False))
+        text = "; ".join(_finding(cls, finding) for finding in findings)
+        raise SpecError(f"{where or cls.__name__}: {text}") from None
+
+
+@functools.cache
+def _adapter(cls: type) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(cls)
+
+
+def json_schema(cls: type) -> dict[str, Any]:
+    """The JSON Schema of ``cls`` for editors."""
+    return _adapter(cls).json_schema()
+
+
+def _of_meant_member(findings: list[Any]) -> list[Any]:
+    """Drop what a union's other members said: those whose ``Literal`` tag does not match what was written."""
+    unmeant = {finding["loc"][:-1] for finding in findings if finding["type"] == "literal_error"}
+    meant = [finding for finding in findings if finding["loc"][:-1] not in unmeant]
+    return meant or [finding for finding in findings if finding["type"] == "literal_error"]
+
+
+def _finding(cls: type, finding: Any) -> str:
+    place = ".".join(str(part) for part in finding["loc"]) or "the table"
+    if finding["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        return f"unknown key {place!r}{did_you_mean(str(finding['loc'][-1]), _known_keys(cls))}"
+    if finding["type"] in ("missing", "missing_keyword_only_argument"):
+        return f"{place!r} is missing"
+    return f"{place}: {finding['msg']}, saw {finding['input']!r}"
+
+
+def _known_keys(cls: type) -> set[str]:
+    """Every key that may stand anywhere in ``cls``; a misspelt key is nearly always one of them."""
+    keys: set[str] = set()
+    definitions = [json_schema(cls), *json_schema(cls).get("$defs", {}).values()]
+    for definition in definitions:
+        keys.update(definition.get("properties", {}))
+    return keys

@@ -1,0 +1,117 @@
+"""Which data a trial sees: one frozen spec a source, told apart by ``source``.
+
+``select`` examples choose hyper-parameters; ``report`` examples are touched once, for winners (protocol 1). A ``path``
+says where data lies and is no part of its identity: the content's own fingerprint is.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+from levelfield.records.codec import record
+from levelfield.records.errors import SpecError
+
+Split: TypeAlias = Literal["train", "select", "report"]
+CorruptPolicy: TypeAlias = Literal["stop", "mask"]
+
+
+@record
+class DigitPairsSpec:
+    """An unlimited stream of digit pairs over 1/f noise; the embedded default.
+
+    ``label_noise`` is the probability that a label is drawn uniformly from the 99 other classes, which plants a known
+    entropy floor under the loss.
+    """
+
+    source: Literal["digit-pairs"] = "digit-pairs"
+    resolution: int = 32
+    label_noise: float = 0.1
+    noise_contrast: float = 0.35
+    max_rotation_deg: float = 15.0
+    max_shift: float = 0.06
+    max_scale: float = 1.15
+    stream_examples: int = 2**40
+    select_examples: int = 4096
+    report_examples: int = 20000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _expect(0 <= self.label_noise < 0.99, "label_noise", "in [0, 0.99)", self.label_noise)
+        _expect(0 <= self.noise_contrast <= 1, "noise_contrast", "in [0, 1]", self.noise_contrast)
+        _expect(self.max_scale >= 1, "max_scale", "at least 1", self.max_scale)
+        _expect(0 <= self.max_shift <= 0.25, "max_shift", "in [0, 0.25] of the image's side", self.max_shift)
+        _expect(0 <= self.max_rotation_deg <= 180, "max_rotation_deg", "in [0, 180]", self.max_rotation_deg)
+        _expect(self.stream_examples >= 1, "stream_examples", "at least 1", self.stream_examples)
+        _check_common(self)
+
+
+@record
+class DigitsSpec:
+    """scikit-learn's 1,797 handwritten digits, 8 px: a smoke test that supports no verdict."""
+
+    source: Literal["digits"] = "digits"
+    resolution: int = 8
+    augment: Literal["none", "affine"] = "affine"
+    select_examples: int = 360
+    report_examples: int = 360
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+
+
+@record
+class ParquetSpec:
+    """Encoded images with integer labels in one or more Parquet files.
+
+    ``path`` holds the training examples; ``report_path`` holds the report split where the data has its own, else
+    ``report_examples`` are taken out of ``path``. ``select_examples`` always are.
+    """
+
+    source: Literal["parquet"] = "parquet"
+    path: str
+    report_path: str | None = None
+    image_column: str = "image"
+    label_column: str = "label"
+    resolution: int
+    augment: Literal["none", "flip", "crop-flip"] = "crop-flip"
+    corrupt: CorruptPolicy = "stop"
+    select_examples: int = 5000
+    report_examples: int = 5000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+
+
+@record
+class FolderSpec:
+    """A folder of class folders (ImageFolder layout): sorted folder names are the classes."""
+
+    source: Literal["folder"] = "folder"
+    path: str
+    report_path: str | None = None
+    resolution: int
+    augment: Literal["none", "flip", "crop-flip"] = "crop-flip"
+    corrupt: CorruptPolicy = "stop"
+    select_examples: int = 5000
+    report_examples: int = 5000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+
+
+DataSpec: TypeAlias = DigitPairsSpec | DigitsSpec | ParquetSpec | FolderSpec
+
+
+def _check_common(spec: Any) -> None:
+    _expect(spec.resolution >= 1, "resolution", "at least 1 pixel", spec.resolution)
+    _expect(spec.select_examples >= 1, "select_examples", "at least 1", spec.select_examples)
+    _expect(spec.report_examples >= 1, "report_examples", "at least 1", spec.report_examples)
+
+
+def _expect(holds: bool, name: str, expected: str, seen: object) -> None:
+    if not holds:
+        raise SpecError(f"{name} must be {expected}, saw {seen!r}")
+

@@ -1,0 +1,63 @@
+"""Everything Levelfield raises on purpose.
+
+::
+
+    LevelfieldError
+    ├── InputError          the input is wrong: exit code 2, nothing was changed
+    │   ├── SpecError       a study, trial or architecture text that cannot be meant
+    │   ├── DataError       a data source that is missing, corrupt or has moved
+    │   └── RefusedError    the numbers do not support the question (too few budgets, an optimum at an edge, …)
+    └── WorkError           the work failed: exit code 1, finished results are kept
+        ├── StoreError      a directory that is locked, torn, or holds something else
+        └── TrialError      a trial that could not be run to its end
+
+A message says what was seen, what was expected and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class LevelfieldError(Exception):
+    """The root of the tree; ``exit_code`` is what the command line returns."""
+
+    exit_code = 1
+
+
+class InputError(LevelfieldError):
+    """The input is wrong: nothing was changed."""
+
+    exit_code = 2
+
+
+class SpecError(InputError):
+    """A study, trial or architecture text that cannot be meant."""
+
+
+class DataError(InputError):
+    """A data source that is missing, corrupt or has moved."""
+
+
+class RefusedError(InputError):
+    """The numbers do not support the question asked of them."""
+
+
+class WorkError(LevelfieldError):
+    """The work failed; finished results are kept."""
+
+
+class StoreError(WorkError):
+    """A directory that is locked, torn, or holds something else."""
+
+
+class TrialError(WorkError):
+    """A trial that could not be run to its end."""
+
+
+def did_you_mean(seen: str, known: Iterable[str]) -> str:
+    """A hint such as ``" (did you mean 'budgets'?)"``, or the known names when nothing is close."""
+    names = sorted(known)
+    close = get_close_matches(seen, names, n=1, cutoff=0.6)
+    return f" (did you mean {close[0]!r}?)" if close else f" (known: {', '.join(names)})"

@@ -1,0 +1,43 @@
+"""One training run as the statistics see it: ours, or a row of anybody's CSV."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from levelfield.records.codec import record
+
+Role: TypeAlias = Literal["search", "winner", "control", "audit"]
+
+
+@record
+class Observation:
+    """A finished run.
+
+    ``role``: ``search`` chose hyper-parameters (its loss is the select split's); ``winner`` is a fresh seed of the best
+    cell of its rung (its loss is the report split's); ``control`` is the other half of the A/A control, report split;
+    ``audit`` tested the learning-rate rule. ``budget_flops`` is the rung, ``train_flops`` what was counted.
+    ``base_lr`` is the peak learning rate scaled to a batch of 256, so that batches of different size compare.
+    ``edges`` names the searched axes whose optimum lies at the edge of what was searched: a bound, not an optimum.
+    Absent numbers are None.
+    """
+
+    run: str
+    family: str
+    model: str
+    role: Role
+    loss: float
+    budget_flops: float
+    train_flops: float
+    params: float | None = None
+    examples: float | None = None
+    epochs: float | None = None
+    global_batch_size: int | None = None
+    peak_lr: float | None = None
+    base_lr: float | None = None
+    seed: int = 0
+    device_seconds: float | None = None
+    device: str | None = None
+    top1: float | None = None
+    chance_loss: float | None = None
+    floor_loss: float | None = None
+    edges: tuple[str, ...] = ()

@@ -1,0 +1,163 @@
+"""What one trial is, and what came of it. Identity is content, never placement."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, TypeAlias
+
+from levelfield.records.codec import record, to_plain
+from levelfield.records.data import DataSpec
+from levelfield.records.errors import SpecError
+from levelfield.records.fingerprint import fingerprint
+
+Weights: TypeAlias = Literal["raw", "ema"]
+Dtype: TypeAlias = Literal["float32", "bfloat16"]
+TrialStatus: TypeAlias = Literal["finished", "diverged", "failed"]
+
+
+@record
+class RecipeSpec:
+    """How a network is trained. Learning rates are the peak of a linear warm-up followed by a cosine to zero.
+
+    ``weight_decay`` follows the optimiser's own custom: coupled L2 added after clipping for ``sgd`` (NFNet), and
+    independent of the learning rate, scaled by the schedule alone, for ``adamw`` (big_vision).
+    ``ema_fraction`` is the averaging horizon as a fraction of the run; 0 keeps no average.
+    ``clip_skip_gain`` False is the short-run preset of protocol 9.
+    """
+
+    preset: str
+    optimizer: Literal["sgd", "adamw"]
+    peak_lr: float
+    warmup_fraction: float = 0.1
+    momentum: float = 0.9
+    beta1: float = 0.9
+    beta2: float = 0.999
+    weight_decay: float = 0.0
+    agc_lambda: float | None = None
+    agc_eps: float = 1e-3
+    clip_skip_gain: bool = True
+    global_clip_norm: float | None = None
+    ema_fraction: float = 0.0
+    label_smoothing: float = 0.0
+    dropout: float = 0.0
+    stochastic_depth: float = 0.0
+
+    def __post_init__(self) -> None:
+        _expect(math.isfinite(self.peak_lr) and self.peak_lr > 0, "peak_lr", "positive", self.peak_lr)
+        for name in ("warmup_fraction", "momentum", "beta1", "beta2", "dropout", "stochastic_depth", "label_smoothing"):
+            _expect(0 <= getattr(self, name) < 1, name, "in [0, 1)", getattr(self, name))
+        _expect(0 <= self.ema_fraction <= 1, "ema_fraction", "in [0, 1]", self.ema_fraction)
+        _expect(self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay)
+        for name in ("agc_lambda", "global_clip_norm"):
+            value = getattr(self, name)
+            _expect(value is None or value > 0, name, "positive, or absent for no clipping", value)
+
+
+@record
+class TrialSpec:
+    """One training run, complete: two equal specs are the same trial and it is never trained twice.
+
+    ``architecture`` is the canonical text of a family's spec ("nfnet:w16-d1x2x2"). ``budget_flops`` is the rung that
+    the run belongs to; ``steps`` is the largest whole number of global batches it buys.
+    """
+
+    architecture: str
+    data: DataSpec
+    recipe: RecipeSpec
+    budget_flops: float
+    global_batch_size: int
+    steps: int
+    seed: int = 0
+    task: Literal["classification"] = "classification"
+    weights: Weights = "ema"
+    dtype: Dtype = "float32"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("budget_flops", "global_batch_size", "steps", "threads"):
+            _expect(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        if self.weights == "ema" and self.recipe.ema_fraction == 0:
+            raise SpecError("weights = 'ema' asks for averaged weights, but ema_fraction is 0: set it, or use 'raw'")
+
+    @property
+    def examples(self) -> int:
+        """Training examples seen."""
+        return self.steps * self.global_batch_size
+
+    @property
+    def family(self) -> str:
+        return self.architecture.partition(":")[0]
+
+    @property
+    def fingerprint(self) -> str:
+        """The trial's identity: everything but where its data lies."""
+        content = to_plain(self)
+        for key in ("path", "report_path"):
+            content["data"].pop(key, None)
+        return fingerprint("trial", content)
+
+    @property
+    def name(self) -> str:
+        """A readable directory name, made unique by the head of the fingerprint."""
+        model = self.architecture.replace(":", "-").replace("/", "_").replace(",", "_").replace("=", "")
+        batch, seed = self.global_batch_size, self.seed
+        return f"{model}_n{self.examples}_b{batch}_lr{self.recipe.peak_lr:.3g}_s{seed}_{self.fingerprint[:8]}"
+
+
+@record
+class HeldOutLoss:
+    """Plain cross-entropy in nats and top-1 accuracy over ``num_examples`` held-out images."""
+
+    loss: float
+    top1: float
+    num_examples: int
+
+
+@record
+class TrialResult:
+    """What came of a trial; equal on every rerun, bit for bit, so timings live in :class:`TrialTiming`.
+
+    A diverged or failed trial carries its ``reason`` and no losses: a missing number is absent. ``held_out`` is keyed
+    by split. ``evaluate_flops`` is charged apart from ``train_flops``.
+    """
+
+    fingerprint: str
+    status: TrialStatus
+    reason: str = ""
+    params: int
+    steps: int
+    examples_seen: int
+    epochs: float
+    train_flops: float
+    evaluate_flops: float
+    train_loss: float | None = None
+    held_out: dict[str, HeldOutLoss]
+    chance_loss: float
+    floor_loss: float | None = None
+    masked_examples: int = 0
+    data_fingerprint: str
+    device: str
+    levelfield_version: str
+    torch_version: str
+
+
+@record
+class TrialTiming:
+    """What a trial cost here, on the named device.
+
+    ``device_seconds`` is the time of the training steps alone: on a CPU, process CPU seconds over all its threads
+    (robust on a shared machine); on a GPU, synchronised wall seconds. Data rendering, evaluation and the whole attempt
+    are kept apart. ``attempts`` counts starts, lost work included.
+    """
+
+    device: str
+    device_seconds: float
+    data_seconds: float
+    evaluate_seconds: float
+    wall_seconds: float
+    attempts: int = 1
+
+
+def _expect(holds: bool, name: str, expected: str, seen: object) -> None:
+    if not holds:
+        raise SpecError(f"{name} must be {expected}, saw {seen!r}")
