@@ -3,3 +3,195 @@
 Every stage after training (``fit``, ``predict``, ``compare``, ``report``) reads an :class:`Analysis` and nothing else,
 so a deeper statistic replaces what is behind :func:`analyse` without touching a caller.
 """
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from levelfield.records.codec import record
+
+Currency: TypeAlias = Literal["flops", "device_seconds"]
+Verdict: TypeAlias = Literal["better", "worse", "equivalent", "cannot tell", "depends on the currency"]
+TuningStatus: TypeAlias = Literal["bracketed", "one-sided", "bound"]
+
+
+@record
+class Interval:
+    """An estimate with its two-sided confidence interval at ``level``."""
+
+    estimate: float
+    low: float
+    high: float
+    level: float = 0.9
+
+
+@record
+class Refusal:
+    """Something the numbers do not support: what was asked, why not, and what would decide it."""
+
+    what: str
+    why: str
+    remedy: str = ""
+
+
+@record
+class Winner:
+    """The best-tuned cell of a family at one budget, measured on fresh seeds and the report split.
+
+    ``near_chance`` rungs (loss within 15 % of chance) are shown, not fitted. ``data_limited`` means epochs > 4.
+    ``edges`` names the axes whose optimum is a bound. ``device_seconds`` is the mean over seeds.
+    """
+
+    family: str
+    budget_flops: float
+    model: str
+    params: float | None
+    examples: float | None
+    epochs: float | None
+    base_lr: float | None
+    global_batch_size: int | None
+    num_seeds: int
+    seed_losses: tuple[float, ...]
+    loss: Interval
+    device_seconds: float | None
+    near_chance: bool
+    data_limited: bool
+    edges: tuple[str, ...]
+
+
+@record
+class CurvePoint:
+    """A point of a fitted curve with its interval, ready to draw."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+
+
+@record
+class LawFit:
+    """A law of held-out loss against compute for one family.
+
+    ``form`` names the equation: "log-log" is ln L = ln A - b ln C; "saturating" is L = E + A C^-b. ``parameters`` are
+    keyed "A", "b", "E". ``chosen`` marks the form that backtests prefer. ``backtest`` holds the top fitted rung out:
+    (compute, predicted, seen).
+    """
+
+    family: str
+    currency: Currency
+    form: Literal["log-log", "saturating"]
+    parameters: dict[str, Interval]
+    chosen: bool
+    status: str
+    num_budgets: int
+    fitted_low: float
+    fitted_high: float
+    curve: tuple[CurvePoint, ...]
+    backtest: tuple[float, float, float] | None = None
+
+
+@record
+class IsoflopPoint:
+    model: str
+    params: float
+    examples: float
+    epochs: float | None
+    loss: float
+
+
+@record
+class IsoflopProfile:
+    """Loss against size at one budget; ``optimal_params`` is absent where the optimum is a bound (``status`` says why)."""
+
+    family: str
+    budget_flops: float
+    points: tuple[IsoflopPoint, ...]
+    best_model: str
+    optimal_params: Interval | None
+    status: str
+
+
+@record
+class LearningRateCell:
+    """A tuning curve: the learning rates tried in one (model, budget) cell and the best of them."""
+
+    family: str
+    model: str
+    budget_flops: float
+    params: float | None
+    epochs: float | None
+    examples: float | None
+    tried: tuple[tuple[float, float], ...]
+    best_base_lr: float
+    status: TuningStatus
+    audited: bool = False
+
+
+@record
+class Allocation:
+    """How size and examples of the winners grow with compute: exponents of a log-log line, where four rungs allow."""
+
+    family: str
+    params_exponent: Interval | None
+    examples_exponent: Interval | None
+    status: str
+
+
+@record
+class BudgetVerdict:
+    """The two families at one budget: ``difference`` is ln(loss of a / loss of b)."""
+
+    budget: float
+    difference: Interval | None
+    verdict: Verdict
+    reasons: tuple[str, ...]
+
+
+@record
+class Comparison:
+    """Family ``a`` against family ``b`` in one currency; "better" means that ``a`` has the lower loss.
+
+    ``margin`` is in ln loss and was fixed in advance. ``smallest_decidable_margin`` is what these seeds and examples
+    could have decided.
+    """
+
+    a: str
+    b: str
+    currency: Currency
+    margin: float
+    per_budget: tuple[BudgetVerdict, ...]
+    overall: BudgetVerdict
+    smallest_decidable_margin: float | None
+    sentence: str
+
+
+@record
+class Control:
+    """The A/A control: a family against itself on other seeds; anything but "equivalent" or "cannot tell" is an alarm."""
+
+    family: str
+    budget_flops: float
+    difference: Interval | None
+    verdict: Verdict
+    passed: bool
+    reason: str = ""
+
+
+@record
+class Analysis:
+    """Everything the statistics say of one table of observations."""
+
+    families: tuple[str, ...]
+    winners: tuple[Winner, ...]
+    laws: tuple[LawFit, ...]
+    isoflop: tuple[IsoflopProfile, ...]
+    learning_rates: tuple[LearningRateCell, ...]
+    allocations: tuple[Allocation, ...]
+    comparisons: tuple[Comparison, ...]
+    controls: tuple[Control, ...]
+    headline: str
+    refusals: tuple[Refusal, ...]
+    search_flops: dict[str, float]
+    search_trials: dict[str, int]
+    seed_noise: float | None
