@@ -61,3 +61,9 @@ def did_you_mean(seen: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = get_close_matches(seen, names, n=1, cutoff=0.6)
     return f" (did you mean {close[0]!r}?)" if close else f" (known: {', '.join(names)})"
+
+
+def expect(holds: bool, name: str, expected: str, seen: object) -> None:
+    """Raise a :class:`SpecError` that names the value, unless ``holds``."""
+    if not holds:
+        raise SpecError(f"{name} must be {expected}, saw {seen!r}")

@@ -17,7 +17,8 @@ class Observation:
     cell of its rung (its loss is the report split's); ``control`` is the other half of the A/A control, report split;
     ``audit`` tested the learning-rate rule. ``budget_flops`` is the rung, ``train_flops`` what was counted.
     ``base_lr`` is the peak learning rate scaled to a batch of 256, so that batches of different size compare.
-    ``edges`` names the searched axes whose optimum lies at the edge of what was searched: a bound, not an optimum.
+    ``variant`` names the searched axes that differ from the recipe ("batch_factor=2"), so that a tuning curve compares
+    like with like. ``edges`` names the searched axes whose optimum lies at the edge of what was searched: a bound, not an optimum.
     Absent numbers are None.
     """
 
@@ -40,4 +41,5 @@ class Observation:
     top1: float | None = None
     chance_loss: float | None = None
     floor_loss: float | None = None
+    variant: str = ""
     edges: tuple[str, ...] = ()

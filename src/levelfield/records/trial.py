@@ -6,8 +6,8 @@ import math
 from typing import Literal, TypeAlias
 
 from levelfield.records.codec import record, to_plain
-from levelfield.records.data import DataSpec
-from levelfield.records.errors import SpecError
+from levelfield.records.data import DataSpec, Split
+from levelfield.records.errors import SpecError, expect
 from levelfield.records.fingerprint import fingerprint
 
 Weights: TypeAlias = Literal["raw", "ema"]
@@ -43,14 +43,14 @@ class RecipeSpec:
     stochastic_depth: float = 0.0
 
     def __post_init__(self) -> None:
-        _expect(math.isfinite(self.peak_lr) and self.peak_lr > 0, "peak_lr", "positive", self.peak_lr)
+        expect(math.isfinite(self.peak_lr) and self.peak_lr > 0, "peak_lr", "positive", self.peak_lr)
         for name in ("warmup_fraction", "momentum", "beta1", "beta2", "dropout", "stochastic_depth", "label_smoothing"):
-            _expect(0 <= getattr(self, name) < 1, name, "in [0, 1)", getattr(self, name))
-        _expect(0 <= self.ema_fraction <= 1, "ema_fraction", "in [0, 1]", self.ema_fraction)
-        _expect(self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay)
+            expect(0 <= getattr(self, name) < 1, name, "in [0, 1)", getattr(self, name))
+        expect(0 <= self.ema_fraction <= 1, "ema_fraction", "in [0, 1]", self.ema_fraction)
+        expect(self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay)
         for name in ("agc_lambda", "global_clip_norm"):
             value = getattr(self, name)
-            _expect(value is None or value > 0, name, "positive, or absent for no clipping", value)
+            expect(value is None or value > 0, name, "positive, or absent for no clipping", value)
 
 
 @record
@@ -58,7 +58,8 @@ class TrialSpec:
     """One training run, complete: two equal specs are the same trial and it is never trained twice.
 
     ``architecture`` is the canonical text of a family's spec ("nfnet:w16-d1x2x2"). ``budget_flops`` is the rung that
-    the run belongs to; ``steps`` is the largest whole number of global batches it buys.
+    the run belongs to; ``steps`` is the largest whole number of global batches it buys. ``held_out`` is the split it is
+    judged on: ``select`` while searching, ``report`` for the fresh seeds of a winner, and never both.
     """
 
     architecture: str
@@ -69,13 +70,14 @@ class TrialSpec:
     steps: int
     seed: int = 0
     task: Literal["classification"] = "classification"
+    held_out: Literal["select", "report"] = "select"
     weights: Weights = "ema"
     dtype: Dtype = "float32"
     threads: int = 1
 
     def __post_init__(self) -> None:
         for name in ("budget_flops", "global_batch_size", "steps", "threads"):
-            _expect(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+            expect(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         if self.weights == "ema" and self.recipe.ema_fraction == 0:
             raise SpecError("weights = 'ema' asks for averaged weights, but ema_fraction is 0: set it, or use 'raw'")
 
@@ -131,7 +133,7 @@ class TrialResult:
     train_flops: float
     evaluate_flops: float
     train_loss: float | None = None
-    held_out: dict[str, HeldOutLoss]
+    held_out: dict[Split, HeldOutLoss]
     chance_loss: float
     floor_loss: float | None = None
     masked_examples: int = 0
@@ -156,8 +158,3 @@ class TrialTiming:
     evaluate_seconds: float
     wall_seconds: float
     attempts: int = 1
-
-
-def _expect(holds: bool, name: str, expected: str, seen: object) -> None:
-    if not holds:
-        raise SpecError(f"{name} must be {expected}, saw {seen!r}")

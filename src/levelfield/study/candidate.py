@@ -1,0 +1,159 @@
+"""One way to spend a budget: from a size, a learning rate and axis values to a complete trial."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from levelfield.compute.analytic import count
+from levelfield.compute.budget import global_batch_size
+from levelfield.families.registry import parse
+from levelfield.records.codec import record
+from levelfield.records.errors import SpecError, did_you_mean
+from levelfield.records.study import AxisValue, FamilyEntry, StudySpec
+from levelfield.records.trial import TrialSpec
+from levelfield.study.recipes import preset
+
+
+@record
+class DataFacts:
+    """What the plan needs to know of the data: shapes and sizes, no pixels."""
+
+    num_classes: int
+    in_channels: int
+    resolution: int
+    num_train: int
+    fingerprint: str
+    supports_verdict: bool = True
+    description: str = ""
+
+
+@record
+class Candidate:
+    """A size of a family with its searched values; ``axes`` holds only those that differ from the default."""
+
+    architecture: str
+    base_lr: float
+    axes: tuple[tuple[str, AxisValue], ...] = ()
+
+    def moved(self, axis: str, value: AxisValue | None) -> Candidate:
+        """The candidate with ``axis`` at ``value``; None takes it back to the default."""
+        rest = tuple(pair for pair in self.axes if pair[0] != axis)
+        return dataclasses.replace(self, axes=rest if value is None else tuple(sorted((*rest, (axis, value)))))
+
+    @property
+    def variant(self) -> str:
+        return ",".join(f"{name}={value}" for name, value in self.axes)
+
+
+@record
+class Affordable:
+    """What a budget buys a candidate; ``refusal`` says why the protocol does not allow it, and is empty otherwise."""
+
+    architecture: str
+    params: int
+    flops_per_example: float
+    global_batch_size: int
+    steps: int
+    epochs: float
+    refusal: str = ""
+
+
+def afford(spec: StudySpec, facts: DataFacts, entry: FamilyEntry, candidate: Candidate, budget: float) -> Affordable:
+    """How many whole global batches ``budget`` buys ``candidate``, under the study's batch rule and limits."""
+    axes = _fields(entry, candidate)
+    architecture = _architecture(candidate.architecture, axes)
+    counted = count(
+        architecture, resolution=facts.resolution, num_classes=facts.num_classes, in_channels=facts.in_channels
+    )
+    ladder = spec.ladder
+    examples = budget / counted.train_flops_per_example
+    rule = global_batch_size(
+        max(1, int(examples)),
+        coefficient=ladder.batch_coefficient,
+        smallest=ladder.smallest_batch,
+        largest=ladder.largest_batch,
+    )
+    batch = max(1, round(rule * float(axes.get("batch_factor", 1))))
+    steps = int(examples // batch)
+    epochs = steps * batch / facts.num_train
+    refusal = ""
+    if steps < ladder.min_steps:
+        refusal = f"{steps} steps of {batch}, fewer than {ladder.min_steps}"
+    elif epochs > ladder.max_epochs:
+        refusal = f"{epochs:.3g} epochs, more than {ladder.max_epochs:g}"
+    return Affordable(
+        architecture=architecture,
+        params=counted.params,
+        flops_per_example=counted.train_flops_per_example,
+        global_batch_size=batch,
+        steps=steps,
+        epochs=epochs,
+        refusal=refusal,
+    )
+
+
+def trial_spec(
+    spec: StudySpec,
+    entry: FamilyEntry,
+    candidate: Candidate,
+    affordable: Affordable,
+    budget: float,
+    *,
+    seed: int = 0,
+    held_out: str = "select",
+) -> TrialSpec:
+    """The complete trial that spends ``budget`` on ``candidate``."""
+    fields = _fields(entry, candidate)
+    recipe_fields = {name.removeprefix("recipe."): value for name, value in fields.items() if "recipe." in name}
+    batch = affordable.global_batch_size
+    peak_lr = candidate.base_lr * (batch / 256) ** entry.lr_batch_exponent
+    return TrialSpec(
+        architecture=affordable.architecture,
+        data=spec.data,
+        recipe=preset(entry.recipe, peak_lr=peak_lr, override={**entry.override, **recipe_fields}),
+        budget_flops=budget,
+        global_batch_size=batch,
+        steps=affordable.steps,
+        seed=seed,
+        held_out=held_out,  # pyright: ignore[reportArgumentType]
+        weights=spec.verdict.weights,
+        dtype=spec.dtype,
+        threads=spec.threads,
+    )
+
+
+def default_value(entry: FamilyEntry, axis: str, architecture: str) -> AxisValue:
+    """Where the search along ``axis`` starts: the model's, the recipe's or the rule's own value.
+
+    Raises:
+        SpecError: the declared grid does not hold that value, or there is no such field.
+    """
+    grid = entry.axes[axis]
+    section, _, name = grid.field.partition(".")
+    if section == "model":
+        owner: Any = parse(architecture)
+        known = {field.name for field in dataclasses.fields(owner)}
+        if name not in known:
+            raise SpecError(f"axis {axis!r}: {entry.name} has no field {name!r}{did_you_mean(name, known)}")
+        value = getattr(owner, name)
+    elif section == "recipe":
+        value = getattr(preset(entry.recipe, peak_lr=1.0, override=entry.override), name)
+    else:
+        value = 1
+    if value not in grid.values:
+        raise SpecError(f"axis {axis!r} of {entry.name}: its grid {grid.values} must hold the default {value!r}")
+    return value
+
+
+def _fields(entry: FamilyEntry, candidate: Candidate) -> Mapping[str, AxisValue]:
+    return {entry.axes[name].field: value for name, value in candidate.axes}
+
+
+def _architecture(text: str, axes: Mapping[str, AxisValue]) -> str:
+    model_fields = {name.removeprefix("model."): value for name, value in axes.items() if "model." in name}
+    parsed: Any = parse(text)
+    return (dataclasses.replace(parsed, **model_fields) if model_fields else parsed).text
+
+

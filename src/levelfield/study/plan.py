@@ -1,0 +1,318 @@
+"""The plan: which trials a study wants, as a pure function of its spec and the results that exist.
+
+There is no scheduler state to lose. Every decision waits for all the losses it depends on, so the set of trials at the
+end does not depend on the order in which they finished: running the same command again is resume.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+from levelfield.records.codec import record
+from levelfield.records.errors import SpecError
+from levelfield.records.observation import Role
+from levelfield.records.study import FamilyEntry, StudySpec
+from levelfield.records.trial import TrialResult, TrialSpec
+from levelfield.study.candidate import Affordable, Candidate, DataFacts, afford, default_value, trial_spec
+from levelfield.study.search import LineSearch, search_two, search_until_bracketed
+
+SEARCH_SEED = 0
+# Seeds of winners follow the search's; those of the A/A control are kept clear of them.
+_CONTROL_SEED = 1000
+
+
+@record
+class Cell:
+    """One size at one budget; a refused cell says why."""
+
+    family: str
+    architecture: str
+    budget_flops: float
+    affordable: Affordable
+
+
+@record
+class PlannedTrial:
+    """A trial and why it is wanted. The learning-rate status of its cell is in :class:`TunedCell`."""
+
+    spec: TrialSpec
+    role: Role
+    family: str
+    budget_flops: float
+    base_lr: float
+    variant: str = ""
+
+
+@record
+class TunedCell:
+    """The learning-rate search in one cell: settled, or waiting."""
+
+    family: str
+    architecture: str
+    budget_flops: float
+    rule: str
+    status: str
+    base_lr: float | None
+
+
+@record
+class RungWinner:
+    """The best-tuned candidate of a family at one budget; ``edges`` names the axes whose optimum is only a bound."""
+
+    family: str
+    budget_flops: float
+    candidate: Candidate
+    affordable: Affordable
+    select_loss: float
+    edges: tuple[str, ...]
+
+
+@record
+class Plan:
+    """Everything wanted so far. A study is complete when no wanted trial is without a result."""
+
+    cells: tuple[Cell, ...]
+    trials: tuple[PlannedTrial, ...]
+    tuned: tuple[TunedCell, ...]
+    winners: tuple[RungWinner, ...]
+
+    def pending(self, results: Mapping[str, TrialResult]) -> tuple[PlannedTrial, ...]:
+        """Wanted trials without a result, dearest first: they hold up the most."""
+        waiting = [trial for trial in self.trials if trial.spec.fingerprint not in results]
+        return tuple(sorted(waiting, key=lambda trial: (-trial.budget_flops, trial.spec.name)))
+
+
+def plan(spec: StudySpec, facts: DataFacts, results: Mapping[str, TrialResult]) -> Plan:
+    """The trials that ``spec`` wants, given ``results`` by trial fingerprint.
+
+    Raises:
+        SpecError: an architecture, axis or recipe of the spec cannot be meant.
+    """
+    planner = _Planner(spec, facts, results)
+    for entry in spec.families:
+        planner.plan_family(entry)
+    return Plan(
+        cells=tuple(planner.cells),
+        trials=tuple(planner.trials.values()),
+        tuned=tuple(planner.tuned.values()),
+        winners=tuple(planner.winners),
+    )
+
+
+class _Planner:
+    """Asks for losses; whatever it asks for is wanted."""
+
+    def __init__(self, spec: StudySpec, facts: DataFacts, results: Mapping[str, TrialResult]) -> None:
+        self.spec = spec
+        self.facts = facts
+        self.results = results
+        self.cells: list[Cell] = []
+        self.trials: dict[str, PlannedTrial] = {}
+        self.tuned: dict[tuple[str, str, float], TunedCell] = {}
+        self.winners: list[RungWinner] = []
+
+    def plan_family(self, entry: FamilyEntry) -> None:
+        rungs = {budget: self._cells(entry, budget) for budget in self.spec.ladder.budgets}
+        allowed = {budget: cells for budget, cells in rungs.items() if cells}
+        if not allowed:
+            return
+        ends = (min(allowed), max(allowed))
+        anchors = {budget: _middle(allowed[budget]) for budget in ends}
+        anchored = {budget: self._search_anchor(entry, cell) for budget, cell in anchors.items()}
+        for budget, cells in allowed.items():
+            searches = [
+                anchored[budget] if budget in anchors and cell is anchors[budget]
+                else self._search_guided(entry, cell, anchored)
+                for cell in cells
+            ]  # fmt: skip
+            if budget in self.spec.search.audit_budgets:
+                self._audit(entry, _middle(cells))
+            winner = self._rung_winner(entry, rungs[budget], cells, searches)
+            if winner is not None:
+                self.winners.append(winner)
+                self._want_seeds(entry, winner)
+
+    def _cells(self, entry: FamilyEntry, budget: float) -> list[Cell]:
+        """List every size at ``budget``; give back those that the protocol allows."""
+        cells = []
+        for architecture in entry.sizes:
+            affordable = afford(self.spec, self.facts, entry, Candidate(architecture=architecture, base_lr=1.0), budget)
+            if not affordable.architecture.startswith(entry.name + ":"):
+                raise SpecError(f"size {architecture!r} is not of family {entry.name!r}")
+            cells.append(
+                Cell(family=entry.name, architecture=architecture, budget_flops=budget, affordable=affordable)
+            )
+        self.cells.extend(cells)
+        return [cell for cell in cells if not cell.affordable.refusal]
+
+    def _search_anchor(self, entry: FamilyEntry, cell: Cell) -> LineSearch:
+        return self._search_lr(entry, cell, rule="anchor", start=entry.base_lr.start_index)
+
+    def _search_lr(self, entry: FamilyEntry, cell: Cell, *, rule: str, start: int) -> LineSearch:
+        grid = entry.base_lr.values
+        search = search_until_bracketed(
+            len(grid),
+            start,
+            lambda index: self._loss(entry, Candidate(architecture=cell.architecture, base_lr=grid[index]), cell),
+            cap=self.spec.search.cap,
+        )
+        return self._note(entry, cell, rule, search)
+
+    def _search_guided(self, entry: FamilyEntry, cell: Cell, anchored: Mapping[float, LineSearch]) -> LineSearch:
+        grid = entry.base_lr.values
+        guess = _guess(cell.budget_flops, {budget: search.best for budget, search in anchored.items()})
+        if guess is None:
+            return self._note(entry, cell, "two trials", LineSearch(best=None, status="waiting"))
+        search = search_two(
+            guess,
+            lambda index: self._loss(entry, Candidate(architecture=cell.architecture, base_lr=grid[index]), cell),
+        )
+        return self._note(entry, cell, "two trials", search)
+
+    def _audit(self, entry: FamilyEntry, cell: Cell) -> None:
+        """Want the whole grid, to test the rule; its losses choose nothing."""
+        for base_lr in entry.base_lr.values:
+            self._loss(entry, Candidate(architecture=cell.architecture, base_lr=base_lr), cell, role="audit")
+
+    def _rung_winner(
+        self, entry: FamilyEntry, listed: list[Cell], cells: list[Cell], searches: list[LineSearch]
+    ) -> RungWinner | None:
+        """The best candidate of a rung, bracketed along every declared axis; None while anything is awaited."""
+        if any(search.best is None for search in searches):
+            return None
+        grid = entry.base_lr.values
+        tuned = [
+            (Candidate(architecture=cell.architecture, base_lr=grid[search.best or 0]), cell)
+            for cell, search in zip(cells, searches, strict=True)
+        ]
+        losses = [self._loss(entry, candidate, cell) for candidate, cell in tuned]
+        place = min(range(len(tuned)), key=lambda i: (losses[i], i))
+        candidate, cell = tuned[place]
+        search = searches[place]
+        if self.spec.search.bracket_winners and search.status != "bracketed":
+            search = self._search_lr(entry, cell, rule="winner", start=search.best or 0)
+            if search.best is None:
+                return None
+            candidate = dataclasses.replace(candidate, base_lr=grid[search.best])
+        edges = [] if search.status == "bracketed" else ["base_lr"]
+        if place in self._size_edges(entry, listed, cells):
+            edges.append("size")
+        for axis in self._checked_axes(entry, cell.budget_flops):
+            moved = self._search_axis(entry, cell, candidate, axis)
+            if moved is None:
+                return None
+            candidate, status = moved
+            if status != "bracketed":
+                edges.append(axis)
+        loss = self._loss(entry, candidate, cell)
+        if loss is None or not math.isfinite(loss):
+            return None
+        return RungWinner(
+            family=entry.name,
+            budget_flops=cell.budget_flops,
+            candidate=candidate,
+            affordable=afford(self.spec, self.facts, entry, candidate, cell.budget_flops),
+            select_loss=loss,
+            edges=tuple(edges),
+        )
+
+    def _size_edges(self, entry: FamilyEntry, listed: list[Cell], cells: list[Cell]) -> set[int]:
+        """Places in ``cells`` beyond which no size was declared; a neighbour that the protocol refused is no edge."""
+        first, last = entry.sizes[0], entry.sizes[-1]
+        return {place for place, cell in enumerate(cells) if cell.architecture in (first, last)}
+
+    def _checked_axes(self, entry: FamilyEntry, budget: float) -> list[str]:
+        checked = self.spec.search.check_budgets
+        return list(entry.axes) if checked is None or budget in checked else []
+
+    def _search_axis(
+        self, entry: FamilyEntry, cell: Cell, candidate: Candidate, axis: str
+    ) -> tuple[Candidate, str] | None:
+        values = entry.axes[axis].values
+        default = default_value(entry, axis, candidate.architecture)
+        choices = [candidate.moved(axis, None if value == default else value) for value in values]
+        search = search_until_bracketed(
+            len(values),
+            values.index(default),
+            lambda index: self._loss(entry, choices[index], cell),
+            cap=self.spec.search.cap,
+        )
+        return None if search.best is None else (choices[search.best], search.status)
+
+    def _want_seeds(self, entry: FamilyEntry, winner: RungWinner) -> None:
+        seeds = range(SEARCH_SEED + 1, SEARCH_SEED + 1 + self.spec.verdict.seeds)
+        for seed in seeds:
+            self._want_seed(entry, winner, seed, role="winner")
+        if winner.budget_flops == self.spec.control_budget:
+            for seed in seeds:
+                self._want_seed(entry, winner, _CONTROL_SEED + seed, role="control")
+
+    def _want_seed(self, entry: FamilyEntry, winner: RungWinner, seed: int, *, role: Role) -> None:
+        trial = trial_spec(
+            self.spec,
+            entry,
+            winner.candidate,
+            winner.affordable,
+            winner.budget_flops,
+            seed=seed,
+            held_out="report",
+        )
+        self._want(trial, role, entry, winner.budget_flops, winner.candidate)
+
+    def _loss(self, entry: FamilyEntry, candidate: Candidate, cell: Cell, *, role: Role = "search") -> float | None:
+        """The select loss of ``candidate`` at the cell's budget: None while awaited, infinite where it has none."""
+        affordable = afford(self.spec, self.facts, entry, candidate, cell.budget_flops)
+        if affordable.refusal:
+            return math.inf
+        trial = trial_spec(self.spec, entry, candidate, affordable, cell.budget_flops, seed=SEARCH_SEED)
+        self._want(trial, role, entry, cell.budget_flops, candidate)
+        result = self.results.get(trial.fingerprint)
+        if result is None:
+            return None
+        return result.held_out["select"].loss if result.status == "finished" else math.inf
+
+    def _want(self, trial: TrialSpec, role: Role, entry: FamilyEntry, budget: float, candidate: Candidate) -> None:
+        """Want a trial once; what the search wants is never relabelled as audit."""
+        known = self.trials.get(trial.fingerprint)
+        if known is None or (known.role == "audit" and role == "search"):
+            self.trials[trial.fingerprint] = PlannedTrial(
+                spec=trial,
+                role=role,
+                family=entry.name,
+                budget_flops=budget,
+                base_lr=candidate.base_lr,
+                variant=candidate.variant,
+            )
+
+    def _note(self, entry: FamilyEntry, cell: Cell, rule: str, search: LineSearch) -> LineSearch:
+        grid = entry.base_lr.values
+        self.tuned[entry.name, cell.architecture, cell.budget_flops] = TunedCell(
+            family=entry.name,
+            architecture=cell.architecture,
+            budget_flops=cell.budget_flops,
+            rule=rule,
+            status=search.status,
+            base_lr=None if search.best is None else grid[search.best],
+        )
+        return search
+
+
+def _middle(cells: list[Cell]) -> Cell:
+    return cells[len(cells) // 2]
+
+
+def _guess(budget: float, anchors: Mapping[float, int | None]) -> int | None:
+    """The grid index to try first at ``budget``: on the line through the anchors' optima, rounded up.
+
+    Rounded up because the second trial is half of it: together they enclose the line.
+    """
+    if any(best is None for best in anchors.values()):
+        return None
+    (low, low_best), (high, high_best) = min(anchors.items()), max(anchors.items())
+    assert low_best is not None and high_best is not None
+    if low == high:
+        return low_best
+    share = (math.log(budget) - math.log(low)) / (math.log(high) - math.log(low))
+    return math.ceil(low_best + share * (high_best - low_best) - 1e-9)

@@ -1,0 +1,56 @@
+"""Searching one ordered axis: the single rule behind every tuned number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineSearch:
+    """Where a search along an axis stands.
+
+    ``best`` is None while a loss is awaited. ``status``: "bracketed" has worse neighbours on both sides; "bound" stopped
+    at the grid's end or at the cap with the optimum possibly beyond; "one-sided" was not searched upwards by design.
+    """
+
+    best: int | None
+    status: Literal["waiting", "bracketed", "one-sided", "bound"]
+
+
+def search_until_bracketed(
+    num_values: int, start: int, loss_at: Callable[[int], float | None], *, cap: int
+) -> LineSearch:
+    """Try ``start`` and its neighbours, then walk outwards until the best value has worse ones on both sides.
+
+    ``loss_at(i)`` is the loss at grid index i, infinite for a run that diverged, None while it is awaited. At most
+    ``cap`` values are tried. Which values are asked for depends on the losses alone, never on their order of arrival.
+    """
+    tried: dict[int, float] = {}
+    wanted = [index for index in (start, start - 1, start + 1) if 0 <= index < num_values]
+    while True:
+        losses = {index: loss_at(index) for index in wanted}
+        if any(loss is None for loss in losses.values()):
+            return LineSearch(best=None, status="waiting")
+        tried.update({index: loss for index, loss in losses.items() if loss is not None})
+        best = min(tried, key=lambda index: (tried[index], index))
+        outward = [index for index in (best - 1, best + 1) if index not in tried]
+        if not outward:
+            return LineSearch(best=best, status="bracketed")
+        wanted = [index for index in outward if 0 <= index < num_values][:1]
+        if not wanted or len(tried) >= cap:
+            return LineSearch(best=best, status="bound")
+
+
+def search_two(guess: int, loss_at: Callable[[int], float | None]) -> LineSearch:
+    """The paper's two trials: the guess and half of it, since the optimum falls with size and epochs.
+
+    Source: 2310.16764 section 3 ("two trials" per model and epoch budget).
+    """
+    candidates = [index for index in (guess, guess - 1) if index >= 0]
+    losses = {index: loss_at(index) for index in candidates}
+    if any(loss is None for loss in losses.values()):
+        return LineSearch(best=None, status="waiting")
+    best = min(candidates, key=lambda index: (losses[index], index))
+    return LineSearch(best=best, status="one-sided" if best == guess else "bound")

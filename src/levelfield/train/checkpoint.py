@@ -1,0 +1,77 @@
+"""Checkpoints that a crash cannot spoil: digest first, temporary name, fsync, rename, the last two kept."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from levelfield.records.errors import StoreError
+from levelfield.records.store import write_atomically
+
+logger = logging.getLogger(__name__)
+
+_KEPT = 2
+_DIGEST_BYTES = 16
+
+
+class CheckpointFolder:
+    """The checkpoints of one trial, by step."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def save(self, step: int, plain: dict[str, Any]) -> None:
+        """Write one and drop all but the last two.
+
+        Raises:
+            StoreError: the disk is full or cannot be written; earlier checkpoints are untouched.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        buffer = io.BytesIO()
+        torch.save(plain, buffer)
+        payload = buffer.getvalue()
+        write_atomically(self.path / f"step_{step:010d}.ckpt", _digest(payload) + payload)
+        for old in self._newest_first()[_KEPT:]:
+            old.unlink(missing_ok=True)
+
+    def load_latest(self) -> dict[str, Any] | None:
+        """The newest whole checkpoint, or None; a torn one is passed over with a warning."""
+        for path in self._newest_first():
+            try:
+                return _read(path)
+            except StoreError as error:
+                logger.warning("%s; falling back to the one before", error)
+        return None
+
+    def drop(self) -> None:
+        """Remove them all: the trial is done."""
+        for path in self.path.glob("*"):
+            path.unlink(missing_ok=True)
+        if self.path.exists():
+            self.path.rmdir()
+
+    def _newest_first(self) -> list[Path]:
+        whole_name = re.compile(r"step_\d{10}\.ckpt")
+        return sorted((path for path in self.path.glob("*.ckpt") if whole_name.fullmatch(path.name)), reverse=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content = path.read_bytes()
+    payload = content[_DIGEST_BYTES:]
+    if content[:_DIGEST_BYTES] != _digest(payload):
+        raise StoreError(f"{path} is torn: its content does not match its digest")
+    try:
+        return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError) as error:
+        raise StoreError(f"{path} is no checkpoint of this version ({error})") from error
+
+
+def _digest(payload: bytes) -> bytes:
+    return hashlib.blake2b(payload, digest_size=_DIGEST_BYTES).digest()

@@ -1,0 +1,60 @@
+"""Gradient clipping: adaptive (AGC) for normaliser-free networks, global for transformers.
+
+Source of AGC: 2102.06171 section 4 and its released optimiser. Per output unit i, if |G_i| / max(|W_i|, eps) > lambda,
+scale G_i to lambda * max(|W_i|, eps).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+# 2102.06171's code guards the gradient norm against division by zero by this floor.
+_GRADIENT_NORM_FLOOR = 1e-6
+
+
+def unit_norms(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The L2 norm of every output unit (dim 0), shaped to broadcast; of the whole for vectors and scalars."""
+    return [
+        torch.linalg.vector_norm(tensor, dim=tuple(range(1, tensor.ndim)), keepdim=True)
+        if tensor.ndim > 1
+        else torch.linalg.vector_norm(tensor)
+        for tensor in tensors
+    ]
+
+
+@torch.no_grad()
+def clip_adaptively(parameters: Sequence[Tensor], *, clip_lambda: float, eps: float = 1e-3) -> None:
+    """Scale the gradients of ``parameters`` in place by AGC; a zero-initialised tensor still moves, by lambda * eps.
+
+    Raises:
+        ValueError: a parameter has no gradient.
+    """
+    gradients = _gradients(parameters)
+    largest = torch._foreach_clamp_min(unit_norms(parameters), eps)
+    torch._foreach_mul_(largest, clip_lambda)
+    scales = torch._foreach_div(largest, torch._foreach_clamp_min(unit_norms(gradients), _GRADIENT_NORM_FLOOR))
+    torch._foreach_clamp_max_(scales, 1.0)
+    torch._foreach_mul_(gradients, scales)
+
+
+@torch.no_grad()
+def global_norm(parameters: Sequence[Tensor]) -> Tensor:
+    """The L2 norm of all gradients together, a scalar; not finite where any gradient is not."""
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(_gradients(parameters))))
+
+
+@torch.no_grad()
+def clip_globally(parameters: Sequence[Tensor], *, norm: Tensor, max_norm: float) -> None:
+    """Scale all gradients in place so that their joint ``norm`` is at most ``max_norm``."""
+    scale = torch.clamp(max_norm / norm.clamp(min=_GRADIENT_NORM_FLOOR), max=1.0)
+    torch._foreach_mul_(_gradients(parameters), scale)
+
+
+def _gradients(parameters: Sequence[Tensor]) -> list[Tensor]:
+    gradients = [parameter.grad for parameter in parameters]
+    if any(gradient is None for gradient in gradients):
+        raise ValueError("every clipped parameter needs a gradient; a frozen one must not be listed")
+    return gradients  # pyright: ignore[reportReturnType]

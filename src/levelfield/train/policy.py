@@ -1,0 +1,54 @@
+"""Which tensor is clipped, which is decayed: a table by name, written into the record of every trial.
+
+Positions in a list are never used: the classifier is recognised by its role, whatever the network's order is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from levelfield.records.codec import record
+from levelfield.records.trial import RecipeSpec
+
+
+@record
+class TensorPolicy:
+    """How the step treats one parameter; ``unit_axis`` is AGC's axis of output units, absent for whole tensors."""
+
+    name: str
+    shape: tuple[int, ...]
+    role: str
+    clipped: bool
+    decayed: bool
+    unit_axis: int | None
+
+
+# 2102.06171 (code): the classifier's kernel is never clipped; gains, biases and skip gains are clipped, not decayed.
+_NEVER_CLIPPED = frozenset({"classifier_kernel"})
+# Kernels alone are decayed, in both families (2102.06171 section 6; big_vision's `.*/kernel` mask).
+_DECAYED = frozenset({"kernel", "classifier_kernel"})
+
+
+def policy_table(
+    parameters: Mapping[str, Tensor], roles: Mapping[str, str], recipe: RecipeSpec
+) -> tuple[TensorPolicy, ...]:
+    """One row a parameter, in the network's order. ``roles`` gives each name its role (the family's own statement)."""
+    return tuple(
+        TensorPolicy(
+            name=name,
+            shape=tuple(parameter.shape),
+            role=roles[name],
+            clipped=_is_clipped(roles[name], recipe),
+            decayed=recipe.weight_decay > 0 and roles[name] in _DECAYED,
+            unit_axis=0 if parameter.ndim > 1 else None,
+        )
+        for name, parameter in parameters.items()
+    )
+
+
+def _is_clipped(role: str, recipe: RecipeSpec) -> bool:
+    if recipe.agc_lambda is None or role in _NEVER_CLIPPED:
+        return False
+    return recipe.clip_skip_gain or role != "skip_gain"

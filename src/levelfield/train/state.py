@@ -1,0 +1,64 @@
+"""Everything that changes while training: weights, optimiser, average, step, loss trace.
+
+The data order, augmentation, dropout and schedule are pure functions of the step, so nothing else needs saving.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import torch
+from torch import nn
+
+from levelfield.records.trial import TrialSpec
+from levelfield.train.averaging import WeightAverage
+from levelfield.train.optimizers import build_optimizer
+from levelfield.train.policy import TensorPolicy
+
+
+def keyed_seed(*key: object) -> int:
+    """A 63-bit seed that is a pure function of ``key``; unlike ``seed + epoch``, no two keys share a stream."""
+    digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
+    return int.from_bytes(digest) >> 1
+
+
+class TrainState:
+    """The state of one run, and its plain form for a checkpoint."""
+
+    def __init__(self, model: nn.Module, spec: TrialSpec, policy: tuple[TensorPolicy, ...]) -> None:
+        recipe = spec.recipe
+        self.model = model
+        self.policy = policy
+        self.parameters = dict(model.named_parameters())
+        self.optimizer = build_optimizer(self.parameters, policy, recipe)
+        self.average = (
+            WeightAverage(list(self.parameters.values()), num_steps=spec.steps, fraction=recipe.ema_fraction)
+            if recipe.ema_fraction > 0
+            else None
+        )
+        self.step = 0
+        self.losses: list[float] = []
+        self.masked_examples = 0
+
+    def to_plain(self) -> dict[str, Any]:
+        """Tensors and numbers only, so that it loads without executing anything."""
+        return {
+            "step": self.step,
+            "losses": torch.tensor(self.losses, dtype=torch.float64),
+            "masked_examples": self.masked_examples,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.averages if self.average else None,
+        }
+
+    def restore(self, plain: dict[str, Any]) -> None:
+        """Become what :meth:`to_plain` gave, bit for bit."""
+        self.step = plain["step"]
+        self.losses = plain["losses"].tolist()
+        self.masked_examples = plain["masked_examples"]
+        self.model.load_state_dict(plain["model"])
+        self.optimizer.load_state_dict(plain["optimizer"])
+        if self.average:
+            with torch.no_grad():
+                torch._foreach_copy_(self.average.averages, plain["average"])

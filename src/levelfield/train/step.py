@@ -1,0 +1,83 @@
+"""One optimiser update: forward, backward, finite check, clip, step, average."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from levelfield.data.loader import Batch
+from levelfield.data.transforms import to_float
+from levelfield.records.trial import TrialSpec
+from levelfield.tasks.base import Task
+from levelfield.train.clipping import clip_adaptively, clip_globally, global_norm
+from levelfield.train.optimizers import set_learning_rate
+from levelfield.train.schedules import warmup_cosine
+from levelfield.train.state import TrainState, keyed_seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepReport:
+    """What one step did. ``step`` counts updates, this one included; a step that is not finite changed no weight."""
+
+    step: int
+    loss: float
+    learning_rate: float
+    gradient_norm: float
+    finite: bool
+
+
+class TrainingStep:
+    """The update of one trial, for any family: it knows tensors by their policy alone."""
+
+    def __init__(self, spec: TrialSpec, task: Task, *, device: torch.device) -> None:
+        self.spec = spec
+        self.task = task
+        self.device = device
+        self.warmup_steps = round(spec.recipe.warmup_fraction * spec.steps)
+        self.draws_noise = spec.recipe.dropout > 0 or spec.recipe.stochastic_depth > 0
+
+    def __call__(self, state: TrainState, batch: Batch) -> StepReport:
+        recipe = self.spec.recipe
+        learning_rate = recipe.peak_lr * warmup_cosine(
+            state.step, num_steps=self.spec.steps, warmup_steps=self.warmup_steps
+        )
+        loss = self._backward(state, batch)
+        parameters = list(state.parameters.values())
+        norm = global_norm(parameters)
+        # One synchronisation a step: a loss or gradient that is not finite must never reach the weights.
+        loss_value, norm_value = torch.stack((loss.detach().float(), norm.float())).tolist()
+        finite = math.isfinite(loss_value) and math.isfinite(norm_value)
+        if finite:
+            self._update(state, norm, learning_rate)
+            state.losses.append(loss_value)
+            state.masked_examples += int((~batch.valid).sum())
+        return StepReport(
+            step=state.step, loss=loss_value, learning_rate=learning_rate, gradient_norm=norm_value, finite=finite
+        )
+
+    def _backward(self, state: TrainState, batch: Batch) -> torch.Tensor:
+        if self.draws_noise:
+            torch.manual_seed(keyed_seed("noise", self.spec.seed, state.step))
+        images = to_float(batch.images.to(self.device, non_blocking=True))
+        labels = batch.labels.to(self.device, non_blocking=True)
+        valid = batch.valid.to(self.device, non_blocking=True)
+        state.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.spec.dtype == "bfloat16"):
+            loss = self.task.training_loss(state.model, images, labels, valid)
+        loss.backward()
+        return loss
+
+    def _update(self, state: TrainState, norm: torch.Tensor, learning_rate: float) -> None:
+        recipe = self.spec.recipe
+        clipped = [state.parameters[row.name] for row in state.policy if row.clipped]
+        if clipped and recipe.agc_lambda is not None:
+            clip_adaptively(clipped, clip_lambda=recipe.agc_lambda, eps=recipe.agc_eps)
+        if recipe.global_clip_norm is not None:
+            clip_globally(list(state.parameters.values()), norm=norm, max_norm=recipe.global_clip_norm)
+        set_learning_rate(state.optimizer, learning_rate)
+        state.optimizer.step()
+        state.step += 1
+        if state.average:
+            state.average.update(list(state.parameters.values()), step=state.step)
