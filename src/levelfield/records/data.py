@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal, TypeAlias
 
 from levelfield.records.codec import record
-from levelfield.records.errors import SpecError
+from levelfield.records.errors import expect
 
 Split: TypeAlias = Literal["train", "select", "report"]
 CorruptPolicy: TypeAlias = Literal["stop", "mask"]
@@ -36,12 +36,12 @@ class DigitPairsSpec:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _expect(0 <= self.label_noise < 0.99, "label_noise", "in [0, 0.99)", self.label_noise)
-        _expect(0 <= self.noise_contrast <= 1, "noise_contrast", "in [0, 1]", self.noise_contrast)
-        _expect(self.max_scale >= 1, "max_scale", "at least 1", self.max_scale)
-        _expect(0 <= self.max_shift <= 0.25, "max_shift", "in [0, 0.25] of the image's side", self.max_shift)
-        _expect(0 <= self.max_rotation_deg <= 180, "max_rotation_deg", "in [0, 180]", self.max_rotation_deg)
-        _expect(self.stream_examples >= 1, "stream_examples", "at least 1", self.stream_examples)
+        expect(0 <= self.label_noise < 0.99, "label_noise", "in [0, 0.99)", self.label_noise)
+        expect(0 <= self.noise_contrast <= 1, "noise_contrast", "in [0, 1]", self.noise_contrast)
+        expect(self.max_scale >= 1, "max_scale", "at least 1", self.max_scale)
+        expect(0 <= self.max_shift <= 0.25, "max_shift", "in [0, 0.25] of the image's side", self.max_shift)
+        expect(0 <= self.max_rotation_deg <= 180, "max_rotation_deg", "in [0, 180]", self.max_rotation_deg)
+        expect(self.stream_examples >= 1, "stream_examples", "at least 1", self.stream_examples)
         _check_common(self)
 
 
@@ -57,6 +57,8 @@ class DigitsSpec:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        held_out = self.select_examples + self.report_examples
+        expect(held_out < 1797, "select_examples + report_examples", "below the 1,797 digits there are", held_out)
         _check_common(self)
 
 
@@ -106,12 +108,6 @@ DataSpec: TypeAlias = DigitPairsSpec | DigitsSpec | ParquetSpec | FolderSpec
 
 
 def _check_common(spec: Any) -> None:
-    _expect(spec.resolution >= 1, "resolution", "at least 1 pixel", spec.resolution)
-    _expect(spec.select_examples >= 1, "select_examples", "at least 1", spec.select_examples)
-    _expect(spec.report_examples >= 1, "report_examples", "at least 1", spec.report_examples)
-
-
-def _expect(holds: bool, name: str, expected: str, seen: object) -> None:
-    if not holds:
-        raise SpecError(f"{name} must be {expected}, saw {seen!r}")
-
+    expect(spec.resolution >= 1, "resolution", "at least 1 pixel", spec.resolution)
+    expect(spec.select_examples >= 1, "select_examples", "at least 1", spec.select_examples)
+    expect(spec.report_examples >= 1, "report_examples", "at least 1", spec.report_examples)

@@ -1,0 +1,153 @@
+"""From an order and a source to batches of tensors. The whole state is one integer: global examples consumed."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from levelfield.data.audit import SeenAudit
+from levelfield.data.draws import Int64s, UInt64s
+from levelfield.data.order import Order, shard
+from levelfield.data.sources.base import Source
+from levelfield.records.data import Split
+from levelfield.records.errors import DataError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Batch:
+    """One rank's share of a global batch.
+
+    ``images`` uint8 ``[B, C, H, W]``, ``labels`` int64 ``[B]`` and ``valid`` bool ``[B]`` are CPU tensors;
+    ``positions``, ``epochs``, ``ids`` (int64) and ``augment_keys`` (uint64) are NumPy arrays ``[B]`` that say which
+    examples these are.
+    """
+
+    positions: Int64s
+    epochs: Int64s
+    ids: Int64s
+    augment_keys: UInt64s
+    images: Tensor
+    labels: Tensor
+    valid: Tensor
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def audited(self, audit: SeenAudit) -> SeenAudit:
+        """``audit`` with this batch seen."""
+        return audit.including(self.positions, self.epochs, self.ids, self.augment_keys)
+
+
+def training_order(source: Source, seed: int, num_examples: int | None = None) -> Order:
+    """The order of a run over the train split of ``source``, or over a nested subset of ``num_examples`` of it."""
+    total = source.split_sizes["train"]
+    if num_examples is None:
+        return Order(num_examples=total, seed=seed, fingerprint=source.fingerprint)
+    return Order(num_examples=num_examples, seed=seed, fingerprint=source.fingerprint, subset_of=total)
+
+
+class Loader:
+    """An endless stream of training batches, resumable at any step, on any number of ranks.
+
+    ``examples_seen`` is the state: the global examples consumed once the batch in hand is trained on. Store it with
+    the weights; a new Loader with ``start_examples`` set to it goes on exactly there, with any ``world_size`` or
+    ``global_batch_size``. ``prefetch`` batches are rendered ahead in one background thread, with equal results;
+    they are no part of the state.
+
+    Raises:
+        DataError: the order was made for other data.
+        ValueError: rank, world size or batch cannot be.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        order: Order,
+        global_batch_size: int,
+        start_examples: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        prefetch: int = 0,
+    ) -> None:
+        size = source.split_sizes["train"]
+        if order.fingerprint != source.fingerprint or (order.subset_of or order.num_examples) != size:
+            raise DataError(
+                f"the order was made for {order.subset_of or order.num_examples} examples of {order.fingerprint}, the "
+                f"source holds {size} of {source.fingerprint}: the data has changed; train again from the beginning"
+            )
+        if start_examples < 0 or prefetch < 0:
+            raise ValueError(f"start_examples and prefetch count from 0, saw {start_examples} and {prefetch}")
+        shard(start_examples, global_batch_size, rank, world_size)
+        self.source, self.order, self.global_batch_size = source, order, global_batch_size
+        self.rank, self.world_size, self.prefetch = rank, world_size, prefetch
+        self.examples_seen = start_examples
+
+    def __iter__(self) -> Iterator[Batch]:
+        batches = self._rendered_ahead() if self.prefetch else map(self._render, self._starts())
+        for batch in batches:
+            self.examples_seen += self.global_batch_size
+            yield batch
+
+    def _starts(self) -> Iterator[int]:
+        start = self.examples_seen
+        while True:
+            yield start
+            start += self.global_batch_size
+
+    def _render(self, start: int) -> Batch:
+        positions = np.asarray(shard(start, self.global_batch_size, self.rank, self.world_size), dtype=np.int64)
+        epochs, ids = self.order.ids(positions)
+        augment_keys = self.order.augment_keys(epochs)
+        images, labels, valid = self.source.batch("train", ids, augment_keys)
+        return Batch(
+            positions=positions,
+            epochs=epochs,
+            ids=ids,
+            augment_keys=augment_keys,
+            images=torch.from_numpy(images),
+            labels=torch.from_numpy(labels),
+            valid=torch.from_numpy(valid),
+        )
+
+    def _rendered_ahead(self) -> Iterator[Batch]:
+        starts = self._starts()
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="levelfield-loader") as renderer:
+            ahead: deque[Future[Batch]] = deque()
+            try:
+                while True:
+                    while len(ahead) <= self.prefetch:
+                        ahead.append(renderer.submit(self._render, next(starts)))
+                    yield ahead.popleft().result()
+            finally:
+                for batch in ahead:
+                    batch.cancel()
+
+
+def evaluation_batches(source: Source, split: Split, batch_size: int) -> Iterator[Batch]:
+    """Every example of ``split`` once, in the order of ids, never augmented; the last batch may be smaller.
+
+    Raises:
+        ValueError: ``batch_size`` is below 1.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, saw {batch_size}")
+    size = source.split_sizes[split]
+    for start in range(0, size, batch_size):
+        ids = np.arange(start, min(start + batch_size, size), dtype=np.int64)
+        images, labels, valid = source.batch(split, ids)
+        yield Batch(
+            positions=ids,
+            epochs=np.zeros_like(ids),
+            ids=ids,
+            augment_keys=np.zeros(len(ids), dtype=np.uint64),
+            images=torch.from_numpy(images),
+            labels=torch.from_numpy(labels),
+            valid=torch.from_numpy(valid),
+        )

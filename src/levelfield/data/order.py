@@ -1,0 +1,185 @@
+"""The order in which a run sees its examples: a pure, invertible function of (seed, epoch, position).
+
+A *position* counts every training example a run has consumed, over all devices, from 0. ``epoch, offset =
+divmod(position, N)`` and a keyed permutation of that epoch turns the offset into an example id, so
+
+- each example is seen exactly once an epoch, and a fractional epoch is a sample without replacement;
+- global batches straddle the ends of epochs: nothing is dropped or padded;
+- no worker, device count or restart can change it, and no state or memory grows with N.
+
+The permutation is an alternating Feistel network of 8 rounds on the smallest 2^b >= N, walked along its cycles until it
+lands below N. Widths alternate, so b may be odd and a walk takes under two steps on average. Four rounds show in
+neighbour statistics (z = 13.9 at N = 1000); eight do not. b comes from
+integers: a float log2 loses an example at 2^k + 1.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from levelfield.data.draws import Int64s, UInt64s, key_words, mix64
+
+ORDER_VERSION = 1
+"""Part of every key. A change to this file that moves a single id must change it."""
+
+MAX_EXAMPLES = 2**62
+_ROUNDS = 8
+
+
+@dataclass(frozen=True)
+class Permutation:
+    """A keyed bijection of ``0 .. size - 1`` in O(1) memory.
+
+    ``keys`` holds 8 words: ``[8]`` for one permutation, or ``[len(values), 8]`` for one a value.
+    """
+
+    size: int
+    keys: UInt64s
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.size <= MAX_EXAMPLES:
+            raise ValueError(f"a permutation needs 1 to 2^62 examples, saw {self.size}")
+
+    @classmethod
+    def of(cls, size: int, *purpose: str | int) -> Permutation:
+        """The permutation of ``size`` examples that serves ``purpose`` and nothing else."""
+        return cls(size, _round_keys(*purpose))
+
+    def forward(self, offsets: Int64s) -> Int64s:
+        """Ids at ``offsets``, in any shape ``[n]``."""
+        return self._walk(offsets, self._encrypt)
+
+    def inverse(self, ids: Int64s) -> Int64s:
+        """Offsets at which ``ids`` stand: ``inverse(forward(x)) == x``."""
+        return self._walk(ids, self._decrypt)
+
+    def _walk(self, start: Int64s, step) -> Int64s:
+        size = np.uint64(self.size)
+        values = step(start.astype(np.uint64), self.keys)
+        outside = np.flatnonzero(values >= size)
+        while outside.size:
+            keys = self.keys if self.keys.ndim == 1 else self.keys[outside]
+            values[outside] = walked = step(values[outside], keys)
+            outside = outside[walked >= size]
+        return values.astype(np.int64)
+
+    def _widths(self) -> tuple[int, int]:
+        bits = max(2, (self.size - 1).bit_length())
+        return bits // 2, bits - bits // 2
+
+    def _encrypt(self, values: UInt64s, keys: UInt64s) -> UInt64s:
+        left_bits, right_bits = self._widths()
+        split = np.uint64(right_bits)
+        left, right = values >> split, values & np.uint64((1 << right_bits) - 1)
+        for turn in range(_ROUNDS):
+            left, right = right, left ^ _round(right, keys[..., turn], left_bits)
+            left_bits, right_bits = right_bits, left_bits
+        return (left << split) | right
+
+    def _decrypt(self, values: UInt64s, keys: UInt64s) -> UInt64s:
+        left_bits, right_bits = self._widths()
+        split = np.uint64(right_bits)
+        left, right = values >> split, values & np.uint64((1 << right_bits) - 1)
+        for turn in reversed(range(_ROUNDS)):
+            left_bits, right_bits = right_bits, left_bits
+            left, right = right ^ _round(left, keys[..., turn], left_bits), left
+        return (left << split) | right
+
+
+def _round(half: UInt64s, key: UInt64s, out_bits: int) -> UInt64s:
+    return mix64(half + key) >> np.uint64(64 - out_bits)
+
+
+@functools.lru_cache(maxsize=1024)
+def _round_keys(*purpose: str | int) -> UInt64s:
+    return key_words(_ROUNDS, "permutation", ORDER_VERSION, *purpose)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """Which example stands at which position of a run.
+
+    ``fingerprint`` is the data's, so the same seed orders other data otherwise. With ``subset_of`` the run sees only
+    ``num_examples`` of that many examples: ids of rank below ``num_examples`` in one permutation that depends on the
+    data alone, so that small subsets lie inside large ones.
+
+    Raises:
+        ValueError: there are no examples, more than 2^62, or fewer than the subset takes.
+    """
+
+    num_examples: int
+    seed: int
+    fingerprint: str
+    subset_of: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.num_examples <= MAX_EXAMPLES:
+            raise ValueError(f"an order needs 1 to 2^62 examples, saw {self.num_examples}")
+        if self.subset_of is not None and self.subset_of < self.num_examples:
+            raise ValueError(f"a subset of {self.num_examples} cannot be drawn from {self.subset_of} examples")
+
+    def ids(self, positions: Int64s) -> tuple[Int64s, Int64s]:
+        """Epochs and example ids at ``positions``, both ``[n]``.
+
+        Raises:
+            ValueError: a position is negative.
+        """
+        positions = np.asarray(positions, dtype=np.int64)
+        if positions.size == 0:
+            return positions, positions
+        if positions.min() < 0:
+            raise ValueError(f"positions count from 0, saw {positions.min()}")
+        epochs, offsets = np.divmod(positions, np.int64(self.num_examples))
+        ids = Permutation(self.num_examples, self._keys(epochs)).forward(offsets)
+        return epochs, self._subset.forward(ids) if self._subset else ids
+
+    def position(self, epoch: int, example_id: int) -> int:
+        """Where ``example_id`` stands in ``epoch``: the exact inverse of :meth:`ids`.
+
+        Raises:
+            ValueError: the id is none of this order's.
+        """
+        ids = np.array([example_id], dtype=np.int64)
+        if not 0 <= example_id < (self.subset_of or self.num_examples):
+            raise ValueError(f"ids lie in [0, {self.subset_of or self.num_examples}), saw {example_id}")
+        ranks = self._subset.inverse(ids) if self._subset else ids
+        if ranks[0] >= self.num_examples:
+            raise ValueError(f"example {example_id} is outside the subset of {self.num_examples}")
+        offset = Permutation(self.num_examples, self._keys(np.array([epoch]))).inverse(ranks)[0]
+        return epoch * self.num_examples + int(offset)
+
+    def augment_keys(self, epochs: Int64s) -> UInt64s:
+        """One 64-bit key an example: with its id, all that its augmentation may depend on. ``[n]``"""
+        return self._each_epoch(epochs, lambda epoch: key_words(1, "augment", self.fingerprint, self.seed, epoch)[0])
+
+    def _keys(self, epochs: Int64s) -> UInt64s:
+        if epochs[0] == epochs[-1] == epochs.max() == epochs.min():
+            return _round_keys("order", self.fingerprint, self.seed, int(epochs[0]))
+        return self._each_epoch(epochs, lambda epoch: _round_keys("order", self.fingerprint, self.seed, epoch))
+
+    def _each_epoch(self, epochs: Int64s, key_of) -> UInt64s:
+        distinct, where = np.unique(epochs, return_inverse=True)
+        return np.stack([key_of(int(epoch)) for epoch in distinct])[where]
+
+    @functools.cached_property
+    def _subset(self) -> Permutation | None:
+        return None if self.subset_of is None else Permutation.of(self.subset_of, "subset", self.fingerprint)
+
+
+def shard(start: int, global_batch_size: int, rank: int, world_size: int) -> range:
+    """The positions that ``rank`` of ``world_size`` takes of the global batch that begins at position ``start``.
+
+    Shards of all ranks, in rank order, are the batch; their sizes differ by one at most.
+
+    Raises:
+        ValueError: the rank does not exist, or the batch cannot be given to so many ranks.
+    """
+    if not 0 <= rank < world_size:
+        raise ValueError(f"rank must be in [0, {world_size}), saw {rank}")
+    if global_batch_size < world_size:
+        raise ValueError(f"a global batch of {global_batch_size} leaves some of {world_size} ranks without examples")
+    first, last = (start + part * global_batch_size // world_size for part in (rank, rank + 1))
+    return range(first, last)

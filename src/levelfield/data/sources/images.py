@@ -1,0 +1,227 @@
+"""Encoded images from any container: one canonical table, three splits, decoding by id, and one cache.
+
+:class:`ImageTable` orders the images of a :class:`Container` by (label, hash of the encoded bytes), so that ids, splits
+and the fingerprint depend on the images alone: the same images give the same run, byte for byte, from Parquet and from
+a folder. Byte-identical twins of one label are interchangeable.
+
+Pixels come from Pillow: RGB, EXIF orientation ignored (the field's custom), transparency laid on white, the shorter
+side resized to the resolution (bicubic, antialiased) and the centre cropped; an image that has the size is left alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from levelfield.data.draws import Int64s, UInt64s
+from levelfield.data.order import Permutation
+from levelfield.data.sources.base import Examples, check_ids
+from levelfield.data.transforms import augment_photos
+from levelfield.records.data import FolderSpec, ParquetSpec, Split
+from levelfield.records.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+DECODED_LIMIT_BYTES = 4 * 2**30
+"""Decoded images are kept in memory when all of them together need no more; else each is decoded when asked for."""
+
+MASKED_PIXEL = 128
+DIGEST_BYTES = 16
+
+_UNREAD, _READY, _CORRUPT = 0, 1, 2
+
+
+class Container(Protocol):
+    """Encoded images as some format holds them, numbered by row.
+
+    ``labels`` int64 ``[N]``; ``digests`` uint8 ``[N, 16]``, see :func:`digest_of`.
+    """
+
+    labels: Int64s
+    digests: NDArray[np.uint8]
+
+    def read(self, row: int) -> bytes:
+        """The encoded image. Raises OSError where it has gone since it was listed."""
+        ...
+
+    def name(self, row: int) -> str:
+        """What to call it in a message: its file, or file and row."""
+        ...
+
+
+def digest_of(encoded: bytes | memoryview) -> bytes:
+    """The 16 bytes of BLAKE2b that identify an encoded image."""
+    return hashlib.blake2b(encoded, digest_size=DIGEST_BYTES).digest()
+
+
+def digest_table(digests: Sequence[bytes]) -> NDArray[np.uint8]:
+    """Digests as uint8 ``[N, 16]``."""
+    return np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, DIGEST_BYTES)
+
+
+class ImageTable:
+    """Images in canonical order, decoded to uint8 ``[3, R, R]`` one by one when first asked for."""
+
+    def __init__(self, container: Container, *, resolution: int, mask_corrupt: bool) -> None:
+        halves = container.digests.view(">u8")
+        self._container = container
+        self._rows = np.lexsort((halves[:, 1], halves[:, 0], container.labels))
+        self.labels = container.labels[self._rows]
+        self.digests = container.digests[self._rows]
+        content = self.labels.astype("<i8").tobytes() + self.digests.tobytes()
+        self.fingerprint = hashlib.blake2b(b"image table 1" + content, digest_size=16).hexdigest()
+        self.resolution, self._mask_corrupt = resolution, mask_corrupt
+        size = len(self) * 3 * resolution**2
+        self._state = np.zeros(len(self), dtype=np.uint8)
+        self._cache = None
+        if size <= DECODED_LIMIT_BYTES:
+            self._cache = np.empty((len(self), 3, resolution, resolution), dtype=np.uint8)
+        else:
+            logger.warning("%.1f GiB of decoded images exceed the cache: each is decoded when needed", size / 2**30)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def distinct(self) -> set[bytes]:
+        """The digests without repeats."""
+        return {row.tobytes() for row in self.digests}
+
+    def images(self, numbers: Int64s) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Pixels ``[B, 3, R, R]`` and validity ``[B]`` of the table's entries ``numbers``.
+
+        Raises:
+            DataError: an image cannot be decoded, and corrupt images are not masked.
+        """
+        if self._cache is None:
+            decoded = [self._decode(number) for number in numbers.tolist()]
+            return np.stack(decoded), self._state[numbers] != _CORRUPT
+        for number in numbers[self._state[numbers] == _UNREAD].tolist():
+            self._cache[number] = self._decode(number)
+            self._state[number] = max(self._state[number], _READY)  # after the pixels: a second thread reads both
+        return self._cache[numbers], self._state[numbers] != _CORRUPT
+
+    def _decode(self, number: int) -> NDArray[np.uint8]:
+        row = int(self._rows[number])
+        name = self._container.name(row)
+        try:
+            return decode(self._container.read(row), self.resolution)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise DataError(f"{name} can no longer be read: {error}") from None
+            if not self._mask_corrupt:
+                raise DataError(
+                    f"{name} is not an image that Pillow can decode ({error}): replace or remove it, or set "
+                    "corrupt = 'mask' to keep its place with no weight"
+                ) from None
+            logger.warning("masked: %s is not an image that Pillow can decode (%s)", name, error)
+            self._state[number] = _CORRUPT
+            return np.full((3, self.resolution, self.resolution), MASKED_PIXEL, dtype=np.uint8)
+
+
+def decode(encoded: bytes, resolution: int) -> NDArray[np.uint8]:
+    """``encoded`` as RGB uint8 ``[3, resolution, resolution]``.
+
+    Raises:
+        OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError: Pillow cannot read it, or reads a kind of
+            pixel (16-bit, float) that has no agreed RGB.
+    """
+    with Image.open(io.BytesIO(encoded)) as image:
+        picture = _rgb(image)
+    width, height = picture.size
+    if min(width, height) != resolution:
+        scale = resolution / min(width, height)
+        size = max(resolution, round(width * scale)), max(resolution, round(height * scale))
+        picture = picture.resize(size, Image.Resampling.BICUBIC)
+        width, height = size
+    left, top = (width - resolution) // 2, (height - resolution) // 2
+    pixels = np.asarray(picture)[top : top + resolution, left : left + resolution]
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        raise ValueError(f"pixels of mode {image.mode}; convert them to 8 bits a channel")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        opaque = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", opaque.size, "white"), opaque).convert("RGB")
+    return image.convert("RGB")
+
+
+class ImageSource:
+    """Train, select and report splits over one table of images, or two where the data has its own report part.
+
+    Membership is a permutation keyed by content and ``spec.seed``: the first ``report_examples`` ranks report (unless
+    there is a report table, which then is used whole), the next ``select_examples`` select, the rest train.
+    """
+
+    in_channels = 3
+    floor_loss = None
+    no_verdict_because = None
+
+    def __init__(
+        self, spec: ParquetSpec | FolderSpec, table: ImageTable, report: ImageTable | None, names: Sequence[str]
+    ) -> None:
+        self.spec, self._table, self._report = spec, table, report
+        self.resolution = spec.resolution
+        self.class_names = tuple(names)
+        self.num_classes = len(self.class_names)
+        self.chance_loss = math.log(self.num_classes)
+        self._num_report_ranks = 0 if report else spec.report_examples
+        num_train = len(table) - self._num_report_ranks - spec.select_examples
+        if num_train < 1:
+            raise DataError(
+                f"{spec.path} holds {len(table)} images; select_examples = {spec.select_examples} and "
+                f"report_examples = {self._num_report_ranks} taken out of it leave none to train on: lower them"
+            )
+        self.split_sizes: Mapping[Split, int] = {
+            "train": num_train,
+            "select": spec.select_examples,
+            "report": len(report) if report else spec.report_examples,
+        }
+        self.fingerprint = _joined(table, report)
+        self._split = Permutation.of(len(table), "split", table.fingerprint, spec.seed)
+        _check_apart(spec, table, report)
+
+    def batch(self, split: Split, ids: Int64s, augment_keys: UInt64s | None = None) -> Examples:
+        """See :meth:`levelfield.data.sources.base.Source.batch`."""
+        ids = check_ids(ids, self.split_sizes[split], split)
+        table, numbers = self._locate(split, ids)
+        images, valid = table.images(numbers)
+        if split == "train" and augment_keys is not None:
+            images = augment_photos(images, self.spec.augment, augment_keys, ids)
+        return Examples(images, table.labels[numbers], valid)
+
+    def _locate(self, split: Split, ids: Int64s) -> tuple[ImageTable, Int64s]:
+        if split == "report" and self._report is not None:
+            return self._report, ids
+        firsts = {"report": 0, "select": self._num_report_ranks}
+        first = firsts.get(split, self._num_report_ranks + self.spec.select_examples)
+        return self._table, self._split.forward(ids + first)
+
+
+def _joined(table: ImageTable, report: ImageTable | None) -> str:
+    if report is None:
+        return table.fingerprint
+    return hashlib.blake2b(f"{table.fingerprint} {report.fingerprint}".encode(), digest_size=16).hexdigest()
+
+
+def _check_apart(spec: ParquetSpec | FolderSpec, table: ImageTable, report: ImageTable | None) -> None:
+    """Say which held-out images may have been trained on: byte-identical ones."""
+    twins = len(table) - len(table.distinct())
+    if twins:
+        logger.warning("%s holds %d images twice; twins may fall into different splits", spec.path, twins)
+    if report is None:
+        return
+    shared = len(table.distinct() & report.distinct())
+    if shared == len(report.distinct()):
+        raise DataError(f"every image of {spec.report_path} is also in {spec.path}: the report split must be unseen")
+    if shared:
+        logger.warning("%d images of %s are also in %s", shared, spec.report_path, spec.path)

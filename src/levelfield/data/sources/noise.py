@@ -1,0 +1,54 @@
+"""1/f noise, the second-order statistics of natural scenes, from a bank that is made once and cropped ever after.
+
+Source: Field, "Relations between the statistics of natural images and the response properties of cortical cells", 1987:
+amplitude falls as 1/f.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from levelfield.data.draws import UInt64s, below, draw_bits, key_words, unit_interval
+
+NUM_TILES = 64
+TILE_SIDES = 4
+"""A tile's side in canvas sides; tiles repeat seamlessly, so a crop may begin at any of its pixels."""
+
+
+class NoiseBank:
+    """Backgrounds of ``side`` pixels: the sum of two crops, of 2^40 different pairs at 32 px.
+
+    ``std`` is the standard deviation in grey levels over many backgrounds; the mean is 0.
+    """
+
+    def __init__(self, side: int, std: float) -> None:
+        self._tile = TILE_SIDES * side
+        tiles = np.rint(_tiles(side) * (std / np.sqrt(2))).astype(np.int16)
+        wrapped = np.pad(tiles, ((0, 0), (0, side - 1), (0, side - 1)), mode="wrap")
+        self._windows = sliding_window_view(wrapped, (side, side), axis=(1, 2))
+
+    def crops(self, bits: UInt64s) -> NDArray[np.int16]:
+        """Backgrounds ``[B, side, side]`` drawn by ``bits`` ``[B, 2]``."""
+        place = below(bits, NUM_TILES * self._tile**2)
+        rest, columns = np.divmod(place, self._tile)
+        tiles, rows = np.divmod(rest, self._tile)
+        total = self._windows[tiles[:, 0], rows[:, 0], columns[:, 0]]
+        total += self._windows[tiles[:, 1], rows[:, 1], columns[:, 1]]
+        return total
+
+
+@functools.lru_cache(maxsize=4)
+def _tiles(side: int) -> NDArray[np.float64]:
+    """``[NUM_TILES, T, T]`` of zero mean and unit variance, flat in spectrum above one canvas side in wavelength."""
+    tile = TILE_SIDES * side
+    bits = draw_bits(key_words(1, "one-over-f", side), np.arange(NUM_TILES * tile), tile)
+    phases = 2j * np.pi * unit_interval(bits).reshape(NUM_TILES, tile, tile)
+    frequencies = np.hypot(np.fft.fftfreq(tile)[:, None], np.fft.fftfreq(tile)[None, :])
+    amplitudes = 1 / np.maximum(frequencies, 1 / side)
+    amplitudes[0, 0] = 0
+    noise = np.fft.ifft2(np.exp(phases) * amplitudes).real
+    return noise / noise.std()

@@ -1,0 +1,141 @@
+"""Changes of images: augmentation of uint8 batches, and the one step from uint8 to what a network is fed.
+
+Augmentations are NumPy, vectorised, exact in integers, and take their randomness as arguments, so a picture does not
+depend on the batch it is rendered in.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from levelfield.data.draws import UInt64s, below, draw_bits
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+NORMALISATION: dict[int, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    1: ((0.4,), (0.25,)),
+    3: ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+"""Mean and standard deviation by number of channels, for pixels in [0, 1]. Colour: ImageNet's, the convention of timm
+and torchvision. Grey: digit pairs at their defaults, rounded."""
+
+CROP_PADDING = 1 / 8
+"""Of the image's side, on each edge: the 4 of 32 pixels of He et al., "Deep residual learning", 2016, section 4.2."""
+
+ANGLE_STEPS = 4096
+SCALE_STEPS = 1024
+_ONE = 1 << 16
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 ``[B, C, H, W]`` to float32, zero mean and unit variance a channel by :data:`NORMALISATION`."""
+    mean, std = NORMALISATION[images.shape[1]]
+    pixels = images.float()
+    if len(mean) == 1:
+        return pixels.sub_(255 * mean[0]).mul_(1 / (255 * std[0]))
+    shape = (1, len(mean), 1, 1)
+    return pixels.sub_(pixels.new_tensor(mean).mul_(255).view(shape)).div_(pixels.new_tensor(std).mul_(255).view(shape))
+
+
+def augment_photos(
+    images: NDArray[np.uint8], kind: Literal["none", "flip", "crop-flip"], keys: UInt64s, ids: NDArray[np.int64]
+) -> NDArray[np.uint8]:
+    """``images`` ``[B, C, H, W]`` flipped or not; with "crop-flip" first padded by reflection and cropped."""
+    if kind == "none" or not len(ids):
+        return images
+    bits = draw_bits(keys, ids, 3)
+    if kind == "crop-flip":
+        images = _shifted(images, bits[:, 1:])
+    flipped = below(bits[:, 0], 2).astype(bool)
+    return np.where(flipped[:, None, None, None], images[..., ::-1], images)
+
+
+def _shifted(images: NDArray[np.uint8], bits: UInt64s) -> NDArray[np.uint8]:
+    side = images.shape[-1]
+    pad = min(round(side * CROP_PADDING), side - 1)
+    padded = np.pad(images, ((0, 0), (0, 0), (pad, pad), (pad, pad)), mode="reflect")
+    windows = sliding_window_view(padded, images.shape[2:], axis=(2, 3)).transpose(0, 2, 3, 1, 4, 5)
+    offsets = below(bits, 2 * pad + 1)
+    return windows[np.arange(len(images)), offsets[:, 0], offsets[:, 1]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Affine:
+    """How far glyphs are turned (degrees), moved (share of the canvas' side) and scaled (a ratio, up or down)."""
+
+    max_rotation_deg: float
+    max_shift: float
+    max_scale: float
+
+
+class SpritePlacer:
+    """Draws glyphs onto a window of a canvas, turned, moved and scaled by their own random bits.
+
+    Sprites are ``[S, T, T]`` uint8 with an empty border, finer than the canvas: ``pitch`` sprite pixels to a canvas
+    pixel at scale 1. A canvas pixel takes the sprite pixel under its centre, found in 16-bit fixed point. ``centre``
+    is (row, column) on a canvas of ``side`` pixels, and the window is the part of the canvas the glyph can reach.
+    """
+
+    def __init__(
+        self, sprites: NDArray[np.uint8], *, pitch: float, side: int, centre: tuple[float, float], affine: Affine
+    ) -> None:
+        self._flat, self._tile = sprites.reshape(-1), sprites.shape[-1]
+        self._shift = affine.max_shift * side
+        reach = _reach(self._tile / pitch, self._shift, affine)
+        self.rows, self.columns = (
+            slice(max(0, math.floor(c - reach)), min(side, math.ceil(c + reach))) for c in centre
+        )
+        self._row0, self._column0 = centre[0] - self.rows.start - 0.5, centre[1] - self.columns.start - 0.5
+        self._j = np.arange(self.columns.stop - self.columns.start, dtype=np.int32)
+        self._i = np.arange(self.rows.stop - self.rows.start, dtype=np.int32)
+        limit = math.radians(affine.max_rotation_deg)
+        angles = [limit * (2 * step / (ANGLE_STEPS - 1) - 1) for step in range(ANGLE_STEPS)]
+        self._cos = np.array([math.cos(angle) for angle in angles]) * _ONE
+        self._sin = np.array([math.sin(angle) for angle in angles]) * _ONE
+        exponents = [1 - 2 * step / (SCALE_STEPS - 1) for step in range(SCALE_STEPS)]
+        self._pitch = np.array([pitch * affine.max_scale**exponent for exponent in exponents])
+
+    def place(self, sprites: NDArray[np.int64], bits: UInt64s | None) -> NDArray[np.uint8]:
+        """The window ``[B, rows, columns]`` with glyph ``sprites[b]`` placed by ``bits`` ``[B, 4]``; None: upright."""
+        cos, sin, row, column = self._poses(len(sprites), bits)
+        middle = self._tile / 2 * _ONE
+        across, down = cos.astype(np.int32), sin.astype(np.int32)
+        u = np.rint(middle - cos * column - sin * row).astype(np.int32)[:, None] + across[:, None] * self._j
+        v = np.rint(middle + sin * column - cos * row).astype(np.int32)[:, None] - down[:, None] * self._j
+        u = u[:, None, :] + (down[:, None] * self._i)[:, :, None]
+        v = v[:, None, :] + (across[:, None] * self._i)[:, :, None]
+        for coordinate in (u, v):
+            coordinate >>= 16
+            np.maximum(coordinate, 0, out=coordinate)
+            np.minimum(coordinate, self._tile - 1, out=coordinate)
+        v *= self._tile
+        v += u
+        index = v + (sprites * self._tile**2)[:, None, None]
+        return self._flat.take(index, mode="clip")
+
+    def _poses(self, count: int, bits: UInt64s | None) -> tuple[NDArray[np.float64], ...]:
+        """Cosine and sine times pitch in fixed point, and the centre's row and column in the window."""
+        if bits is None:
+            pitch = np.full(count, self._pitch[SCALE_STEPS // 2 - 1 : SCALE_STEPS // 2 + 1].prod() ** 0.5)
+            return np.rint(pitch * _ONE), 0 * pitch, 0 * pitch + self._row0, 0 * pitch + self._column0
+        angle, pitch = below(bits[:, 0], ANGLE_STEPS), self._pitch[below(bits[:, 1], SCALE_STEPS)]
+        shifts = (below(bits[:, 2:], 2 * 4096 + 1) / 4096.0 - 1) * self._shift
+        return (
+            np.rint(self._cos[angle] * pitch),
+            np.rint(self._sin[angle] * pitch),
+            self._row0 + shifts[:, 0],
+            self._column0 + shifts[:, 1],
+        )
+
+
+def _reach(size: float, shift: float, affine: Affine) -> float:
+    """The farthest, in canvas pixels along an axis, that ink can lie from the centre before it is moved and after."""
+    turn = math.radians(min(affine.max_rotation_deg, 45))
+    return size / 2 * affine.max_scale * (math.cos(turn) + math.sin(turn)) + shift
