@@ -20,13 +20,15 @@ class DigitPairsSpec:
     """An unlimited stream of digit pairs over 1/f noise; the embedded default.
 
     ``label_noise`` is the probability that a label is drawn uniformly from the 99 other classes, which plants a known
-    entropy floor under the loss.
+    entropy floor under the loss. ``noise_contrast`` is the standard deviation of the background as a share of the
+    ink's contrast; ``max_shift`` is a share of the image's side, ``max_scale`` a ratio either way.
+    ``stream_examples`` is the length of an epoch: the default is never exhausted, a small one makes data scarce.
     """
 
     source: Literal["digit-pairs"] = "digit-pairs"
     resolution: int = 32
     label_noise: float = 0.1
-    noise_contrast: float = 0.35
+    noise_contrast: float = 0.15
     max_rotation_deg: float = 15.0
     max_shift: float = 0.06
     max_scale: float = 1.15

@@ -18,7 +18,8 @@ class Observation:
     ``audit`` tested the learning-rate rule. ``budget_flops`` is the rung, ``train_flops`` what was counted.
     ``base_lr`` is the peak learning rate scaled to a batch of 256, so that batches of different size compare.
     ``variant`` names the searched axes that differ from the recipe ("batch_factor=2"), so that a tuning curve compares
-    like with like. ``edges`` names the searched axes whose optimum lies at the edge of what was searched: a bound, not an optimum.
+    like with like. ``edges`` names the searched axes whose optimum lies at the edge of what was searched: a bound, not
+    an optimum.
     Absent numbers are None.
     """
 

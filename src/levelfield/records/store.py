@@ -3,6 +3,7 @@
 ::
 
     <study>/study.json                      the spec as last run
+    <study>/facts.json                      shapes, sizes and fingerprint of its data
     <study>/trials/<name>/spec.json         what the trial is; its fingerprint is its identity
     <study>/trials/<name>/status.json       running, finished, diverged or failed; how many attempts
     <study>/trials/<name>/metrics.jsonl     one line a logged step
@@ -16,6 +17,7 @@ Every file but the appended metrics is written whole: temporary name, fsync, ren
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 from collections.abc import Iterator
@@ -32,10 +34,11 @@ T = TypeVar("T")
 
 @record
 class TrialState:
-    """Where a trial stands; ``attempts`` counts starts."""
+    """Where a trial stands; ``attempts`` counts starts, ``lost_steps`` the steps that crashes made it train again."""
 
     state: Literal["running", "finished", "diverged", "failed"]
     attempts: int = 1
+    lost_steps: int = 0
     reason: str = ""
 
 
@@ -126,23 +129,27 @@ class TrialDirectory:
         path = self.path / "timing.json"
         return read_record(TrialTiming, path) if path.exists() else None
 
-    def begin(self) -> TrialState:
-        """Count one more attempt and mark the trial as running."""
-        earlier = self.state()
-        state = TrialState(state="running", attempts=earlier.attempts + 1 if earlier else 1)
+    def begin(self, *, lost_steps: int) -> TrialState:
+        """Count one more attempt, and the steps that the last one lost; mark the trial as running."""
+        earlier = self.state() or TrialState(state="running", attempts=0)
+        state = TrialState(state="running", attempts=earlier.attempts + 1, lost_steps=earlier.lost_steps + lost_steps)
         write_record(self.path / "status.json", state)
         return state
+
+    def fail(self, spec: TrialSpec, reason: str) -> None:
+        """Mark the trial as failed: it is not tried again unless asked for."""
+        self.open(spec)
+        state = self.state() or TrialState(state="running")
+        write_record(self.path / "status.json", dataclasses.replace(state, state="failed", reason=reason))
 
     def finish(self, result: TrialResult, timing: TrialTiming) -> None:
         """Publish the outcome; ``result.json`` comes last, since its presence means done."""
         write_record(self.path / "timing.json", timing)
-        state = TrialState(state=result.status, attempts=timing.attempts, reason=result.reason)
+        state = TrialState(
+            state=result.status, attempts=timing.attempts, lost_steps=timing.lost_steps, reason=result.reason
+        )
         write_record(self.path / "status.json", state)
         write_record(self.path / "result.json", result)
-
-    def forget(self) -> None:
-        """Take back an outcome, so that the trial runs again."""
-        (self.path / "result.json").unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def locked(self, *, timeout_s: float = 30.0) -> Iterator[None]:
@@ -157,6 +164,10 @@ class StudyDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @property
+    def facts_path(self) -> Path:
+        return self.path / "facts.json"
+
     def trial(self, spec: TrialSpec) -> TrialDirectory:
         return TrialDirectory(self.path / "trials" / spec.name)
 
@@ -169,6 +180,15 @@ class StudyDirectory:
         """What every finished trial cost, by trial fingerprint."""
         pairs = ((directory.result(), directory.timing()) for directory in self._trials())
         return {result.fingerprint: timing for result, timing in pairs if result is not None and timing is not None}
+
+    def failed(self) -> dict[str, str]:
+        """Why trials failed, by trial fingerprint."""
+        states = ((directory, directory.state()) for directory in self._trials())
+        return {
+            read_record(TrialSpec, directory.path / "spec.json").fingerprint: state.reason
+            for directory, state in states
+            if state is not None and state.state == "failed"
+        }
 
     def save_spec(self, spec: StudySpec) -> None:
         self.path.mkdir(parents=True, exist_ok=True)

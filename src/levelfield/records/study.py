@@ -89,8 +89,8 @@ class LearningRateGrid:
 class AxisSpec:
     """A searched axis beside the learning rate: an ordered grid around the family's own default.
 
-    ``field`` is ``recipe.<field>``, ``model.<field>`` of the family's spec, or ``batch_factor`` (a factor on the batch
-    rule). The search starts at the default, which must be one of ``values``.
+    ``field`` is ``recipe.<field>``, ``model.<code>`` of the size's text ("model.p" is the patch of "vit:w64-d3-p4"),
+    or ``batch_factor`` (a factor on the batch rule). The search starts at the default, which must be one of ``values``.
     """
 
     field: str

@@ -12,7 +12,7 @@ from levelfield.records.fingerprint import fingerprint
 
 Weights: TypeAlias = Literal["raw", "ema"]
 Dtype: TypeAlias = Literal["float32", "bfloat16"]
-TrialStatus: TypeAlias = Literal["finished", "diverged", "failed"]
+TrialStatus: TypeAlias = Literal["finished", "diverged"]
 
 
 @record
@@ -119,8 +119,9 @@ class HeldOutLoss:
 class TrialResult:
     """What came of a trial; equal on every rerun, bit for bit, so timings live in :class:`TrialTiming`.
 
-    A diverged or failed trial carries its ``reason`` and no losses: a missing number is absent. ``held_out`` is keyed
-    by split. ``evaluate_flops`` is charged apart from ``train_flops``.
+    A diverged trial carries its ``reason`` and no losses: a missing number is absent. ``held_out`` is keyed
+    by split. ``evaluate_flops`` is charged apart from ``train_flops``. ``seen_digest`` proves which examples were seen,
+    each how often and how augmented.
     """
 
     fingerprint: str
@@ -137,6 +138,7 @@ class TrialResult:
     chance_loss: float
     floor_loss: float | None = None
     masked_examples: int = 0
+    seen_digest: str
     data_fingerprint: str
     device: str
     levelfield_version: str
@@ -149,7 +151,7 @@ class TrialTiming:
 
     ``device_seconds`` is the time of the training steps alone: on a CPU, process CPU seconds over all its threads
     (robust on a shared machine); on a GPU, synchronised wall seconds. Data rendering, evaluation and the whole attempt
-    are kept apart. ``attempts`` counts starts, lost work included.
+    are kept apart. ``attempts`` counts starts; ``lost_steps`` were trained again after crashes and are charged apart.
     """
 
     device: str
@@ -158,3 +160,4 @@ class TrialTiming:
     evaluate_seconds: float
     wall_seconds: float
     attempts: int = 1
+    lost_steps: int = 0

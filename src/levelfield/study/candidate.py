@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 from levelfield.compute.analytic import count
 from levelfield.compute.budget import global_batch_size
 from levelfield.families.registry import parse
 from levelfield.records.codec import record
-from levelfield.records.errors import SpecError, did_you_mean
+from levelfield.records.errors import SpecError
 from levelfield.records.study import AxisValue, FamilyEntry, StudySpec
 from levelfield.records.trial import TrialSpec
 from levelfield.study.recipes import preset
@@ -25,8 +24,7 @@ class DataFacts:
     resolution: int
     num_train: int
     fingerprint: str
-    supports_verdict: bool = True
-    description: str = ""
+    no_verdict_because: str | None = None
 
 
 @record
@@ -62,8 +60,7 @@ class Affordable:
 
 def afford(spec: StudySpec, facts: DataFacts, entry: FamilyEntry, candidate: Candidate, budget: float) -> Affordable:
     """How many whole global batches ``budget`` buys ``candidate``, under the study's batch rule and limits."""
-    axes = _fields(entry, candidate)
-    architecture = _architecture(candidate.architecture, axes)
+    architecture = _with_codes(candidate.architecture, _fields(entry, candidate, "model"))
     counted = count(
         architecture, resolution=facts.resolution, num_classes=facts.num_classes, in_channels=facts.in_channels
     )
@@ -75,7 +72,7 @@ def afford(spec: StudySpec, facts: DataFacts, entry: FamilyEntry, candidate: Can
         smallest=ladder.smallest_batch,
         largest=ladder.largest_batch,
     )
-    batch = max(1, round(rule * float(axes.get("batch_factor", 1))))
+    batch = max(1, round(rule * float(_fields(entry, candidate, "batch_factor").get("", 1))))
     steps = int(examples // batch)
     epochs = steps * batch / facts.num_train
     refusal = ""
@@ -105,8 +102,7 @@ def trial_spec(
     held_out: str = "select",
 ) -> TrialSpec:
     """The complete trial that spends ``budget`` on ``candidate``."""
-    fields = _fields(entry, candidate)
-    recipe_fields = {name.removeprefix("recipe."): value for name, value in fields.items() if "recipe." in name}
+    recipe_fields = _fields(entry, candidate, "recipe")
     batch = affordable.global_batch_size
     peak_lr = candidate.base_lr * (batch / 256) ** entry.lr_batch_exponent
     return TrialSpec(
@@ -128,32 +124,32 @@ def default_value(entry: FamilyEntry, axis: str, architecture: str) -> AxisValue
     """Where the search along ``axis`` starts: the model's, the recipe's or the rule's own value.
 
     Raises:
-        SpecError: the declared grid does not hold that value, or there is no such field.
+        SpecError: the declared grid does not hold that value.
     """
     grid = entry.axes[axis]
     section, _, name = grid.field.partition(".")
     if section == "model":
-        owner: Any = parse(architecture)
-        known = {field.name for field in dataclasses.fields(owner)}
-        if name not in known:
-            raise SpecError(f"axis {axis!r}: {entry.name} has no field {name!r}{did_you_mean(name, known)}")
-        value = getattr(owner, name)
-    elif section == "recipe":
-        value = getattr(preset(entry.recipe, peak_lr=1.0, override=entry.override), name)
+        own = parse(architecture).text
+        held = [value for value in grid.values if _with_codes(architecture, {name: value}) == own]
     else:
-        value = 1
-    if value not in grid.values:
-        raise SpecError(f"axis {axis!r} of {entry.name}: its grid {grid.values} must hold the default {value!r}")
-    return value
+        recipe = preset(entry.recipe, peak_lr=1.0, override=entry.override)
+        own = getattr(recipe, name) if section == "recipe" else 1
+        held = [value for value in grid.values if value == own]
+    if not held:
+        raise SpecError(f"axis {axis!r} of {entry.name}: its grid {grid.values} must hold the default of {own!r}")
+    return held[0]
 
 
-def _fields(entry: FamilyEntry, candidate: Candidate) -> Mapping[str, AxisValue]:
-    return {entry.axes[name].field: value for name, value in candidate.axes}
+def _fields(entry: FamilyEntry, candidate: Candidate, section: str) -> dict[str, AxisValue]:
+    """The moved axes that set a field of ``section`` ("model", "recipe" or "batch_factor"), by field name."""
+    fields = {entry.axes[name].field: value for name, value in candidate.axes}
+    return {field.partition(".")[2]: value for field, value in fields.items() if field.partition(".")[0] == section}
 
 
-def _architecture(text: str, axes: Mapping[str, AxisValue]) -> str:
-    model_fields = {name.removeprefix("model."): value for name, value in axes.items() if "model." in name}
-    parsed: Any = parse(text)
-    return (dataclasses.replace(parsed, **model_fields) if model_fields else parsed).text
-
-
+def _with_codes(architecture: str, codes: Mapping[str, AxisValue]) -> str:
+    """The canonical text of ``architecture`` with single codes of its body replaced: ``{"p": 8}`` gives "…-p8"."""
+    family, _, rest = architecture.partition(":")
+    body, comma, options = rest.partition(",")
+    kept = [code for code in body.split("-") if code[0] not in codes]
+    moved = [f"{letter}{value}" for letter, value in codes.items()]
+    return parse(f"{family}:{'-'.join(kept + moved)}{comma}{options}").text

@@ -141,9 +141,7 @@ class _Planner:
             affordable = afford(self.spec, self.facts, entry, Candidate(architecture=architecture, base_lr=1.0), budget)
             if not affordable.architecture.startswith(entry.name + ":"):
                 raise SpecError(f"size {architecture!r} is not of family {entry.name!r}")
-            cells.append(
-                Cell(family=entry.name, architecture=architecture, budget_flops=budget, affordable=affordable)
-            )
+            cells.append(Cell(family=entry.name, architecture=architecture, budget_flops=budget, affordable=affordable))
         self.cells.extend(cells)
         return [cell for cell in cells if not cell.affordable.refusal]
 
@@ -308,10 +306,10 @@ def _guess(budget: float, anchors: Mapping[float, int | None]) -> int | None:
 
     Rounded up because the second trial is half of it: together they enclose the line.
     """
-    if any(best is None for best in anchors.values()):
+    low, high = min(anchors), max(anchors)
+    low_best, high_best = anchors[low], anchors[high]
+    if low_best is None or high_best is None:
         return None
-    (low, low_best), (high, high_best) = min(anchors.items()), max(anchors.items())
-    assert low_best is not None and high_best is not None
     if low == high:
         return low_best
     share = (math.log(budget) - math.log(low)) / (math.log(high) - math.log(low))

@@ -11,8 +11,9 @@ from typing import Literal
 class LineSearch:
     """Where a search along an axis stands.
 
-    ``best`` is None while a loss is awaited. ``status``: "bracketed" has worse neighbours on both sides; "bound" stopped
-    at the grid's end or at the cap with the optimum possibly beyond; "one-sided" was not searched upwards by design.
+    ``best`` is None while a loss is awaited. ``status``: "bracketed" has worse neighbours on both sides; "bound"
+    stopped at the grid's end or at the cap with the optimum possibly beyond; "one-sided" was not searched upwards by
+    design.
     """
 
     best: int | None

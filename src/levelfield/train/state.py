@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from levelfield.data.audit import SeenAudit
 from levelfield.records.trial import TrialSpec
 from levelfield.train.averaging import WeightAverage
 from levelfield.train.optimizers import build_optimizer
@@ -40,6 +41,7 @@ class TrainState:
         self.step = 0
         self.losses: list[float] = []
         self.masked_examples = 0
+        self.seen = SeenAudit()
 
     def to_plain(self) -> dict[str, Any]:
         """Tensors and numbers only, so that it loads without executing anything."""
@@ -47,6 +49,7 @@ class TrainState:
             "step": self.step,
             "losses": torch.tensor(self.losses, dtype=torch.float64),
             "masked_examples": self.masked_examples,
+            "seen": (self.seen.examples, self.seen.digest),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.averages if self.average else None,
@@ -57,6 +60,7 @@ class TrainState:
         self.step = plain["step"]
         self.losses = plain["losses"].tolist()
         self.masked_examples = plain["masked_examples"]
+        self.seen = SeenAudit(examples=plain["seen"][0], digest=plain["seen"][1])
         self.model.load_state_dict(plain["model"])
         self.optimizer.load_state_dict(plain["optimizer"])
         if self.average:

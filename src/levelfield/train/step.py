@@ -53,14 +53,19 @@ class TrainingStep:
             self._update(state, norm, learning_rate)
             state.losses.append(loss_value)
             state.masked_examples += int((~batch.valid).sum())
+            state.seen = batch.audited(state.seen)
         return StepReport(
             step=state.step, loss=loss_value, learning_rate=learning_rate, gradient_norm=norm_value, finite=finite
         )
 
+    def images(self, batch: Batch) -> torch.Tensor:
+        """The batch's images on the device, as the network takes them: float [B, C, H, W]."""
+        return to_float(batch.images.to(self.device, non_blocking=True))
+
     def _backward(self, state: TrainState, batch: Batch) -> torch.Tensor:
         if self.draws_noise:
             torch.manual_seed(keyed_seed("noise", self.spec.seed, state.step))
-        images = to_float(batch.images.to(self.device, non_blocking=True))
+        images = self.images(batch)
         labels = batch.labels.to(self.device, non_blocking=True)
         valid = batch.valid.to(self.device, non_blocking=True)
         state.optimizer.zero_grad(set_to_none=True)

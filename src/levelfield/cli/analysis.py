@@ -1,0 +1,67 @@
+"""Reading a study or a CSV into its analysis, saying what it found, writing the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from levelfield.cli.console import say, say_table
+
+if TYPE_CHECKING:
+    from levelfield.scaling.analysis import Analysis
+
+
+def read_analysis(
+    source: Path, *, columns: Mapping[str, str | None] | None = None, margin: float | None = None
+) -> Analysis:
+    """The analysis of a study's directory, or of a CSV with the named ``columns``.
+
+    Raises:
+        InputError: there is neither at ``source``.
+    """
+    from levelfield.records.errors import InputError
+
+    if source.is_dir():
+        from levelfield.study.outcome import analyse_outcome, read_outcome
+
+        return analyse_outcome(read_outcome(source), source, margin=margin)
+    if columns is None or not source.exists():
+        raise InputError(f"{source} is no study directory; run one with `levelfield run`, or name its directory")
+    from levelfield.scaling.analyse import analyse
+    from levelfield.scaling.table import read_runs_csv
+
+    return analyse(read_runs_csv(source, columns={key: name for key, name in columns.items() if name}))
+
+
+def say_refusals(analysis: Analysis) -> None:
+    rows = [(refusal.what, refusal.why, refusal.remedy) for refusal in analysis.refusals]
+    say_table("Refused, and why", ("what", "why", "what would decide it"), rows)
+
+
+def say_findings(analysis: Analysis) -> None:
+    """The headline and each verdict, in sentences."""
+    say()
+    say(analysis.headline)
+    for comparison in analysis.comparisons:
+        say(f"  {comparison.sentence}")
+    for control in analysis.controls:
+        say(f"  A/A control, {control.family}: {control.verdict} ({'passed' if control.passed else 'ALARM'})")
+    for refusal in analysis.refusals[:5]:
+        say(f"  refused: {refusal.what}: {refusal.why}" + (f"; {refusal.remedy}" if refusal.remedy else ""))
+    if len(analysis.refusals) > 5:
+        say(f"  … and {len(analysis.refusals) - 5} more refusals in the report")
+
+
+def write_study_report(directory: Path, *, fresh: bool = True) -> tuple[Path, Analysis]:
+    """Write the page and figures of the study in ``directory``; an up-to-date page is left alone unless ``fresh``."""
+    from levelfield.cli.facts import study_facts
+    from levelfield.report.write import write_report
+    from levelfield.study.outcome import analyse_outcome, read_outcome
+
+    outcome = read_outcome(directory)
+    analysis = analyse_outcome(outcome, directory)
+    page = directory / "report.html"
+    if fresh or not page.exists():
+        write_report(directory, analysis, outcome.table, study_facts(outcome, analysis))
+    return page, analysis

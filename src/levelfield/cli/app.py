@@ -1,0 +1,21 @@
+"""The table of verbs."""
+
+from __future__ import annotations
+
+import typer
+
+from levelfield.cli import compare, count, families, fit, plan, predict, quickstart, report, run, status
+
+app = typer.Typer(
+    name="levelfield",
+    help="Judge ConvNets and Vision Transformers at equal compute: plan, train, fit, predict, compare, report.",
+    epilog="Start with:  levelfield quickstart",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+for verb in (quickstart, plan, run, status, fit, predict, compare, report, count, families):
+    name = verb.__name__.rpartition(".")[2]
+    app.command(name, epilog=verb.EXAMPLES)(getattr(verb, name))

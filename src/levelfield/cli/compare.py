@@ -1,0 +1,44 @@
+"""``levelfield compare``: the verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLES = "Example:  levelfield compare runs/quickstart --margin 0.05"
+
+
+def compare(
+    directory: Annotated[Path, typer.Argument(help="The directory of a study.")],
+    margin: Annotated[
+        float | None, typer.Option(help="Margin of 'equivalent' in ln loss; the study's own when left out.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+) -> None:
+    """Say which family has the lower loss at equal compute: better, worse, equivalent or cannot tell."""
+    from levelfield.cli.analysis import read_analysis, say_refusals
+    from levelfield.cli.console import say, say_json, say_table
+    from levelfield.records.errors import SpecError
+    from levelfield.report.tables import control_rows, verdict_rows
+
+    if margin is not None and not 0 < margin < 1:
+        raise SpecError(f"--margin must be in (0, 1) of ln loss, saw {margin}")
+    analysis = read_analysis(directory, margin=margin)
+    if json:
+        say_json(
+            {"headline": analysis.headline, "comparisons": analysis.comparisons, "controls": analysis.controls}
+        )
+        return
+    say(analysis.headline)
+    if margin is not None:
+        say(f"(margin {margin} given on the command line, after the fact; the study fixed its own in advance)")
+    for comparison in analysis.comparisons:
+        say()
+        say(comparison.sentence)
+        columns, rows = verdict_rows(comparison)
+        say_table(f"{comparison.a} against {comparison.b} in {comparison.currency}", columns, rows)
+    columns, rows = control_rows(analysis)
+    say_table("A/A control", columns, rows)
+    say_refusals(analysis)

@@ -1,0 +1,66 @@
+"""``levelfield count``: what an architecture costs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+EXAMPLES = (
+    "Example:  levelfield count nfnet:F7+ --resolution 224 --examples 32e9 --device tpu-v4-core --utilisation 0.39"
+)
+
+
+def count(
+    architecture: Annotated[str, typer.Argument(help="Such as nfnet:F3+, vit:B/16, nfnet:w16-d1x1x1, vit:w64-d3-p4.")],
+    resolution: Annotated[int, typer.Option(help="Image side in pixels.", min=1)] = 224,
+    num_classes: Annotated[int, typer.Option(help="Width of the classifier.", min=1)] = 1000,
+    in_channels: Annotated[int, typer.Option(help="Channels of the image.", min=1)] = 3,
+    examples: Annotated[float | None, typer.Option(help="Training examples seen, for example 32e9.")] = None,
+    device: Annotated[str | None, typer.Option(help="Also give device-hours, such as h100-sxm.")] = None,
+    utilisation: Annotated[float, typer.Option(help="Share of the device's peak that is reached.")] = 0.4,
+    layers: Annotated[bool, typer.Option("--layers", help="Layer by layer.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+) -> None:
+    """Count parameters, forward MACs and training FLOPs, layer by layer, without building the model."""
+    from levelfield.cli.console import say, say_json, say_table
+    from levelfield.compute import analytic
+    from levelfield.compute.devices import device_hours
+    from levelfield.records.errors import SpecError
+
+    if examples is not None and not examples > 0:
+        raise SpecError(f"--examples must be positive, saw {examples}")
+    if device is not None and examples is None:
+        raise SpecError("--device needs --examples: hours belong to a whole run")
+    counted = analytic.count(architecture, resolution=resolution, num_classes=num_classes, in_channels=in_channels)
+    train_flops = None if examples is None else counted.train_flops_per_example * examples
+    hours = None
+    if device is not None and train_flops is not None:
+        hours = device_hours(train_flops, device=device, utilisation=utilisation)
+    if json:
+        answer = {
+            "architecture": counted.architecture,
+            "resolution": resolution,
+            "num_classes": num_classes,
+            "params": counted.params,
+            "forward_macs": counted.forward_macs,
+            "train_flops_per_example": counted.train_flops_per_example,
+            "examples": examples,
+            "train_flops": train_flops,
+            "device": device,
+            "utilisation": utilisation if device else None,
+            "device_hours": hours,
+        }
+        say_json({key: value for key, value in answer.items() if value is not None})
+        return
+    say(f"{counted.architecture} at {resolution} px, {num_classes} classes")
+    say(f"  parameters            {counted.params / 1e6:,.3f} M")
+    say(f"  forward               {counted.forward_macs / 1e9:,.3f} GMACs an image (1 MAC = 2 FLOPs)")
+    say(f"  training              {counted.train_flops_per_example / 1e9:,.3f} GFLOPs an image, forward and backward")
+    if train_flops is not None:
+        say(f"  training, {examples:.4g} images   {train_flops / 1e18:,.6g} exaFLOPs")
+    if hours is not None:
+        say(f"  on {device} at {utilisation:.0%} of peak   {hours:,.4g} device-hours")
+    if layers:
+        rows = [(layer.name, layer.kind, f"{layer.params:,}", f"{layer.forward_macs:,}") for layer in counted.layers]
+        say_table("Layers", ("layer", "kind", "parameters", "forward MACs"), rows)

@@ -1,0 +1,127 @@
+"""What the page says of a study beside its analysis: the one place where study and report meet."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+
+from levelfield.records.data import DigitPairsSpec
+from levelfield.records.fingerprint import fingerprint
+from levelfield.records.study import StudySpec
+from levelfield.report.facts import RecipeFact, RefusedCell, StudyFacts, StudyTotals, TrialRow
+from levelfield.report.numbers import flops, plain
+from levelfield.scaling.analysis import Analysis
+from levelfield.study.outcome import Outcome
+from levelfield.study.recipes import preset
+
+
+def study_facts(outcome: Outcome, analysis: Analysis) -> StudyFacts:
+    """Everything that stands around the analysis of ``outcome`` on its page."""
+    spec, ledger = outcome.spec, outcome.ledger
+    results = list(outcome.results.values())
+    averaged = "averaged" if spec.verdict.weights == "ema" else "raw"
+    return StudyFacts(
+        title=spec.name,
+        question=spec.question,
+        hypothesis=spec.hypothesis,
+        data=_data_sentence(outcome),
+        metric=f"held-out cross-entropy in nats, {averaged} weights",
+        device=results[0].device if results else None,
+        budgets=spec.ladder.budgets,
+        recipes=tuple(_recipe_facts(spec)),
+        caveats=(outcome.facts.no_verdict_because,) if outcome.facts.no_verdict_because else (),
+        longer_run=tuple(_longer_run(outcome, analysis)),
+        commands=("levelfield run study.toml", "levelfield report runs/" + spec.name),
+        versions=_versions(outcome),
+        fingerprints={"study": fingerprint("study", spec), "data": outcome.facts.fingerprint},
+        refused_cells=tuple(
+            RefusedCell(
+                family=cell.family,
+                model=cell.architecture,
+                budget_flops=cell.budget_flops,
+                reason=cell.affordable.refusal,
+            )
+            for cell in outcome.planned.cells
+            if cell.affordable.refusal
+        ),
+        trials=tuple(_trial_rows(outcome)),
+        totals=StudyTotals(
+            num_trials=sum(trial.spec.fingerprint in outcome.results for trial in outcome.planned.trials),
+            train_flops=ledger.train_flops,
+            evaluate_flops=ledger.evaluate_flops,
+            failed_flops=ledger.failed_flops,
+            device_seconds=outcome.device_seconds,
+        ),
+    )
+
+
+def _data_sentence(outcome: Outcome) -> str:
+    data, facts = outcome.spec.data, outcome.facts
+    size = "an unlimited stream" if isinstance(data, DigitPairsSpec) else f"{facts.num_train:,} training images"
+    noise = f", {data.label_noise:.0%} label noise" if isinstance(data, DigitPairsSpec) else ""
+    return (
+        f"{data.source}: {size} of {facts.num_classes} classes at {facts.resolution} px{noise}; "
+        f"{data.select_examples:,} images chose the recipe, {data.report_examples:,} others judged the winners"
+    )
+
+
+def _recipe_facts(spec: StudySpec) -> Iterator[RecipeFact]:
+    for entry in spec.families:
+        recipe = preset(entry.recipe, peak_lr=entry.base_lr.start, override=entry.override)
+        defaults = {field.name: field.default for field in dataclasses.fields(recipe)}
+        told = [
+            f"{name} {getattr(recipe, name)}"
+            for name in defaults
+            if name not in ("preset", "optimizer", "peak_lr") and getattr(recipe, name) != defaults[name]
+        ]
+        grid = f"base learning rate {plain(entry.base_lr.low)} to {plain(entry.base_lr.high)} by factors of 2"
+        axes = [f"{name} in {', '.join(map(str, axis.values))}" for name, axis in entry.axes.items()]
+        text = "; ".join([f"{recipe.optimizer}, {', '.join(told)}", f"searched: {grid}", *axes])
+        yield RecipeFact(family=entry.name, preset=entry.recipe, text=text)
+
+
+def _longer_run(outcome: Outcome, analysis: Analysis) -> Iterator[str]:
+    """What this study leaves open, and what would close it."""
+    budgets = outcome.spec.ladder.budgets
+    top = budgets[-1] * budgets[-1] / budgets[-2] if len(budgets) > 1 else budgets[-1] * 10
+    yield f"a rung at {flops(top)} would test the laws where they have not been fitted"
+    bounded = {axis for winner in outcome.planned.winners for axis in winner.edges}
+    if bounded:
+        yield f"wider grids for {', '.join(sorted(bounded))}: some winners lie at the edge, so their loss is only a bound"
+    undecided = [comparison for comparison in analysis.comparisons if comparison.overall.verdict == "cannot tell"]
+    for comparison in undecided:
+        known = comparison.smallest_decidable_margin
+        if known is not None and math.isfinite(known) and known > comparison.margin:
+            seeds = math.ceil(outcome.spec.verdict.seeds * (known / comparison.margin) ** 2)
+            yield f"about {seeds} seeds a winner would decide a margin of {comparison.margin} in {comparison.currency}"
+
+
+def _versions(outcome: Outcome) -> dict[str, str]:
+    found: dict[str, set[str]] = {"levelfield": set(), "torch": set()}
+    for result in outcome.results.values():
+        found["levelfield"].add(result.levelfield_version)
+        found["torch"].add(result.torch_version)
+    return {name: ", ".join(sorted(versions)) for name, versions in found.items()}
+
+
+def _trial_rows(outcome: Outcome) -> Iterator[TrialRow]:
+    for trial in outcome.planned.trials:
+        spec = trial.spec
+        result, timing = outcome.results.get(spec.fingerprint), outcome.timings.get(spec.fingerprint)
+        held_out = result.held_out.get(spec.held_out) if result else None
+        yield TrialRow(
+            name=spec.name,
+            family=trial.family,
+            model=spec.architecture,
+            budget_flops=trial.budget_flops,
+            role=trial.role,
+            status=result.status if result else "failed" if spec.fingerprint in outcome.failed else "wanted",
+            peak_lr=spec.recipe.peak_lr,
+            global_batch_size=spec.global_batch_size,
+            seed=spec.seed,
+            loss=held_out.loss if held_out else None,
+            top1=held_out.top1 if held_out else None,
+            device_seconds=timing.device_seconds if timing else None,
+            reason=result.reason if result else outcome.failed.get(spec.fingerprint, ""),
+        )

@@ -1,0 +1,32 @@
+"""``levelfield fit``: the law of loss against compute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLES = "Example:  levelfield fit runs.csv --compute flops --loss val_loss --family arch"
+
+
+def fit(
+    source: Annotated[Path, typer.Argument(help="A study's directory, or anybody's CSV of training runs.")],
+    compute: Annotated[str, typer.Option(help="CSV: column of training compute.")] = "flops",
+    loss: Annotated[str, typer.Option(help="CSV: column of held-out loss.")] = "loss",
+    family: Annotated[str | None, typer.Option(help="CSV: column that names the family.")] = None,
+    params: Annotated[str | None, typer.Option(help="CSV: column of parameter counts.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+) -> None:
+    """Fit the laws of held-out loss against compute, or say why the numbers support none."""
+    from levelfield.cli.analysis import read_analysis, say_refusals
+    from levelfield.cli.console import say_json, say_table
+    from levelfield.report.tables import law_rows
+
+    analysis = read_analysis(source, columns={"compute": compute, "loss": loss, "family": family, "params": params})
+    if json:
+        say_json({"laws": analysis.laws, "allocations": analysis.allocations, "refusals": analysis.refusals})
+        return
+    columns, rows = law_rows(analysis)
+    say_table("Laws", columns, rows)
+    say_refusals(analysis)

@@ -1,0 +1,106 @@
+"""``levelfield plan``: the bill, before anything is spent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLES = "Example:  levelfield plan study.toml --workers 2"
+
+
+def plan(
+    study: Annotated[Path | None, typer.Argument(help="The study, in TOML.")] = None,
+    workers: Annotated[int, typer.Option(help="Trials at a time, for the estimate of hours.", min=1)] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda: where to calibrate.")] = "auto",
+    calibrate: Annotated[bool, typer.Option(help="Measure the speed here (some seconds).")] = True,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a study for your editor.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+) -> None:
+    """Show every cell, what is refused and why, and what the study costs at most, before anything is spent."""
+    from levelfield.cli.console import say, say_json
+    from levelfield.data.sources import open_source
+    from levelfield.records.errors import SpecError
+    from levelfield.study import calibrate as calibration
+    from levelfield.study.bill import bill
+    from levelfield.study.plan import plan as plan_study
+    from levelfield.study.run import data_facts
+    from levelfield.study.spec_file import load_study, study_schema
+
+    if schema:
+        say(study_schema().rstrip())
+        return
+    if study is None:
+        raise SpecError("plan needs a study in TOML: levelfield plan study.toml")
+    spec = load_study(study)
+    facts = data_facts(open_source(spec.data))
+    planned = plan_study(spec, facts, {})
+    if json:
+        speeds = calibration.calibrate(spec, planned, device=device) if calibrate else {}
+        charged = bill(spec, facts, planned, speeds)
+        say_json({"rows": charged.rows, "trials_at_most": charged.trials_at_most, "seconds": charged.seconds})
+        return
+    _say_cells(spec, planned)
+    speeds = calibration.calibrate(spec, planned, device=device) if calibrate else {}
+    _say_bill(spec, bill(spec, facts, planned, speeds), workers)
+
+
+def _say_cells(spec, planned) -> None:
+    from levelfield.cli.console import say, say_table
+    from levelfield.report.numbers import flops
+
+    say(f"{spec.name}: {spec.question}")
+    rows = [
+        (
+            cell.family,
+            flops(cell.budget_flops),
+            cell.architecture,
+            f"{cell.affordable.params:,}",
+            f"{cell.affordable.steps} x {cell.affordable.global_batch_size}",
+            f"{cell.affordable.epochs:.3g}",
+            cell.affordable.refusal or "yes",
+        )
+        for cell in planned.cells
+    ]
+    say_table("Cells", ("family", "budget", "size", "parameters", "steps x batch", "epochs", "allowed"), rows)
+
+
+def _say_bill(spec, charged, workers: int) -> None:
+    from levelfield.cli.console import say, say_table
+    from levelfield.report.numbers import flops, seconds
+    from levelfield.scaling.uncertainty import smallest_decidable_margin
+
+    rows = [
+        (
+            row.family,
+            flops(row.budget_flops),
+            str(len(row.sizes)),
+            str(row.trials_at_most),
+            flops(row.train_flops),
+            flops(row.evaluate_flops),
+            "not calibrated" if row.seconds is None else seconds(row.seconds),
+        )
+        for row in charged.rows
+    ]
+    columns = ("family", "budget", "sizes", "trials at most", "training", "evaluation", "device-seconds here")
+    say_table("Bill", columns, rows)
+    say(f"at most {charged.trials_at_most} trials, {flops(charged.train_flops)} of training")
+    if charged.seconds is not None:
+        say(f"at most {seconds(charged.seconds / workers)} here with {workers} worker{'s' * (workers > 1)}")
+    decidable = smallest_decidable_margin(
+        seed_sd=ASSUMED_SEED_SD,
+        num_seeds=spec.verdict.seeds,
+        example_sd=ASSUMED_EXAMPLE_SD,
+        num_examples=spec.data.report_examples,
+    )
+    say(
+        f"with {spec.verdict.seeds} seeds and {spec.data.report_examples} report examples the smallest decidable margin "
+        f"is about {decidable:.3f} in ln loss (seed noise of {ASSUMED_SEED_SD:.0%} assumed); the margin is "
+        f"{spec.verdict.margin}"
+    )
+
+
+# Before a study has run its noise is a guess: seeds move loss by 1-3 % in small studies (../docs/explanation).
+ASSUMED_SEED_SD = 0.02
+ASSUMED_EXAMPLE_SD = 1.0

@@ -1,0 +1,42 @@
+"""``levelfield run``: train what the plan wants; the same command resumes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLES = "Example:  levelfield run study.toml --dir runs/mine --workers 2"
+
+Workers = Annotated[int, typer.Option(help="Trials at a time; results do not depend on it.", min=1, max=256)]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+CheckpointEvery = Annotated[float, typer.Option(help="Seconds between checkpoints.", min=0)]
+
+
+def run(
+    study: Annotated[Path, typer.Argument(help="The study, in TOML.")],
+    directory: Annotated[
+        Path | None, typer.Option("--dir", help="Where it lives; runs/<name of the study> when left out.")
+    ] = None,
+    workers: Workers = 1,
+    device: Device = "auto",
+    retry: Annotated[str | None, typer.Option(help="'failed' tries failed trials again.")] = None,
+    checkpoint_every: CheckpointEvery = 30.0,
+) -> None:
+    """Train every trial that the study wants, then write the report. Run again to resume; finished trials stay."""
+    from levelfield.cli.progress import run_and_show
+    from levelfield.records.errors import SpecError
+    from levelfield.study.spec_file import load_study
+
+    if retry not in (None, "failed"):
+        raise SpecError(f"--retry takes 'failed', saw {retry!r}")
+    spec = load_study(study)
+    run_and_show(
+        spec,
+        directory or Path("runs") / spec.name,
+        num_workers=workers,
+        device=device,
+        retry_failed=retry == "failed",
+        checkpoint_seconds=checkpoint_every,
+    )

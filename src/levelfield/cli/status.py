@@ -1,0 +1,47 @@
+"""``levelfield status``: where a study stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLES = "Example:  levelfield status runs/quickstart --json"
+
+
+def status(
+    directory: Annotated[Path, typer.Argument(help="The directory of a study.")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+) -> None:
+    """Show what is done, what is wanted next, what failed, and what it has cost."""
+    from levelfield.cli.console import say, say_json, say_table
+    from levelfield.report.numbers import flops, seconds
+    from levelfield.study.outcome import read_outcome
+
+    outcome = read_outcome(directory)
+    pending = outcome.planned.pending(outcome.results)
+    ledger = outcome.ledger
+    if json:
+        say_json(
+            {
+                "study": outcome.spec.name,
+                "complete": outcome.complete,
+                "finished": len(outcome.planned.trials) - len(pending),
+                "pending": [trial.spec.name for trial in pending],
+                "failed": outcome.failed,
+                "ledger": ledger,
+            }
+        )
+        return
+    wanted = len(outcome.planned.trials)
+    state = "complete" if outcome.complete else "under way"
+    say(f"{outcome.spec.name}: {state}, {wanted - len(pending)} of {wanted} trials wanted so far are done")
+    for name, reason in outcome.failed.items():
+        say(f"failed: {name}: {reason}")
+    say(
+        f"training {flops(ledger.train_flops)}, evaluation {flops(ledger.evaluate_flops)}, "
+        f"lost to crashes {flops(ledger.failed_flops)}, {seconds(outcome.device_seconds)} of device time"
+    )
+    rows = [(trial.role, flops(trial.budget_flops), trial.spec.name) for trial in pending]
+    say_table("Wanted next", ("role", "budget", "trial"), rows)

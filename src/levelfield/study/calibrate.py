@@ -1,0 +1,103 @@
+"""A short calibration: how long an example takes here, for each architecture of a plan.
+
+:func:`calibrate` runs this module as a process of its own, so that planning itself never loads torch.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from typing import Any
+
+from levelfield.records.codec import from_plain, to_plain
+from levelfield.records.errors import TrialError
+from levelfield.records.study import StudySpec
+from levelfield.records.trial import TrialSpec
+from levelfield.study.bill import Speed
+from levelfield.study.candidate import Candidate, trial_spec
+from levelfield.study.launch.local import worker_environment
+from levelfield.study.plan import Plan
+
+_SECONDS_EACH = 0.4
+
+
+def calibrate(spec: StudySpec, planned: Plan, *, device: str) -> dict[str, Speed]:
+    """Measured speeds by architecture, for every allowed size of ``planned`` at its largest batch.
+
+    Raises:
+        TrialError: the measuring process failed; its message is passed on.
+    """
+    entries = {entry.name: entry for entry in spec.families}
+    largest = {cell.architecture: cell for cell in planned.cells if not cell.affordable.refusal}
+    trials = [
+        trial_spec(
+            spec,
+            entries[cell.family],
+            Candidate(architecture=cell.architecture, base_lr=entries[cell.family].base_lr.start),
+            cell.affordable,
+            cell.budget_flops,
+        )
+        for cell in largest.values()
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "levelfield.study.calibrate", device],
+        input=json.dumps([to_plain(trial) for trial in trials]),
+        capture_output=True,
+        text=True,
+        env=worker_environment(spec.threads),
+        check=False,
+    )
+    if done.returncode != 0:
+        raise TrialError(f"the calibration failed: {done.stderr.strip().splitlines()[-1:]}")
+    measured = json.loads(done.stdout.splitlines()[-1])
+    return {name: from_plain(Speed, speed) for name, speed in zip(largest, measured, strict=True)}
+
+
+def measure(trial: TrialSpec, source: Any, *, device: str) -> Speed:
+    """Train and evaluate ``trial`` for a fraction of a second each."""
+    import torch
+
+    from levelfield.study.trial import build_state, training_batches
+    from levelfield.tasks.registry import build_task
+    from levelfield.train.device import resolve_device
+    from levelfield.train.loop import training_steps
+    from levelfield.train.step import TrainingStep
+    from levelfield.train.timing import Stopwatch
+
+    where = resolve_device(device)
+    torch.set_num_threads(trial.threads)
+    state = build_state(trial, source, device=where)
+    task = build_task(trial.task, trial.recipe)
+    batches = training_batches(trial, source, start_step=0)
+    step = TrainingStep(trial, task, device=where)
+    stopwatch = Stopwatch(where)
+    begin = time.perf_counter()
+    for report in training_steps(state, step, batches, num_steps=trial.steps, stopwatch=stopwatch):
+        if report.step == 2:  # the first steps set up kernels and memory
+            stopwatch.seconds.clear()
+        if report.step >= 5 and time.perf_counter() - begin > _SECONDS_EACH:
+            break
+    examples = max(1, state.step - 2) * trial.global_batch_size
+    batch = next(batches)
+    with stopwatch.charge("evaluate"), torch.inference_mode():
+        task.held_out(state.model.eval(), step.images(batch), batch.labels.to(where))
+    return Speed(
+        step_seconds=stopwatch.seconds["step"] / examples,
+        data_seconds=stopwatch.seconds["data"] / examples,
+        evaluate_seconds=stopwatch.seconds["evaluate"] / len(batch),
+    )
+
+
+def _main(device: str) -> None:
+    from levelfield.data.sources import open_source
+
+    trials = [from_plain(TrialSpec, plain) for plain in json.load(sys.stdin)]
+    sources = {data: open_source(data) for data in {trial.data for trial in trials}}
+    speeds = [to_plain(measure(trial, sources[trial.data], device=device)) for trial in trials]
+    print(json.dumps(speeds))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

@@ -1,0 +1,1 @@
+"""Where trials run. A launcher decides placement only; what a trial does is ``study.trial.run_trial``."""

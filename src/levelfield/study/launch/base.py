@@ -1,0 +1,40 @@
+"""What every launcher offers the study."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from levelfield.study.plan import PlannedTrial
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaunchEvent:
+    """Something that happened to a trial, for the study and for whoever shows it.
+
+    ``step`` and ``num_steps`` tell progress; ``reason`` says why a trial failed or a worker died; ``input_error`` marks
+    a failure that no retry can mend (a corrupt image, a spec that cannot be meant).
+    """
+
+    kind: Literal["started", "progress", "finished", "failed", "restarted"]
+    trial: PlannedTrial
+    step: int = 0
+    num_steps: int = 0
+    reason: str = ""
+    input_error: bool = False
+
+
+class Launcher(Protocol):
+    """Runs trials somewhere, some at a time."""
+
+    def submit(self, trial: PlannedTrial) -> None:
+        """Queue a trial."""
+        ...
+
+    def next_event(self) -> LaunchEvent:
+        """Wait for the next thing that happens."""
+        ...
+
+    def close(self) -> None:
+        """Stop everything; unfinished trials resume from their checkpoints another time."""
+        ...

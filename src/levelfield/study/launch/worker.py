@@ -1,0 +1,91 @@
+"""A long-lived worker: imports torch once and runs the trials that arrive on standard input, one JSON line each.
+
+Started by :mod:`levelfield.study.launch.local` as ``python -m levelfield.study.launch.worker DIR DEVICE SECONDS``. It
+answers on standard output, one JSON line an event, and dies at once when its standard input closes, so that a killed
+parent leaves nothing behind that still writes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+from pathlib import Path
+from typing import Any, TextIO
+
+from levelfield.records.codec import from_plain
+from levelfield.records.errors import InputError
+from levelfield.records.store import StudyDirectory
+from levelfield.records.trial import TrialSpec
+
+_PROGRESS_STEPS = 20
+
+
+def main(directory: str, device: str, checkpoint_seconds: str) -> None:
+    events = _private_stdout()
+    inbox: queue.Queue[dict[str, Any]] = queue.Queue()
+    threading.Thread(target=_read_stdin, args=(inbox,), daemon=True).start()
+    worker = _Worker(StudyDirectory(Path(directory)), device, float(checkpoint_seconds), events)
+    while True:
+        worker.run(from_plain(TrialSpec, inbox.get()))
+
+
+class _Worker:
+    def __init__(self, study: StudyDirectory, device: str, checkpoint_seconds: float, events: TextIO) -> None:
+        from levelfield.train.device import resolve_device
+
+        self.study = study
+        self.device = resolve_device(device)
+        self.checkpoint_seconds = checkpoint_seconds
+        self.events = events
+
+    def run(self, spec: TrialSpec) -> None:
+        from levelfield.data.sources import open_source_once
+        from levelfield.study.trial import run_trial
+
+        directory = self.study.trial(spec)
+        try:
+            with directory.locked():
+                if directory.result() is None:
+                    run_trial(
+                        spec,
+                        directory,
+                        open_source_once(spec.data),
+                        device=self.device,
+                        checkpoint_seconds=self.checkpoint_seconds,
+                        on_step=lambda report: self._tell_progress(report.step),
+                    )
+        except InputError as error:
+            self._tell({"event": "failed", "reason": str(error), "input_error": True})
+        # The boundary of the process: whatever a trial raises is its outcome, and the next one must still run.
+        except Exception as error:
+            self._tell({"event": "failed", "reason": f"{type(error).__name__}: {error}", "input_error": False})
+        else:
+            self._tell({"event": "finished"})
+
+    def _tell_progress(self, step: int) -> None:
+        if step % _PROGRESS_STEPS == 0:
+            self._tell({"event": "progress", "step": step})
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        self.events.write(json.dumps(event) + "\n")
+        self.events.flush()
+
+
+def _read_stdin(inbox: queue.Queue[dict[str, Any]]) -> None:
+    for line in sys.stdin:
+        inbox.put(json.loads(line))
+    os._exit(0)
+
+
+def _private_stdout() -> TextIO:
+    """The event stream; whatever else prints goes to standard error."""
+    events = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    return events
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

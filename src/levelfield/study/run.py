@@ -1,0 +1,129 @@
+"""Running a study: plan, run what is wanted, plan again, until nothing is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from levelfield.data.sources import Source, open_source
+from levelfield.records.errors import DataError, StoreError, TrialError
+from levelfield.records.store import StudyDirectory, write_record
+from levelfield.records.study import StudySpec
+from levelfield.study.candidate import DataFacts
+from levelfield.study.launch.base import Launcher, LaunchEvent
+from levelfield.study.launch.local import LocalLauncher
+from levelfield.study.plan import Plan, plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunProgress:
+    """An event with the state of the whole study beside it."""
+
+    event: LaunchEvent
+    done: int
+    wanted: int
+
+
+OnProgress = Callable[[RunProgress], None]
+
+
+def data_facts(source: Source) -> DataFacts:
+    """What the plan needs to know of ``source``."""
+    return DataFacts(
+        num_classes=source.num_classes,
+        in_channels=source.in_channels,
+        resolution=source.resolution,
+        num_train=source.split_sizes["train"],
+        fingerprint=source.fingerprint,
+        no_verdict_because=source.no_verdict_because,
+    )
+
+
+def run_study(
+    spec: StudySpec,
+    path: Path,
+    *,
+    num_workers: int = 1,
+    device: str = "auto",
+    retry_failed: bool = False,
+    checkpoint_seconds: float = 30.0,
+    on_progress: OnProgress = lambda progress: None,
+) -> Plan:
+    """Run ``spec`` in directory ``path`` until every wanted trial has a result; the same call resumes.
+
+    A spec that differs from the last one keeps every trial that it still wants.
+
+    Raises:
+        StoreError: the directory is in use, cannot be written, or was run on other data.
+        DataError: the data cannot be read; it names the image.
+        TrialError: trials failed; those that did not depend on them are done.
+    """
+    study = StudyDirectory(path)
+    with study.locked():
+        facts = data_facts(open_source(spec.data))
+        results = study.results()
+        for result in results.values():
+            if result.data_fingerprint != facts.fingerprint:
+                raise StoreError(
+                    f"{path} was run on data {result.data_fingerprint}, the source now holds {facts.fingerprint}; "
+                    "restore the data, or run in another directory"
+                )
+        study.save_spec(spec)
+        write_record(study.facts_path, facts)
+        planned = plan(spec, facts, results)
+        failed = {} if retry_failed else study.failed()
+        if any(trial.spec.fingerprint not in failed for trial in planned.pending(results)):
+            launcher = LocalLauncher(
+                path,
+                num_workers=num_workers,
+                device=device,
+                threads=spec.threads,
+                checkpoint_seconds=checkpoint_seconds,
+            )
+            try:
+                planned, failed = _run_wanted(spec, facts, study, launcher, failed, on_progress)
+            finally:
+                launcher.close()
+    if failed:
+        reasons = "; ".join(sorted(set(failed.values())))
+        raise TrialError(f"{len(failed)} trials failed ({reasons}); mend the cause and add --retry failed")
+    return planned
+
+
+def _run_wanted(
+    spec: StudySpec,
+    facts: DataFacts,
+    study: StudyDirectory,
+    launcher: Launcher,
+    failed: dict[str, str],
+    on_progress: OnProgress,
+) -> tuple[Plan, dict[str, str]]:
+    """Submit what is wanted as soon as it is, until nothing runs and nothing is wanted."""
+    results = study.results()
+    failed = dict(failed)
+    running: set[str] = set()
+    planned = plan(spec, facts, results)
+    while True:
+        for trial in planned.pending(results):
+            key = trial.spec.fingerprint
+            if key not in running and key not in failed:
+                running.add(key)
+                launcher.submit(trial)
+        if not running:
+            return planned, failed
+        event = launcher.next_event()
+        key = event.trial.spec.fingerprint
+        if event.kind == "finished":
+            result = study.trial(event.trial.spec).result()
+            assert result is not None
+            results[key] = result
+            running.discard(key)
+            planned = plan(spec, facts, results)
+        elif event.kind == "failed":
+            if event.input_error:
+                raise DataError(f"trial {event.trial.spec.name}: {event.reason}")
+            failed[key] = event.reason
+            study.trial(event.trial.spec).fail(event.trial.spec, event.reason)
+            running.discard(key)
+        on_progress(RunProgress(event=event, done=len(results), wanted=len(planned.trials)))

@@ -1,0 +1,66 @@
+"""The TOML file of a study, read and checked."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from levelfield.records.codec import from_plain, json_schema
+from levelfield.records.errors import InputError, SpecError
+from levelfield.records.study import StudySpec
+
+
+def load_study(path: Path) -> StudySpec:
+    """The study that the TOML file at ``path`` describes; data paths in it are relative to the file.
+
+    Raises:
+        SpecError: the file is missing, is not TOML, or says something that cannot be meant.
+    """
+    try:
+        plain = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise SpecError(
+            f"{path} does not exist; expected a study in TOML (see `levelfield quickstart --spec`)"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path} is not TOML: {error}") from None
+    except OSError as error:
+        raise SpecError(f"cannot read {path}: {error.strerror}") from None
+    return study_from_plain(_with_absolute_paths(plain, path.parent), where=str(path))
+
+
+def study_from_plain(plain: dict[str, Any], *, where: str = "study") -> StudySpec:
+    """The study that a parsed TOML table describes.
+
+    Raises:
+        SpecError: naming the place in the table.
+    """
+    try:
+        return from_plain(StudySpec, plain, where=where)
+    except InputError as error:
+        if str(error).startswith(where):
+            raise
+        raise SpecError(f"{where}: {error}") from None
+
+
+def quickstart_text() -> str:
+    """The study that ``levelfield quickstart`` runs, as TOML."""
+    return resources.files("levelfield.study").joinpath("quickstart.toml").read_text()
+
+
+def study_schema() -> str:
+    """The JSON Schema of a study, for editors."""
+    return json.dumps(json_schema(StudySpec), indent=2, sort_keys=True) + "\n"
+
+
+def _with_absolute_paths(plain: dict[str, Any], folder: Path) -> dict[str, Any]:
+    data = plain.get("data")
+    if not isinstance(data, dict):
+        return plain
+    moved = {
+        key: str((folder / data[key]).absolute()) for key in ("path", "report_path") if isinstance(data.get(key), str)
+    }
+    return {**plain, "data": {**data, **moved}}

@@ -1,0 +1,184 @@
+"""One trial, from its spec to its result: the composition root, where everything is built by name."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+
+from levelfield import __version__
+from levelfield.compute.analytic import count
+from levelfield.data.loader import Batch, Loader, training_order
+from levelfield.data.sources import Source
+from levelfield.families.registry import build, parse
+from levelfield.records.data import Split
+from levelfield.records.store import TrialDirectory, write_atomically, write_record
+from levelfield.records.trial import HeldOutLoss, TrialResult, TrialSpec, TrialTiming
+from levelfield.tasks.base import Task
+from levelfield.tasks.registry import build_task
+from levelfield.train.checkpoint import CheckpointFolder
+from levelfield.train.device import device_name
+from levelfield.train.evaluate import evaluate
+from levelfield.train.loop import training_steps
+from levelfield.train.metrics import MetricsLog
+from levelfield.train.policy import policy_table
+from levelfield.train.state import TrainState, keyed_seed
+from levelfield.train.step import StepReport, TrainingStep
+from levelfield.train.timing import Stopwatch
+
+LOGGED_STEPS = 100
+# The training loss of the record is the mean over this last share of the run: one batch says little.
+_LAST_SHARE = 0.1
+
+OnStep = Callable[[StepReport], None]
+
+
+def run_trial(
+    spec: TrialSpec,
+    directory: TrialDirectory,
+    source: Source,
+    *,
+    device: torch.device,
+    checkpoint_seconds: float = 30.0,
+    on_step: OnStep = lambda report: None,
+) -> TrialResult:
+    """Train ``spec`` to its end in ``directory``, from its last checkpoint if there is one, and publish the result.
+
+    Results do not depend on when the run was cut, on ``checkpoint_seconds``, or on what else the machine does.
+
+    Raises:
+        SpecError, DataError: the trial cannot be meant, or an image is corrupt.
+        StoreError: the directory cannot be written or holds another trial.
+    """
+    started = time.perf_counter()
+    directory.open(spec)
+    torch.set_num_threads(spec.threads)
+    task = build_task(spec.task, spec.recipe)
+    state = build_state(spec, source, device=device)
+    write_record(directory.path / "policy.json", {"tensors": state.policy})
+    checkpoints = CheckpointFolder(directory.path / "checkpoints")
+    stopwatch = Stopwatch(device)
+    if (saved := checkpoints.load_latest()) is not None:
+        state.restore(saved["state"])
+        stopwatch.seconds.update(saved["seconds"])
+    metrics = MetricsLog(directory.metrics_path, resumed_step=state.step)
+    begun = directory.begin(lost_steps=metrics.lost_steps)
+
+    step = TrainingStep(spec, task, device=device)
+    batches = training_batches(spec, source, start_step=state.step)
+    reports = training_steps(state, step, batches, num_steps=spec.steps, stopwatch=stopwatch)
+    every = max(1, spec.steps // LOGGED_STEPS)
+    saved_at = time.monotonic()
+    diverged = ""
+    for report in reports:
+        if not report.finite:
+            diverged = f"loss {report.loss}, gradient norm {report.gradient_norm} after {report.step} steps"
+            break
+        if report.step % every == 0 or report.step == spec.steps:
+            metrics.append(report)
+        if time.monotonic() - saved_at >= checkpoint_seconds:
+            checkpoints.save(state.step, {"state": state.to_plain(), "seconds": dict(stopwatch.seconds)})
+            saved_at = time.monotonic()
+        on_step(report)
+
+    held_out: dict[Split, HeldOutLoss] = {}
+    if not diverged:
+        with stopwatch.charge("evaluate"):
+            held_out[spec.held_out] = _judge(spec, state, task, source, directory, device)
+    result = _result(spec, state, source, held_out, reason=diverged, device=device)
+    timing = TrialTiming(
+        device=result.device,
+        device_seconds=stopwatch.seconds["step"],
+        data_seconds=stopwatch.seconds["data"],
+        evaluate_seconds=stopwatch.seconds["evaluate"],
+        wall_seconds=time.perf_counter() - started,
+        attempts=begun.attempts,
+        lost_steps=begun.lost_steps,
+    )
+    directory.finish(result, timing)
+    checkpoints.drop()
+    return result
+
+
+def build_state(spec: TrialSpec, source: Source, *, device: torch.device) -> TrainState:
+    """The initial state of a trial: the same weights for the same spec, on any device."""
+    torch.manual_seed(keyed_seed("init", spec.seed))
+    model = build(
+        spec.architecture,
+        num_classes=source.num_classes,
+        resolution=source.resolution,
+        in_channels=source.in_channels,
+        dropout=spec.recipe.dropout,
+        stochastic_depth=spec.recipe.stochastic_depth,
+    ).to(device)
+    model.train()
+    family = parse(spec.architecture)
+    parameters = dict(model.named_parameters())
+    roles = {name: family.parameter_role(name) for name in parameters}
+    return TrainState(model, spec, policy_table(parameters, roles, spec.recipe))
+
+
+def training_batches(spec: TrialSpec, source: Source, *, start_step: int) -> Iterator[Batch]:
+    """The batches of a trial from ``start_step`` on."""
+    return iter(
+        Loader(
+            source,
+            order=training_order(source, spec.seed),
+            global_batch_size=spec.global_batch_size,
+            start_examples=start_step * spec.global_batch_size,
+        )
+    )
+
+
+def _judge(
+    spec: TrialSpec, state: TrainState, task: Task, source: Source, directory: TrialDirectory, device: torch.device
+) -> HeldOutLoss:
+    """The held-out loss of the weights that the spec names; winners keep the loss of every example."""
+    if spec.weights == "ema" and state.average is not None:
+        state.average.load_into(list(state.parameters.values()))
+    held_out, each = evaluate(state.model, task, source, spec.held_out, device=device, dtype=spec.dtype)
+    if spec.held_out == "report":
+        buffer = io.BytesIO()
+        np.save(buffer, each)
+        write_atomically(directory.report_losses_path, buffer.getvalue())
+    return held_out
+
+
+def _result(
+    spec: TrialSpec,
+    state: TrainState,
+    source: Source,
+    held_out: dict[Split, HeldOutLoss],
+    *,
+    reason: str,
+    device: torch.device,
+) -> TrialResult:
+    counted = count(
+        spec.architecture, resolution=source.resolution, num_classes=source.num_classes, in_channels=source.in_channels
+    )
+    examples_seen = state.step * spec.global_batch_size
+    last = state.losses[-max(1, round(_LAST_SHARE * spec.steps)) :]
+    return TrialResult(
+        fingerprint=spec.fingerprint,
+        status="diverged" if reason else "finished",
+        reason=reason,
+        params=counted.params,
+        steps=state.step,
+        examples_seen=examples_seen,
+        epochs=examples_seen / source.split_sizes["train"],
+        train_flops=examples_seen * counted.train_flops_per_example,
+        evaluate_flops=sum(source.split_sizes[split] for split in held_out) * counted.forward_flops,
+        train_loss=float(np.mean(last)) if last else None,
+        held_out=held_out,
+        chance_loss=source.chance_loss,
+        floor_loss=source.floor_loss,
+        masked_examples=state.masked_examples,
+        seen_digest=state.seen.digest,
+        data_fingerprint=source.fingerprint,
+        device=device_name(device),
+        levelfield_version=__version__,
+        torch_version=str(torch.__version__),
+    )
