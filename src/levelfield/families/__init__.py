@@ -1,0 +1,1 @@
+"""Who competes: one folder a family, each a torch-free ``spec`` and a ``model`` built from it."""

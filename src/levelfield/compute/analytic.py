@@ -1,0 +1,82 @@
+"""Compute counted by hand, layer by layer, without torch: the currency that every plan is made in.
+
+Convention: convolutions, linear maps and attention products count, one multiply-accumulate as 2 operations; what is
+elementwise does not (normalisation, activations, softmax, pooling, standardisation, the optimiser). Training is one
+forward and one backward pass; the backward is twice the forward, less the gradient that nobody needs: the image's.
+"""
+
+from __future__ import annotations
+
+from levelfield.families.base import Layer
+from levelfield.families.registry import Architecture, parse
+from levelfield.records.codec import record
+from levelfield.units import Flops
+
+FLOPS_PER_MAC = 2
+
+
+@record
+class ComputeCount:
+    """What one example costs ``architecture`` (canonical text) at ``resolution``; every number is exact."""
+
+    architecture: str
+    resolution: int
+    num_classes: int
+    in_channels: int
+    layers: tuple[Layer, ...]
+
+    @property
+    def params(self) -> int:
+        return sum(layer.params for layer in self.layers)
+
+    @property
+    def forward_macs(self) -> int:
+        return sum(layer.forward_macs for layer in self.layers)
+
+    @property
+    def forward_flops(self) -> int:
+        return FLOPS_PER_MAC * self.forward_macs
+
+    @property
+    def backward_flops(self) -> int:
+        """Gradients of weights and inputs, each as costly as the forward; none of the image."""
+        image_grad_macs = sum(layer.forward_macs for layer in self.layers if layer.takes_image)
+        return FLOPS_PER_MAC * (2 * self.forward_macs - image_grad_macs)
+
+    @property
+    def train_flops_per_example(self) -> int:
+        return self.forward_flops + self.backward_flops
+
+    def train_flops(self, examples: float) -> Flops:
+        """Forward and backward over ``examples`` training examples."""
+        return Flops(float(self.train_flops_per_example) * examples)
+
+    def evaluate_flops(self, examples: float) -> Flops:
+        """Forward alone over ``examples`` examples."""
+        return Flops(float(self.forward_flops) * examples)
+
+
+def count(architecture: Architecture, *, resolution: int, num_classes: int, in_channels: int = 3) -> ComputeCount:
+    """Parameters and compute of ``architecture`` (a text or a spec) on square images of ``resolution`` pixels.
+
+    Raises:
+        SpecError: the text names no architecture, or it cannot take such images.
+
+    Source: reproduces every published size of arXiv 2102.06171 and the ViT tables of arXiv 2106.04560 (tests/compute).
+    """
+    spec = parse(architecture)
+    return ComputeCount(
+        architecture=spec.text,
+        resolution=resolution,
+        num_classes=num_classes,
+        in_channels=in_channels,
+        layers=spec.layers(resolution=resolution, num_classes=num_classes, in_channels=in_channels),
+    )
+
+
+def train_flops(
+    architecture: Architecture, *, examples: float, resolution: int, num_classes: int, in_channels: int = 3
+) -> Flops:
+    """Training compute of ``examples`` examples; see :func:`count`."""
+    counted = count(architecture, resolution=resolution, num_classes=num_classes, in_channels=in_channels)
+    return counted.train_flops(examples)

@@ -1,0 +1,99 @@
+"""What every family offers: a torch-free spec that knows its text, its layers and its parameters, and a backbone.
+
+The training loop, the counter and the studies see families through these protocols only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+from levelfield.records.codec import record
+
+if TYPE_CHECKING:
+    import torch
+
+ParameterRole: TypeAlias = Literal[
+    "kernel",  # of a convolution or a linear map, the patch embedding included
+    "gain",  # per output channel of a standardised convolution
+    "bias",
+    "skip_gain",  # scalar at the end of a residual branch
+    "norm",  # scale and bias of a LayerNorm
+    "position",
+    "token",  # class token, pooling probe
+    "classifier_kernel",
+    "classifier_bias",
+]
+
+LayerKind: TypeAlias = Literal["conv", "linear", "attention", "norm", "skip_gain", "position", "token"]
+
+
+@record
+class Layer:
+    """One layer for one example: its parameters, and the multiply-accumulates of a forward pass.
+
+    Only convolutions, linear maps and attention products have ``forward_macs``; ``takes_image`` marks the layers whose
+    input is the image, which need no gradient with respect to it.
+    """
+
+    name: str
+    kind: LayerKind
+    params: int
+    forward_macs: int = 0
+    takes_image: bool = False
+
+
+class FamilySpec(Protocol):
+    """A frozen, hashable, torch-free description of one architecture.
+
+    ``text`` is canonical: ``parse(spec.text) == spec``, and equal architectures have equal text.
+    """
+
+    @property
+    def family(self) -> str: ...
+
+    @property
+    def text(self) -> str: ...
+
+    def layers(self, *, resolution: int, num_classes: int, in_channels: int = 3) -> tuple[Layer, ...]:
+        """Every layer with parameters or multiply-accumulates, in forward order.
+
+        Raises:
+            SpecError: the architecture cannot take images of ``resolution`` pixels.
+        """
+        ...
+
+    def parameter_role(self, name: str) -> ParameterRole:
+        """What the parameter called ``name`` is for; total over the built model's ``named_parameters()``.
+
+        Raises:
+            SpecError: no parameter of this family has that name.
+        """
+        ...
+
+
+class Backbone(Protocol):
+    """What a family's ``model.build`` returns, beside being an ``nn.Module``: images in, logits out, and a linear
+    ``head`` over ``features``."""
+
+    @property
+    def spec(self) -> Any: ...
+
+    @property
+    def num_features(self) -> int: ...
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """(batch, channels, height, width) to pooled (batch, num_features), as the classifier sees them."""
+        ...
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """(batch, channels, height, width) to logits (batch, num_classes)."""
+        ...
+
+
+def unit_axis(role: ParameterRole) -> int | None:
+    """The axis along which a parameter's units lie: 0 for kernels (one unit an output), None if it is one unit whole.
+
+    Source: arXiv 2102.06171 section 4.1 and the released ``unitwise_norm``: fan-in norms for convolutions and linear
+    maps, the whole tensor's norm for vectors and scalars.
+    """
+    return 0 if role in ("kernel", "classifier_kernel") else None

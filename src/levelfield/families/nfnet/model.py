@@ -1,0 +1,154 @@
+"""The NFNet itself, readable next to appendix C of arXiv 2102.06171."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from levelfield.families.nfnet.spec import ALPHA, SQUEEZE_RATIO, BlockShape, Gelu, NFNetSpec
+from levelfield.families.nfnet.standardise import Standardisation, StandardisedConv2d
+
+# Makes the output of gelu have unit variance for unit normal input (nfnets/base.py, a sample estimate).
+GELU_GAMMA = 1.7015043497085571
+SQUEEZE_GAIN = 2.0
+CLASSIFIER_STD = 0.01
+APPROXIMATE: dict[Gelu, str] = {"tanh": "tanh", "erf": "none"}
+
+
+class Block(nn.Module):
+    """Pre-activation bottleneck with two grouped 3x3 convolutions and squeeze-excite.
+
+    (batch, height, width, in) to (batch, height / stride, width / stride, out).
+    """
+
+    def __init__(self, shape: BlockShape, *, gelu: Gelu, stochastic_depth: float) -> None:
+        super().__init__()
+        mid, out, groups = shape.mid_channels, shape.out_channels, shape.groups
+        entry = GELU_GAMMA * shape.input_scale
+        self.approximate, self.stride = APPROXIMATE[gelu], shape.stride
+        self.drop_rate = stochastic_depth * shape.drop_fraction
+        self.shortcut = StandardisedConv2d(shape.in_channels, out, 1, input_scale=entry) if shape.projects else None
+        self.conv1 = StandardisedConv2d(shape.in_channels, mid, 1, input_scale=entry)
+        self.conv2 = StandardisedConv2d(mid, mid, 3, stride=shape.stride, groups=groups, input_scale=GELU_GAMMA)
+        self.conv3 = StandardisedConv2d(mid, mid, 3, groups=groups, input_scale=GELU_GAMMA)
+        self.conv4 = StandardisedConv2d(mid, out, 1, input_scale=GELU_GAMMA)
+        self.squeeze = _linear(out, int(out * SQUEEZE_RATIO))
+        self.excite = _linear(int(out * SQUEEZE_RATIO), out)
+        self.skip_gain = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
+        shortcut, active = x, F.gelu(x, approximate=self.approximate)
+        if self.shortcut is not None:
+            shortcut = self.shortcut(_pool(active) if self.stride == 2 else active, weights)
+        residual = self.conv1(active, weights)
+        for conv in (self.conv2, self.conv3, self.conv4):
+            residual = conv(F.gelu(residual, approximate=self.approximate), weights)
+        gate = torch.sigmoid(self.excite(F.relu(self.squeeze(residual.mean((1, 2))))))
+        # One number an image and channel carries squeeze-excite, its gain of 2, the skip gain and alpha.
+        gate = gate * (SQUEEZE_GAIN * ALPHA * self.skip_gain)
+        if self.training and self.drop_rate:
+            gate = gate * (torch.rand_like(gate[:, :1]) >= self.drop_rate)
+        return torch.addcmul(shortcut, residual, gate[:, None, None, :])
+
+
+class NFNet(nn.Module):
+    """Images (batch, channels, height, width) to logits (batch, num_classes).
+
+    ``dropout`` comes before the classifier. ``stochastic_depth`` is the rate that grows over the blocks as index /
+    number of blocks; a dropped branch is not made up for by rescaling the kept ones (as released, unlike timm).
+    """
+
+    def __init__(
+        self,
+        spec: NFNetSpec,
+        *,
+        num_classes: int,
+        in_channels: int = 3,
+        dropout: float = 0.0,
+        stochastic_depth: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.spec, self.num_features, self.dropout = spec, spec.num_features, dropout
+        self.stem = nn.ModuleDict()
+        channels = in_channels
+        for index, (out, stride) in enumerate(zip(spec.stem_channels, spec.stem_strides, strict=True)):
+            scale = GELU_GAMMA if index else 1.0
+            self.stem[f"conv{index + 1}"] = StandardisedConv2d(channels, out, 3, stride=stride, input_scale=scale)
+            channels = out
+        shapes = iter(spec.blocks)
+        self.stages = nn.ModuleList(
+            nn.ModuleList(Block(next(shapes), gelu=spec.gelu, stochastic_depth=stochastic_depth) for _ in range(depth))
+            for depth in spec.depths
+        )
+        self.final_conv = StandardisedConv2d(spec.widths[-1], self.num_features, 1)
+        self.head = nn.Linear(self.num_features, num_classes)
+        nn.init.normal_(self.head.weight, std=CLASSIFIER_STD)
+        nn.init.zeros_(self.head.bias)
+
+        self._convs = tuple(module for module in self.modules() if isinstance(module, StandardisedConv2d))
+        self.standardisation = Standardisation(self._convs, ws_rule=spec.ws_rule)
+        self._folded: tuple[Tensor, ...] | None = None
+
+    def standardised_weights(self) -> tuple[Tensor, ...]:
+        """The weights that the activations meet, in the order of the modules: all that a forward pass needs of them."""
+        return self.standardisation(self._convs)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Pooled features (batch, num_features)."""
+        weights = self.standardised_weights() if self._folded is None else self._folded
+        approximate = APPROXIMATE[self.spec.gelu]
+        x = images.permute(0, 2, 3, 1)
+        for index, conv in enumerate(self.stem.values()):
+            x = conv(F.gelu(x, approximate=approximate) if index else x, weights)
+        for stage in self.stages:
+            for block in stage:  # pyright: ignore[reportGeneralTypeIssues]
+                x = block(x, weights)
+        x = F.gelu(self.final_conv(x, weights), approximate=approximate)
+        return x.mean((1, 2)) * GELU_GAMMA
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(F.dropout(self.features(images), self.dropout, self.training))
+
+    @contextmanager
+    def folded(self) -> Iterator[None]:
+        """Standardise the weights once for all forward passes inside; gradients do not reach the parameters."""
+        with torch.no_grad():
+            self._folded = self.standardised_weights()
+        try:
+            yield
+        finally:
+            self._folded = None
+
+
+def build(
+    spec: NFNetSpec,
+    *,
+    num_classes: int,
+    resolution: int,
+    in_channels: int = 3,
+    dropout: float = 0.0,
+    stochastic_depth: float = 0.0,
+) -> NFNet:
+    """The network of ``spec``; any resolution will do, so ``resolution`` is ignored."""
+    return NFNet(
+        spec, num_classes=num_classes, in_channels=in_channels, dropout=dropout, stochastic_depth=stochastic_depth
+    )
+
+
+def _linear(in_features: int, out_features: int) -> nn.Linear:
+    """A linear map initialised as haiku does: normal with variance 1 / fan-in, cut at two deviations; zero bias."""
+    linear = nn.Linear(in_features, out_features)
+    std = in_features**-0.5
+    nn.init.trunc_normal_(linear.weight, std=std, a=-2 * std, b=2 * std)
+    nn.init.zeros_(linear.bias)
+    return linear
+
+
+def _pool(x: Tensor) -> Tensor:
+    """2x2 average pooling of (batch, height, width, channels), SAME padding, which the averages leave out."""
+    pooled = F.avg_pool2d(x.permute(0, 3, 1, 2), 2, ceil_mode=True, count_include_pad=False)
+    return pooled.permute(0, 2, 3, 1)

@@ -1,0 +1,120 @@
+"""The table of families: from a text to a torch-free spec, and from a spec to a network.
+
+Importing this module does not load torch; :func:`build` does.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+from levelfield.families import grammar
+from levelfield.families.base import FamilySpec
+from levelfield.families.nfnet import spec as nfnet
+from levelfield.families.vit import spec as vit
+from levelfield.records.codec import record
+from levelfield.records.errors import SpecError, did_you_mean
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Architecture: TypeAlias = str | FamilySpec
+
+
+@record
+class Family:
+    """A row of the table. ``model`` is the module whose ``build`` makes the network; each option's first value is its
+    default."""
+
+    name: str
+    title: str
+    source: str
+    variants: tuple[str, ...]
+    ladder: str
+    options: tuple[tuple[str, tuple[str, ...]], ...]
+    examples: tuple[str, ...]
+    read: Callable[[grammar.Text], FamilySpec]
+    model: str
+
+
+FAMILIES = (
+    Family(
+        name=nfnet.FAMILY,
+        title="Normalizer-free ConvNet",
+        source="arXiv 2102.06171",
+        variants=nfnet.VARIANTS,
+        ladder=nfnet.LADDER_GRAMMAR,
+        options=tuple(nfnet.OPTIONS.items()),
+        examples=("nfnet:F3+", "nfnet:F0,ws=timm,gelu=erf", "nfnet:w16-d1x2x2", "nfnet:w8-d1x1x1-s4"),
+        read=nfnet.read,
+        model="levelfield.families.nfnet.model",
+    ),
+    Family(
+        name=vit.FAMILY,
+        title="Vision Transformer",
+        source="arXiv 2010.11929",
+        variants=tuple(f"{name}/<patch size>" for name in vit.VARIANTS),
+        ladder=vit.LADDER_GRAMMAR,
+        options=tuple(vit.OPTIONS.items()),
+        examples=("vit:B/16", "vit:L/14,pool=map", "vit:w64-d3-p4", "vit:w96-d4-p4-h2-m4"),
+        read=vit.read,
+        model="levelfield.families.vit.model",
+    ),
+)
+
+
+def list_families() -> tuple[Family, ...]:
+    """Every family there is."""
+    return FAMILIES
+
+
+def parse(architecture: Architecture) -> FamilySpec:
+    """The spec that a text such as ``"nfnet:F3+"`` or ``"vit:w64-d3-p4"`` means; a spec is returned as it is.
+
+    Raises:
+        SpecError: the text names no architecture; the message gives the nearest known name and the grammar.
+    """
+    if not isinstance(architecture, str):
+        return architecture
+    text = grammar.split(architecture)
+    return _family(text.family).read(text)
+
+
+def build(
+    architecture: Architecture,
+    *,
+    num_classes: int,
+    resolution: int,
+    in_channels: int = 3,
+    dropout: float = 0.0,
+    stochastic_depth: float = 0.0,
+) -> nn.Module:
+    """The network, initialised from torch's default generator: images (batch, channels, height, width) to logits.
+
+    It is a :class:`levelfield.families.base.Backbone`. Seed torch first for the same weights again; build under
+    ``torch.device("meta")`` for none.
+
+    Raises:
+        SpecError: the text names no architecture, or it cannot take images of ``resolution`` pixels.
+    """
+    spec = parse(architecture)
+    model = importlib.import_module(_family(spec.family).model)
+    return model.build(
+        spec,
+        num_classes=num_classes,
+        resolution=resolution,
+        in_channels=in_channels,
+        dropout=dropout,
+        stochastic_depth=stochastic_depth,
+    )
+
+
+def _family(name: str) -> Family:
+    for family in FAMILIES:
+        if family.name == name:
+            return family
+    raise SpecError(
+        f"there is no family {name!r}{did_you_mean(name, [family.name for family in FAMILIES])}; "
+        f"expected {grammar.GRAMMAR}"
+    )
