@@ -35,8 +35,7 @@ GLYPHS_HELD_OUT: Mapping[str, int] = {"select": 270, "report": 270}
 
 BACKGROUND = 96
 INK = 144
-NOISE_STD = 128
-"""Grey levels: the mean background, what full ink adds to it, and the noise's deviation at contrast 1."""
+"""Grey levels: the mean background, and what full ink adds to it."""
 
 _CHUNK = 128
 _WORDS = 16
@@ -68,7 +67,7 @@ class DigitPairs:
         self.fingerprint = fingerprint("digit-pairs", [DIGIT_PAIRS_VERSION, CONTENT_HASH, drawn])
         self._keys = {split: key_words(1, "digit-pairs", spec.seed, split) for split in self.split_sizes}
         self._glyphs = _glyphs_by_digit(load_glyphs(), spec.seed)
-        self._noise = NoiseBank(spec.resolution, spec.noise_contrast * NOISE_STD)
+        self._noise = NoiseBank(spec.resolution, spec.noise_contrast * INK)
         self._left, self._right = _placers(spec)
 
     def batch(self, split: Split, ids: Int64s, augment_keys: UInt64s | None = None) -> Examples:

@@ -1,0 +1,209 @@
+"""Digit pairs and plain digits: pure functions of the index, with disjoint glyphs and a known floor."""
+
+import hashlib
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from levelfield.data.order import Order
+from levelfield.data.sources import open_source, open_source_once
+from levelfield.data.sources.digit_pairs import DigitPairs
+from levelfield.data.sources.glyphs import load_glyphs, split_glyphs
+from levelfield.data.sources.noise import NoiseBank
+from levelfield.records.data import DigitPairsSpec, DigitsSpec
+from levelfield.records.errors import SpecError
+
+PAIRS = open_source(DigitPairsSpec())
+MANY = PAIRS.batch("train", np.arange(20_000))
+PLAIN = DigitPairsSpec(label_noise=0, noise_contrast=0, max_rotation_deg=0, max_shift=0, max_scale=1)
+
+
+@given(ids=st.lists(st.integers(0, 2**40 - 1), min_size=1, max_size=300), cut=st.integers(0, 300))
+@settings(max_examples=30, deadline=None)
+def test_an_example_does_not_depend_on_the_batch_it_comes_in(ids, cut):
+    ids = np.array(ids)
+    whole = PAIRS.batch("train", ids)
+    for part in (slice(0, cut), slice(cut, None), slice(None, None, -1)):
+        alone = PAIRS.batch("train", ids[part])
+        assert np.array_equal(alone.images, whole.images[part])
+        assert np.array_equal(alone.labels, whole.labels[part])
+
+
+def test_the_stream_has_2_to_the_40_different_examples_at_hand():
+    ids = np.array([0, 1, 2**40 - 1, 2**39])
+    images, labels, valid = PAIRS.batch("train", ids)
+    assert images.shape == (4, 1, 32, 32)
+    assert images.dtype == np.uint8
+    assert labels.dtype == np.int64
+    assert valid.all()
+    assert len({image.tobytes() for image in MANY.images}) == 20_000
+    with pytest.raises(IndexError, match="1099511627776"):
+        PAIRS.batch("train", np.array([2**40]))
+
+
+def test_epochs_over_a_short_stream_repeat_the_very_same_pictures():
+    short = open_source(DigitPairsSpec(stream_examples=50))
+    ids, keys = np.arange(50), Order(num_examples=50, seed=0, fingerprint="x").augment_keys(np.arange(50))
+    assert np.array_equal(short.batch("train", ids, keys).images, MANY.images[:50])
+
+
+def test_glyphs_are_disjoint_between_splits_and_spread_over_the_digits():
+    labels = load_glyphs().labels
+    splits = split_glyphs(labels, report=270, select=270, seed=5)
+    assert sorted(np.concatenate(list(splits.values()))) == list(range(1797))
+    for numbers in (splits["report"], splits["select"]):
+        assert set(np.bincount(labels[numbers])) <= {26, 27, 28}
+
+
+def test_held_out_pictures_show_only_glyphs_that_training_never_shows():
+    plain = open_source(PLAIN)
+    shown = {
+        split: {image[:, :15].tobytes() for image in plain.batch(split, np.arange(4000)).images[:, 0]}
+        for split in plain.split_sizes
+    }
+    assert len(shown["select"]) == len(shown["report"]) == 270
+    assert not shown["train"] & shown["select"]
+    assert not shown["train"] & shown["report"]
+    assert not shown["select"] & shown["report"]
+
+
+def test_an_undisturbed_picture_is_the_two_glyphs_side_by_side():
+    plain = open_source(DigitPairsSpec(**{**vars(PLAIN), "resolution": 16}))
+    images, labels, _ = plain.batch("train", np.arange(200))
+    known = {glyph.tobytes(): label for glyph, label in zip(load_glyphs().pixels, load_glyphs().labels, strict=True)}
+    glyphs = np.rint((images[:, 0, 4:12].astype(float) - 96) / 9).astype(np.uint8)
+    left, right = ([known[half.tobytes()] for half in halves] for halves in (glyphs[..., :8], glyphs[..., 8:]))
+    assert np.array_equal(labels, 10 * np.array(left) + np.array(right))
+
+
+def test_classes_are_uniform():
+    counts = np.bincount(MANY.labels, minlength=100)
+    assert ((counts - 200) ** 2 / 200).sum() < 149  # 99 degrees of freedom, p = 0.001
+
+
+@pytest.mark.parametrize("split", ["train", "select", "report"])
+def test_every_split_carries_the_stated_label_noise(split):
+    noisy = DigitPairsSpec(select_examples=20_000)
+    ids = np.arange(20_000)
+    true = open_source(DigitPairsSpec(**{**vars(noisy), "label_noise": 0.0})).batch(split, ids)
+    seen = open_source(noisy).batch(split, ids)
+    assert np.array_equal(seen.images, true.images)
+    wrong = seen.labels != true.labels
+    assert wrong.mean() == pytest.approx(0.1, abs=4 * math.sqrt(0.09 / 20_000))
+    offsets = np.bincount((seen.labels - true.labels)[wrong] % 100, minlength=100)
+    assert offsets[0] == 0
+    assert ((offsets[1:] - wrong.sum() / 99) ** 2 / (wrong.sum() / 99)).sum() < 148
+
+
+def test_the_floor_is_the_loss_of_the_best_possible_predictor():
+    p = 0.1
+    best = np.full(100, p / 99)
+    best[0] = 1 - p
+    assert PAIRS.floor_loss == pytest.approx(-(best * np.log(best)).sum())
+    assert PAIRS.floor_loss == pytest.approx(0.7846, abs=1e-4)
+    assert open_source(DigitPairsSpec(label_noise=0.0)).floor_loss == 0
+    assert PAIRS.chance_loss == pytest.approx(math.log(100))
+
+
+def test_other_seeds_and_splits_show_other_pictures():
+    others = [PAIRS.batch("select", np.arange(100)), PAIRS.batch("report", np.arange(100))]
+    others.append(open_source(DigitPairsSpec(seed=1)).batch("train", np.arange(100)))
+    ours = {image.tobytes() for image in MANY.images}
+    assert all(image.tobytes() not in ours for other in others for image in other.images)
+
+
+@pytest.mark.parametrize("resolution", [16, 24, 33, 64])
+def test_pictures_look_alike_at_every_resolution(resolution):
+    images = open_source(DigitPairsSpec(resolution=resolution)).batch("train", np.arange(500)).images
+    assert images.shape[-2:] == (resolution, resolution)
+    assert images.mean() == pytest.approx(MANY.images.mean(), abs=4)
+    assert images.std() == pytest.approx(MANY.images.std(), abs=5)
+
+
+def test_backgrounds_have_the_stated_contrast_and_fall_in_power_as_natural_scenes_do():
+    noise = NoiseBank(32, std=20).crops(
+        np.random.default_rng(0).integers(0, 2**64, (2000, 2), dtype=np.uint64, endpoint=False)
+    )
+    assert noise.std() == pytest.approx(20, rel=0.05)
+    assert noise.mean() == pytest.approx(0, abs=1)
+    window = np.hanning(32)[:, None] * np.hanning(32)
+    power = (np.abs(np.fft.fft2(noise * window)) ** 2).mean(0)[0, :16]
+    slope = np.polyfit(np.log(np.arange(3, 14)), np.log(power[3:14]), 1)[0]
+    assert slope == pytest.approx(-2, abs=0.4)
+
+
+def test_the_fingerprint_names_what_is_drawn_and_not_how_much_of_it():
+    assert open_source(DigitPairsSpec(report_examples=5, stream_examples=9)).fingerprint == PAIRS.fingerprint
+    for change in ({"seed": 1}, {"noise_contrast": 0.2}, {"resolution": 24}, {"label_noise": 0.2}):
+        assert open_source(DigitPairsSpec(**change)).fingerprint != PAIRS.fingerprint
+
+
+def test_digit_pairs_are_frozen_at_version_1():
+    content = hashlib.blake2b(MANY.images[:256].tobytes() + MANY.labels[:256].tobytes(), digest_size=8).hexdigest()
+    assert content == GOLDEN_PAIRS
+    assert MANY.labels[:8].tolist() == GOLDEN_LABELS
+    assert PAIRS.fingerprint == GOLDEN_FINGERPRINT
+
+
+GOLDEN_PAIRS = "95dca28aa98cc7c0"
+GOLDEN_LABELS = [20, 5, 43, 30, 67, 58, 34, 15]
+GOLDEN_FINGERPRINT = "b8458e251f3438d53940e281d9eb22ca"
+
+
+def test_plain_digits_say_why_they_support_no_verdict():
+    digits = open_source(DigitsSpec())
+    assert "five of the 360" in str(digits.no_verdict_because)
+    assert PAIRS.no_verdict_because is None
+    assert digits.split_sizes == {"train": 1077, "select": 360, "report": 360}
+
+
+def test_unaugmented_digits_are_scikit_learns_own():
+    digits = open_source(DigitsSpec(augment="none"))
+    keys = np.arange(1077, dtype=np.uint64)
+    shown = [digits.batch(split, np.arange(size), keys[:size]) for split, size in digits.split_sizes.items()]
+    pixels = np.sort(np.concatenate([part.images.reshape(-1, 64) for part in shown]).view("V64").ravel())
+    expected = (load_glyphs().pixels.astype(int) * 255 + 8) // 16
+    assert np.array_equal(pixels, np.sort(expected.astype(np.uint8).reshape(-1, 64).view("V64").ravel()))
+    assert (
+        np.bincount(np.concatenate([part.labels for part in shown])).tolist()
+        == np.bincount(load_glyphs().labels).tolist()
+    )
+
+
+def test_augmented_digits_stay_near_their_originals():
+    digits = open_source(DigitsSpec(resolution=32))
+    ids = np.arange(300)
+    plain, moved = (digits.batch("train", ids, keys).images.astype(float) for keys in (None, ids.astype(np.uint64)))
+    assert not np.array_equal(plain, moved)
+    correlations = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(plain, moved, strict=True)]
+    assert np.mean(correlations) > 0.8
+    assert moved.mean() == pytest.approx(plain.mean(), rel=0.05)
+
+
+def test_a_worker_opens_a_source_once():
+    assert open_source_once(DigitPairsSpec()) is open_source_once(DigitPairsSpec())
+    assert isinstance(open_source_once(DigitPairsSpec()), DigitPairs)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"label_noise": 0.99},
+        {"noise_contrast": 1.5},
+        {"max_scale": 0.9},
+        {"max_shift": 0.3},
+        {"resolution": 0},
+        {"stream_examples": 0},
+    ],
+)
+def test_a_spec_that_cannot_be_drawn_is_refused_by_name(wrong):
+    with pytest.raises(SpecError, match=next(iter(wrong))):
+        DigitPairsSpec(**wrong)
+
+
+def test_digits_keep_some_to_train_on():
+    with pytest.raises(SpecError, match="1,797"):
+        DigitsSpec(select_examples=1000, report_examples=797)

@@ -1,0 +1,296 @@
+"""Parquet and folders: the same images give the same run, every fault is named, and splits are fixed."""
+
+import json
+import shutil
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from small_pictures import CLASSES, encoded, picture, write_folder, write_parquet
+
+from levelfield.data.audit import SeenAudit
+from levelfield.data.loader import Loader, training_order
+from levelfield.data.sources import images, open_source, parquet
+from levelfield.data.sources.images import decode
+from levelfield.records.data import FolderSpec, ParquetSpec
+from levelfield.records.errors import DataError
+
+SHARED = Path(__file__).parents[2] / ".." / "shared" / "data"
+HELD_OUT = {"resolution": 16, "select_examples": 5, "report_examples": 6}
+
+
+def from_parquet(path: Path | str, **more):
+    return open_source(ParquetSpec(**{"path": str(path), **HELD_OUT, **more}))
+
+
+def from_folder(path: Path | str, **more):
+    return open_source(FolderSpec(**{"path": str(path), **HELD_OUT, **more}))
+
+
+def contents(source, split: str) -> list[bytes]:
+    images, labels, _ = source.batch(split, np.arange(source.split_sizes[split]))
+    return [bytes([label]) + image.tobytes() for label, image in zip(labels, images, strict=True)]
+
+
+def assert_same_run(one, other):
+    """Equal splits, image for image, and equal augmented training over an epoch and a half."""
+    assert one.fingerprint == other.fingerprint
+    assert (one.split_sizes, one.num_classes) == (other.split_sizes, other.num_classes)
+    for split in ("select", "report"):
+        assert contents(one, split) == contents(other, split)
+    loaders = [Loader(s, order=training_order(s, 1), global_batch_size=9, prefetch=1) for s in (one, other)]
+    audits = [SeenAudit(), SeenAudit()]
+    for batches in islice(zip(*loaders, strict=True), 3):
+        for name in ("images", "labels", "valid"):
+            assert (getattr(batches[0], name) == getattr(batches[1], name)).all()
+        audits = [batch.audited(audit) for batch, audit in zip(batches, audits, strict=True)]
+    assert audits[0] == audits[1]
+
+
+def test_the_same_images_give_the_same_run_from_parquet_and_from_a_folder(picture_parquet, picture_folder):
+    assert_same_run(from_parquet(picture_parquet), from_folder(picture_folder))
+
+
+def test_where_images_lie_and_in_which_rows_or_files_changes_nothing(tmp_path, pictures, picture_parquet):
+    expected = from_parquet(picture_parquet)
+    write_parquet(tmp_path / "parts" / "a.parquet", pictures[20:], row_group_size=3)
+    write_parquet(tmp_path / "parts" / "deep" / "b.parquet", pictures[:20])
+    assert_same_run(from_parquet(tmp_path / "parts"), expected)
+    assert_same_run(from_parquet(tmp_path / "parts" / "**" / "*.parquet"), expected)
+
+
+def test_hugging_face_image_columns_and_class_labels_are_read(tmp_path, pictures, picture_parquet):
+    structs = [{"bytes": content, "path": "x.png"} for _, content in pictures]
+    features = {"info": {"features": {"fine": {"names": list(CLASSES), "_type": "ClassLabel"}}}}
+    table = pa.table({"img": structs, "fine": [label for label, _ in pictures]})
+    pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(features)}), tmp_path / "hf.parquet")
+    source = from_parquet(tmp_path / "hf.parquet", image_column="img", label_column="fine")
+    assert source.class_names == CLASSES
+    assert_same_run(source, from_parquet(picture_parquet))
+
+
+def test_a_table_larger_than_memory_gives_the_same_run(picture_parquet, monkeypatch, caplog):
+    expected = from_parquet(picture_parquet)
+    contents(expected, "train")
+    monkeypatch.setattr(images, "DECODED_LIMIT_BYTES", 1000)
+    monkeypatch.setattr(parquet, "ENCODED_LIMIT_BYTES", 1)
+    assert_same_run(from_parquet(picture_parquet), expected)
+    assert "exceed the cache" in caplog.text
+
+
+def test_splits_are_disjoint_complete_and_fixed_by_content_and_seed(picture_folder, pictures):
+    source = from_folder(picture_folder)
+    splits = {split: contents(source, split) for split in source.split_sizes}
+    assert {split: len(members) for split, members in splits.items()} == {"train": 19, "select": 5, "report": 6}
+    assert len(set().union(*splits.values())) == len(pictures)
+    more_select = from_folder(picture_folder, select_examples=8)
+    assert contents(more_select, "report") == splits["report"]
+    assert set(splits["select"]) <= set(contents(more_select, "select"))
+    assert contents(from_folder(picture_folder, seed=1), "report") != splits["report"]
+
+
+def test_a_report_path_is_the_whole_report_split(tmp_path, pictures, picture_folder):
+    other = [(seed % 3, encoded(picture(seed))) for seed in range(100, 104)]
+    report_folder, report_file = write_folder(tmp_path / "r", other), write_parquet(tmp_path / "r.parquet", other)
+    source = from_folder(picture_folder, report_path=str(report_folder))
+    assert source.split_sizes == {"train": 25, "select": 5, "report": 4}
+    table = from_parquet(write_parquet(tmp_path / "t.parquet", pictures), report_path=str(report_file))
+    assert_same_run(source, table)
+    assert source.fingerprint != from_folder(picture_folder).fingerprint
+
+
+@pytest.mark.parametrize("held_out", ["test", "val", "validation"])
+def test_a_root_with_train_and_a_held_out_part_is_taken_as_such(tmp_path, pictures, held_out):
+    other = [(seed % 3, encoded(picture(seed))) for seed in range(100, 104)]
+    write_folder(tmp_path / "root" / "train", pictures)
+    write_folder(tmp_path / "root" / held_out, other)
+    source = from_folder(tmp_path / "root")
+    assert source.split_sizes == {"train": 25, "select": 5, "report": 4}
+    assert source.class_names == CLASSES
+
+
+def test_test_comes_before_validation_and_a_class_named_train_is_a_class(tmp_path, pictures):
+    for part, seeds in {"test": range(100, 104), "validation": range(200, 205)}.items():
+        write_folder(tmp_path / "root" / part, [(seed % 3, encoded(picture(seed))) for seed in seeds])
+    write_folder(tmp_path / "root" / "train", pictures)
+    assert from_folder(tmp_path / "root").split_sizes["report"] == 4
+    vehicles = write_folder(tmp_path / "vehicles", pictures)
+    (vehicles / "bee").rename(vehicles / "train")
+    assert from_folder(vehicles).class_names == ("apple", "cat", "train")
+
+
+CORRUPT = {
+    "truncated jpeg": encoded(picture(500, (64, 64)), "JPEG")[:-300],
+    "truncated png": encoded(picture(501))[:100],
+    "text": b"this is no image",
+    "empty": b"",
+    "16 bits": encoded(Image.new("I;16", (16, 16)), "PNG"),
+}
+
+
+@pytest.mark.parametrize("kind", CORRUPT)
+@pytest.mark.parametrize("container", ["folder", "parquet"])
+def test_a_corrupt_image_stops_the_run_with_its_name(tmp_path, pictures, kind, container):
+    damaged = [*pictures[:7], (1, CORRUPT[kind]), *pictures[7:]]
+    if container == "folder":
+        source, name = from_folder(write_folder(tmp_path / "damaged", damaged)), "bee/007"
+    else:
+        source, name = from_parquet(write_parquet(tmp_path / "damaged.parquet", damaged)), "damaged.parquet row 7 "
+    with pytest.raises(DataError, match=f"{name}.* corrupt = 'mask'"):
+        [contents(source, split) for split in source.split_sizes]
+
+
+@pytest.mark.parametrize("kind", CORRUPT)
+def test_a_masked_image_keeps_its_place_with_no_weight(tmp_path, pictures, kind, caplog):
+    damaged = [*pictures[:7], (1, CORRUPT[kind]), *pictures[7:]]
+    folder = from_folder(write_folder(tmp_path / "damaged", damaged), corrupt="mask")
+    table = from_parquet(write_parquet(tmp_path / "damaged.parquet", damaged), corrupt="mask")
+    assert_same_run(folder, table)
+    for _ in range(2):
+        parts = [folder.batch(split, np.arange(size)) for split, size in folder.split_sizes.items()]
+        assert sum(int((~part.valid).sum()) for part in parts) == 1
+        for part in parts:
+            assert (part.images[~part.valid] == images.MASKED_PIXEL).all()
+            assert (part.labels[~part.valid] == 1).all()
+    assert "masked: " in caplog.text
+
+
+FAULTS = {
+    "missing file": ({"path": "nowhere.parquet"}, "'nowhere.parquet' names no Parquet file here"),
+    "not parquet": ({"path": "{tmp}/text.parquet"}, "text.parquet cannot be read as Parquet"),
+    "wrong column": ({"image_column": "imagee"}, "has no column 'imagee' \\(did you mean 'image'\\?\\)"),
+    "image column of numbers": ({"image_column": "label"}, "images must be encoded bytes .* holds int64"),
+    "label column of bytes": ({"label_column": "image"}, "labels must be integers: column 'image' .* holds binary"),
+    "all held out": ({"select_examples": 3}, "holds 3 images; .* leave none to train on: lower them"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_parquet_file_that_cannot_be_meant_is_one_clear_error(tmp_path, fault):
+    (tmp_path / "text.parquet").write_text("no parquet")
+    content = encoded(picture(0))
+    pq.write_table(pa.table({"image": [content] * 3, "label": [0, 1, 2]}), tmp_path / "good.parquet")
+    changes, message = FAULTS[fault]
+    changes = {key: value.format(tmp=tmp_path) if key == "path" else value for key, value in changes.items()}
+    with pytest.raises(DataError, match=message):
+        from_parquet(**{"path": tmp_path / "good.parquet", "select_examples": 1, "report_examples": 1, **changes})
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, 0, 0, -1], "row 3 has -1"),
+        ([0, 0, None, 1], "row 2 has None"),
+        ([0.0, 1.0, 2.0, 3.0], "must be integers: column 'label' .* holds double"),
+        (["a", "b", "c", "d"], "must be integers: column 'label' .* holds string"),
+    ],
+)
+def test_labels_are_integers_from_zero(tmp_path, labels, message):
+    table = pa.table({"image": [encoded(picture(0))] * 4, "label": labels})
+    pq.write_table(table, tmp_path / "x.parquet", row_group_size=2)
+    with pytest.raises(DataError, match=message):
+        from_parquet(tmp_path / "x.parquet")
+
+
+def test_a_row_without_an_image_and_a_table_without_rows_are_refused(tmp_path):
+    table = pa.table({"image": pa.array([b"x", b"y", None], pa.binary()), "label": [0, 1, 2]})
+    pq.write_table(table, tmp_path / "null.parquet", row_group_size=2)
+    with pytest.raises(DataError, match=r"null.parquet row 2 has no image"):
+        from_parquet(tmp_path / "null.parquet")
+    pq.write_table(table.slice(0, 0), tmp_path / "none.parquet")
+    with pytest.raises(DataError, match="holds no rows"):
+        from_parquet(tmp_path / "none.parquet")
+
+
+def test_folders_that_hold_no_classes_or_no_images_are_refused(tmp_path, picture_folder):
+    with pytest.raises(DataError, match="'nowhere' is not a folder here"):
+        from_folder("nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"holds no class folders: expected .*<class>/<image>"):
+        from_folder(tmp_path / "empty")
+    (picture_folder / ".cache").mkdir()
+    (picture_folder / "notes.txt").write_text("beside the class folders")
+    (picture_folder / "bee" / ".DS_Store").write_text("hidden")
+    assert from_folder(picture_folder).class_names == CLASSES
+    (picture_folder / "dog").mkdir()
+    with pytest.raises(DataError, match="dog holds no images"):
+        from_folder(picture_folder)
+    (picture_folder / "dog" / "notes.txt").write_text("?")
+    with pytest.raises(DataError, match=r"notes.txt is not named like an image"):
+        from_folder(picture_folder)
+
+
+def test_a_report_part_must_be_unseen_and_of_known_classes(tmp_path, pictures, picture_folder, caplog):
+    with pytest.raises(DataError, match="must be unseen"):
+        from_folder(picture_folder, report_path=str(picture_folder))
+    report = write_folder(tmp_path / "report", [*pictures[:2], (1, encoded(picture(900)))])
+    from_folder(picture_folder, report_path=str(report))
+    assert "2 images of" in caplog.text
+    (report / "bee").rename(report / "wasp")
+    with pytest.raises(DataError, match="wasp is a class that the training folder does not have"):
+        from_folder(picture_folder, report_path=str(report))
+
+
+def test_twins_are_counted_and_kept(tmp_path, pictures, caplog):
+    source = from_parquet(write_parquet(tmp_path / "x.parquet", [*pictures, pictures[0]]))
+    assert sum(source.split_sizes.values()) == 31
+    assert "holds 1 images twice" in caplog.text
+
+
+def test_changed_content_changes_the_fingerprint(tmp_path, pictures):
+    def fingerprint(changed: list[tuple[int, bytes]]) -> str:
+        shutil.rmtree(tmp_path / "f", ignore_errors=True)
+        return from_folder(write_folder(tmp_path / "f", changed)).fingerprint
+
+    whole = fingerprint(pictures)
+    assert fingerprint(pictures[::-1]) == whole
+    assert fingerprint(pictures[1:]) != whole
+    assert fingerprint([(1, pictures[0][1]), *pictures[1:]]) != whole
+    assert fingerprint([(pictures[0][0], encoded(picture(999))), *pictures[1:]]) != whole
+
+
+def test_an_image_of_the_right_size_is_left_alone():
+    image = picture(3, (16, 16))
+    assert np.array_equal(decode(encoded(image), 16), np.asarray(image).transpose(2, 0, 1))
+
+
+def test_other_sizes_are_resized_on_the_shorter_side_and_centre_cropped():
+    wide = picture(4, (64, 32))
+    expected = wide.resize((32, 16), Image.Resampling.BICUBIC).crop((8, 0, 24, 16))
+    assert np.array_equal(decode(encoded(wide), 16), np.asarray(expected).transpose(2, 0, 1))
+    for size in ((17, 16), (16, 400), (3, 5), (1, 1), (1000, 7)):
+        assert decode(encoded(picture(5, size)), 16).shape == (3, 16, 16)
+
+
+def test_grey_becomes_rgb_and_transparency_is_laid_on_white():
+    grey = picture(6, (16, 16), "L")
+    assert np.array_equal(decode(encoded(grey), 16), np.repeat(np.asarray(grey)[None], 3, axis=0))
+    clear = Image.new("RGBA", (16, 16), (200, 0, 0, 0))
+    assert (decode(encoded(clear), 16) == 255).all()
+    half = Image.new("RGBA", (16, 16), (0, 0, 0, 128))
+    assert (abs(decode(encoded(half), 16).astype(int) - 127) <= 1).all()
+    palette = Image.new("P", (16, 16), 0)
+    palette.putpalette([10, 20, 30, 40, 50, 60])
+    assert (decode(encoded(palette), 16)[:, 0, 0] == [10, 20, 30]).all()
+    stream = encoded(picture(7, (16, 16), "CMYK"), "JPEG")
+    assert decode(stream, 16).shape == (3, 16, 16)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/data beside the repository: real CIFAR-10 as Parquet")
+def test_cifar10_gives_the_same_run_from_parquet_and_from_a_folder(tmp_path):
+    file = SHARED / "cifar10_jpeg_test.parquet"
+    table = pq.read_table(file).slice(0, 1500)
+    names = json.loads(table.schema.metadata[b"class_names"])
+    pq.write_table(table, tmp_path / "cifar.parquet")
+    for row in table.to_pylist():
+        place = tmp_path / "cifar" / row["file"]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(row["image"])
+    spec = {"resolution": 32, "select_examples": 50, "report_examples": 60}
+    rows, files = from_parquet(tmp_path / "cifar.parquet", **spec), from_folder(tmp_path / "cifar", **spec)
+    assert rows.class_names == files.class_names == tuple(names)
+    assert_same_run(rows, files)
