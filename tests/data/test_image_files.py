@@ -165,6 +165,7 @@ FAULTS = {
     "wrong column": ({"image_column": "imagee"}, "has no column 'imagee' \\(did you mean 'image'\\?\\)"),
     "image column of numbers": ({"image_column": "label"}, "images must be encoded bytes .* holds int64"),
     "label column of bytes": ({"label_column": "image"}, "labels must be integers: column 'image' .* holds binary"),
+    "one class": ({"label_column": "zero"}, "holds one class, '0': expected two or more"),
     "all held out": ({"select_examples": 3}, "holds 3 images; .* leave none to train on: lower them"),
 }
 
@@ -173,7 +174,7 @@ FAULTS = {
 def test_a_parquet_file_that_cannot_be_meant_is_one_clear_error(tmp_path, fault):
     (tmp_path / "text.parquet").write_text("no parquet")
     content = encoded(picture(0))
-    pq.write_table(pa.table({"image": [content] * 3, "label": [0, 1, 2]}), tmp_path / "good.parquet")
+    pq.write_table(pa.table({"image": [content] * 3, "label": [0, 1, 2], "zero": [0] * 3}), tmp_path / "good.parquet")
     changes, message = FAULTS[fault]
     changes = {key: value.format(tmp=tmp_path) if key == "path" else value for key, value in changes.items()}
     with pytest.raises(DataError, match=message):
@@ -185,6 +186,9 @@ def test_a_parquet_file_that_cannot_be_meant_is_one_clear_error(tmp_path, fault)
     [
         ([0, 0, 0, -1], "row 3 has -1"),
         ([0, 0, None, 1], "row 2 has None"),
+        (pa.array([0, 0, None, 1], pa.uint8()), "row 2 has None"),
+        (pa.array([0, 0, 2**63 + 1, 1], pa.uint64()), "row 2 has 9223372036854775809"),
+        ([0, 5 * 10**9, 0, 0], "row 1 has 5000000000"),
         ([0.0, 1.0, 2.0, 3.0], "must be integers: column 'label' .* holds double"),
         (["a", "b", "c", "d"], "must be integers: column 'label' .* holds string"),
     ],
@@ -194,6 +198,13 @@ def test_labels_are_integers_from_zero(tmp_path, labels, message):
     pq.write_table(table, tmp_path / "x.parquet", row_group_size=2)
     with pytest.raises(DataError, match=message):
         from_parquet(tmp_path / "x.parquet")
+
+
+def test_labels_of_any_integer_type_are_read(tmp_path, pictures, picture_parquet):
+    table = pq.read_table(picture_parquet)
+    table = table.set_column(1, "label", table["label"].cast(pa.uint8()))
+    pq.write_table(table, tmp_path / "small.parquet")
+    assert_same_run(from_parquet(tmp_path / "small.parquet"), from_parquet(picture_parquet))
 
 
 def test_a_row_without_an_image_and_a_table_without_rows_are_refused(tmp_path):

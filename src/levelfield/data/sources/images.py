@@ -101,8 +101,10 @@ class ImageTable:
             DataError: an image cannot be decoded, and corrupt images are not masked.
         """
         if self._cache is None:
-            decoded = [self._decode(number) for number in numbers.tolist()]
-            return np.stack(decoded), self._state[numbers] != _CORRUPT
+            pixels = np.empty((len(numbers), 3, self.resolution, self.resolution), dtype=np.uint8)
+            for place, number in enumerate(numbers.tolist()):
+                pixels[place] = self._decode(number)
+            return pixels, self._state[numbers] != _CORRUPT
         for number in numbers[self._state[numbers] == _UNREAD].tolist():
             self._cache[number] = self._decode(number)
             self._state[number] = max(self._state[number], _READY)  # after the pixels: a second thread reads both
@@ -173,6 +175,8 @@ class ImageSource:
         self.resolution = spec.resolution
         self.class_names = tuple(names)
         self.num_classes = len(self.class_names)
+        if self.num_classes < 2:
+            raise DataError(f"{spec.path} holds one class, {self.class_names[0]!r}: expected two or more to tell apart")
         self.chance_loss = math.log(self.num_classes)
         self._num_report_ranks = 0 if report else spec.report_examples
         num_train = len(table) - self._num_report_ranks - spec.select_examples

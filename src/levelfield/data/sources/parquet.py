@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 ENCODED_LIMIT_BYTES = 4 * 2**30
 """Row groups are kept in memory, the least recently read dropped first, up to this many bytes of a table."""
 
+MAX_CLASSES = 1_000_000
+"""A larger label is a hash or an identifier, not the number of a class."""
+
 
 def open_parquet(spec: ParquetSpec) -> ImageSource:
     """The images of ``spec.path``: a file, a folder of ``*.parquet`` files, or a glob.
@@ -121,11 +124,13 @@ class _File:
 
     def labels(self, group: int) -> Int64s:
         column = self._column(group, self._label_column)
-        labels = np.array(column.fill_null(-1).to_numpy(), dtype=np.int64)
-        if labels.size and labels.min() < 0:
-            inside = int(np.argmax(labels < 0))
+        labels = column.cast(pa.int64(), safe=False).fill_null(-1).to_numpy()
+        wrong = (labels < 0) | (labels >= MAX_CLASSES)
+        if wrong.any():
+            inside = int(np.argmax(wrong))
             row = sum(self._parquet.metadata.row_group(earlier).num_rows for earlier in range(group)) + inside
-            raise DataError(f"labels must be integers from 0: {self.path} row {row} has {column[inside].as_py()}")
+            seen = column[inside].as_py()
+            raise DataError(f"labels must be integers in [0, {MAX_CLASSES}): {self.path} row {row} has {seen}")
         return labels
 
     def images(self, group: int) -> pa.ChunkedArray:
