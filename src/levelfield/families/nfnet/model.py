@@ -95,7 +95,7 @@ class NFNet(nn.Module):
 
     def standardised_weights(self) -> tuple[Tensor, ...]:
         """The weights that the activations meet, in the order of the modules: all that a forward pass needs of them."""
-        return self.standardisation(self._convs)
+        return self.standardisation([conv.weight for conv in self._convs], [conv.gain for conv in self._convs])
 
     def features(self, images: Tensor) -> Tensor:
         """Pooled features (batch, num_features)."""

@@ -87,10 +87,9 @@ class Standardisation(nn.Module):
             self.register_buffer(f"row_scale{len(self.groups)}", rows, persistent=False)
             self.groups.append(members)
 
-    def forward(self, convs: Sequence[StandardisedConv2d]) -> tuple[Tensor, ...]:
-        """The standardised weights, in the order of ``convs``, each (out, in / groups, height, width)."""
-        tensors = [conv.weight for conv in convs] + [conv.gain for conv in convs]
-        return _Standardise.apply(self.ws_rule, self.groups, list(self.buffers()), *tensors)  # pyright: ignore[reportReturnType]
+    def forward(self, weights: Sequence[Tensor], gains: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The standardised weights, each (out, in / groups, height, width), in the order of the convolutions."""
+        return _Standardise.apply(self.ws_rule, self.groups, list(self.buffers()), *weights, *gains)  # pyright: ignore[reportReturnType]
 
 
 class _Standardise(torch.autograd.Function):
