@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from levelfield.data.draws import draw_bits, key_words, unit_interval
 from levelfield.data.order import Order
 from levelfield.data.sources import open_source, open_source_once
-from levelfield.data.sources.digit_pairs import DigitPairs
+from levelfield.data.sources.digit_pairs import DigitPairs, noisy_labels
 from levelfield.data.sources.glyphs import load_glyphs, split_glyphs
 from levelfield.data.sources.noise import NoiseBank
 from levelfield.records.data import DigitPairsSpec, DigitsSpec
@@ -98,6 +99,14 @@ def test_every_split_carries_the_stated_label_noise(split):
     assert ((offsets[1:] - wrong.sum() / 99) ** 2 / (wrong.sum() / 99)).sum() < 148
 
 
+def test_a_replaced_label_is_never_the_true_one():
+    bits = draw_bits(key_words(1, "test"), np.arange(50_000), 2)
+    true = np.arange(50_000) % 100
+    seen = noisy_labels(true, 0.5, bits)
+    assert np.array_equal(seen != true, unit_interval(bits[:, 0]) < 0.5)
+    assert np.bincount((seen - true) % 100).tolist()[1:] == pytest.approx([250] * 99, abs=80)
+
+
 def test_the_floor_is_the_loss_of_the_best_possible_predictor():
     p = 0.1
     best = np.full(100, p / 99)
@@ -112,6 +121,7 @@ def test_other_seeds_and_splits_show_other_pictures():
     others = [PAIRS.batch("select", np.arange(100)), PAIRS.batch("report", np.arange(100))]
     others.append(open_source(DigitPairsSpec(seed=1)).batch("train", np.arange(100)))
     ours = {image.tobytes() for image in MANY.images}
+    assert all((other.labels == MANY.labels[:100]).mean() < 0.1 for other in others)
     assert all(image.tobytes() not in ours for other in others for image in other.images)
 
 

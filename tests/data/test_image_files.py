@@ -93,6 +93,15 @@ def test_splits_are_disjoint_complete_and_fixed_by_content_and_seed(picture_fold
     assert contents(from_folder(picture_folder, seed=1), "report") != splits["report"]
 
 
+def test_only_training_images_are_augmented_and_as_the_spec_says(picture_folder):
+    source, plain = from_folder(picture_folder), from_folder(picture_folder, augment="none")
+    for split, size in source.split_sizes.items():
+        ids = np.arange(size)
+        keyed = source.batch(split, ids, ids.astype(np.uint64)).images
+        assert np.array_equal(keyed, source.batch(split, ids).images) == (split != "train")
+        assert np.array_equal(plain.batch(split, ids, ids.astype(np.uint64)).images, source.batch(split, ids).images)
+
+
 def test_a_report_path_is_the_whole_report_split(tmp_path, pictures, picture_folder):
     other = [(seed % 3, encoded(picture(seed))) for seed in range(100, 104)]
     report_folder, report_file = write_folder(tmp_path / "r", other), write_parquet(tmp_path / "r.parquet", other)

@@ -84,6 +84,9 @@ def test_examples_seen_counts_the_batch_in_hand_and_a_loader_goes_on_from_there(
     prefetching = loader(prefetch=3)
     for steps, _ in enumerate(islice(prefetching, 4), start=1):
         assert prefetching.examples_seen == steps * BATCH
+    half = loader(rank=1, world_size=2)
+    assert len(next(iter(half))) == BATCH // 2
+    assert half.examples_seen == BATCH
     again = table_of(islice(prefetching, 1))
     assert again["positions"].tolist() == list(range(4 * BATCH, 5 * BATCH))
 
