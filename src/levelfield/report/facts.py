@@ -1,0 +1,96 @@
+"""What a study hands over to be shown, beside the analysis and the observations."""
+
+from __future__ import annotations
+
+from levelfield.records.codec import record
+from levelfield.scaling.analysis import Interval
+
+
+@record
+class RecipeFact:
+    """How a family was trained, in one sentence ("short-run preset: SGD + AGC 0.16, skip gain unclipped")."""
+
+    family: str
+    preset: str
+    text: str = ""
+
+
+@record
+class RefusedCell:
+    """A cell of the plan that was not run, and why ("12 steps of 256, fewer than 500")."""
+
+    family: str
+    model: str
+    budget_flops: float
+    reason: str
+
+
+@record
+class TrialRow:
+    """One trial as the page lists it, finished or not; absent numbers are None."""
+
+    name: str
+    family: str
+    model: str
+    budget_flops: float
+    role: str
+    status: str
+    peak_lr: float | None = None
+    global_batch_size: int | None = None
+    seed: int = 0
+    loss: float | None = None
+    top1: float | None = None
+    device_seconds: float | None = None
+    reason: str = ""
+
+
+@record
+class StudyTotals:
+    """What the study spent. ``evaluate_flops`` are charged apart; ``failed_flops`` bought nothing."""
+
+    num_trials: int
+    train_flops: float
+    evaluate_flops: float | None = None
+    failed_flops: float | None = None
+    device_seconds: float | None = None
+
+
+@record
+class LockedPrediction:
+    """A prediction written down before its rung ran; ``seen`` is None until it has."""
+
+    family: str
+    budget_flops: float
+    predicted: Interval
+    locked: str
+    fingerprint: str
+    seen: float | None = None
+
+
+@record
+class StudyFacts:
+    """The study around an analysis.
+
+    ``data`` says in a sentence what was seen, ``metric`` what was judged ("held-out cross-entropy, averaged weights").
+    ``longer_run`` lists what a longer run would decide; ``commands`` reproduce the study, one a line; ``versions`` and
+    ``fingerprints`` are shown as they are. Only content belongs here: no clock and no path, so that equal studies give
+    equal pages.
+    """
+
+    title: str
+    question: str
+    hypothesis: str = ""
+    data: str
+    metric: str
+    device: str | None = None
+    budgets: tuple[float, ...]
+    recipes: tuple[RecipeFact, ...]
+    caveats: tuple[str, ...] = ()
+    longer_run: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    versions: dict[str, str]
+    fingerprints: dict[str, str]
+    refused_cells: tuple[RefusedCell, ...] = ()
+    trials: tuple[TrialRow, ...] = ()
+    totals: StudyTotals | None = None
+    predictions: tuple[LockedPrediction, ...] = ()

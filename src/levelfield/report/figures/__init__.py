@@ -1,0 +1,31 @@
+"""Every figure of a study, drawn from its analysis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from levelfield.records.observation import Observation
+from levelfield.report.figures.allocation import allocation_figure, isoflop_figure
+from levelfield.report.figures.comparison import difference_figure, verdict_figure
+from levelfield.report.figures.figure import Figure, Panel
+from levelfield.report.figures.loss import loss_figure
+from levelfield.report.figures.published import published_figure
+from levelfield.report.figures.tuning import learning_rate_figure, tuning_figure
+from levelfield.scaling.analysis import Analysis
+
+__all__ = ["Figure", "Panel", "published_figure", "study_figures"]
+
+
+def study_figures(analysis: Analysis, observations: Sequence[Observation]) -> dict[str, Figure]:
+    """All figures by name, in the order of the page; those without data say why they are absent."""
+    figures = (
+        verdict_figure(analysis),
+        loss_figure(analysis, observations),
+        learning_rate_figure(analysis),
+        allocation_figure(analysis),
+        difference_figure(analysis),
+        isoflop_figure(analysis),
+        tuning_figure(analysis),
+        published_figure(),
+    )
+    return {figure.name: figure for figure in figures}

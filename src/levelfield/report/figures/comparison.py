@@ -1,0 +1,160 @@
+"""Family against family: the verdict at a glance, and the difference at every budget, in each currency."""
+
+from __future__ import annotations
+
+from levelfield.report import numbers
+from levelfield.report.figures import theme
+from levelfield.report.figures.axes import Axis, log_axis, percent_axis
+from levelfield.report.figures.canvas import Canvas, Mark
+from levelfield.report.figures.figure import Figure, Panel
+from levelfield.report.figures.loss import CURRENCY_TITLES
+from levelfield.scaling.analysis import Analysis, BudgetVerdict, Comparison, Control, Interval
+
+_READING = (
+    "Grey strip: the margin within which the families count as equal. Filled: decided; hollow: cannot tell. "
+    "Bars: intervals over runs and held-out examples."
+)
+_DECIDED = ("better", "worse", "equivalent")
+
+
+def verdict_words(comparison: Comparison, verdict: BudgetVerdict) -> str:
+    """``better`` in words that name the winner: "NFNet better"."""
+    a, b = numbers.family_name(comparison.a), numbers.family_name(comparison.b)
+    return {"better": f"{a} better", "worse": f"{b} better"}.get(verdict.verdict, verdict.verdict)
+
+
+def verdict_figure(analysis: Analysis) -> Figure:
+    """The overall differences and the A/A controls on one scale, the margin as a strip."""
+    title = "Overall difference"
+    rows: list[tuple[str, Interval, str, bool]] = []
+    for comparison in analysis.comparisons:
+        overall = comparison.overall
+        if overall.difference is not None:
+            words = (
+                f"{_pair(comparison)} in {CURRENCY_TITLES[comparison.currency]}: {verdict_words(comparison, overall)}"
+            )
+            label = CURRENCY_TITLES[comparison.currency]
+            if len({(c.a, c.b) for c in analysis.comparisons}) > 1:
+                label = f"{_pair(comparison)}, {label}"
+            rows.append((label, overall.difference, words, overall.verdict in _DECIDED))
+    if not rows:
+        return Figure(name="verdict", title=title, absent="There is no overall difference to draw.")
+    for control in analysis.controls:
+        if control.difference is not None:
+            name = numbers.family_name(control.family)
+            rows.append((f"A/A: {name}", control.difference, f"A/A control, {name}: {control.verdict}", control.passed))
+    first = analysis.comparisons[0]
+    panel = _verdict_panel(rows, first, analysis)
+    reading = (
+        f"Left of zero {numbers.family_name(first.a)} has the lower loss. Grey strip: the margin fixed in advance, "
+        f"±{numbers.plain(first.margin)} in ln loss. Hollow: cannot tell. A/A: a family against itself."
+    )
+    return Figure(name="verdict", title=title, caption=_verdict_caption(analysis), reading=reading, panels=(panel,))
+
+
+def difference_figure(analysis: Analysis) -> Figure:
+    """ln(loss a / loss b) at every shared budget, one panel a currency."""
+    title = "Difference at equal compute"
+    drawable = [c for c in analysis.comparisons if any(v.difference is not None for v in c.per_budget)]
+    if not drawable:
+        why = "Two families must share a budget with fresh seeds on both sides; none do."
+        return Figure(name="difference", title=title, absent=why)
+    styles = theme.family_styles(analysis.families)
+    panels = tuple(_difference_panel(comparison, styles, len(drawable)) for comparison in drawable)
+    return Figure(
+        name="difference", title=title, caption=_difference_caption(drawable), reading=_READING, panels=panels
+    )
+
+
+def _verdict_panel(rows: list[tuple[str, Interval, str, bool]], first: Comparison, analysis: Analysis) -> Panel:
+    ends = [bound for _, interval, _, _ in rows for bound in (interval.low, interval.high)]
+    margin = first.margin
+    a, b = numbers.family_name(first.a), numbers.family_name(first.b)
+    left = int(theme.CHARACTER_WIDTH * max(len(label) for label, *_ in rows)) + 10
+    ticks = tuple((-float(index), label) for index, (label, *_) in enumerate(rows))
+    canvas = Canvas(
+        x=percent_axis(f"loss of {a} relative to {b}", [*ends, -1.3 * margin, 1.3 * margin]),
+        y=Axis(title="", low=0.6 - len(rows), high=0.6, ticks=ticks, log=False, grid=False),
+        left=min(left, 190),
+        height=96 + 34 * len(rows),
+    )
+    canvas.strip(-margin, margin, vertical=True)
+    canvas.upright(0.0)
+    styles = theme.family_styles(analysis.families)
+    canvas.note(canvas.x.low, 0.6, f"← {a} better", color=styles[first.a].color, dy=-12)
+    canvas.note(canvas.x.high, 0.6, f"{b} better →", color=styles[first.b].color, align="right", dy=-12)
+    for index, (_, interval, words, decided) in enumerate(rows):
+        text = f"{words}\n{numbers.ratio_interval(interval)}"
+        mark = Mark(x=interval.estimate, y=-float(index), low=interval.low, high=interval.high, text=text)
+        color = theme.MUTED if words.startswith("A/A") else theme.INK
+        canvas.points([mark], color=color, shape="diamond", hollow=not decided, size=90, sideways=True)
+    description = f"Overall difference between {a} and {b}"
+    return Panel(name="verdict", title="Overall difference", specification=canvas.specification(description))
+
+
+def _difference_panel(comparison: Comparison, styles: dict[str, theme.FamilyStyle], number: int) -> Panel:
+    verdicts = [v for v in comparison.per_budget if v.difference is not None]
+    bounds = [bound for v in verdicts if v.difference for bound in (v.difference.low, v.difference.high)]
+    margin = comparison.margin
+    a, b = numbers.family_name(comparison.a), numbers.family_name(comparison.b)
+    x_title = "training compute in FLOPs" if comparison.currency == "flops" else "training time in device-seconds"
+    canvas = Canvas(
+        x=log_axis(x_title, [v.budget for v in verdicts], room=0.1),
+        y=percent_axis(f"loss of {a} relative to {b}", [*bounds, -1.3 * margin, 1.3 * margin], room=0.14),
+    )
+    canvas.strip(-margin, margin)
+    canvas.level(0.0)
+    canvas.note(canvas.x.high, canvas.y.high, f"↑ {b} better", color=styles[comparison.b].color, align="right", dy=7)
+    canvas.note(canvas.x.high, canvas.y.low, f"↓ {a} better", color=styles[comparison.a].color, align="right", dy=-7)
+    canvas.line([(v.budget, v.difference.estimate) for v in verdicts if v.difference], color=theme.MUTED, width=1.2)
+    for hollow in (False, True):
+        marks = [_mark(comparison, v) for v in verdicts if (v.verdict not in _DECIDED) == hollow]
+        canvas.points(marks, color=theme.INK, shape="diamond", hollow=hollow, size=80)
+    currency = comparison.currency.replace("_", "-")
+    pair = f"{_pair(comparison)}, " if number > 2 else ""
+    title = f"{pair}{CURRENCY_TITLES[comparison.currency]}"
+    name = f"difference-{currency}" if number <= 2 else f"difference-{comparison.a}-{comparison.b}-{currency}"
+    description = f"Relative difference of loss against {CURRENCY_TITLES[comparison.currency]}"
+    return Panel(name=name, title=title[0].upper() + title[1:], specification=canvas.specification(description))
+
+
+def _mark(comparison: Comparison, verdict: BudgetVerdict) -> Mark:
+    difference = verdict.difference
+    assert difference is not None  # filtered by _difference_panel
+    lines = [
+        f"at {numbers.currency(verdict.budget, comparison.currency)}: {verdict_words(comparison, verdict)}",
+        numbers.ratio_interval(difference),
+        *verdict.reasons,
+    ]
+    return Mark(
+        x=verdict.budget, y=difference.estimate, low=difference.low, high=difference.high, text="\n".join(lines)
+    )
+
+
+def _pair(comparison: Comparison | Control) -> str:
+    if isinstance(comparison, Control):
+        return numbers.family_name(comparison.family)
+    return f"{numbers.family_name(comparison.a)} against {numbers.family_name(comparison.b)}"
+
+
+def _difference_caption(comparisons: list[Comparison]) -> str:
+    parts = []
+    for comparison in comparisons:
+        verdicts = comparison.per_budget
+        tally = {}
+        for verdict in verdicts:
+            words = verdict_words(comparison, verdict)
+            tally[words] = tally.get(words, 0) + 1
+        counts = numbers.listed([f"{words} at {number}" for words, number in tally.items()])
+        parts.append(f"In {CURRENCY_TITLES[comparison.currency]}, of {len(verdicts)} budgets: {counts}.")
+    return " ".join(parts)
+
+
+def _verdict_caption(analysis: Analysis) -> str:
+    said = [f"{verdict_words(c, c.overall)} by {CURRENCY_TITLES[c.currency]}" for c in analysis.comparisons]
+    controls = analysis.controls
+    if not controls:
+        return numbers.sentence(f"{'; '.join(said)}; no A/A control was run")
+    passed = sum(control.passed for control in controls)
+    outcome = "all A/A controls passed" if passed == len(controls) else f"{len(controls) - passed} A/A controls failed"
+    return numbers.sentence(f"{'; '.join(said)}; {outcome}")

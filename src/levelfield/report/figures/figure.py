@@ -1,0 +1,44 @@
+"""What a figure is: panels with a caption, or the reason why there are none."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+PanelSize: TypeAlias = Literal["normal", "small"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One picture. ``name`` is its file name; ``specification`` is complete Vega-Lite, data included.
+
+    Panels of another ``group`` start a new row.
+    """
+
+    name: str
+    title: str
+    specification: dict[str, Any]
+    group: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """Panels that say one thing together.
+
+    ``caption`` is the one sentence that says what to see, written from the analysis; ``reading`` explains the signs.
+    ``absent`` says why there are no panels, and is empty otherwise.
+    """
+
+    name: str
+    title: str
+    caption: str = ""
+    reading: str = ""
+    panels: tuple[Panel, ...] = ()
+    absent: str = ""
+    panel_size: PanelSize = "normal"
+
+    @property
+    def rows(self) -> tuple[tuple[Panel, ...], ...]:
+        """The panels, a tuple for each run of equal groups."""
+        return tuple(tuple(panels) for _, panels in itertools.groupby(self.panels, key=lambda panel: panel.group))

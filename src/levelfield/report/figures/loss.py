@@ -1,0 +1,194 @@
+"""Held-out loss against compute: the paper's second figure, for this study, in both currencies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from levelfield.records.observation import Observation
+from levelfield.report import numbers
+from levelfield.report.figures import theme
+from levelfield.report.figures.axes import log_axis
+from levelfield.report.figures.canvas import Canvas, EndLabel, Mark
+from levelfield.report.figures.figure import Figure, Panel
+from levelfield.scaling.analysis import Analysis, Currency, LawFit, Winner
+
+CURRENCY_TITLES: dict[Currency, str] = {"flops": "training FLOPs", "device_seconds": "device-seconds"}
+CURRENCIES: tuple[Currency, ...] = ("flops", "device_seconds")
+
+
+def loss_figure(analysis: Analysis, observations: Sequence[Observation]) -> Figure:
+    """All search runs faint, winners with intervals, the chosen law with its band, chance and floor where known."""
+    title = "Held-out loss against compute"
+    if not analysis.winners:
+        return Figure(
+            name="loss",
+            title=title,
+            absent="No winner has been measured on fresh seeds, so there is no loss to draw against compute.",
+        )
+    panels = tuple(panel for currency in CURRENCIES if (panel := _panel(analysis, observations, currency)) is not None)
+    return Figure(
+        name="loss", title=title, caption=_caption(analysis), reading=_reading(analysis, len(panels)), panels=panels
+    )
+
+
+def winner_cost(winner: Winner, currency: Currency) -> float | None:
+    return winner.budget_flops if currency == "flops" else winner.device_seconds
+
+
+def winner_text(winner: Winner, currency: Currency = "flops") -> str:
+    """A winner in words, one fact a line."""
+    cost = winner_cost(winner, currency)
+    lines = [
+        f"{numbers.family_name(winner.family)} {winner.model}",
+        numbers.currency(cost, currency) if cost is not None else "",
+        f"loss {numbers.loss_interval(winner.loss)}, {winner.num_seeds} seeds",
+        f"{numbers.count(winner.params)} parameters, {numbers.count(winner.examples)} examples"
+        if winner.params is not None and winner.examples is not None
+        else "",
+        "near chance: shown, not fitted" if winner.near_chance else "",
+        "more than 4 epochs: data-limited" if winner.data_limited else "",
+        f"a bound on {', '.join(winner.edges)}" if winner.edges else "",
+    ]
+    return "\n".join(filter(None, lines))
+
+
+def _panel(analysis: Analysis, observations: Sequence[Observation], currency: Currency) -> Panel | None:
+    winners = [winner for winner in analysis.winners if winner_cost(winner, currency) is not None]
+    if not winners:
+        return None
+    runs = [(cost, run) for run in observations if run.role == "search" and (cost := _run_cost(run, currency))]
+    laws = [law for law in analysis.laws if law.chosen and law.currency == currency]
+    levels = _levels(observations)
+    canvas = _canvas(winners, runs, levels, currency)
+    for y, text in levels:
+        if canvas.y.low < y < canvas.y.high:
+            canvas.level(y, text)
+    styles = theme.family_styles(analysis.families)
+    for family, style in styles.items():
+        dots = [Mark(x=cost, y=run.loss, text=_run_text(run)) for cost, run in runs if run.family == family]
+        dots = [dot for dot in dots if canvas.y.low <= dot.y <= canvas.y.high]
+        canvas.points(dots, color=style.color, shape=style.shape, size=14, opacity=0.28)
+    for law in laws:
+        _draw_law(canvas, law, styles[law.family])
+    for family, style in styles.items():
+        own = sorted((w for w in winners if w.family == family), key=lambda winner: winner_cost(winner, currency) or 0)
+        if not any(law.family == family for law in laws):
+            points = [(cost, w.loss.estimate) for w in own if (cost := winner_cost(w, currency))]
+            canvas.line(points, color=style.color, dash=style.dash, opacity=0.45, width=1.2)
+        for hollow in (False, True):
+            marks = [_winner_mark(w, currency) for w in own if (w.near_chance or w.data_limited) == hollow]
+            canvas.points(marks, color=style.color, shape=style.shape, hollow=hollow)
+        if own:
+            name = numbers.family_name(family)
+            canvas.end_label(EndLabel(y=own[-1].loss.estimate, text=f"{style.glyph} {name}", color=style.color))
+    name, title = f"loss-{currency.replace('_', '-')}", f"Against {CURRENCY_TITLES[currency]}"
+    description = f"Held-out loss against {CURRENCY_TITLES[currency]}"
+    return Panel(name=name, title=title, specification=canvas.specification(description))
+
+
+def _canvas(
+    winners: list[Winner], runs: list[tuple[float, Observation]], levels: list[tuple[float, str]], currency: Currency
+) -> Canvas:
+    losses = [value for w in winners for value in (w.loss.estimate, w.loss.low, w.loss.high)]
+    top = max([*losses, *(y for y, text in levels if text.startswith("chance"))])
+    losses += [min(run.loss, top) for _, run in runs]
+    floors = [y for y, text in levels if not text.startswith("chance") and y > min(losses) / 3]
+    costs = [cost for winner in winners if (cost := winner_cost(winner, currency))] + [cost for cost, _ in runs]
+    device = {run.device for _, run in runs if run.device} if currency == "device_seconds" else set()
+    unit = f"training time in device-seconds{f' ({next(iter(device))})' if len(device) == 1 else ''}"
+    x_title = "training compute in FLOPs" if currency == "flops" else unit
+    return Canvas(
+        x=log_axis(x_title, costs),
+        y=log_axis("held-out loss in nats", [*losses, top, *floors], text=numbers.plain, room=0.1),
+    )
+
+
+def _draw_law(canvas: Canvas, law: LawFit, style: theme.FamilyStyle) -> None:
+    """Solid where the law was fitted, thin and broken where it is prolonged."""
+    canvas.band(law.curve, color=style.color)
+    slack = 1e-6
+    inside = [p for p in law.curve if law.fitted_low * (1 - slack) <= p.x <= law.fitted_high * (1 + slack)]
+    before = [p for p in law.curve if p.x <= law.fitted_low * (1 + slack)]
+    after = [p for p in law.curve if p.x >= law.fitted_high * (1 - slack)]
+    canvas.line([(p.x, p.y) for p in inside], color=style.color, dash=style.dash)
+    for part in (before, after):
+        canvas.line([(p.x, p.y) for p in part], color=style.color, dash=(1, 3), width=1.4)
+
+
+def _levels(observations: Sequence[Observation]) -> list[tuple[float, str]]:
+    """Chance and the known floor, where all runs agree on them."""
+    found = []
+    for name, values in (
+        ("chance", {run.chance_loss for run in observations}),
+        ("known floor", {run.floor_loss for run in observations}),
+    ):
+        value = next(iter(values)) if len(values) == 1 else None
+        if value:
+            found.append((value, f"{name} {numbers.loss(value)}"))
+    return found
+
+
+def _run_cost(run: Observation, currency: Currency) -> float | None:
+    return run.train_flops if currency == "flops" else run.device_seconds
+
+
+def _run_text(run: Observation) -> str:
+    rate = f", learning rate {numbers.plain(run.base_lr)}" if run.base_lr is not None else ""
+    variant = f"\n{run.variant}" if run.variant else ""
+    return f"search run: {numbers.family_name(run.family)} {run.model}\nloss {numbers.loss(run.loss)}{rate}{variant}"
+
+
+def _winner_mark(winner: Winner, currency: Currency) -> Mark:
+    cost = winner_cost(winner, currency)
+    assert cost is not None  # filtered by _panel
+    interval = winner.loss
+    return Mark(x=cost, y=interval.estimate, low=interval.low, high=interval.high, text=winner_text(winner, currency))
+
+
+def _caption(analysis: Analysis) -> str:
+    """Where the families stand at the largest budget that all of them reached."""
+    reached: dict[float, dict[str, float]] = {}
+    for winner in analysis.winners:
+        reached.setdefault(winner.budget_flops, {})[winner.family] = winner.loss.estimate
+    shared = [budget for budget, losses in reached.items() if set(losses) == set(analysis.families)]
+    if not shared:
+        return "No budget was reached by every family."
+    budget = max(shared)
+    stand = numbers.listed(
+        [
+            f"{numbers.family_name(family)} stands at {numbers.loss(reached[budget][family])}"
+            for family in analysis.families
+        ]
+    )
+    all_reached = ", the largest budget all reached" if len(analysis.families) > 1 else ""
+    return f"At {numbers.flops(budget)}{all_reached}, {stand} nats."
+
+
+def _reading(analysis: Analysis, num_panels: int) -> str:
+    winners = analysis.winners
+    level = numbers.percent(winners[0].loss.level, 0)
+    parts = _law_sentences(analysis)
+    parts.append(f"Points: winners on fresh seeds, {level} intervals. Faint: search runs, on the select split.")
+    if any(law.chosen for law in analysis.laws):
+        parts.append("Lines: the fitted law with its band, dotted where prolonged.")
+    if any(winner.near_chance for winner in winners):
+        parts.append(f"Hollow: within 15{numbers.THIN}% of chance, shown but not fitted.")
+    if any(winner.data_limited for winner in winners):
+        parts.append("Hollow: more than 4 epochs, data-limited.")
+    if num_panels == 1:
+        parts.append("Device time was not measured, so there is no second panel.")
+    return " ".join(parts)
+
+
+def _law_sentences(analysis: Analysis) -> list[str]:
+    sentences = []
+    for law in analysis.laws:
+        if not law.chosen or law.currency != "flops":
+            continue
+        exponent = law.parameters.get("b")
+        floor = law.parameters.get("E")
+        text = f"{numbers.family_name(law.family)}: loss falls as C⁻ᵇ with b = {numbers.number_interval(exponent, 2)}"
+        if floor is not None:
+            text += f", down to an irreducible {numbers.number_interval(floor, 2)}"
+        sentences.append(text + ".")
+    return sentences or ["No law is drawn: see the refusals."]

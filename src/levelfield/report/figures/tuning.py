@@ -1,0 +1,199 @@
+"""Learning rates: the paper's third figure (best rate against length, by size), and the tuning curves behind it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from levelfield.report import numbers
+from levelfield.report.figures import theme
+from levelfield.report.figures.axes import Axis, log_axis
+from levelfield.report.figures.canvas import Canvas, EndLabel, Mark
+from levelfield.report.figures.figure import Figure, Panel
+from levelfield.scaling.analysis import Analysis, LearningRateCell
+
+_STATUS_TEXT = {
+    "bracketed": "bracketed: both neighbours are worse",
+    "one-sided": "one-sided: only one neighbour was tried",
+    "bound": "a bound: the best lies at the edge of what was tried",
+}
+
+_TREND_READING = (
+    "One line a size, faint to dark from small to large. Filled: bracketed optimum; hollow: one-sided or a bound. "
+    "The paper found a slow, monotonic fall for NFNets trained with SGD."
+)
+
+
+def learning_rate_figure(analysis: Analysis) -> Figure:
+    """The best learning rate against training length, one line a size, one panel a family."""
+    title = "Optimal learning rate against training length"
+    cells = [cell for cell in analysis.learning_rates if _length(cell, "examples") is not None]
+    if not cells:
+        return Figure(
+            name="learning-rate",
+            title=title,
+            absent="No cell has a tuned learning rate and a known training length.",
+        )
+    unit = _length_unit(cells)
+    panels = tuple(
+        _trend_panel(family, [cell for cell in cells if cell.family == family], style, unit)
+        for family, style in theme.family_styles(analysis.families).items()
+        if any(cell.family == family for cell in cells)
+    )
+    return Figure(
+        name="learning-rate",
+        title=title,
+        caption=_trend_caption(analysis, cells),
+        reading=_TREND_READING,
+        panels=panels,
+    )
+
+
+def tuning_figure(analysis: Analysis) -> Figure:
+    """Loss against learning rate for every cell: one small panel a family and budget, one line a size."""
+    title = "Tuning curves"
+    cells = [cell for cell in analysis.learning_rates if len(cell.tried) > 1]
+    if not cells:
+        return Figure(name="tuning", title=title, absent="No cell tried more than one learning rate.")
+    panels = []
+    for family, style in theme.family_styles(analysis.families).items():
+        rates = [rate for cell in cells if cell.family == family for rate, _ in cell.tried]
+        for budget in sorted({cell.budget_flops for cell in cells if cell.family == family}):
+            own = [cell for cell in cells if cell.family == family and cell.budget_flops == budget]
+            panels.append(
+                _tuning_panel(
+                    own, style, log_axis("learning rate", rates, ticks=_octaves(rates), most=5, text=numbers.plain)
+                )
+            )
+    reading = (
+        "Filled: bracketed optimum; hollow: one-sided or a bound. All panels of a family share the horizontal axis."
+    )
+    caption = _status_sentence(cells)
+    return Figure(
+        name="tuning", title=title, caption=caption, reading=reading, panels=tuple(panels), panel_size="small"
+    )
+
+
+def _trend_panel(family: str, cells: list[LearningRateCell], style: theme.FamilyStyle, unit: str) -> Panel:
+    name = numbers.family_name(family)
+    lengths = [length for cell in cells if (length := _length(cell, unit))]
+    canvas = Canvas(
+        x=log_axis("epochs", lengths) if unit == "epochs" else log_axis("examples seen", lengths, text=numbers.count),
+        y=_rate_axis("best learning rate at a batch of 256", [cell.best_base_lr for cell in cells]),
+    )
+    sizes = _by_size(cells)
+    for (model, own), shade in zip(sizes, theme.shades(len(sizes)), strict=True):
+        own = sorted(own, key=lambda cell: cell.budget_flops)
+        points = [(length, cell.best_base_lr) for cell in own if (length := _length(cell, unit))]
+        canvas.line(points, color=style.color, opacity=shade, width=1.6)
+        for cell in own:
+            _draw_optimum(canvas, cell, _length(cell, unit) or 0.0, cell.best_base_lr, style, shade)
+        canvas.end_label(EndLabel(y=points[-1][1], text=_short(model), color=style.color, opacity=shade))
+    description = f"Best learning rate against training length, {name}"
+    return Panel(name=f"learning-rate-{family}", title=name, specification=canvas.specification(description))
+
+
+def _tuning_panel(cells: list[LearningRateCell], style: theme.FamilyStyle, x: Axis) -> Panel:
+    family, budget = cells[0].family, cells[0].budget_flops
+    losses = [loss for cell in cells for _, loss in cell.tried]
+    best = min(losses)
+    y = log_axis("loss", [min(loss, 3 * best) for loss in losses], text=numbers.plain, most=5)
+    canvas = Canvas(x=x, y=y, width=300, height=220, left=42)
+    sizes = _by_size(cells)
+    for (model, own), shade in zip(sizes, theme.shades(len(sizes)), strict=True):
+        for cell in own:
+            tried = sorted(cell.tried)
+            canvas.line(tried, color=style.color, opacity=shade, width=1.4)
+            marks = [Mark(x=rate, y=loss, text=_tried_text(cell, rate, loss)) for rate, loss in tried if loss <= y.high]
+            canvas.points(marks, color=style.color, shape=style.shape, size=10, opacity=shade)
+            _draw_optimum(canvas, cell, cell.best_base_lr, dict(tried)[cell.best_base_lr], style, shade)
+        ends = [loss for cell in own for rate, loss in cell.tried if rate == max(r for r, _ in cell.tried)]
+        canvas.end_label(EndLabel(y=min(ends[0], y.high), text=_short(model), color=style.color, opacity=shade))
+    name = f"{numbers.family_name(family)} at {numbers.flops(budget)}"
+    description = f"Loss against learning rate, {name}"
+    specification = canvas.specification(description)
+    return Panel(name=f"tuning-{family}-{budget:.3g}", title=name, specification=specification, group=family)
+
+
+def _draw_optimum(
+    canvas: Canvas, cell: LearningRateCell, x: float, y: float, style: theme.FamilyStyle, shade: float
+) -> None:
+    mark = Mark(x=x, y=y, text=_optimum_text(cell))
+    hollow = cell.status != "bracketed"
+    canvas.points([mark], color=style.color, shape=style.shape, hollow=hollow, size=58, opacity=max(shade, 0.55))
+
+
+def _optimum_text(cell: LearningRateCell) -> str:
+    lines = [
+        f"{numbers.family_name(cell.family)} {cell.model} at {numbers.flops(cell.budget_flops)}",
+        f"best learning rate {numbers.plain(cell.best_base_lr)} of {len(cell.tried)} tried",
+        _STATUS_TEXT[cell.status],
+        f"{numbers.count(cell.examples)} examples" if cell.examples is not None else "",
+        "audited over the full grid" if cell.audited else "",
+    ]
+    return "\n".join(filter(None, lines))
+
+
+def _tried_text(cell: LearningRateCell, rate: float, loss: float) -> str:
+    name = f"{numbers.family_name(cell.family)} {cell.model}"
+    return f"{name}\nlearning rate {numbers.plain(rate)}\nloss {numbers.loss(loss)}"
+
+
+def _length(cell: LearningRateCell, unit: str) -> float | None:
+    return cell.epochs if unit == "epochs" else cell.examples
+
+
+def _length_unit(cells: Sequence[LearningRateCell]) -> str:
+    """Epochs as in the paper, unless the data is a stream of which a run sees next to nothing."""
+    epochs = [cell.epochs for cell in cells]
+    return "epochs" if all(epochs) and max(epoch or 0.0 for epoch in epochs) >= 0.05 else "examples"
+
+
+def _by_size(cells: Sequence[LearningRateCell]) -> list[tuple[str, list[LearningRateCell]]]:
+    models = sorted({(cell.params or 0.0, cell.model) for cell in cells})
+    return [(model, [cell for cell in cells if cell.model == model]) for _, model in models]
+
+
+def _rate_axis(title: str, rates: list[float]) -> Axis:
+    low, high = min(rates), max(rates)
+    widened = [low / 2, high * 2] if high / low < 4 else [low / 1.3, high * 1.3]
+    return log_axis(title, widened, ticks=_octaves([*rates, *widened]), text=numbers.plain, most=7)
+
+
+def _octaves(rates: Sequence[float]) -> list[float]:
+    """Every grid value from the lowest to the highest rate: the grid goes by factors of two."""
+    anchor = min(rates)
+    octaves = [anchor]
+    while octaves[-1] * 1.5 < max(rates):
+        octaves.append(octaves[-1] * 2)
+    return octaves
+
+
+def _short(model: str) -> str:
+    """A model's name without its family, which the panel's title already says."""
+    return model.partition(":")[2] or model
+
+
+def _status_sentence(cells: Sequence[LearningRateCell]) -> str:
+    bracketed = sum(cell.status == "bracketed" for cell in cells)
+    return f"{bracketed} of {len(cells)} cells have a bracketed optimum."
+
+
+def _trend_caption(analysis: Analysis, cells: list[LearningRateCell]) -> str:
+    """How often the best rate falls, stays or rises from one rung to the next, in one sentence."""
+    parts = []
+    for family in analysis.families:
+        steps = [step for _, line in _by_size([c for c in cells if c.family == family]) for step in _steps(line)]
+        if steps:
+            falls, rises = sum(step < 1 for step in steps), sum(step > 1 for step in steps)
+            name = numbers.family_name(family)
+            parts.append(
+                f"{name}'s best rate falls at {falls} of {len(steps)} steps up the ladder and rises at {rises}"
+            )
+    return numbers.sentence("; ".join(parts)) or "No size was tuned at two budgets, so there is no trend to see."
+
+
+def _steps(line: list[LearningRateCell]) -> list[float]:
+    """The factors by which the best rate changes along the rungs of one size."""
+    rates = [cell.best_base_lr for cell in sorted(line, key=lambda cell: cell.budget_flops)]
+    return [after / before for before, after in itertools.pairwise(rates)]

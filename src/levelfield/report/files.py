@@ -1,0 +1,59 @@
+"""The report on disk: the page, and every panel as SVG, PNG and Vega-Lite."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from levelfield.records.observation import Observation
+from levelfield.records.store import write_atomically
+from levelfield.report.facts import StudyFacts
+from levelfield.report.figures import study_figures
+from levelfield.report.page import draw_panels, render_figures
+from levelfield.report.svg import draw_png
+from levelfield.scaling.analysis import Analysis
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportFiles:
+    """Where the report lies; ``figures`` are the SVG, PNG and ``.vl.json`` files."""
+
+    page: Path
+    figures: tuple[Path, ...]
+
+
+def write_report(
+    directory: Path, analysis: Analysis, observations: Sequence[Observation], facts: StudyFacts
+) -> ReportFiles:
+    """Write ``report.html`` and ``figures/`` into ``directory``; equal input gives equal bytes.
+
+    Raises:
+        StoreError: the directory cannot be written.
+    """
+    figures = study_figures(analysis, observations)
+    pictures = draw_panels(figures)
+    folder = directory / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for panel in (panel for figure in figures.values() for panel in figure.panels):
+        svg = pictures[panel.name]
+        specification = json.dumps(panel.specification, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+        for suffix, content in (("svg", svg.encode()), ("png", draw_png(svg)), ("vl.json", specification.encode())):
+            path = folder / f"{panel.name}.{suffix}"
+            write_atomically(path, content)
+            written.append(path)
+    _forget_others(folder, {path.name for path in written})
+    page = directory / "report.html"
+    write_atomically(page, render_figures(analysis, facts, figures, pictures).encode())
+    return ReportFiles(page=page, figures=tuple(written))
+
+
+def _forget_others(folder: Path, written: set[str]) -> None:
+    """Remove panels of an earlier report that this one no longer has: a stale picture is an untrue one."""
+    for path in sorted(folder.glob("*.vl.json")):
+        name = path.name.removesuffix(".vl.json")
+        if path.name not in written:
+            for suffix in ("svg", "png", "vl.json"):
+                (folder / f"{name}.{suffix}").unlink(missing_ok=True)

@@ -1,0 +1,136 @@
+"""How numbers are written, in one place: the page, the figures and the terminal agree to the last digit."""
+
+from __future__ import annotations
+
+import math
+
+from levelfield.scaling.analysis import Interval
+
+THIN = "\u202f"
+"""A narrow space that does not break: between a number and its unit."""
+
+MISSING = "–"
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_NAMES = {"nfnet": "NFNet", "vit": "ViT", "convnext": "ConvNeXt"}
+_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def family_name(family: str) -> str:
+    """The name a reader knows: ``nfnet`` is NFNet."""
+    return _NAMES.get(family, family)
+
+
+def power(value: float) -> str:
+    """``1.3e10`` as ``1.3×10¹⁰``, ``1e10`` as ``10¹⁰``; numbers from 0.01 to 9999 are written out."""
+    if value == 0 or 0.01 <= abs(value) < 1e4:
+        return plain(value)
+    mantissa, _, exponent = f"{value:.1e}".partition("e")
+    ten = "10" + str(int(exponent)).translate(_SUPERSCRIPTS)
+    mantissa = mantissa.removesuffix(".0").replace("-", "−")
+    return ten if mantissa == "1" else f"{mantissa}×{ten}"
+
+
+def flops(value: float | None) -> str:
+    """``1.3e10`` as ``1.3×10¹⁰ FLOPs``."""
+    return MISSING if value is None else f"{power(value)}{THIN}FLOPs"
+
+
+def seconds(value: float | None) -> str:
+    """A duration in the unit that reads best: s, min, h or days."""
+    if value is None:
+        return MISSING
+    for size, unit in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
+        if value >= 2 * size:
+            return f"{value / size:.3g}{THIN}{unit}"
+    return f"{value:.3g}{THIN}s"
+
+
+def currency(value: float, kind: str) -> str:
+    """A budget in its currency, ``flops`` or ``device_seconds``."""
+    return flops(value) if kind == "flops" else seconds(value)
+
+
+def count(value: float | None) -> str:
+    """``1234567`` as ``1.23 M``."""
+    if value is None:
+        return MISSING
+    for size, prefix in _PREFIXES:
+        if abs(value) >= size * 0.9995:
+            return f"{value / size:.3g}{THIN}{prefix}"
+    return f"{value:.3g}"
+
+
+def plain(value: float | None, digits: int = 3) -> str:
+    """``value`` to ``digits`` significant digits, without an exponent where it can be read without."""
+    if value is None:
+        return MISSING
+    if value != 0 and not 1e-6 <= abs(value) < 1e7:
+        return power(value)
+    rounded = float(f"{value:.{digits}g}")
+    text = f"{rounded:.10f}".rstrip("0").rstrip(".")
+    return text.replace("-", "−")
+
+
+def epochs(value: float | None) -> str:
+    """Epochs; a stream of which next to nothing is seen gives ``<0.01``."""
+    return "<0.01" if value is not None and value < 0.01 else plain(value)
+
+
+def loss(value: float | None) -> str:
+    """A loss in nats, three decimals."""
+    return MISSING if value is None else f"{value:.3f}"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A fraction as percent: ``0.123`` as ``12.3 %``."""
+    return MISSING if value is None else f"{100 * value:.{digits}f}{THIN}%"
+
+
+def signed_percent(log_ratio: float, digits: int = 1) -> str:
+    """``ln(a / b)`` as how much larger a is: ``-0.105`` as ``−10.0 %``."""
+    change = 100 * math.expm1(log_ratio)
+    text = f"{abs(change):.{0 if abs(change) >= 20 else digits}f}"
+    sign = "" if float(text) == 0 else ("+" if change > 0 else "−")
+    return f"{sign}{text}{THIN}%"
+
+
+def loss_interval(interval: Interval | None) -> str:
+    """``0.412 [0.401, 0.424]``."""
+    if interval is None:
+        return MISSING
+    return f"{loss(interval.estimate)} [{loss(interval.low)}, {loss(interval.high)}]"
+
+
+def number_interval(interval: Interval | None, digits: int = 3) -> str:
+    """``0.49 [0.41, 0.58]``: as many decimals as give the estimate ``digits`` significant digits."""
+    if interval is None:
+        return MISSING
+    size = math.floor(math.log10(abs(interval.estimate))) if interval.estimate else 0
+    decimals = min(max(digits - 1 - size, 0), 8)
+    estimate, low, high = (
+        f"{value:.{decimals}f}".replace("-", "−") for value in (interval.estimate, interval.low, interval.high)
+    )
+    return f"{estimate} [{low}, {high}]"
+
+
+def ratio_interval(interval: Interval | None) -> str:
+    """An interval of ``ln(a / b)`` as ``−10.0 % [−12.1 %, −7.8 %]``."""
+    if interval is None:
+        return MISSING
+    return f"{signed_percent(interval.estimate)} [{signed_percent(interval.low)}, {signed_percent(interval.high)}]"
+
+
+def decades(low: float, high: float) -> str:
+    """The distance between two amounts of compute: ``1.3 decades``."""
+    return f"{math.log10(high / low):.1f} decades"
+
+
+def listed(words: tuple[str, ...] | list[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1]))) if words else ""
+
+
+def sentence(text: str) -> str:
+    """``text`` with a capital and a full stop."""
+    text = text.strip()
+    return text if not text else text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")

@@ -1,0 +1,129 @@
+"""The page in a real browser, offline: silent, fitting, alive, printable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+
+@contextmanager
+def opened(browser: Browser, path: Path, width: int, *, scripts: bool = True) -> Iterator[tuple[Page, list[str]]]:
+    """The page at ``width``, and a list of everything it complained of or asked for."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 844}, offline=True, java_script_enabled=scripts, reduced_motion="reduce"
+    )
+    page = context.new_page()
+    heard: list[str] = []
+    page.on("console", lambda message: heard.append(f"console: {message.text}"))
+    page.on("pageerror", lambda error: heard.append(f"error: {error}"))
+    page.on("request", lambda request: heard.append(f"request: {request.url}"))
+    page.goto(path.as_uri())
+    yield page, heard
+    context.close()
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_page_makes_no_request_and_no_complaint(browser: Browser, page_path: Path, width: int) -> None:
+    with opened(browser, page_path, width) as (page, heard):
+        page.mouse.wheel(0, 4000)
+        assert heard == [f"request: {page_path.as_uri()}"]
+
+
+@pytest.mark.parametrize("width", [360, 390, 768, 1280])
+def test_nothing_overflows_sideways_even_with_everything_unfolded(
+    browser: Browser, page_path: Path, width: int
+) -> None:
+    with opened(browser, page_path, width) as (page, _):
+        page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for box in page.locator(".panel svg").all():
+            size = box.bounding_box()
+            assert size is not None
+            assert size["x"] + size["width"] <= width
+
+
+def test_a_point_shows_its_words_on_hover_and_hides_them_again(browser: Browser, page_path: Path) -> None:
+    with opened(browser, page_path, 1280) as (page, heard):
+        point = page.locator("#loss svg [role='graphics-symbol'][aria-label*='3 seeds']").last
+        words = point.get_attribute("aria-label")
+        point.scroll_into_view_if_needed()
+        point.hover()
+        tooltip = page.locator("#tooltip")
+        assert tooltip.is_visible()
+        assert tooltip.text_content() == words
+        assert "loss" in (words or "")
+        page.mouse.move(2, 2)
+        assert not tooltip.is_visible()
+        assert [line for line in heard if line.startswith("error")] == []
+
+
+def test_a_tap_near_a_point_is_enough_on_a_phone(browser: Browser, page_path: Path) -> None:
+    with opened(browser, page_path, 360) as (page, _):
+        point = page.locator("#loss svg [role='graphics-symbol'][aria-label*='3 seeds']").last
+        point.scroll_into_view_if_needed()
+        box = point.bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] + 6)
+        tooltip = page.locator("#tooltip")
+        assert tooltip.is_visible()
+        place = tooltip.bounding_box()
+        assert place is not None
+        assert place["x"] >= 0
+        assert place["x"] + place["width"] <= 360
+
+
+def test_a_heading_sorts_its_column_by_value(browser: Browser, page_path: Path) -> None:
+    with opened(browser, page_path, 1280) as (page, _):
+        page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
+        heading = page.locator("#trials table").first.locator("th", has_text="Loss")
+        rows = "document.querySelector('#trials table').tBodies[0].rows"
+        cells = f"Array.from({rows}, row => Number(row.cells[8].dataset.value))"
+        heading.locator("button").click()
+        assert heading.get_attribute("aria-sort") == "ascending"
+        rising = page.evaluate(cells)
+        assert rising == sorted(rising)
+        heading.locator("button").click()
+        assert page.evaluate(cells) == sorted(rising, reverse=True)
+
+
+def test_without_javascript_verdict_figures_and_tables_are_there(browser: Browser, page_path: Path) -> None:
+    with opened(browser, page_path, 1280, scripts=False) as (page, _):
+        assert page.locator(".headline").is_visible()
+        assert page.locator("#loss svg").first.is_visible()
+        assert page.locator("#winners table").is_visible()
+
+
+def test_the_verdict_stands_in_the_first_view_of_a_phone(browser: Browser, page_path: Path) -> None:
+    with opened(browser, page_path, 390) as (page, _):
+        box = page.locator(".card").first.bounding_box()
+        assert box is not None
+        assert box["y"] < 844
+
+
+def test_it_prints_with_everything_unfolded_and_folds_again(browser: Browser, page_path: Path) -> None:
+    with opened(browser, page_path, 1280) as (page, _):
+        folded = "document.querySelectorAll('details:not([open])').length"
+        page.evaluate(f"addEventListener('beforeprint', () => {{ window.folded = {folded}; }})")
+        printed = page.pdf(prefer_css_page_size=True)
+        assert printed.startswith(b"%PDF")
+        assert printed.count(b"/Type /Page\n") + printed.count(b"/Type /Page ") >= 4
+        assert page.evaluate("window.folded") == 0
+        assert page.locator("details[open]").count() == 0
+
+
+def test_dark_mode_changes_every_ink_that_figures_use(browser: Browser, page_path: Path) -> None:
+    context = browser.new_context(offline=True, color_scheme="dark")
+    page = context.new_page()
+    page.goto(page_path.as_uri())
+    fills = page.evaluate(
+        "Array.from(document.querySelectorAll('.panel svg text'), text => getComputedStyle(text).fill)"
+    )
+    assert "rgb(31, 35, 40)" not in fills
+    context.close()

@@ -1,0 +1,123 @@
+"""Figures say what the analysis says: ticks, labels, captions and hollow points."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import sample
+from hypothesis import given
+from hypothesis import strategies as st
+
+from levelfield.report import numbers
+from levelfield.report.figures import Figure, published_figure, study_figures, theme
+from levelfield.report.figures.axes import linear_axis, log_axis, percent_axis, spread
+from levelfield.report.svg import draw_svg
+
+
+def figure(name: str) -> Figure:
+    runs = sample.observations()
+    return study_figures(sample.analysis(runs), runs)[name]
+
+
+@given(st.lists(st.floats(0, 200), max_size=12), st.floats(1, 30))
+def test_labels_never_overlap_and_keep_their_order(positions: list[float], gap: float) -> None:
+    placed = spread(positions, gap, 0, 200)
+    gap = min(gap, 200 / max(len(positions) - 1, 1))
+    assert all(-1e-6 <= place <= 200 + 1e-6 for place in placed)
+    ordered = [place for _, place in sorted(zip(positions, placed, strict=True))]
+    assert all(b - a >= gap - 1e-6 for a, b in zip(sorted(ordered), sorted(ordered)[1:], strict=False))
+
+
+def test_labels_that_do_not_collide_stay_where_they_are() -> None:
+    assert spread([10, 100, 40], 14, 0, 200) == pytest.approx([10, 100, 40])
+
+
+@given(st.floats(1e-8, 1e20), st.floats(1.0, 1e8))
+def test_a_log_axis_has_two_to_six_ticks_inside_itself(low: float, factor: float) -> None:
+    axis = log_axis("x", [low, low * factor])
+    assert 2 <= len(axis.ticks) <= 7
+    assert all(axis.low <= tick <= axis.high for tick, _ in axis.ticks)
+    assert axis.value(axis.fraction(low)) == pytest.approx(low)
+
+
+@given(st.floats(-2, 2), st.floats(0, 3))
+def test_a_percent_axis_marks_round_percents(low: float, length: float) -> None:
+    axis = percent_axis("x", [low, low + length])
+    assert 2 <= len(axis.ticks) <= 8
+    assert len({text for _, text in axis.ticks}) == len(axis.ticks)
+
+
+def test_a_linear_axis_of_one_value_still_has_a_length() -> None:
+    axis = linear_axis("x", [3.0], text=numbers.plain)
+    assert axis.low < 3.0 < axis.high
+
+
+def test_row_labels_stand_beside_their_own_rows() -> None:
+    """The axis looks its texts up by rank; a reversed order would swap the verdicts."""
+    svg = draw_svg(figure("verdict").panels[0].specification, "verdict")
+    heights = {text: svg.index(f">{text}<") for text in ("training FLOPs", "device-seconds", "A/A: NFNet")}
+    drawn = {}
+    for text, end in heights.items():
+        start = svg.rindex('transform="translate(', 0, end)
+        drawn[text] = float(svg[start:end].split(",")[1].split(")")[0])
+    assert drawn["training FLOPs"] < drawn["device-seconds"] < drawn["A/A: NFNet"]
+    first = svg.index("NFNet against ViT in training FLOPs: NFNet better")
+    place = svg.index('transform="translate(', first)
+    assert float(svg[place:].split(",")[1].split(")")[0]) == pytest.approx(drawn["training FLOPs"], abs=6)
+
+
+def test_rungs_near_chance_are_hollow() -> None:
+    svg = draw_svg(figure("loss").panels[0].specification, "loss")
+    label = svg.index("near chance: shown, not fitted")
+    mark = svg[label : svg.index("/>", label)]
+    assert f'fill="{theme.PAPER}"' in mark
+
+
+def test_captions_are_written_from_the_analysis() -> None:
+    runs = sample.observations()
+    analysis = sample.analysis(runs)
+    caption = study_figures(analysis, runs)["loss"].caption
+    top = {w.family: w.loss.estimate for w in analysis.winners if w.budget_flops == 1e12}
+    assert caption.replace(numbers.THIN, " ").startswith("At 10¹² FLOPs")
+    for loss in top.values():
+        assert f"{loss:.3f}" in caption
+    swapped = dataclasses.replace(analysis, winners=tuple(w for w in analysis.winners if w.budget_flops < 1e12))
+    assert "3×10¹¹" in study_figures(swapped, runs)["loss"].caption
+
+
+def test_chance_and_the_known_floor_are_named_where_all_runs_agree() -> None:
+    runs = sample.observations()
+    svg = draw_svg(study_figures(sample.analysis(runs), runs)["loss"].panels[0].specification, "loss")
+    assert "chance 4.605" in svg
+    assert "known floor 0.787" in svg
+    mixed = (dataclasses.replace(runs[0], floor_loss=0.5), *runs[1:])
+    svg = draw_svg(study_figures(sample.analysis(runs), mixed)["loss"].panels[0].specification, "loss")
+    assert "known floor" not in svg
+
+
+def test_figures_use_no_colour_that_dark_mode_would_miss() -> None:
+    import re
+
+    runs = sample.observations()
+    for drawn in study_figures(sample.analysis(runs), runs).values():
+        for panel in drawn.panels:
+            svg = draw_svg(panel.specification, panel.name)
+            used = set(re.findall(r'(?:fill|stroke)="(#[0-9a-f]{3,6})"', svg))
+            assert used <= set(theme.COLORS), (panel.name, used)
+
+
+def test_nfnet_and_vit_differ_in_colour_shape_and_dash() -> None:
+    styles = theme.family_styles(("nfnet", "vit", "mixer"))
+    for name in ("color", "shape", "glyph", "dash"):
+        assert len({getattr(style, name) for style in styles.values()}) == 3
+    assert theme.family_styles(("vit",))["vit"] == styles["vit"]
+
+
+def test_the_published_figure_names_its_three_nfnets_and_calls_them_no_law() -> None:
+    drawn = published_figure()
+    svg = draw_svg(drawn.panels[0].specification, "published")
+    assert "F7+" in svg
+    assert "F4+, F4" in svg
+    assert "no law" in drawn.caption
+    assert "19 runs with more than 25" in drawn.reading

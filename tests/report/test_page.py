@@ -1,0 +1,167 @@
+"""The page as a text: self-contained, escaped, the same for the same study, honest about what is missing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import sample
+
+from levelfield.records.codec import from_plain, to_plain
+from levelfield.report import StudyFacts
+from levelfield.report.figures import study_figures
+from levelfield.report.files import ReportFiles, write_report
+from levelfield.report.page import render
+from levelfield.scaling.analysis import BudgetVerdict, Refusal
+
+EVIL = "<script>alert('x')</script>\"&{{ 7*7 }}"
+
+
+def full_page() -> str:
+    runs = sample.observations()
+    return render(sample.analysis(runs), runs, sample.facts(runs))
+
+
+def test_the_page_names_no_address_but_namespaces_and_stays_small(report: ReportFiles) -> None:
+    text = report.page.read_text()
+    assert re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?(?!#|data:)[^"')>\s]+""", text.replace("url(#", "url#")) == []
+    assert "https://" not in text
+    assert len(text.encode()) < 2_000_000
+
+
+def test_equal_studies_give_equal_bytes_also_from_another_process(report: ReportFiles, tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); import sample;"
+        "from levelfield.report.files import write_report;"
+        "runs = sample.observations();"
+        "write_report(Path(sys.argv[2]), sample.analysis(runs), runs, sample.facts(runs));"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program, str(Path(__file__).parent), str(tmp_path)], check=True)
+    assert (tmp_path / "report.html").read_bytes() == report.page.read_bytes()
+    for path in report.figures:
+        assert (tmp_path / "figures" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_every_panel_is_kept_as_svg_png_and_vega_lite(report: ReportFiles) -> None:
+    panels = [p for f in study_figures(sample.analysis(), sample.observations()).values() for p in f.panels]
+    names = {panel.name for panel in panels}
+    assert len(names) == len(panels) == 22
+    for suffix in (".svg", ".png", ".vl.json"):
+        assert {path.name.removesuffix(suffix) for path in report.figures if path.name.endswith(suffix)} == names
+
+
+def test_panels_are_valid_vega_lite() -> None:
+    """Against the schema that altair carries; one row a layer is enough, and validation is slow."""
+    import altair
+
+    figures = study_figures(sample.analysis(), sample.observations())
+    for name in ("verdict", "loss", "isoflop"):
+        specification = json.loads(json.dumps(figures[name].panels[0].specification))
+        seen = {}
+        for layer in specification["layer"]:
+            layer["data"]["values"] = layer["data"]["values"][:1]
+            seen.setdefault((layer["mark"]["type"], *layer["encoding"]), layer)
+        altair.Chart.from_dict({**specification, "layer": list(seen.values())})
+
+
+def test_a_panel_that_is_no_longer_drawn_leaves_no_stale_picture(tmp_path: Path) -> None:
+    runs = sample.observations()
+    write_report(tmp_path, sample.analysis(runs), runs, sample.facts(runs))
+    (tmp_path / "figures" / "mine.svg").write_text("kept")
+    write_report(tmp_path, sample.weak_analysis(), (), sample.weak_facts())
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {
+        "mine.svg",
+        "published.svg",
+        "published.png",
+        "published.vl.json",
+    }
+
+
+def test_what_users_wrote_is_escaped_everywhere() -> None:
+    runs = tuple(dataclasses.replace(run, model=run.model + EVIL) for run in sample.observations())
+    analysis = sample.analysis(runs)
+    analysis = dataclasses.replace(analysis, headline=EVIL, refusals=(Refusal(what=EVIL, why=EVIL, remedy=EVIL),))
+    facts = dataclasses.replace(
+        sample.facts(runs),
+        title=EVIL,
+        question=EVIL,
+        commands=(EVIL,),
+        versions={EVIL: EVIL},
+        fingerprints={EVIL: EVIL},
+    )
+    text = render(analysis, runs, facts)
+    assert "<script>alert" not in text
+    assert text.count("<script") == 1
+    assert "7*7" in text
+
+
+def test_a_family_nobody_knows_gets_its_own_colour_and_shape() -> None:
+    runs = sample.observations()
+    analysis = sample.analysis(runs)
+    renamed = from_plain(type(analysis), json.loads(json.dumps(to_plain(analysis)).replace('"vit"', '"mixer \'s"')))
+    text = render(renamed, runs, sample.facts(runs))
+    assert "▲" in text
+    assert "mixer &#39;s" in text
+
+
+def test_the_verdict_comes_before_everything_else() -> None:
+    text = full_page()
+    assert text.index("It depends on the currency") < text.index('id="results"')
+    for words in ("NFNet better", "Cannot tell".lower(), "−12.2", "10.3 decades"):
+        assert words in text
+
+
+def test_a_study_of_one_family_says_why_each_figure_is_missing() -> None:
+    text = render(sample.weak_analysis(), (), sample.weak_facts())
+    absent = re.findall(r'<p class="absent"><strong>(.*?)</strong>', text)
+    assert absent == [
+        "Held-out loss against compute: not drawn.",
+        "Optimal learning rate against training length: not drawn.",
+        "Compute-optimal size and training length: not drawn.",
+        "Difference at equal compute: not drawn.",
+        "IsoFLOP profiles: not drawn.",
+        "Tuning curves: not drawn.",
+    ]
+    for words in ("No verdict", "1 budget, at least 4 are needed", "No A/A control was run.", "Add rungs."):
+        assert words in text
+
+
+def test_a_study_without_device_time_draws_one_currency_and_says_so() -> None:
+    runs = tuple(dataclasses.replace(run, device_seconds=None, device=None) for run in sample.observations())
+    text = render(sample.untimed(sample.analysis(runs)), runs, sample.facts(runs))
+    assert "Device time was not measured" in text
+    assert "Against training FLOPs" in text
+    assert "Against device-seconds" not in text
+
+
+def test_a_study_without_laws_draws_the_winners_and_says_that_no_law_is_drawn() -> None:
+    runs = sample.observations()
+    analysis = dataclasses.replace(sample.analysis(runs), laws=(), allocations=())
+    text = render(analysis, runs, sample.facts(runs))
+    assert "No law is drawn" in text
+    assert "No exponents were fitted" in text
+
+
+def test_a_comparison_that_was_refused_everywhere_has_a_card_but_no_difference() -> None:
+    runs = sample.observations()
+    analysis = sample.analysis(runs)
+    refused = BudgetVerdict(budget=1e12, difference=None, verdict="cannot tell", reasons=("two seeds only",))
+    comparisons = tuple(dataclasses.replace(c, per_budget=(refused,), overall=refused) for c in analysis.comparisons)
+    text = render(dataclasses.replace(analysis, comparisons=comparisons), runs, sample.facts(runs))
+    assert "Difference at equal compute: not drawn." in text
+    assert "two seeds only" in text
+
+
+def test_facts_travel_as_plain_values() -> None:
+    facts = sample.facts()
+    assert from_plain(StudyFacts, json.loads(json.dumps(to_plain(facts)))) == facts
+
+
+def test_pictures_share_a_page_without_sharing_ids() -> None:
+    ids = re.findall(r'\bid="([^"]+)"', full_page())
+    assert len(ids) == len(set(ids))
