@@ -27,9 +27,7 @@ def compare(
         raise SpecError(f"--margin must be in (0, 1) of ln loss, saw {margin}")
     analysis = read_analysis(directory, margin=margin)
     if json:
-        say_json(
-            {"headline": analysis.headline, "comparisons": analysis.comparisons, "controls": analysis.controls}
-        )
+        say_json({"headline": analysis.headline, "comparisons": analysis.comparisons, "controls": analysis.controls})
         return
     say(analysis.headline)
     if margin is not None:

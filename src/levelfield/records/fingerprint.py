@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from levelfield.records.codec import to_json
+from levelfield.records.codec import to_json, to_plain
 
 
 def fingerprint(purpose: str, value: Any) -> str:
@@ -14,5 +14,14 @@ def fingerprint(purpose: str, value: Any) -> str:
     Raises:
         TypeError, ValueError: ``value`` has no stable identity (see :func:`levelfield.records.codec.to_plain`).
     """
-    text = purpose + "\n" + to_json(value, indent=None)
+    text = purpose + "\n" + to_json(_with_one_kind_of_number(to_plain(value)), indent=None)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _with_one_kind_of_number(plain: Any) -> Any:
+    """``plain`` with 1.0 written as 1: the same number from Python, TOML or JSON must be the same identity."""
+    if isinstance(plain, dict):
+        return {key: _with_one_kind_of_number(value) for key, value in plain.items()}
+    if isinstance(plain, list):
+        return [_with_one_kind_of_number(value) for value in plain]
+    return int(plain) if isinstance(plain, float) and plain.is_integer() else plain

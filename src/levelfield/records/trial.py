@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Literal, TypeAlias
 
@@ -93,10 +94,7 @@ class TrialSpec:
     @property
     def fingerprint(self) -> str:
         """The trial's identity: everything but where its data lies."""
-        content = to_plain(self)
-        for key in ("path", "report_path"):
-            content["data"].pop(key, None)
-        return fingerprint("trial", content)
+        return _fingerprint(self)
 
     @property
     def name(self) -> str:
@@ -104,6 +102,15 @@ class TrialSpec:
         model = self.architecture.replace(":", "-").replace("/", "_").replace(",", "_").replace("=", "")
         batch, seed = self.global_batch_size, self.seed
         return f"{model}_n{self.examples}_b{batch}_lr{self.recipe.peak_lr:.3g}_s{seed}_{self.fingerprint[:8]}"
+
+
+# A plan asks for the same fingerprints again after every finished trial.
+@functools.lru_cache(maxsize=1 << 16)
+def _fingerprint(spec: TrialSpec) -> str:
+    content = to_plain(spec)
+    for key in ("path", "report_path"):
+        content["data"].pop(key, None)
+    return fingerprint("trial", content)
 
 
 @record

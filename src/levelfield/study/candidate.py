@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 
 from levelfield.compute.analytic import count
@@ -61,11 +62,9 @@ class Affordable:
 def afford(spec: StudySpec, facts: DataFacts, entry: FamilyEntry, candidate: Candidate, budget: float) -> Affordable:
     """How many whole global batches ``budget`` buys ``candidate``, under the study's batch rule and limits."""
     architecture = _with_codes(candidate.architecture, _fields(entry, candidate, "model"))
-    counted = count(
-        architecture, resolution=facts.resolution, num_classes=facts.num_classes, in_channels=facts.in_channels
-    )
+    params, flops_per_example = _cost(architecture, facts.resolution, facts.num_classes, facts.in_channels)
     ladder = spec.ladder
-    examples = budget / counted.train_flops_per_example
+    examples = budget / flops_per_example
     rule = global_batch_size(
         max(1, int(examples)),
         coefficient=ladder.batch_coefficient,
@@ -82,13 +81,20 @@ def afford(spec: StudySpec, facts: DataFacts, entry: FamilyEntry, candidate: Can
         refusal = f"{epochs:.3g} epochs, more than {ladder.max_epochs:g}"
     return Affordable(
         architecture=architecture,
-        params=counted.params,
-        flops_per_example=counted.train_flops_per_example,
+        params=params,
+        flops_per_example=flops_per_example,
         global_batch_size=batch,
         steps=steps,
         epochs=epochs,
         refusal=refusal,
     )
+
+
+@functools.lru_cache(maxsize=4096)
+def _cost(architecture: str, resolution: int, num_classes: int, in_channels: int) -> tuple[int, float]:
+    """Parameters and training FLOPs an example; a plan asks for the same ones many times."""
+    counted = count(architecture, resolution=resolution, num_classes=num_classes, in_channels=in_channels)
+    return counted.params, float(counted.train_flops_per_example)
 
 
 def trial_spec(
@@ -148,8 +154,13 @@ def _fields(entry: FamilyEntry, candidate: Candidate, section: str) -> dict[str,
 
 def _with_codes(architecture: str, codes: Mapping[str, AxisValue]) -> str:
     """The canonical text of ``architecture`` with single codes of its body replaced: ``{"p": 8}`` gives "…-p8"."""
+    return _replaced(architecture, tuple(codes.items()))
+
+
+@functools.lru_cache(maxsize=4096)
+def _replaced(architecture: str, codes: tuple[tuple[str, AxisValue], ...]) -> str:
     family, _, rest = architecture.partition(":")
     body, comma, options = rest.partition(",")
-    kept = [code for code in body.split("-") if code[0] not in codes]
-    moved = [f"{letter}{value}" for letter, value in codes.items()]
+    kept = [code for code in body.split("-") if code[0] not in dict(codes)]
+    moved = [f"{letter}{value}" for letter, value in codes]
     return parse(f"{family}:{'-'.join(kept + moved)}{comma}{options}").text

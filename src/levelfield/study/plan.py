@@ -142,6 +142,9 @@ class _Planner:
             if not affordable.architecture.startswith(entry.name + ":"):
                 raise SpecError(f"size {architecture!r} is not of family {entry.name!r}")
             cells.append(Cell(family=entry.name, architecture=architecture, budget_flops=budget, affordable=affordable))
+        params = [cell.affordable.params for cell in cells]
+        if params != sorted(set(params)):
+            raise SpecError(f"sizes of {entry.name!r} must be listed in rising number of parameters, saw {params}")
         self.cells.extend(cells)
         return [cell for cell in cells if not cell.affordable.refusal]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from levelfield.data.sources import Source, open_source
-from levelfield.records.errors import DataError, StoreError, TrialError
+from levelfield.records.errors import DataError, RefusedError, StoreError, TrialError
 from levelfield.records.store import StudyDirectory, write_record
 from levelfield.records.study import StudySpec
 from levelfield.study.candidate import DataFacts
@@ -56,6 +56,7 @@ def run_study(
 
     Raises:
         StoreError: the directory is in use, cannot be written, or was run on other data.
+        RefusedError: the protocol allows no cell.
         DataError: the data cannot be read; it names the image.
         TrialError: trials failed; those that did not depend on them are done.
     """
@@ -72,6 +73,9 @@ def run_study(
         study.save_spec(spec)
         write_record(study.facts_path, facts)
         planned = plan(spec, facts, results)
+        if all(cell.affordable.refusal for cell in planned.cells):
+            reasons = "; ".join(f"{cell.architecture}: {cell.affordable.refusal}" for cell in planned.cells[:3])
+            raise RefusedError(f"the protocol allows no cell of this study ({reasons}); see `levelfield plan`")
         failed = {} if retry_failed else study.failed()
         if any(trial.spec.fingerprint not in failed for trial in planned.pending(results)):
             launcher = LocalLauncher(

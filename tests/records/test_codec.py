@@ -1,0 +1,80 @@
+"""Records to JSON and back; identity by content; typos answered with a suggestion."""
+
+import dataclasses
+import json
+import math
+
+import pytest
+
+from levelfield.records.codec import from_plain, to_json, to_plain
+from levelfield.records.data import DigitPairsSpec, ParquetSpec
+from levelfield.records.errors import SpecError
+from levelfield.records.fingerprint import fingerprint
+from levelfield.records.trial import RecipeSpec, TrialSpec
+
+RECIPE = RecipeSpec(preset="test", optimizer="sgd", peak_lr=0.4, ema_fraction=0.1)
+TRIAL = TrialSpec(
+    architecture="nfnet:w8-d1",
+    data=DigitPairsSpec(),
+    recipe=RECIPE,
+    budget_flops=1e9,
+    global_batch_size=32,
+    steps=500,
+)
+
+
+def test_a_trial_survives_the_round_trip_through_json():
+    assert from_plain(TrialSpec, json.loads(to_json(TRIAL))) == TRIAL
+
+
+def test_equal_content_has_an_equal_fingerprint_and_any_change_another():
+    assert TRIAL.fingerprint == dataclasses.replace(TRIAL).fingerprint
+    changed = [
+        dataclasses.replace(TRIAL, seed=1),
+        dataclasses.replace(TRIAL, steps=501),
+        dataclasses.replace(TRIAL, recipe=dataclasses.replace(RECIPE, beta2=0.95)),
+        dataclasses.replace(TRIAL, data=DigitPairsSpec(label_noise=0.2)),
+        dataclasses.replace(TRIAL, held_out="report"),
+    ]
+    assert len({TRIAL.fingerprint, *(trial.fingerprint for trial in changed)}) == len(changed) + 1
+
+
+def test_a_whole_number_is_the_same_identity_as_int_and_as_float():
+    assert dataclasses.replace(TRIAL, budget_flops=10**9).fingerprint == TRIAL.fingerprint
+
+
+def test_where_the_data_lies_is_no_part_of_a_trial():
+    here = dataclasses.replace(TRIAL, data=ParquetSpec(path="/here.parquet", resolution=32))
+    there = dataclasses.replace(TRIAL, data=ParquetSpec(path="/there.parquet", resolution=32))
+    assert here.fingerprint == there.fingerprint
+    assert here.name == there.name
+
+
+def test_a_fingerprint_is_stable_across_versions_of_python():
+    assert fingerprint("test", {"b": 1, "a": [1.5, None, "x"]}) == "be2d568d4be1e5848a737b8ccf8e6022"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, {1, 2}, object()])
+def test_what_has_no_stable_text_is_refused(value):
+    with pytest.raises((TypeError, ValueError)):
+        to_json({"value": value})
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda plain: plain["recipe"].update(peek_lr=1), "unknown key 'recipe.peek_lr' (did you mean 'peak_lr'?)"),
+        (lambda plain: plain["data"].update(label_noice=1), "(did you mean 'label_noise'?)"),
+        (lambda plain: plain["data"].update(source="digit-pear"), "Input should be 'digit-pairs'"),
+        (lambda plain: plain.pop("steps"), "'steps' is missing"),
+        (lambda plain: plain.update(steps="many"), "saw 'many'"),
+        (lambda plain: plain["recipe"].update(peak_lr=-1), "peak_lr must be positive, saw -1"),
+    ],
+)
+def test_a_wrong_table_is_answered_with_its_place(edit, message):
+    plain = to_plain(TRIAL)
+    edit(plain)
+    with pytest.raises(SpecError) as caught:
+        from_plain(TrialSpec, plain)
+    assert message in str(caught.value)
+    assert "ParquetSpec" not in str(caught.value) or "digit-pear" in str(caught.value)

@@ -1,0 +1,72 @@
+"""Checkpoints under fire: torn files, leftovers, a full disk."""
+
+import logging
+
+import pytest
+import torch
+
+from levelfield.records.errors import StoreError
+from levelfield.train.checkpoint import CheckpointFolder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return CheckpointFolder(tmp_path / "checkpoints")
+
+
+def test_the_latest_checkpoint_comes_back_bit_for_bit(folder):
+    weights = torch.randn(100)
+    folder.save(1, {"step": 1, "weights": torch.zeros(100)})
+    folder.save(2, {"step": 2, "weights": weights})
+    loaded = folder.load_latest()
+    assert loaded["step"] == 2
+    assert torch.equal(loaded["weights"], weights)
+
+
+def test_two_are_kept(folder):
+    for step in range(5):
+        folder.save(step, {"step": step})
+    assert sorted(path.name for path in folder.path.iterdir()) == ["step_0000000003.ckpt", "step_0000000004.ckpt"]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "one bit", "empty"])
+def test_a_torn_checkpoint_falls_back_to_the_one_before(folder, damage, caplog):
+    folder.save(1, {"step": 1, "weights": torch.zeros(1000)})
+    folder.save(2, {"step": 2, "weights": torch.zeros(1000)})
+    newest = folder.path / "step_0000000002.ckpt"
+    content = bytearray(newest.read_bytes())
+    if damage == "one bit":
+        content[len(content) // 2] ^= 1
+    newest.write_bytes({"truncated": content[: len(content) // 2], "one bit": content, "empty": b""}[damage])
+    with caplog.at_level(logging.WARNING):
+        assert folder.load_latest()["step"] == 1
+    assert "torn" in caplog.text
+
+
+def test_a_half_written_temporary_file_is_no_checkpoint(folder):
+    folder.save(1, {"step": 1})
+    (folder.path / ".step_0000000002.ckpt.tmp").write_bytes(b"half")
+    assert folder.load_latest()["step"] == 1
+
+
+def test_no_checkpoint_is_none(folder):
+    assert folder.load_latest() is None
+
+
+def test_dropping_leaves_nothing(folder):
+    folder.save(1, {"step": 1})
+    folder.drop()
+    assert not folder.path.exists()
+
+
+def test_a_write_that_fails_says_where_and_keeps_the_last(folder, monkeypatch):
+    folder.save(1, {"step": 1})
+
+    def no_space(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", no_space)
+    with pytest.raises(StoreError, match=r"step_0000000002.ckpt: No space left on device"):
+        folder.save(2, {"step": 2})
+    monkeypatch.undo()
+    assert folder.load_latest()["step"] == 1
