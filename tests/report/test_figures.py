@@ -121,3 +121,33 @@ def test_the_published_figure_names_its_three_nfnets_and_calls_them_no_law() -> 
     assert "F4+, F4" in svg
     assert "no law" in drawn.caption
     assert "19 runs with more than 25" in drawn.reading
+
+
+def test_long_names_give_way_to_sizes_and_stay_inside_the_panel() -> None:
+    runs = tuple(
+        dataclasses.replace(run, model=f"{run.model},group=16,stem=8,patch=4,and-so-on")
+        for run in sample.observations()
+    )
+    figures = study_figures(sample.analysis(runs), runs)
+    assert "74 k params" in draw_svg(figures["tuning"].panels[0].specification, "tuning").replace(numbers.THIN, " ")
+
+
+def test_a_family_may_have_a_name_that_is_no_file_name() -> None:
+    runs = tuple(dataclasses.replace(run, family=f"../{run.family} 2+") for run in sample.observations())
+    analysis = sample.analysis()
+    cells = tuple(dataclasses.replace(cell, family="../x y") for cell in analysis.learning_rates)
+    analysis = dataclasses.replace(analysis, families=("../x y", "nfnet", "vit"), learning_rates=cells)
+    names = [panel.name for drawn in study_figures(analysis, runs).values() for panel in drawn.panels]
+    assert "learning-rate-x-y" in names
+    assert all("/" not in name and " " not in name for name in names)
+
+
+def test_a_wild_interval_is_cut_and_does_not_flatten_the_picture() -> None:
+    runs = sample.observations()
+    analysis = sample.analysis(runs)
+    first, *rest = analysis.winners
+    wild = dataclasses.replace(first, loss=dataclasses.replace(first.loss, low=1e-6, high=1e6))
+    panel = study_figures(dataclasses.replace(analysis, winners=(wild, *rest)), runs)["loss"].panels[0]
+    low, high = panel.specification["layer"][0]["encoding"]["y"]["scale"]["domain"]
+    assert low > 0.1
+    assert high < 20

@@ -20,6 +20,11 @@ def family_name(family: str) -> str:
     return _NAMES.get(family, family)
 
 
+def model_name(family: str, model: str) -> str:
+    """Family and size once each: ``nfnet:w16-d1x2x2`` is NFNet w16-d1x2x2."""
+    return f"{family_name(family)} {model.removeprefix(family + ':')}"
+
+
 def power(value: float) -> str:
     """``1.3e10`` as ``1.3×10¹⁰``, ``1e10`` as ``10¹⁰``; numbers from 0.01 to 9999 are written out."""
     if value == 0 or 0.01 <= abs(value) < 1e4:

@@ -33,6 +33,7 @@ class VerdictCard:
     words: str
     difference: str
     sentence: str
+    decidable: str
     tone: str
 
 
@@ -82,7 +83,7 @@ def verdict_cards(analysis: Analysis) -> tuple[VerdictCard, ...]:
     """One card a comparison, in the order of the analysis."""
     cards = []
     for comparison in analysis.comparisons:
-        overall = comparison.overall
+        overall, decidable = comparison.overall, comparison.smallest_decidable_margin
         winner = {"better": comparison.a, "worse": comparison.b}.get(overall.verdict)
         cards.append(
             VerdictCard(
@@ -91,6 +92,7 @@ def verdict_cards(analysis: Analysis) -> tuple[VerdictCard, ...]:
                 words=verdict_words(comparison, overall),
                 difference=numbers.ratio_interval(overall.difference) if overall.difference else "",
                 sentence=comparison.sentence,
+                decidable=f"±{numbers.plain(decidable, 2)} in ln loss" if decidable is not None else "",
                 tone=family_styles(analysis.families)[winner].color if winner else "",
             )
         )
@@ -103,7 +105,8 @@ def key_figures(analysis: Analysis, facts: StudyFacts) -> tuple[tuple[str, str],
     if facts.budgets:
         low, high = min(facts.budgets), max(facts.budgets)
         span = numbers.power(low) if low == high else f"{numbers.power(low)} – {numbers.power(high)}"
-        found.append((span, f"training FLOPs a run, {len(facts.budgets)} budgets"))
+        rungs = "1 budget" if len(facts.budgets) == 1 else f"{len(facts.budgets)} budgets"
+        found.append((span, f"training FLOPs a run, {rungs}"))
     if facts.totals is not None:
         found.append((f"{facts.totals.num_trials}", "trials"))
         found.append((numbers.power(facts.totals.train_flops), "training FLOPs in all"))
@@ -121,8 +124,9 @@ def scope_sentence(analysis: Analysis, facts: StudyFacts) -> str:
         return ""
     low, high = min(facts.budgets), max(facts.budgets)
     families = numbers.listed([numbers.family_name(family) for family in analysis.families])
+    span = f"at {numbers.flops(low)}" if low == high else f"between {numbers.flops(low)} and {numbers.flops(high)}"
     return (
-        f"Everything here holds for {families} between {numbers.flops(low)} and {numbers.flops(high)}, on this data "
+        f"Everything here holds for {families} {span}, on this data "
         f"and with these recipes; {numbers.decades(high, PAPER_FLOPS)} of compute lie between this study's top rung "
         f"and the largest run of the paper ({numbers.flops(PAPER_FLOPS)})."
     )

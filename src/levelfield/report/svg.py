@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 _PNG_SCALE = 2.0
+_PNG_FONTS = "DejaVu Sans, Helvetica Neue, Arial, sans-serif"
 
 
 def draw_svg(specification: dict[str, Any], name: str) -> str:
@@ -19,10 +20,11 @@ def draw_svg(specification: dict[str, Any], name: str) -> str:
 
 
 def draw_png(svg: str) -> bytes:
-    """An SVG as PNG at twice its size, on white."""
+    """An SVG as PNG at twice its size, on white, in a font that has the superscripts where there is one."""
     import vl_convert
 
-    return vl_convert.svg_to_png(svg, scale=_PNG_SCALE)
+    lettered = re.sub(r'font-family="[^"]*"', f'font-family="{_PNG_FONTS}"', svg)
+    return vl_convert.svg_to_png(lettered, scale=_PNG_SCALE)
 
 
 def for_page(svg: str) -> str:

@@ -9,7 +9,7 @@ from levelfield.report import numbers
 from levelfield.report.figures import theme
 from levelfield.report.figures.axes import log_axis
 from levelfield.report.figures.canvas import Canvas, EndLabel, Mark
-from levelfield.report.figures.figure import Figure, Panel
+from levelfield.report.figures.figure import Figure, Panel, slug
 from levelfield.report.figures.loss import winner_text
 from levelfield.scaling.analysis import Analysis, Interval, IsoflopProfile, Winner
 
@@ -123,7 +123,7 @@ def _isoflop_panel(family: str, profiles: list[IsoflopProfile], style: theme.Fam
         canvas.end_label(EndLabel(y=line[-1].loss, text=text, color=style.color, opacity=shade))
     name = numbers.family_name(family)
     description = f"Loss against size at equal training FLOPs, {name}"
-    return Panel(name=f"isoflop-{family}", title=name, specification=canvas.specification(description))
+    return Panel(name=f"isoflop-{slug(family)}", title=name, specification=canvas.specification(description))
 
 
 def _draw_vertex(
@@ -167,7 +167,7 @@ def _exponent(analysis: Analysis, family: str, kind: str) -> Interval | None:
 
 def _isoflop_text(profile: IsoflopProfile, model: str, loss: float, examples: float) -> str:
     return (
-        f"{numbers.family_name(profile.family)} {model} at {numbers.flops(profile.budget_flops)}\n"
+        f"{numbers.model_name(profile.family, model)} at {numbers.flops(profile.budget_flops)}\n"
         f"loss {numbers.loss(loss)}, {numbers.count(examples)} examples"
     )
 

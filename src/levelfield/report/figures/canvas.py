@@ -6,6 +6,7 @@ tooltip reads that label. Marks that only guide the eye are silent.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from levelfield.scaling.analysis import CurvePoint
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # names the grammar; nothing is fetched from it
 _TOP, _BOTTOM = 30, 44
 _LINE_GAP = 14.0
+_LABEL_SHARE = 0.34
 _TEXT = {"field": "text", "type": "nominal"}
 
 
@@ -125,14 +127,17 @@ class Canvas:
             self._add(rows, {**mark, "aria": True}, x=self._x(), y=self._y(), description=_TEXT)
 
     def end_label(self, label: EndLabel) -> None:
-        self._end_labels.append(label)
+        """Write a name beside the right end; what would not fit ends in an ellipsis."""
+        most = int(_LABEL_SHARE * self.width / theme.CHARACTER_WIDTH)
+        text = label.text if len(label.text) <= most else label.text[: most - 1] + "…"
+        self._end_labels.append(dataclasses.replace(label, text=text))
 
     def specification(self, description: str) -> dict[str, Any]:
         """The panel as a complete Vega-Lite specification with its data inside."""
         right = 12.0
         if self._end_labels:
             longest = max(len(label.text) for label in self._end_labels)
-            right = 12 + min(theme.CHARACTER_WIDTH * longest, 0.34 * self.width)
+            right = 12 + theme.CHARACTER_WIDTH * longest
         plot_width, plot_height = self.width - self.left - right, self.height - _TOP - _BOTTOM
         self._draw_end_labels(plot_height)
         return {

@@ -6,7 +6,7 @@ from levelfield.report import numbers
 from levelfield.report.figures import theme
 from levelfield.report.figures.axes import Axis, log_axis, percent_axis
 from levelfield.report.figures.canvas import Canvas, Mark
-from levelfield.report.figures.figure import Figure, Panel
+from levelfield.report.figures.figure import Figure, Panel, slug
 from levelfield.report.figures.loss import CURRENCY_TITLES
 from levelfield.scaling.analysis import Analysis, BudgetVerdict, Comparison, Control, Interval
 
@@ -113,7 +113,9 @@ def _difference_panel(comparison: Comparison, styles: dict[str, theme.FamilyStyl
     currency = comparison.currency.replace("_", "-")
     pair = f"{_pair(comparison)}, " if number > 2 else ""
     title = f"{pair}{CURRENCY_TITLES[comparison.currency]}"
-    name = f"difference-{currency}" if number <= 2 else f"difference-{comparison.a}-{comparison.b}-{currency}"
+    name = (
+        f"difference-{currency}" if number <= 2 else f"difference-{slug(comparison.a)}-{slug(comparison.b)}-{currency}"
+    )
     description = f"Relative difference of loss against {CURRENCY_TITLES[comparison.currency]}"
     return Panel(name=name, title=title[0].upper() + title[1:], specification=canvas.specification(description))
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 PanelSize: TypeAlias = Literal["normal", "small"]
+
+
+def slug(text: str) -> str:
+    """``text`` as part of a file name: letters, digits, dots and hyphens."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", text.replace("+", "")).strip("-.") or "unnamed"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,9 @@ from levelfield.scaling.analysis import Analysis, Currency, LawFit, Winner
 CURRENCY_TITLES: dict[Currency, str] = {"flops": "training FLOPs", "device_seconds": "device-seconds"}
 CURRENCIES: tuple[Currency, ...] = ("flops", "device_seconds")
 
+_WILDEST = 1.5
+"""How far beyond the winners' means, as a factor, an interval may stretch the axis: a wild bound is cut."""
+
 
 def loss_figure(analysis: Analysis, observations: Sequence[Observation]) -> Figure:
     """All search runs faint, winners with intervals, the chosen law with its band, chance and floor where known."""
@@ -27,7 +30,11 @@ def loss_figure(analysis: Analysis, observations: Sequence[Observation]) -> Figu
         )
     panels = tuple(panel for currency in CURRENCIES if (panel := _panel(analysis, observations, currency)) is not None)
     return Figure(
-        name="loss", title=title, caption=_caption(analysis), reading=_reading(analysis, len(panels)), panels=panels
+        name="loss",
+        title=title,
+        caption=_caption(analysis),
+        reading=_reading(analysis, observations, len(panels)),
+        panels=panels,
     )
 
 
@@ -39,7 +46,7 @@ def winner_text(winner: Winner, currency: Currency = "flops") -> str:
     """A winner in words, one fact a line."""
     cost = winner_cost(winner, currency)
     lines = [
-        f"{numbers.family_name(winner.family)} {winner.model}",
+        f"{numbers.model_name(winner.family, winner.model)}",
         numbers.currency(cost, currency) if cost is not None else "",
         f"loss {numbers.loss_interval(winner.loss)}, {winner.num_seeds} seeds",
         f"{numbers.count(winner.params)} parameters, {numbers.count(winner.examples)} examples"
@@ -89,14 +96,14 @@ def _panel(analysis: Analysis, observations: Sequence[Observation], currency: Cu
 def _canvas(
     winners: list[Winner], runs: list[tuple[float, Observation]], levels: list[tuple[float, str]], currency: Currency
 ) -> Canvas:
-    losses = [value for w in winners for value in (w.loss.estimate, w.loss.low, w.loss.high)]
+    means = [winner.loss.estimate for winner in winners]
+    low, high = min(means) / _WILDEST, max(means) * _WILDEST
+    losses = [min(max(value, low), high) for w in winners for value in (w.loss.estimate, w.loss.low, w.loss.high)]
     top = max([*losses, *(y for y, text in levels if text.startswith("chance"))])
     losses += [min(run.loss, top) for _, run in runs]
     floors = [y for y, text in levels if not text.startswith("chance") and y > min(losses) / 3]
     costs = [cost for winner in winners if (cost := winner_cost(winner, currency))] + [cost for cost, _ in runs]
-    device = {run.device for _, run in runs if run.device} if currency == "device_seconds" else set()
-    unit = f"training time in device-seconds{f' ({next(iter(device))})' if len(device) == 1 else ''}"
-    x_title = "training compute in FLOPs" if currency == "flops" else unit
+    x_title = "training compute in FLOPs" if currency == "flops" else "training time in device-seconds"
     return Canvas(
         x=log_axis(x_title, costs),
         y=log_axis("held-out loss in nats", [*losses, top, *floors], text=numbers.plain, room=0.1),
@@ -135,7 +142,7 @@ def _run_cost(run: Observation, currency: Currency) -> float | None:
 def _run_text(run: Observation) -> str:
     rate = f", learning rate {numbers.plain(run.base_lr)}" if run.base_lr is not None else ""
     variant = f"\n{run.variant}" if run.variant else ""
-    return f"search run: {numbers.family_name(run.family)} {run.model}\nloss {numbers.loss(run.loss)}{rate}{variant}"
+    return f"search run: {numbers.model_name(run.family, run.model)}\nloss {numbers.loss(run.loss)}{rate}{variant}"
 
 
 def _winner_mark(winner: Winner, currency: Currency) -> Mark:
@@ -164,7 +171,7 @@ def _caption(analysis: Analysis) -> str:
     return f"At {numbers.flops(budget)}{all_reached}, {stand} nats."
 
 
-def _reading(analysis: Analysis, num_panels: int) -> str:
+def _reading(analysis: Analysis, observations: Sequence[Observation], num_panels: int) -> str:
     winners = analysis.winners
     level = numbers.percent(winners[0].loss.level, 0)
     parts = _law_sentences(analysis)
@@ -175,6 +182,9 @@ def _reading(analysis: Analysis, num_panels: int) -> str:
         parts.append(f"Hollow: within 15{numbers.THIN}% of chance, shown but not fitted.")
     if any(winner.data_limited for winner in winners):
         parts.append("Hollow: more than 4 epochs, data-limited.")
+    devices = sorted({run.device for run in observations if run.device})
+    if devices:
+        parts.append(f"Timed on {numbers.listed(devices)}.")
     if num_panels == 1:
         parts.append("Device time was not measured, so there is no second panel.")
     return " ".join(parts)

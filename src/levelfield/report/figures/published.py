@@ -10,6 +10,7 @@ from levelfield.report.figures.canvas import Canvas, EndLabel, Mark
 from levelfield.report.figures.figure import Figure, Panel
 
 _WORST_ERROR = 25.0
+_NFNET_LABELS = {"F4+, F4": (9, 1), "F7+": (2, -16)}  # in px from the point, where nothing else is drawn
 _TICKS = (10.0, 100.0, 1000.0, 10_000.0, 100_000.0)
 _RESNET = theme.FamilyStyle(color=theme.MUTED, shape="triangle-down", glyph="▼")
 
@@ -36,7 +37,8 @@ def published_figure() -> Figure:
     for error in sorted({point.error for point in nfnets}):
         same = [point for point in nfnets if point.error == error]
         names = ", ".join(point.model.removeprefix("NFNet-") for point in same)
-        canvas.note(same[-1].compute.exaflops, error, names, color=nfnet.color, dx=4, dy=-15)
+        dx, dy = _NFNET_LABELS.get(names, (8, 0))
+        canvas.note(same[-1].compute.exaflops, error, names, color=nfnet.color, dx=dx, dy=dy)
     for series, style, color in (
         ("ResNet", _RESNET, theme.MUTED),
         ("hybrid", hybrid, hybrid.color),

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 from levelfield.report import numbers
 from levelfield.report.figures import theme
 from levelfield.report.figures.axes import Axis, log_axis
 from levelfield.report.figures.canvas import Canvas, EndLabel, Mark
-from levelfield.report.figures.figure import Figure, Panel
+from levelfield.report.figures.figure import Figure, Panel, slug
 from levelfield.scaling.analysis import Analysis, LearningRateCell
 
+_LONGEST_NAME = 14
 _STATUS_TEXT = {
     "bracketed": "bracketed: both neighbours are worse",
     "one-sided": "one-sided: only one neighbour was tried",
@@ -82,15 +84,15 @@ def _trend_panel(family: str, cells: list[LearningRateCell], style: theme.Family
         y=_rate_axis("best learning rate at a batch of 256", [cell.best_base_lr for cell in cells]),
     )
     sizes = _by_size(cells)
-    for (model, own), shade in zip(sizes, theme.shades(len(sizes)), strict=True):
+    for own, shade in zip(sizes, theme.shades(len(sizes)), strict=True):
         own = sorted(own, key=lambda cell: cell.budget_flops)
         points = [(length, cell.best_base_lr) for cell in own if (length := _length(cell, unit))]
         canvas.line(points, color=style.color, opacity=shade, width=1.6)
         for cell in own:
             _draw_optimum(canvas, cell, _length(cell, unit) or 0.0, cell.best_base_lr, style, shade)
-        canvas.end_label(EndLabel(y=points[-1][1], text=_short(model), color=style.color, opacity=shade))
+        canvas.end_label(EndLabel(y=points[-1][1], text=_short(own[0]), color=style.color, opacity=shade))
     description = f"Best learning rate against training length, {name}"
-    return Panel(name=f"learning-rate-{family}", title=name, specification=canvas.specification(description))
+    return Panel(name=f"learning-rate-{slug(family)}", title=name, specification=canvas.specification(description))
 
 
 def _tuning_panel(cells: list[LearningRateCell], style: theme.FamilyStyle, x: Axis) -> Panel:
@@ -100,19 +102,22 @@ def _tuning_panel(cells: list[LearningRateCell], style: theme.FamilyStyle, x: Ax
     y = log_axis("loss", [min(loss, 3 * best) for loss in losses], text=numbers.plain, most=5)
     canvas = Canvas(x=x, y=y, width=300, height=220, left=42)
     sizes = _by_size(cells)
-    for (model, own), shade in zip(sizes, theme.shades(len(sizes)), strict=True):
+    for own, shade in zip(sizes, theme.shades(len(sizes)), strict=True):
         for cell in own:
             tried = sorted(cell.tried)
             canvas.line(tried, color=style.color, opacity=shade, width=1.4)
             marks = [Mark(x=rate, y=loss, text=_tried_text(cell, rate, loss)) for rate, loss in tried if loss <= y.high]
             canvas.points(marks, color=style.color, shape=style.shape, size=10, opacity=shade)
-            _draw_optimum(canvas, cell, cell.best_base_lr, dict(tried)[cell.best_base_lr], style, shade)
+            at = min(tried, key=lambda pair: abs(math.log(pair[0] / cell.best_base_lr)))[1]
+            _draw_optimum(canvas, cell, cell.best_base_lr, at, style, shade)
         ends = [loss for cell in own for rate, loss in cell.tried if rate == max(r for r, _ in cell.tried)]
-        canvas.end_label(EndLabel(y=min(ends[0], y.high), text=_short(model), color=style.color, opacity=shade))
+        canvas.end_label(EndLabel(y=min(ends[0], y.high), text=_short(own[0]), color=style.color, opacity=shade))
     name = f"{numbers.family_name(family)} at {numbers.flops(budget)}"
     description = f"Loss against learning rate, {name}"
     specification = canvas.specification(description)
-    return Panel(name=f"tuning-{family}-{budget:.3g}", title=name, specification=specification, group=family)
+    return Panel(
+        name=f"tuning-{slug(family)}-{slug(f'{budget:.3g}')}", title=name, specification=specification, group=family
+    )
 
 
 def _draw_optimum(
@@ -125,7 +130,7 @@ def _draw_optimum(
 
 def _optimum_text(cell: LearningRateCell) -> str:
     lines = [
-        f"{numbers.family_name(cell.family)} {cell.model} at {numbers.flops(cell.budget_flops)}",
+        f"{numbers.model_name(cell.family, cell.model)} at {numbers.flops(cell.budget_flops)}",
         f"best learning rate {numbers.plain(cell.best_base_lr)} of {len(cell.tried)} tried",
         _STATUS_TEXT[cell.status],
         f"{numbers.count(cell.examples)} examples" if cell.examples is not None else "",
@@ -135,7 +140,7 @@ def _optimum_text(cell: LearningRateCell) -> str:
 
 
 def _tried_text(cell: LearningRateCell, rate: float, loss: float) -> str:
-    name = f"{numbers.family_name(cell.family)} {cell.model}"
+    name = f"{numbers.model_name(cell.family, cell.model)}"
     return f"{name}\nlearning rate {numbers.plain(rate)}\nloss {numbers.loss(loss)}"
 
 
@@ -149,9 +154,10 @@ def _length_unit(cells: Sequence[LearningRateCell]) -> str:
     return "epochs" if all(epochs) and max(epoch or 0.0 for epoch in epochs) >= 0.05 else "examples"
 
 
-def _by_size(cells: Sequence[LearningRateCell]) -> list[tuple[str, list[LearningRateCell]]]:
+def _by_size(cells: Sequence[LearningRateCell]) -> list[list[LearningRateCell]]:
+    """The cells of each model, from small to large."""
     models = sorted({(cell.params or 0.0, cell.model) for cell in cells})
-    return [(model, [cell for cell in cells if cell.model == model]) for _, model in models]
+    return [[cell for cell in cells if cell.model == model] for _, model in models]
 
 
 def _rate_axis(title: str, rates: list[float]) -> Axis:
@@ -169,9 +175,12 @@ def _octaves(rates: Sequence[float]) -> list[float]:
     return octaves
 
 
-def _short(model: str) -> str:
-    """A model's name without its family, which the panel's title already says."""
-    return model.partition(":")[2] or model
+def _short(cell: LearningRateCell) -> str:
+    """A model's name without its family, which the panel's title already says; its size where the name is long."""
+    name = cell.model.partition(":")[2] or cell.model
+    if len(name) <= _LONGEST_NAME or cell.params is None:
+        return name
+    return f"{numbers.count(cell.params)} params"
 
 
 def _status_sentence(cells: Sequence[LearningRateCell]) -> str:
@@ -183,7 +192,7 @@ def _trend_caption(analysis: Analysis, cells: list[LearningRateCell]) -> str:
     """How often the best rate falls, stays or rises from one rung to the next, in one sentence."""
     parts = []
     for family in analysis.families:
-        steps = [step for _, line in _by_size([c for c in cells if c.family == family]) for step in _steps(line)]
+        steps = [step for line in _by_size([c for c in cells if c.family == family]) for step in _steps(line)]
         if steps:
             falls, rises = sum(step < 1 for step in steps), sum(step > 1 for step in steps)
             name = numbers.family_name(family)
