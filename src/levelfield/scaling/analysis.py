@@ -1,7 +1,7 @@
 """What a study says: the records of an analysis, and the one seam through which statistics enter.
 
 Every stage after training (``fit``, ``predict``, ``compare``, ``report``) reads an :class:`Analysis` and nothing else,
-so a deeper statistic replaces what is behind :func:`analyse` without touching a caller.
+so a deeper statistic replaces what is behind :func:`levelfield.scaling.analyse.analyse` without touching a caller.
 """
 
 from __future__ import annotations
@@ -70,12 +70,25 @@ class CurvePoint:
 
 
 @record
+class LawRow:
+    """A rung that a law was offered: kept where ``dropped`` is empty, else ``dropped`` says why not."""
+
+    compute: float
+    loss: float
+    dropped: str = ""
+
+
+@record
 class LawFit:
     """A law of held-out loss against compute for one family.
 
     ``form`` names the equation: "log-log" is ln L = ln A - b ln C; "saturating" is L = E + A C^-b. ``parameters`` are
     keyed "A", "b", "E". ``chosen`` marks the form that backtests prefer. ``backtest`` holds the top fitted rung out:
     (compute, predicted, seen).
+
+    ``objective`` is half the sum of squared residuals of ln loss, ``gradient_norm`` the length of its gradient at the
+    optimum, ``agreement`` the share of the best seeds that ended there. ``covariance`` is that of the errors in ln loss
+    of the kept rows, with ``degrees_of_freedom``: with the rows it is all that a prediction needs.
     """
 
     family: str
@@ -89,6 +102,12 @@ class LawFit:
     fitted_high: float
     curve: tuple[CurvePoint, ...]
     backtest: tuple[float, float, float] | None = None
+    rows: tuple[LawRow, ...] = ()
+    objective: float | None = None
+    gradient_norm: float | None = None
+    agreement: float | None = None
+    covariance: tuple[tuple[float, ...], ...] = ()
+    degrees_of_freedom: float | None = None
 
 
 @record
@@ -102,7 +121,7 @@ class IsoflopPoint:
 
 @record
 class IsoflopProfile:
-    """Loss against size at one budget; ``optimal_params`` is absent where the optimum is a bound (``status`` says why)."""
+    """Loss against size at one budget; ``optimal_params`` is absent where the optimum is a bound, as ``status`` says."""
 
     family: str
     budget_flops: float
@@ -140,7 +159,10 @@ class Allocation:
 
 @record
 class BudgetVerdict:
-    """The two families at one budget: ``difference`` is ln(loss of a / loss of b)."""
+    """The two families at one budget: ``difference`` is ln(loss of a / loss of b).
+
+    Its interval is simultaneous over every comparison of the study; so is the verdict.
+    """
 
     budget: float
     difference: Interval | None
@@ -168,7 +190,7 @@ class Comparison:
 
 @record
 class Control:
-    """The A/A control: a family against itself on other seeds; anything but "equivalent" or "cannot tell" is an alarm."""
+    """The A/A control: a family against itself on other seeds; "better" or "worse" is an alarm."""
 
     family: str
     budget_flops: float
