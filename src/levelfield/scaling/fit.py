@@ -1,105 +1,211 @@
-"""Fitting a law to ln loss: least squares by a damped Gauss-Newton, batched over starts and bootstrap draws."""
+"""Fitting a law: residuals in ln loss, variable-projection seeds, Levenberg-Marquardt batched over fits.
+
+The objective is half the sum of squared residuals of ln loss. Rungs near chance are shown, not fitted. What the points
+cannot support is refused with its reason.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from levelfield.records.codec import record
 from levelfield.records.errors import RefusedError
-from levelfield.scaling.laws import Law
+from levelfield.scaling.laws import LAWS, Floats, Form, Law
 
-Floats = NDArray[np.float64]
-
+NEAR_CHANCE = 0.85
+"""A loss above this share of chance is shown, not fitted (protocol 6)."""
 MIN_BUDGETS = 4
-_ITERATIONS = 60
-# Convergence: no coordinate's gradient, in units of ln loss squared, is larger than this.
-_GRADIENT_TOLERANCE = 1e-9
-# A floor this far below the lowest loss is no floor; the objective is flat there and needs no further step.
-_THETA_LIMIT = 40.0
+ASSUMED_RUN_SD = 0.02
+"""sd of ln loss between seeds, taken where none was measured: small studies show 0.01-0.03 (protocol, preamble)."""
+RISE_SDS = 3.0
+"""A rise of the frontier is beyond noise when it exceeds this many sds of a difference of two rungs."""
+_NUM_SEEDS = 3
+_TOLERANCE = 1e-10
 
 
-@dataclass(frozen=True, kw_only=True)
+class Solution(NamedTuple):
+    """Optima of a batch of fits: theta (fits, parameters), objective (fits,), gradient_norm (fits,)."""
+
+    theta: Floats
+    objective: Floats
+    gradient_norm: Floats
+
+
+@record
 class Fit:
-    """A law fitted to points: its coordinates, objective (sum of squared residuals in ln loss) and how it converged.
+    """A law fitted to one set of points, and everything needed to judge the fit.
 
-    ``agreeing_seeds`` counts the starts that ended within 1e-6 of the best objective.
+    ``theta`` holds the parameters in the units ``compute_unit`` and ``loss_unit`` (see laws.py); ``parameters`` the
+    same in the user's. ``rows`` are (compute, loss, why dropped or ""). ``agreement`` is the share of the best seeds
+    that ended at the same objective. ``status`` is a sentence; ``supported`` is False where it is a refusal.
     """
 
-    law: Law
-    centre: float
-    theta: Floats
+    form: Form
+    theta: tuple[float, ...]
+    parameters: dict[str, float]
+    compute_unit: float
+    loss_unit: float
     objective: float
     gradient_norm: float
-    agreeing_seeds: int
-    num_seeds: int
+    agreement: float
+    rows: tuple[tuple[float, float, str], ...]
     status: str
+    supported: bool
 
-    def log_loss(self, compute: Floats, theta: Floats | None = None) -> Floats:
-        """ln loss at ``compute`` ``[n]``, for these coordinates or for ``theta`` ``[..., num_parameters]``."""
-        return self.law.log_loss(self.theta if theta is None else theta, np.log(compute) - self.centre)
+    @property
+    def kept(self) -> tuple[tuple[float, float], ...]:
+        return tuple((compute, loss) for compute, loss, why in self.rows if not why)
+
+    def predict(self, compute: float) -> float:
+        """The loss in nats that the law gives at ``compute``."""
+        law, theta = LAWS[self.form], np.asarray(self.theta)
+        return float(np.exp(law.log_loss(theta, np.log([compute / self.compute_unit])))[0] * self.loss_unit)
 
 
-def fit_law(law: Law, compute: Floats, loss: Floats) -> Fit:
-    """The best fit of ``law`` to points ``compute`` ``[n]``, ``loss`` ``[n]``.
+def fit(
+    compute: Sequence[float],
+    loss: Sequence[float],
+    *,
+    form: Form = "log-log",
+    chance_loss: float | None = None,
+    run_sd: float | None = None,
+    refuse: bool = True,
+) -> Fit:
+    """Fit one law of loss (nats) against compute, one point a budget.
+
+    ``run_sd`` is the sd of a point's ln loss; it tells a rise of the frontier from noise. With ``refuse`` False an
+    unsupported fit is returned with ``supported`` False; fewer budgets than parameters are refused all the same.
 
     Raises:
-        RefusedError: too few budgets, numbers that are not positive and finite, or no convergence.
+        RefusedError: fewer than 4 budgets away from chance, a frontier that rises beyond noise, or a loss that does
+            not fall with compute.
     """
-    if len(np.unique(compute)) < MIN_BUDGETS:
-        raise RefusedError(f"a law needs at least {MIN_BUDGETS} budgets, saw {len(np.unique(compute))}; add rungs")
-    if not (np.isfinite(compute).all() and np.isfinite(loss).all() and (compute > 0).all() and (loss > 0).all()):
-        raise RefusedError("compute and loss must be positive and finite; drop the rows that are not")
-    centre = float(np.log(compute).mean())
-    log_compute, log_loss = np.log(compute) - centre, np.log(loss)
-    seeds = law.seeds(log_compute, log_loss)
-    theta = minimise(law, seeds, log_compute, np.broadcast_to(log_loss, (len(seeds), len(log_loss))))
-    objectives = ((law.log_loss(theta, log_compute) - log_loss) ** 2).sum(axis=-1)
-    best = int(objectives.argmin())
-    residual = law.log_loss(theta[best], log_compute) - log_loss
-    gradient = float(np.abs(law.gradient(theta[best], log_compute).T @ residual).max())
-    agreeing = int((objectives <= objectives[best] + 1e-6).sum())
-    converged = gradient < 1e-6
-    if not converged:
-        raise RefusedError(f"the fit of {law.equation} did not converge (gradient {gradient:.1e}); its form is doubtful")
+    rows = tuple((float(c), float(v), why_dropped(c, v, chance_loss)) for c, v in _in_rising_compute(compute, loss))
+    kept = [(c, v) for c, v, why in rows if not why]
+    log_c, log_v = np.log([c for c, _ in kept]), np.log([v for _, v in kept])
+    why = refusal(log_c, log_v, run_sd=run_sd)
+    if why and (refuse or len(np.unique(log_c)) < len(LAWS[form].parameters)):
+        dropped = len(rows) - len(kept)
+        raise RefusedError(f"{why}" + (f" ({dropped} of {len(rows)} rows dropped)" if dropped else ""))
+    unit, loss_unit = float(log_c.mean()), float(log_v.mean())
+    theta, solution, agreement = solve_one(LAWS[form], log_c - unit, log_v - loss_unit)
+    named = LAWS[form].named(theta, log_compute_unit=unit, log_loss_unit=loss_unit)
+    if not why and named["b"] <= 0:
+        why = "the loss does not fall with compute: the fitted exponent is not positive"
+        if refuse:
+            raise RefusedError(why)
     return Fit(
-        law=law,
-        centre=centre,
-        theta=theta[best],
-        objective=float(objectives[best]),
-        gradient_norm=gradient,
-        agreeing_seeds=agreeing,
-        num_seeds=len(seeds),
-        status=f"converged; {agreeing} of {len(seeds)} starts agree",
+        form=form,
+        theta=tuple(theta.tolist()),
+        parameters={name: float(value) for name, value in named.items()},
+        compute_unit=math.exp(unit),
+        loss_unit=math.exp(loss_unit),
+        objective=float(solution.objective[0]),
+        gradient_norm=float(solution.gradient_norm[0]),
+        agreement=agreement,
+        rows=rows,
+        status=why or _status(LAWS[form], named, rows, agreement),
+        supported=not why,
     )
 
 
-def refit(fit: Fit, compute: Floats, log_loss_draws: Floats) -> Floats:
-    """The coordinates ``[num_draws, num_parameters]`` of the same law for every draw ``[num_draws, n]``."""
-    start = np.broadcast_to(fit.theta, (len(log_loss_draws), len(fit.theta)))
-    return minimise(fit.law, start, np.log(compute) - fit.centre, log_loss_draws)
+def why_dropped(compute: float, loss: float, chance_loss: float | None) -> str:
+    """Why a row is shown but not fitted; empty where it is fitted."""
+    if not (math.isfinite(compute) and math.isfinite(loss) and compute > 0 and loss > 0):
+        return "compute and loss must be positive and finite"
+    if chance_loss is not None and loss > NEAR_CHANCE * chance_loss:
+        return f"near chance: loss {loss:.3g} is above {NEAR_CHANCE:.0%} of {chance_loss:.3g}"
+    return ""
 
 
-def minimise(law: Law, start: Floats, log_compute: Floats, log_loss: Floats) -> Floats:
-    """Levenberg-Marquardt from every row of ``start`` ``[k, p]`` to its own targets ``log_loss`` ``[k, n]``."""
-    theta = np.array(start, dtype=np.float64)
+def refusal(log_compute: Floats, log_loss: Floats, *, run_sd: float | None = None) -> str:
+    """Why these rungs, in rising compute, support no monotone law; empty where they do."""
+    num_budgets = len(np.unique(log_compute))
+    if num_budgets < MIN_BUDGETS:
+        return f"{num_budgets} budgets away from chance, at least {MIN_BUDGETS} are needed"
+    rise = log_loss - np.minimum.accumulate(log_loss)
+    allowed = RISE_SDS * math.sqrt(2) * (run_sd if run_sd else _sd_along(log_loss))
+    worst = int(np.argmax(rise))
+    if rise[worst] > allowed:
+        where = math.exp(log_compute[worst])
+        return (
+            f"the curve is not monotone: at compute {where:.3g} the loss lies {math.expm1(rise[worst]):.1%} above a "
+            f"cheaper rung, more than noise explains ({math.expm1(allowed):.1%})"
+        )
+    return ""
+
+
+def _in_rising_compute(compute: Sequence[float], loss: Sequence[float]) -> list[tuple[float, float]]:
+    return sorted(zip(compute, loss, strict=True), key=lambda point: point[0])
+
+
+def _sd_along(log_loss: Floats) -> float:
+    """The noise of a point: from second differences where the curve is long enough, else what small studies show."""
+    if len(log_loss) < 10:
+        return ASSUMED_RUN_SD
+    # A second difference of independent points has 6 times their variance; 0.6745 makes the median an sd.
+    second = np.diff(log_loss, n=2)
+    return min(ASSUMED_RUN_SD, max(0.002, float(np.median(np.abs(second))) / (0.6745 * math.sqrt(6))))
+
+
+def solve_one(law: Law, x: Floats, y: Floats) -> tuple[Floats, Solution, float]:
+    """The optimum of one fit from the best few seeds, and the share of them that agree on it."""
+    starts = law.seeds(x, y[None, :], num=_NUM_SEEDS)[0]
+    ends = minimise(law, x, np.broadcast_to(y, (len(starts), len(y))), starts)
+    best = int(np.argmin(ends.objective))
+    slack = 1e-6 * ends.objective[best] + 1e-14
+    agreement = float(np.mean(ends.objective <= ends.objective[best] + slack))
+    return ends.theta[best], Solution(*(part[best : best + 1] for part in ends)), agreement
+
+
+def solve_many(law: Law, x: Floats, y: Floats) -> Floats:
+    """Theta of (fits, parameters) for ln losses ``y`` of (fits, rungs), each from its own best seed."""
+    return minimise(law, x, y, law.seeds(x, y, num=1)[:, 0], max_steps=40).theta
+
+
+def minimise(law: Law, x: Floats, y: Floats, start: Floats, *, max_steps: int = 100) -> Solution:
+    """Levenberg-Marquardt on every row of ``y`` at once, held inside the law's bounds."""
+    low = np.array([parameter.low for parameter in law.parameters])
+    high = np.array([parameter.high for parameter in law.parameters])
+    theta = np.clip(start, low, high)
+    diagonal = np.arange(theta.shape[-1])
     damping = np.full(len(theta), 1e-3)
-    objective = ((law.log_loss(theta, log_compute) - log_loss) ** 2).sum(axis=-1)
-    for _ in range(_ITERATIONS):
-        jacobian = law.gradient(theta, log_compute)
-        residual = law.log_loss(theta, log_compute) - log_loss
-        gradient = np.einsum("knp,kn->kp", jacobian, residual)
-        if np.abs(gradient).max() < _GRADIENT_TOLERANCE:
+    residual = law.log_loss(theta, x) - y
+    objective = 0.5 * np.sum(residual**2, axis=-1)
+    gradient_norm = np.full(len(theta), np.inf)
+    for _ in range(max_steps):
+        slope = law.jacobian(theta, x)
+        gradient = np.einsum("fnp,fn->fp", slope, residual)
+        held = ((theta <= low) & (gradient > 0)) | ((theta >= high) & (gradient < 0))
+        gradient = np.where(held, 0.0, gradient)
+        gradient_norm = np.sqrt(np.sum(gradient**2, axis=-1))
+        if np.all((gradient_norm < _TOLERANCE) | (damping > 1e12)):
             break
-        curvature = np.einsum("knp,knq->kpq", jacobian, jacobian)
-        diagonal = np.einsum("kpp->kp", curvature) * damping[:, None] + 1e-12
-        curvature = curvature + np.eye(theta.shape[1]) * diagonal[:, None, :]
-        proposal = theta - np.linalg.solve(curvature, gradient[..., None])[..., 0]
-        proposal = np.clip(proposal, -_THETA_LIMIT, _THETA_LIMIT)
-        proposed = ((law.log_loss(proposal, log_compute) - log_loss) ** 2).sum(axis=-1)
-        better = proposed < objective
-        theta = np.where(better[:, None], proposal, theta)
-        objective = np.where(better, proposed, objective)
-        damping = np.where(better, damping * 0.3, damping * 4.0).clip(1e-12, 1e12)
-    return theta
+        hessian = np.einsum("fnp,fnq->fpq", slope, slope)
+        hessian = np.where(held[:, :, None] | held[:, None, :], 0.0, hessian)
+        hessian[:, diagonal, diagonal] = hessian[:, diagonal, diagonal] * (1 + damping[:, None]) + 1e-14 + held
+        trial = np.clip(theta - np.linalg.solve(hessian, gradient[..., None])[..., 0], low, high)
+        trial_residual = law.log_loss(trial, x) - y
+        trial_objective = 0.5 * np.sum(trial_residual**2, axis=-1)
+        better = trial_objective < objective
+        theta = np.where(better[:, None], trial, theta)
+        residual = np.where(better[:, None], trial_residual, residual)
+        objective = np.where(better, trial_objective, objective)
+        damping = np.where(better, damping * 0.2, damping * 8.0)
+    return Solution(theta, objective, gradient_norm)
+
+
+def _status(law: Law, named: dict[str, Floats], rows: tuple[tuple[float, float, str], ...], agreement: float) -> str:
+    kept = sum(not why for *_, why in rows)
+    parts = [f"fitted on {kept} of {len(rows)} rungs"]
+    if law.form == "saturating" and named["E"] <= 0:
+        parts.append("the irreducible loss is at its bound of 0")
+    if law.form == "saturating" and (named["b"] <= 1.01e-3 or named["b"] >= 2.99):
+        parts.append("the exponent is at a bound")
+    if agreement < 1:
+        parts.append(f"only {agreement:.0%} of the best seeds agree on the optimum")
+    return "; ".join(parts)

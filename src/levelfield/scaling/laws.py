@@ -1,107 +1,144 @@
-"""The laws: small objects that predict ln loss from compute and seed their own fit.
+"""The laws themselves: each a small object that predicts ln loss and knows its gradient, bounds, text and source.
 
-Adding one is adding a class here and its name to ``LAWS``.
+Inside, compute is x = ln(C / C0) and loss is measured in a unit L0, so every parameter is of order one: a law's theta is
+(a, b) or (a, b, E) with a = ln(A C0^-b / L0). :meth:`Law.named` gives the parameters back in the user's units.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Form = Literal["log-log", "saturating"]
+from levelfield.records.codec import record
+
+Floats: TypeAlias = NDArray[np.float64]
+Form: TypeAlias = Literal["log-log", "saturating"]
+
+
+@record
+class Parameter:
+    """One parameter: its bounds inside the fit, and its meaning."""
+
+    name: str
+    low: float
+    high: float
+    meaning: str
 
 
 class Law(Protocol):
-    """An equation for loss against compute. Its coordinates ``theta`` ``[..., num_parameters]`` are unconstrained."""
+    """An equation of loss against compute. ``theta`` is (..., parameters), ``x`` is (rungs,)."""
 
-    form: Form
-    equation: str
-    latex: str
-    source: str
-    parameter_names: tuple[str, ...]
+    @property
+    def form(self) -> Form: ...
+    @property
+    def equation(self) -> str: ...
+    @property
+    def latex(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def parameters(self) -> tuple[Parameter, ...]: ...
 
-    def log_loss(self, theta: Floats, log_compute: Floats) -> Floats:
-        """ln loss ``[..., n]`` at ``log_compute`` ``[n]`` (natural log, centred)."""
+    def log_loss(self, theta: Floats, x: Floats) -> Floats:
+        """ln(L / L0), of shape (..., rungs)."""
         ...
 
-    def gradient(self, theta: Floats, log_compute: Floats) -> Floats:
-        """d ln loss / d theta ``[..., n, num_parameters]``."""
+    def jacobian(self, theta: Floats, x: Floats) -> Floats:
+        """The derivative of :meth:`log_loss` by theta, of shape (..., rungs, parameters)."""
         ...
 
-    def seeds(self, log_compute: Floats, log_loss: Floats) -> Floats:
-        """Starting points ``[num_seeds, num_parameters]``, the other parameters solved where some are fixed."""
+    def seeds(self, x: Floats, y: Floats, *, num: int) -> Floats:
+        """Starting points for the solver from ln losses y of shape (fits, rungs): (fits, seeds, parameters)."""
         ...
 
-    def natural(self, theta: Floats, centre: float) -> dict[str, Floats]:
-        """The parameters of the equation, for compute in FLOPs; ``centre`` is the mean ln compute of the fit."""
+    def named(self, theta: Floats, *, log_compute_unit: float, log_loss_unit: float) -> dict[str, Floats]:
+        """The parameters by name, in the user's units of compute and in nats."""
         ...
 
 
 @dataclass(frozen=True)
 class LogLog:
-    """A straight line in ln loss against ln compute: theta = (ln loss at the centre, b)."""
+    """A straight line through ln loss against ln compute: no floor."""
 
     form: Form = "log-log"
-    equation: str = "L = A C^-b"
-    latex: str = r"L = A\,C^{-b}"
-    source: str = "2310.16764 figure 2"
-    parameter_names: tuple[str, ...] = ("A", "b")
+    equation: str = "ln L = ln A - b ln C"
+    latex: str = r"\ln L = \ln A - b \ln C"
+    source: str = "2310.16764, figure 2: held-out loss of NFNets against compute is a line on log-log axes"
+    parameters: tuple[Parameter, ...] = (
+        Parameter(name="A", low=-np.inf, high=np.inf, meaning="loss at one unit of compute"),
+        Parameter(name="b", low=-np.inf, high=np.inf, meaning="exponent of compute"),
+    )
 
-    def log_loss(self, theta: Floats, log_compute: Floats) -> Floats:
-        return theta[..., :1] - theta[..., 1:2] * log_compute
+    def log_loss(self, theta: Floats, x: Floats) -> Floats:
+        return theta[..., 0:1] - theta[..., 1:2] * x
 
-    def gradient(self, theta: Floats, log_compute: Floats) -> Floats:
-        columns = np.stack([np.ones_like(log_compute), -log_compute], axis=-1)
-        return np.broadcast_to(columns, (*theta.shape[:-1], *columns.shape))
+    def jacobian(self, theta: Floats, x: Floats) -> Floats:
+        x = np.broadcast_to(x, (*theta.shape[:-1], x.shape[-1]))
+        return np.stack([np.ones_like(x), -x], axis=-1)
 
-    def seeds(self, log_compute: Floats, log_loss: Floats) -> Floats:
-        slope, level = np.polyfit(log_compute, log_loss, 1)
-        return np.array([[level, -slope]])
+    def seeds(self, x: Floats, y: Floats, *, num: int) -> Floats:
+        """The exact optimum: ordinary least squares."""
+        centred = x - x.mean()
+        slope = (y @ centred) / (centred @ centred)
+        return np.stack([y.mean(axis=-1) - slope * x.mean(), -slope], axis=-1)[:, None, :]
 
-    def natural(self, theta: Floats, centre: float) -> dict[str, Floats]:
-        return {"A": np.exp(theta[..., 0] + theta[..., 1] * centre), "b": theta[..., 1]}
+    def named(self, theta: Floats, *, log_compute_unit: float, log_loss_unit: float) -> dict[str, Floats]:
+        a, b = theta[..., 0], theta[..., 1]
+        return {"A": _exp(a + b * log_compute_unit + log_loss_unit), "b": b}
 
 
 @dataclass(frozen=True)
 class Saturating:
-    """A power law above an irreducible loss: theta = (ln A at the centre, ln b, ln E).
-
-    E and b are positive by construction; data without a floor drive ln E far down, which is E = 0.
-    """
+    """A power law that falls towards an irreducible loss E."""
 
     form: Form = "saturating"
     equation: str = "L = E + A C^-b"
     latex: str = r"L = E + A\,C^{-b}"
-    source: str = "2106.04560 section 3, without the shift of compute"
-    parameter_names: tuple[str, ...] = ("E", "A", "b")
+    source: str = "Hestness et al., 1712.00409; the floor as in Zhai et al., 2106.04560 (their d is 0 here)"
+    parameters: tuple[Parameter, ...] = (
+        Parameter(name="A", low=-30.0, high=30.0, meaning="reducible loss at one unit of compute"),
+        Parameter(name="b", low=1e-3, high=3.0, meaning="exponent of compute"),
+        Parameter(name="E", low=0.0, high=np.inf, meaning="irreducible loss in nats"),
+    )
 
-    def log_loss(self, theta: Floats, log_compute: Floats) -> Floats:
-        return np.logaddexp(theta[..., 2:3], self._log_excess(theta, log_compute))
+    def log_loss(self, theta: Floats, x: Floats) -> Floats:
+        return np.log(theta[..., 2:3] + np.exp(theta[..., 0:1] - theta[..., 1:2] * x))
 
-    def gradient(self, theta: Floats, log_compute: Floats) -> Floats:
-        excess = np.exp(self._log_excess(theta, log_compute) - self.log_loss(theta, log_compute))
-        slope = -excess * np.exp(theta[..., 1:2]) * log_compute
-        return np.stack([excess, slope, 1.0 - excess], axis=-1)
+    def jacobian(self, theta: Floats, x: Floats) -> Floats:
+        reducible = np.exp(theta[..., 0:1] - theta[..., 1:2] * x)
+        loss = theta[..., 2:3] + reducible
+        share = reducible / loss
+        return np.stack([share, -x * share, 1 / loss], axis=-1)
 
-    def seeds(self, log_compute: Floats, log_loss: Floats) -> Floats:
-        lowest = float(np.exp(log_loss.min()))
-        found = []
-        for share in (1e-3, 0.3, 0.6, 0.8, 0.9, 0.96, 0.99):
-            floor = share * lowest
-            slope, level = np.polyfit(log_compute, np.log(np.exp(log_loss) - floor), 1)
-            found.append([level, np.log(max(-slope, 1e-3)), np.log(floor)])
-        return np.array(found)
+    def seeds(self, x: Floats, y: Floats, *, num: int) -> Floats:
+        """Variable projection: at each b of a grid the best E >= 0 and A have a closed form in relative residuals."""
+        grid = np.geomspace(0.01, 3.0, 40)
+        basis = np.exp(-grid[:, None] * x)
+        loss = np.exp(y)
+        weight = loss**-2
+        ww, wu, wuu = weight.sum(-1)[:, None], weight @ basis.T, weight @ (basis**2).T
+        wl, wul = (weight * loss).sum(-1)[:, None], (weight * loss) @ basis.T
+        determinant = np.maximum(ww * wuu - wu**2, 1e-300)
+        floor = (wuu * wl - wu * wul) / determinant
+        floor = np.where(floor > 0, floor, 0.0)
+        coefficient = (wul - floor * wu) / wuu
+        fits = coefficient > 0
+        misfit = floor**2 * ww + 2 * floor * coefficient * wu + coefficient**2 * wuu - 2 * (floor * wl + coefficient * wul)
+        best = np.argsort(np.where(fits, misfit, np.inf), axis=-1, kind="stable")[:, :num]
+        a = np.log(np.maximum(np.take_along_axis(coefficient, best, -1), 1e-12))
+        return np.stack([a, grid[best], np.take_along_axis(floor, best, -1)], axis=-1)
 
-    def natural(self, theta: Floats, centre: float) -> dict[str, Floats]:
-        exponent = np.exp(theta[..., 1])
-        return {"E": np.exp(theta[..., 2]), "A": np.exp(theta[..., 0] + exponent * centre), "b": exponent}
-
-    def _log_excess(self, theta: Floats, log_compute: Floats) -> Floats:
-        return theta[..., :1] - np.exp(theta[..., 1:2]) * log_compute
+    def named(self, theta: Floats, *, log_compute_unit: float, log_loss_unit: float) -> dict[str, Floats]:
+        a, b, floor = theta[..., 0], theta[..., 1], theta[..., 2]
+        return {"A": _exp(a + b * log_compute_unit + log_loss_unit), "b": b, "E": floor * np.exp(log_loss_unit)}
 
 
-LAWS: tuple[Law, ...] = (LogLog(), Saturating())
+LAWS: dict[Form, Law] = {"log-log": LogLog(), "saturating": Saturating()}
+
+
+def _exp(exponent: Floats) -> Floats:
+    """e^exponent, kept below the largest float: a coefficient at one FLOP may be astronomically large."""
+    return np.exp(np.minimum(exponent, 700.0))

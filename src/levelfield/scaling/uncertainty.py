@@ -1,8 +1,10 @@
-"""Noise: how much a loss would have differed with other seeds and other held-out images.
+"""The noise of a winner's loss: runs x held-out examples, in ln loss.
 
-Three seeds are too few for a bootstrap of three, so the spread of seeds is pooled over all cells of a study and drawn
-with its own uncertainty (a scaled chi-square, which makes every interval a t interval); the held-out images are
-resampled together for all runs, so that what they share cancels in differences.
+The ln loss of a cell is the mean over its seeds. Two things make it uncertain. Another seed would give another loss: that
+variance is pooled over every cell with two seeds or more, and its few degrees of freedom are carried along (three seeds
+alone would give intervals far too narrow). Another report set would give another loss: the covariance of cells through
+their shared examples is that of their relative per-example losses, so what the families find hard alike cancels.
+Together they are the normal limit of resampling runs x examples (a test holds them to the slow bootstrap).
 """
 
 from __future__ import annotations
@@ -10,104 +12,133 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from levelfield.records.errors import InputError
-from levelfield.records.observation import Observation
-from levelfield.scaling.analysis import Interval
+from levelfield.scaling.laws import Floats
 
-Floats = NDArray[np.float64]
-HeldOutLosses = Mapping[str, NDArray[np.float32]]
-
-NUM_DRAWS = 2000
-
-
-@dataclass(frozen=True, kw_only=True)
-class SeedNoise:
-    """The pooled standard deviation of ln loss between seeds, and its degrees of freedom."""
-
-    sd: float
-    degrees_of_freedom: int
+MIN_EFFECTIVE_EXAMPLES = 100
+"""Below this many, a handful of examples carries the loss and no normal limit holds (plain digits: five of 360)."""
+PerExample: TypeAlias = NDArray[np.floating]
+HeldOutLosses: TypeAlias = Mapping[str, PerExample]
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasuredCell:
-    """One cell measured on some seeds."""
+class Noise:
+    """The errors of the ln losses of some cells, with ``num_seeds`` runs each.
 
-    family: str
-    budget_flops: float
-    runs: tuple[Observation, ...]
+    ``seed_sd`` is the pooled sd of one run with ``degrees_of_freedom``; None where no cell has two seeds.
+    ``cell_variances`` are the cells' own variances of one run (nan with one seed). ``example_covariance`` is the
+    (cells, cells) covariance through the finite report set; None where per-example losses are absent.
+    """
 
-    @property
-    def mean_loss(self) -> float:
-        return float(np.mean([run.loss for run in self.runs]))
+    num_seeds: Floats
+    seed_sd: float | None
+    degrees_of_freedom: float
+    cell_variances: Floats
+    example_covariance: Floats | None
+
+    def covariance(self, places: Sequence[int]) -> Floats | None:
+        """The covariance of the mean ln losses of the cells at ``places``; None without seed noise."""
+        if self.seed_sd is None:
+            return None
+        index = np.asarray(places, dtype=int)
+        seeds = np.diag(self.seed_sd**2 / self.num_seeds[index])
+        return seeds if self.example_covariance is None else seeds + self.example_covariance[np.ix_(index, index)]
+
+    def standard_errors(self, weights: Floats) -> Floats:
+        """Standard errors of linear contrasts, ``weights`` being (contrasts, cells).
+
+        The seeds' part is the larger of the pooled one and of what the contrast's own cells show, so that one noisy
+        rung is not judged by its calm neighbours.
+        """
+        pooled = np.sum(weights**2 * (self.seed_sd or 0.0) ** 2 / self.num_seeds, axis=-1)
+        own = np.sum(weights**2 * np.nan_to_num(self.cell_variances) / self.num_seeds, axis=-1)
+        known = np.all((weights == 0) | np.isfinite(self.cell_variances), axis=-1)
+        seeds = np.where(known, np.maximum(pooled, own), pooled)
+        return np.sqrt(seeds + self.example_variances(weights))
+
+    def example_variances(self, weights: Floats) -> Floats:
+        """The variances of contrasts through the finite report set; 0 where it is unknown."""
+        if self.example_covariance is None:
+            return np.zeros(len(weights))
+        return np.maximum(np.einsum("kc,cd,kd->k", weights, self.example_covariance, weights), 0.0)
+
+    def draws(self, generator: np.random.Generator, num: int) -> Floats:
+        """(num, cells) plausible errors of the cells: normal runs whose scale is itself uncertain, normal examples."""
+        scale = np.sqrt(self.degrees_of_freedom / generator.chisquare(self.degrees_of_freedom, (num, 1)))
+        runs = generator.standard_normal((num, len(self.num_seeds))) * scale * (self.seed_sd or 0.0)
+        errors = runs / np.sqrt(self.num_seeds)
+        if self.example_covariance is not None:
+            errors += generator.standard_normal(errors.shape) @ matrix_root(self.example_covariance).T
+        return errors
 
 
-def pooled_seed_noise(cells: Sequence[MeasuredCell]) -> SeedNoise | None:
-    """The spread of ln loss within cells of at least two seeds, pooled; None where there is no such cell."""
-    logs = [np.log([run.loss for run in cell.runs]) for cell in cells if len(cell.runs) > 1]
-    freedom = sum(len(log) - 1 for log in logs)
-    if freedom == 0:
-        return None
-    squares = sum(float(((log - log.mean()) ** 2).sum()) for log in logs)
-    return SeedNoise(sd=math.sqrt(squares / freedom), degrees_of_freedom=freedom)
-
-
-def draw_log_losses(
-    cells: Sequence[MeasuredCell],
-    noise: SeedNoise | None,
-    held_out: HeldOutLosses,
+def noise_of(
+    log_losses: Sequence[Sequence[float]],
     *,
-    rng: np.random.Generator,
-    num_draws: int = NUM_DRAWS,
-) -> Floats:
-    """Plausible ln losses of ``cells`` ``[num_draws, num_cells]``, jointly: runs x held-out examples resampled.
+    runs: Sequence[Sequence[str]] = (),
+    held_out_losses: HeldOutLosses | None = None,
+    other_groups: Sequence[Sequence[float]] = (),
+) -> Noise:
+    """The noise of cells from the ln losses of their seeds; ``runs`` are the seeds' keys in ``held_out_losses``.
 
-    Cells without per-example losses carry seed noise only.
+    ``other_groups`` are further groups of seeds of one cell each, which only inform the pooled sd. Per-example losses
+    are used when every run has them.
 
     Raises:
-        InputError: runs were judged on different numbers of examples.
+        InputError: per-example losses of different lengths, or that do not average to their run's loss.
     """
-    centre = np.log([cell.mean_loss for cell in cells])
-    draws = np.tile(centre, (num_draws, 1))
-    if noise is not None:
-        chi_square = rng.chisquare(noise.degrees_of_freedom, size=(num_draws, 1)) / noise.degrees_of_freedom
-        spread = noise.sd / np.sqrt([len(cell.runs) for cell in cells])
-        draws += rng.standard_normal(draws.shape) * spread / np.sqrt(chi_square)
-    return draws + _example_noise(cells, held_out, rng, num_draws)
+    seed_sd, degrees = pooled_sd([*log_losses, *other_groups])
+    variances = [float(np.var(cell, ddof=1)) if len(cell) > 1 else math.nan for cell in log_losses]
+    examples = None
+    if runs and held_out_losses and all(run in held_out_losses for cell in runs for run in cell):
+        _check_held_out(log_losses, runs, held_out_losses)
+        examples = example_covariance([[held_out_losses[run] for run in cell] for cell in runs])
+    return Noise(
+        num_seeds=np.array([len(cell) for cell in log_losses], dtype=float),
+        seed_sd=seed_sd,
+        degrees_of_freedom=degrees,
+        cell_variances=np.array(variances),
+        example_covariance=examples,
+    )
 
 
-def _example_noise(
-    cells: Sequence[MeasuredCell], held_out: HeldOutLosses, rng: np.random.Generator, num_draws: int
-) -> Floats:
-    """Shifts of ln loss from resampling the held-out examples, the same examples for every cell.
+def pooled_sd(groups: Sequence[Sequence[float]]) -> tuple[float | None, float]:
+    """The sd of one run within groups, and its degrees of freedom: sum of squares over sum of (n - 1)."""
+    squares = sum(float(np.var(group)) * len(group) for group in groups if len(group) > 0)
+    degrees = float(sum(len(group) - 1 for group in groups if len(group) > 0))
+    if degrees == 0:
+        return None, 0.0
+    return max(math.sqrt(squares / degrees), 1e-12), degrees
 
-    The mean of thousands of examples is normal to a fraction of its error, so the joint resample is drawn from the
-    covariance of the cells' means over examples instead of re-adding every example for every draw.
+
+def example_covariance(cells: Sequence[Sequence[PerExample]]) -> Floats:
+    """The covariance of the cells' mean ln losses through their shared examples.
+
+    Each run's per-example losses are taken relative to its own mean. What seeds disagree on example by example is
+    already in the variance between seeds, so it is taken off the diagonal (the ANOVA of a crossed design).
     """
-    shifts = np.zeros((num_draws, len(cells)))
-    judged = [i for i, cell in enumerate(cells) if all(run.run in held_out for run in cell.runs)]
-    if not judged:
-        return shifts
-    sizes = {len(held_out[run.run]) for i in judged for run in cells[i].runs}
-    if len(sizes) > 1:
-        raise InputError(f"all runs must be judged on the same held-out examples, saw sets of {sorted(sizes)}")
-    each = np.stack([np.mean([held_out[run.run] for run in cells[i].runs], axis=0, dtype=np.float64) for i in judged])
-    each = each[:, np.isfinite(each).all(axis=0)]  # masked examples are NaN
-    relative = each / each.mean(axis=1, keepdims=True) - 1.0
-    covariance = np.atleast_2d(relative @ relative.T) / each.shape[1] ** 2
-    root = _square_root(covariance)
-    shifts[:, judged] = rng.standard_normal((num_draws, len(judged))) @ root.T
-    return shifts
+    num_examples = len(cells[0][0])
+    profiles = np.empty((len(cells), num_examples))
+    interaction = np.zeros(len(cells))
+    for place, runs in enumerate(cells):
+        relative = np.stack([np.asarray(run, dtype=np.float64) / np.mean(run, dtype=np.float64) for run in runs])
+        profiles[place] = relative.mean(axis=0) - 1
+        if len(runs) > 1:
+            interaction[place] = relative.var(axis=0, ddof=1).mean() / len(runs)
+    covariance = profiles @ profiles.T / (num_examples - 1) / num_examples
+    covariance[np.diag_indices(len(cells))] -= interaction / num_examples
+    return covariance
 
 
-def interval(estimate: float, draws: Floats, level: float) -> Interval:
-    """The percentile interval of ``draws`` around ``estimate``."""
-    tail = (1.0 - level) / 2
-    low, high = np.quantile(draws, [tail, 1.0 - tail])
-    return Interval(estimate=estimate, low=min(float(low), estimate), high=max(float(high), estimate), level=level)
+def effective_examples(losses: PerExample) -> float:
+    """How many equal examples would carry this loss: (sum l)^2 / sum l^2."""
+    wide = np.asarray(losses, dtype=np.float64)
+    return float(wide.sum() ** 2 / np.sum(wide**2))
 
 
 def smallest_decidable_margin(
@@ -118,18 +149,42 @@ def smallest_decidable_margin(
     num_examples: int,
     level: float = 0.9,
     power: float = 0.8,
+    num_rungs: int = 1,
 ) -> float:
-    """The smallest margin, in ln loss, at which equal families at one rung come out equivalent with ``power``.
+    """The smallest margin, in ln loss, within which equal families are called equivalent at a rung with ``power``.
 
-    ``seed_sd`` is the spread of ln loss between seeds, ``example_sd`` that of the paired difference of loss over
-    examples, relative to the loss. Source: power of two one-sided tests at a true difference of zero.
+    ``seed_sd`` is the sd of ln loss between seeds; ``example_sd`` the sd over examples of the paired difference of
+    relative per-example losses. Seeds are pooled over ``num_rungs`` rungs of two families, and the interval is
+    simultaneous over them and their mean (Bonferroni). Infinite with one seed.
     """
-    from scipy.stats import norm
+    from scipy.special import ndtri, stdtrit
 
+    degrees = 2 * (num_seeds - 1) * num_rungs
+    if degrees <= 0:
+        return math.inf
+    statements = num_rungs + 1 if num_rungs > 1 else 1
+    critical = float(stdtrit(degrees, 1 - (1 - level) / 2 / statements))
     error = math.sqrt(2 * seed_sd**2 / num_seeds + example_sd**2 / num_examples)
-    return float(error * (norm.ppf((1 + level) / 2) + norm.ppf((1 + power) / 2)))
+    return (critical + float(ndtri((1 + power) / 2))) * error
 
 
-def _square_root(covariance: Floats) -> Floats:
+def matrix_root(covariance: Floats) -> Floats:
+    """R with R R' = covariance; negative eigenvalues, which estimates may have, count as 0."""
     values, vectors = np.linalg.eigh(covariance)
-    return vectors * np.sqrt(np.clip(values, 0.0, None))
+    return vectors * np.sqrt(np.maximum(values, 0.0))
+
+
+def _check_held_out(
+    log_losses: Sequence[Sequence[float]], runs: Sequence[Sequence[str]], held_out_losses: HeldOutLosses
+) -> None:
+    lengths = {len(held_out_losses[run]) for cell in runs for run in cell}
+    if len(lengths) > 1 or min(lengths) < 2:
+        raise InputError(f"held_out_losses must cover the same examples for every run, saw lengths {sorted(lengths)}")
+    for cell_losses, cell_runs in zip(log_losses, runs, strict=True):
+        for log_loss, run in zip(cell_losses, cell_runs, strict=True):
+            mean = float(np.mean(held_out_losses[run], dtype=np.float64))
+            if not abs(mean - math.exp(log_loss)) <= 0.01 * math.exp(log_loss):
+                raise InputError(
+                    f"held_out_losses of run {run!r} average {mean:.5g}, but its loss is {math.exp(log_loss):.5g}: "
+                    "they must be the per-example losses of that very evaluation"
+                )
