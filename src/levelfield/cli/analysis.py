@@ -1,4 +1,4 @@
-"""Reading a study or a CSV into its analysis, saying what it found, writing the page."""
+"""Reading a study or a CSV into its analysis, and saying what it found."""
 
 from __future__ import annotations
 
@@ -51,17 +51,3 @@ def say_findings(analysis: Analysis) -> None:
         say(f"  refused: {refusal.what}: {refusal.why}" + (f"; {refusal.remedy}" if refusal.remedy else ""))
     if len(analysis.refusals) > 5:
         say(f"  … and {len(analysis.refusals) - 5} more refusals in the report")
-
-
-def write_study_report(directory: Path, *, fresh: bool = True) -> tuple[Path, Analysis]:
-    """Write the page and figures of the study in ``directory``; an up-to-date page is left alone unless ``fresh``."""
-    from levelfield.cli.facts import study_facts
-    from levelfield.report.write import write_report
-    from levelfield.study.outcome import analyse_outcome, read_outcome
-
-    outcome = read_outcome(directory)
-    analysis = analyse_outcome(outcome, directory)
-    page = directory / "report.html"
-    if fresh or not page.exists():
-        write_report(directory, analysis, outcome.table, study_facts(outcome, analysis))
-    return page, analysis

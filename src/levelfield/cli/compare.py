@@ -19,9 +19,9 @@ def compare(
 ) -> None:
     """Say which family has the lower loss at equal compute: better, worse, equivalent or cannot tell."""
     from levelfield.cli.analysis import read_analysis, say_refusals
-    from levelfield.cli.console import say, say_json, say_table
+    from levelfield.cli.console import say, say_json, say_report_table
     from levelfield.records.errors import SpecError
-    from levelfield.report.tables import control_rows, verdict_rows
+    from levelfield.report.tables import controls_table, verdict_table
 
     if margin is not None and not 0 < margin < 1:
         raise SpecError(f"--margin must be in (0, 1) of ln loss, saw {margin}")
@@ -35,8 +35,6 @@ def compare(
     for comparison in analysis.comparisons:
         say()
         say(comparison.sentence)
-        columns, rows = verdict_rows(comparison)
-        say_table(f"{comparison.a} against {comparison.b} in {comparison.currency}", columns, rows)
-    columns, rows = control_rows(analysis)
-    say_table("A/A control", columns, rows)
+    say_report_table(verdict_table(analysis))
+    say_report_table(controls_table(analysis))
     say_refusals(analysis)

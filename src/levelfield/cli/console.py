@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from levelfield.report.tables import Table
 
 
 def complain(message: str) -> None:
@@ -23,6 +26,11 @@ def say_json(value: Any) -> None:
     from levelfield.records.codec import to_plain
 
     print(json.dumps(to_plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def say_report_table(table: Table) -> None:
+    """One of the report's own tables."""
+    say_table(table.title, [column.title for column in table.columns], [[c.text for c in row] for row in table.rows])
 
 
 def say_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

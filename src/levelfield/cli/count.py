@@ -36,7 +36,7 @@ def count(
     train_flops = None if examples is None else counted.train_flops_per_example * examples
     hours = None
     if device is not None and train_flops is not None:
-        hours = device_hours(train_flops, device=device, utilisation=utilisation)
+        hours = device_hours(train_flops, device, utilisation=utilisation)
     if json:
         answer = {
             "architecture": counted.architecture,

@@ -11,14 +11,29 @@ EXAMPLES = "Example:  levelfield families --json"
 
 def families(json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False) -> None:
     """List the families, their named variants and the grammar of their sizes."""
-    from levelfield.cli.console import say, say_json, say_table
+    from levelfield.cli.console import say, say_json
     from levelfield.families.registry import list_families
 
     listed = list_families()
     if json:
-        say_json(listed)
+        say_json(
+            [
+                {
+                    "name": family.name,
+                    "variants": family.variants,
+                    "ladder": family.ladder,
+                    "options": dict(family.options),
+                    "source": family.source,
+                }
+                for family in listed
+            ]
+        )
         return
     for family in listed:
-        say(f"{family.name}: {family.grammar}")
-    rows = [(family.name, variant) for family in listed for variant in family.variants]
-    say_table("Named variants", ("family", "variant"), rows)
+        say(f"{family.name}: {family.title}")
+        say(f"  named    {', '.join(family.variants)}")
+        say(f"  ladder   {family.ladder}")
+        for option, values in family.options:
+            say(f"  option   ,{option}={'|'.join(values)} (the first is the default)")
+        say(f"  such as  {', '.join(family.examples)}")
+        say(f"  source   {family.source}")

@@ -20,13 +20,12 @@ def fit(
 ) -> None:
     """Fit the laws of held-out loss against compute, or say why the numbers support none."""
     from levelfield.cli.analysis import read_analysis, say_refusals
-    from levelfield.cli.console import say_json, say_table
-    from levelfield.report.tables import law_rows
+    from levelfield.cli.console import say_json, say_report_table
+    from levelfield.report.tables import laws_table
 
     analysis = read_analysis(source, columns={"compute": compute, "loss": loss, "family": family, "params": params})
     if json:
         say_json({"laws": analysis.laws, "allocations": analysis.allocations, "refusals": analysis.refusals})
         return
-    columns, rows = law_rows(analysis)
-    say_table("Laws", columns, rows)
+    say_report_table(laws_table(analysis))
     say_refusals(analysis)

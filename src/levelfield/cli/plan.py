@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from levelfield.records.study import StudySpec
+    from levelfield.study.bill import Bill
+    from levelfield.study.plan import Plan
 
 EXAMPLES = "Example:  levelfield plan study.toml --workers 2"
 
@@ -46,7 +51,7 @@ def plan(
     _say_bill(spec, bill(spec, facts, planned, speeds), workers)
 
 
-def _say_cells(spec, planned) -> None:
+def _say_cells(spec: StudySpec, planned: Plan) -> None:
     from levelfield.cli.console import say, say_table
     from levelfield.report.numbers import flops
 
@@ -66,7 +71,7 @@ def _say_cells(spec, planned) -> None:
     say_table("Cells", ("family", "budget", "size", "parameters", "steps x batch", "epochs", "allowed"), rows)
 
 
-def _say_bill(spec, charged, workers: int) -> None:
+def _say_bill(spec: StudySpec, charged: Bill, workers: int) -> None:
     from levelfield.cli.console import say, say_table
     from levelfield.report.numbers import flops, seconds
     from levelfield.scaling.uncertainty import smallest_decidable_margin
@@ -95,8 +100,8 @@ def _say_bill(spec, charged, workers: int) -> None:
         num_examples=spec.data.report_examples,
     )
     say(
-        f"with {spec.verdict.seeds} seeds and {spec.data.report_examples} report examples the smallest decidable margin "
-        f"is about {decidable:.3f} in ln loss (seed noise of {ASSUMED_SEED_SD:.0%} assumed); the margin is "
+        f"with {spec.verdict.seeds} seeds and {spec.data.report_examples} report examples the smallest decidable "
+        f"margin is about {decidable:.3f} in ln loss (seed noise of {ASSUMED_SEED_SD:.0%} assumed); the margin is "
         f"{spec.verdict.margin}"
     )
 

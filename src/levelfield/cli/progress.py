@@ -26,7 +26,8 @@ def run_and_show(
     checkpoint_seconds: float,
 ) -> None:
     """Run ``spec`` in ``directory``, write its report, and say what came of it."""
-    from levelfield.cli.analysis import say_findings, write_study_report
+    from levelfield.cli.analysis import say_findings
+    from levelfield.publish import publish
     from levelfield.study.run import run_study
 
     say(f"{spec.name}: {spec.question}")
@@ -50,7 +51,7 @@ def run_and_show(
             checkpoint_seconds=checkpoint_seconds,
             on_progress=on_progress,
         )
-    page, analysis = write_study_report(directory, fresh=trained > 0)
+    page, analysis = publish(directory, fresh=trained > 0)
     say(f"{trained} trials trained in {time.perf_counter() - begun:.0f} s")
     say_findings(analysis)
     say(f"report: {page}")
@@ -61,12 +62,12 @@ def _display() -> Iterator[Callable[[RunProgress], None]]:
     if not sys.stdout.isatty():
         yield _say_line
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns) as bars:
         whole = bars.add_task("trials wanted so far", total=None)
-        running: dict[str, tuple] = {}
+        running: dict[str, TaskID] = {}
 
         def show(progress: RunProgress) -> None:
             event = progress.event

@@ -21,17 +21,16 @@ def quickstart(
 ) -> None:
     """Race NFNets and ViTs at equal compute on real digits: plan, train, fit, compare, report. A few minutes."""
     import os
-    import tomllib
 
     from levelfield.cli.console import say
     from levelfield.cli.progress import run_and_show
-    from levelfield.study.spec_file import quickstart_text, study_from_plain
+    from levelfield.study.spec_file import quickstart_study, quickstart_text
 
     if spec:
         say(quickstart_text().rstrip())
         return
     run_and_show(
-        study_from_plain(tomllib.loads(quickstart_text()), where="quickstart.toml"),
+        quickstart_study(),
         directory,
         num_workers=workers or len(os.sched_getaffinity(0)),
         device=device,

@@ -12,7 +12,9 @@ EXAMPLES = "Example:  levelfield report runs/quickstart"
 
 def report(directory: Annotated[Path, typer.Argument(help="The directory of a study.")]) -> None:
     """Write report.html and its figures (SVG, PNG) into the study's directory: self-contained, no network."""
-    from levelfield.cli.analysis import write_study_report
     from levelfield.cli.console import say
+    from levelfield.publish import publish
 
-    say(f"report: {write_study_report(directory)}")
+    page, analysis = publish(directory)
+    say(analysis.headline)
+    say(f"report: {page}")

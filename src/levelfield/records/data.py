@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeAlias
 
-from levelfield.records.codec import record
+from levelfield.records.codec import record, to_plain
 from levelfield.records.errors import expect
 
 Split: TypeAlias = Literal["train", "select", "report"]
@@ -113,3 +113,19 @@ def _check_common(spec: Any) -> None:
     expect(spec.resolution >= 1, "resolution", "at least 1 pixel", spec.resolution)
     expect(spec.select_examples >= 1, "select_examples", "at least 1", spec.select_examples)
     expect(spec.report_examples >= 1, "report_examples", "at least 1", spec.report_examples)
+
+
+def data_identity(spec: DataSpec) -> dict[str, Any]:
+    """What of ``spec`` makes a trial another trial.
+
+    Where images lie and in which container is no part of it: the same images give the same results from Parquet and
+    from a folder, and their content's own fingerprint is kept with every study.
+    """
+    plain = to_plain(spec)
+    if isinstance(spec, ParquetSpec | FolderSpec):
+        plain = {key: value for key, value in plain.items() if key not in _CONTAINER_FIELDS}
+        plain |= {"source": "images", "own_report_split": spec.report_path is not None}
+    return plain
+
+
+_CONTAINER_FIELDS = {"path", "report_path", "image_column", "label_column"}

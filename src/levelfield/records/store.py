@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from levelfield.records.codec import from_plain, record, to_json
-from levelfield.records.errors import StoreError
+from levelfield.records.errors import InputError, StoreError
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialResult, TrialSpec, TrialTiming
 
@@ -198,11 +198,11 @@ class StudyDirectory:
         """The spec as last run.
 
         Raises:
-            StoreError: no study was run in this directory.
+            InputError: no study was run in this directory.
         """
         path = self.path / "study.json"
         if not path.exists():
-            raise StoreError(f"{self.path} holds no study (no study.json); start one with `levelfield run SPEC`")
+            raise InputError(f"{self.path} holds no study (no study.json); start one with `levelfield run SPEC`")
         return read_record(StudySpec, path)
 
     @contextlib.contextmanager

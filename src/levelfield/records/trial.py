@@ -7,7 +7,7 @@ import math
 from typing import Literal, TypeAlias
 
 from levelfield.records.codec import record, to_plain
-from levelfield.records.data import DataSpec, Split
+from levelfield.records.data import DataSpec, Split, data_identity
 from levelfield.records.errors import SpecError, expect
 from levelfield.records.fingerprint import fingerprint
 
@@ -107,10 +107,7 @@ class TrialSpec:
 # A plan asks for the same fingerprints again after every finished trial.
 @functools.lru_cache(maxsize=1 << 16)
 def _fingerprint(spec: TrialSpec) -> str:
-    content = to_plain(spec)
-    for key in ("path", "report_path"):
-        content["data"].pop(key, None)
-    return fingerprint("trial", content)
+    return fingerprint("trial", {**to_plain(spec), "data": data_identity(spec.data)})
 
 
 @record

@@ -63,7 +63,7 @@ def read_outcome(path: Path) -> Outcome:
     """The outcome in directory ``path``.
 
     Raises:
-        StoreError: no study was run there.
+        InputError: no study was run there.
     """
     study = StudyDirectory(path)
     spec = study.spec()

@@ -51,6 +51,11 @@ def quickstart_text() -> str:
     return resources.files("levelfield.study").joinpath("quickstart.toml").read_text()
 
 
+def quickstart_study() -> StudySpec:
+    """The study that ``levelfield quickstart`` runs."""
+    return study_from_plain(tomllib.loads(quickstart_text()), where="quickstart.toml")
+
+
 def study_schema() -> str:
     """The JSON Schema of a study, for editors."""
     return json.dumps(json_schema(StudySpec), indent=2, sort_keys=True) + "\n"

@@ -1,10 +1,11 @@
-"""What the page says of a study beside its analysis: the one place where study and report meet."""
+"""From a study's directory to its page: the one place where study and report meet."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from levelfield.records.data import DigitPairsSpec
 from levelfield.records.fingerprint import fingerprint
@@ -12,8 +13,27 @@ from levelfield.records.study import StudySpec
 from levelfield.report.facts import RecipeFact, RefusedCell, StudyFacts, StudyTotals, TrialRow
 from levelfield.report.numbers import flops, plain
 from levelfield.scaling.analysis import Analysis
-from levelfield.study.outcome import Outcome
+from levelfield.study.outcome import Outcome, analyse_outcome, read_outcome
 from levelfield.study.recipes import preset
+
+
+def publish(directory: Path, *, fresh: bool = True) -> tuple[Path, Analysis]:
+    """Write the page and figures of the study in ``directory``, and give back the page and the analysis it shows.
+
+    Without ``fresh`` a page that is already there is left as it is.
+
+    Raises:
+        InputError: no study was run there.
+        StoreError: the directory cannot be written.
+    """
+    outcome = read_outcome(directory)
+    analysis = analyse_outcome(outcome, directory)
+    page = directory / "report.html"
+    if fresh or not page.exists():
+        from levelfield.report.files import write_report
+
+        write_report(directory, analysis, outcome.table, study_facts(outcome, analysis))
+    return page, analysis
 
 
 def study_facts(outcome: Outcome, analysis: Analysis) -> StudyFacts:
@@ -83,12 +103,13 @@ def _recipe_facts(spec: StudySpec) -> Iterator[RecipeFact]:
 
 def _longer_run(outcome: Outcome, analysis: Analysis) -> Iterator[str]:
     """What this study leaves open, and what would close it."""
-    budgets = outcome.spec.ladder.budgets
-    top = budgets[-1] * budgets[-1] / budgets[-2] if len(budgets) > 1 else budgets[-1] * 10
+    budgets: Sequence[float] = outcome.spec.ladder.budgets
+    top = budgets[-1] * (budgets[-1] / budgets[-2] if len(budgets) > 1 else 10)
     yield f"a rung at {flops(top)} would test the laws where they have not been fitted"
     bounded = {axis for winner in outcome.planned.winners for axis in winner.edges}
     if bounded:
-        yield f"wider grids for {', '.join(sorted(bounded))}: some winners lie at the edge, so their loss is only a bound"
+        axes = ", ".join(sorted(bounded))
+        yield f"wider grids for {axes}: some winners lie at the edge, so their loss is only a bound"
     undecided = [comparison for comparison in analysis.comparisons if comparison.overall.verdict == "cannot tell"]
     for comparison in undecided:
         known = comparison.smallest_decidable_margin

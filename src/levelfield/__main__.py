@@ -1,0 +1,5 @@
+"""``python -m levelfield`` is ``levelfield``."""
+
+from levelfield.cli import main
+
+main()

@@ -1,0 +1,132 @@
+"""The command line starts quickly, loads no torch, and answers bad input with what to do and exit code 2."""
+
+import json
+import re
+import subprocess
+import sys
+from importlib import resources
+
+import pytest
+
+from levelfield.cli import main
+from levelfield.study.spec_file import load_study, quickstart_study, study_schema
+from tests.conftest import TINY_STUDY, run
+
+
+@pytest.fixture
+def invoke(monkeypatch, capsys):
+    """Run a command line in this process; exit code and what it wrote."""
+
+    def invoked(*arguments):
+        monkeypatch.setattr(sys, "argv", ["levelfield", *map(str, arguments)])
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        return code, *capsys.readouterr()
+
+    return invoked
+
+
+HEAVY = ("torch", "timm", "sklearn", "pandas", "altair", "ray")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["fit", "--help"],
+        ["count", "nfnet:F0"],
+        ["families"],
+        ["quickstart", "--spec"],
+        ["plan", "--schema"],
+    ],
+)
+def test_a_verb_that_builds_no_model_loads_nothing_heavy(arguments):
+    assert loaded_by(arguments) == []
+
+
+def test_planning_a_study_loads_no_torch(tiny_study):
+    assert loaded_by(["plan", str(tiny_study), "--no-calibrate"]) == []
+
+
+def loaded_by(arguments):
+    script = (
+        "import sys; sys.argv = ['levelfield', *sys.argv[1:]]\n"
+        "from levelfield.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code, stop.code\n"
+        f"print('LOADED', [name for name in {HEAVY} if name in sys.modules], file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(re.search(r"LOADED (\[.*\])", done.stderr)[1].replace("'", '"'))
+
+
+def test_the_shipped_schema_is_the_schema_of_the_spec():
+    shipped = resources.files("levelfield.study").joinpath("study.schema.json").read_text()
+    assert shipped == study_schema(), "write it anew: levelfield plan --schema > src/levelfield/study/study.schema.json"
+
+
+def test_the_bill_is_printed_before_anything_is_spent(tiny_study, tmp_path):
+    done = run("plan", tiny_study, "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"at most \d+ trials", done.stdout)
+    assert "here with 2 workers" in done.stdout
+    assert "smallest decidable margin" in done.stdout
+    assert list(tmp_path.iterdir()) == [tiny_study]
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (("[ladder]", "[laddder]"), "did you mean 'ladder'?"),
+        (("batch_coefficient", "batch_coeficient"), "did you mean 'batch_coefficient'?"),
+        (("nfnet:w4-d1-s4", "nfnet:w4-q1"), "nfnet"),
+        (("vit:w16-d1-p8", "vit:w16-d1-p7"), "multiple"),
+        (("nfnet-short", "nfnet-shrt"), "did you mean 'nfnet-short'?"),
+        (('source = "digit-pairs"', 'source = "imagenet"'), "Input should be 'digit-pairs'"),
+        (("budgets = [9e8]", "budgets = [9e5]"), "fewer than 500"),
+        (('name = "tiny"', "name = tiny"), "is not TOML"),
+    ],
+)
+def test_a_study_that_cannot_be_meant_is_answered_with_exit_code_2(edit, message, tmp_path, invoke):
+    path = tmp_path / "study.toml"
+    assert edit[0] in TINY_STUDY
+    path.write_text(TINY_STUDY.replace(*edit))
+    code, _, error = invoke("run", path, "--dir", tmp_path / "study")
+    assert code == 2
+    assert message in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["status", "nowhere"], 2, "holds no study"),
+        (["count", "resnet:50"], 2, "nfnet"),
+        (["count", "nfnet:F0", "--device", "h100-sxm"], 2, "--examples"),
+        (["count", "nfnet:F0", "--examples", "-1"], 2, "must be positive"),
+        (["run", "nowhere.toml"], 2, "does not exist"),
+        (["run", "nowhere.toml", "--retry", "all"], 2, "--retry takes 'failed'"),
+        (["fit", "nowhere.csv"], 2, "nowhere.csv"),
+        (["predict", "nowhere", "--budget", "1e12"], 2, "nowhere"),
+        (["plann"], 2, "plan"),
+    ],
+)
+def test_bad_arguments_are_answered_in_one_line(arguments, code, message, invoke):
+    seen, _, error = invoke(*arguments)
+    assert seen == code
+    assert message in error
+
+
+def test_counting_prints_the_papers_number_as_json(invoke):
+    _, output, _ = invoke("count", "nfnet:F7+", "--resolution", 224, "--examples", "32e9", "--json")
+    answer = json.loads(output)
+    assert answer["train_flops"] / 1e18 == pytest.approx(21_347, abs=1)
+
+
+def test_the_quickstart_prints_the_study_it_runs(tmp_path, invoke):
+    _, output, _ = invoke("quickstart", "--spec")
+    path = tmp_path / "study.toml"
+    path.write_text(output)
+    assert load_study(path) == quickstart_study()

@@ -1,0 +1,75 @@
+"""A real study of a quarter of a minute, and how to run it as a user does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TINY_STUDY = """
+name = "tiny"
+question = "Does the plumbing hold?"
+
+[data]
+source = "digit-pairs"
+resolution = 16
+noise_contrast = 0.05
+max_rotation_deg = 0.0
+max_shift = 0.0
+max_scale = 1.0
+select_examples = 256
+report_examples = 512
+
+[ladder]
+budgets = [9e8]
+batch_coefficient = 0.05
+
+[[families]]
+name = "nfnet"
+recipe = "nfnet-short"
+sizes = ["nfnet:w4-d1-s4"]
+base_lr = { low = 3.2, start = 6.4, high = 12.8 }
+lr_batch_exponent = 1.0
+
+[[families]]
+name = "vit"
+recipe = "vit-short"
+sizes = ["vit:w16-d1-p8"]
+base_lr = { low = 0.032, start = 0.064, high = 0.128 }
+lr_batch_exponent = 0.5
+"""
+
+# Files that may differ between runs: what it cost, who ran it, how often it was started.
+TIMED_FILES = {"timing.json", "status.json", "lock", "report.html"}
+
+
+@pytest.fixture
+def tiny_study(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY_STUDY)
+    return path
+
+
+def levelfield(*arguments: object) -> list[str]:
+    """The command line that a user types."""
+    return [sys.executable, "-m", "levelfield", *map(str, arguments)]
+
+
+def run(*arguments: object, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    """Run it to its end."""
+    environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
+    return subprocess.run(
+        levelfield(*arguments), capture_output=True, text=True, timeout=timeout, env=environment, check=False
+    )
+
+
+def lasting_files(directory: Path) -> dict[str, bytes]:
+    """Everything a study leaves behind but its timings and the page that shows them."""
+    return {
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and path.name not in TIMED_FILES and "figures" not in path.parts
+    }

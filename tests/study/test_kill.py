@@ -1,0 +1,93 @@
+"""kill -9 of the run and of its workers, in the middle of trials: the results are those of an undisturbed run."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import lasting_files, levelfield, run
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    from tests.conftest import TINY_STUDY
+
+    folder = tmp_path_factory.mktemp("undisturbed")
+    study = folder / "tiny.toml"
+    study.write_text(TINY_STUDY)
+    done = run("run", study, "--dir", folder / "study", "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    return lasting_files(folder / "study")
+
+
+def children_of(pid: int) -> list[int]:
+    found = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            fields = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields["PPid"]) == pid:
+            found.append(int(fields["Pid"]))
+    return found
+
+
+def in_mid_trial(directory: Path) -> bool:
+    """Whether some trial has trained a while and is not done."""
+    return any(
+        not (metrics.parent / "result.json").exists() and metrics.stat().st_size > 0
+        for metrics in directory.glob("trials/*/metrics.jsonl")
+    )
+
+
+@pytest.mark.parametrize("moment", range(5))
+def test_results_survive_kill_9_at_a_random_moment(moment, undisturbed, tiny_study, tmp_path):
+    """Kill a worker in mid-trial, then the run itself, then let the same command finish."""
+    draw = random.Random(moment)
+    directory = tmp_path / "study"
+    command = levelfield("run", tiny_study, "--dir", directory, "--workers", 2, "--checkpoint-every", 0.2)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        deadline = time.monotonic() + 120
+        while not in_mid_trial(directory) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(draw.uniform(0, 4))
+        workers = children_of(process.pid)
+        if workers:
+            os.kill(draw.choice(workers), signal.SIGKILL)
+        time.sleep(draw.uniform(0, 6))
+        workers = children_of(process.pid)
+        process.kill()
+        process.wait()
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{worker}").exists() for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers), "workers outlive their run"
+    done = run("run", tiny_study, "--dir", directory, "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    assert lasting_files(directory) == undisturbed
+
+
+def test_one_worker_and_two_give_the_same_bytes(undisturbed, tiny_study, tmp_path):
+    done = run("run", tiny_study, "--dir", tmp_path / "study", "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    assert lasting_files(tmp_path / "study") == undisturbed
+
+
+def test_a_second_run_trains_nothing(undisturbed, tiny_study, tmp_path):
+    first = run("run", tiny_study, "--dir", tmp_path / "study", "--workers", 2)
+    again = run("run", tiny_study, "--dir", tmp_path / "study", "--workers", 2)
+    assert (first.returncode, again.returncode) == (0, 0)
+    assert "0 trials trained" in again.stdout
+    assert lasting_files(tmp_path / "study") == undisturbed
