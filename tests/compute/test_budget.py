@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from levelfield.compute.budget import RunLength, examples_for, global_batch_size, steps_for_batch, steps_for_budget
@@ -31,6 +31,7 @@ def test_the_batch_doubles_for_four_times_the_examples() -> None:
 
 @settings(deadline=None)
 @given(st.integers(64, 10**9), st.integers(1, 10**6), st.floats(0.01, 3))
+@example(298, 1, 2.625)  # 4 batches of 64 end where the rule says 32, and 9 of those fit
 def test_a_run_is_the_longest_whole_number_of_its_own_batches_within_the_budget(
     affordable: int, flops: int, coefficient: float
 ) -> None:

@@ -275,3 +275,13 @@ def test_the_published_plus_variants_keep_192_channels_in_one_group() -> None:
     assert (first.mid_channels, first.groups) == (192, 1)
     first = NFNetSpec.variant("F3+", rounding="released").blocks[0]
     assert (first.mid_channels, first.groups) == (128, 1)
+
+
+@pytest.mark.parametrize(
+    ("width", "group_width", "groups"), [(32, 16, 1), (64, 16, 2), (74, 10, 1), (80, 12, 2), (24, 16, 1), (16, 64, 1)]
+)
+def test_a_bottleneck_has_as_many_equal_groups_as_the_group_width_allows(
+    width: int, group_width: int, groups: int
+) -> None:
+    block = NFNetSpec.ladder(width=width, depths=(1,), group_width=group_width).blocks[0]
+    assert (block.mid_channels, block.groups) == (width // 2, groups)

@@ -95,7 +95,7 @@ def steps_for_budget(
     # of that batch ends just below the crossing.
     while rule(length.examples) != length.global_batch_size:
         batch = rule(length.examples)
-        steps = length.examples // batch
+        steps = affordable // batch
         while rule(steps * batch) > batch:
             steps -= 1
         length = RunLength(steps=Steps(steps), global_batch_size=batch)
