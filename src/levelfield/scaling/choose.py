@@ -125,7 +125,7 @@ def draw_thetas(
     """(NUM_DRAWS, parameters) refits to the fitted curve plus multivariate t noise."""
     law = LAWS[found_form]
     scale = np.sqrt(degrees / generator.chisquare(degrees, (NUM_DRAWS, 1)))
-    errors = generator.standard_normal((NUM_DRAWS, len(x))) @ matrix_root(covariance).T * scale
+    errors = np.clip(generator.standard_normal((NUM_DRAWS, len(x))) @ matrix_root(covariance).T * scale, -3.0, 3.0)
     return solve_many(law, x, law.log_loss(theta, x) + errors)
 
 
@@ -155,9 +155,7 @@ def _law_fit(
         family=points.family,
         currency=points.currency,
         form=found.form,
-        parameters={
-            name: interval(value, np.asarray(named[name]), level) for name, value in found.parameters.items()
-        },
+        parameters={name: interval(value, np.asarray(named[name]), level) for name, value in found.parameters.items()},
         chosen=chosen,
         status=_status(points, found, excess, covariance is None),
         num_budgets=len(found.kept),

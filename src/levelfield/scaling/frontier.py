@@ -61,11 +61,11 @@ class Rung:
     @property
     def near_chance(self) -> bool:
         chance = self.first.chance_loss
-        return chance is not None and math.exp(self.log_loss) > NEAR_CHANCE * chance
+        return chance is not None and bool(math.exp(self.log_loss) > NEAR_CHANCE * chance)
 
     @property
     def data_limited(self) -> bool:
-        return self.first.epochs is not None and self.first.epochs > PROTOCOL_MAX_EPOCHS
+        return self.first.epochs is not None and bool(self.first.epochs > PROTOCOL_MAX_EPOCHS)
 
     @property
     def edges(self) -> tuple[str, ...]:

@@ -126,7 +126,9 @@ class Saturating:
         floor = np.where(floor > 0, floor, 0.0)
         coefficient = (wul - floor * wu) / wuu
         fits = coefficient > 0
-        misfit = floor**2 * ww + 2 * floor * coefficient * wu + coefficient**2 * wuu - 2 * (floor * wl + coefficient * wul)
+        misfit = (
+            floor**2 * ww + 2 * floor * coefficient * wu + coefficient**2 * wuu - 2 * (floor * wl + coefficient * wul)
+        )
         best = np.argsort(np.where(fits, misfit, np.inf), axis=-1, kind="stable")[:, :num]
         a = np.log(np.maximum(np.take_along_axis(coefficient, best, -1), 1e-12))
         return np.stack([a, grid[best], np.take_along_axis(floor, best, -1)], axis=-1)

@@ -1,0 +1,200 @@
+"""The one seam: a table of observations in, everything that can and cannot be said of it out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from levelfield.records.errors import InputError
+from levelfield.records.observation import Observation
+from levelfield.records.study import PROTOCOL_MIN_SEEDS
+from levelfield.scaling.analysis import Allocation, Analysis, Comparison, Currency, LawFit, Refusal, Winner
+from levelfield.scaling.choose import Points, refused_laws
+from levelfield.scaling.contest import Contest
+from levelfield.scaling.frontier import Rung, checked, rungs, seed_groups
+from levelfield.scaling.isoflop import allocation, isoflop_profiles
+from levelfield.scaling.points import frontier_points, winner_points, winner_record
+from levelfield.scaling.sentences import headline
+from levelfield.scaling.tuning import learning_rate_cells
+from levelfield.scaling.uncertainty import (
+    MIN_EFFECTIVE_EXAMPLES,
+    HeldOutLosses,
+    Noise,
+    effective_examples,
+    noise_of,
+)
+
+CURRENCIES: tuple[Currency, ...] = ("flops", "device_seconds")
+
+
+def analyse(
+    observations: Iterable[Observation],
+    *,
+    held_out_losses: HeldOutLosses | None = None,
+    margin: float = 0.05,
+    level: float = 0.9,
+    data: str = "not stated",
+    recipe: str = "not stated",
+    seed: int = 0,
+) -> Analysis:
+    """Laws, optima, tuning curves, verdicts and controls of ``observations``, and every refusal with its reason.
+
+    ``held_out_losses`` maps ``Observation.run`` to the loss of every report example, the same examples in the same
+    order for every winner and control. ``margin`` is that of "equivalent" in ln loss, fixed in advance. ``level`` is
+    that of the intervals shown; "better" and "worse" are decided at (1 + level) / 2. Families are compared pair by pair
+    in alphabetical order. The result depends on the rows and ``seed`` alone, not on the order of the rows.
+
+    Raises:
+        InputError: a malformed table, or per-example losses that do not belong to it. Weak data never raises.
+    """
+    if not 0 < level < 1 or not margin > 0:
+        raise InputError(f"level must be in (0, 1) and margin positive, saw {level!r} and {margin!r}")
+    rows = checked(observations)
+    winners, controls = rungs(rows, "winner"), rungs(rows, "control")
+    families = tuple(sorted({row.family for row in rows}))
+    noise = _noise((*winners, *controls), rows, held_out_losses)
+    refusals: list[Refusal] = list(_weaknesses(rows, winners, noise, held_out_losses))
+
+    def stream(place: int) -> np.random.Generator:
+        return np.random.default_rng([seed, place])
+
+    laws: list[LawFit] = []
+    for place, family in enumerate(families):
+        for currency in CURRENCIES:
+            fitted, refused = _laws(rows, winners, family, noise, currency, level, stream(10 + place))
+            laws.extend(fitted)
+            refusals.extend(refused)
+    profiles = isoflop_profiles(rows, seed_sd=noise.seed_sd, level=level, generator=stream(1))
+    allocations = tuple(allocation(profiles, family, level=level) for family in families)
+    contest = Contest(
+        winners=winners,
+        controls=controls,
+        noise=noise,
+        few_examples=_fewest_examples((*winners, *controls), held_out_losses) < MIN_EFFECTIVE_EXAMPLES,
+        margin=margin,
+        level=level,
+    )
+    comparisons, judged_controls = contest.held(families, data=data, recipe=recipe, generator=stream(2))
+    refusals.extend(_unallocated(allocations))
+    refusals.extend(_undecided(comparisons, winners))
+    if winners and not controls:
+        refusals.append(Refusal(what="the A/A control", why="no run has the role of a control", remedy="run one"))
+    searched = [row for row in rows if row.role in ("search", "audit")]
+    return Analysis(
+        families=families,
+        winners=_winner_records(winners, noise, level),
+        laws=tuple(laws),
+        isoflop=profiles,
+        learning_rates=learning_rate_cells(rows),
+        allocations=allocations,
+        comparisons=comparisons,
+        controls=judged_controls,
+        headline=headline(comparisons, families),
+        refusals=tuple(refusals),
+        search_flops={f: sum(row.train_flops for row in searched if row.family == f) for f in families},
+        search_trials={f: sum(row.family == f for row in searched) for f in families},
+        seed_noise=noise.seed_sd,
+    )
+
+
+def _noise(cells: Sequence[Rung], rows: Sequence[Observation], held_out_losses: HeldOutLosses | None) -> Noise:
+    return noise_of(
+        [cell.log_losses for cell in cells],
+        runs=[[run.run for run in cell.runs] for cell in cells],
+        held_out_losses=held_out_losses,
+        other_groups=seed_groups(rows),
+    )
+
+
+def _winner_records(winners: Sequence[Rung], noise: Noise, level: float) -> tuple[Winner, ...]:
+    found = (winner_record(rung, place, noise, level=level) for place, rung in enumerate(winners))
+    return tuple(winner for winner in found if winner is not None)
+
+
+def _laws(
+    rows: Sequence[Observation],
+    winners: Sequence[Rung],
+    family: str,
+    noise: Noise,
+    currency: Currency,
+    level: float,
+    generator: np.random.Generator,
+) -> tuple[tuple[LawFit, ...], tuple[Refusal, ...]]:
+    places = [place for place, rung in enumerate(winners) if rung.family == family]
+    if places:
+        points = winner_points([winners[place] for place in places], places, noise, currency)
+    else:
+        points = frontier_points(rows, family, noise, currency)
+    if not isinstance(points, Points):
+        return (), (points,) if currency == "flops" or places else ()
+    laws, why = refused_laws(points, level=level, generator=generator)
+    if not why:
+        return laws, ()
+    remedy = "add rungs" if "are needed" in why else "tune the rungs that rise, or look for a change of regime"
+    return (), (Refusal(what=f"the law of {family} in {currency}", why=why, remedy=remedy),)
+
+
+def _weaknesses(
+    rows: Sequence[Observation], winners: Sequence[Rung], noise: Noise, held_out_losses: HeldOutLosses | None
+) -> list[Refusal]:
+    """What weakens everything that follows, said once."""
+    found = []
+    if not winners:
+        found.append(
+            Refusal(
+                what="verdicts",
+                why="no run is a winner on fresh seeds: the best of a search is lucky, and its noise is unknown",
+                remedy=f"run the best cell of each budget on {PROTOCOL_MIN_SEEDS} fresh seeds",
+            )
+        )
+    elif noise.seed_sd is None:
+        found.append(
+            Refusal(what="winners", why="no cell has two seeds, so no loss has an interval", remedy="add seeds")
+        )
+    if winners and noise.example_covariance is None:
+        missing = "were not given" if not held_out_losses else "are missing for some winners or controls"
+        found.append(
+            Refusal(
+                what="intervals over report examples",
+                why=f"per-example losses {missing}, so intervals cover seeds alone",
+                remedy="keep the loss of every report example",
+            )
+        )
+    for rung in winners:
+        where = f"{rung.family} at {rung.budget_flops:.3g} FLOPs"
+        if rung.near_chance:
+            found.append(Refusal(what=f"fitting {where}", why="the loss is within 15 % of chance", remedy="shown only"))
+        if rung.data_limited:
+            why = f"{rung.first.epochs:.3g} epochs: data-limited, judged apart from the overall verdict"
+            found.append(Refusal(what=f"an overall verdict with {where}", why=why, remedy="use more data"))
+    return found
+
+
+def _fewest_examples(cells: Sequence[Rung], held_out_losses: HeldOutLosses | None) -> float:
+    known = held_out_losses or {}
+    counts = [effective_examples(known[run.run]) for cell in cells for run in cell.runs if run.run in known]
+    return min(counts, default=float("inf"))
+
+
+def _unallocated(allocations: Sequence[Allocation]) -> list[Refusal]:
+    return [
+        Refusal(what=f"allocation of {found.family}", why=found.status, remedy="add sizes beyond the best ones")
+        for found in allocations
+        if found.params_exponent is None
+    ]
+
+
+def _undecided(comparisons: Sequence[Comparison], winners: Sequence[Rung]) -> list[Refusal]:
+    found = []
+    for comparison in comparisons:
+        if comparison.overall.verdict != "cannot tell" or not winners:
+            continue
+        needed = comparison.smallest_decidable_margin
+        remedy = ""
+        if needed is not None and needed > comparison.margin:
+            seeds = max(rung.num_seeds for rung in winners) * (needed / comparison.margin) ** 2
+            remedy = f"about {int(np.ceil(seeds))} seeds a winner would decide a margin of {comparison.margin:g}"
+        what = f"a verdict on {comparison.a} against {comparison.b} in {comparison.currency}"
+        found.append(Refusal(what=what, why="; ".join(comparison.overall.reasons), remedy=remedy))
+    return found

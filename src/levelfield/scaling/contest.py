@@ -1,0 +1,119 @@
+"""All verdicts of a study together: every pair of families in both currencies, and the controls, in one band."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from levelfield.scaling.analysis import Comparison, Control
+from levelfield.scaling.compare import Question, budget_verdicts, decidable_margin, overall_verdict
+from levelfield.scaling.contrasts import Band, Seconds, simultaneous_band
+from levelfield.scaling.control import control_record, control_statement, decidable
+from levelfield.scaling.frontier import Rung
+from levelfield.scaling.places import at_equal_flops, at_equal_seconds
+from levelfield.scaling.sentences import comparison_sentence
+from levelfield.scaling.uncertainty import Noise, pooled_sd
+
+_NOISY_CLOCK = (
+    "seconds are measured, hence noisy: their spread over seeds is in the interval, a busy machine's bias is not"
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Contest:
+    """The winners and controls of a study as cells of one noise model, in this order.
+
+    ``few_examples`` is True where a handful of report examples carries the loss.
+    """
+
+    winners: tuple[Rung, ...]
+    controls: tuple[Rung, ...]
+    noise: Noise
+    few_examples: bool
+    margin: float
+    level: float
+
+    @property
+    def cells(self) -> dict[Rung, int]:
+        return {rung: place for place, rung in enumerate((*self.winners, *self.controls))}
+
+    def held(
+        self, families: Sequence[str], *, data: str, recipe: str, generator: np.random.Generator
+    ) -> tuple[tuple[Comparison, ...], tuple[Control, ...]]:
+        """Every pair of ``families`` in both currencies, and every control."""
+        cells = self.cells
+        questions = [question for pair in itertools.combinations(families, 2) for question in self._asked(*pair, cells)]
+        at = {(rung.family, rung.budget_flops): rung for rung in self.winners}
+        tests = [
+            control_statement(control, at.get((control.family, control.budget_flops)), cells, len(cells))
+            for control in self.controls
+        ]
+        asked = [statement for question in questions for statement in question.asked] + decidable(tests)
+        band = None
+        if self.noise.seed_sd is not None and asked:
+            band = simultaneous_band(
+                asked,
+                log_losses=np.array([rung.log_loss for rung in cells]),
+                noise=self.noise,
+                seconds=_seconds(tuple(cells)),
+                level=self.level,
+                generator=generator,
+            )
+        comparisons = tuple(self._comparison(question, band, data, recipe) for question in questions)
+        controls = tuple(
+            control_record(control, test, band, self.margin) for control, test in zip(self.controls, tests, strict=True)
+        )
+        return comparisons, controls
+
+    def _asked(self, a: str, b: str, cells: Mapping[Rung, int]) -> tuple[Question, Question]:
+        sides = [tuple(rung for rung in self.winners if rung.family == family) for family in (a, b)]
+        missing = [family for family, side in zip((a, b), sides, strict=True) if not side]
+        if missing:
+            why = f"{missing[0]} has no winner on fresh seeds"
+            return (
+                Question(a=a, b=b, currency="flops", statements=(), unasked=why),
+                Question(a=a, b=b, currency="device_seconds", statements=(), unasked=why),
+            )
+        by_flops = at_equal_flops(*sides, cells, len(cells), self.few_examples)
+        by_seconds, unasked = at_equal_seconds(*sides, cells, len(cells), self.few_examples)
+        return (
+            Question(a=a, b=b, currency="flops", statements=tuple(by_flops)),
+            Question(
+                a=a,
+                b=b,
+                currency="device_seconds",
+                statements=tuple(by_seconds),
+                unasked=unasked,
+                remarks=(_NOISY_CLOCK,) if by_seconds else (),
+            ),
+        )
+
+    def _comparison(self, question: Question, band: Band | None, data: str, recipe: str) -> Comparison:
+        per_budget = budget_verdicts(question, band, self.margin)
+        comparison = Comparison(
+            a=question.a,
+            b=question.b,
+            currency=question.currency,
+            margin=self.margin,
+            per_budget=per_budget,
+            overall=overall_verdict(question, per_budget, band, self.margin),
+            smallest_decidable_margin=decidable_margin(question, band),
+            sentence="",
+        )
+        places = [statement.place for statement in question.joint]
+        sentence = comparison_sentence(
+            comparison,
+            span=(min(places), max(places)) if places else None,
+            top_flops=max((rung.budget_flops for rung in self.winners), default=0.0),
+            data=data,
+            recipe=recipe,
+        )
+        return dataclasses.replace(comparison, sentence=sentence)
+
+
+def _seconds(cells: Sequence[Rung]) -> Seconds:
+    sd, _ = pooled_sd([rung.log_seconds for rung in cells if rung.log_seconds])
+    return Seconds(sd=sd or 0.0, num_runs=np.array([rung.num_seeds for rung in cells], dtype=float))

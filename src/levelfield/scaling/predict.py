@@ -1,0 +1,221 @@
+"""The best recipe for a budget not yet spent, and the loss it should reach."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from levelfield.records.codec import record
+from levelfield.records.errors import InputError, RefusedError
+from levelfield.scaling.analysis import Analysis, Interval, LawFit, LearningRateCell, Winner
+from levelfield.scaling.choose import BEYOND, NUM_DRAWS, draw_thetas, interval
+from levelfield.scaling.fit import MIN_BUDGETS, solve_one
+from levelfield.scaling.isoflop import line, optima
+from levelfield.scaling.laws import LAWS
+
+
+@record
+class Prediction:
+    """What ``budget_flops`` should give one family.
+
+    ``loss`` is the held-out loss (nats) that a winner with as many seeds as the fitted ones would measure; ``params``
+    and ``examples`` are compute-optimal, ``base_lr`` is the peak at a batch of 256. Absent where the study does not
+    support them; ``notes`` say why and how each was found. ``beyond_data`` is the budget over the top fitted rung.
+    """
+
+    family: str
+    budget_flops: float
+    loss: Interval | None
+    params: Interval | None
+    examples: Interval | None
+    epochs: float | None
+    base_lr: Interval | None
+    beyond_data: float | None
+    notes: tuple[str, ...]
+    sentence: str
+
+
+def predict(analysis: Analysis, *, budget: float, level: float = 0.9, seed: int = 0) -> tuple[Prediction, ...]:
+    """The prediction for every family at ``budget`` training FLOPs.
+
+    Raises:
+        InputError: the budget is not positive and finite.
+        RefusedError: no family has a law.
+    """
+    if not (math.isfinite(budget) and budget > 0):
+        raise InputError(f"budget must be positive training FLOPs, saw {budget!r}")
+    if not any(law.currency == "flops" for law in analysis.laws):
+        reasons = [refusal.why for refusal in analysis.refusals if refusal.what.startswith("the law of")]
+        raise RefusedError("no family has a law to predict from: " + ("; ".join(dict.fromkeys(reasons)) or "no rungs"))
+    return tuple(_of_family(analysis, family, float(budget), level, seed) for family in analysis.families)
+
+
+def _of_family(analysis: Analysis, family: str, budget: float, level: float, seed: int) -> Prediction:
+    laws = [law for law in analysis.laws if law.family == family and law.currency == "flops"]
+    loss, notes = predicted_loss(laws, budget, level=level, generator=np.random.default_rng([seed, 3]))
+    winners = [winner for winner in analysis.winners if winner.family == family]
+    params, examples, told = _allocated(analysis, family, winners, budget, level)
+    notes += told
+    per_example = [w.epochs / w.examples for w in winners if w.epochs and w.examples]
+    epochs = examples.estimate * float(np.median(per_example)) if examples and per_example else None
+    cells = [cell for cell in analysis.learning_rates if cell.family == family and "(" not in cell.model]
+    base_lr, told = _learning_rate(cells, params, examples, level)
+    notes += told
+    beyond = budget / laws[0].fitted_high if laws else None
+    if beyond is not None and beyond > BEYOND:
+        notes = (f"beyond {BEYOND:g}x the data: the top fitted rung is {beyond:.3g} times cheaper", *notes)
+    return Prediction(
+        family=family,
+        budget_flops=budget,
+        loss=loss,
+        params=params,
+        examples=examples,
+        epochs=epochs,
+        base_lr=base_lr,
+        beyond_data=beyond,
+        notes=notes,
+        sentence=_sentence(family, budget, loss, params, examples, epochs, base_lr, notes, level),
+    )
+
+
+def predicted_loss(
+    laws: Sequence[LawFit], budget: float, *, level: float, generator: np.random.Generator
+) -> tuple[Interval | None, tuple[str, ...]]:
+    """The loss that the chosen law gives, with the interval of a winner yet to be measured.
+
+    Outside the fitted rungs the interval is stretched to the other form's estimate, since the data do not tell which
+    form goes on.
+    """
+    chosen = next((law for law in laws if law.chosen), None)
+    if chosen is None:
+        return None, ("no law, so no loss",)
+    estimate, draws = _drawn(chosen, budget, generator)
+    found = interval(estimate, draws, level)
+    if chosen.fitted_low <= budget <= chosen.fitted_high:
+        return found, ()
+    others = [_drawn(law, budget, generator)[0] for law in laws if not law.chosen]
+    low, high = min(found.low, *others, estimate), max(found.high, *others, estimate)
+    stretched = (low, high) != (found.low, found.high)
+    notes = ("stretched to the other form of law",) if stretched else ()
+    return Interval(estimate=estimate, low=low, high=high, level=level), notes
+
+
+def _drawn(law: LawFit, budget: float, generator: np.random.Generator):
+    """The law's loss at ``budget`` and draws of what a winner there would measure."""
+    kept = [row for row in law.rows if not row.dropped]
+    log_compute, log_loss = np.log([row.compute for row in kept]), np.log([row.loss for row in kept])
+    unit, loss_unit = log_compute.mean(), log_loss.mean()
+    form, x = LAWS[law.form], log_compute - unit
+    theta, _, _ = solve_one(form, x, log_loss - loss_unit)
+    covariance, degrees = np.array(law.covariance), law.degrees_of_freedom or 1.0
+    thetas = draw_thetas(law.form, theta, x, covariance, degrees, generator)
+    at = np.array([math.log(budget) - unit])
+    scale = np.sqrt(np.mean(np.diag(covariance)) * degrees / generator.chisquare(degrees, NUM_DRAWS))
+    own = np.clip(generator.standard_normal(NUM_DRAWS) * scale, -3.0, 3.0)
+    estimate = float(np.exp(form.log_loss(theta, at)[0] + loss_unit))
+    return estimate, np.exp(form.log_loss(thetas, at)[:, 0] + loss_unit + own)
+
+
+def _allocated(
+    analysis: Analysis, family: str, winners: Sequence[Winner], budget: float, level: float
+) -> tuple[Interval | None, Interval | None, tuple[str, ...]]:
+    """Optimal params and examples: from the lines through the vertices, else by the nearest winner's shape."""
+    budgets, sizes, examples = optima(analysis.isoflop, family)
+    if len(budgets) >= MIN_BUDGETS:
+        at = math.log(budget)
+        found = (line(budgets, y, level=level, at=at)[0] for y in (sizes, examples))
+        return (*(_exponential(mean) for mean in found), ())  # pyright: ignore[reportReturnType]
+    known = [w for w in winners if w.params and w.examples]
+    if not known:
+        return None, None, ("size and examples unknown: too few rungs have a vertex",)
+    nearest = min(known, key=lambda w: abs(math.log(w.budget_flops / budget)))
+    # Without a measured exponent, size and examples grow alike with compute (2310.16764, section 3).
+    growth = math.sqrt(budget / nearest.budget_flops)
+    rough = (_pointlike((value or 0.0) * growth, level) for value in (nearest.params, nearest.examples))
+    note = (
+        f"too few rungs have a vertex: size and examples are those of the winner at {nearest.budget_flops:.3g} FLOPs, "
+        "grown at the same rate; they have no interval"
+    )
+    return (*rough, (note,))  # pyright: ignore[reportReturnType]
+
+
+def _learning_rate(
+    cells: Sequence[LearningRateCell], params: Interval | None, examples: Interval | None, level: float
+) -> tuple[Interval | None, tuple[str, ...]]:
+    """The base rate from a plane in ln size and ln examples through the bracketed cells, else the nearest cell's."""
+    known = [cell for cell in cells if cell.params and cell.examples]
+    if not known or params is None or examples is None:
+        return None, ("learning rate unknown: no tuned cell with known size and examples",)
+    at = np.log([params.estimate, examples.estimate])
+    bracketed = [cell for cell in known if cell.status == "bracketed"]
+    plane = _plane(bracketed, at, level)
+    if plane is not None:
+        return plane, (f"learning rate from the trend of {len(bracketed)} bracketed cells",)
+    pool = bracketed or known
+
+    def distance(cell: LearningRateCell) -> float:
+        return float(np.sum((np.log([cell.params or 1.0, cell.examples or 1.0]) - at) ** 2))
+
+    nearest = min(pool, key=distance)
+    note = (
+        f"learning rate of the nearest cell ({nearest.model} at {nearest.budget_flops:.3g} FLOPs, {nearest.status}): "
+        f"{len(bracketed)} bracketed cells carry no trend"
+    )
+    return _pointlike(nearest.best_base_lr, level), (note,)
+
+
+def _plane(cells: Sequence[LearningRateCell], at, level: float) -> Interval | None:
+    from scipy.special import stdtrit
+
+    if len(cells) < 5:
+        return None
+    features = np.log([[cell.params or 1.0, cell.examples or 1.0] for cell in cells])
+    middle = features.mean(axis=0)
+    design = np.column_stack([np.ones(len(cells)), features - middle])
+    if np.linalg.cond(design) > 100:
+        return None
+    y = np.log([cell.best_base_lr for cell in cells])
+    project = np.linalg.pinv(design)
+    beta, row = project @ y, np.array([1.0, *(at - middle)])
+    free = len(cells) - 3
+    # The best of a factor-2 grid is uncertain by a uniform half step either way, whatever the scatter says.
+    variance = max(float(np.sum((y - design @ beta) ** 2)) / free, math.log(2) ** 2 / 12)
+    half = float(stdtrit(free, (1 + level) / 2)) * math.sqrt(variance * float(np.sum((row @ project) ** 2)))
+    middle_lr = float(row @ beta)
+    return _exponential(Interval(estimate=middle_lr, low=middle_lr - half, high=middle_lr + half, level=level))
+
+
+def _exponential(log: Interval | None) -> Interval | None:
+    if log is None:
+        return None
+    low, estimate, high = (math.exp(max(-700.0, min(700.0, value))) for value in (log.low, log.estimate, log.high))
+    return Interval(estimate=estimate, low=low, high=high, level=log.level)
+
+
+def _pointlike(value: float, level: float) -> Interval:
+    """A value whose uncertainty is unknown (a note says so), carried where an interval stands."""
+    return Interval(estimate=value, low=value, high=value, level=level)
+
+
+def _sentence(
+    family: str,
+    budget: float,
+    loss: Interval | None,
+    params: Interval | None,
+    examples: Interval | None,
+    epochs: float | None,
+    base_lr: Interval | None,
+    notes: tuple[str, ...],
+    level: float,
+) -> str:
+    told = [
+        f"loss {loss.estimate:.3f} [{loss.low:.3f}, {loss.high:.3f}] ({level:.0%})" if loss else "",
+        f"{params.estimate:.3g} parameters" if params else "",
+        f"{examples.estimate:.3g} examples" if examples else "",
+        f"{epochs:.3g} epochs" if epochs else "",
+        f"base learning rate {base_lr.estimate:.3g}" if base_lr else "",
+    ]
+    text = f"{family} at {budget:.3g} training FLOPs: " + (", ".join(part for part in told if part) or "nothing")
+    return text + (f" ({'; '.join(notes)})" if notes else "")

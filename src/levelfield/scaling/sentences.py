@@ -1,0 +1,88 @@
+"""Verdicts in words: what was found, over which range, on what data, by which recipe, and how far that is from the paper."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from levelfield.scaling.analysis import BudgetVerdict, Comparison, Currency, Interval
+
+PAPER_FLOPS = 2e22
+"""Training FLOPs of the paper's largest run: F7+ for 8 epochs, 21,347 exaFLOPs (derived; reference/paper.md 1.5)."""
+
+CURRENCY_WORDS: dict[Currency, str] = {"flops": "training FLOPs", "device_seconds": "device-seconds"}
+
+
+def comparison_sentence(
+    comparison: Comparison, *, span: tuple[float, float] | None, top_flops: float, data: str, recipe: str
+) -> str:
+    """The overall verdict of ``comparison`` with everything it holds for; ``span`` is the range it rests on."""
+    currency = CURRENCY_WORDS[comparison.currency]
+    parts = [f"At equal {currency} {finding(comparison)}"]
+    if span is not None:
+        parts.append(f"over {span[0]:.2g} to {span[1]:.2g} {currency}")
+    parts.append(f"data: {data}")
+    parts.append(f"recipe: {recipe}")
+    parts.append(_distance(top_flops))
+    return "; ".join(parts) + "."
+
+
+def finding(comparison: Comparison) -> str:
+    """The overall verdict alone, as a clause."""
+    a, b, overall = comparison.a, comparison.b, comparison.overall
+    measured = f" ({percent(overall.difference)})" if overall.difference is not None else ""
+    because = f" ({overall.reasons[0]})" if overall.reasons else ""
+    if overall.verdict == "better":
+        return f"{a} has a lower loss than {b}{measured}"
+    if overall.verdict == "worse":
+        return f"{a} has a higher loss than {b}{measured}"
+    if overall.verdict == "equivalent":
+        return f"{a} and {b} are equivalent within {100 * comparison.margin:.3g} % of loss{measured}"
+    return f"one cannot tell {a} from {b}{measured}{because}"
+
+
+def percent(interval: Interval) -> str:
+    """An interval of ln(a / b) as a change in per cent: ``−10.0 % [−12.1 %, −7.8 %]``."""
+    estimate, low, high = (
+        f"{100 * math.expm1(value):+.1f} %".replace("-", "−")
+        for value in (interval.estimate, interval.low, interval.high)
+    )
+    return f"{estimate} [{low}, {high}]"
+
+
+def headline(comparisons: Sequence[Comparison], families: Sequence[str]) -> str:
+    """The study's answer in one line: both currencies where they agree, "depends on the currency" where they do not."""
+    if len(families) < 2:
+        return f"No verdict: {families[0]} alone cannot be compared."
+    told = []
+    for a, b in dict.fromkeys((comparison.a, comparison.b) for comparison in comparisons):
+        by_currency = {c.currency: c for c in comparisons if (c.a, c.b) == (a, b)}
+        told.append(_pair_headline(by_currency))
+    return " ".join(told)
+
+
+def _pair_headline(by_currency: dict[Currency, Comparison]) -> str:
+    flops, seconds = by_currency["flops"], by_currency["device_seconds"]
+    verdicts = {flops.overall.verdict, seconds.overall.verdict}
+    if verdicts == {"better", "worse"}:
+        return (
+            f"It depends on the currency: at equal training FLOPs {finding(flops)}; "
+            f"at equal device-seconds {finding(seconds)}."
+        )
+    if verdicts == {"cannot tell"}:
+        return f"Cannot tell: {_reason(flops.overall)}."
+    if len(verdicts) == 1:
+        return f"In both currencies {finding(flops)}."
+    return f"At equal training FLOPs {finding(flops)}; at equal device-seconds {finding(seconds)}."
+
+
+def _reason(overall: BudgetVerdict) -> str:
+    return overall.reasons[0] if overall.reasons else "the numbers decide nothing"
+
+
+def _distance(top_flops: float) -> str:
+    decades = math.log10(PAPER_FLOPS / top_flops)
+    if abs(decades) < 0.05:
+        return f"the top budget is that of the paper's largest run ({PAPER_FLOPS:.0e} FLOPs)"
+    where = "below" if decades > 0 else "above"
+    return f"the top budget lies {abs(decades):.1f} decades {where} the paper's {PAPER_FLOPS:.0e} FLOPs"

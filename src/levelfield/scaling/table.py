@@ -1,0 +1,104 @@
+"""Anybody's CSV of training runs, as observations."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import get_args
+
+from levelfield.records.errors import InputError, did_you_mean
+from levelfield.records.observation import Observation, Role
+
+DEFAULT_COLUMNS: Mapping[str, str] = {"compute": "flops", "loss": "loss"}
+_POSITIVE = ("compute", "loss", "params", "examples", "epochs", "base_lr", "device_seconds", "chance_loss")
+_TEXT = ("family", "model", "run", "role", "variant", "device")
+KNOWN_COLUMNS = (*_POSITIVE, *_TEXT, "seed")
+"""What a column may mean. Only compute (training FLOPs) and loss are needed."""
+
+
+def read_runs_csv(path: str | Path, *, columns: Mapping[str, str] | None = None) -> tuple[Observation, ...]:
+    """The rows of the CSV at ``path``, one finished run each.
+
+    ``columns`` maps a meaning ("compute", "loss", "family", "params", "seed", ...; see ``KNOWN_COLUMNS``) to the name of
+    a column, where it differs from ``DEFAULT_COLUMNS``. A table without a family column is one family, "all"; without a
+    role column its rows are taken as search results: laws are fitted to the best of them, verdicts are refused.
+    Empty cells of columns other than compute and loss are absent numbers.
+
+    Raises:
+        InputError: no such file, no rows, a column that is not there, a cell that is no number or not positive.
+    """
+    meant = {**DEFAULT_COLUMNS, **(columns or {})}
+    unknown = [meaning for meaning in meant if meaning not in KNOWN_COLUMNS]
+    if unknown:
+        raise InputError(f"columns: no column can mean {unknown[0]!r}{did_you_mean(unknown[0], KNOWN_COLUMNS)}")
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            names = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = names
+            for meaning, name in meant.items():
+                if name not in names:
+                    hint = did_you_mean(name, names) if names else " (the file is empty)"
+                    raise InputError(f"{path}: no column {name!r} for {meaning}{hint}")
+            rows = tuple(_observation(path, line, row, meant) for line, row in enumerate(reader, start=2))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: is no CSV text: {error}") from None
+    if not rows:
+        raise InputError(f"{path}: has a header but no rows")
+    return rows
+
+
+def _observation(path: str | Path, line: int, row: Mapping[str, str | None], meant: Mapping[str, str]) -> Observation:
+    numbers = {meaning: _number(path, line, row, meant[meaning], meaning) for meaning in meant if meaning in _POSITIVE}
+    texts = {meaning: (row[meant[meaning]] or "").strip() for meaning in meant if meaning in _TEXT}
+    role = texts.get("role") or "search"
+    if role not in get_args(Role):
+        raise InputError(f"{path}, line {line}: role must be one of {', '.join(get_args(Role))}, saw {role!r}")
+    seed = (row[meant["seed"]] or "").strip() if "seed" in meant else ""
+    family = texts.get("family") or "all"
+    params = numbers.get("params")
+    flops = numbers["compute"]
+    assert flops is not None and numbers["loss"] is not None
+    return Observation(
+        run=texts.get("run") or f"line {line}",
+        family=family,
+        model=texts.get("model") or (f"{family}, {params:.4g} parameters" if params else family),
+        role=role,  # pyright: ignore[reportArgumentType]
+        loss=numbers["loss"],
+        budget_flops=flops,
+        train_flops=flops,
+        params=params,
+        examples=numbers.get("examples"),
+        epochs=numbers.get("epochs"),
+        base_lr=numbers.get("base_lr"),
+        seed=_seed(path, line, seed, meant.get("seed", "")),
+        device_seconds=numbers.get("device_seconds"),
+        device=texts.get("device") or None,
+        chance_loss=numbers.get("chance_loss"),
+        variant=texts.get("variant", ""),
+    )
+
+
+def _number(path: str | Path, line: int, row: Mapping[str, str | None], name: str, meaning: str) -> float | None:
+    text = (row[name] or "").strip()
+    needed = meaning in ("compute", "loss")
+    if not text and not needed:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        raise InputError(f"{path}, line {line}, column {name!r}: expected a number, saw {text!r}") from None
+    if not (math.isfinite(value) and value > 0):
+        raise InputError(f"{path}, line {line}, column {name!r}: {meaning} must be positive and finite, saw {text!r}")
+    return value
+
+
+def _seed(path: str | Path, line: int, text: str, name: str) -> int:
+    try:
+        return int(text) if text else 0
+    except ValueError:
+        raise InputError(f"{path}, line {line}, column {name!r}: expected a whole number, saw {text!r}") from None
