@@ -32,7 +32,7 @@ SMALL = st.one_of(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(SMALL, st.integers(2, 24), st.integers(1, 4), st.integers(1, 200))
 @example("nfnet:w80-d1x1-g12", 4, 3, 10)  # 40 channels in 2 groups, since 3 would not be equal
 def test_small_networks_cost_what_a_traced_forward_costs(text: str, size: int, channels: int, classes: int) -> None:
@@ -42,7 +42,7 @@ def test_small_networks_cost_what_a_traced_forward_costs(text: str, size: int, c
     assert traced.forward_flops == analytic.forward_flops
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.integers(1, 99))
 def test_an_nfnet_takes_any_resolution_and_counts_padded_sides(resolution: int) -> None:
     text = "nfnet:w8-d1x1-s4"

@@ -1,4 +1,4 @@
-"""Every published size of both families, by the analytic count and by built networks on the meta device."""
+"""Every published size of both families by the analytic count, and a cross-section by networks on the meta device."""
 
 import pytest
 
@@ -77,8 +77,8 @@ def test_analytic_vits_have_the_published_sizes(
 @pytest.mark.parametrize(
     ("text", "resolution"),
     [
-        *((f"nfnet:{name}", 224) for name in ("F0", "F1", "F3", "F7", "F3+", "F3+,rounding=released", "F7+")),
-        *((f"vit:{name}/{patch}", 224) for name, patch, _, _ in VIT),
+        *((f"nfnet:{name}", 224) for name in ("F0", "F0+", "F0+,rounding=released", "F7+")),
+        *((f"vit:{name}/{patch}", 224) for name, patch, _, _ in VIT if name in ("Ti", "B", "G")),
         ("vit:So400m/14,pool=map", 224),
         ("vit:B/32,pool=token", 384),
     ],

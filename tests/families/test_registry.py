@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from levelfield.families import registry
-from levelfield.families.base import unit_axis
+from levelfield.families.base import Layer, unit_axis
 from levelfield.families.nfnet.spec import VARIANTS as NFNETS
 from levelfield.families.nfnet.spec import NFNetSpec
 from levelfield.families.vit.spec import VARIANTS as VITS
@@ -45,8 +45,12 @@ ALL_VARIANTS = [
     *(f"nfnet:{name},rounding=released" for name in NFNETS if name.endswith("+")),
     *(f"vit:{name}/16" for name in VITS),
 ]
-ROLE_CASES = [
-    *ALL_VARIANTS,
+BUILT = [
+    "nfnet:F0",
+    "nfnet:F0+",
+    "nfnet:F0+,rounding=released",
+    "vit:Ti/16",
+    "vit:So400m/16",
     "nfnet:w8-d1-s4",
     "nfnet:w16-d1x2x1x2-s1",
     "vit:w24-d2-p4,pool=token",
@@ -137,7 +141,7 @@ def test_a_resolution_that_patches_do_not_divide_is_refused_by_counting_and_buil
         registry.build("vit:w16-d1-p4", num_classes=10, resolution=30)
 
 
-@pytest.mark.parametrize("text", ROLE_CASES)
+@pytest.mark.parametrize("text", BUILT)
 def test_every_parameter_has_a_role_that_its_shape_bears_out(text: str) -> None:
     spec = registry.parse(text)
     with torch.device("meta"):
@@ -149,6 +153,37 @@ def test_every_parameter_has_a_role_that_its_shape_bears_out(text: str) -> None:
         assert (role == "skip_gain") == (parameter.ndim == 0), name
     assert [name for name, role in roles.items() if role == "classifier_kernel"] == ["head.weight"]
     assert [name for name, role in roles.items() if role == "classifier_bias"] == ["head.bias"]
+
+
+@pytest.mark.parametrize("text", BUILT)
+def test_every_layer_of_the_bill_is_a_part_of_the_network_with_as_many_parameters(text: str) -> None:
+    spec = registry.parse(text)
+    with torch.device("meta"):
+        model = registry.build(spec, num_classes=11, resolution=32)
+    built = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    for layer in spec.layers(resolution=32, num_classes=11):
+        params = sum(built.pop(name, 0) for name in parameter_names(layer))
+        assert params == layer.params, layer.name
+    assert not built
+
+
+@pytest.mark.parametrize("text", ALL_VARIANTS)
+def test_every_parameter_of_every_variant_has_a_role(text: str) -> None:
+    spec = registry.parse(text)
+    for layer in spec.layers(resolution=224, num_classes=1000):
+        for name in parameter_names(layer):
+            assert spec.parameter_role(name)
+
+
+def parameter_names(layer: Layer) -> list[str]:
+    """The names that a layer's parameters have in the built network."""
+    leaves = {
+        "conv": ("weight", "gain", "bias"),
+        "linear": ("weight", "bias"),
+        "norm": ("weight", "bias"),
+        "attention": (),
+    }
+    return [f"{layer.name}.{leaf}" for leaf in leaves[layer.kind]] if layer.kind in leaves else [layer.name]
 
 
 @pytest.mark.parametrize("text", ["nfnet:F0", "vit:B/16"])
