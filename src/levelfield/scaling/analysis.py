@@ -121,7 +121,7 @@ class IsoflopPoint:
 
 @record
 class IsoflopProfile:
-    """Loss against size at one budget; ``optimal_params`` is absent where the optimum is a bound, as ``status`` says."""
+    """Loss against size at one budget; ``optimal_params`` is absent where it is a bound, as ``status`` says."""
 
     family: str
     budget_flops: float

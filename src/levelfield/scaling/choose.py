@@ -59,7 +59,7 @@ def laws_of(points: Points, *, level: float, generator: np.random.Generator) -> 
             fits[form] = found
     kept = [int(i) for i, (*_, why) in zip(order, fits["log-log"].rows, strict=True) if not why]
     covariance = None if points.covariance is None else points.covariance[np.ix_(kept, kept)]
-    backtests = {form: backtest(found) for form, found in fits.items()}
+    backtests: dict[Form, tuple[float, float, float] | None] = {form: backtest(found) for form, found in fits.items()}
     chosen = choose(fits, backtests, covariance)
     return tuple(
         _law_fit(points, found, covariance, backtests[form], form == chosen, level, generator)

@@ -2,11 +2,11 @@
 
 The rules, in one place:
 
-* The difference is ln(loss of a / loss of b), from fresh seeds on the report split, only where both families were run.
-* "better" or "worse": the simultaneous 95 % interval excludes 0. Simultaneous means over every verdict and control of the
-  study, so equal families give any false "better" or "worse", anywhere in it, in at most 5 % of studies.
-* "equivalent": the simultaneous 90 % interval (the one shown) lies within the margin fixed in advance. A difference that
-  is significant but smaller than the margin is therefore "equivalent", and the reason says that it was detected.
+* The difference is ln(loss of a / loss of b), from fresh seeds on the report split, only where both families ran.
+* "better" or "worse": the simultaneous 95 % interval excludes 0. Simultaneous means over every verdict and control of
+  the study, so equal families give any false "better" or "worse", anywhere in it, in at most 5 % of studies.
+* "equivalent": the simultaneous 90 % interval (the one shown) lies within the margin fixed in advance. A difference
+  that is significant but smaller than the margin is therefore "equivalent", and the reason says it was detected.
 * A family whose winner lies at an edge of the search has only an upper bound on its best loss: "better" against it and
   "equivalent" are not supported; "worse" against it still is.
 * Overall is the mean difference over the rungs that support every verdict. It is "equivalent" only if the straight line

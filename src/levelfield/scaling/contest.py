@@ -45,7 +45,7 @@ class Contest:
     ) -> tuple[tuple[Comparison, ...], tuple[Control, ...]]:
         """Every pair of ``families`` in both currencies, and every control."""
         cells = self.cells
-        questions = [question for pair in itertools.combinations(families, 2) for question in self._asked(*pair, cells)]
+        questions = [question for pair in itertools.combinations(families, 2) for question in self._asked(pair, cells)]
         at = {(rung.family, rung.budget_flops): rung for rung in self.winners}
         tests = [
             control_statement(control, at.get((control.family, control.budget_flops)), cells, len(cells))
@@ -68,17 +68,17 @@ class Contest:
         )
         return comparisons, controls
 
-    def _asked(self, a: str, b: str, cells: Mapping[Rung, int]) -> tuple[Question, Question]:
-        sides = [tuple(rung for rung in self.winners if rung.family == family) for family in (a, b)]
-        missing = [family for family, side in zip((a, b), sides, strict=True) if not side]
-        if missing:
-            why = f"{missing[0]} has no winner on fresh seeds"
+    def _asked(self, pair: tuple[str, str], cells: Mapping[Rung, int]) -> tuple[Question, Question]:
+        a, b = pair
+        left, right = (tuple(rung for rung in self.winners if rung.family == family) for family in pair)
+        if not (left and right):
+            why = f"{b if left else a} has no winner on fresh seeds"
             return (
                 Question(a=a, b=b, currency="flops", statements=(), unasked=why),
                 Question(a=a, b=b, currency="device_seconds", statements=(), unasked=why),
             )
-        by_flops = at_equal_flops(*sides, cells, len(cells), self.few_examples)
-        by_seconds, unasked = at_equal_seconds(*sides, cells, len(cells), self.few_examples)
+        by_flops = at_equal_flops(left, right, cells, len(cells), self.few_examples)
+        by_seconds, unasked = at_equal_seconds(left, right, cells, len(cells), self.few_examples)
         return (
             Question(a=a, b=b, currency="flops", statements=tuple(by_flops)),
             Question(

@@ -1,7 +1,7 @@
 """Differences between families as linear contrasts of cells, and the critical values that hold for all of them at once.
 
 A statement is a weighted sum of the cells' mean ln losses. Because every verdict of a study is such a sum, one critical
-value makes all its intervals simultaneous: the chance that any of them misses, anywhere in the study, is the stated one.
+value makes all its intervals simultaneous: the chance that any misses, anywhere in the study, is the stated one.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def mean_statement(statements: Sequence[Statement], shares: Floats | None = None
 
 
 def trend_ends(statements: Sequence[Statement]) -> tuple[Statement, ...]:
-    """The straight line through the differences against ln place, at its two ends; the statements themselves below 3."""
+    """The straight line through the differences against ln place at its two ends; below 3 the statements."""
     if len(statements) < 3:
         return tuple(statements)
     x = np.log([statement.place for statement in statements])

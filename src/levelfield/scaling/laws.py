@@ -1,7 +1,7 @@
 """The laws themselves: each a small object that predicts ln loss and knows its gradient, bounds, text and source.
 
-Inside, compute is x = ln(C / C0) and loss is measured in a unit L0, so every parameter is of order one: a law's theta is
-(a, b) or (a, b, E) with a = ln(A C0^-b / L0). :meth:`Law.named` gives the parameters back in the user's units.
+Inside, compute is x = ln(C / C0) and loss is measured in a unit L0, so every parameter is of order one: a law's theta
+is (a, b) or (a, b, E) with a = ln(A C0^-b / L0). :meth:`Law.named` gives the parameters back in the user's units.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -80,7 +81,7 @@ def at_equal_seconds(
         seconds = [rung.device_seconds or 0.0 for rung in timed]
         if len(timed) < 2:
             return [], f"{rungs[0].family} has {len(timed)} timed rungs fit for a verdict, 2 are needed"
-        if any(later <= sooner for sooner, later in zip(seconds, seconds[1:], strict=False)):
+        if any(later <= sooner for sooner, later in itertools.pairwise(seconds)):
             return [], f"the device-seconds of {rungs[0].family} do not rise with its budgets: the clock is too noisy"
         sides.append((timed, np.log(seconds)))
     devices = {device for timed, _ in sides for rung in timed for device in rung.devices}

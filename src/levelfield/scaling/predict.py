@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from levelfield.scaling.analysis import Analysis, Interval, LawFit, LearningRate
 from levelfield.scaling.choose import BEYOND, NUM_DRAWS, draw_thetas, interval
 from levelfield.scaling.fit import MIN_BUDGETS, solve_one
 from levelfield.scaling.isoflop import line, optima
-from levelfield.scaling.laws import LAWS
+from levelfield.scaling.laws import LAWS, Floats
 
 
 @record
@@ -22,19 +23,30 @@ class Prediction:
 
     ``loss`` is the held-out loss (nats) that a winner with as many seeds as the fitted ones would measure; ``params``
     and ``examples`` are compute-optimal, ``base_lr`` is the peak at a batch of 256. Absent where the study does not
-    support them; ``notes`` say why and how each was found. ``beyond_data`` is the budget over the top fitted rung.
+    support them; ``notes`` say why and how each was found, and a value without its interval is a guess. ``beyond_data``
+    is the budget over the top fitted rung.
     """
 
     family: str
     budget_flops: float
     loss: Interval | None
-    params: Interval | None
-    examples: Interval | None
+    params: float | None
+    params_interval: Interval | None
+    examples: float | None
+    examples_interval: Interval | None
     epochs: float | None
-    base_lr: Interval | None
+    base_lr: float | None
+    base_lr_interval: Interval | None
     beyond_data: float | None
     notes: tuple[str, ...]
     sentence: str
+
+
+class _Guess(NamedTuple):
+    """A value, and its interval where one is known."""
+
+    value: float | None = None
+    interval: Interval | None = None
 
 
 def predict(analysis: Analysis, *, budget: float, level: float = 0.9, seed: int = 0) -> tuple[Prediction, ...]:
@@ -59,9 +71,9 @@ def _of_family(analysis: Analysis, family: str, budget: float, level: float, see
     params, examples, told = _allocated(analysis, family, winners, budget, level)
     notes += told
     per_example = [w.epochs / w.examples for w in winners if w.epochs and w.examples]
-    epochs = examples.estimate * float(np.median(per_example)) if examples and per_example else None
+    epochs = examples.value * float(np.median(per_example)) if examples.value and per_example else None
     cells = [cell for cell in analysis.learning_rates if cell.family == family and "(" not in cell.model]
-    base_lr, told = _learning_rate(cells, params, examples, level)
+    base_lr, told = _learning_rate(cells, params.value, examples.value, level)
     notes += told
     beyond = budget / laws[0].fitted_high if laws else None
     if beyond is not None and beyond > BEYOND:
@@ -70,13 +82,16 @@ def _of_family(analysis: Analysis, family: str, budget: float, level: float, see
         family=family,
         budget_flops=budget,
         loss=loss,
-        params=params,
-        examples=examples,
+        params=params.value,
+        params_interval=params.interval,
+        examples=examples.value,
+        examples_interval=examples.interval,
         epochs=epochs,
-        base_lr=base_lr,
+        base_lr=base_lr.value,
+        base_lr_interval=base_lr.interval,
         beyond_data=beyond,
         notes=notes,
-        sentence=_sentence(family, budget, loss, params, examples, epochs, base_lr, notes, level),
+        sentence=_sentence(family, budget, loss, params.value, examples.value, epochs, base_lr.value, notes),
     )
 
 
@@ -85,8 +100,7 @@ def predicted_loss(
 ) -> tuple[Interval | None, tuple[str, ...]]:
     """The loss that the chosen law gives, with the interval of a winner yet to be measured.
 
-    Outside the fitted rungs the interval is stretched to the other form's estimate, since the data do not tell which
-    form goes on.
+    Outside the fitted rungs it is the union of all forms' intervals, since the data do not tell which form goes on.
     """
     chosen = next((law for law in laws if law.chosen), None)
     if chosen is None:
@@ -95,14 +109,14 @@ def predicted_loss(
     found = interval(estimate, draws, level)
     if chosen.fitted_low <= budget <= chosen.fitted_high:
         return found, ()
-    others = [_drawn(law, budget, generator)[0] for law in laws if not law.chosen]
-    low, high = min(found.low, *others, estimate), max(found.high, *others, estimate)
+    others = [interval(*_drawn(law, budget, generator), level) for law in laws if not law.chosen]
+    low, high = min(found.low, *(o.low for o in others), estimate), max(found.high, *(o.high for o in others), estimate)
     stretched = (low, high) != (found.low, found.high)
-    notes = ("stretched to the other form of law",) if stretched else ()
+    notes = ("the interval holds that of the other form of law",) if stretched else ()
     return Interval(estimate=estimate, low=low, high=high, level=level), notes
 
 
-def _drawn(law: LawFit, budget: float, generator: np.random.Generator):
+def _drawn(law: LawFit, budget: float, generator: np.random.Generator) -> tuple[float, Floats]:
     """The law's loss at ``budget`` and draws of what a winner there would measure."""
     kept = [row for row in law.rows if not row.dropped]
     log_compute, log_loss = np.log([row.compute for row in kept]), np.log([row.loss for row in kept])
@@ -120,35 +134,35 @@ def _drawn(law: LawFit, budget: float, generator: np.random.Generator):
 
 def _allocated(
     analysis: Analysis, family: str, winners: Sequence[Winner], budget: float, level: float
-) -> tuple[Interval | None, Interval | None, tuple[str, ...]]:
+) -> tuple[_Guess, _Guess, tuple[str, ...]]:
     """Optimal params and examples: from the lines through the vertices, else by the nearest winner's shape."""
     budgets, sizes, examples = optima(analysis.isoflop, family)
     if len(budgets) >= MIN_BUDGETS:
         at = math.log(budget)
-        found = (line(budgets, y, level=level, at=at)[0] for y in (sizes, examples))
-        return (*(_exponential(mean) for mean in found), ())  # pyright: ignore[reportReturnType]
+        size, seen = (_exponential(line(budgets, y, level=level, at=at)[0]) for y in (sizes, examples))
+        return size, seen, ()
     known = [w for w in winners if w.params and w.examples]
     if not known:
-        return None, None, ("size and examples unknown: too few rungs have a vertex",)
+        return _Guess(), _Guess(), ("size and examples unknown: too few rungs have a vertex",)
     nearest = min(known, key=lambda w: abs(math.log(w.budget_flops / budget)))
     # Without a measured exponent, size and examples grow alike with compute (2310.16764, section 3).
     growth = math.sqrt(budget / nearest.budget_flops)
-    rough = (_pointlike((value or 0.0) * growth, level) for value in (nearest.params, nearest.examples))
+    size, seen = (_Guess(value * growth if value else None) for value in (nearest.params, nearest.examples))
     note = (
         f"too few rungs have a vertex: size and examples are those of the winner at {nearest.budget_flops:.3g} FLOPs, "
         "grown at the same rate; they have no interval"
     )
-    return (*rough, (note,))  # pyright: ignore[reportReturnType]
+    return size, seen, (note,)
 
 
 def _learning_rate(
-    cells: Sequence[LearningRateCell], params: Interval | None, examples: Interval | None, level: float
-) -> tuple[Interval | None, tuple[str, ...]]:
+    cells: Sequence[LearningRateCell], params: float | None, examples: float | None, level: float
+) -> tuple[_Guess, tuple[str, ...]]:
     """The base rate from a plane in ln size and ln examples through the bracketed cells, else the nearest cell's."""
     known = [cell for cell in cells if cell.params and cell.examples]
     if not known or params is None or examples is None:
-        return None, ("learning rate unknown: no tuned cell with known size and examples",)
-    at = np.log([params.estimate, examples.estimate])
+        return _Guess(), ("learning rate unknown: no tuned cell with known size and examples",)
+    at = np.log([params, examples])
     bracketed = [cell for cell in known if cell.status == "bracketed"]
     plane = _plane(bracketed, at, level)
     if plane is not None:
@@ -163,10 +177,10 @@ def _learning_rate(
         f"learning rate of the nearest cell ({nearest.model} at {nearest.budget_flops:.3g} FLOPs, {nearest.status}): "
         f"{len(bracketed)} bracketed cells carry no trend"
     )
-    return _pointlike(nearest.best_base_lr, level), (note,)
+    return _Guess(nearest.best_base_lr), (note,)
 
 
-def _plane(cells: Sequence[LearningRateCell], at, level: float) -> Interval | None:
+def _plane(cells: Sequence[LearningRateCell], at: Floats, level: float) -> _Guess | None:
     from scipy.special import stdtrit
 
     if len(cells) < 5:
@@ -187,35 +201,29 @@ def _plane(cells: Sequence[LearningRateCell], at, level: float) -> Interval | No
     return _exponential(Interval(estimate=middle_lr, low=middle_lr - half, high=middle_lr + half, level=level))
 
 
-def _exponential(log: Interval | None) -> Interval | None:
+def _exponential(log: Interval | None) -> _Guess:
     if log is None:
-        return None
+        return _Guess()
     low, estimate, high = (math.exp(max(-700.0, min(700.0, value))) for value in (log.low, log.estimate, log.high))
-    return Interval(estimate=estimate, low=low, high=high, level=log.level)
-
-
-def _pointlike(value: float, level: float) -> Interval:
-    """A value whose uncertainty is unknown (a note says so), carried where an interval stands."""
-    return Interval(estimate=value, low=value, high=value, level=level)
+    return _Guess(estimate, Interval(estimate=estimate, low=low, high=high, level=log.level))
 
 
 def _sentence(
     family: str,
     budget: float,
     loss: Interval | None,
-    params: Interval | None,
-    examples: Interval | None,
+    params: float | None,
+    examples: float | None,
     epochs: float | None,
-    base_lr: Interval | None,
+    base_lr: float | None,
     notes: tuple[str, ...],
-    level: float,
 ) -> str:
     told = [
-        f"loss {loss.estimate:.3f} [{loss.low:.3f}, {loss.high:.3f}] ({level:.0%})" if loss else "",
-        f"{params.estimate:.3g} parameters" if params else "",
-        f"{examples.estimate:.3g} examples" if examples else "",
+        f"loss {loss.estimate:.3f} [{loss.low:.3f}, {loss.high:.3f}] ({loss.level:.0%})" if loss else "",
+        f"{params:.3g} parameters" if params else "",
+        f"{examples:.3g} examples" if examples else "",
         f"{epochs:.3g} epochs" if epochs else "",
-        f"base learning rate {base_lr.estimate:.3g}" if base_lr else "",
+        f"base learning rate {base_lr:.3g}" if base_lr else "",
     ]
     text = f"{family} at {budget:.3g} training FLOPs: " + (", ".join(part for part in told if part) or "nothing")
     return text + (f" ({'; '.join(notes)})" if notes else "")

@@ -1,4 +1,4 @@
-"""Verdicts in words: what was found, over which range, on what data, by which recipe, and how far that is from the paper."""
+"""Verdicts in words: what was found, over which range, on what data, by which recipe, and how far from the paper."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def headline(comparisons: Sequence[Comparison], families: Sequence[str]) -> str:
         return f"No verdict: {families[0]} alone cannot be compared."
     told = []
     for a, b in dict.fromkeys((comparison.a, comparison.b) for comparison in comparisons):
-        by_currency = {c.currency: c for c in comparisons if (c.a, c.b) == (a, b)}
+        by_currency: dict[Currency, Comparison] = {c.currency: c for c in comparisons if (c.a, c.b) == (a, b)}
         told.append(_pair_headline(by_currency))
     return " ".join(told)
 

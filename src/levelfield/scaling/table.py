@@ -21,10 +21,10 @@ KNOWN_COLUMNS = (*_POSITIVE, *_TEXT, "seed")
 def read_runs_csv(path: str | Path, *, columns: Mapping[str, str] | None = None) -> tuple[Observation, ...]:
     """The rows of the CSV at ``path``, one finished run each.
 
-    ``columns`` maps a meaning ("compute", "loss", "family", "params", "seed", ...; see ``KNOWN_COLUMNS``) to the name of
-    a column, where it differs from ``DEFAULT_COLUMNS``. A table without a family column is one family, "all"; without a
-    role column its rows are taken as search results: laws are fitted to the best of them, verdicts are refused.
-    Empty cells of columns other than compute and loss are absent numbers.
+    ``columns`` maps a meaning ("compute", "loss", "family", "params", "seed", ...; see ``KNOWN_COLUMNS``) to the name
+    of a column, where it differs from ``DEFAULT_COLUMNS``. A table without a family column is one family, "all";
+    without a role column its rows are taken as search results: laws are fitted to the best of them, verdicts are
+    refused. Empty cells of columns other than compute and loss are absent numbers.
 
     Raises:
         InputError: no such file, no rows, a column that is not there, a cell that is no number or not positive.
@@ -61,14 +61,13 @@ def _observation(path: str | Path, line: int, row: Mapping[str, str | None], mea
     seed = (row[meant["seed"]] or "").strip() if "seed" in meant else ""
     family = texts.get("family") or "all"
     params = numbers.get("params")
-    flops = numbers["compute"]
-    assert flops is not None and numbers["loss"] is not None
+    flops, loss = numbers["compute"] or 0.0, numbers["loss"] or 0.0
     return Observation(
         run=texts.get("run") or f"line {line}",
         family=family,
         model=texts.get("model") or (f"{family}, {params:.4g} parameters" if params else family),
         role=role,  # pyright: ignore[reportArgumentType]
-        loss=numbers["loss"],
+        loss=loss,
         budget_flops=flops,
         train_flops=flops,
         params=params,

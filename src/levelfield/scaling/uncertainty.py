@@ -1,9 +1,9 @@
 """The noise of a winner's loss: runs x held-out examples, in ln loss.
 
-The ln loss of a cell is the mean over its seeds. Two things make it uncertain. Another seed would give another loss: that
-variance is pooled over every cell with two seeds or more, and its few degrees of freedom are carried along (three seeds
-alone would give intervals far too narrow). Another report set would give another loss: the covariance of cells through
-their shared examples is that of their relative per-example losses, so what the families find hard alike cancels.
+The ln loss of a cell is the mean over its seeds. Two things make it uncertain. Another seed would give another loss:
+that variance is pooled over every cell with two seeds or more, and its few degrees of freedom are carried along (three
+seeds alone would give intervals far too narrow). Another report set would give another loss: the covariance of cells
+through their shared examples is that of their relative per-example losses, so what families find hard alike cancels.
 Together they are the normal limit of resampling runs x examples (a test holds them to the slow bootstrap).
 """
 
