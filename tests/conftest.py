@@ -24,7 +24,7 @@ select_examples = 256
 report_examples = 512
 
 [ladder]
-budgets = [9e8]
+budgets = [1.36e8]
 batch_coefficient = 0.05
 
 [[families]]
@@ -37,7 +37,7 @@ lr_batch_exponent = 1.0
 [[families]]
 name = "vit"
 recipe = "vit-short"
-sizes = ["vit:w16-d1-p8"]
+sizes = ["vit:w8-d1-p8"]
 base_lr = { low = 0.032, start = 0.064, high = 0.128 }
 lr_batch_exponent = 0.5
 """

@@ -26,6 +26,7 @@ class LadderSpec:
     """The rungs: budgets in training FLOPs, and what a budget buys.
 
     The global batch is ``batch_coefficient`` x examples^0.5 rounded to a power of two, for every family alike.
+    ``max_steps`` leaves out sizes so small for a rung that they would train on and on.
     """
 
     budgets: tuple[float, ...]
@@ -33,6 +34,7 @@ class LadderSpec:
     smallest_batch: int = 8
     largest_batch: int = 4096
     min_steps: int = PROTOCOL_MIN_STEPS
+    max_steps: int | None = None
     max_epochs: float = PROTOCOL_MAX_EPOCHS
 
     def __post_init__(self) -> None:
@@ -51,6 +53,12 @@ class LadderSpec:
             "ladder.min_steps",
             f"at least {PROTOCOL_MIN_STEPS} (shorter runs measure the warm-up, not the network)",
             self.min_steps,
+        )
+        expect(
+            self.max_steps is None or self.max_steps >= self.min_steps,
+            "ladder.max_steps",
+            f"at least ladder.min_steps ({self.min_steps}), or left out",
+            self.max_steps,
         )
         expect(self.max_epochs > 0, "ladder.max_epochs", "positive", self.max_epochs)
 

@@ -77,6 +77,8 @@ def afford(spec: StudySpec, facts: DataFacts, entry: FamilyEntry, candidate: Can
     refusal = ""
     if steps < ladder.min_steps:
         refusal = f"{steps} steps of {batch}, fewer than {ladder.min_steps}"
+    elif ladder.max_steps is not None and steps > ladder.max_steps:
+        refusal = f"{steps} steps of {batch}, more than {ladder.max_steps}"
     elif epochs > ladder.max_epochs:
         refusal = f"{epochs:.3g} epochs, more than {ladder.max_epochs:g}"
     return Affordable(
