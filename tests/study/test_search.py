@@ -57,7 +57,7 @@ def test_what_is_asked_for_does_not_depend_on_the_order_of_arrival(losses, start
         while True:
             asked: list[int] = []
 
-            def loss_at(index):
+            def loss_at(index, asked=asked):
                 asked.append(index)
                 return known.get(index)
 

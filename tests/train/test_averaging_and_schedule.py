@@ -1,5 +1,6 @@
 """The weight average and the learning-rate schedule against their definitions."""
 
+import itertools
 import math
 
 import pytest
@@ -41,6 +42,6 @@ def test_warm_up_rises_linearly_to_the_peak():
 
 def test_the_cosine_falls_from_the_peak_to_nearly_zero():
     shares = [warmup_cosine(step, num_steps=100, warmup_steps=10) for step in range(10, 100)]
-    assert all(low < high for high, low in zip(shares, shares[1:], strict=False))
+    assert all(low < high for high, low in itertools.pairwise(shares))
     assert shares[-1] == pytest.approx(0.5 * (1 + math.cos(math.pi * 89 / 90)))
     assert warmup_cosine(55, num_steps=100, warmup_steps=10) == pytest.approx(0.5)

@@ -11,11 +11,8 @@ from levelfield.train.clipping import clip_adaptively, clip_globally, global_nor
 def agc_by_hand(weight, gradient, clip_lambda, eps):
     """2102.06171 section 4, one output unit at a time, in float64."""
     weight, gradient = weight.double(), gradient.double().clone()
-    if weight.ndim <= 1:
-        units = [(weight, gradient)]
-    else:
-        units = [(weight[i], gradient[i]) for i in range(weight.shape[0])]
-    for unit, unit_gradient in units:
+    rows = range(weight.shape[0]) if weight.ndim > 1 else [...]
+    for unit, unit_gradient in [(weight[row], gradient[row]) for row in rows]:
         weight_norm = max(float(unit.pow(2).sum().sqrt()), eps)
         gradient_norm = float(unit_gradient.pow(2).sum().sqrt())
         if gradient_norm / weight_norm > clip_lambda:

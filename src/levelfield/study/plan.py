@@ -198,7 +198,7 @@ class _Planner:
                 return None
             candidate = dataclasses.replace(candidate, base_lr=grid[search.best])
         edges = [] if search.status == "bracketed" else ["base_lr"]
-        if place in self._size_edges(entry, listed, cells):
+        if place in self._size_edges(listed, cells):
             edges.append("size")
         for axis in self._checked_axes(entry, cell.budget_flops):
             moved = self._search_axis(entry, cell, candidate, axis)
@@ -219,10 +219,22 @@ class _Planner:
             edges=tuple(edges),
         )
 
-    def _size_edges(self, entry: FamilyEntry, listed: list[Cell], cells: list[Cell]) -> set[int]:
-        """Places in ``cells`` beyond which no size was declared; a neighbour that the protocol refused is no edge."""
-        first, last = entry.sizes[0], entry.sizes[-1]
-        return {place for place, cell in enumerate(cells) if cell.architecture in (first, last)}
+    def _size_edges(self, listed: list[Cell], cells: list[Cell]) -> set[int]:
+        """Places in ``cells`` beyond which nobody looked: no size declared there, or one left out by ``max_steps``.
+
+        A neighbour that the protocol refuses is no edge: nobody could run it.
+        """
+        edges = set()
+        for place, cell in enumerate(cells):
+            where = listed.index(cell)
+            beyond = [listed[i] if 0 <= i < len(listed) else None for i in (where - 1, where + 1)]
+            if any(neighbour is None or self._is_left_out(neighbour) for neighbour in beyond):
+                edges.add(place)
+        return edges
+
+    def _is_left_out(self, cell: Cell) -> bool:
+        most = self.spec.ladder.max_steps
+        return most is not None and cell.affordable.steps > most
 
     def _checked_axes(self, entry: FamilyEntry, budget: float) -> list[str]:
         checked = self.spec.search.check_budgets
