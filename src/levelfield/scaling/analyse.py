@@ -11,19 +11,13 @@ from levelfield.records.observation import Observation
 from levelfield.records.study import PROTOCOL_MIN_SEEDS
 from levelfield.scaling.analysis import Allocation, Analysis, Comparison, Currency, LawFit, Refusal, Winner
 from levelfield.scaling.choose import Points, refused_laws
-from levelfield.scaling.contest import Contest
-from levelfield.scaling.frontier import Rung, checked, rungs, seed_groups
+from levelfield.scaling.contest import contest_of
+from levelfield.scaling.frontier import Rung, checked
 from levelfield.scaling.isoflop import allocation, isoflop_profiles
 from levelfield.scaling.points import frontier_points, winner_points, winner_record
 from levelfield.scaling.sentences import headline
 from levelfield.scaling.tuning import learning_rate_cells
-from levelfield.scaling.uncertainty import (
-    MIN_EFFECTIVE_EXAMPLES,
-    HeldOutLosses,
-    Noise,
-    effective_examples,
-    noise_of,
-)
+from levelfield.scaling.uncertainty import HeldOutLosses, Noise
 
 CURRENCIES: tuple[Currency, ...] = ("flops", "device_seconds")
 
@@ -51,9 +45,9 @@ def analyse(
     if not 0 < level < 1 or not margin > 0:
         raise InputError(f"level must be in (0, 1) and margin positive, saw {level!r} and {margin!r}")
     rows = checked(observations)
-    winners, controls = rungs(rows, "winner"), rungs(rows, "control")
     families = tuple(sorted({row.family for row in rows}))
-    noise = _noise((*winners, *controls), rows, held_out_losses)
+    contest = contest_of(rows, held_out_losses=held_out_losses, margin=margin, level=level)
+    winners, noise = contest.winners, contest.noise
     refusals: list[Refusal] = list(_weaknesses(rows, winners, noise, held_out_losses))
 
     def stream(place: int) -> np.random.Generator:
@@ -67,15 +61,7 @@ def analyse(
             refusals.extend(refused)
     profiles = isoflop_profiles(rows, seed_sd=noise.seed_sd, level=level, generator=stream(1))
     allocations = tuple(allocation(profiles, family, level=level) for family in families)
-    contest = Contest(
-        winners=winners,
-        controls=controls,
-        noise=noise,
-        few_examples=_fewest_examples((*winners, *controls), held_out_losses) < MIN_EFFECTIVE_EXAMPLES,
-        margin=margin,
-        level=level,
-    )
-    comparisons, judged_controls = contest.held(families, data=data, recipe=recipe, generator=stream(2))
+    comparisons, controls = contest.held(families, data=data, recipe=recipe, generator=stream(2))
     refusals.extend(_unallocated(allocations))
     refusals.extend(_undecided(comparisons, winners))
     if winners and not controls:
@@ -89,21 +75,12 @@ def analyse(
         learning_rates=learning_rate_cells(rows),
         allocations=allocations,
         comparisons=comparisons,
-        controls=judged_controls,
+        controls=controls,
         headline=headline(comparisons, families),
         refusals=tuple(refusals),
         search_flops={f: sum(row.train_flops for row in searched if row.family == f) for f in families},
         search_trials={f: sum(row.family == f for row in searched) for f in families},
         seed_noise=noise.seed_sd,
-    )
-
-
-def _noise(cells: Sequence[Rung], rows: Sequence[Observation], held_out_losses: HeldOutLosses | None) -> Noise:
-    return noise_of(
-        [cell.log_losses for cell in cells],
-        runs=[[run.run for run in cell.runs] for cell in cells],
-        held_out_losses=held_out_losses,
-        other_groups=seed_groups(rows),
     )
 
 
@@ -169,12 +146,6 @@ def _weaknesses(
             why = f"{rung.first.epochs:.3g} epochs: data-limited, judged apart from the overall verdict"
             found.append(Refusal(what=f"an overall verdict with {where}", why=why, remedy="use more data"))
     return found
-
-
-def _fewest_examples(cells: Sequence[Rung], held_out_losses: HeldOutLosses | None) -> float:
-    known = held_out_losses or {}
-    counts = [effective_examples(known[run.run]) for cell in cells for run in cell.runs if run.run in known]
-    return min(counts, default=float("inf"))
 
 
 def _unallocated(allocations: Sequence[Allocation]) -> list[Refusal]:

@@ -179,11 +179,9 @@ def _curve(found: Fit, thetas: Floats, span: tuple[float, float], level: float) 
     x = np.log(compute / found.compute_unit)
     middle = np.exp(law.log_loss(np.asarray(found.theta), x)) * found.loss_unit
     drawn = np.exp(law.log_loss(thetas, x)) * found.loss_unit
-    bounds = [interval(float(y), column, level) for y, column in zip(middle, drawn.T, strict=True)]
-    return tuple(
-        CurvePoint(x=float(c), y=bound.estimate, low=bound.low, high=bound.high)
-        for c, bound in zip(compute, bounds, strict=True)
-    )
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    rows = np.stack([compute, middle, np.minimum(low, middle), np.maximum(high, middle)], axis=-1).tolist()
+    return tuple(CurvePoint(x=x, y=y, low=low, high=high) for x, y, low, high in rows)
 
 
 def _status(points: Points, found: Fit, excess: bool, no_seeds: bool) -> str:

@@ -10,8 +10,8 @@ The rules, in one place:
 * A family whose winner lies at an edge of the search has only an upper bound on its best loss: "better" against it and
   "equivalent" are not supported; "worse" against it still is.
 * Overall is the mean difference over the rungs that support every verdict. It is "equivalent" only if the straight line
-  through the differences stays within the margin at both ends and no rung lies beyond it. Where one rung says "better"
-  and another "worse", overall is "cannot tell".
+  through the differences also stays within the margin at both ends, and no rung lies beyond it. Where one rung says
+  "better" and another "worse", overall is "cannot tell".
 * Rungs near chance or with fewer than 3 seeds get no verdict; rungs beyond 4 epochs get one of their own, set apart.
 """
 
@@ -54,19 +54,19 @@ class Question:
         return (*self.decidable, mean_statement(self.joint)) if self.joint else self.decidable
 
 
-def verdict_at(judged: Judged, margin: float) -> tuple[Verdict, tuple[str, ...]]:
-    """The verdict on one statement, and its reasons."""
+def verdict_at(judged: Judged, margin: float, *, leaves: str = "") -> tuple[Verdict, tuple[str, ...]]:
+    """The verdict on one statement, and its reasons; ``leaves`` says where it may yet leave the margin."""
     statement, interval = judged.statement, judged.interval
     bounded = _bounds(statement)
     detected = abs(judged.estimate) > judged.outer
-    if -margin < interval.low and interval.high < margin and not bounded:
+    if -margin < interval.low and interval.high < margin and not bounded and not leaves:
         found = "a difference is detected, but it is smaller than the margin" if detected else ""
         return "equivalent", (found,) if found else ()
     if detected:
         verdict: Verdict = "better" if judged.estimate < 0 else "worse"
         bounding = statement.b_edges if verdict == "better" else statement.a_edges
         return ("cannot tell", bounded) if bounding else (verdict, bounded)
-    return "cannot tell", (*bounded, _undetected(judged, margin))
+    return "cannot tell", (*bounded, leaves or _undetected(judged, margin))
 
 
 def budget_verdicts(question: Question, band: Band | None, margin: float) -> tuple[BudgetVerdict, ...]:
@@ -103,14 +103,11 @@ def overall_verdict(
     judged = band.judge(mean_statement(joint))
     among = {statement.place for statement in joint}
     rungs = [verdict for verdict in per_budget if verdict.budget in among]
-    verdict, reasons = verdict_at(judged, margin)
-    said = {rung.verdict for rung in rungs}
-    if {"better", "worse"} <= said | {verdict}:
+    inside = -margin < judged.interval.low and judged.interval.high < margin
+    leaves = _leaves_margin(joint, rungs, band, margin) if inside else ""
+    verdict, reasons = verdict_at(judged, margin, leaves=leaves)
+    if {"better", "worse"} <= {verdict, *(rung.verdict for rung in rungs)}:
         verdict, reasons = "cannot tell", (_sign_change(rungs),)
-    elif verdict == "equivalent":
-        outside = _leaves_margin(joint, rungs, band, margin)
-        if outside:
-            verdict, reasons = "cannot tell", (outside,)
     return BudgetVerdict(
         budget=place, difference=judged.interval, verdict=verdict, reasons=(*reasons, *question.remarks)
     )

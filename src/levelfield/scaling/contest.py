@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from levelfield.records.observation import Observation
 from levelfield.scaling.analysis import Comparison, Control
 from levelfield.scaling.compare import Question, budget_verdicts, decidable_margin, overall_verdict
 from levelfield.scaling.contrasts import Band, Seconds, simultaneous_band
 from levelfield.scaling.control import control_record, control_statement, decidable
-from levelfield.scaling.frontier import Rung
+from levelfield.scaling.frontier import Rung, rungs, seed_groups
 from levelfield.scaling.places import at_equal_flops, at_equal_seconds
 from levelfield.scaling.sentences import comparison_sentence
-from levelfield.scaling.uncertainty import Noise, pooled_sd
+from levelfield.scaling.uncertainty import (
+    MIN_EFFECTIVE_EXAMPLES,
+    HeldOutLosses,
+    Noise,
+    effective_examples,
+    noise_of,
+    pooled_sd,
+)
 
 _NOISY_CLOCK = (
     "seconds are measured, hence noisy: their spread over seeds is in the interval, a busy machine's bias is not"
@@ -107,11 +116,38 @@ class Contest:
         sentence = comparison_sentence(
             comparison,
             span=(min(places), max(places)) if places else None,
-            top_flops=max((rung.budget_flops for rung in self.winners), default=0.0),
+            top_flops=max((rung.budget_flops for rung in self.winners), default=None),
             data=data,
             recipe=recipe,
         )
         return dataclasses.replace(comparison, sentence=sentence)
+
+
+def contest_of(
+    rows: Sequence[Observation], *, held_out_losses: HeldOutLosses | None, margin: float, level: float
+) -> Contest:
+    """The contest among the winners and controls of checked ``rows``.
+
+    Raises:
+        InputError: two cells claim one rung, or per-example losses do not belong to their runs.
+    """
+    winners, controls = rungs(rows, "winner"), rungs(rows, "control")
+    cells = (*winners, *controls)
+    known = held_out_losses or {}
+    counts = [effective_examples(known[run.run]) for cell in cells for run in cell.runs if run.run in known]
+    return Contest(
+        winners=winners,
+        controls=controls,
+        noise=noise_of(
+            [cell.log_losses for cell in cells],
+            runs=[[run.run for run in cell.runs] for cell in cells],
+            held_out_losses=held_out_losses,
+            other_groups=seed_groups(rows),
+        ),
+        few_examples=min(counts, default=math.inf) < MIN_EFFECTIVE_EXAMPLES,
+        margin=margin,
+        level=level,
+    )
 
 
 def _seconds(cells: Sequence[Rung]) -> Seconds:

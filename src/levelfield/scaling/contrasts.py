@@ -15,7 +15,7 @@ from levelfield.scaling.analysis import Interval
 from levelfield.scaling.laws import Floats
 from levelfield.scaling.uncertainty import Noise
 
-NUM_DRAWS = 20000
+NUM_DRAWS = 6000
 
 
 @dataclass(frozen=True, kw_only=True)

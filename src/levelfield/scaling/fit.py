@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from levelfield.records.codec import record
 from levelfield.records.errors import RefusedError
@@ -24,7 +25,6 @@ ASSUMED_RUN_SD = 0.02
 RISE_SDS = 3.0
 """A rise of the frontier is beyond noise when it exceeds this many sds of a difference of two rungs."""
 _NUM_SEEDS = 3
-_TOLERANCE = 1e-10
 
 
 class Solution(NamedTuple):
@@ -164,39 +164,50 @@ def solve_one(law: Law, x: Floats, y: Floats) -> tuple[Floats, Solution, float]:
 
 def solve_many(law: Law, x: Floats, y: Floats) -> Floats:
     """Theta of (fits, parameters) for ln losses ``y`` of (fits, rungs), each from its own best seed."""
-    return minimise(law, x, y, law.seeds(x, y, num=1)[:, 0], max_steps=40).theta
+    return minimise(law, x, y, law.seeds(x, y, num=1)[:, 0], max_steps=30, tolerance=1e-7).theta
 
 
-def minimise(law: Law, x: Floats, y: Floats, start: Floats, *, max_steps: int = 100) -> Solution:
-    """Levenberg-Marquardt on every row of ``y`` at once, held inside the law's bounds."""
+def minimise(
+    law: Law, x: Floats, y: Floats, start: Floats, *, max_steps: int = 100, tolerance: float = 1e-10
+) -> Solution:
+    """Levenberg-Marquardt on every row of ``y`` at once, held inside the law's bounds.
+
+    A row is done when its gradient is shorter than ``tolerance``, or when no step lowers its objective.
+    """
     low = np.array([parameter.low for parameter in law.parameters])
     high = np.array([parameter.high for parameter in law.parameters])
     theta = np.clip(start, low, high)
-    diagonal = np.arange(theta.shape[-1])
-    damping = np.full(len(theta), 1e-3)
-    residual = law.log_loss(theta, x) - y
-    objective = 0.5 * np.sum(residual**2, axis=-1)
+    objective = 0.5 * np.sum((law.log_loss(theta, x) - y) ** 2, axis=-1)
     gradient_norm = np.full(len(theta), np.inf)
+    damping = np.full(len(theta), 1e-3)
+    going = np.arange(len(theta))
     for _ in range(max_steps):
-        slope = law.jacobian(theta, x)
-        gradient = np.einsum("fnp,fn->fp", slope, residual)
-        held = ((theta <= low) & (gradient > 0)) | ((theta >= high) & (gradient < 0))
+        at = theta[going]
+        slope, residual = law.jacobian(at, x), law.log_loss(at, x) - y[going]
+        gradient = np.matmul(residual[:, None, :], slope)[:, 0]
+        held = ((at <= low) & (gradient > 0)) | ((at >= high) & (gradient < 0))
         gradient = np.where(held, 0.0, gradient)
-        gradient_norm = np.sqrt(np.sum(gradient**2, axis=-1))
-        if np.all((gradient_norm < _TOLERANCE) | (damping > 1e12)):
+        gradient_norm[going] = np.sqrt(np.sum(gradient**2, axis=-1))
+        open_ = (gradient_norm[going] > tolerance) & (damping[going] < 1e12)
+        if not open_.any():
             break
-        hessian = np.einsum("fnp,fnq->fpq", slope, slope)
-        hessian = np.where(held[:, :, None] | held[:, None, :], 0.0, hessian)
-        hessian[:, diagonal, diagonal] = hessian[:, diagonal, diagonal] * (1 + damping[:, None]) + 1e-14 + held
-        trial = np.clip(theta - np.linalg.solve(hessian, gradient[..., None])[..., 0], low, high)
-        trial_residual = law.log_loss(trial, x) - y
-        trial_objective = 0.5 * np.sum(trial_residual**2, axis=-1)
-        better = trial_objective < objective
-        theta = np.where(better[:, None], trial, theta)
-        residual = np.where(better[:, None], trial_residual, residual)
-        objective = np.where(better, trial_objective, objective)
-        damping = np.where(better, damping * 0.2, damping * 8.0)
+        going, at, slope, gradient, held = going[open_], at[open_], slope[open_], gradient[open_], held[open_]
+        trial = np.clip(at - _damped_step(slope, gradient, held, damping[going]), low, high)
+        trial_objective = 0.5 * np.sum((law.log_loss(trial, x) - y[going]) ** 2, axis=-1)
+        better = trial_objective < objective[going]
+        theta[going] = np.where(better[:, None], trial, at)
+        objective[going] = np.where(better, trial_objective, objective[going])
+        damping[going] *= np.where(better, 0.2, 8.0)
     return Solution(theta, objective, gradient_norm)
+
+
+def _damped_step(slope: Floats, gradient: Floats, held: NDArray[np.bool_], damping: Floats) -> Floats:
+    """(H + damping diag H)^-1 g with H = J'J, parameters held at a bound left out."""
+    hessian = np.matmul(slope.swapaxes(-1, -2), slope)
+    hessian = np.where(held[:, :, None] | held[:, None, :], 0.0, hessian)
+    diagonal = np.arange(hessian.shape[-1])
+    hessian[:, diagonal, diagonal] = hessian[:, diagonal, diagonal] * (1 + damping[:, None]) + 1e-14 + held
+    return np.linalg.solve(hessian, gradient[..., None])[..., 0]
 
 
 def _status(law: Law, named: dict[str, Floats], rows: tuple[tuple[float, float, str], ...], agreement: float) -> str:

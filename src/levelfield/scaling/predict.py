@@ -66,7 +66,9 @@ def predict(analysis: Analysis, *, budget: float, level: float = 0.9, seed: int 
 
 def _of_family(analysis: Analysis, family: str, budget: float, level: float, seed: int) -> Prediction:
     laws = [law for law in analysis.laws if law.family == family and law.currency == "flops"]
-    loss, notes = predicted_loss(laws, budget, level=level, generator=np.random.default_rng([seed, 3]))
+    loss, notes = None, ("no law, so no loss",)
+    if laws:
+        ((loss, notes),) = predicted_losses(laws, [budget], level=level, generator=np.random.default_rng([seed, 3]))
     winners = [winner for winner in analysis.winners if winner.family == family]
     params, examples, told = _allocated(analysis, family, winners, budget, level)
     notes += told
@@ -95,41 +97,42 @@ def _of_family(analysis: Analysis, family: str, budget: float, level: float, see
     )
 
 
-def predicted_loss(
-    laws: Sequence[LawFit], budget: float, *, level: float, generator: np.random.Generator
-) -> tuple[Interval | None, tuple[str, ...]]:
-    """The loss that the chosen law gives, with the interval of a winner yet to be measured.
+def predicted_losses(
+    laws: Sequence[LawFit], budgets: Sequence[float], *, level: float, generator: np.random.Generator
+) -> tuple[tuple[Interval, tuple[str, ...]], ...]:
+    """The losses that the chosen law gives, with the interval of a winner yet to be measured, and notes.
 
     Outside the fitted rungs it is the union of all forms' intervals, since the data do not tell which form goes on.
     """
-    chosen = next((law for law in laws if law.chosen), None)
-    if chosen is None:
-        return None, ("no law, so no loss",)
-    estimate, draws = _drawn(chosen, budget, generator)
-    found = interval(estimate, draws, level)
-    if chosen.fitted_low <= budget <= chosen.fitted_high:
-        return found, ()
-    others = [interval(*_drawn(law, budget, generator), level) for law in laws if not law.chosen]
-    low, high = min(found.low, *(o.low for o in others), estimate), max(found.high, *(o.high for o in others), estimate)
-    stretched = (low, high) != (found.low, found.high)
-    notes = ("the interval holds that of the other form of law",) if stretched else ()
-    return Interval(estimate=estimate, low=low, high=high, level=level), notes
+    drawn = {law.form: _drawn(law, budgets, generator) for law in laws}
+    chosen = next(law for law in laws if law.chosen)
+    found = []
+    for place, budget in enumerate(budgets):
+        intervals = [interval(float(middle[place]), draws[:, place], level) for middle, draws in drawn.values()]
+        own = intervals[list(drawn).index(chosen.form)]
+        low, high = min(each.low for each in intervals), max(each.high for each in intervals)
+        if chosen.fitted_low <= budget <= chosen.fitted_high or (low, high) == (own.low, own.high):
+            found.append((own, ()))
+        else:
+            union = Interval(estimate=own.estimate, low=low, high=high, level=level)
+            found.append((union, ("the interval holds that of the other form of law",)))
+    return tuple(found)
 
 
-def _drawn(law: LawFit, budget: float, generator: np.random.Generator) -> tuple[float, Floats]:
-    """The law's loss at ``budget`` and draws of what a winner there would measure."""
+def _drawn(law: LawFit, budgets: Sequence[float], generator: np.random.Generator) -> tuple[Floats, Floats]:
+    """The law's losses at ``budgets``, and (draws, budgets) of what a winner there would measure."""
     kept = [row for row in law.rows if not row.dropped]
     log_compute, log_loss = np.log([row.compute for row in kept]), np.log([row.loss for row in kept])
-    unit, loss_unit = log_compute.mean(), log_loss.mean()
-    form, x = LAWS[law.form], log_compute - unit
+    unit, loss_unit = float(log_compute.mean()), float(log_loss.mean())
+    form, x, at = LAWS[law.form], log_compute - unit, np.log(budgets) - unit
     theta, _, _ = solve_one(form, x, log_loss - loss_unit)
     covariance, degrees = np.array(law.covariance), law.degrees_of_freedom or 1.0
     thetas = draw_thetas(law.form, theta, x, covariance, degrees, generator)
-    at = np.array([math.log(budget) - unit])
-    scale = np.sqrt(np.mean(np.diag(covariance)) * degrees / generator.chisquare(degrees, NUM_DRAWS))
-    own = np.clip(generator.standard_normal(NUM_DRAWS) * scale, -3.0, 3.0)
-    estimate = float(np.exp(form.log_loss(theta, at)[0] + loss_unit))
-    return estimate, np.exp(form.log_loss(thetas, at)[:, 0] + loss_unit + own)
+    scale = np.sqrt(np.mean(np.diag(covariance)) * degrees / generator.chisquare(degrees, (NUM_DRAWS, 1)))
+    own = np.clip(generator.standard_normal((NUM_DRAWS, len(budgets))) * scale, -3.0, 3.0)
+    middle: Floats = np.asarray(np.exp(form.log_loss(theta, at) + loss_unit))
+    drawn: Floats = np.asarray(np.exp(form.log_loss(thetas, at) + loss_unit + own), dtype=np.float64)
+    return middle, drawn
 
 
 def _allocated(

@@ -14,7 +14,7 @@ CURRENCY_WORDS: dict[Currency, str] = {"flops": "training FLOPs", "device_second
 
 
 def comparison_sentence(
-    comparison: Comparison, *, span: tuple[float, float] | None, top_flops: float, data: str, recipe: str
+    comparison: Comparison, *, span: tuple[float, float] | None, top_flops: float | None, data: str, recipe: str
 ) -> str:
     """The overall verdict of ``comparison`` with everything it holds for; ``span`` is the range it rests on."""
     currency = CURRENCY_WORDS[comparison.currency]
@@ -23,7 +23,8 @@ def comparison_sentence(
         parts.append(f"over {span[0]:.2g} to {span[1]:.2g} {currency}")
     parts.append(f"data: {data}")
     parts.append(f"recipe: {recipe}")
-    parts.append(_distance(top_flops))
+    if top_flops is not None:
+        parts.append(_distance(top_flops))
     return "; ".join(parts) + "."
 
 

@@ -1,0 +1,294 @@
+"""Verdicts: the rules that forbid them, and their error rates over simulated studies."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from levelfield.scaling.analyse import analyse
+from levelfield.scaling.analysis import Analysis, Comparison
+from levelfield.scaling.contest import contest_of
+from levelfield.scaling.frontier import checked
+from tests.scaling.planted import BUDGETS, binomial_bounds, saturating_loss, winner_rows, with_examples
+
+SIMULATIONS = 200
+
+
+def flops(analysis: Analysis) -> Comparison:
+    return next(comparison for comparison in analysis.comparisons if comparison.currency == "flops")
+
+
+def seconds(analysis: Analysis) -> Comparison:
+    return next(comparison for comparison in analysis.comparisons if comparison.currency == "device_seconds")
+
+
+def judged(*, place: int = 0, margin: float = 0.05, **planted) -> Analysis:
+    return analyse(winner_rows(np.random.default_rng([5, place]), **planted), margin=margin)
+
+
+def contested(rows, held_out_losses=None):
+    """The verdicts and controls alone: what :func:`analyse` says of them, without the time that laws take."""
+    contest = contest_of(checked(rows), held_out_losses=held_out_losses, margin=0.05, level=0.9)
+    return contest.held(("nfnet", "vit"), data="", recipe="", generator=np.random.default_rng(0))
+
+
+def edit(rows, family: str, budget: float, **changes):
+    """The rows with one family's rung changed."""
+    return [
+        dataclasses.replace(row, **changes) if (row.family, row.budget_flops) == (family, budget) else row
+        for row in rows
+    ]
+
+
+def test_equal_families_and_controls_are_told_apart_at_most_at_the_stated_rate_anywhere_in_a_study():
+    """Every rung, both currencies, the overall verdicts and both A/A controls count as one table."""
+    false_verdicts, false_controls, covered = 0, 0, 0
+    for place in range(SIMULATIONS):
+        generator = np.random.default_rng([5, place])
+        rows = winner_rows(generator, control_budget=BUDGETS[2], seconds_sd=0.03, seeds=3, seed_sd=0.02)
+        comparisons, controls = contested(rows)
+        every = [v for comparison in comparisons for v in (*comparison.per_budget, comparison.overall)]
+        false_verdicts += any(verdict.verdict in ("better", "worse") for verdict in every)
+        false_controls += not all(control.passed for control in controls)
+        intervals = [v.difference for v in every if v.difference] + [c.difference for c in controls if c.difference]
+        covered += all(interval.low <= 0 <= interval.high for interval in intervals)
+    rates = {"verdicts": false_verdicts / SIMULATIONS, "controls": false_controls / SIMULATIONS}
+    print(f"false better or worse per study: {rates}; simultaneous 90 % coverage {covered / SIMULATIONS}")
+    assert rates["verdicts"] <= binomial_bounds(0.05, SIMULATIONS)[1]
+    assert rates["controls"] <= 0.05
+    assert covered / SIMULATIONS >= binomial_bounds(0.9, SIMULATIONS)[0]
+
+
+def test_equal_families_are_told_apart_at_most_at_the_stated_rate_when_report_examples_are_few():
+    false = 0
+    for place in range(SIMULATIONS):
+        generator = np.random.default_rng([6, place])
+        rows, held = with_examples(
+            winner_rows(generator, seed_sd=0.005, budgets=BUDGETS[1:4]), generator, num_examples=500
+        )
+        comparisons, _ = contested(rows, held)
+        every = [v for comparison in comparisons for v in (*comparison.per_budget, comparison.overall)]
+        false += any(verdict.verdict in ("better", "worse") for verdict in every)
+    print(f"false better or worse per study with 500 report examples: {false / SIMULATIONS}")
+    assert false / SIMULATIONS <= binomial_bounds(0.05, SIMULATIONS)[1]
+
+
+def test_the_same_rates_hold_where_one_rung_is_four_times_as_noisy():
+    false = 0
+    for place in range(SIMULATIONS):
+        rows = winner_rows(np.random.default_rng([8, place]), seed_sd=0.01)
+        truth = saturating_loss(BUDGETS[0])
+        noisy = [
+            dataclasses.replace(row, loss=truth * (row.loss / truth) ** 4) if row.budget_flops == BUDGETS[0] else row
+            for row in rows
+        ]
+        comparisons, _ = contested(noisy)
+        false += any(v.verdict in ("better", "worse") for c in comparisons for v in (*c.per_budget, c.overall))
+    print(f"false better or worse per study with one noisy rung: {false / SIMULATIONS}")
+    assert false / SIMULATIONS <= binomial_bounds(0.05, SIMULATIONS)[1]
+
+
+def test_a_real_difference_is_found_at_every_rung_and_overall_in_the_right_direction():
+    found = flops(judged(shift={"nfnet": -0.15}))
+    assert found.overall.verdict == "better"
+    assert [verdict.verdict for verdict in found.per_budget] == ["better"] * 5
+    assert found.overall.difference is not None
+    assert found.overall.difference.low < -0.15 < found.overall.difference.high
+    assert flops(judged(shift={"nfnet": 0.15})).overall.verdict == "worse"
+
+
+def test_equal_families_with_enough_seeds_are_equivalent_everywhere():
+    found = flops(judged(seeds=8, seed_sd=0.01))
+    assert found.overall.verdict == "equivalent"
+    assert {verdict.verdict for verdict in found.per_budget} == {"equivalent"}
+    assert "equivalent within 5 % of loss" in found.sentence
+
+
+def test_few_noisy_seeds_cannot_tell_and_the_refusal_says_how_many_would():
+    found = judged(seed_sd=0.1)
+    assert flops(found).overall.verdict == "cannot tell"
+    assert "too noisy" in flops(found).overall.reasons[0]
+    (refusal,) = (r for r in found.refusals if r.what == "a verdict on nfnet against vit in flops")
+    assert "seeds a winner would decide a margin of 0.05" in refusal.remedy
+
+
+def test_a_detected_difference_smaller_than_the_margin_is_equivalent_and_says_so():
+    found = flops(judged(shift={"nfnet": -0.02}, seeds=10, seed_sd=0.003))
+    assert found.overall.verdict == "equivalent"
+    assert found.overall.reasons == ("a difference is detected, but it is smaller than the margin",)
+
+
+def test_a_mean_within_the_margin_is_not_equivalent_where_the_trend_leaves_it():
+    """nfnet is 8 % worse at the bottom and 8 % better at the top: their mean is 0."""
+    rows = winner_rows(np.random.default_rng(0), seed_sd=0.004)
+    tilted = [
+        dataclasses.replace(row, loss=row.loss * math.exp(0.04 * (2 - BUDGETS.index(row.budget_flops))))
+        if row.family == "nfnet"
+        else row
+        for row in rows
+    ]
+    overall = flops(analyse(tilted)).overall
+    assert overall.verdict == "cannot tell"
+    assert "the sign changes over the range: better at 2e+12; worse at 2e+10" in overall.reasons
+    assert overall.difference is not None
+    assert abs(overall.difference.estimate) < 0.02
+
+
+def test_fewer_than_three_seeds_support_no_verdict():
+    found = judged(seeds=2, shift={"nfnet": -0.3})
+    assert {v.verdict for c in found.comparisons for v in (*c.per_budget, c.overall)} == {"cannot tell"}
+    assert "nfnet has 2 fresh seeds, at least 3 are needed" in flops(found).per_budget[0].reasons
+
+
+def test_a_better_is_not_supported_against_a_family_at_an_edge_but_a_worse_is():
+    rows = winner_rows(np.random.default_rng(1), shift={"nfnet": -0.2})
+    bounded = [dataclasses.replace(row, edges=("size",)) if row.family == "vit" else row for row in rows]
+    overall = flops(analyse(bounded)).overall
+    assert overall.verdict == "cannot tell"
+    assert "family b lies at an edge of its search (size)" in overall.reasons[0]
+    rows = winner_rows(np.random.default_rng(1), shift={"nfnet": 0.2})
+    bounded = [dataclasses.replace(row, edges=("size",)) if row.family == "vit" else row for row in rows]
+    assert flops(analyse(bounded)).overall.verdict == "worse"
+
+
+def test_an_edge_supports_no_equivalence():
+    rows = winner_rows(np.random.default_rng(1), seeds=8, seed_sd=0.004)
+    bounded = edit(rows, "nfnet", BUDGETS[0], edges=("base_lr",))
+    found = flops(analyse(bounded))
+    assert found.per_budget[0].verdict == "cannot tell"
+    assert found.overall.verdict == "equivalent", "the overall verdict rests on the rungs without an edge"
+
+
+def test_rungs_near_chance_get_no_verdict():
+    rows = winner_rows(np.random.default_rng(2), shift={"nfnet": -0.2})
+    low = [row for row in rows if row.budget_flops == BUDGETS[0]]
+    rows = [row for row in rows if row.budget_flops != BUDGETS[0]]
+    rows += [dataclasses.replace(row, loss=row.loss / low[0].loss * 4.4) for row in low]
+    verdict = flops(analyse(rows)).per_budget[0]
+    assert verdict.verdict == "cannot tell"
+    assert "vit is near chance" in verdict.reasons
+
+
+def test_data_limited_rungs_are_judged_apart_from_the_overall_verdict():
+    rows = winner_rows(np.random.default_rng(2), shift={"nfnet": -0.2})
+    limited = edit(rows, "vit", BUDGETS[4], epochs=12.0)
+    found = analyse(limited)
+    comparison = flops(found)
+    assert comparison.per_budget[4].verdict == "better"
+    assert "data-limited" in comparison.per_budget[4].reasons[-1]
+    assert "2e+10 to 6e+11" in comparison.sentence
+    assert any("data-limited" in refusal.why for refusal in found.refusals)
+
+
+def test_a_rung_that_only_one_family_ran_is_listed_without_a_verdict():
+    rows = [
+        row for row in winner_rows(np.random.default_rng(2)) if (row.family, row.budget_flops) != ("vit", BUDGETS[0])
+    ]
+    verdict = flops(analyse(rows)).per_budget[0]
+    assert (verdict.verdict, verdict.difference) == ("cannot tell", None)
+    assert verdict.reasons == ("vit has no winner at this budget",)
+
+
+def test_unequal_compute_at_a_rung_supports_no_verdict():
+    rows = edit(winner_rows(np.random.default_rng(2)), "vit", BUDGETS[0], train_flops=1.1 * BUDGETS[0])
+    verdict = flops(analyse(rows)).per_budget[0]
+    assert "differ by 10%: not equal compute" in verdict.reasons[0]
+
+
+def test_the_headline_depends_on_the_currency_where_the_signs_differ():
+    found = judged(shift={"nfnet": -0.1}, seconds_per_flop={"nfnet": 1e-9, "vit": 1e-10}, seed_sd=0.01)
+    assert flops(found).overall.verdict == "better"
+    assert seconds(found).overall.verdict == "worse"
+    assert found.headline.startswith("It depends on the currency: at equal training FLOPs nfnet has a lower loss")
+
+
+def test_equal_seconds_are_compared_on_the_overlap_alone_and_against_the_planted_curve():
+    found = seconds(judged(seconds_per_flop={"nfnet": 4e-10, "vit": 1e-10}, seed_sd=0.002))
+    assert found.per_budget[0].budget == pytest.approx(4e-10 * BUDGETS[0])
+    assert found.per_budget[-1].budget == pytest.approx(1e-10 * BUDGETS[-1])
+    for verdict in found.per_budget:
+        truth = math.log(saturating_loss(verdict.budget / 4e-10) / saturating_loss(verdict.budget / 1e-10))
+        assert verdict.difference is not None
+        assert verdict.difference.estimate == pytest.approx(truth, abs=0.01)
+    assert "seconds are measured, hence noisy" in found.overall.reasons[-1]
+
+
+def test_noisy_clocks_widen_the_interval_at_equal_seconds_only():
+    calm, noisy = (judged(seconds_sd=sd, seed_sd=0.005) for sd in (0.0, 0.3))
+
+    def width(comparison: Comparison) -> float:
+        interval = comparison.per_budget[2].difference
+        assert interval is not None
+        return interval.high - interval.low
+
+    assert width(seconds(noisy)) > 2 * width(seconds(calm))
+    assert width(flops(noisy)) < 1.5 * width(flops(calm))
+
+
+@pytest.mark.parametrize(
+    ("planted", "reason"),
+    [
+        ({"seconds_per_flop": {"nfnet": 1e-7, "vit": 1e-10}}, "the families share no range of device-seconds"),
+        ({"device_seconds": None}, "nfnet has 0 timed rungs fit for a verdict, 2 are needed"),
+    ],
+)
+def test_without_an_overlap_in_seconds_nothing_is_prolonged(planted, reason):
+    overall = seconds(judged(**planted)).overall
+    assert (overall.verdict, overall.difference) == ("cannot tell", None)
+    assert overall.reasons == (reason,)
+
+
+def test_seconds_of_different_devices_are_not_compared():
+    rows = [
+        dataclasses.replace(row, device="gpu") if row.family == "vit" else row
+        for row in winner_rows(np.random.default_rng(0))
+    ]
+    assert "timed on different devices: cpu, gpu" in seconds(analyse(rows)).overall.reasons[0]
+
+
+def test_the_control_is_an_alarm_when_its_seeds_differ_and_says_when_it_tested_nothing():
+    rows = winner_rows(np.random.default_rng(0), control_budget=BUDGETS[2])
+    assert all(control.passed for control in analyse(rows).controls)
+    off = [dataclasses.replace(row, loss=row.loss * 1.2) if row.role == "control" else row for row in rows]
+    assert [control.verdict for control in analyse(off).controls] == ["worse", "worse"]
+    assert not any(control.passed for control in analyse(off).controls)
+    repeated = [dataclasses.replace(row, seed=row.seed % 100) for row in rows]
+    assert all("repeats a seed of the winner" in control.reason for control in analyse(repeated).controls)
+
+
+def test_a_loss_carried_by_a_handful_of_examples_supports_no_verdict():
+    generator = np.random.default_rng(0)
+    rows, held = with_examples(winner_rows(generator, shift={"nfnet": -0.3}), generator, num_examples=40)
+    found = flops(analyse(rows, held_out_losses=held))
+    assert found.overall.verdict == "cannot tell"
+    assert "a handful of report examples carries the loss" in found.per_budget[0].reasons[0]
+
+
+def test_three_families_are_compared_pair_by_pair_in_one_band():
+    found = judged(families=("vit", "nfnet", "mixer"), seconds_per_flop=dict.fromkeys(("vit", "nfnet", "mixer"), 1e-10))
+    pairs = [(c.a, c.b) for c in found.comparisons if c.currency == "flops"]
+    assert pairs == [("mixer", "nfnet"), ("mixer", "vit"), ("nfnet", "vit")]
+    two = judged(families=("vit", "nfnet"))
+
+    def width(analysis: Analysis) -> float:
+        interval = next(c for c in analysis.comparisons if c.a == "nfnet").overall.difference
+        assert interval is not None
+        return (interval.high - interval.low) / (analysis.seed_noise or 1)
+
+    assert width(found) > width(two), "more verdicts, wider intervals"
+
+
+def test_the_sentence_states_range_data_recipe_and_the_distance_to_the_paper():
+    rows = winner_rows(np.random.default_rng(0), shift={"nfnet": -0.2})
+    sentence = flops(analyse(rows, data="digit pairs", recipe="short runs")).sentence
+    for part in (
+        "At equal training FLOPs nfnet has a lower loss than vit (−1",
+        "over 2e+10 to 2e+12 training FLOPs",
+        "data: digit pairs",
+        "recipe: short runs",
+        "the top budget lies 10.0 decades below the paper's 2e+22 FLOPs",
+    ):
+        assert part in sentence

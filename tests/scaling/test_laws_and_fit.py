@@ -1,0 +1,107 @@
+"""The laws, the solver, and what it refuses."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from levelfield.records.errors import RefusedError
+from levelfield.scaling.fit import fit, solve_many
+from levelfield.scaling.laws import LAWS
+
+BUDGETS = np.geomspace(1e10, 1e13, 7)
+
+
+@pytest.mark.parametrize("form", LAWS)
+def test_the_gradient_of_every_law_is_its_numerical_derivative(form):
+    law = LAWS[form]
+    theta, x = np.array([0.1, 0.3, 0.4][: len(law.parameters)]), np.linspace(-3, 3, 5)
+    for place in range(len(theta)):
+        step = np.zeros_like(theta)
+        step[place] = 1e-6
+        numerical = (law.log_loss(theta + step, x) - law.log_loss(theta - step, x)) / 2e-6
+        np.testing.assert_allclose(law.jacobian(theta, x)[:, place], numerical, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("form", LAWS)
+def test_every_law_says_its_equation_its_latex_and_its_source(form):
+    law = LAWS[form]
+    assert law.form == form
+    assert law.equation
+    assert law.latex
+    assert law.source
+    assert [parameter.name for parameter in law.parameters] == ["A", "b", "E"][: len(law.parameters)]
+
+
+def test_a_law_without_noise_is_recovered_to_the_last_digits():
+    found = fit(BUDGETS, 0.7 + 300 * BUDGETS**-0.25, form="saturating")
+    assert found.parameters == pytest.approx({"A": 300, "b": 0.25, "E": 0.7}, rel=1e-5)
+    assert found.gradient_norm < 1e-9
+    assert found.agreement == 1
+    assert found.predict(1e15) == pytest.approx(0.7 + 300 * 1e15**-0.25, rel=1e-5)
+    line = fit(BUDGETS, 40 * BUDGETS**-0.1)
+    assert line.parameters == pytest.approx({"A": 40, "b": 0.1}, rel=1e-9)
+
+
+def test_the_solver_is_never_above_scipys_least_squares():
+    from scipy.optimize import least_squares
+
+    generator = np.random.default_rng(0)
+    x = np.log(BUDGETS / 1e11)
+    y = np.log(0.8 + 1.5 * np.exp(-0.25 * x)) + 0.03 * generator.standard_normal((30, len(x)))
+    law = LAWS["saturating"]
+    ours = solve_many(law, x, y)
+    for theta, row in zip(ours, y, strict=True):
+        bounds = tuple(np.array([getattr(p, end) for p in law.parameters]) for end in ("low", "high"))
+        peer = min(
+            least_squares(
+                lambda t, row=row: law.log_loss(t, x) - row, start, bounds=bounds, xtol=1e-14, ftol=1e-14, gtol=1e-14
+            ).cost
+            for start in ([0.4, 0.25, 0.8], [0.9, 0.1, 0.1], [0.0, 1.0, 1.2])
+        )
+        cost = 0.5 * np.sum((law.log_loss(theta, x) - row) ** 2)
+        assert cost <= peer * (1 + 1e-6) + 1e-12
+
+
+def test_fewer_than_four_budgets_are_refused():
+    with pytest.raises(RefusedError, match=r"3 budgets away from chance, at least 4"):
+        fit([1e10, 1e11, 1e12], [3.0, 2.0, 1.5])
+
+
+def test_rungs_near_chance_are_shown_but_not_fitted():
+    loss = [0.95 * math.log(100), *(40 * BUDGETS[1:] ** -0.12)]
+    found = fit(BUDGETS, loss, chance_loss=math.log(100))
+    assert len(found.kept) == 6
+    assert "near chance" in found.rows[0][2]
+    assert found.parameters["b"] == pytest.approx(0.12)
+    with pytest.raises(RefusedError, match=r"4 of 7 rows dropped"):
+        fit(BUDGETS, [4.5] * 4 + [2.0, 1.9, 1.8], chance_loss=math.log(100))
+
+
+def test_a_double_descent_is_refused_with_the_rung_that_rises():
+    loss = [3.0, 2.2, 1.9, 2.6, 2.1, 1.6, 1.3]
+    with pytest.raises(RefusedError, match=r"not monotone: at compute 3\.16e\+11 .* 36\.8%"):
+        fit(BUDGETS, loss)
+    shown = fit(BUDGETS, loss, refuse=False)
+    assert not shown.supported
+    assert "not monotone" in shown.status
+
+
+def test_a_rise_within_the_noise_of_seeds_is_no_reason_to_refuse():
+    loss = [3.0, 2.5, 2.2, 2.23, 1.9, 1.7, 1.5]
+    assert fit(BUDGETS, loss, run_sd=0.01).supported
+    with pytest.raises(RefusedError, match="not monotone"):
+        fit(BUDGETS, loss, run_sd=0.001)
+
+
+def test_a_loss_that_does_not_fall_is_refused():
+    with pytest.raises(RefusedError, match="does not fall with compute"):
+        fit(BUDGETS, [2.0, 2.01, 2.0, 2.02, 2.01, 2.0, 2.02], run_sd=0.02)
+
+
+def test_values_that_are_no_numbers_are_dropped_with_the_reason():
+    found = fit([*BUDGETS, 1e14], [*(40 * BUDGETS**-0.12), math.nan])
+    assert found.rows[-1][2] == "compute and loss must be positive and finite"
+    assert len(found.kept) == 7

@@ -1,0 +1,164 @@
+"""Isoflop profiles, allocation, tuning curves and predictions."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from levelfield.records.errors import InputError, RefusedError
+from levelfield.records.observation import Observation
+from levelfield.scaling.analyse import analyse
+from levelfield.scaling.predict import predict
+from levelfield.scaling.tuning import learning_rate_cells, tuning_status
+from tests.scaling.planted import BUDGETS, saturating_loss, search_rows, winner_rows
+
+
+def study(*, run_sd: float = 0.003, place: int = 0, **search):
+    generator = np.random.default_rng([9, place])
+    rows = search_rows(generator, run_sd=run_sd, **search)
+    return [*rows, *winner_rows(generator, families=("nfnet",), seed_sd=run_sd or 0.001)]
+
+
+def test_vertices_and_allocation_exponents_recover_the_planted_optimum():
+    found = analyse(study(params_exponent=0.6))
+    for profile in found.isoflop:
+        optimum = 3e4 * (profile.budget_flops / 1e11) ** 0.6
+        assert profile.optimal_params is not None
+        assert profile.optimal_params.low * 0.9 < optimum < profile.optimal_params.high * 1.1
+    (allocation,) = found.allocations
+    assert allocation.params_exponent is not None
+    assert allocation.examples_exponent is not None
+    assert allocation.params_exponent.low < 0.6 < allocation.params_exponent.high
+    assert allocation.examples_exponent.low < 0.4 < allocation.examples_exponent.high
+
+
+def test_the_allocation_exponent_is_covered_at_the_stated_rate():
+    hits = 0
+    for place in range(100):
+        rows = search_rows(np.random.default_rng([10, place]), run_sd=0.005, rates=(0.2,))
+        (allocation,) = analyse(rows).allocations
+        exponent = allocation.params_exponent
+        hits += exponent is None or exponent.low <= 0.5 <= exponent.high
+    print(f"allocation exponent: coverage at 0.9: {hits / 100}")
+    assert hits >= 80
+
+
+@pytest.mark.parametrize(
+    ("sizes", "status"),
+    [
+        ((1.0, 2.0, 5.0), "a bound: the best size is the smallest of those tried"),
+        ((0.2, 0.5, 1.0), "a bound: the best size is the largest of those tried"),
+        ((0.5, 1.0), "2 sizes, at least 3 are needed for a vertex"),
+    ],
+)
+def test_an_optimum_at_an_edge_is_a_bound_and_never_an_optimum(sizes, status):
+    found = analyse(study(sizes=sizes, run_sd=0.0))
+    assert {profile.status for profile in found.isoflop} == {status}
+    assert all(profile.optimal_params is None for profile in found.isoflop)
+    (allocation,) = found.allocations
+    assert allocation.params_exponent is None
+    assert allocation.status == "0 of 5 rungs have a vertex, at least 4 are needed"
+    assert any(refusal.what == "allocation of nfnet" for refusal in found.refusals)
+
+
+def test_a_parabola_that_opens_downwards_is_refused():
+    """The best size is interior, yet the shape around it is a maximum."""
+    rows = search_rows(np.random.default_rng(0), budgets=(1e11,), rates=(0.2,))
+    bumpy = [dataclasses.replace(row, loss=loss) for row, loss in zip(rows, (2.0, 2.5, 1.99, 2.5, 2.0), strict=True)]
+    (profile,) = analyse(bumpy).isoflop
+    assert profile.optimal_params is None
+    assert profile.status.startswith("a maximum, not a minimum")
+
+
+def test_a_profile_flat_within_the_noise_of_seeds_has_no_vertex():
+    rows = search_rows(np.random.default_rng(0), budgets=(1e11,), sizes=(0.9, 1.0, 1.1), rates=(0.2,))
+    noisy = winner_rows(np.random.default_rng(0), families=("nfnet",), seed_sd=0.05)
+    (profile,) = analyse([*rows, *noisy]).isoflop
+    assert profile.optimal_params is None
+    assert profile.status.startswith("flat within noise")
+
+
+@pytest.mark.parametrize(
+    ("tried", "best", "status"),
+    [
+        ((0.1, 0.2, 0.4), 0.2, "bracketed"),
+        ((0.1, 0.2), 0.2, "one-sided"),
+        ((0.1, 0.2), 0.1, "bound"),
+        ((0.2,), 0.2, "bound"),
+    ],
+)
+def test_a_tuning_curve_is_bracketed_one_sided_or_a_bound(tried, best, status):
+    assert tuning_status(tried, best) == status
+
+
+def test_tuning_curves_compare_like_with_like():
+    rows = search_rows(np.random.default_rng(0), budgets=(1e11,), sizes=(1.0,))
+    first = rows[0]
+    checks = [
+        dataclasses.replace(first, run=f"check-{rate}", base_lr=rate, variant="batch_factor=2", loss=1.0 + rate)
+        for rate in (0.2, 0.4)
+    ]
+    audit = dataclasses.replace(first, run="audit", role="audit", base_lr=0.8, loss=9.0)
+    plain, check = sorted(learning_rate_cells([*rows, *checks, audit]), key=lambda cell: len(cell.model))
+    assert [rate for rate, _ in plain.tried] == [0.1, 0.2, 0.4, 0.8]
+    assert (plain.best_base_lr, plain.status, plain.audited) == (0.2, "bracketed", True)
+    assert check.model.endswith("(batch_factor=2)")
+    assert (check.best_base_lr, check.status) == (0.2, "bound")
+
+
+def test_a_prediction_gives_loss_size_examples_epochs_and_rate_of_the_planted_optimum():
+    (prediction,) = predict(analyse(study()), budget=6e12)
+    assert prediction.loss is not None
+    assert prediction.loss.low < saturating_loss(6e12) < prediction.loss.high
+    optimum = 3e4 * math.sqrt(60)
+    assert prediction.params == pytest.approx(optimum, rel=0.15)
+    assert prediction.examples == pytest.approx(6e12 / 600 / optimum, rel=0.15)
+    assert prediction.epochs is not None
+    assert prediction.base_lr == pytest.approx(0.2, rel=0.05)
+    assert "25 bracketed cells" in prediction.sentence
+    assert "beyond 10x" not in prediction.sentence
+
+
+def test_a_prediction_far_out_is_labelled_and_wider():
+    analysis = analyse(study(run_sd=0.01))
+    (near,), (far,) = (predict(analysis, budget=budget) for budget in (3e12, 1e15))
+    assert far.sentence.count("beyond 10x the data: the top fitted rung is 500 times cheaper") == 1
+    assert near.loss is not None
+    assert far.loss is not None
+    assert math.log(far.loss.high / far.loss.low) > 2 * math.log(near.loss.high / near.loss.low)
+
+
+def test_a_prediction_without_vertices_or_brackets_is_a_guess_that_says_so():
+    rows = study(sizes=(1.0, 2.0), rates=(0.1, 0.2))
+    (prediction,) = predict(analyse(rows), budget=8e12)
+    assert prediction.params == pytest.approx(2 * 3e4 * math.sqrt(20))
+    assert prediction.params_interval is None
+    assert "too few rungs have a vertex" in prediction.sentence
+    assert prediction.base_lr == 0.2
+    assert "one-sided" in prediction.sentence
+
+
+def test_without_a_law_nothing_is_predicted():
+    rows = winner_rows(np.random.default_rng(0), budgets=BUDGETS[:3])
+    with pytest.raises(RefusedError, match="no family has a law to predict from: 3 budgets"):
+        predict(analyse(rows), budget=1e13)
+    with pytest.raises(InputError, match="budget must be positive"):
+        predict(analyse(rows), budget=-1.0)
+
+
+def test_the_rate_follows_a_planted_trend_in_size_and_examples():
+    rows = []
+    for row in search_rows(np.random.default_rng(0), rates=tuple(0.2 * 2.0**octave for octave in range(-5, 4))):
+        optimum = 0.2 * (row.examples / 1e4) ** -0.2 * (row.params / 3e4) ** -0.1
+        off = math.log2(row.base_lr / optimum)
+        size = math.log(row.params / (3e4 * math.sqrt(row.budget_flops / 1e11)))
+        loss = saturating_loss(row.budget_flops) * math.exp(0.04 * size**2 + 0.05 * off**2)
+        rows.append(Observation(**{**vars(row), "loss": loss}))
+    (prediction,) = predict(analyse(rows), budget=6e12)
+    assert prediction.params is not None
+    assert prediction.examples is not None
+    optimum = 0.2 * (prediction.examples / 1e4) ** -0.2 * (prediction.params / 3e4) ** -0.1
+    assert prediction.base_lr == pytest.approx(optimum, rel=0.25)

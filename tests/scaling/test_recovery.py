@@ -1,0 +1,106 @@
+"""Planted laws, recovered at the stated coverage over 200 simulated studies."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from levelfield.scaling.choose import Points, laws_of
+from levelfield.scaling.predict import predicted_losses
+from tests.scaling.planted import binomial_bounds
+
+SIMULATIONS = 200
+LEVEL = 0.9
+RUNGS = np.geomspace(1e10, 1e12, 6)
+SEEDS = 3
+TRUTH = {"A": 1.5 * 1e11**0.25, "b": 0.25, "E": 0.8}
+
+
+def planted(form: str, compute):
+    return TRUTH["A"] * compute ** -TRUTH["b"] + (TRUTH["E"] if form == "saturating" else 0.0)
+
+
+def simulated(form: str, run_sd: float, place: int):
+    """The laws of one simulated family, and the generator it was drawn with. Its noise is pooled with a second one."""
+    generator = np.random.default_rng([7, place])
+    log_losses = np.log(planted(form, RUNGS)) + run_sd * generator.standard_normal((SEEDS, len(RUNGS)))
+    degrees = 2 * len(RUNGS) * (SEEDS - 1)
+    variance = run_sd**2 * generator.chisquare(degrees) / degrees
+    points = Points(
+        family="nfnet",
+        currency="flops",
+        compute=tuple(RUNGS),
+        loss=tuple(np.exp(log_losses.mean(axis=0))),
+        chance_loss=None,
+        covariance=np.eye(len(RUNGS)) * variance / SEEDS,
+        degrees_of_freedom=degrees,
+    )
+    return laws_of(points, level=LEVEL, generator=generator), generator
+
+
+@pytest.mark.parametrize(("form", "run_sd"), [("log-log", 0.02), ("saturating", 0.01)])
+def test_intervals_cover_planted_parameters_and_new_winners_at_the_stated_rate(form, run_sd):
+    names = ["A", "b", "E"][: 2 if form == "log-log" else 3]
+    hits = dict.fromkeys([*names, "between", "threefold", "hundredfold"], 0)
+    places = {"between": 2e11, "threefold": 3e12, "hundredfold": 1e14}
+    for place in range(SIMULATIONS):
+        laws, generator = simulated(form, run_sd, place)
+        (law,) = (law for law in laws if law.form == form)
+        for name in names:
+            hits[name] += law.parameters[name].low <= TRUTH[name] <= law.parameters[name].high
+        predictions = predicted_losses(laws, list(places.values()), level=LEVEL, generator=generator)
+        for (name, budget), (loss, _) in zip(places.items(), predictions, strict=True):
+            measured = planted(form, budget) * math.exp(run_sd * generator.standard_normal() / math.sqrt(SEEDS))
+            hits[name] += loss.low <= measured <= loss.high
+    low, _ = binomial_bounds(LEVEL, SIMULATIONS)
+    rates = {name: count / SIMULATIONS for name, count in hits.items()}
+    print(f"{form}: coverage at level {LEVEL}: {rates}")
+    assert all(rate >= low for rate in rates.values()), rates
+    assert all(rates[name] < 0.985 for name in (*names, "between")), f"intervals far too wide: {rates}"
+
+
+def test_the_form_with_a_floor_is_chosen_only_where_the_data_show_one():
+    chosen = {
+        form: sum(
+            next(law.form for law in simulated(form, 0.005, place)[0] if law.chosen) == "saturating"
+            for place in range(30)
+        )
+        for form in ("log-log", "saturating")
+    }
+    assert chosen["saturating"] >= 27
+    assert chosen["log-log"] <= 6
+
+
+def test_with_four_rungs_the_line_is_kept_and_the_floor_is_shown_as_unknown():
+    compute = RUNGS[:4]
+    points = Points(
+        family="nfnet",
+        currency="flops",
+        compute=tuple(compute),
+        loss=tuple(planted("saturating", compute)),
+        chance_loss=None,
+        covariance=np.eye(4) * 1e-4,
+        degrees_of_freedom=16,
+    )
+    laws = {law.form: law for law in laws_of(points, level=LEVEL, generator=np.random.default_rng(0))}
+    assert laws["log-log"].chosen
+    assert laws["log-log"].backtest is not None
+    assert laws["saturating"].backtest is None
+    floor = laws["saturating"].parameters["E"]
+    assert floor.low == 0
+    assert floor.high > TRUTH["E"]
+
+
+def test_scatter_beyond_the_seeds_widens_the_intervals_and_is_said():
+    generator = np.random.default_rng(1)
+    noisy = planted("log-log", RUNGS) * np.exp(0.05 * generator.standard_normal(len(RUNGS)))
+    common = {"family": "nfnet", "currency": "flops", "compute": tuple(RUNGS), "chance_loss": None}
+    laws = laws_of(
+        Points(**common, loss=tuple(noisy), covariance=np.eye(len(RUNGS)) * 1e-6, degrees_of_freedom=24),
+        level=LEVEL,
+        generator=generator,
+    )
+    assert "scatter about the law by more than seeds explain" in laws[0].status
+    assert laws[0].parameters["b"].high - laws[0].parameters["b"].low > 0.03

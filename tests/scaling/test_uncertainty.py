@@ -1,0 +1,128 @@
+"""The noise of runs and of held-out examples."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from levelfield.records.errors import InputError
+from levelfield.scaling.uncertainty import (
+    effective_examples,
+    example_covariance,
+    noise_of,
+    pooled_sd,
+    smallest_decidable_margin,
+)
+from tests.scaling.planted import winner_rows, with_examples
+
+
+def test_the_pooled_sd_is_within_cells_alone():
+    sd, degrees = pooled_sd([[0.0, 2.0], [100.0, 102.0], [7.0]])
+    assert sd == pytest.approx(math.sqrt(2))
+    assert degrees == 2
+    assert pooled_sd([[1.0], [2.0]]) == (None, 0.0)
+
+
+def test_the_noise_model_agrees_with_the_slow_bootstrap_of_runs_and_examples():
+    generator = np.random.default_rng(3)
+    rows = winner_rows(generator, budgets=(1e11,), seed_sd=0.0, seeds=12)
+    _, held = with_examples(rows, generator, num_examples=400)
+    cells = [[held[row.run] for row in rows if row.family == family] for family in ("nfnet", "vit")]
+    log_losses = [[math.log(run.mean(dtype=np.float64)) for run in cell] for cell in cells]
+    noise = noise_of(
+        log_losses,
+        runs=[[row.run for row in rows if row.family == family] for family in ("nfnet", "vit")],
+        held_out_losses=held,
+    )
+    error = noise.standard_errors(np.array([[1.0, -1.0]]))[0]
+    differences = []
+    for _ in range(1500):
+        examples = generator.integers(0, 400, 400)
+        means = []
+        for cell in cells:
+            runs = generator.integers(0, len(cell), len(cell))
+            means.append(np.mean([math.log(cell[run][examples].mean(dtype=np.float64)) for run in runs]))
+        differences.append(means[0] - means[1])
+    assert error == pytest.approx(np.std(differences), rel=0.12)
+
+
+def test_an_interval_that_ignores_the_pairing_of_examples_is_several_times_too_wide():
+    generator = np.random.default_rng(4)
+    rows = winner_rows(generator, budgets=(1e11,), seed_sd=0.002)
+    judged, held = with_examples(rows, generator, num_examples=2000, disagreement=0.1)
+    cells = [[held[row.run] for row in judged if row.family == family] for family in ("nfnet", "vit")]
+    shared = example_covariance(cells)
+    paired = math.sqrt(shared[0, 0] + shared[1, 1] - 2 * shared[0, 1])
+    unpaired = math.sqrt(shared[0, 0] + shared[1, 1])
+    assert unpaired > 5 * paired
+
+
+def test_the_paired_interval_covers_the_true_difference_and_neither_half_of_it_would():
+    """Runs and examples both move the difference; an interval over seeds alone, or of few seeds alone, fails."""
+    hits, seeds_only = 0, 0
+    num = 200
+    for place in range(num):
+        generator = np.random.default_rng([11, place])
+        rows = winner_rows(generator, budgets=(1e11, 4e11), seed_sd=0.005)
+        judged, held = with_examples(rows, generator, num_examples=500)
+        keys = sorted({(row.family, row.budget_flops) for row in judged})
+        cells = [[row for row in judged if (row.family, row.budget_flops) == key] for key in keys]
+        noise = noise_of(
+            [[math.log(row.loss) for row in cell] for cell in cells],
+            runs=[[row.run for row in cell] for cell in cells],
+            held_out_losses=held,
+        )
+        means = np.array([np.mean([math.log(row.loss) for row in cell]) for cell in cells])
+        weights = np.array([[1.0, 0.0, -1.0, 0.0]])
+        estimate, error = float((weights @ means)[0]), float(noise.standard_errors(weights)[0])
+        hits += abs(estimate) < 1.65 * error
+        seeds_only += abs(estimate) < 1.86 * noise.seed_sd * math.sqrt(2 / 3)
+    print(f"coverage at 0.9: runs x examples {hits / num}, seeds alone {seeds_only / num}")
+    assert 0.83 <= hits / num <= 0.96
+    assert seeds_only / num < 0.6
+
+
+def test_per_example_losses_of_another_evaluation_are_an_error():
+    rows = winner_rows(np.random.default_rng(0), budgets=(1e11,))
+    judged, held = with_examples(rows, np.random.default_rng(0), num_examples=50)
+    keys, losses = [[row.run for row in judged]], [[math.log(row.loss) for row in judged]]
+    noise_of(losses, runs=keys, held_out_losses=held)
+    with pytest.raises(InputError, match=r"average .* but its loss is"):
+        noise_of([[loss + 0.1 for loss in losses[0]]], runs=keys, held_out_losses=held)
+    with pytest.raises(InputError, match="the same examples for every run"):
+        noise_of(losses, runs=keys, held_out_losses={**held, judged[0].run: held[judged[0].run][:-1]})
+
+
+def test_a_loss_carried_by_five_images_counts_few_effective_examples():
+    losses = np.full(360, 0.001)
+    losses[:5] = 4.0
+    assert effective_examples(losses) < 6
+    assert effective_examples(np.full(360, 0.3)) == pytest.approx(360)
+
+
+def test_equal_families_are_called_equivalent_at_the_smallest_decidable_margin_with_the_stated_power():
+    generator = np.random.default_rng(5)
+    seeds, seed_sd, example_sd, num_examples = 3, 0.02, 1.0, 20000
+    margin = smallest_decidable_margin(
+        seed_sd=seed_sd, num_seeds=seeds, example_sd=example_sd, num_examples=num_examples, power=0.8
+    )
+    num = 20000
+    losses = seed_sd * generator.standard_normal((num, 2, seeds))
+    variance = losses.var(axis=-1, ddof=1).mean(axis=-1)
+    difference = losses.mean(axis=-1) @ [1, -1]
+    difference += generator.standard_normal(num) * example_sd / math.sqrt(num_examples)
+    half = 2.132 * np.sqrt(2 * variance / seeds + example_sd**2 / num_examples)
+    power = np.mean(np.abs(difference) + half < margin)
+    assert 0.75 < power < 0.9
+
+
+def test_the_smallest_decidable_margin_shrinks_with_seeds_and_examples_and_is_infinite_with_one_seed():
+    def margin(num_seeds, num_examples):
+        return smallest_decidable_margin(
+            seed_sd=0.02, num_seeds=num_seeds, example_sd=1.0, num_examples=num_examples, num_rungs=5
+        )
+
+    assert margin(6, 20000) < margin(3, 20000) < margin(3, 2000)
+    assert margin(1, 20000) == math.inf
