@@ -124,9 +124,9 @@ def decidable_margin(question: Question, band: Band | None, *, power: float = 0.
 
 
 def _bounds(statement: Statement) -> tuple[str, ...]:
-    sides = (("a", statement.a_edges), ("b", statement.b_edges))
+    sides = ((statement.a, statement.a_edges), (statement.b, statement.b_edges))
     return tuple(
-        f"family {side} lies at an edge of its search ({', '.join(edges)}): its best loss is only bounded from above"
+        f"{side} lies at an edge of its search ({', '.join(edges)}): its best loss is only bounded from above"
         for side, edges in sides
         if edges
     )
@@ -136,7 +136,7 @@ def _undetected(judged: Judged, margin: float) -> str:
     if judged.inner >= margin:
         return f"too noisy: the interval is ±{judged.inner:.3f} wide, the margin is ±{margin:g}"
     if abs(judged.estimate) > judged.inner:
-        return "the 90 % interval excludes 0, the 95 % interval does not"
+        return f"the {judged.level:.0%} interval excludes 0, the {(1 + judged.level) / 2:.0%} interval does not"
     return "the interval holds 0 and reaches beyond the margin"
 
 

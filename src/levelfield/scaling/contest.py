@@ -30,6 +30,8 @@ _NOISY_CLOCK = (
     "seconds are measured, hence noisy: their spread over seeds is in the interval, a busy machine's bias is not"
 )
 
+_SEEDS_ALONE = "the interval covers seeds alone: not every winner and control kept its loss on every report example"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Contest:
@@ -87,16 +89,17 @@ class Contest:
                 Question(a=a, b=b, currency="device_seconds", statements=(), unasked=why),
             )
         by_flops = at_equal_flops(left, right, cells, len(cells), self.few_examples)
+        remarks = (_SEEDS_ALONE,) if self.noise.example_covariance is None else ()
         by_seconds, unasked = at_equal_seconds(left, right, cells, len(cells), self.few_examples)
         return (
-            Question(a=a, b=b, currency="flops", statements=tuple(by_flops)),
+            Question(a=a, b=b, currency="flops", statements=tuple(by_flops), remarks=remarks),
             Question(
                 a=a,
                 b=b,
                 currency="device_seconds",
                 statements=tuple(by_seconds),
                 unasked=unasked,
-                remarks=(_NOISY_CLOCK,) if by_seconds else (),
+                remarks=(*remarks, _NOISY_CLOCK) if by_seconds else remarks,
             ),
         )
 

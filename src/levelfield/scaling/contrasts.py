@@ -27,6 +27,8 @@ class Statement:
     no verdict is possible; ``set_apart`` why the place is no part of the overall verdict.
     """
 
+    a: str
+    b: str
     place: float
     weights: Floats
     seconds_weights: Floats
@@ -138,6 +140,8 @@ def mean_statement(statements: Sequence[Statement], shares: Floats | None = None
         shares = np.full(len(statements), 1 / len(statements))
     weights, timed = _stacked(statements)
     return Statement(
+        a=statements[0].a,
+        b=statements[0].b,
         place=max(statement.place for statement in statements),
         weights=shares @ weights,
         seconds_weights=shares @ timed,

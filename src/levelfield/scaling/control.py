@@ -29,7 +29,12 @@ def control_statement(control: Rung, winner: Rung | None, cells: Mapping[Rung, i
         if {run.seed for run in control.runs} & {run.seed for run in winner.runs}:
             reasons.append("the control repeats a seed of the winner, so it is no control")
     return Statement(
-        place=control.budget_flops, weights=weights, seconds_weights=np.zeros(num_cells), undecidable=tuple(reasons)
+        a="the control",
+        b="the winner",
+        place=control.budget_flops,
+        weights=weights,
+        seconds_weights=np.zeros(num_cells),
+        undecidable=tuple(reasons),
     )
 
 

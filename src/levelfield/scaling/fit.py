@@ -164,15 +164,23 @@ def solve_one(law: Law, x: Floats, y: Floats) -> tuple[Floats, Solution, float]:
 
 def solve_many(law: Law, x: Floats, y: Floats) -> Floats:
     """Theta of (fits, parameters) for ln losses ``y`` of (fits, rungs), each from its own best seed."""
-    return minimise(law, x, y, law.seeds(x, y, num=1)[:, 0], max_steps=30, tolerance=1e-7).theta
+    return minimise(law, x, y, law.seeds(x, y, num=1)[:, 0], max_steps=30, tolerance=1e-7, least_gain=1e-6).theta
 
 
 def minimise(
-    law: Law, x: Floats, y: Floats, start: Floats, *, max_steps: int = 100, tolerance: float = 1e-10
+    law: Law,
+    x: Floats,
+    y: Floats,
+    start: Floats,
+    *,
+    max_steps: int = 100,
+    tolerance: float = 1e-10,
+    least_gain: float = 0.0,
 ) -> Solution:
     """Levenberg-Marquardt on every row of ``y`` at once, held inside the law's bounds.
 
-    A row is done when its gradient is shorter than ``tolerance``, or when no step lowers its objective.
+    A row is done when its gradient is shorter than ``tolerance``, when no step lowers its objective, or when one lowers
+    it by a share of less than ``least_gain``.
     """
     low = np.array([parameter.low for parameter in law.parameters])
     high = np.array([parameter.high for parameter in law.parameters])
@@ -195,9 +203,11 @@ def minimise(
         trial = np.clip(at - _damped_step(slope, gradient, held, damping[going]), low, high)
         trial_objective = 0.5 * np.sum((law.log_loss(trial, x) - y[going]) ** 2, axis=-1)
         better = trial_objective < objective[going]
+        small = better & (objective[going] - trial_objective < least_gain * objective[going])
         theta[going] = np.where(better[:, None], trial, at)
         objective[going] = np.where(better, trial_objective, objective[going])
         damping[going] *= np.where(better, 0.2, 8.0)
+        going = going[~small]
     return Solution(theta, objective, gradient_norm)
 
 
@@ -207,7 +217,7 @@ def _damped_step(slope: Floats, gradient: Floats, held: NDArray[np.bool_], dampi
     hessian = np.where(held[:, :, None] | held[:, None, :], 0.0, hessian)
     diagonal = np.arange(hessian.shape[-1])
     hessian[:, diagonal, diagonal] = hessian[:, diagonal, diagonal] * (1 + damping[:, None]) + 1e-14 + held
-    return np.linalg.solve(hessian, gradient[..., None])[..., 0]
+    return np.asarray(np.linalg.solve(hessian, gradient[..., None])[..., 0], dtype=np.float64)
 
 
 def _status(law: Law, named: dict[str, Floats], rows: tuple[tuple[float, float, str], ...], agreement: float) -> str:

@@ -43,7 +43,9 @@ def at_equal_flops(
         if left is None or right is None:
             missing = (a if left is None else b)[0].family
             why = (f"{missing} has no winner at this budget",)
-            nothing = Statement(place=budget, weights=weights, seconds_weights=weights, undecidable=why)
+            nothing = Statement(
+                a=a[0].family, b=b[0].family, place=budget, weights=weights, seconds_weights=weights, undecidable=why
+            )
             statements.append(nothing)
             continue
         weights[cells[left]], weights[cells[right]] = 1.0, -1.0
@@ -54,6 +56,8 @@ def at_equal_flops(
         limited = [rung.family for rung in (left, right) if rung.data_limited]
         statements.append(
             Statement(
+                a=left.family,
+                b=right.family,
                 place=budget,
                 weights=weights,
                 seconds_weights=np.zeros(num_cells),
@@ -97,6 +101,8 @@ def at_equal_seconds(
         )
         statements.append(
             Statement(
+                a=a[0].family,
+                b=b[0].family,
                 place=math.exp(place),
                 weights=weights - b_weights,
                 seconds_weights=timed_weights - b_timed,
