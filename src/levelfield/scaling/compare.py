@@ -86,7 +86,7 @@ def budget_verdicts(question: Question, band: Band | None, margin: float) -> tup
                 budget=statement.place,
                 difference=judged.interval,
                 verdict=verdict,
-                reasons=(*reasons, *statement.set_apart, *statement.notes),
+                reasons=(*reasons, *statement.set_apart),
             )
         )
     return tuple(verdicts)

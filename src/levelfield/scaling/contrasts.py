@@ -36,7 +36,6 @@ class Statement:
     b_edges: tuple[str, ...] = ()
     undecidable: tuple[str, ...] = ()
     set_apart: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
