@@ -11,7 +11,9 @@ import pytest
 from levelfield.scaling.analyse import analyse
 from levelfield.scaling.analysis import Analysis, Comparison
 from levelfield.scaling.contest import contest_of
+from levelfield.scaling.contrasts import Seconds, Statement, simultaneous_band
 from levelfield.scaling.frontier import checked
+from levelfield.scaling.uncertainty import noise_of
 from tests.scaling.planted import BUDGETS, binomial_bounds, saturating_loss, winner_rows, with_examples
 
 SIMULATIONS = 200
@@ -300,3 +302,29 @@ def test_the_sentence_states_range_data_recipe_and_the_distance_to_the_paper():
         "the top budget lies 10.0 decades below the paper's 2e+22 FLOPs",
     ):
         assert part in sentence
+
+
+def test_the_band_of_one_statement_is_the_t_interval_and_of_many_is_wider():
+    generator = np.random.default_rng(0)
+    log_losses = generator.standard_normal((8, 3)) * 0.02
+    noise = noise_of(log_losses.tolist())
+    pairs = np.eye(8)[:4] - np.eye(8)[4:]
+
+    def critical(num: int) -> tuple[float, float]:
+        statements = [
+            Statement(a="a", b="b", place=1.0, weights=weights, seconds_weights=np.zeros(8)) for weights in pairs[:num]
+        ]
+        band = simultaneous_band(
+            statements,
+            log_losses=log_losses.mean(axis=-1),
+            noise=noise,
+            seconds=Seconds(sd=0.0, num_runs=np.full(8, 3.0)),
+            level=0.9,
+            generator=np.random.default_rng(1),
+        )
+        return band.inner_critical, band.outer_critical
+
+    # Student's t with 16 degrees of freedom: 90 % and 95 %, two-sided.
+    assert critical(1) == pytest.approx((1.746, 2.120), rel=0.04)
+    # Four independent contrasts sharing one variance: the studentised maximum modulus.
+    assert critical(4) == pytest.approx((2.42, 2.78), rel=0.04)
