@@ -3,13 +3,13 @@
 import math
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from levelfield.compute.budget import RunLength, examples_for, global_batch_size, steps_for_batch, steps_for_budget
+from levelfield.compute.budget import examples_for, global_batch_size
 from levelfield.compute.devices import DEVICES, device, device_hours
 from levelfield.compute.ledger import Ledger, total
-from levelfield.records.errors import RefusedError, SpecError
+from levelfield.records.errors import SpecError
 
 
 @settings(deadline=None)
@@ -27,37 +27,6 @@ def test_the_batch_doubles_for_four_times_the_examples() -> None:
     assert batches == [16, 32, 64, 128, 256, 512, 1024, 2048]
     assert global_batch_size(1, coefficient=0.5) == 8
     assert global_batch_size(10**12, coefficient=0.5) == 4096
-
-
-@settings(deadline=None)
-@given(st.integers(64, 10**9), st.integers(1, 10**6), st.floats(0.01, 3))
-@example(298, 1, 2.625)  # 4 batches of 64 end where the rule says 32, and 9 of those fit
-def test_a_run_is_the_longest_whole_number_of_its_own_batches_within_the_budget(
-    affordable: int, flops: int, coefficient: float
-) -> None:
-    def rule(examples: int) -> int:
-        return global_batch_size(examples, coefficient=coefficient, smallest=8, largest=64)
-
-    length = steps_for_budget(affordable * flops, flops, coefficient=coefficient, smallest=8, largest=64)
-    assert length.examples <= affordable
-    assert rule(length.examples) == length.global_batch_size
-    for examples in range(length.examples + 1, min(affordable, length.examples + 200) + 1):
-        assert examples % rule(examples) or examples < rule(examples)
-
-
-def test_rounding_down_across_the_rule_s_crossing_takes_the_smaller_batch() -> None:
-    crossing = next(n for n in range(1, 10**5) if global_batch_size(n, coefficient=0.7) == 64)
-    length = steps_for_budget(crossing, 1, coefficient=0.7)
-    assert length.global_batch_size == 32
-    assert length.examples == (crossing - 1) // 32 * 32
-
-
-def test_a_budget_below_one_batch_is_refused() -> None:
-    with pytest.raises(RefusedError, match="less than one batch of 8"):
-        steps_for_budget(70, 10, coefficient=0.5)
-    with pytest.raises(RefusedError):
-        steps_for_batch(70, 10, global_batch_size=8)
-    assert steps_for_batch(85, 10, global_batch_size=8) == RunLength(steps=1, global_batch_size=8)
 
 
 def test_examples_are_whole_and_paid_for() -> None:

@@ -91,3 +91,28 @@ def test_a_second_run_trains_nothing(undisturbed, tiny_study, tmp_path):
     assert (first.returncode, again.returncode) == (0, 0)
     assert "0 trials trained" in again.stdout
     assert lasting_files(tmp_path / "study") == undisturbed
+
+
+def test_a_trial_whose_worker_keeps_dying_is_given_up_and_can_be_retried(undisturbed, tiny_study, tmp_path):
+    directory = tmp_path / "study"
+    process = subprocess.Popen(
+        levelfield("run", tiny_study, "--dir", directory, "--workers", 1),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 300
+    while process.poll() is None and time.monotonic() < deadline:
+        if in_mid_trial(directory):
+            for worker in children_of(process.pid):
+                os.kill(worker, signal.SIGKILL)
+        time.sleep(0.2)
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    assert "signal 9" in errors
+    assert "--retry failed" in errors
+    stopped = run("run", tiny_study, "--dir", directory)
+    assert stopped.returncode == 1, "failed trials are not tried again unasked"
+    done = run("run", tiny_study, "--dir", directory, "--workers", 2, "--retry", "failed")
+    assert done.returncode == 0, done.stderr
+    assert lasting_files(directory) == undisturbed

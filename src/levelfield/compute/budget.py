@@ -1,27 +1,14 @@
-"""What a budget buys: examples, batches and steps."""
+"""What a budget buys: examples, and the batch to take them in."""
 
 from __future__ import annotations
 
 import math
 
-from levelfield.records.codec import record
-from levelfield.records.errors import RefusedError, SpecError
-from levelfield.units import Examples, Steps
+from levelfield.records.errors import SpecError
+from levelfield.units import Examples
 
 SMALLEST_BATCH = 8
 LARGEST_BATCH = 4096  # of every NFNet in arXiv 2310.16764
-
-
-@record
-class RunLength:
-    """A whole number of optimiser steps of one global batch each."""
-
-    steps: Steps
-    global_batch_size: int
-
-    @property
-    def examples(self) -> Examples:
-        return Examples(self.steps * self.global_batch_size)
 
 
 def examples_for(budget_flops: float, flops_per_example: float) -> Examples:
@@ -55,48 +42,3 @@ def global_batch_size(
         raise SpecError(f"smallest batch {smallest} is larger than the largest {largest}")
     power = math.floor(math.log2(coefficient * math.sqrt(examples)) + 0.5)
     return min(max(2 ** max(power, 0), smallest), largest)
-
-
-def steps_for_batch(budget_flops: float, flops_per_example: float, *, global_batch_size: int) -> RunLength:
-    """The most steps of a given batch that the budget pays for.
-
-    Raises:
-        RefusedError: it does not pay for one.
-    """
-    steps = examples_for(budget_flops, flops_per_example) // global_batch_size
-    if steps < 1:
-        raise RefusedError(
-            f"{budget_flops:.3g} FLOPs pay for less than one batch of {global_batch_size} at {flops_per_example:.3g} "
-            f"FLOPs an example: use a larger budget or a smaller network"
-        )
-    return RunLength(steps=Steps(steps), global_batch_size=global_batch_size)
-
-
-def steps_for_budget(
-    budget_flops: float,
-    flops_per_example: float,
-    *,
-    coefficient: float,
-    smallest: int = SMALLEST_BATCH,
-    largest: int = LARGEST_BATCH,
-) -> RunLength:
-    """The longest run within the budget whose batch is the rule's own for the examples it sees.
-
-    Raises:
-        RefusedError: the budget does not pay for one batch.
-    """
-
-    def rule(examples: float) -> int:
-        return global_batch_size(examples, coefficient=coefficient, smallest=smallest, largest=largest)
-
-    affordable = max(1, examples_for(budget_flops, flops_per_example))
-    length = steps_for_batch(budget_flops, flops_per_example, global_batch_size=rule(affordable))
-    # Rounding down to whole batches may cross to where the rule asks for the next smaller one; then the longest run
-    # of that batch ends just below the crossing.
-    while rule(length.examples) != length.global_batch_size:
-        batch = rule(length.examples)
-        steps = affordable // batch
-        while rule(steps * batch) > batch:
-            steps -= 1
-        length = RunLength(steps=Steps(steps), global_batch_size=batch)
-    return length

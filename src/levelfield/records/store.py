@@ -102,9 +102,9 @@ class TrialDirectory:
         """Make the directory this trial's, or check that it is.
 
         Raises:
-            StoreError: the directory holds another trial.
+            StoreError: the directory cannot be made, or holds another trial.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        _make(self.path)
         spec_path = self.path / "spec.json"
         if not spec_path.exists():
             write_record(spec_path, spec)
@@ -191,7 +191,7 @@ class StudyDirectory:
         }
 
     def save_spec(self, spec: StudySpec) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
+        _make(self.path)
         write_record(self.path / "study.json", spec)
 
     def spec(self) -> StudySpec:
@@ -212,7 +212,7 @@ class StudyDirectory:
         Raises:
             StoreError: another process is running it.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        _make(self.path)
         message = f"{self.path} is being run by another process; wait for it, or run in another directory"
         with _held(self.path / "lock", 0.0, message):
             yield
@@ -237,6 +237,13 @@ def _held(path: Path, timeout_s: float, message: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _make(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot make the directory {path}: {error.strerror}; choose another with --dir") from error
 
 
 def _fsync_directory(path: Path) -> None:

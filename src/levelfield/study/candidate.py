@@ -7,7 +7,7 @@ import functools
 from collections.abc import Mapping
 
 from levelfield.compute.analytic import count
-from levelfield.compute.budget import global_batch_size
+from levelfield.compute.budget import examples_for, global_batch_size
 from levelfield.families.registry import parse
 from levelfield.records.codec import record
 from levelfield.records.errors import SpecError
@@ -60,24 +60,27 @@ class Affordable:
 
 
 def afford(spec: StudySpec, facts: DataFacts, entry: FamilyEntry, candidate: Candidate, budget: float) -> Affordable:
-    """How many whole global batches ``budget`` buys ``candidate``, under the study's batch rule and limits."""
+    """How many whole global batches ``budget`` buys ``candidate``, under the study's batch rule and limits.
+
+    ``max_steps`` leaves out sizes; an axis of a size that is in is searched wherever it leads.
+    """
     architecture = _with_codes(candidate.architecture, _fields(entry, candidate, "model"))
     params, flops_per_example = _cost(architecture, facts.resolution, facts.num_classes, facts.in_channels)
     ladder = spec.ladder
-    examples = budget / flops_per_example
+    examples = examples_for(budget, flops_per_example)
     rule = global_batch_size(
-        max(1, int(examples)),
+        max(1, examples),
         coefficient=ladder.batch_coefficient,
         smallest=ladder.smallest_batch,
         largest=ladder.largest_batch,
     )
     batch = max(1, round(rule * float(_fields(entry, candidate, "batch_factor").get("", 1))))
-    steps = int(examples // batch)
+    steps = examples // batch
     epochs = steps * batch / facts.num_train
     refusal = ""
     if steps < ladder.min_steps:
         refusal = f"{steps} steps of {batch}, fewer than {ladder.min_steps}"
-    elif ladder.max_steps is not None and steps > ladder.max_steps:
+    elif ladder.max_steps is not None and steps > ladder.max_steps and not candidate.axes:
         refusal = f"{steps} steps of {batch}, more than {ladder.max_steps}"
     elif epochs > ladder.max_epochs:
         refusal = f"{epochs:.3g} epochs, more than {ladder.max_epochs:g}"

@@ -70,18 +70,12 @@ def run_trial(
     step = TrainingStep(spec, task, device=device)
     batches = training_batches(spec, source, start_step=state.step)
     reports = training_steps(state, step, batches, num_steps=spec.steps, stopwatch=stopwatch)
-    every = max(1, spec.steps // LOGGED_STEPS)
-    saved_at = time.monotonic()
     diverged = ""
-    for report in reports:
+    for report in _checkpointed(reports, state, checkpoints, stopwatch, every_seconds=checkpoint_seconds):
         if not report.finite:
             diverged = f"loss {report.loss}, gradient norm {report.gradient_norm} after {report.step} steps"
-            break
-        if report.step % every == 0 or report.step == spec.steps:
+        elif report.step % max(1, spec.steps // LOGGED_STEPS) == 0 or report.step == spec.steps:
             metrics.append(report)
-        if time.monotonic() - saved_at >= checkpoint_seconds:
-            checkpoints.save(state.step, {"state": state.to_plain(), "seconds": dict(stopwatch.seconds)})
-            saved_at = time.monotonic()
         on_step(report)
 
     held_out: dict[Split, HeldOutLoss] = {}
@@ -101,6 +95,23 @@ def run_trial(
     directory.finish(result, timing)
     checkpoints.drop()
     return result
+
+
+def _checkpointed(
+    reports: Iterator[StepReport],
+    state: TrainState,
+    checkpoints: CheckpointFolder,
+    stopwatch: Stopwatch,
+    *,
+    every_seconds: float,
+) -> Iterator[StepReport]:
+    """Pass ``reports`` on, saving the state, and the seconds it cost so far, every so often."""
+    saved_at = time.monotonic()
+    for report in reports:
+        yield report
+        if report.finite and time.monotonic() - saved_at >= every_seconds:
+            checkpoints.save(state.step, {"state": state.to_plain(), "seconds": dict(stopwatch.seconds)})
+            saved_at = time.monotonic()
 
 
 def build_state(spec: TrialSpec, source: Source, *, device: torch.device) -> TrainState:
