@@ -130,4 +130,5 @@ def _run_wanted(
             failed[key] = event.reason
             study.trial(event.trial.spec).fail(event.trial.spec, event.reason)
             running.discard(key)
-        on_progress(RunProgress(event=event, done=len(results), wanted=len(planned.trials)))
+        wanted = len(planned.trials)
+        on_progress(RunProgress(event=event, done=wanted - len(planned.pending(results)), wanted=wanted))
