@@ -18,6 +18,8 @@ from levelfield.data.sources.base import Source
 from levelfield.records.data import Split
 from levelfield.records.errors import DataError
 
+_IMAGES_A_RUN = 128
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
@@ -57,7 +59,7 @@ class Loader:
 
     ``examples_seen`` is the state: the global examples consumed once the batch in hand is trained on. Store it with
     the weights; a new Loader with ``start_examples`` set to it goes on exactly there, with any ``world_size`` or
-    ``global_batch_size``. ``prefetch`` batches are rendered ahead in one background thread, with equal results;
+    ``global_batch_size``. ``prefetch`` runs of batches are rendered ahead in one background thread, with equal results;
     they are no part of the state.
 
     Raises:
@@ -88,46 +90,55 @@ class Loader:
         self.source, self.order, self.global_batch_size = source, order, global_batch_size
         self.rank, self.world_size, self.prefetch = rank, world_size, prefetch
         self.examples_seen = start_examples
+        self._batches_a_run = max(1, _IMAGES_A_RUN // global_batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        batches = self._rendered_ahead() if self.prefetch else map(self._render, self._starts())
-        for batch in batches:
-            self.examples_seen += self.global_batch_size
-            yield batch
+        runs = self._rendered_ahead() if self.prefetch else map(self._render, self._starts())
+        for run in runs:
+            for batch in run:
+                self.examples_seen += self.global_batch_size
+                yield batch
 
     def _starts(self) -> Iterator[int]:
+        """Where each run of batches starts, which are rendered at once: most of the cost of a small one is fixed."""
         start = self.examples_seen
         while True:
             yield start
-            start += self.global_batch_size
+            start += self._batches_a_run * self.global_batch_size
 
-    def _render(self, start: int) -> Batch:
-        positions = np.asarray(shard(start, self.global_batch_size, self.rank, self.world_size), dtype=np.int64)
+    def _render(self, start: int) -> list[Batch]:
+        starts = [start + index * self.global_batch_size for index in range(self._batches_a_run)]
+        shares = [shard(first, self.global_batch_size, self.rank, self.world_size) for first in starts]
+        positions = np.concatenate([np.asarray(share, dtype=np.int64) for share in shares])
         epochs, ids = self.order.ids(positions)
         augment_keys = self.order.augment_keys(epochs)
-        images, labels, valid = self.source.batch("train", ids, augment_keys)
-        return Batch(
-            positions=positions,
-            epochs=epochs,
-            ids=ids,
-            augment_keys=augment_keys,
-            images=torch.from_numpy(images),
-            labels=torch.from_numpy(labels),
-            valid=torch.from_numpy(valid),
-        )
+        images, labels, valid = map(torch.from_numpy, self.source.batch("train", ids, augment_keys))
+        ends = np.cumsum([len(share) for share in shares])
+        return [
+            Batch(
+                positions=positions[part],
+                epochs=epochs[part],
+                ids=ids[part],
+                augment_keys=augment_keys[part],
+                images=images[part],
+                labels=labels[part],
+                valid=valid[part],
+            )
+            for part in (slice(end - len(share), end) for share, end in zip(shares, ends, strict=True))
+        ]
 
-    def _rendered_ahead(self) -> Iterator[Batch]:
+    def _rendered_ahead(self) -> Iterator[list[Batch]]:
         starts = self._starts()
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="levelfield-loader") as renderer:
-            ahead: deque[Future[Batch]] = deque()
+            ahead: deque[Future[list[Batch]]] = deque()
             try:
                 while True:
                     while len(ahead) <= self.prefetch:
                         ahead.append(renderer.submit(self._render, next(starts)))
                     yield ahead.popleft().result()
             finally:
-                for batch in ahead:
-                    batch.cancel()
+                for run in ahead:
+                    run.cancel()
 
 
 def evaluation_batches(source: Source, split: Split, batch_size: int) -> Iterator[Batch]:

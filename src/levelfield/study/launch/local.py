@@ -133,11 +133,16 @@ class _Process:
         events.put((self, {"event": "died", "reason": f"its worker died ({_cause(code)})"}))
 
 
+# glibc hands large blocks back to the system at once and fetches them again the next step, page by page: kept, a small
+# network's step is about a tenth faster. Other allocators ignore these.
+_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 32)}
+
+
 def worker_environment(threads: int) -> dict[str, str]:
     """The environment of a worker: a fixed number of threads that wait without spinning, so trials share a machine."""
     count = str(threads)
     fixed = {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "OMP_WAIT_POLICY": "passive"}
-    return {**os.environ, **fixed, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+    return {**_KEEP_MEMORY, **os.environ, **fixed, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 
 
 def _cause(code: int) -> str:
