@@ -19,7 +19,7 @@ def quickstart(
     checkpoint_every: CheckpointEvery = 30.0,
     spec: Annotated[bool, typer.Option("--spec", help="Print the study as TOML, to start your own from.")] = False,
 ) -> None:
-    """Race NFNets and ViTs at equal compute on real digits: plan, train, fit, compare, report. Some ten minutes."""
+    """Race NFNets and ViTs at equal compute on real digits: plan, train, fit, compare, report. Some minutes."""
     import os
 
     from levelfield.cli.console import say
