@@ -16,6 +16,9 @@ Examples = NewType("Examples", int)
 Steps = NewType("Steps", int)
 DeviceSeconds = NewType("DeviceSeconds", float)
 
+PAPER_FLOPS = Flops(21_347e18)
+"""Training FLOPs of NFNet-F7+, the largest run of arXiv 2310.16764 (derived: 111.18 GMACs x 6 x 32e9 images)."""
+
 LengthUnit = Literal["examples", "epochs", "steps"]
 
 

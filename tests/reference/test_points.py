@@ -9,7 +9,7 @@ import pytest
 
 from levelfield.reference import published_points, seed_figure, select
 from levelfield.reference.points import EXAFLOPS_PER_TPU_V3_CORE_HOUR, EXAFLOPS_PER_TPU_V4_CORE_HOUR, PublishedPoint
-from levelfield.reference.seed_figure import PAPER_FLOPS
+from levelfield.units import PAPER_FLOPS
 
 
 def only(**wanted: str) -> PublishedPoint:

@@ -7,9 +7,6 @@ from typing import Literal, TypeAlias
 from levelfield.records.codec import record
 from levelfield.reference.points import Compute, PublishedPoint, published_points
 
-PAPER_FLOPS = 21_347e18
-"""Training FLOPs of NFNet-F7+, the largest run of arXiv 2310.16764 (derived: 111.18 GMACs x 6 x 32e9 images)."""
-
 SeedSeries: TypeAlias = Literal["NFNet", "ResNet", "ViT", "ViT grid", "hybrid"]
 
 STATEMENT = (

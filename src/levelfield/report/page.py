@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from levelfield.records.observation import Observation
-from levelfield.reference.seed_figure import PAPER_FLOPS
 from levelfield.report import numbers
 from levelfield.report.facts import StudyFacts
 from levelfield.report.figures import Figure, study_figures
@@ -18,6 +17,7 @@ from levelfield.report.figures.theme import FALLBACK, FamilyStyle, family_styles
 from levelfield.report.svg import draw_svg, for_page
 from levelfield.report.tables import study_tables
 from levelfield.scaling.analysis import Analysis
+from levelfield.units import PAPER_FLOPS
 
 if TYPE_CHECKING:
     from jinja2 import Environment

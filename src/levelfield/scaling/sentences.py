@@ -6,9 +6,7 @@ import math
 from collections.abc import Sequence
 
 from levelfield.scaling.analysis import BudgetVerdict, Comparison, Currency, Interval
-
-PAPER_FLOPS = 2e22
-"""Training FLOPs of the paper's largest run: F7+ for 8 epochs, 21,347 exaFLOPs (derived; reference/paper.md 1.5)."""
+from levelfield.units import PAPER_FLOPS
 
 CURRENCY_WORDS: dict[Currency, str] = {"flops": "training FLOPs", "device_seconds": "device-seconds"}
 
