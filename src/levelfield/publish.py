@@ -10,7 +10,7 @@ from pathlib import Path
 from levelfield.records.data import DigitPairsSpec
 from levelfield.records.fingerprint import fingerprint
 from levelfield.records.study import StudySpec
-from levelfield.report.facts import RecipeFact, RefusedCell, StudyFacts, StudyTotals, TrialRow
+from levelfield.report.facts import LockedPrediction, RecipeFact, RefusedCell, StudyFacts, StudyTotals, TrialRow
 from levelfield.report.numbers import flops, plain
 from levelfield.scaling.analysis import Analysis
 from levelfield.study.outcome import Outcome, analyse_outcome, read_outcome
@@ -50,7 +50,7 @@ def study_facts(outcome: Outcome, analysis: Analysis) -> StudyFacts:
         device=results[0].device if results else None,
         budgets=spec.ladder.budgets,
         recipes=tuple(_recipe_facts(spec)),
-        caveats=(outcome.facts.no_verdict_because,) if outcome.facts.no_verdict_because else (),
+        caveats=tuple(_caveats(outcome)),
         longer_run=tuple(_longer_run(outcome, analysis)),
         commands=("levelfield run study.toml", "levelfield report runs/" + spec.name),
         versions=_versions(outcome),
@@ -73,7 +73,37 @@ def study_facts(outcome: Outcome, analysis: Analysis) -> StudyFacts:
             failed_flops=ledger.failed_flops,
             device_seconds=outcome.device_seconds,
         ),
+        predictions=tuple(_predictions(outcome)),
     )
+
+
+def _caveats(outcome: Outcome) -> Iterator[str]:
+    if outcome.facts.no_verdict_because:
+        yield outcome.facts.no_verdict_because
+    for budget, lock in sorted(outcome.locks.items()):
+        for family, why in lock.refused.items():
+            yield f"No prediction of {family} at {flops(budget)} was locked: {why}."
+
+
+def _predictions(outcome: Outcome) -> Iterator[LockedPrediction]:
+    """Every locked prediction with the mean loss of its seeds, once all of them are done."""
+    for budget, lock in sorted(outcome.locks.items()):
+        for recipe in lock.recipes:
+            rows = [
+                row.loss
+                for row in outcome.table
+                if (row.role, row.family, row.budget_flops) == ("prediction", recipe.family, budget)
+            ]
+            done = len(rows) == outcome.spec.verdict.seeds
+            yield LockedPrediction(
+                family=recipe.family,
+                budget_flops=budget,
+                predicted=recipe.loss,
+                recipe=recipe.sentence,
+                locked=lock.written,
+                fingerprint=lock.fingerprint,
+                seen=math.exp(sum(map(math.log, rows)) / len(rows)) if done else None,
+            )
 
 
 def _data_sentence(outcome: Outcome) -> str:

@@ -21,6 +21,9 @@ from levelfield.scaling.analysis import (
     LawFit,
     LearningRateCell,
     Refusal,
+    Swap,
+    SwapCell,
+    SwapEffect,
     Verdict,
     Winner,
 )
@@ -82,6 +85,34 @@ def analysis(runs: tuple[Observation, ...] | None = None) -> Analysis:
                 family="vit", budget_flops=1e11, difference=_interval(-0.011, 0.024), verdict="equivalent", passed=True
             ),
         ),
+        swaps=(
+            Swap(
+                budget_flops=1e11,
+                cells=tuple(
+                    SwapCell(
+                        family=family,
+                        optimizer=optimizer,
+                        own=own,
+                        model=f"{family}:w24",
+                        base_lr=0.1,
+                        num_seeds=3,
+                        loss=_interval(loss, 0.04),
+                        edges=() if own else ("base_lr",),
+                    )
+                    for family, optimizer, own, loss in (
+                        ("nfnet", "adamw", False, 1.92),
+                        ("nfnet", "sgd", True, 1.81),
+                        ("vit", "adamw", True, 2.01),
+                        ("vit", "sgd", False, 2.31),
+                    )
+                ),
+                effects=(
+                    SwapEffect(what="nfnet against vit, both by adamw", difference=_interval(-0.045, 0.03)),
+                    SwapEffect(what="how much more adamw helps nfnet than vit", difference=_interval(0.2, 0.05)),
+                ),
+                level=0.9,
+            ),
+        ),
         headline=(
             "It depends on the currency: at equal training FLOPs NFNet reaches the lower loss from 3×10¹⁰ FLOPs on; "
             "at equal device time the two cannot be told apart"
@@ -136,6 +167,7 @@ def facts(runs: tuple[Observation, ...] | None = None) -> StudyFacts:
                 family="nfnet",
                 budget_flops=3e12,
                 predicted=_interval(0.96, 0.05),
+                recipe="nfnet at 3e+12 training FLOPs: loss 0.960 [0.914, 1.009] (90%)",
                 locked="2026-11-22 14:03 UTC",
                 fingerprint="9f86d081",
                 seen=0.981,
@@ -155,6 +187,7 @@ def weak_analysis() -> Analysis:
         allocations=(),
         comparisons=(),
         controls=(),
+        swaps=(),
         headline="No verdict: one family alone cannot be compared",
         refusals=(Refusal(what="The law", why="1 budget, at least 4 are needed", remedy="Add rungs."),),
         search_flops={},

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from levelfield.compute.analytic import count
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import HeldOutLoss, TrialResult
 from levelfield.study.candidate import DataFacts
-from levelfield.study.plan import Plan, PlannedTrial, plan
+from levelfield.study.locked import Lock
+from levelfield.study.plan import Plan, plan
 from levelfield.study.spec_file import study_from_plain
+from levelfield.study.wants import PlannedTrial
 
 FACTS = DataFacts(num_classes=100, in_channels=1, resolution=32, num_train=2**40, fingerprint="simulated")
 
@@ -64,10 +67,10 @@ def outcome_of(trial: PlannedTrial, loss: float) -> TrialResult:
     return TrialResult(
         fingerprint=spec.fingerprint,
         status="finished" if finished else "diverged",
-        params=1000,
+        params=count(spec.architecture, resolution=32, num_classes=100, in_channels=1).params,
         steps=spec.steps,
         examples_seen=spec.examples,
-        epochs=0.0,
+        epochs=spec.examples / FACTS.num_train,
         train_flops=trial.budget_flops,
         evaluate_flops=1.0,
         held_out=held_out,
@@ -86,11 +89,12 @@ def run_to_the_end(
     loss: Callable[[PlannedTrial], float] = bowl,
     choose: Callable[[tuple[PlannedTrial, ...]], PlannedTrial] = lambda pending: pending[0],
     facts: DataFacts = FACTS,
+    locks: Mapping[float, Lock] | None = None,
 ) -> tuple[Plan, dict[str, TrialResult]]:
     """Plan, finish the trial that ``choose`` picks, plan again, until nothing is pending."""
     results: dict[str, TrialResult] = {}
     while True:
-        planned = plan(spec, facts, results)
+        planned = plan(spec, facts, results, locks)
         pending = planned.pending(results)
         if not pending:
             return planned, results

@@ -21,7 +21,8 @@ def compare(
     from levelfield.cli.analysis import read_analysis, say_refusals
     from levelfield.cli.console import say, say_json, say_report_table
     from levelfield.records.errors import SpecError
-    from levelfield.report.tables import controls_table, verdict_table
+    from levelfield.report.control_tables import controls_table
+    from levelfield.report.tables import verdict_table
 
     if margin is not None and not 0 < margin < 1:
         raise SpecError(f"--margin must be in (0, 1) of ln loss, saw {margin}")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from levelfield.report.tables import Table
+    from levelfield.report.table import Table
 
 
 def complain(message: str) -> None:

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from levelfield.records.codec import record
 
-Role: TypeAlias = Literal["search", "winner", "control", "audit"]
+Role: TypeAlias = Literal["search", "winner", "control", "audit", "swap-search", "swap", "prediction", "imported"]
 
 
 @record
@@ -15,7 +15,10 @@ class Observation:
 
     ``role``: ``search`` chose hyper-parameters (its loss is the select split's); ``winner`` is a fresh seed of the best
     cell of its rung (its loss is the report split's); ``control`` is the other half of the A/A control, report split;
-    ``audit`` tested the learning-rate rule. ``budget_flops`` is the rung, ``train_flops`` what was counted.
+    ``audit`` tested the learning-rate rule; ``swap`` is a winner's network under another optimiser, report split, and
+    ``swap-search`` chose its learning rate; ``prediction`` is the recipe predicted for a locked rung, report split;
+    ``imported`` is somebody else's result: shown, never judged. ``budget_flops`` is the rung, ``train_flops`` what was
+    counted.
     ``base_lr`` is the peak learning rate scaled to a batch of 256, so that batches of different size compare.
     ``variant`` names the searched axes that differ from the recipe ("batch_factor=2"), so that a tuning curve compares
     like with like. ``edges`` names the searched axes whose optimum lies at the edge of what was searched: a bound, not
@@ -39,6 +42,7 @@ class Observation:
     seed: int = 0
     device_seconds: float | None = None
     device: str | None = None
+    optimizer: str = ""
     top1: float | None = None
     chance_loss: float | None = None
     floor_loss: float | None = None

@@ -4,6 +4,7 @@
 
     <study>/study.json                      the spec as last run
     <study>/facts.json                      shapes, sizes and fingerprint of its data
+    <study>/locked/<budget>.json            a prediction, written down before its rung ran
     <study>/trials/<name>/spec.json         what the trial is; its fingerprint is its identity
     <study>/trials/<name>/status.json       running, finished, diverged or failed; how many attempts
     <study>/trials/<name>/metrics.jsonl     one line a logged step
@@ -167,6 +168,10 @@ class StudyDirectory:
     @property
     def facts_path(self) -> Path:
         return self.path / "facts.json"
+
+    @property
+    def locks_path(self) -> Path:
+        return self.path / "locked"
 
     def trial(self, spec: TrialSpec) -> TrialDirectory:
         return TrialDirectory(self.path / "trials" / spec.name)

@@ -26,10 +26,12 @@ class LadderSpec:
     """The rungs: budgets in training FLOPs, and what a budget buys.
 
     The global batch is ``batch_coefficient`` x examples^0.5 rounded to a power of two, for every family alike.
-    ``max_steps`` leaves out sizes so small for a rung that they would train on and on.
+    ``max_steps`` leaves out sizes so small for a rung that they would train on and on. ``locked`` are rungs above the
+    searched ones: each runs the recipe that was predicted for it, after the prediction has been written down.
     """
 
     budgets: tuple[float, ...]
+    locked: tuple[float, ...] = ()
     batch_coefficient: float = 0.25
     smallest_batch: int = 8
     largest_batch: int = 4096
@@ -41,6 +43,9 @@ class LadderSpec:
         expect(len(self.budgets) > 0, "ladder.budgets", "at least one budget in training FLOPs", self.budgets)
         rising = all(low < high for low, high in zip(self.budgets, self.budgets[1:], strict=False))
         expect(rising and self.budgets[0] > 0, "ladder.budgets", "positive and strictly rising", self.budgets)
+        ladder = (*self.budgets, *self.locked)
+        above = all(low < high for low, high in zip(ladder[len(self.budgets) - 1 :], self.locked, strict=False))
+        expect(above, "ladder.locked", f"rising, above ladder.budgets {self.budgets}", self.locked)
         expect(self.batch_coefficient > 0, "ladder.batch_coefficient", "positive", self.batch_coefficient)
         expect(
             1 <= self.smallest_batch <= self.largest_batch,
@@ -117,6 +122,18 @@ class AxisSpec:
 
 
 @record
+class SwapEntry:
+    """The optimiser swap (protocol 8): another recipe for a family's winner, and the grid its rate is searched on."""
+
+    recipe: str
+    base_lr: LearningRateGrid
+    lr_batch_exponent: float
+
+    def __post_init__(self) -> None:
+        expect(0 <= self.lr_batch_exponent <= 1, "swap.lr_batch_exponent", "in [0, 1]", self.lr_batch_exponent)
+
+
+@record
 class FamilyEntry:
     """A competitor: its sizes in the text form of its family, its recipe preset and its declared grids."""
 
@@ -127,6 +144,7 @@ class FamilyEntry:
     lr_batch_exponent: float
     override: dict[str, AxisValue | bool | None] = dataclasses.field(default_factory=dict)
     axes: dict[str, AxisSpec] = dataclasses.field(default_factory=dict)
+    swap: SwapEntry | None = None
 
     def __post_init__(self) -> None:
         expect(len(self.sizes) > 0, f"family {self.name!r}: sizes", "at least one size", self.sizes)
@@ -156,12 +174,14 @@ class VerdictSpec:
     """What is compared and by which margin, fixed before the run.
 
     ``margin`` is in ln loss: 0.05 calls families within 5 % of loss equivalent. ``control_budget`` is the rung of the
-    A/A control. ``weights`` says once for the whole study whether raw or averaged weights are judged.
+    A/A control, ``swap_budget`` that of the optimiser swap (absent: none). ``weights`` says once for the whole study
+    whether raw or averaged weights are judged.
     """
 
     margin: float = 0.05
     seeds: int = PROTOCOL_MIN_SEEDS
     control_budget: float | None = None
+    swap_budget: float | None = None
     weights: Weights = "ema"
 
     def __post_init__(self) -> None:
@@ -199,9 +219,13 @@ class StudySpec:
             ("search.check_budgets", self.search.check_budgets or ()),
             ("search.audit_budgets", self.search.audit_budgets),
             ("verdict.control_budget", (self.verdict.control_budget,) if self.verdict.control_budget else ()),
+            ("verdict.swap_budget", (self.verdict.swap_budget,) if self.verdict.swap_budget else ()),
         ):
             for budget in budgets:
                 expect(budget in self.ladder.budgets, where, f"one of ladder.budgets {self.ladder.budgets}", budget)
+
+        if self.verdict.swap_budget is not None and self.families[0].swap is None:
+            raise SpecError("verdict.swap_budget asks for an optimiser swap: give every family a [families.swap] table")
 
     def _refuse_unequal_search(self) -> None:
         """Protocol 3: the same axes with grids of the same length, for every family."""
@@ -210,6 +234,7 @@ class StudySpec:
             for what, of in (
                 ("axes", lambda entry: sorted(entry.axes)),
                 ("base_lr grid values", lambda entry: len(entry.base_lr.values)),
+                ("swap grid values", lambda entry: len(entry.swap.base_lr.values) if entry.swap else 0),
                 ("grid lengths", lambda entry: {name: len(axis.values) for name, axis in entry.axes.items()}),
             ):
                 if of(first) != of(other):

@@ -156,6 +156,7 @@ class TrialTiming:
     ``device_seconds`` is the time of the training steps alone: on a CPU, process CPU seconds over all its threads
     (robust on a shared machine); on a GPU, synchronised wall seconds. Data rendering, evaluation and the whole attempt
     are kept apart. ``attempts`` counts starts; ``lost_steps`` were trained again after crashes and are charged apart.
+    ``code_version`` is the code that finished it, with the commit where there is one.
     """
 
     device: str
@@ -165,3 +166,4 @@ class TrialTiming:
     wall_seconds: float
     attempts: int = 1
     lost_steps: int = 0
+    code_version: str = ""

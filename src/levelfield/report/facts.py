@@ -57,11 +57,13 @@ class StudyTotals:
 
 @record
 class LockedPrediction:
-    """A prediction written down before its rung ran; ``seen`` is None until it has."""
+    """A prediction written down before its rung ran; ``recipe`` says what was to be trained, ``seen`` (the mean over
+    seeds of that training) is None until it has run."""
 
     family: str
     budget_flops: float
     predicted: Interval
+    recipe: str
     locked: str
     fingerprint: str
     seen: float | None = None

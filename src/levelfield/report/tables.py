@@ -1,48 +1,16 @@
-"""Tables as rows of cells, drawn by the page and by the terminal alike."""
+"""The tables of a study: verdicts, winners, laws, search, trials."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from levelfield.report import numbers
+from levelfield.report.control_tables import controls_table, predictions_table, swap_effects_table, swaps_table
 from levelfield.report.facts import StudyFacts
 from levelfield.report.figures.comparison import verdict_words
 from levelfield.report.figures.loss import CURRENCY_TITLES
+from levelfield.report.table import Cell, Column, Table, family_cell, number_cell, text_cell, words_column
 from levelfield.scaling.analysis import Analysis, Comparison
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """A text, and what it sorts by; ``family`` asks for that family's mark before the text."""
-
-    text: str
-    value: float | str
-    family: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """``numeric`` columns are set flush right."""
-
-    title: str
-    numeric: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """``note`` is one sentence under the title; ``empty`` says why there are no rows."""
-
-    name: str
-    title: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    note: str = ""
-    empty: str = ""
-
-    def plain(self) -> list[list[str]]:
-        """The rows as texts alone, for a terminal."""
-        return [[cell.text for cell in row] for row in self.rows]
 
 
 def verdict_table(analysis: Analysis) -> Table:
@@ -54,26 +22,26 @@ def verdict_table(analysis: Analysis) -> Table:
             difference = verdict.difference
             rows.append(
                 (
-                    _text(f"{_pair(comparison)}"),
-                    _text(CURRENCY_TITLES[comparison.currency]),
+                    text_cell(f"{_pair(comparison)}"),
+                    text_cell(CURRENCY_TITLES[comparison.currency]),
                     Cell(text="overall", value=0.0)
                     if overall
                     else Cell(text=numbers.currency(verdict.budget, comparison.currency), value=verdict.budget),
-                    _text(verdict_words(comparison, verdict)),
+                    text_cell(verdict_words(comparison, verdict)),
                     Cell(text=numbers.ratio_interval(difference), value=difference.estimate if difference else ""),
-                    _text("; ".join(verdict.reasons)),
+                    text_cell("; ".join(verdict.reasons)),
                 )
             )
     return Table(
         name="verdicts",
         title="Verdicts at every budget",
         columns=(
-            _words("Families"),
-            _words("Currency"),
+            words_column("Families"),
+            words_column("Currency"),
             Column(title="Budget"),
-            _words("Verdict"),
+            words_column("Verdict"),
             Column(title="Relative difference of loss"),
-            _words("Reasons"),
+            words_column("Reasons"),
         ),
         rows=tuple(rows),
         empty="Nothing was compared: see the refusals.",
@@ -84,18 +52,18 @@ def winners_table(analysis: Analysis) -> Table:
     """The best-tuned cell of each family at each budget."""
     rows = tuple(
         (
-            _family(w.family),
-            _number(w.budget_flops, numbers.power(w.budget_flops)),
-            _text(w.model),
-            _number(w.loss.estimate, numbers.loss_interval(w.loss)),
-            _number(w.num_seeds, str(w.num_seeds)),
-            _number(w.params, numbers.count(w.params)),
-            _number(w.examples, numbers.count(w.examples)),
-            _number(w.epochs, numbers.epochs(w.epochs)),
-            _number(w.base_lr, numbers.plain(w.base_lr)),
-            _number(w.global_batch_size, numbers.plain(w.global_batch_size, 6)),
-            _number(w.device_seconds, numbers.seconds(w.device_seconds)),
-            _text(_winner_remarks(w.near_chance, w.data_limited, w.edges)),
+            family_cell(w.family),
+            number_cell(w.budget_flops, numbers.power(w.budget_flops)),
+            text_cell(w.model),
+            number_cell(w.loss.estimate, numbers.loss_interval(w.loss)),
+            number_cell(w.num_seeds, str(w.num_seeds)),
+            number_cell(w.params, numbers.count(w.params)),
+            number_cell(w.examples, numbers.count(w.examples)),
+            number_cell(w.epochs, numbers.epochs(w.epochs)),
+            number_cell(w.base_lr, numbers.plain(w.base_lr)),
+            number_cell(w.global_batch_size, numbers.plain(w.global_batch_size, 6)),
+            number_cell(w.device_seconds, numbers.seconds(w.device_seconds)),
+            text_cell(_winner_remarks(w.near_chance, w.data_limited, w.edges)),
         )
         for w in analysis.winners
     )
@@ -106,11 +74,11 @@ def winners_table(analysis: Analysis) -> Table:
         note="The best-tuned cell of each family at each budget, on fresh seeds and the report split. "
         "Learning rates are those at a batch of 256.",
         columns=(
-            _words("Family"),
+            words_column("Family"),
             Column(title="FLOPs"),
-            _words("Model"),
+            words_column("Model"),
             *(Column(title=title) for title in titles),
-            _words("Remarks"),
+            words_column("Remarks"),
         ),
         rows=rows,
         empty="No winner has been measured on fresh seeds.",
@@ -128,15 +96,15 @@ def laws_table(analysis: Analysis) -> Table:
             backtest = f"{numbers.loss(predicted)} predicted, {numbers.loss(seen)} seen at {place}"
         rows.append(
             (
-                _family(law.family),
-                _text(CURRENCY_TITLES[law.currency]),
-                _text({"log-log": "L = A·C⁻ᵇ", "saturating": "L = E + A·C⁻ᵇ"}[law.form]),
-                _text(numbers.number_interval(law.parameters.get("b"))),
-                _text(numbers.number_interval(law.parameters.get("E"))),
-                _number(law.num_budgets, str(law.num_budgets)),
-                _text(backtest or numbers.MISSING),
-                _text("yes" if law.chosen else "no"),
-                _text(law.status),
+                family_cell(law.family),
+                text_cell(CURRENCY_TITLES[law.currency]),
+                text_cell({"log-log": "L = A·C⁻ᵇ", "saturating": "L = E + A·C⁻ᵇ"}[law.form]),
+                text_cell(numbers.number_interval(law.parameters.get("b"))),
+                text_cell(numbers.number_interval(law.parameters.get("E"))),
+                number_cell(law.num_budgets, str(law.num_budgets)),
+                text_cell(backtest or numbers.MISSING),
+                text_cell("yes" if law.chosen else "no"),
+                text_cell(law.status),
             )
         )
     return Table(
@@ -144,15 +112,15 @@ def laws_table(analysis: Analysis) -> Table:
         title="Fitted laws",
         note="The chosen form is the one that predicts a held-out top rung better.",
         columns=(
-            _words("Family"),
-            _words("Currency"),
-            _words("Form"),
+            words_column("Family"),
+            words_column("Currency"),
+            words_column("Form"),
             Column(title="Exponent b"),
             Column(title="Irreducible loss E"),
             Column(title="Budgets"),
-            _words("Backtest"),
-            _words("Chosen"),
-            _words("Status"),
+            words_column("Backtest"),
+            words_column("Chosen"),
+            words_column("Status"),
         ),
         rows=tuple(rows),
         empty="No law could be fitted: see the refusals.",
@@ -164,9 +132,9 @@ def search_table(analysis: Analysis) -> Table:
     families = [family for family in analysis.families if family in analysis.search_trials]
     rows = tuple(
         (
-            _family(family),
-            _number(analysis.search_trials[family], str(analysis.search_trials[family])),
-            _number(analysis.search_flops.get(family), numbers.flops(analysis.search_flops.get(family))),
+            family_cell(family),
+            number_cell(analysis.search_trials[family], str(analysis.search_trials[family])),
+            number_cell(analysis.search_flops.get(family), numbers.flops(analysis.search_flops.get(family))),
         )
         for family in families
     )
@@ -174,7 +142,7 @@ def search_table(analysis: Analysis) -> Table:
         name="search",
         title="What the search cost",
         note=search_sentence(analysis),
-        columns=(_words("Family"), Column(title="Search trials"), Column(title="Search compute")),
+        columns=(words_column("Family"), Column(title="Search trials"), Column(title="Search compute")),
         rows=rows,
         empty="No search trial has finished.",
     )
@@ -190,88 +158,21 @@ def search_sentence(analysis: Analysis) -> str:
     return f"One rule and one cap for every family; what it came to is {equal} in FLOPs."
 
 
-def controls_table(analysis: Analysis) -> Table:
-    """The A/A controls."""
-    rows = tuple(
-        (
-            _family(control.family),
-            _number(control.budget_flops, numbers.flops(control.budget_flops)),
-            Cell(
-                text=numbers.ratio_interval(control.difference),
-                value=control.difference.estimate if control.difference else "",
-            ),
-            _text(control.verdict),
-            _text("passed" if control.passed else "ALARM"),
-            _text(control.reason),
-        )
-        for control in analysis.controls
-    )
-    return Table(
-        name="controls",
-        title="A/A control",
-        note="A family against itself on other seeds must never come out better or worse.",
-        columns=(
-            _words("Family"),
-            Column(title="Budget"),
-            Column(title="Relative difference of loss"),
-            _words("Verdict"),
-            _words("Outcome"),
-            _words("Reason"),
-        ),
-        rows=rows,
-        empty="No A/A control was run.",
-    )
-
-
-def predictions_table(facts: StudyFacts) -> Table:
-    """Predictions locked before their rung ran, and how they fared."""
-    rows = []
-    for prediction in facts.predictions:
-        predicted, seen = prediction.predicted, prediction.seen
-        inside = None if seen is None else predicted.low <= seen <= predicted.high
-        rows.append(
-            (
-                _family(prediction.family),
-                _number(prediction.budget_flops, numbers.flops(prediction.budget_flops)),
-                _text(numbers.loss_interval(predicted)),
-                _number(seen, numbers.loss(seen)),
-                _text({None: "not run yet", True: "inside", False: "outside"}[inside]),
-                _text(prediction.locked),
-                _text(prediction.fingerprint),
-            )
-        )
-    return Table(
-        name="predictions",
-        title="Predictions locked in advance",
-        columns=(
-            _words("Family"),
-            Column(title="Budget"),
-            Column(title="Predicted loss"),
-            Column(title="Seen"),
-            _words("Score"),
-            _words("Locked"),
-            _words("Fingerprint"),
-        ),
-        rows=tuple(rows),
-        empty="No prediction was locked in advance.",
-    )
-
-
 def refused_cells_table(facts: StudyFacts) -> Table:
     """Cells of the plan that the protocol does not allow, and why."""
     rows = tuple(
         (
-            _family(cell.family),
-            _text(cell.model),
-            _number(cell.budget_flops, numbers.power(cell.budget_flops)),
-            _text(cell.reason),
+            family_cell(cell.family),
+            text_cell(cell.model),
+            number_cell(cell.budget_flops, numbers.power(cell.budget_flops)),
+            text_cell(cell.reason),
         )
         for cell in facts.refused_cells
     )
     return Table(
         name="refused-cells",
         title="Cells not run",
-        columns=(_words("Family"), _words("Model"), Column(title="FLOPs"), _words("Why")),
+        columns=(words_column("Family"), words_column("Model"), Column(title="FLOPs"), words_column("Why")),
         rows=rows,
         empty="Every planned cell was allowed.",
     )
@@ -281,18 +182,18 @@ def trials_table(facts: StudyFacts) -> Table:
     """Every trial, finished or not."""
     rows = tuple(
         (
-            _text(trial.name),
-            _family(trial.family),
-            _text(trial.model),
-            _number(trial.budget_flops, numbers.power(trial.budget_flops)),
-            _text(trial.role),
-            _number(trial.peak_lr, numbers.plain(trial.peak_lr)),
-            _number(trial.global_batch_size, numbers.plain(trial.global_batch_size, 6)),
-            _number(trial.seed, str(trial.seed)),
-            _number(trial.loss, numbers.loss(trial.loss)),
-            _number(trial.top1, numbers.percent(trial.top1)),
-            _number(trial.device_seconds, numbers.seconds(trial.device_seconds)),
-            _text(f"{trial.status}: {trial.reason}" if trial.reason else trial.status),
+            text_cell(trial.name),
+            family_cell(trial.family),
+            text_cell(trial.model),
+            number_cell(trial.budget_flops, numbers.power(trial.budget_flops)),
+            text_cell(trial.role),
+            number_cell(trial.peak_lr, numbers.plain(trial.peak_lr)),
+            number_cell(trial.global_batch_size, numbers.plain(trial.global_batch_size, 6)),
+            number_cell(trial.seed, str(trial.seed)),
+            number_cell(trial.loss, numbers.loss(trial.loss)),
+            number_cell(trial.top1, numbers.percent(trial.top1)),
+            number_cell(trial.device_seconds, numbers.seconds(trial.device_seconds)),
+            text_cell(f"{trial.status}: {trial.reason}" if trial.reason else trial.status),
         )
         for trial in facts.trials
     )
@@ -300,13 +201,13 @@ def trials_table(facts: StudyFacts) -> Table:
         name="trials",
         title="All trials",
         columns=(
-            _words("Trial"),
-            _words("Family"),
-            _words("Model"),
+            words_column("Trial"),
+            words_column("Family"),
+            words_column("Model"),
             Column(title="FLOPs"),
-            _words("Role"),
+            words_column("Role"),
             *(Column(title=title) for title in ("Peak rate", "Batch", "Seed", "Loss", "Top-1", "Device time")),
-            _words("Status"),
+            words_column("Status"),
         ),
         rows=rows,
         empty="No trial was handed over.",
@@ -321,27 +222,13 @@ def study_tables(analysis: Analysis, facts: StudyFacts) -> dict[str, Table]:
         laws_table(analysis),
         search_table(analysis),
         controls_table(analysis),
+        swaps_table(analysis),
+        swap_effects_table(analysis),
         predictions_table(facts),
         refused_cells_table(facts),
         trials_table(facts),
     )
     return {table.name: table for table in tables}
-
-
-def _words(title: str) -> Column:
-    return Column(title=title, numeric=False)
-
-
-def _text(text: str) -> Cell:
-    return Cell(text=text, value=text)
-
-
-def _number(value: float | None, text: str) -> Cell:
-    return Cell(text=text, value="" if value is None else value)
-
-
-def _family(family: str) -> Cell:
-    return Cell(text=numbers.family_name(family), value=family, family=family)
 
 
 def _pair(comparison: Comparison) -> str:

@@ -16,6 +16,7 @@ from levelfield.scaling.frontier import Rung, checked
 from levelfield.scaling.isoflop import allocation, isoflop_profiles
 from levelfield.scaling.points import frontier_points, winner_points, winner_record
 from levelfield.scaling.sentences import headline
+from levelfield.scaling.swap import optimizer_swaps
 from levelfield.scaling.tuning import learning_rate_cells
 from levelfield.scaling.uncertainty import HeldOutLosses, Noise
 
@@ -76,6 +77,7 @@ def analyse(
         allocations=allocations,
         comparisons=comparisons,
         controls=controls,
+        swaps=optimizer_swaps(rows, held_out_losses=held_out_losses, level=level),
         headline=headline(comparisons, families),
         refusals=tuple(refusals),
         search_flops={f: sum(row.train_flops for row in searched if row.family == f) for f in families},

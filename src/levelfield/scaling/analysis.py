@@ -201,6 +201,44 @@ class Control:
 
 
 @record
+class SwapCell:
+    """A family by one optimiser at the rung of the swap; ``own`` is the winner by its own recipe.
+
+    ``edges`` names the axes whose optimum is only a bound.
+    """
+
+    family: str
+    optimizer: str
+    own: bool
+    model: str
+    base_lr: float | None
+    num_seeds: int
+    loss: Interval | None
+    edges: tuple[str, ...]
+
+
+@record
+class SwapEffect:
+    """``difference`` is in ln loss, negative where the first that ``what`` names is better."""
+
+    what: str
+    difference: Interval | None
+
+
+@record
+class Swap:
+    """Two families by two optimisers at one budget: what is architecture, and what is optimiser.
+
+    The intervals of the effects hold for all of them at once at ``level``.
+    """
+
+    budget_flops: float
+    cells: tuple[SwapCell, ...]
+    effects: tuple[SwapEffect, ...]
+    level: float
+
+
+@record
 class Analysis:
     """Everything the statistics say of one table of observations."""
 
@@ -212,6 +250,7 @@ class Analysis:
     allocations: tuple[Allocation, ...]
     comparisons: tuple[Comparison, ...]
     controls: tuple[Control, ...]
+    swaps: tuple[Swap, ...]
     headline: str
     refusals: tuple[Refusal, ...]
     search_flops: dict[str, float]

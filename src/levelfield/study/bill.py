@@ -63,7 +63,7 @@ def bill(spec: StudySpec, facts: DataFacts, planned: Plan, speeds: Mapping[str, 
     """The most that ``spec`` can cost, from its plan's cells and the ``speeds`` measured here by architecture."""
     rows = []
     for entry in spec.families:
-        for budget in spec.ladder.budgets:
+        for budget in (*spec.ladder.budgets, *spec.ladder.locked):
             cells = [cell for cell in planned.cells if (cell.family, cell.budget_flops) == (entry.name, budget)]
             rows.append(_row(spec, facts, entry, budget, cells, speeds))
     return Bill(rows=tuple(rows))
@@ -96,7 +96,9 @@ def _row(
 
 
 def _trials_at_most(spec: StudySpec, entry: FamilyEntry, budget: float, num_cells: int) -> tuple[int, int]:
-    """Searching trials, and judged ones (fresh seeds and the control), at one rung."""
+    """Searching trials, and judged ones (fresh seeds, control and swap), at one rung; a locked rung is not searched."""
+    if budget in spec.ladder.locked:
+        return 0, spec.verdict.seeds
     cap, grid = spec.search.cap, len(entry.base_lr.values)
     # Two trials a cell, one cell (an anchor, or else the winner) searched until bracketed, at the ends perhaps both.
     search = 2 * num_cells + 2 * (min(cap, grid) - 1)
@@ -105,6 +107,9 @@ def _trials_at_most(spec: StudySpec, entry: FamilyEntry, budget: float, num_cell
     if budget in spec.search.audit_budgets:
         search += grid
     judged = spec.verdict.seeds * (2 if budget == spec.control_budget else 1)
+    if budget == spec.verdict.swap_budget and entry.swap is not None:
+        search += min(cap, len(entry.swap.base_lr.values))
+        judged += spec.verdict.seeds
     return search, judged
 
 

@@ -14,6 +14,7 @@ from levelfield.records.trial import TrialResult, TrialTiming
 from levelfield.scaling.analyse import analyse
 from levelfield.scaling.analysis import Analysis
 from levelfield.study.candidate import DataFacts
+from levelfield.study.locked import Lock, read_locks
 from levelfield.study.plan import Plan, plan
 from levelfield.study.table import observations, report_losses
 
@@ -28,11 +29,12 @@ class Outcome:
     results: Mapping[str, TrialResult]
     timings: Mapping[str, TrialTiming]
     failed: Mapping[str, str]
+    locks: Mapping[float, Lock]
     table: tuple[Observation, ...]
 
     @property
     def complete(self) -> bool:
-        return not self.planned.pending(self.results)
+        return not self.planned.pending(self.results) and not self.planned.to_lock
 
     @property
     def device_seconds(self) -> float:
@@ -69,7 +71,8 @@ def read_outcome(path: Path) -> Outcome:
     spec = study.spec()
     facts = read_record(DataFacts, study.facts_path)
     results, timings = study.results(), study.timings()
-    planned = plan(spec, facts, results)
+    locks = read_locks(study)
+    planned = plan(spec, facts, results, locks)
     return Outcome(
         spec=spec,
         facts=facts,
@@ -77,6 +80,7 @@ def read_outcome(path: Path) -> Outcome:
         results=results,
         timings=timings,
         failed=study.failed(),
+        locks=locks,
         table=observations(planned, results, timings),
     )
 

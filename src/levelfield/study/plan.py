@@ -12,14 +12,15 @@ from collections.abc import Mapping
 
 from levelfield.records.codec import record
 from levelfield.records.errors import SpecError
-from levelfield.records.observation import Role
 from levelfield.records.study import FamilyEntry, StudySpec
-from levelfield.records.trial import TrialResult, TrialSpec
-from levelfield.study.candidate import Affordable, Candidate, DataFacts, afford, default_value, trial_spec
+from levelfield.records.trial import TrialResult
+from levelfield.study.candidate import Affordable, Candidate, DataFacts, default_value
+from levelfield.study.locked import Lock, want_locked
 from levelfield.study.search import LineSearch, search_two, search_until_bracketed
+from levelfield.study.swap import want_swap
+from levelfield.study.wants import PlannedTrial, Wants
 
-SEARCH_SEED = 0
-# Seeds of winners follow the search's; those of the A/A control are kept clear of them.
+# The seeds of the A/A control are kept clear of those of the winners, which follow the search's.
 _CONTROL_SEED = 1000
 
 
@@ -31,18 +32,6 @@ class Cell:
     architecture: str
     budget_flops: float
     affordable: Affordable
-
-
-@record
-class PlannedTrial:
-    """A trial and why it is wanted. The learning-rate status of its cell is in :class:`TunedCell`."""
-
-    spec: TrialSpec
-    role: Role
-    family: str
-    budget_flops: float
-    base_lr: float
-    variant: str = ""
 
 
 @record
@@ -71,12 +60,16 @@ class RungWinner:
 
 @record
 class Plan:
-    """Everything wanted so far. A study is complete when no wanted trial is without a result."""
+    """Everything wanted so far. A study is complete when no wanted trial is without a result.
+
+    ``to_lock`` are the rungs whose prediction can be written down now: they run only once that is done.
+    """
 
     cells: tuple[Cell, ...]
     trials: tuple[PlannedTrial, ...]
     tuned: tuple[TunedCell, ...]
     winners: tuple[RungWinner, ...]
+    to_lock: tuple[float, ...] = ()
 
     def pending(self, results: Mapping[str, TrialResult]) -> tuple[PlannedTrial, ...]:
         """Wanted trials without a result, dearest first: they hold up the most."""
@@ -84,37 +77,46 @@ class Plan:
         return tuple(sorted(waiting, key=lambda trial: (-trial.budget_flops, trial.spec.name)))
 
 
-def plan(spec: StudySpec, facts: DataFacts, results: Mapping[str, TrialResult]) -> Plan:
-    """The trials that ``spec`` wants, given ``results`` by trial fingerprint.
+def plan(
+    spec: StudySpec, facts: DataFacts, results: Mapping[str, TrialResult], locks: Mapping[float, Lock] | None = None
+) -> Plan:
+    """The trials that ``spec`` wants, given ``results`` by trial fingerprint and ``locks`` by budget.
 
     Raises:
         SpecError: an architecture, axis or recipe of the spec cannot be meant.
     """
-    planner = _Planner(spec, facts, results)
+    locks = locks or {}
+    wants = Wants(spec, facts, results)
+    planner = _Planner(wants)
     for entry in spec.families:
         planner.plan_family(entry)
+    searched = wants.fulfilled and len(planner.winners) > 0
+    for budget in spec.ladder.locked:
+        if budget in locks:
+            want_locked(wants, locks[budget])
     return Plan(
         cells=tuple(planner.cells),
-        trials=tuple(planner.trials.values()),
+        trials=tuple(wants.trials.values()),
         tuned=tuple(planner.tuned.values()),
         winners=tuple(planner.winners),
+        to_lock=tuple(budget for budget in spec.ladder.locked if searched and budget not in locks),
     )
 
 
 class _Planner:
-    """Asks for losses; whatever it asks for is wanted."""
+    """Searches the cells of every family for the winners of its rungs."""
 
-    def __init__(self, spec: StudySpec, facts: DataFacts, results: Mapping[str, TrialResult]) -> None:
-        self.spec = spec
-        self.facts = facts
-        self.results = results
+    def __init__(self, wants: Wants) -> None:
+        self.spec = wants.spec
+        self.wants = wants
         self.cells: list[Cell] = []
-        self.trials: dict[str, PlannedTrial] = {}
         self.tuned: dict[tuple[str, str, float], TunedCell] = {}
         self.winners: list[RungWinner] = []
 
     def plan_family(self, entry: FamilyEntry) -> None:
         rungs = {budget: self._cells(entry, budget) for budget in self.spec.ladder.budgets}
+        for budget in self.spec.ladder.locked:
+            self._cells(entry, budget)
         allowed = {budget: cells for budget, cells in rungs.items() if cells}
         if not allowed:
             return
@@ -132,13 +134,13 @@ class _Planner:
             winner = self._rung_winner(entry, rungs[budget], cells, searches)
             if winner is not None:
                 self.winners.append(winner)
-                self._want_seeds(entry, winner)
+                self._want_judged(entry, winner)
 
     def _cells(self, entry: FamilyEntry, budget: float) -> list[Cell]:
         """List every size at ``budget``; give back those that the protocol allows."""
         cells = []
         for architecture in entry.sizes:
-            affordable = afford(self.spec, self.facts, entry, Candidate(architecture=architecture, base_lr=1.0), budget)
+            affordable = self.wants.afford(entry, Candidate(architecture=architecture, base_lr=1.0), budget)
             if not affordable.architecture.startswith(entry.name + ":"):
                 raise SpecError(f"size {architecture!r} is not of family {entry.name!r}")
             cells.append(Cell(family=entry.name, architecture=architecture, budget_flops=budget, affordable=affordable))
@@ -175,7 +177,8 @@ class _Planner:
     def _audit(self, entry: FamilyEntry, cell: Cell) -> None:
         """Want the whole grid, to test the rule; its losses choose nothing."""
         for base_lr in entry.base_lr.values:
-            self._loss(entry, Candidate(architecture=cell.architecture, base_lr=base_lr), cell, role="audit")
+            candidate = Candidate(architecture=cell.architecture, base_lr=base_lr)
+            self.wants.select_loss(entry, candidate, cell.budget_flops, role="audit")
 
     def _rung_winner(
         self, entry: FamilyEntry, listed: list[Cell], cells: list[Cell], searches: list[LineSearch]
@@ -214,7 +217,7 @@ class _Planner:
             family=entry.name,
             budget_flops=cell.budget_flops,
             candidate=candidate,
-            affordable=afford(self.spec, self.facts, entry, candidate, cell.budget_flops),
+            affordable=self.wants.afford(entry, candidate, cell.budget_flops),
             select_loss=loss,
             edges=tuple(edges),
         )
@@ -254,50 +257,18 @@ class _Planner:
         )
         return None if search.best is None else (choices[search.best], search.status)
 
-    def _want_seeds(self, entry: FamilyEntry, winner: RungWinner) -> None:
-        seeds = range(SEARCH_SEED + 1, SEARCH_SEED + 1 + self.spec.verdict.seeds)
-        for seed in seeds:
-            self._want_seed(entry, winner, seed, role="winner")
-        if winner.budget_flops == self.spec.control_budget:
-            for seed in seeds:
-                self._want_seed(entry, winner, _CONTROL_SEED + seed, role="control")
+    def _want_judged(self, entry: FamilyEntry, winner: RungWinner) -> None:
+        """Want the winner on fresh seeds, and what controls it at this rung."""
+        candidate, budget, seeds = winner.candidate, winner.budget_flops, self.wants.fresh_seeds
+        self.wants.judge(entry, candidate, budget, seeds, role="winner")
+        if budget == self.spec.control_budget:
+            apart = [_CONTROL_SEED + seed for seed in seeds]
+            self.wants.judge(entry, candidate, budget, apart, role="control")
+        if budget == self.spec.verdict.swap_budget:
+            want_swap(self.wants, entry, candidate, budget)
 
-    def _want_seed(self, entry: FamilyEntry, winner: RungWinner, seed: int, *, role: Role) -> None:
-        trial = trial_spec(
-            self.spec,
-            entry,
-            winner.candidate,
-            winner.affordable,
-            winner.budget_flops,
-            seed=seed,
-            held_out="report",
-        )
-        self._want(trial, role, entry, winner.budget_flops, winner.candidate)
-
-    def _loss(self, entry: FamilyEntry, candidate: Candidate, cell: Cell, *, role: Role = "search") -> float | None:
-        """The select loss of ``candidate`` at the cell's budget: None while awaited, infinite where it has none."""
-        affordable = afford(self.spec, self.facts, entry, candidate, cell.budget_flops)
-        if affordable.refusal:
-            return math.inf
-        trial = trial_spec(self.spec, entry, candidate, affordable, cell.budget_flops, seed=SEARCH_SEED)
-        self._want(trial, role, entry, cell.budget_flops, candidate)
-        result = self.results.get(trial.fingerprint)
-        if result is None:
-            return None
-        return result.held_out["select"].loss if result.status == "finished" else math.inf
-
-    def _want(self, trial: TrialSpec, role: Role, entry: FamilyEntry, budget: float, candidate: Candidate) -> None:
-        """Want a trial once; what the search wants is never relabelled as audit."""
-        known = self.trials.get(trial.fingerprint)
-        if known is None or (known.role == "audit" and role == "search"):
-            self.trials[trial.fingerprint] = PlannedTrial(
-                spec=trial,
-                role=role,
-                family=entry.name,
-                budget_flops=budget,
-                base_lr=candidate.base_lr,
-                variant=candidate.variant,
-            )
+    def _loss(self, entry: FamilyEntry, candidate: Candidate, cell: Cell) -> float | None:
+        return self.wants.select_loss(entry, candidate, cell.budget_flops)
 
     def _note(self, entry: FamilyEntry, cell: Cell, rule: str, search: LineSearch) -> LineSearch:
         grid = entry.base_lr.values

@@ -13,6 +13,8 @@ from levelfield.records.study import StudySpec
 from levelfield.study.candidate import DataFacts
 from levelfield.study.launch.base import Launcher, LaunchEvent
 from levelfield.study.launch.local import LocalLauncher
+from levelfield.study.locked import Lock, lock_rungs, read_locks
+from levelfield.study.outcome import analyse_outcome, read_outcome
 from levelfield.study.plan import Plan, plan
 
 
@@ -72,10 +74,14 @@ def run_study(
                 )
         study.save_spec(spec)
         write_record(study.facts_path, facts)
-        planned = plan(spec, facts, results)
+        locks = read_locks(study)
+        planned = plan(spec, facts, results, locks)
         if all(cell.affordable.refusal for cell in planned.cells):
             reasons = "; ".join(f"{cell.architecture}: {cell.affordable.refusal}" for cell in planned.cells[:3])
             raise RefusedError(f"the protocol allows no cell of this study ({reasons}); see `levelfield plan`")
+        if planned.to_lock:
+            locks |= _lock(study)
+            planned = plan(spec, facts, results, locks)
         failed = {} if retry_failed else study.failed()
         if any(trial.spec.fingerprint not in failed for trial in planned.pending(results)):
             launcher = LocalLauncher(
@@ -86,7 +92,7 @@ def run_study(
                 checkpoint_seconds=checkpoint_seconds,
             )
             try:
-                planned, failed = _run_wanted(spec, facts, study, launcher, failed, on_progress)
+                planned, failed = _run_wanted(spec, facts, study, launcher, locks, failed, on_progress)
             finally:
                 launcher.close()
     if failed:
@@ -100,14 +106,18 @@ def _run_wanted(
     facts: DataFacts,
     study: StudyDirectory,
     launcher: Launcher,
+    locks: dict[float, Lock],
     failed: dict[str, str],
     on_progress: OnProgress,
 ) -> tuple[Plan, dict[str, str]]:
-    """Submit what is wanted as soon as it is, until nothing runs and nothing is wanted."""
+    """Submit what is wanted as soon as it is, until nothing runs and nothing is wanted.
+
+    A locked rung is wanted once everything below it is done and its prediction lies in a file.
+    """
     results = study.results()
     failed = dict(failed)
     running: set[str] = set()
-    planned = plan(spec, facts, results)
+    planned = plan(spec, facts, results, locks)
     while True:
         for trial in planned.pending(results):
             key = trial.spec.fingerprint
@@ -115,7 +125,11 @@ def _run_wanted(
                 running.add(key)
                 launcher.submit(trial)
         if not running:
-            return planned, failed
+            if not planned.to_lock or not (locked := _lock(study)):
+                return planned, failed
+            locks = locks | locked
+            planned = plan(spec, facts, results, locks)
+            continue
         event = launcher.next_event()
         key = event.trial.spec.fingerprint
         if event.kind == "finished":
@@ -123,7 +137,7 @@ def _run_wanted(
             assert result is not None
             results[key] = result
             running.discard(key)
-            planned = plan(spec, facts, results)
+            planned = plan(spec, facts, results, locks)
         elif event.kind == "failed":
             if event.input_error:
                 raise DataError(f"trial {event.trial.spec.name}: {event.reason}")
@@ -132,3 +146,9 @@ def _run_wanted(
             running.discard(key)
         wanted = len(planned.trials)
         on_progress(RunProgress(event=event, done=wanted - len(planned.pending(results)), wanted=wanted))
+
+
+def _lock(study: StudyDirectory) -> dict[float, Lock]:
+    """Write down the predictions that the results so far allow."""
+    outcome = read_outcome(study.path)
+    return lock_rungs(study, outcome, analyse_outcome(outcome, study.path))

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from levelfield.records.observation import Observation
 from levelfield.records.store import StudyDirectory
 from levelfield.records.trial import TrialResult, TrialTiming
-from levelfield.study.plan import Plan, PlannedTrial
+from levelfield.study.plan import Plan
+from levelfield.study.wants import PlannedTrial
 
 
 def observations(
@@ -30,7 +31,7 @@ def report_losses(planned: Plan, study: StudyDirectory) -> dict[str, NDArray[np.
     paths = {
         trial.spec.fingerprint: study.trial(trial.spec).report_losses_path
         for trial in planned.trials
-        if trial.role in ("winner", "control")
+        if trial.role in ("winner", "control", "swap")
     }
     return {key: np.load(path) for key, path in paths.items() if path.exists()}
 
@@ -61,6 +62,7 @@ def _row(
         seed=spec.seed,
         device_seconds=timing.device_seconds if timing else None,
         device=timing.device if timing else None,
+        optimizer=spec.recipe.optimizer,
         top1=held_out.top1,
         chance_loss=result.chance_loss,
         floor_loss=result.floor_loss,

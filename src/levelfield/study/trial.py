@@ -14,6 +14,7 @@ from levelfield.compute.analytic import count
 from levelfield.data.loader import Batch, Loader, training_order
 from levelfield.data.sources import Source
 from levelfield.families.registry import build, parse
+from levelfield.records.code_version import code_version
 from levelfield.records.data import Split
 from levelfield.records.store import TrialDirectory, write_atomically, write_record
 from levelfield.records.trial import HeldOutLoss, TrialResult, TrialSpec, TrialTiming
@@ -91,6 +92,7 @@ def run_trial(
         wall_seconds=time.perf_counter() - started,
         attempts=begun.attempts,
         lost_steps=begun.lost_steps,
+        code_version=code_version(),
     )
     directory.finish(result, timing)
     checkpoints.drop()

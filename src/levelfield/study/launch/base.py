@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from levelfield.study.plan import PlannedTrial
+from levelfield.study.wants import PlannedTrial
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from levelfield.records.codec import to_plain
 from levelfield.study.launch.base import LaunchEvent
-from levelfield.study.plan import PlannedTrial
+from levelfield.study.wants import PlannedTrial
 
 # A trial whose worker dies this often is given up: it takes the machine down, and a retry would only repeat that.
 _MAX_DEATHS = 3

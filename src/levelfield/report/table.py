@@ -1,0 +1,56 @@
+"""A table as rows of cells, drawn by the page and by the terminal alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from levelfield.report import numbers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A text, and what it sorts by; ``family`` asks for that family's mark before the text."""
+
+    text: str
+    value: float | str
+    family: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """``numeric`` columns are set flush right."""
+
+    title: str
+    numeric: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """``note`` is one sentence under the title; ``empty`` says why there are no rows."""
+
+    name: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+    empty: str = ""
+
+    def plain(self) -> list[list[str]]:
+        """The rows as texts alone, for a terminal."""
+        return [[cell.text for cell in row] for row in self.rows]
+
+
+def words_column(title: str) -> Column:
+    return Column(title=title, numeric=False)
+
+
+def text_cell(text: str) -> Cell:
+    return Cell(text=text, value=text)
+
+
+def number_cell(value: float | None, text: str) -> Cell:
+    return Cell(text=text, value="" if value is None else value)
+
+
+def family_cell(family: str) -> Cell:
+    return Cell(text=numbers.family_name(family), value=family, family=family)

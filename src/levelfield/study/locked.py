@@ -1,0 +1,158 @@
+"""Predictions that are written down before their rung runs (protocol 8), and the trials that score them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from levelfield.records.code_version import code_version
+from levelfield.records.codec import record
+from levelfield.records.errors import StoreError
+from levelfield.records.fingerprint import fingerprint
+from levelfield.records.store import StudyDirectory, read_record, write_record
+from levelfield.records.study import AxisValue, FamilyEntry
+from levelfield.scaling.analysis import Analysis, Interval
+from levelfield.study.candidate import Candidate
+from levelfield.study.wants import Wants
+
+if TYPE_CHECKING:
+    from levelfield.scaling.predict import Prediction
+    from levelfield.study.outcome import Outcome
+
+
+@record
+class LockedRecipe:
+    """What was predicted for one family: the declared size and rate nearest to the optimum, and the loss they reach.
+
+    ``axes`` are the other searched values, taken over from the winner of the top searched rung.
+    """
+
+    family: str
+    architecture: str
+    base_lr: float
+    axes: dict[str, AxisValue]
+    loss: Interval
+    sentence: str
+
+
+@record
+class Lock:
+    """A prediction as it was written down: from which results, when (UTC), and by which version.
+
+    ``refused`` says, by family, why nothing could be predicted. ``results`` is the fingerprint of all losses known
+    then; ``fingerprint`` covers everything else in the record.
+    """
+
+    budget_flops: float
+    recipes: tuple[LockedRecipe, ...]
+    refused: dict[str, str] = dataclasses.field(default_factory=dict)
+    results: str
+    written: str
+    code_version: str
+    fingerprint: str = ""
+
+    def sealed(self) -> Lock:
+        return dataclasses.replace(self, fingerprint=fingerprint("lock", dataclasses.replace(self, fingerprint="")))
+
+
+def want_locked(wants: Wants, lock: Lock) -> None:
+    """Want every locked recipe on fresh seeds."""
+    entries = {entry.name: entry for entry in wants.spec.families}
+    for locked in lock.recipes:
+        if locked.family in entries:
+            candidate = Candidate(
+                architecture=locked.architecture, base_lr=locked.base_lr, axes=tuple(sorted(locked.axes.items()))
+            )
+            entry = entries[locked.family]
+            wants.judge(entry, candidate, lock.budget_flops, wants.fresh_seeds, role="prediction")
+
+
+def lock_rungs(study: StudyDirectory, outcome: Outcome, analysis: Analysis) -> dict[float, Lock]:
+    """Write down the predictions of every rung that is ready; nothing where no family has a law.
+
+    Raises:
+        StoreError: the directory cannot be written.
+    """
+    locks = {}
+    for budget in outcome.planned.to_lock:
+        found = predicted_recipes(outcome, analysis, budget)
+        recipes = tuple(recipe for recipe in found.values() if isinstance(recipe, LockedRecipe))
+        if recipes:
+            lock = Lock(
+                budget_flops=budget,
+                recipes=recipes,
+                refused={family: why for family, why in found.items() if isinstance(why, str)},
+                results=results_fingerprint(outcome),
+                written=datetime.now(UTC).isoformat(timespec="seconds"),
+                code_version=code_version(),
+            ).sealed()
+            study.locks_path.mkdir(exist_ok=True)
+            write_record(study.locks_path / f"{budget:.4g}.json", lock)
+            locks[budget] = lock
+    return locks
+
+
+def read_locks(study: StudyDirectory) -> dict[float, Lock]:
+    """The locks of ``study`` by budget.
+
+    Raises:
+        StoreError: a lock was changed after it was written.
+    """
+    locks = {}
+    for path in sorted(study.locks_path.glob("*.json")):
+        lock = read_record(Lock, path)
+        if lock.sealed().fingerprint != lock.fingerprint:
+            raise StoreError(f"{path} was changed after it was written; restore it: a prediction is not edited")
+        locks[lock.budget_flops] = lock
+    return locks
+
+
+def predicted_recipes(outcome: Outcome, analysis: Analysis, budget: float) -> dict[str, LockedRecipe | str]:
+    """The recipe of every family for ``budget``, as the results so far predict it, or why there is none."""
+    from levelfield.scaling.predict import predict
+
+    if not any(law.currency == "flops" for law in analysis.laws):
+        return {entry.name: "no law" for entry in outcome.spec.families}
+    predictions = {prediction.family: prediction for prediction in predict(analysis, budget=budget)}
+    return {
+        entry.name: _recipe(outcome, entry, predictions[entry.name], budget)
+        for entry in outcome.spec.families
+        if entry.name in predictions
+    }
+
+
+def results_fingerprint(outcome: Outcome) -> str:
+    """The identity of everything that a prediction is made from: the searched and judged losses below it."""
+    return fingerprint("results", sorted((row.run, row.loss) for row in outcome.table if row.role != "prediction"))
+
+
+def _recipe(outcome: Outcome, entry: FamilyEntry, prediction: Prediction, budget: float) -> LockedRecipe | str:
+    """The declared recipe nearest to ``prediction``, or why there is none."""
+    if prediction.loss is None or prediction.params is None or prediction.base_lr is None:
+        return "; ".join(prediction.notes)
+    wants = Wants(outcome.spec, outcome.facts, outcome.results)
+    top = max((w for w in outcome.planned.winners if w.family == entry.name), key=lambda w: w.budget_flops)
+    rate = _nearest(entry.base_lr.values, prediction.base_lr)
+    candidates = [dataclasses.replace(top.candidate, architecture=size, base_lr=rate) for size in entry.sizes]
+    bought = {candidate: wants.afford(entry, candidate, budget) for candidate in candidates}
+    allowed = {
+        float(affordable.params): candidate for candidate, affordable in bought.items() if not affordable.refusal
+    }
+    if not allowed:
+        return "; ".join(f"{affordable.architecture}: {affordable.refusal}" for affordable in bought.values())
+    chosen = allowed[_nearest(allowed, prediction.params)]
+    return LockedRecipe(
+        family=entry.name,
+        architecture=chosen.architecture,
+        base_lr=chosen.base_lr,
+        axes=dict(chosen.axes),
+        loss=prediction.loss,
+        sentence=prediction.sentence,
+    )
+
+
+def _nearest(values: Iterable[float], target: float) -> float:
+    return min(values, key=lambda value: abs(math.log(value / target)))

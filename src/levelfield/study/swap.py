@@ -1,0 +1,34 @@
+"""The optimiser swap of one rung: what is architecture, and what is optimiser (protocol 8)."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from levelfield.records.study import FamilyEntry
+from levelfield.study.candidate import Candidate
+from levelfield.study.search import search_until_bracketed
+from levelfield.study.wants import Wants
+
+
+def want_swap(wants: Wants, entry: FamilyEntry, winner: Candidate, budget: float) -> None:
+    """Want the network and batch of ``winner`` under the swapped recipe: its learning rate searched, then fresh seeds.
+
+    What was tuned in the winner's own recipe means nothing in the other one, so those axes go back to its defaults.
+    """
+    if entry.swap is None:
+        return
+    swap, grid = entry.swap, entry.swap.base_lr
+    swapped = dataclasses.replace(
+        entry, recipe=swap.recipe, override={}, base_lr=grid, lr_batch_exponent=swap.lr_batch_exponent
+    )
+    axes = tuple((name, value) for name, value in winner.axes if not entry.axes[name].field.startswith("recipe."))
+    choices = [Candidate(architecture=winner.architecture, base_lr=rate, axes=axes) for rate in grid.values]
+    variant = ",".join(filter(None, (f"recipe={swap.recipe}", choices[0].variant)))
+    search = search_until_bracketed(
+        len(choices),
+        grid.start_index,
+        lambda index: wants.select_loss(swapped, choices[index], budget, role="swap-search", variant=variant),
+        cap=wants.spec.search.cap,
+    )
+    if search.best is not None:
+        wants.judge(swapped, choices[search.best], budget, wants.fresh_seeds, role="swap", variant=variant)
