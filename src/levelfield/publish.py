@@ -10,7 +10,15 @@ from pathlib import Path
 from levelfield.records.data import DigitPairsSpec
 from levelfield.records.fingerprint import fingerprint
 from levelfield.records.study import StudySpec
-from levelfield.report.facts import LockedPrediction, RecipeFact, RefusedCell, StudyFacts, StudyTotals, TrialRow
+from levelfield.report.facts import (
+    ImportedFact,
+    LockedPrediction,
+    RecipeFact,
+    RefusedCell,
+    StudyFacts,
+    StudyTotals,
+    TrialRow,
+)
 from levelfield.report.numbers import flops, plain
 from levelfield.scaling.analysis import Analysis
 from levelfield.study.outcome import Outcome, analyse_outcome, read_outcome
@@ -74,6 +82,9 @@ def study_facts(outcome: Outcome, analysis: Analysis) -> StudyFacts:
             device_seconds=outcome.device_seconds,
         ),
         predictions=tuple(_predictions(outcome)),
+        imported=tuple(
+            ImportedFact(name=runs.name, source=runs.source, num_runs=len(runs.rows)) for runs in outcome.imported
+        ),
     )
 
 
@@ -150,8 +161,9 @@ def _longer_run(outcome: Outcome, analysis: Analysis) -> Iterator[str]:
 
 def _versions(outcome: Outcome) -> dict[str, str]:
     found: dict[str, set[str]] = {"levelfield": set(), "torch": set()}
-    for result in outcome.results.values():
-        found["levelfield"].add(result.levelfield_version)
+    for key, result in outcome.results.items():
+        timing = outcome.timings.get(key)
+        found["levelfield"].add((timing and timing.code_version) or result.levelfield_version)
         found["torch"].add(result.torch_version)
     return {name: ", ".join(sorted(versions)) for name, versions in found.items()}
 

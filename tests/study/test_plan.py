@@ -167,6 +167,20 @@ def test_a_spec_that_cannot_be_fair_is_refused_with_the_reason(changes, message)
 
 
 @pytest.mark.parametrize(
+    ("axis", "message"),
+    [
+        ({"field": "model.s", "values": [4, 16]}, "cannot read .s16."),
+        ({"field": "recipe.momentum", "values": [0.9, 1.5]}, "momentum must be in"),
+        ({"field": "recipe.agc_lambda", "values": [0.04, 0.08]}, "must hold the default of 0.16"),
+    ],
+)
+def test_an_axis_value_that_cannot_be_meant_is_refused_before_anything_is_trained(axis, message):
+    family = dataclasses.asdict(study().families[0]) | {"axes": {"odd": axis}}
+    with pytest.raises(SpecError, match=message):
+        plan(study(families=[family]), FACTS, {})
+
+
+@pytest.mark.parametrize(
     ("sizes", "message"),
     [
         (["vit:w16-d2-p8"], "is not of family 'nfnet'"),

@@ -59,6 +59,7 @@ def outcome_of(spec, planned, results, locks=None) -> Outcome:
         timings={},
         failed={},
         locks=locks or {},
+        imported=(),
         table=observations(planned, results, {}),
     )
 

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import typer
 
-from levelfield.cli import compare, count, families, fit, plan, predict, quickstart, report, run, status
+from levelfield.cli import (
+    compare,
+    count,
+    export,
+    families,
+    fit,
+    import_runs,
+    plan,
+    predict,
+    quickstart,
+    report,
+    run,
+    status,
+    verify,
+)
 
 app = typer.Typer(
     name="levelfield",
@@ -16,6 +30,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-for verb in (quickstart, plan, run, status, fit, predict, compare, report, count, families):
+_VERBS = (quickstart, plan, run, status, fit, predict, compare, report, verify, export, import_runs, count, families)
+for verb in _VERBS:
     name = verb.__name__.rpartition(".")[2]
-    app.command(name, epilog=verb.EXAMPLES)(getattr(verb, name))
+    app.command(name.removesuffix("_runs"), epilog=verb.EXAMPLES)(getattr(verb, name))

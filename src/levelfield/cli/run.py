@@ -11,6 +11,8 @@ EXAMPLES = "Example:  levelfield run study.toml --dir runs/mine --workers 2"
 
 Workers = Annotated[int, typer.Option(help="Trials at a time; results do not depend on it.", min=1, max=256)]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Data = Annotated[Path | None, typer.Option(help="Where the data lies now, if not where the study says.")]
+ReportData = Annotated[Path | None, typer.Option(help="The same for report_path.")]
 CheckpointEvery = Annotated[float, typer.Option(help="Seconds between checkpoints.", min=0)]
 
 
@@ -21,17 +23,19 @@ def run(
     ] = None,
     workers: Workers = 1,
     device: Device = "auto",
+    data: Data = None,
+    report_data: ReportData = None,
     retry: Annotated[str | None, typer.Option(help="'failed' tries failed trials again.")] = None,
     checkpoint_every: CheckpointEvery = 30.0,
 ) -> None:
     """Train every trial that the study wants, then write the report. Run again to resume; finished trials stay."""
     from levelfield.cli.progress import run_and_show
     from levelfield.records.errors import SpecError
-    from levelfield.study.spec_file import load_study
+    from levelfield.study.spec_file import load_study, relocated
 
     if retry not in (None, "failed"):
         raise SpecError(f"--retry takes 'failed', saw {retry!r}")
-    spec = load_study(study)
+    spec = relocated(load_study(study), data, report_data)
     run_and_show(
         spec,
         directory or Path("runs") / spec.name,

@@ -5,6 +5,7 @@
     <study>/study.json                      the spec as last run
     <study>/facts.json                      shapes, sizes and fingerprint of its data
     <study>/locked/<budget>.json            a prediction, written down before its rung ran
+    <study>/imported/<name>.json            others' results, shown beside the study's own
     <study>/trials/<name>/spec.json         what the trial is; its fingerprint is its identity
     <study>/trials/<name>/status.json       running, finished, diverged or failed; how many attempts
     <study>/trials/<name>/metrics.jsonl     one line a logged step
@@ -23,7 +24,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import IO, Any, Literal, TypeVar
 
 from levelfield.records.codec import from_plain, record, to_json
 from levelfield.records.errors import InputError, StoreError
@@ -51,15 +52,36 @@ def write_atomically(path: Path, content: bytes) -> None:
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _fsync_directory(path.parent)
-    except OSError as error:
+        with _told(path):
+            with open(temporary, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+            _fsync_directory(path.parent)
+    except StoreError:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def open_to_append(path: Path) -> Iterator[IO[str]]:
+    """``path``, opened to append text.
+
+    Raises:
+        StoreError: the disk is full, or the file cannot be written.
+    """
+    with _told(path), open(path, "a") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn what the system refuses into one clear message."""
+    try:
+        yield
+    except OSError as error:
         raise StoreError(
             f"cannot write {path}: {error.strerror}; free space or permissions there, then run again"
         ) from error
@@ -105,7 +127,7 @@ class TrialDirectory:
         Raises:
             StoreError: the directory cannot be made, or holds another trial.
         """
-        _make(self.path)
+        make_directory(self.path)
         spec_path = self.path / "spec.json"
         if not spec_path.exists():
             write_record(spec_path, spec)
@@ -173,6 +195,10 @@ class StudyDirectory:
     def locks_path(self) -> Path:
         return self.path / "locked"
 
+    @property
+    def imported_path(self) -> Path:
+        return self.path / "imported"
+
     def trial(self, spec: TrialSpec) -> TrialDirectory:
         return TrialDirectory(self.path / "trials" / spec.name)
 
@@ -196,7 +222,7 @@ class StudyDirectory:
         }
 
     def save_spec(self, spec: StudySpec) -> None:
-        _make(self.path)
+        make_directory(self.path)
         write_record(self.path / "study.json", spec)
 
     def spec(self) -> StudySpec:
@@ -217,7 +243,7 @@ class StudyDirectory:
         Raises:
             StoreError: another process is running it.
         """
-        _make(self.path)
+        make_directory(self.path)
         message = f"{self.path} is being run by another process; wait for it, or run in another directory"
         with _held(self.path / "lock", 0.0, message):
             yield
@@ -244,7 +270,12 @@ def _held(path: Path, timeout_s: float, message: str) -> Iterator[None]:
         lock.release()
 
 
-def _make(path: Path) -> None:
+def make_directory(path: Path) -> None:
+    """Make ``path`` and its parents.
+
+    Raises:
+        StoreError: the system refuses.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -156,7 +156,7 @@ class TrialTiming:
     ``device_seconds`` is the time of the training steps alone: on a CPU, process CPU seconds over all its threads
     (robust on a shared machine); on a GPU, synchronised wall seconds. Data rendering, evaluation and the whole attempt
     are kept apart. ``attempts`` counts starts; ``lost_steps`` were trained again after crashes and are charged apart.
-    ``code_version`` is the code that finished it, with the commit where there is one.
+    ``code_version`` is the code that trained it, with the commit where there is one: "A then B" where it changed.
     """
 
     device: str

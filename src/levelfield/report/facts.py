@@ -70,6 +70,15 @@ class LockedPrediction:
 
 
 @record
+class ImportedFact:
+    """Others' results that were taken in: ``source`` says where they come from."""
+
+    name: str
+    source: str
+    num_runs: int
+
+
+@record
 class StudyFacts:
     """The study around an analysis.
 
@@ -96,3 +105,4 @@ class StudyFacts:
     trials: tuple[TrialRow, ...] = ()
     totals: StudyTotals | None = None
     predictions: tuple[LockedPrediction, ...] = ()
+    imported: tuple[ImportedFact, ...] = ()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from levelfield.records.observation import Observation
-from levelfield.records.store import write_atomically
+from levelfield.records.store import make_directory, write_atomically
 from levelfield.report.facts import StudyFacts
 from levelfield.report.figures import study_figures
 from levelfield.report.page import draw_panels, render_figures
@@ -35,7 +35,7 @@ def write_report(
     figures = study_figures(analysis, observations)
     pictures = draw_panels(figures)
     folder = directory / "figures"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_directory(folder)
     written = []
     for panel in (panel for figure in figures.values() for panel in figure.panels):
         svg = pictures[panel.name]

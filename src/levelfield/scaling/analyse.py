@@ -45,7 +45,7 @@ def analyse(
     """
     if not 0 < level < 1 or not margin > 0:
         raise InputError(f"level must be in (0, 1) and margin positive, saw {level!r} and {margin!r}")
-    rows = checked(observations)
+    rows = tuple(row for row in checked(observations) if row.role != "imported")
     families = tuple(sorted({row.family for row in rows}))
     contest = contest_of(rows, held_out_losses=held_out_losses, margin=margin, level=level)
     winners, noise = contest.winners, contest.noise

@@ -12,7 +12,7 @@ from levelfield.records.code_version import code_version
 from levelfield.records.codec import record
 from levelfield.records.errors import StoreError
 from levelfield.records.fingerprint import fingerprint
-from levelfield.records.store import StudyDirectory, read_record, write_record
+from levelfield.records.store import StudyDirectory, make_directory, read_record, write_record
 from levelfield.records.study import AxisValue, FamilyEntry
 from levelfield.scaling.analysis import Analysis, Interval
 from levelfield.study.candidate import Candidate
@@ -89,7 +89,7 @@ def lock_rungs(study: StudyDirectory, outcome: Outcome, analysis: Analysis) -> d
                 written=datetime.now(UTC).isoformat(timespec="seconds"),
                 code_version=code_version(),
             ).sealed()
-            study.locks_path.mkdir(exist_ok=True)
+            make_directory(study.locks_path)
             write_record(study.locks_path / f"{budget:.4g}.json", lock)
             locks[budget] = lock
     return locks

@@ -14,6 +14,7 @@ from levelfield.records.trial import TrialResult, TrialTiming
 from levelfield.scaling.analyse import analyse
 from levelfield.scaling.analysis import Analysis
 from levelfield.study.candidate import DataFacts
+from levelfield.study.imported import ImportedRuns, read_imported
 from levelfield.study.locked import Lock, read_locks
 from levelfield.study.plan import Plan, plan
 from levelfield.study.table import observations, report_losses
@@ -30,6 +31,7 @@ class Outcome:
     timings: Mapping[str, TrialTiming]
     failed: Mapping[str, str]
     locks: Mapping[float, Lock]
+    imported: tuple[ImportedRuns, ...]
     table: tuple[Observation, ...]
 
     @property
@@ -73,6 +75,7 @@ def read_outcome(path: Path) -> Outcome:
     results, timings = study.results(), study.timings()
     locks = read_locks(study)
     planned = plan(spec, facts, results, locks)
+    imported = read_imported(study)
     return Outcome(
         spec=spec,
         facts=facts,
@@ -81,7 +84,8 @@ def read_outcome(path: Path) -> Outcome:
         timings=timings,
         failed=study.failed(),
         locks=locks,
-        table=observations(planned, results, timings),
+        imported=imported,
+        table=(*observations(planned, results, timings), *(row for runs in imported for row in runs.rows)),
     )
 
 

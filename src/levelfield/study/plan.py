@@ -14,7 +14,7 @@ from levelfield.records.codec import record
 from levelfield.records.errors import SpecError
 from levelfield.records.study import FamilyEntry, StudySpec
 from levelfield.records.trial import TrialResult
-from levelfield.study.candidate import Affordable, Candidate, DataFacts, default_value
+from levelfield.study.candidate import Affordable, Candidate, DataFacts, default_value, trial_spec
 from levelfield.study.locked import Lock, want_locked
 from levelfield.study.search import LineSearch, search_two, search_until_bracketed
 from levelfield.study.swap import want_swap
@@ -147,8 +147,25 @@ class _Planner:
         params = [cell.affordable.params for cell in cells]
         if params != sorted(set(params)):
             raise SpecError(f"sizes of {entry.name!r} must be listed in rising number of parameters, saw {params}")
+        self._refuse_meaningless_axes(entry, cells, budget)
         self.cells.extend(cells)
         return [cell for cell in cells if not cell.affordable.refusal]
+
+    def _refuse_meaningless_axes(self, entry: FamilyEntry, cells: list[Cell], budget: float) -> None:
+        """Read every declared value once, so that one that cannot be meant is refused before anything is trained."""
+        for axis in entry.axes:
+            for cell in cells:
+                for _, candidate in self._choices(entry, Candidate(architecture=cell.architecture, base_lr=1.0), axis):
+                    affordable = self.wants.afford(entry, candidate, budget)
+                    trial_spec(self.spec, entry, candidate, affordable, budget)
+
+    def _choices(self, entry: FamilyEntry, candidate: Candidate, axis: str) -> list[tuple[bool, Candidate]]:
+        """``candidate`` at every value of ``axis``, and whether that value is the default."""
+        default = default_value(entry, axis, candidate.architecture)
+        return [
+            (value == default, candidate.moved(axis, None if value == default else value))
+            for value in entry.axes[axis].values
+        ]
 
     def _search_anchor(self, entry: FamilyEntry, cell: Cell) -> LineSearch:
         return self._search_lr(entry, cell, rule="anchor", start=entry.base_lr.start_index)
@@ -246,16 +263,14 @@ class _Planner:
     def _search_axis(
         self, entry: FamilyEntry, cell: Cell, candidate: Candidate, axis: str
     ) -> tuple[Candidate, str] | None:
-        values = entry.axes[axis].values
-        default = default_value(entry, axis, candidate.architecture)
-        choices = [candidate.moved(axis, None if value == default else value) for value in values]
+        choices = self._choices(entry, candidate, axis)
         search = search_until_bracketed(
-            len(values),
-            values.index(default),
-            lambda index: self._loss(entry, choices[index], cell),
+            len(choices),
+            [is_default for is_default, _ in choices].index(True),
+            lambda index: self._loss(entry, choices[index][1], cell),
             cap=self.spec.search.cap,
         )
-        return None if search.best is None else (choices[search.best], search.status)
+        return None if search.best is None else (choices[search.best][1], search.status)
 
     def _want_judged(self, entry: FamilyEntry, winner: RungWinner) -> None:
         """Want the winner on fresh seeds, and what controls it at this rung."""

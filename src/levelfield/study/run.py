@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from levelfield import __version__
 from levelfield.data.sources import Source, open_source
 from levelfield.records.errors import DataError, RefusedError, StoreError, TrialError
 from levelfield.records.store import StudyDirectory, write_record
 from levelfield.records.study import StudySpec
+from levelfield.records.trial import TrialResult
 from levelfield.study.candidate import DataFacts
 from levelfield.study.launch.base import Launcher, LaunchEvent
 from levelfield.study.launch.local import LocalLauncher
 from levelfield.study.locked import Lock, lock_rungs, read_locks
 from levelfield.study.outcome import analyse_outcome, read_outcome
 from levelfield.study.plan import Plan, plan
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +78,7 @@ def run_study(
                     f"{path} was run on data {result.data_fingerprint}, the source now holds {facts.fingerprint}; "
                     "restore the data, or run in another directory"
                 )
+        _tell_other_versions(path, results)
         study.save_spec(spec)
         write_record(study.facts_path, facts)
         locks = read_locks(study)
@@ -139,13 +146,29 @@ def _run_wanted(
             running.discard(key)
             planned = plan(spec, facts, results, locks)
         elif event.kind == "failed":
-            if event.input_error:
-                raise DataError(f"trial {event.trial.spec.name}: {event.reason}")
+            if event.blame != "trial":
+                error = DataError if event.blame == "input" else StoreError
+                raise error(f"trial {event.trial.spec.name}: {event.reason}")
             failed[key] = event.reason
             study.trial(event.trial.spec).fail(event.trial.spec, event.reason)
             running.discard(key)
         wanted = len(planned.trials)
         on_progress(RunProgress(event=event, done=wanted - len(planned.pending(results)), wanted=wanted))
+
+
+def _tell_other_versions(path: Path, results: Mapping[str, TrialResult]) -> None:
+    """Say once that earlier results were made by other versions: they are kept, and equal bits are not promised."""
+    from importlib.metadata import version
+
+    here = (__version__, version("torch").partition("+")[0])
+    made = Counter((result.levelfield_version, result.torch_version.partition("+")[0]) for result in results.values())
+    others = {by: num for by, num in made.items() if by != here}
+    for (levelfield, torch), num in sorted(others.items()):
+        logger.warning(
+            "%s: %d of %d results were made by levelfield %s with torch %s, here are %s and %s; they are kept, and "
+            "`levelfield verify` tells whether they still come out equal",
+            path, num, len(results), levelfield, torch, *here,
+        )  # fmt: skip
 
 
 def _lock(study: StudyDirectory) -> dict[float, Lock]:

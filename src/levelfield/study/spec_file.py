@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tomllib
 from importlib import resources
@@ -44,6 +45,20 @@ def study_from_plain(plain: dict[str, Any], *, where: str = "study") -> StudySpe
         if str(error).startswith(where):
             raise
         raise SpecError(f"{where}: {error}") from None
+
+
+def relocated(spec: StudySpec, path: Path | None, report_path: Path | None) -> StudySpec:
+    """``spec`` with its data elsewhere; where data lies is no part of a trial, so finished ones still apply.
+
+    Raises:
+        SpecError: the data of this study has no such path.
+    """
+    moved = {"path": path, "report_path": report_path}
+    given = {field: str(place.absolute()) for field, place in moved.items() if place is not None}
+    for field in given:
+        if getattr(spec.data, field, None) is None:
+            raise SpecError(f"data {spec.data.source!r} of this study has no {field} that could have moved")
+    return dataclasses.replace(spec, data=dataclasses.replace(spec.data, **given)) if given else spec
 
 
 def quickstart_text() -> str:

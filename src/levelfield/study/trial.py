@@ -65,6 +65,7 @@ def run_trial(
     if (saved := checkpoints.load_latest()) is not None:
         state.restore(saved["state"])
         stopwatch.seconds.update(saved["seconds"])
+    code = tuple(dict.fromkeys((*(saved["code"] if saved else ()), code_version())))
     metrics = MetricsLog(directory.metrics_path, resumed_step=state.step)
     begun = directory.begin(lost_steps=metrics.lost_steps)
 
@@ -72,7 +73,7 @@ def run_trial(
     batches = training_batches(spec, source, start_step=state.step)
     reports = training_steps(state, step, batches, num_steps=spec.steps, stopwatch=stopwatch)
     diverged = ""
-    for report in _checkpointed(reports, state, checkpoints, stopwatch, every_seconds=checkpoint_seconds):
+    for report in _checkpointed(reports, state, checkpoints, stopwatch, every_seconds=checkpoint_seconds, code=code):
         if not report.finite:
             diverged = f"loss {report.loss}, gradient norm {report.gradient_norm} after {report.step} steps"
         elif report.step % max(1, spec.steps // LOGGED_STEPS) == 0 or report.step == spec.steps:
@@ -92,7 +93,7 @@ def run_trial(
         wall_seconds=time.perf_counter() - started,
         attempts=begun.attempts,
         lost_steps=begun.lost_steps,
-        code_version=code_version(),
+        code_version=" then ".join(code),
     )
     directory.finish(result, timing)
     checkpoints.drop()
@@ -106,13 +107,15 @@ def _checkpointed(
     stopwatch: Stopwatch,
     *,
     every_seconds: float,
+    code: tuple[str, ...],
 ) -> Iterator[StepReport]:
-    """Pass ``reports`` on, saving the state, and the seconds it cost so far, every so often."""
+    """Pass ``reports`` on, saving every so often the state, what it cost so far, and the ``code`` that ran it."""
     saved_at = time.monotonic()
     for report in reports:
         yield report
         if report.finite and time.monotonic() - saved_at >= every_seconds:
-            checkpoints.save(state.step, {"state": state.to_plain(), "seconds": dict(stopwatch.seconds)})
+            costs = {"seconds": dict(stopwatch.seconds), "code": list(code)}
+            checkpoints.save(state.step, {"state": state.to_plain(), **costs})
             saved_at = time.monotonic()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from levelfield.records.errors import StoreError
-from levelfield.records.store import write_atomically
+from levelfield.records.store import make_directory, write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class CheckpointFolder:
         Raises:
             StoreError: the disk is full or cannot be written; earlier checkpoints are untouched.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_directory(self.path)
         buffer = io.BytesIO()
         torch.save(plain, buffer)
         payload = buffer.getvalue()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from levelfield.records.store import write_atomically
+from levelfield.records.store import open_to_append, write_atomically
 from levelfield.train.step import StepReport
 
 
@@ -29,7 +29,7 @@ class MetricsLog:
             "learning_rate": report.learning_rate,
             "gradient_norm": report.gradient_norm,
         }
-        with open(self.path, "a") as file:
+        with open_to_append(self.path) as file:
             file.write(json.dumps(line) + "\n")
 
     def _lines(self) -> list[bytes]:

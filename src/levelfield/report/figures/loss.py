@@ -64,9 +64,10 @@ def _panel(analysis: Analysis, observations: Sequence[Observation], currency: Cu
     if not winners:
         return None
     runs = [(cost, run) for run in observations if run.role == "search" and (cost := _run_cost(run, currency))]
+    imported = [(cost, run) for run in observations if run.role == "imported" and (cost := _run_cost(run, currency))]
     laws = [law for law in analysis.laws if law.chosen and law.currency == currency]
     levels = _levels(observations)
-    canvas = _canvas(winners, runs, levels, currency)
+    canvas = _canvas(winners, [*runs, *imported], levels, currency)
     for y, text in levels:
         if canvas.y.low < y < canvas.y.high:
             canvas.level(y, text)
@@ -75,6 +76,11 @@ def _panel(analysis: Analysis, observations: Sequence[Observation], currency: Cu
         dots = [Mark(x=cost, y=run.loss, text=_run_text(run)) for cost, run in runs if run.family == family]
         dots = [dot for dot in dots if canvas.y.low <= dot.y <= canvas.y.high]
         canvas.points(dots, color=style.color, shape=style.shape, size=14, opacity=0.28)
+    for family in sorted({run.family for _, run in imported}):
+        style = styles.get(family, theme.FALLBACK)
+        marks = [Mark(x=cost, y=run.loss, text=_imported_text(run)) for cost, run in imported if run.family == family]
+        marks = [mark for mark in marks if canvas.y.low <= mark.y <= canvas.y.high]
+        canvas.points(marks, color=style.color, shape=style.shape, size=30, hollow=True)
     for law in laws:
         _draw_law(canvas, law, styles[law.family])
     for family, style in styles.items():
@@ -124,10 +130,11 @@ def _draw_law(canvas: Canvas, law: LawFit, style: theme.FamilyStyle) -> None:
 
 def _levels(observations: Sequence[Observation]) -> list[tuple[float, str]]:
     """Chance and the known floor, where all runs agree on them."""
+    own = [run for run in observations if run.role != "imported"]
     found = []
     for name, values in (
-        ("chance", {run.chance_loss for run in observations}),
-        ("known floor", {run.floor_loss for run in observations}),
+        ("chance", {run.chance_loss for run in own}),
+        ("known floor", {run.floor_loss for run in own}),
     ):
         value = next(iter(values)) if len(values) == 1 else None
         if value:
@@ -143,6 +150,12 @@ def _run_text(run: Observation) -> str:
     rate = f", learning rate {numbers.plain(run.base_lr)}" if run.base_lr is not None else ""
     variant = f"\n{run.variant}" if run.variant else ""
     return f"search run: {numbers.model_name(run.family, run.model)}\nloss {numbers.loss(run.loss)}{rate}{variant}"
+
+
+def _imported_text(run: Observation) -> str:
+    return (
+        f"imported, not judged: {run.run}\n{numbers.model_name(run.family, run.model)}\nloss {numbers.loss(run.loss)}"
+    )
 
 
 def _winner_mark(winner: Winner, currency: Currency) -> Mark:
@@ -182,6 +195,8 @@ def _reading(analysis: Analysis, observations: Sequence[Observation], num_panels
         parts.append(f"Hollow: within 15{numbers.THIN}% of chance, shown but not fitted.")
     if any(winner.data_limited for winner in winners):
         parts.append("Hollow: more than 4 epochs, data-limited.")
+    if any(run.role == "imported" for run in observations):
+        parts.append("Small and hollow: imported results of others, in no law and no verdict.")
     devices = sorted({run.device for run in observations if run.device})
     if devices:
         parts.append(f"Timed on {numbers.listed(devices)}.")

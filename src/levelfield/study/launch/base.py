@@ -12,8 +12,9 @@ from levelfield.study.wants import PlannedTrial
 class LaunchEvent:
     """Something that happened to a trial, for the study and for whoever shows it.
 
-    ``step`` and ``num_steps`` tell progress; ``reason`` says why a trial failed or a worker died; ``input_error`` marks
-    a failure that no retry can mend (a corrupt image, a spec that cannot be meant).
+    ``step`` and ``num_steps`` tell progress; ``reason`` says why a trial failed or a worker died, ``blame`` whose fault
+    that is: the trial's own, the input's (a corrupt image: no retry can mend it), or the store's (a full disk: every
+    other trial would fail alike).
     """
 
     kind: Literal["started", "progress", "finished", "failed", "restarted"]
@@ -21,7 +22,7 @@ class LaunchEvent:
     step: int = 0
     num_steps: int = 0
     reason: str = ""
-    input_error: bool = False
+    blame: Literal["trial", "input", "store"] = "trial"
 
 
 class Launcher(Protocol):

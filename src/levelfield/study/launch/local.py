@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -80,7 +81,7 @@ class LocalLauncher:
                     kind=event["event"],
                     trial=trial,
                     reason=event.get("reason", ""),
-                    input_error=event.get("input_error", False),
+                    blame=event.get("blame", "trial"),
                 )
             )
 
@@ -146,4 +147,6 @@ def worker_environment(threads: int) -> dict[str, str]:
 
 
 def _cause(code: int) -> str:
+    if code == -signal.SIGKILL:
+        return "signal 9: killed, as the system does to whoever takes its last memory; try fewer workers"
     return f"signal {-code}" if code < 0 else f"exit code {code}"

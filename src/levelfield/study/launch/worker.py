@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from levelfield.records.codec import from_plain
-from levelfield.records.errors import InputError
+from levelfield.records.errors import InputError, StoreError
 from levelfield.records.store import StudyDirectory
 from levelfield.records.trial import TrialSpec
 
@@ -57,11 +57,17 @@ class _Worker:
                         checkpoint_seconds=self.checkpoint_seconds,
                         on_step=lambda report: self._tell_progress(report.step),
                     )
-        except InputError as error:
-            self._tell({"event": "failed", "reason": str(error), "input_error": True})
+        except (InputError, StoreError) as error:
+            self._tell(
+                {
+                    "event": "failed",
+                    "reason": str(error),
+                    "blame": "input" if isinstance(error, InputError) else "store",
+                }
+            )
         # The boundary of the process: whatever a trial raises is its outcome, and the next one must still run.
         except Exception as error:
-            self._tell({"event": "failed", "reason": f"{type(error).__name__}: {error}", "input_error": False})
+            self._tell({"event": "failed", "reason": _reason(error)})
         else:
             self._tell({"event": "finished"})
 
@@ -72,6 +78,15 @@ class _Worker:
     def _tell(self, event: dict[str, Any]) -> None:
         self.events.write(json.dumps(event) + "\n")
         self.events.flush()
+
+
+def _reason(error: Exception) -> str:
+    """What happened, and what to do where that is known: torch raises a RuntimeError for memory on a CPU."""
+    seen = f"{type(error).__name__}: {error}"
+    lacked = isinstance(error, MemoryError) or any(
+        words in str(error) for words in ("out of memory", "can't allocate memory", "not enough memory")
+    )
+    return f"out of memory ({seen}); use fewer workers, a smaller size or a smaller batch" if lacked else seen
 
 
 def _read_stdin(inbox: queue.Queue[dict[str, Any]]) -> None:

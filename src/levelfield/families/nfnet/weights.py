@@ -1,0 +1,75 @@
+"""Weights from and to timm's ``dm_nfnet_f*``: the same numbers under other names and in other shapes.
+
+timm is not needed: a state dict is a dictionary of tensors.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from levelfield.families.nfnet.model import NFNet
+from levelfield.records.errors import SpecError
+
+# A block's parts by our name and by timm's (timm/models/nfnet.py, NormFreeBlock); the others have one name.
+_BLOCK_PARTS = {
+    "shortcut": "downsample.conv",
+    "conv3": "conv2b",
+    "conv4": "conv3",
+    "squeeze": "attn_last.fc1",
+    "excite": "attn_last.fc2",
+    "skip_gain": "skipinit_gain",
+}
+
+
+def from_timm(state: Mapping[str, Tensor], model: NFNet) -> dict[str, Tensor]:
+    """What ``model.load_state_dict`` takes, from the ``state`` of timm's network of the same shape.
+
+    Logits are equal where the rules are: ``ws=timm,gelu=erf`` for weights that timm trained. Weights that the released
+    code trained want its own rules, the defaults, even when timm hands them out. The tensors share memory with
+    ``state``.
+
+    Raises:
+        SpecError: a tensor is missing, left over or of another shape; the message names it.
+    """
+    rest = dict(state)
+    weights: dict[str, Tensor] = {}
+    for name, parameter in model.named_parameters():
+        theirs, shape = _timm_name(name), _timm_shape(name, parameter)
+        tensor = rest.pop(theirs, None)
+        if tensor is None or tensor.shape != shape:
+            seen = "no such tensor" if tensor is None else f"shape {tuple(tensor.shape)}"
+            raise SpecError(f"{model.spec.text}: {name} wants timm's {theirs!r} of shape {shape}, saw {seen}")
+        weights[name] = tensor.reshape(parameter.shape)
+    if rest:
+        raise SpecError(f"{model.spec.text} has no place for timm's {', '.join(map(repr, rest))}")
+    return weights
+
+
+def to_timm(model: NFNet) -> dict[str, Tensor]:
+    """The state dict of ``model`` as timm's network of the same shape takes it; the tensors share memory with it.
+
+    timm has such a network for F0 .. F6 by name and, through its ``depths``, for F7; not for "+" variants, whose stem
+    it would make narrower.
+    """
+    return {
+        _timm_name(name): parameter.detach().reshape(_timm_shape(name, parameter))
+        for name, parameter in model.named_parameters()
+    }
+
+
+def _timm_name(name: str) -> str:
+    if match := re.fullmatch(r"(stages\.\d+\.\d+)\.(\w+)(\.\w+)?", name):
+        block, part, leaf = match.groups(default="")
+        return f"{block}.{_BLOCK_PARTS.get(part, part)}{leaf}"
+    return re.sub(r"^head\.", "head.fc.", name)
+
+
+def _timm_shape(name: str, parameter: Tensor) -> tuple[int, ...]:
+    """Gains are shaped to multiply a kernel, and squeeze-excite is made of 1x1 convolutions."""
+    shape = tuple(parameter.shape)
+    if name.endswith(".gain"):
+        return (*shape, 1, 1, 1)
+    return (*shape, 1, 1) if name.endswith((".squeeze.weight", ".excite.weight")) else shape

@@ -1,0 +1,79 @@
+"""Weights from and to timm's ``VisionTransformer``: the same numbers under other names.
+
+timm is not needed: a state dict is a dictionary of tensors.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from levelfield.families.vit.model import ViT
+from levelfield.records.errors import SpecError
+
+# Parts by our name and by timm's (timm/models/vision_transformer.py, layers/attention_pool.py); the others have one.
+_PARTS = {"patch_embed": "patch_embed.proj", "class_token": "cls_token", "position": "pos_embed"}
+_BLOCK_PARTS = {"qkv": "attn.qkv", "proj": "attn.proj", "fc1": "mlp.fc1", "fc2": "mlp.fc2"}
+_MAP_HEAD_PARTS = {"probe": "latent", "query": "q", "key_value": "kv", "fc1": "mlp.fc1", "fc2": "mlp.fc2"}
+
+
+def from_timm(state: Mapping[str, Tensor], model: ViT) -> dict[str, Tensor]:
+    """What ``model.load_state_dict`` takes, from the ``state`` of timm's network of the same shape.
+
+    timm adds a position to the class token too; here that sum is the class token. Logits are equal where the rules
+    are: ``gelu=erf`` for weights that timm trained. Most tensors share memory with ``state``.
+
+    Raises:
+        SpecError: a tensor is missing, left over or of another shape; the message names it. So are learned positions
+            left over where the model's are fixed.
+    """
+    rest = dict(state)
+    weights: dict[str, Tensor] = {}
+    for name, parameter in model.named_parameters():
+        theirs, shape = _timm_name(name), _timm_shape(name, model, parameter)
+        tensor = rest.pop(theirs, None)
+        if tensor is None or tensor.shape != shape:
+            seen = "no such tensor" if tensor is None else f"shape {tuple(tensor.shape)}"
+            raise SpecError(f"{model.spec.text}: {name} wants timm's {theirs!r} of shape {shape}, saw {seen}")
+        weights[name] = tensor
+    if rest:
+        raise SpecError(f"{model.spec.text} has no place for timm's {', '.join(map(repr, rest))}")
+    if "position" in weights:
+        positions = weights["position"][0]
+        weights["position"] = positions[-len(model.position) :]
+        if "class_token" in weights:
+            weights["class_token"] = weights["class_token"] + positions[0]
+    return weights
+
+
+def to_timm(model: ViT) -> dict[str, Tensor]:
+    """The state dict of ``model`` as timm's network of the same shape takes it; most tensors share memory with it.
+
+    The class token is given the position zero, and fixed positions are handed over as if they were learned.
+    """
+    state = {_timm_name(name): parameter.detach() for name, parameter in model.named_parameters()}
+    positions = model.position.detach()
+    if model.class_token is not None:
+        positions = torch.cat([torch.zeros_like(positions[:1]), positions])
+    return state | {"pos_embed": positions[None]}
+
+
+def _timm_name(name: str) -> str:
+    if match := re.fullmatch(r"(blocks\.\d+)\.(\w+)(\.\w+)", name):
+        block, part, leaf = match.groups()
+        return f"{block}.{_BLOCK_PARTS.get(part, part)}{leaf}"
+    if match := re.fullmatch(r"map_head\.(\w+)(\.\w+)?", name):
+        part, leaf = match.groups(default="")
+        return f"attn_pool.{_MAP_HEAD_PARTS.get(part, part)}{leaf}"
+    part, dot, leaf = name.partition(".")
+    return f"{_PARTS.get(part, part)}{dot}{leaf}"
+
+
+def _timm_shape(name: str, model: ViT, parameter: Tensor) -> tuple[int, ...]:
+    if name != "position":
+        return tuple(parameter.shape)
+    patches, width = parameter.shape
+    return (1, patches + (model.class_token is not None), width)

@@ -1,0 +1,58 @@
+"""Other people's results beside a study's own: shown and marked as such, never judged."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from levelfield.records.codec import record
+from levelfield.records.errors import InputError
+from levelfield.records.observation import Observation
+from levelfield.records.store import StudyDirectory, make_directory, read_record, write_record
+from levelfield.scaling.table import read_runs_csv
+
+
+@record
+class ImportedRuns:
+    """Rows of somebody's table; ``source`` says in words where they come from."""
+
+    name: str
+    source: str
+    rows: tuple[Observation, ...]
+
+
+def import_runs(
+    study: StudyDirectory, csv: Path, *, columns: Mapping[str, str], source: str, name: str | None = None
+) -> ImportedRuns:
+    """Take the rows of ``csv`` into ``study`` under ``name`` (the file's own when left out).
+
+    Their roles are put aside: what another data set, split or recipe gave supports no verdict here.
+
+    Raises:
+        InputError: there is no study, the table cannot be read, or the name is taken.
+        StoreError: the directory cannot be written.
+    """
+    study.spec()
+    name = name or csv.stem
+    if not re.fullmatch(r"[\w.+-]+", name):
+        raise InputError(f"--name must be letters, digits, '.', '+', '-' or '_', saw {name!r}")
+    path = study.imported_path / f"{name}.json"
+    if path.exists():
+        raise InputError(
+            f"{study.path} already holds imported runs named {name!r}; choose another --name, or delete {path}"
+        )
+    rows = tuple(
+        dataclasses.replace(row, run=f"{name}: {row.run}", role="imported")
+        for row in read_runs_csv(csv, columns=columns)
+    )
+    taken = ImportedRuns(name=name, source=source, rows=rows)
+    make_directory(study.imported_path)
+    write_record(path, taken)
+    return taken
+
+
+def read_imported(study: StudyDirectory) -> tuple[ImportedRuns, ...]:
+    """What was imported into ``study``, by name."""
+    return tuple(read_record(ImportedRuns, path) for path in sorted(study.imported_path.glob("*.json")))

@@ -1,0 +1,151 @@
+"""Auditing a study: finished trials are trained again and compared, bit for bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from levelfield.data.sources import open_source
+from levelfield.records.codec import to_plain
+from levelfield.records.data import DataSpec
+from levelfield.records.errors import InputError, StoreError
+from levelfield.records.store import StudyDirectory
+from levelfield.records.trial import TrialResult
+from levelfield.study.launch.base import LaunchEvent
+from levelfield.study.launch.local import LocalLauncher
+from levelfield.study.locked import results_fingerprint
+from levelfield.study.outcome import Outcome, read_outcome
+from levelfield.study.wants import PlannedTrial
+
+_MADE_BY = ("levelfield_version", "torch_version", "device")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Verified:
+    """What was checked; ``differences`` is empty where everything is equal.
+
+    ``made_elsewhere`` says where another version or device made it, for then equal bits are not to be expected.
+    """
+
+    what: str
+    differences: tuple[str, ...] = ()
+    made_elsewhere: str = ""
+
+    @property
+    def holds(self) -> bool:
+        return not self.differences
+
+
+def verify_study(
+    path: Path,
+    *,
+    sample: int,
+    seed: int = 0,
+    data: DataSpec | None = None,
+    device: str = "auto",
+    num_workers: int = 1,
+    on_event: Callable[[LaunchEvent], None] = lambda event: None,
+) -> tuple[Verified, ...]:
+    """Retrain ``sample`` finished trials of the study at ``path``, drawn by ``seed``, in a temporary folder.
+
+    ``data`` says where the data lies now, if it has moved. Locked predictions are checked against the results they were
+    made from. The study itself is only read.
+
+    Raises:
+        InputError: there is no study, or no finished trial in it.
+        StoreError: the data is not what the study was run on, or a trial could not be retrained.
+    """
+    outcome = read_outcome(path)
+    if data is not None:
+        outcome = dataclasses.replace(outcome, spec=dataclasses.replace(outcome.spec, data=data))
+    source = open_source(outcome.spec.data)
+    if source.fingerprint != outcome.facts.fingerprint:
+        raise StoreError(
+            f"{path} was run on data {outcome.facts.fingerprint}, the source now holds {source.fingerprint}; "
+            "say where the data lies with --data"
+        )
+    drawn = _drawn(outcome, sample, seed)
+    with tempfile.TemporaryDirectory(prefix="levelfield-verify-") as scratch:
+        _retrain(drawn, Path(scratch), outcome, device, num_workers, on_event)
+        trials = tuple(_compared(trial, StudyDirectory(path), StudyDirectory(Path(scratch))) for trial in drawn)
+    return (*trials, *_locks(outcome))
+
+
+def _drawn(outcome: Outcome, sample: int, seed: int) -> list[PlannedTrial]:
+    done = sorted(
+        (trial for trial in outcome.planned.trials if trial.spec.fingerprint in outcome.results),
+        key=lambda trial: trial.spec.name,
+    )
+    if not done:
+        raise InputError("no trial of this study is finished, so there is nothing to verify")
+    drawn = random.Random(seed).sample(done, min(sample, len(done)))
+    here = outcome.spec.data
+    return [dataclasses.replace(t, spec=dataclasses.replace(t.spec, data=here)) for t in drawn]
+
+
+def _retrain(
+    drawn: Sequence[PlannedTrial],
+    scratch: Path,
+    outcome: Outcome,
+    device: str,
+    num_workers: int,
+    on_event: Callable[[LaunchEvent], None],
+) -> None:
+    launcher = LocalLauncher(
+        scratch, num_workers=num_workers, device=device, threads=outcome.spec.threads, checkpoint_seconds=3600
+    )
+    try:
+        for trial in drawn:
+            launcher.submit(trial)
+        left = len(drawn)
+        while left:
+            event = launcher.next_event()
+            on_event(event)
+            if event.kind == "failed":
+                raise StoreError(f"trial {event.trial.spec.name} could not be retrained: {event.reason}")
+            left -= event.kind == "finished"
+    finally:
+        launcher.close()
+
+
+def _compared(trial: PlannedTrial, study: StudyDirectory, scratch: StudyDirectory) -> Verified:
+    held, again = study.trial(trial.spec), scratch.trial(trial.spec)
+    first, second = held.result(), again.result()
+    assert first is not None
+    assert second is not None
+    plain, retrained = to_plain(first), to_plain(second)
+    differences = [
+        f"{name}: {plain[name]!r} in the study, {retrained[name]!r} now"
+        for name in plain
+        if name not in _MADE_BY and plain[name] != retrained[name]
+    ]
+    for kept in ("metrics_path", "report_losses_path"):
+        one, other = getattr(held, kept), getattr(again, kept)
+        if (one.exists(), other.exists()) != (True, True):
+            if one.exists() != other.exists():
+                differences.append(f"{one.name} is missing")
+        elif one.read_bytes() != other.read_bytes():
+            differences.append(f"{one.name} differs")
+    return Verified(what=trial.spec.name, differences=tuple(differences), made_elsewhere=_elsewhere(first, second))
+
+
+def _elsewhere(first: TrialResult, second: TrialResult) -> str:
+    moved = [(name, getattr(first, name), getattr(second, name)) for name in _MADE_BY]
+    return "; ".join(f"{name} was {was!r}, is {now!r}" for name, was, now in moved if was != now)
+
+
+def _locks(outcome: Outcome) -> tuple[Verified, ...]:
+    """Every lock names the results that it was made from; its own seal was checked when it was read."""
+    found = results_fingerprint(outcome)
+    return tuple(
+        Verified(
+            what=f"the prediction locked for {budget:.4g} FLOPs",
+            differences=()
+            if lock.results == found
+            else (f"it was made from results {lock.results}, the study now holds {found}",),
+        )
+        for budget, lock in sorted(outcome.locks.items())
+    )

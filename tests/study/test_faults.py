@@ -1,0 +1,311 @@
+"""Under fire: what may go wrong, the one message it gives, and that nothing finished is lost.
+
+The slow tests are real runs of the command line; docs/explanation/faults.md counts them.
+"""
+
+import contextlib
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from levelfield.records.errors import DataError, SpecError, StoreError
+from levelfield.records.store import StudyDirectory
+from levelfield.study.run import run_study
+from levelfield.study.spec_file import load_study, relocated
+from tests.conftest import TINY_STUDY, lasting_files, levelfield, run
+from tests.study.pictures import write_folder
+
+FOLDER_STUDY = """
+name = "pictures"
+question = "Are they still there?"
+
+[data]
+source = "folder"
+path = "images"
+resolution = 8
+select_examples = 6
+report_examples = 6
+
+[ladder]
+budgets = [5e8]
+max_epochs = 1000
+batch_coefficient = 0.01
+
+[[families]]
+name = "vit"
+recipe = "vit-short"
+sizes = ["vit:w8-d1-p4"]
+base_lr = { low = 0.01, start = 0.01, high = 0.01 }
+lr_batch_exponent = 0.5
+"""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """A finished study and everything it left behind."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    (folder / "tiny.toml").write_text(TINY_STUDY)
+    done = run("run", folder / "tiny.toml", "--dir", folder / "study", "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    return folder / "study"
+
+
+@pytest.fixture
+def finished(undisturbed, tmp_path):
+    """A copy of the finished study to spoil."""
+    shutil.copytree(undisturbed, tmp_path / "study")
+    return tmp_path / "study"
+
+
+def forget(directory: Path, count: int) -> list[str]:
+    """Undo ``count`` trials, so that a run has something to do."""
+    trials = sorted(path.parent for path in directory.glob("trials/*/result.json"))[:count]
+    for trial in trials:
+        shutil.rmtree(trial)
+    return [trial.name for trial in trials]
+
+
+def complaint(done: subprocess.CompletedProcess[str], code: int) -> str:
+    """The one message of a failed command: its last line, and no traceback before it."""
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("levelfield: ")]
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+@contextlib.contextmanager
+def small_disk(path: Path, megabytes: float):
+    """A file system of its own for ``path``; where mounting is not allowed, None."""
+    path.mkdir(exist_ok=True)
+    size = f"size={int(megabytes * 1024)}k"
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(path)], capture_output=True, check=False)
+    try:
+        yield mounted.returncode == 0
+    finally:
+        if mounted.returncode == 0:
+            subprocess.run(["umount", str(path)], check=True)
+
+
+@pytest.mark.slow
+def test_a_full_disk_stops_the_run_with_one_message_and_keeps_what_is_finished(undisturbed, tiny_study, tmp_path):
+    whole = lasting_files(undisturbed)
+    with small_disk(tmp_path / "disk", 0.35) as own:
+        if own:
+            directory, limit = tmp_path / "disk" / "study", None
+        else:  # no file above 20 kB: a checkpoint does not fit
+            directory, limit = tmp_path / "study", lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        command = levelfield("run", tiny_study, "--dir", directory, "--workers", 2, "--checkpoint-every", 0.2)
+        full = subprocess.run(command, capture_output=True, text=True, timeout=300, preexec_fn=limit, check=False)
+        message = complaint(full, 1)
+        assert "cannot write" in message
+        assert "free space" in message
+        kept = {name: content for name, content in lasting_files(directory).items() if name.endswith("result.json")}
+        assert all(whole[name] == content for name, content in kept.items())
+        if own:
+            subprocess.run(["mount", "-o", "remount,size=64m", str(tmp_path / "disk")], check=True)
+        done = run("run", tiny_study, "--dir", directory, "--workers", 2)
+        assert done.returncode == 0, done.stderr
+        assert lasting_files(directory) == whole
+
+
+@pytest.mark.slow
+def test_a_read_only_directory_is_told_and_its_results_can_still_be_read(finished, tiny_study):
+    forget(finished, 1)
+    read_only = subprocess.run(["mount", "--bind", str(finished), str(finished)], capture_output=True, check=False)
+    if read_only.returncode == 0:
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(finished)], check=True)
+    try:
+        if read_only.returncode == 0 or os.geteuid() != 0:
+            for path in (finished, *finished.rglob("*")) if read_only.returncode else ():
+                path.chmod(path.stat().st_mode & ~0o222)
+            message = complaint(run("run", tiny_study, "--dir", finished), 1)
+            assert "cannot write" in message
+            assert run("compare", finished).returncode == 0
+    finally:
+        if read_only.returncode == 0:
+            subprocess.run(["umount", str(finished)], check=True)
+
+
+def test_a_torn_checkpoint_costs_its_own_work_alone(finished, tiny_study):
+    (name,) = forget(finished, 1)
+    process = subprocess.Popen(
+        levelfield("run", tiny_study, "--dir", finished, "--checkpoint-every", 0.1),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    folder = finished / "trials" / name / "checkpoints"
+    deadline = time.monotonic() + 120
+    while len(list(folder.glob("*.ckpt"))) < 2 and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    newest = max(folder.glob("*.ckpt"))
+    newest.write_bytes(newest.read_bytes()[:-100])
+    done = run("run", tiny_study, "--dir", finished)
+    assert done.returncode == 0, done.stderr
+    assert "is torn" in done.stderr
+    assert "falling back to the one before" in done.stderr
+
+
+def test_results_after_a_torn_checkpoint_are_the_undisturbed_ones(finished, undisturbed, tiny_study):
+    (name,) = forget(finished, 1)
+    folder = finished / "trials" / name / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / "step_0000000100.ckpt").write_bytes(b"half a checkpo")
+    done = run("run", tiny_study, "--dir", finished)
+    assert done.returncode == 0, done.stderr
+    assert lasting_files(finished) == lasting_files(undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("result.json", b"{torn", "is not JSON"),
+        ("result.json", b'{"loss": 1}', "unknown key 'loss'"),
+    ],
+)
+def test_a_wrong_file_is_named_and_left_alone(finished, tiny_study, name, content, message):
+    path = sorted(finished.glob(f"trials/*/{name}"))[0]
+    path.write_bytes(content)
+    for command in (("run", tiny_study, "--dir", finished), ("report", finished)):
+        done = run(*command)
+        said = complaint(done, done.returncode or 1)
+        assert message in said
+        assert str(path) in said
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("content", ["not [ toml", "name = 3", ""])
+def test_a_wrong_study_file_is_refused_before_anything_is_made(tmp_path, content):
+    (tmp_path / "study.toml").write_text(content)
+    assert str(tmp_path / "study.toml") in complaint(run("run", tmp_path / "study.toml", "--dir", tmp_path / "d"), 2)
+    assert not (tmp_path / "d").exists()
+
+
+def test_an_edited_trial_is_an_error_not_another_trial(finished, tiny_study):
+    (name,) = forget(finished, 1)
+    other = sorted(finished.glob("trials/*/spec.json"))[0]
+    (finished / "trials" / name).mkdir()
+    shutil.copy(other, finished / "trials" / name / "spec.json")
+    message = complaint(run("run", tiny_study, "--dir", finished), 1)
+    assert "its spec.json was changed" in message
+
+
+def test_a_study_edited_between_runs_keeps_every_trial_that_it_still_wants(finished, tmp_path):
+    (tmp_path / "wider.toml").write_text(
+        TINY_STUDY.replace("low = 0.032, start = 0.064, high = 0.128", "low = 0.064, start = 0.064, high = 0.128")
+        .replace("low = 3.2, start = 6.4, high = 12.8", "low = 6.4, start = 6.4, high = 12.8")
+    )  # fmt: skip
+    before = {path: path.stat().st_mtime_ns for path in finished.glob("trials/*/result.json")}
+    done = run("run", tmp_path / "wider.toml", "--dir", finished)
+    assert done.returncode == 0, done.stderr
+    assert "\n0 trials trained" in done.stdout
+    assert {path: path.stat().st_mtime_ns for path in finished.glob("trials/*/result.json")} == before
+
+
+def test_results_of_another_version_are_kept_and_told(finished, tiny_study):
+    paths = sorted(finished.glob("trials/*/result.json"))
+    plain = json.loads(paths[0].read_text())
+    plain["levelfield_version"] = "0.0.7"
+    paths[0].write_text(json.dumps(plain))
+    done = run("run", tiny_study, "--dir", finished)
+    assert done.returncode == 0, done.stderr
+    assert "1 of" in done.stderr
+    assert "made by levelfield 0.0.7" in done.stderr
+
+
+def test_two_runs_on_one_directory_are_one_too_many(tmp_path, tiny_study):
+    with StudyDirectory(tmp_path / "study").locked():
+        message = complaint(run("run", tiny_study, "--dir", tmp_path / "study"), 1)
+    assert "is being run by another process" in message
+
+
+def test_moved_data_is_found_by_its_new_path_and_other_data_is_refused(tmp_path):
+    write_folder(tmp_path / "images", seed=0)
+    (tmp_path / "pictures.toml").write_text(FOLDER_STUDY)
+    spec = load_study(tmp_path / "pictures.toml")
+    run_study(spec, tmp_path / "study", device="cpu")
+    results = StudyDirectory(tmp_path / "study").results()
+    (tmp_path / "images").rename(tmp_path / "moved")
+    with pytest.raises(DataError, match="images"):
+        run_study(spec, tmp_path / "study", device="cpu")
+    run_study(relocated(spec, tmp_path / "moved", None), tmp_path / "study", device="cpu")
+    assert StudyDirectory(tmp_path / "study").results() == results
+    write_folder(tmp_path / "others", seed=1)
+    with pytest.raises(StoreError, match="the source now holds"):
+        run_study(relocated(spec, tmp_path / "others", None), tmp_path / "study", device="cpu")
+    assert StudyDirectory(tmp_path / "study").results() == results
+
+
+def test_a_path_for_data_that_has_none_is_refused(tiny_study):
+    with pytest.raises(SpecError, match="no path that could have moved"):
+        relocated(load_study(tiny_study), Path("elsewhere"), None)
+
+
+def test_a_trial_that_lacks_memory_fails_alone_and_says_what_to_do(finished, tiny_study):
+    (name,) = forget(finished, 1)
+    hungry = TINY_STUDY.replace("batch_coefficient = 0.05", "batch_coefficient = 0.05\nsmallest_batch = 8")
+    tiny_study.write_text(hungry)
+    limit = 600 << 20  # enough to start Python, not to import torch and train
+
+    def starve():
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+    done = subprocess.run(
+        levelfield("run", tiny_study, "--dir", finished),
+        capture_output=True, text=True, timeout=300, preexec_fn=starve, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "--retry failed" in done.stderr
+    again = run("run", tiny_study, "--dir", finished, "--retry", "failed")
+    assert again.returncode == 0, again.stderr
+    assert (finished / "trials" / name / "result.json").exists()
+
+
+def test_a_clock_that_jumps_backwards_changes_nothing(finished, undisturbed, tiny_study, monkeypatch):
+    forget(finished, 1)
+    clock = iter(range(10**9, 0, -3600))
+    monkeypatch.setattr(time, "time", lambda: float(next(clock)))
+    monkeypatch.setattr(time, "time_ns", lambda: next(clock) * 10**9)
+    from levelfield.data.sources import open_source
+    from levelfield.study.plan import plan
+    from levelfield.study.run import data_facts
+    from levelfield.study.trial import run_trial
+
+    spec = load_study(tiny_study)
+    source = open_source(spec.data)
+    study = StudyDirectory(finished)
+    import torch
+
+    for trial in plan(spec, data_facts(source), study.results()).pending(study.results()):
+        run_trial(trial.spec, study.trial(trial.spec), source, device=torch.device("cpu"), checkpoint_seconds=0.05)
+    monkeypatch.undo()
+    assert lasting_files(finished) == lasting_files(undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", range(15))
+def test_results_survive_kill_9_of_everything_at_a_random_moment(moment, undisturbed, tiny_study, tmp_path):
+    """Run and workers killed at once, wherever they are: importing, training, writing, between trials."""
+    draw = random.Random(100 + moment)
+    directory = tmp_path / "study"
+    process = subprocess.Popen(
+        levelfield("run", tiny_study, "--dir", directory, "--workers", 2, "--checkpoint-every", 0.2),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    time.sleep(draw.uniform(0.5, 25))
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    done = run("run", tiny_study, "--dir", directory, "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    assert lasting_files(directory) == lasting_files(undisturbed)
