@@ -88,12 +88,3 @@ class Backbone(Protocol):
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """(batch, channels, height, width) to logits (batch, num_classes)."""
         ...
-
-
-def unit_axis(role: ParameterRole) -> int | None:
-    """The axis along which a parameter's units lie: 0 for kernels (one unit an output), None if it is one unit whole.
-
-    Source: arXiv 2102.06171 section 4.1 and the released ``unitwise_norm``: fan-in norms for convolutions and linear
-    maps, the whole tensor's norm for vectors and scalars.
-    """
-    return 0 if role in ("kernel", "classifier_kernel") else None

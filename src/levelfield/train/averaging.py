@@ -11,8 +11,8 @@ from torch import Tensor
 def ema_decay(step: int, *, num_steps: int, fraction: float) -> float:
     """The decay after ``step`` updates (1-based) of a horizon that is ``fraction`` of the run.
 
-    min(d, (1 + t) / (10 + t)) with d = 1 - 1 / (fraction * num_steps): the ramp of 2102.06171's code, with the horizon
-    tied to the run, since a fixed 0.99999 never leaves the initial weights in a short one.
+    min(d, (1 + t) / (10 + t)) with d = 1 - 1 / (fraction * num_steps): the ramp of 2102.06171's code, which counts t
+    from 0, with the horizon tied to the run, since a fixed 0.99999 never leaves the initial weights in a short one.
     """
     horizon = max(1.0, fraction * num_steps)
     return min(1.0 - 1.0 / horizon, (1 + step) / (10 + step))

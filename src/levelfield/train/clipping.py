@@ -15,12 +15,20 @@ from torch import Tensor
 _GRADIENT_NORM_FLOOR = 1e-6
 
 
+def unit_axis(tensor: Tensor) -> int | None:
+    """The axis along which AGC's units lie: outputs, or positions, come first; a vector or scalar is one unit.
+
+    Source: 2102.06171 section 4.1 and the released ``unitwise_norm``.
+    """
+    return 0 if tensor.ndim > 1 else None
+
+
 def unit_norms(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """The L2 norm of every output unit (dim 0), shaped to broadcast; of the whole for vectors and scalars."""
+    """The L2 norm of every unit, shaped to broadcast."""
     return [
-        torch.linalg.vector_norm(tensor, dim=tuple(range(1, tensor.ndim)), keepdim=True)
-        if tensor.ndim > 1
-        else torch.linalg.vector_norm(tensor)
+        torch.linalg.vector_norm(tensor)
+        if unit_axis(tensor) is None
+        else torch.linalg.vector_norm(tensor, dim=tuple(range(1, tensor.ndim)), keepdim=True)
         for tensor in tensors
     ]
 

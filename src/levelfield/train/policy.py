@@ -11,6 +11,7 @@ from torch import Tensor
 
 from levelfield.records.codec import record
 from levelfield.records.trial import RecipeSpec
+from levelfield.train.clipping import unit_axis
 
 
 @record
@@ -42,7 +43,7 @@ def policy_table(
             role=roles[name],
             clipped=_is_clipped(roles[name], recipe),
             decayed=recipe.weight_decay > 0 and roles[name] in _DECAYED,
-            unit_axis=0 if parameter.ndim > 1 else None,
+            unit_axis=unit_axis(parameter),
         )
         for name, parameter in parameters.items()
     )
