@@ -73,3 +73,12 @@ def lasting_files(directory: Path) -> dict[str, bytes]:
         for path in sorted(directory.rglob("*"))
         if path.is_file() and path.name not in TIMED_FILES and "figures" not in path.parts
     }
+
+
+def one_complaint(done: subprocess.CompletedProcess[str], code: int) -> str:
+    """The one message of a failed command: its last line, and no traceback before it."""
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("levelfield: ")]
+    assert len(lines) == 1, done.stderr
+    return lines[0]

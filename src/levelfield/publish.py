@@ -21,6 +21,7 @@ from levelfield.report.facts import (
 )
 from levelfield.report.numbers import flops, plain
 from levelfield.scaling.analysis import Analysis
+from levelfield.study.locked import LockedRecipe
 from levelfield.study.outcome import Outcome, analyse_outcome, read_outcome
 from levelfield.study.recipes import preset
 
@@ -88,12 +89,17 @@ def study_facts(outcome: Outcome, analysis: Analysis) -> StudyFacts:
     )
 
 
+def _told_recipe(recipe: LockedRecipe) -> str:
+    axes = "".join(f", {name} {value}" for name, value in recipe.axes.items())
+    return f"{recipe.architecture}, rate {plain(recipe.base_lr)}{axes}"
+
+
 def _caveats(outcome: Outcome) -> Iterator[str]:
     if outcome.facts.no_verdict_because:
         yield outcome.facts.no_verdict_because
     for budget, lock in sorted(outcome.locks.items()):
         for family, why in lock.refused.items():
-            yield f"No prediction of {family} at {flops(budget)} was locked: {why}."
+            yield f"no prediction of {family} at {flops(budget)} was locked: {why}"
 
 
 def _predictions(outcome: Outcome) -> Iterator[LockedPrediction]:
@@ -110,7 +116,7 @@ def _predictions(outcome: Outcome) -> Iterator[LockedPrediction]:
                 family=recipe.family,
                 budget_flops=budget,
                 predicted=recipe.loss,
-                recipe=recipe.sentence,
+                recipe=_told_recipe(recipe),
                 locked=lock.written,
                 fingerprint=lock.fingerprint,
                 seen=math.exp(sum(map(math.log, rows)) / len(rows)) if done else None,

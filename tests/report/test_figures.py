@@ -151,3 +151,21 @@ def test_a_wild_interval_is_cut_and_does_not_flatten_the_picture() -> None:
     low, high = panel.specification["layer"][0]["encoding"]["y"]["scale"]["domain"]
     assert low > 0.1
     assert high < 20
+
+
+def test_a_locked_prediction_stands_at_its_rung_with_what_was_seen_there():
+    runs = sample.observations()
+    figure = study_figures(sample.analysis(runs), runs, sample.facts(runs).predictions)["loss"]
+    by_flops, by_seconds = (draw_svg(panel.specification, panel.name) for panel in figure.panels)
+    assert "locked in advance" in by_flops
+    assert "then seen 0.981" in by_flops
+    assert "locked in advance" not in by_seconds
+    assert "predictions locked before their rung ran" in figure.reading
+
+
+def test_imported_runs_are_drawn_and_named_as_such():
+    runs = sample.observations()
+    theirs = dataclasses.replace(runs[0], run="others: line 2", role="imported", loss=1.5)
+    figure = study_figures(sample.analysis(runs), (*runs, theirs))["loss"]
+    assert "imported, not judged: others: line 2" in draw_svg(figure.panels[0].specification, "loss")
+    assert "imported results of others" in figure.reading

@@ -60,3 +60,17 @@ def test_an_interval_keeps_the_decimals_of_its_estimate() -> None:
 
 def test_small_learning_rates_are_written_out() -> None:
     assert [numbers.plain(rate) for rate in (1.6, 0.0008, 0.00025, 64.0)] == ["1.6", "0.0008", "0.00025", "64"]
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("nfnet lies below vit at 4.8e+09 FLOPs", "NFNet lies below ViT at 4.8×10⁹ FLOPs"),
+        ("recipe: nfnet by nfnet-short, size nfnet:w8-d1", "recipe: NFNet by nfnet-short, size nfnet:w8-d1"),
+        ("adamw against sgd in device_seconds and flops", "AdamW against SGD in device-seconds and FLOPs"),
+        ("invite 3 people, e2e, 0.05 in ln loss", "invite 3 people, e2e, 0.05 in ln loss"),
+    ],
+)
+def test_prose_names_families_and_powers_as_a_reader_does_and_nothing_else(text, read):
+    assert numbers.prose(text) == read
+    assert numbers.prose(read) == read

@@ -1,15 +1,17 @@
 """Running a study: what stops it, with one clear message each."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from levelfield.records.errors import DataError, RefusedError, StoreError
+from levelfield.records.errors import DataError, RefusedError, SpecError, StoreError
 from levelfield.records.store import StudyDirectory
 from levelfield.study.run import run_study
-from levelfield.study.spec_file import study_from_plain
+from levelfield.study.spec_file import load_study, relocated, study_from_plain
+from tests.conftest import one_complaint, run
 from tests.study.simulated import FACTS, outcome_of, study
 
 
@@ -71,3 +73,23 @@ def test_a_corrupt_image_stops_the_run_with_its_name(tmp_path):
     )
     with pytest.raises(DataError, match=r"dog.7\.png"):
         run_study(spec, tmp_path / "study", device="cpu")
+
+
+@pytest.mark.parametrize("content", ["not [ toml", "name = 3", ""])
+def test_a_wrong_study_file_is_refused_before_anything_is_made(tmp_path, content):
+    (tmp_path / "study.toml").write_text(content)
+    assert str(tmp_path / "study.toml") in one_complaint(
+        run("run", tmp_path / "study.toml", "--dir", tmp_path / "d"), 2
+    )
+    assert not (tmp_path / "d").exists()
+
+
+def test_two_runs_on_one_directory_are_one_too_many(tmp_path, tiny_study):
+    with StudyDirectory(tmp_path / "study").locked():
+        message = one_complaint(run("run", tiny_study, "--dir", tmp_path / "study"), 1)
+    assert "is being run by another process" in message
+
+
+def test_a_path_for_data_that_has_none_is_refused(tiny_study):
+    with pytest.raises(SpecError, match="no path that could have moved"):
+        relocated(load_study(tiny_study), Path("elsewhere"), None)

@@ -48,7 +48,7 @@ def swaps_table(analysis: Analysis) -> Table:
             number_cell(swap.budget_flops, numbers.flops(swap.budget_flops)),
             family_cell(cell.family),
             text_cell(cell.model),
-            text_cell(cell.optimizer + (", its own recipe" if cell.own else ", swapped")),
+            text_cell(numbers.prose(cell.optimizer) + (", its own recipe" if cell.own else ", swapped")),
             Cell(text=numbers.loss_interval(cell.loss), value=cell.loss.estimate if cell.loss else ""),
             number_cell(cell.num_seeds, str(cell.num_seeds)),
             number_cell(cell.base_lr, numbers.plain(cell.base_lr)),
@@ -79,7 +79,7 @@ def swap_effects_table(analysis: Analysis) -> Table:
     """What the swap shows, effect by effect."""
     rows = tuple(
         (
-            text_cell(numbers.sentence(effect.what)),
+            text_cell(numbers.prose(effect.what)),
             Cell(
                 text=numbers.ratio_interval(effect.difference),
                 value=effect.difference.estimate if effect.difference else "",
@@ -126,7 +126,7 @@ def predictions_table(facts: StudyFacts) -> Table:
             Column(title="Predicted loss"),
             Column(title="Seen"),
             words_column("Score"),
-            words_column("What was predicted"),
+            words_column("Recipe"),
             words_column("Locked"),
             words_column("Fingerprint"),
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 from levelfield.scaling.analysis import Interval
 
@@ -12,6 +13,10 @@ THIN = "\u202f"
 MISSING = "–"
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NAMES = {"nfnet": "NFNet", "vit": "ViT", "convnext": "ConvNeXt"}
+_WORDS = {"device_seconds": "device-seconds", "flops": "FLOPs", "adamw": "AdamW", "sgd": "SGD"}
+_FAMILY_WORD = re.compile(rf"\b({'|'.join(_NAMES)})\b(?![:-])")  # not in "nfnet:w8" nor in "nfnet-short"
+_SCIENTIFIC = re.compile(r"(?<![\w.])\d+(\.\d+)?e[+-]?\d+\b")
+_CODE_WORD = re.compile(rf"\b({'|'.join(_WORDS)})\b(?![:.-])")
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -135,7 +140,14 @@ def listed(words: tuple[str, ...] | list[str]) -> str:
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1]))) if words else ""
 
 
+def prose(text: str) -> str:
+    """``text`` from the statistics as a reader writes it: families by their names, powers of ten as such."""
+    text = _FAMILY_WORD.sub(lambda found: family_name(found[0]), text)
+    text = _SCIENTIFIC.sub(lambda found: power(float(found[0])), text)
+    return _CODE_WORD.sub(lambda found: _WORDS[found[0]], text)
+
+
 def sentence(text: str) -> str:
-    """``text`` with a capital and a full stop."""
-    text = text.strip()
+    """``text`` as prose, with a capital and a full stop."""
+    text = prose(text.strip())
     return text if not text else text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")

@@ -39,7 +39,7 @@ class VerdictCard:
 
 def render(analysis: Analysis, observations: Sequence[Observation], facts: StudyFacts) -> str:
     """The study as one HTML document; equal input gives equal text."""
-    figures = study_figures(analysis, observations)
+    figures = study_figures(analysis, observations, facts.predictions)
     return render_figures(analysis, facts, figures, draw_panels(figures))
 
 
@@ -147,5 +147,6 @@ def _environment() -> Environment:
     environment.filters["flops"] = numbers.flops
     environment.filters["family_name"] = numbers.family_name
     environment.filters["sentence"] = numbers.sentence
+    environment.filters["prose"] = numbers.prose
     environment.filters["seconds"] = numbers.seconds
     return environment

@@ -142,7 +142,8 @@ def _recipe(outcome: Outcome, entry: FamilyEntry, prediction: Prediction, budget
         float(affordable.params): candidate for candidate, affordable in bought.items() if not affordable.refusal
     }
     if not allowed:
-        return "; ".join(f"{affordable.architecture}: {affordable.refusal}" for affordable in bought.values())
+        last = list(bought.values())[-1]
+        return f"no declared size is allowed there ({last.architecture}: {last.refusal})"
     chosen = allowed[_nearest(allowed, prediction.params)]
     return LockedRecipe(
         family=entry.name,

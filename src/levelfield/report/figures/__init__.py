@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from levelfield.records.observation import Observation
+from levelfield.report.facts import LockedPrediction
 from levelfield.report.figures.allocation import allocation_figure, isoflop_figure
 from levelfield.report.figures.comparison import difference_figure, verdict_figure
 from levelfield.report.figures.figure import Figure, Panel
@@ -16,11 +17,13 @@ from levelfield.scaling.analysis import Analysis
 __all__ = ["Figure", "Panel", "published_figure", "study_figures"]
 
 
-def study_figures(analysis: Analysis, observations: Sequence[Observation]) -> dict[str, Figure]:
+def study_figures(
+    analysis: Analysis, observations: Sequence[Observation], predictions: Sequence[LockedPrediction] = ()
+) -> dict[str, Figure]:
     """All figures by name, in the order of the page; those without data say why they are absent."""
     figures = (
         verdict_figure(analysis),
-        loss_figure(analysis, observations),
+        loss_figure(analysis, observations, predictions),
         learning_rate_figure(analysis),
         allocation_figure(analysis),
         difference_figure(analysis),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from levelfield.records.observation import Observation
 from levelfield.report import numbers
+from levelfield.report.facts import LockedPrediction
 from levelfield.report.figures import theme
 from levelfield.report.figures.axes import log_axis
 from levelfield.report.figures.canvas import Canvas, EndLabel, Mark
@@ -19,8 +20,13 @@ _WILDEST = 1.5
 """How far beyond the winners' means, as a factor, an interval may stretch the axis: a wild bound is cut."""
 
 
-def loss_figure(analysis: Analysis, observations: Sequence[Observation]) -> Figure:
-    """All search runs faint, winners with intervals, the chosen law with its band, chance and floor where known."""
+def loss_figure(
+    analysis: Analysis, observations: Sequence[Observation], predictions: Sequence[LockedPrediction] = ()
+) -> Figure:
+    """All search runs faint, winners with intervals, the chosen law with its band, chance and floor where known.
+
+    Locked ``predictions`` stand where their rung is, with what was seen there.
+    """
     title = "Held-out loss against compute"
     if not analysis.winners:
         return Figure(
@@ -28,12 +34,13 @@ def loss_figure(analysis: Analysis, observations: Sequence[Observation]) -> Figu
             title=title,
             absent="No winner has been measured on fresh seeds, so there is no loss to draw against compute.",
         )
-    panels = tuple(panel for currency in CURRENCIES if (panel := _panel(analysis, observations, currency)) is not None)
+    drawn = (_panel(analysis, observations, predictions, currency) for currency in CURRENCIES)
+    panels = tuple(panel for panel in drawn if panel is not None)
     return Figure(
         name="loss",
         title=title,
         caption=_caption(analysis),
-        reading=_reading(analysis, observations, len(panels)),
+        reading=_reading(analysis, observations, predictions, len(panels)),
         panels=panels,
     )
 
@@ -59,7 +66,12 @@ def winner_text(winner: Winner, currency: Currency = "flops") -> str:
     return "\n".join(filter(None, lines))
 
 
-def _panel(analysis: Analysis, observations: Sequence[Observation], currency: Currency) -> Panel | None:
+def _panel(
+    analysis: Analysis,
+    observations: Sequence[Observation],
+    predictions: Sequence[LockedPrediction],
+    currency: Currency,
+) -> Panel | None:
     winners = [winner for winner in analysis.winners if winner_cost(winner, currency) is not None]
     if not winners:
         return None
@@ -67,7 +79,8 @@ def _panel(analysis: Analysis, observations: Sequence[Observation], currency: Cu
     imported = [(cost, run) for run in observations if run.role == "imported" and (cost := _run_cost(run, currency))]
     laws = [law for law in analysis.laws if law.chosen and law.currency == currency]
     levels = _levels(observations)
-    canvas = _canvas(winners, [*runs, *imported], levels, currency)
+    locked = list(predictions) if currency == "flops" else []  # what a rung will cost in seconds was not predicted
+    canvas = _canvas(winners, [*runs, *imported], locked, levels, currency)
     for y, text in levels:
         if canvas.y.low < y < canvas.y.high:
             canvas.level(y, text)
@@ -91,6 +104,7 @@ def _panel(analysis: Analysis, observations: Sequence[Observation], currency: Cu
         for hollow in (False, True):
             marks = [_winner_mark(w, currency) for w in own if (w.near_chance or w.data_limited) == hollow]
             canvas.points(marks, color=style.color, shape=style.shape, hollow=hollow)
+        _draw_locked(canvas, [p for p in locked if p.family == family], style)
         if own:
             name = numbers.family_name(family)
             canvas.end_label(EndLabel(y=own[-1].loss.estimate, text=f"{style.glyph} {name}", color=style.color))
@@ -100,15 +114,21 @@ def _panel(analysis: Analysis, observations: Sequence[Observation], currency: Cu
 
 
 def _canvas(
-    winners: list[Winner], runs: list[tuple[float, Observation]], levels: list[tuple[float, str]], currency: Currency
+    winners: list[Winner],
+    runs: list[tuple[float, Observation]],
+    locked: list[LockedPrediction],
+    levels: list[tuple[float, str]],
+    currency: Currency,
 ) -> Canvas:
     means = [winner.loss.estimate for winner in winners]
     low, high = min(means) / _WILDEST, max(means) * _WILDEST
     losses = [min(max(value, low), high) for w in winners for value in (w.loss.estimate, w.loss.low, w.loss.high)]
     top = max([*losses, *(y for y, text in levels if text.startswith("chance"))])
     losses += [min(run.loss, top) for _, run in runs]
+    losses += [seen for prediction in locked for seen in (prediction.predicted.estimate, prediction.seen) if seen]
     floors = [y for y, text in levels if not text.startswith("chance") and y > min(losses) / 3]
     costs = [cost for winner in winners if (cost := winner_cost(winner, currency))] + [cost for cost, _ in runs]
+    costs += [prediction.budget_flops for prediction in locked]
     x_title = "training compute in FLOPs" if currency == "flops" else "training time in device-seconds"
     return Canvas(
         x=log_axis(x_title, costs),
@@ -126,6 +146,18 @@ def _draw_law(canvas: Canvas, law: LawFit, style: theme.FamilyStyle) -> None:
     canvas.line([(p.x, p.y) for p in inside], color=style.color, dash=style.dash)
     for part in (before, after):
         canvas.line([(p.x, p.y) for p in part], color=style.color, dash=(1, 3), width=1.4)
+
+
+def _draw_locked(canvas: Canvas, predictions: list[LockedPrediction], style: theme.FamilyStyle) -> None:
+    """The predicted interval as a wide faint bar, and what was seen as a hollow mark on it."""
+    for prediction in predictions:
+        interval, x = prediction.predicted, prediction.budget_flops
+        bar = [(x, max(interval.low, canvas.y.low)), (x, min(interval.high, canvas.y.high))]
+        canvas.line(bar, color=style.color, opacity=0.3, width=9)
+        if prediction.seen is not None:
+            text = f"predicted {numbers.loss_interval(interval)}, then seen {numbers.loss(prediction.seen)}"
+            text = f"{numbers.family_name(prediction.family)} at {numbers.flops(x)}, locked in advance\n{text}"
+            canvas.points([Mark(x=x, y=prediction.seen, text=text)], color=style.color, shape=style.shape, hollow=True)
 
 
 def _levels(observations: Sequence[Observation]) -> list[tuple[float, str]]:
@@ -184,7 +216,12 @@ def _caption(analysis: Analysis) -> str:
     return f"At {numbers.flops(budget)}{all_reached}, {stand} nats."
 
 
-def _reading(analysis: Analysis, observations: Sequence[Observation], num_panels: int) -> str:
+def _reading(
+    analysis: Analysis,
+    observations: Sequence[Observation],
+    predictions: Sequence[LockedPrediction],
+    num_panels: int,
+) -> str:
     winners = analysis.winners
     level = numbers.percent(winners[0].loss.level, 0)
     parts = _law_sentences(analysis)
@@ -195,6 +232,8 @@ def _reading(analysis: Analysis, observations: Sequence[Observation], num_panels
         parts.append(f"Hollow: within 15{numbers.THIN}% of chance, shown but not fitted.")
     if any(winner.data_limited for winner in winners):
         parts.append("Hollow: more than 4 epochs, data-limited.")
+    if predictions:
+        parts.append("Wide bars: predictions locked before their rung ran; hollow on them: what was seen.")
     if any(run.role == "imported" for run in observations):
         parts.append("Small and hollow: imported results of others, in no law and no verdict.")
     devices = sorted({run.device for run in observations if run.device})

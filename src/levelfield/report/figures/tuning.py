@@ -163,7 +163,7 @@ def _by_size(cells: Sequence[LearningRateCell]) -> list[list[LearningRateCell]]:
 def _rate_axis(title: str, rates: list[float]) -> Axis:
     low, high = min(rates), max(rates)
     widened = [low / 2, high * 2] if high / low < 4 else [low / 1.3, high * 1.3]
-    return log_axis(title, widened, ticks=_octaves([*rates, *widened]), text=numbers.plain, most=7)
+    return log_axis(title, widened, ticks=_octaves([low / 2, high * 2]), text=numbers.plain, most=7)
 
 
 def _octaves(rates: Sequence[float]) -> list[float]:
