@@ -151,6 +151,9 @@ def test_a_better_is_not_supported_against_a_family_at_an_edge_but_a_worse_is():
     overall = flops(analyse(bounded)).overall
     assert overall.verdict == "cannot tell"
     assert "vit lies at an edge of its search (size)" in overall.reasons[0]
+    both = [dataclasses.replace(row, edges=("size",)) for row in rows]
+    reasons = flops(analyse(both)).overall.reasons
+    assert reasons[0].startswith("vit"), "the edge that could overturn the verdict is named first"
     rows = winner_rows(np.random.default_rng(1), shift={"nfnet": 0.2})
     bounded = [dataclasses.replace(row, edges=("size",)) if row.family == "vit" else row for row in rows]
     assert flops(analyse(bounded)).overall.verdict == "worse"

@@ -64,8 +64,10 @@ def verdict_at(judged: Judged, margin: float, *, leaves: str = "") -> tuple[Verd
         return "equivalent", (found,) if found else ()
     if detected:
         verdict: Verdict = "better" if judged.estimate < 0 else "worse"
-        bounding = statement.b_edges if verdict == "better" else statement.a_edges
-        return ("cannot tell", bounded) if bounding else (verdict, bounded)
+        loser, edges = (statement.b, statement.b_edges) if verdict == "better" else (statement.a, statement.a_edges)
+        if edges:  # the loser's true best may be lower still, which could overturn this; the winner's could not
+            return "cannot tell", tuple(sorted(bounded, key=lambda reason: not reason.startswith(f"{loser} ")))
+        return verdict, bounded
     return "cannot tell", (*bounded, leaves or _undetected(judged, margin))
 
 
