@@ -52,6 +52,7 @@ BUILT = [
     "vit:Ti/16",
     "vit:So400m/16",
     "nfnet:w8-d1-s4",
+    "nfnet:w16-d1x1-s16",
     "nfnet:w16-d1x2x1x2-s1",
     "vit:w24-d2-p4,pool=token",
     "vit:w24-d2-p4,pool=map",

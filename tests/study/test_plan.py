@@ -169,7 +169,7 @@ def test_a_spec_that_cannot_be_fair_is_refused_with_the_reason(changes, message)
 @pytest.mark.parametrize(
     ("axis", "message"),
     [
-        ({"field": "model.s", "values": [4, 16]}, "cannot read .s16."),
+        ({"field": "model.s", "values": [4, 32]}, "cannot read .s32."),
         ({"field": "recipe.momentum", "values": [0.9, 1.5]}, "momentum must be in"),
         ({"field": "recipe.agc_lambda", "values": [0.04, 0.08]}, "must hold the default of 0.16"),
     ],

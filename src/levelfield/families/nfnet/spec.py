@@ -25,8 +25,8 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "gelu": ("tanh", "erf"),
     "rounding": ("published", "released"),
 }
-LADDER_GRAMMAR = "w<width>-d<blocks>x<blocks>…[-g<group width>][-s1|2|4|8], such as 'w16-d1x2x2-s4'"
-_CODES = {"w": "[1-9][0-9]*", "d": "[1-9][0-9]*(x[1-9][0-9]*){0,3}", "g": "[1-9][0-9]*", "s": "[1248]"}
+LADDER_GRAMMAR = "w<width>-d<blocks>x<blocks>…[-g<group width>][-s1|2|4|8|16], such as 'w16-d1x2x2-s4'"
+_CODES = {"w": "[1-9][0-9]*", "d": "[1-9][0-9]*(x[1-9][0-9]*){0,3}", "g": "[1-9][0-9]*", "s": "1|2|4|8|16"}
 
 # nfnets/base.py: F<n> has (n + 1) times these blocks, and the "+" variants are wider at the same depth.
 _PUBLISHED_DEPTHS = (1, 2, 6, 3)
@@ -130,8 +130,8 @@ class NFNetSpec:
         """A small variant: the published block, with a stem that shrinks with the net.
 
         ``width`` is the first stage's output channels. The published stem (16, 32, 64 channels at half resolution)
-        would cost more than a small net, so it is one convolution for ``stem_stride`` 1 or 2, two for 4 and three for
-        8, whose channels double up to half the first stage's, as published.
+        would cost more than a small net, so it is one convolution for ``stem_stride`` 1 or 2 and one more for each
+        further doubling, with channels that double up to half the first stage's, as published.
 
         Raises:
             SpecError: a number is out of range.
@@ -252,8 +252,8 @@ def _ladder_shape(width: int, depths: tuple[int, ...], group_width: int, stem_st
     _expect(width >= 4 and width % 2 == 0, "w", "an even number of channels, at least 4", width)
     _expect(1 <= len(depths) <= 4 and min(depths) >= 1, "d", "1 to 4 stages of at least 1 block", depths)
     _expect(group_width >= 1, "g", "at least 1 channel", group_width)
-    _expect(stem_stride in (1, 2, 4, 8), "s", "1, 2, 4 or 8", stem_stride)
-    first = tuple(max(LADDER_SMALLEST_STEM, width // share) for share in (8, 4) if share <= stem_stride)
+    _expect(stem_stride in (1, 2, 4, 8, 16), "s", "1, 2, 4, 8 or 16", stem_stride)
+    first = tuple(max(LADDER_SMALLEST_STEM, width // share) for share in (16, 8, 4) if share <= stem_stride)
     return {
         "widths": tuple(width * multiplier for multiplier in LADDER_MULTIPLIERS[: len(depths)]),
         "depths": depths,
