@@ -54,9 +54,9 @@ def count(
         say_json({key: value for key, value in answer.items() if value is not None})
         return
     say(f"{counted.architecture} at {resolution} px, {num_classes} classes")
-    say(f"  parameters            {counted.params / 1e6:,.3f} M")
-    say(f"  forward               {counted.forward_macs / 1e9:,.3f} GMACs an image (1 MAC = 2 FLOPs)")
-    say(f"  training              {counted.train_flops_per_example / 1e9:,.3f} GFLOPs an image, forward and backward")
+    say(f"  parameters            {_scaled(counted.params)}")
+    say(f"  forward               {_scaled(counted.forward_macs)}MACs an image (1 MAC = 2 FLOPs)")
+    say(f"  training              {_scaled(counted.train_flops_per_example)}FLOPs an image, forward and backward")
     if train_flops is not None:
         say(f"  training, {examples:.4g} images   {train_flops / 1e18:,.6g} exaFLOPs")
     if hours is not None:
@@ -64,3 +64,11 @@ def count(
     if layers:
         rows = [(layer.name, layer.kind, f"{layer.params:,}", f"{layer.forward_macs:,}") for layer in counted.layers]
         say_table("Layers", ("layer", "kind", "parameters", "forward MACs"), rows)
+
+
+def _scaled(value: float) -> str:
+    """``value`` with three decimals in the customary prefix: parameters of a named variant in M, its MACs in G."""
+    size, prefix = next(
+        ((size, prefix) for size, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if value >= size), (1, "")
+    )
+    return f"{value / size:,.3f} {prefix}"
