@@ -29,6 +29,7 @@ def test_an_untouched_study_is_equal_to_the_last_bit(finished):
     assert all(each.holds and not each.made_elsewhere for each in checked)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("touched", ["loss", "report_losses.npy"])
 def test_a_touched_result_is_found_and_the_command_fails(finished, touched):
     study = StudyDirectory(finished)

@@ -86,7 +86,8 @@ def at_equal_seconds(
         if len(timed) < 2:
             return [], f"{rungs[0].family} has {len(timed)} timed rungs fit for a verdict, 2 are needed"
         if any(later <= sooner for sooner, later in itertools.pairwise(seconds)):
-            return [], f"the device-seconds of {rungs[0].family} do not rise with its budgets: the clock is too noisy"
+            why = "the clock is noisy, or winners of unlike shape run at unlike speed"
+            return [], f"the device-seconds of {rungs[0].family} do not rise with its budgets: {why}"
         sides.append((timed, np.log(seconds)))
     devices = {device for timed, _ in sides for rung in timed for device in rung.devices}
     if len(devices) > 1:
