@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from levelfield.records.codec import from_plain, to_json, to_plain
+from levelfield.records.codec import from_plain, later, record, to_json, to_plain
 from levelfield.records.data import DigitPairsSpec, ParquetSpec
 from levelfield.records.errors import SpecError
 from levelfield.records.fingerprint import fingerprint
@@ -78,3 +78,54 @@ def test_a_wrong_table_is_answered_with_its_place(edit, message):
         from_plain(TrialSpec, plain)
     assert message in str(caught.value)
     assert "ParquetSpec" not in str(caught.value) or "digit-pear" in str(caught.value)
+
+
+@record
+class Grown:
+    """A record to which ``extra`` was added after the first ones had been written."""
+
+    first: int
+    extra: int | None = later(default=None)
+
+
+def test_a_field_added_later_changes_no_older_record():
+    assert to_plain(Grown(first=1)) == {"first": 1}
+    assert fingerprint("test", Grown(first=1)) == fingerprint("test", {"first": 1})
+    assert from_plain(Grown, {"first": 1}) == Grown(first=1)
+
+
+def test_a_field_added_later_is_part_of_the_identity_once_it_is_said():
+    assert to_plain(Grown(first=1, extra=2)) == {"first": 1, "extra": 2}
+    assert from_plain(Grown, to_plain(Grown(first=1, extra=2))) == Grown(first=1, extra=2)
+    assert fingerprint("test", Grown(first=1, extra=2)) != fingerprint("test", Grown(first=1))
+
+
+# A trial of study 0001 as its spec.json has it; studies/results/0001/trials.csv holds its fingerprint.
+PUBLISHED_TRIAL = {
+    "architecture": "nfnet:w112-d1x1-s4",
+    "data": {
+        "source": "digit-pairs",
+        "label_noise": 0.05,
+        "max_rotation_deg": 5.0,
+        "max_scale": 1.05,
+        "max_shift": 0.02,
+        "noise_contrast": 0.05,
+    },
+    "recipe": {
+        "preset": "nfnet-short",
+        "optimizer": "sgd",
+        "peak_lr": 0.2,
+        "agc_lambda": 0.16,
+        "clip_skip_gain": False,
+        "ema_fraction": 0.05,
+        "weight_decay": 1e-6,
+    },
+    "budget_flops": 1e12,
+    "global_batch_size": 32,
+    "steps": 686,
+}
+PUBLISHED_FINGERPRINT = "4b6c8f3dce0ec145aa636ddd66a0af74"
+
+
+def test_a_published_trial_keeps_its_fingerprint():
+    assert from_plain(TrialSpec, PUBLISHED_TRIAL).fingerprint == PUBLISHED_FINGERPRINT

@@ -16,9 +16,19 @@ from typing import Any, TypeVar, dataclass_transform
 from levelfield.records.errors import SpecError, did_you_mean
 
 T = TypeVar("T")
+_LATER = "levelfield: added later"
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True)
+def later(*, default: Any) -> Any:
+    """A field that was added after records of its class had been written.
+
+    It is left out of the plain form while it equals ``default``, so that older records keep their bytes and their
+    fingerprints: not to say it is to say the default.
+    """
+    return dataclasses.field(default=default, metadata={_LATER: True})
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field, later))
 def record(cls: type[T]) -> type[T]:
     """A frozen keyword-only dataclass that refuses unknown keys when it is read from a file."""
     cls.__pydantic_config__ = {"extra": "forbid"}  # pyright: ignore[reportAttributeAccessIssue]
@@ -33,7 +43,8 @@ def to_plain(value: Any) -> Any:
         ValueError: a number is not finite.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        said = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if not _unsaid(value, f)}
+        return {name: to_plain(item) for name, item in said.items()}
     if isinstance(value, Mapping):
         return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -45,6 +56,10 @@ def to_plain(value: Any) -> Any:
     if value is None or isinstance(value, (str, int, bool)):
         return value
     raise TypeError(f"{type(value).__name__} has no stable plain form; records hold plain values and dataclasses")
+
+
+def _unsaid(value: Any, field: dataclasses.Field[Any]) -> bool:
+    return _LATER in field.metadata and getattr(value, field.name) == field.default
 
 
 def to_json(value: Any, *, indent: int | None = 2) -> str:
