@@ -70,6 +70,10 @@ class FamilySpec(Protocol):
         """
         ...
 
+    def parameter_depth(self, name: str) -> int:
+        """How many blocks stand before the parameter called ``name``: 0 where the image enters, most at the head."""
+        ...
+
 
 class Backbone(Protocol):
     """What a family's ``model.build`` returns, beside being an ``nn.Module``: images in, logits out, and a linear

@@ -6,7 +6,7 @@ import functools
 import math
 from typing import Literal, TypeAlias
 
-from levelfield.records.codec import record, to_plain
+from levelfield.records.codec import later, record, to_plain
 from levelfield.records.data import DataSpec, Split, data_identity
 from levelfield.records.errors import SpecError, expect
 from levelfield.records.fingerprint import fingerprint
@@ -24,6 +24,9 @@ class RecipeSpec:
     independent of the learning rate, scaled by the schedule alone, for ``adamw`` (big_vision).
     ``ema_fraction`` is the averaging horizon as a fraction of the run; 0 keeps no average.
     ``clip_skip_gain`` False is the short-run preset of protocol 9.
+    ``sam_rho`` asks for sharpness-aware steps, whose ascent takes the first ``sam_fraction`` of the global batch.
+    ``layer_decay`` multiplies the learning rate once for every block between a tensor and the head.
+    ``multiplicity`` augmented views of an example stand side by side, so that a batch holds as many examples fewer.
     """
 
     preset: str
@@ -42,6 +45,11 @@ class RecipeSpec:
     label_smoothing: float = 0.0
     dropout: float = 0.0
     stochastic_depth: float = 0.0
+    nesterov: bool = later(default=True)
+    sam_rho: float | None = later(default=None)
+    sam_fraction: float = later(default=1.0)
+    layer_decay: float = later(default=1.0)
+    multiplicity: int = later(default=1)
 
     def __post_init__(self) -> None:
         expect(math.isfinite(self.peak_lr) and self.peak_lr > 0, "peak_lr", "positive", self.peak_lr)
@@ -49,9 +57,12 @@ class RecipeSpec:
             expect(0 <= getattr(self, name) < 1, name, "in [0, 1)", getattr(self, name))
         expect(0 <= self.ema_fraction <= 1, "ema_fraction", "in [0, 1]", self.ema_fraction)
         expect(self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay)
-        for name in ("agc_lambda", "global_clip_norm"):
+        for name in ("agc_lambda", "global_clip_norm", "sam_rho"):
             value = getattr(self, name)
-            expect(value is None or value > 0, name, "positive, or absent for no clipping", value)
+            expect(value is None or value > 0, name, "positive, or absent for none", value)
+        for name in ("sam_fraction", "layer_decay"):
+            expect(0 < getattr(self, name) <= 1, name, "in (0, 1]", getattr(self, name))
+        expect(self.multiplicity >= 1, "multiplicity", "at least 1 view of an example", self.multiplicity)
 
 
 @record
@@ -84,8 +95,20 @@ class TrialSpec:
 
     @property
     def examples(self) -> int:
-        """Training examples seen."""
+        """Training examples seen, each view of one counted."""
         return self.steps * self.global_batch_size
+
+    @property
+    def ascent_examples(self) -> int:
+        """Examples of a batch on which sharpness-aware steps climb first; 0 without them."""
+        if self.recipe.sam_rho is None:
+            return 0
+        return max(1, round(self.recipe.sam_fraction * self.global_batch_size))
+
+    @property
+    def gradient_examples_per_step(self) -> int:
+        """Examples that a step runs forward and backward: those of the batch, and those of the ascent again."""
+        return self.global_batch_size + self.ascent_examples
 
     @property
     def family(self) -> str:

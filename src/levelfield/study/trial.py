@@ -134,7 +134,8 @@ def build_state(spec: TrialSpec, source: Source, *, device: torch.device) -> Tra
     family = parse(spec.architecture)
     parameters = dict(model.named_parameters())
     roles = {name: family.parameter_role(name) for name in parameters}
-    return TrainState(model, spec, policy_table(parameters, roles, spec.recipe))
+    depths = {name: family.parameter_depth(name) for name in parameters}
+    return TrainState(model, spec, policy_table(parameters, roles, spec.recipe, depths=depths))
 
 
 def training_batches(spec: TrialSpec, source: Source, *, start_step: int) -> Iterator[Batch]:
@@ -185,7 +186,7 @@ def _result(
         steps=state.step,
         examples_seen=examples_seen,
         epochs=examples_seen / source.split_sizes["train"],
-        train_flops=examples_seen * counted.train_flops_per_example,
+        train_flops=state.step * spec.gradient_examples_per_step * counted.train_flops_per_example,
         evaluate_flops=sum(source.split_sizes[split] for split in held_out) * counted.forward_flops,
         train_loss=float(np.mean(last)) if last else None,
         held_out=held_out,

@@ -14,25 +14,26 @@ from levelfield.train.policy import TensorPolicy
 def build_optimizer(
     parameters: Mapping[str, Tensor], policy: Iterable[TensorPolicy], recipe: RecipeSpec
 ) -> torch.optim.Optimizer:
-    """Nesterov SGD with coupled L2, or AdamW whose decay does not depend on the learning rate.
+    """SGD with momentum and coupled L2, or AdamW whose decay does not depend on the learning rate.
 
     torch's AdamW shrinks weights by lr * weight_decay; big_vision shrinks them by schedule * weight_decay whatever the
     peak is, so the decay handed to torch is divided by the peak. Source: 2102.06171 section 6; big_vision optax.py.
     """
-    rows = tuple(policy)
     decay = recipe.weight_decay if recipe.optimizer == "sgd" else recipe.weight_decay / recipe.peak_lr
-    groups = [
-        {"params": [parameters[row.name] for row in rows if row.decayed is decayed], "weight_decay": rate}
-        for decayed, rate in ((True, decay), (False, 0.0))
+    groups: dict[tuple[bool, float], list[Tensor]] = {}
+    for row in sorted(policy, key=lambda row: (not row.decayed, row.lr_scale)):
+        groups.setdefault((row.decayed, row.lr_scale), []).append(parameters[row.name])
+    tables = [
+        {"params": held, "weight_decay": decay if decayed else 0.0, "lr_scale": scale}
+        for (decayed, scale), held in groups.items()
     ]
-    groups = [group for group in groups if group["params"]]
     if recipe.optimizer == "sgd":
-        nesterov = recipe.momentum > 0
-        return torch.optim.SGD(groups, lr=recipe.peak_lr, momentum=recipe.momentum, nesterov=nesterov, fused=True)
-    return torch.optim.AdamW(groups, lr=recipe.peak_lr, betas=(recipe.beta1, recipe.beta2), fused=True)
+        nesterov = recipe.nesterov and recipe.momentum > 0
+        return torch.optim.SGD(tables, lr=recipe.peak_lr, momentum=recipe.momentum, nesterov=nesterov, fused=True)
+    return torch.optim.AdamW(tables, lr=recipe.peak_lr, betas=(recipe.beta1, recipe.beta2), fused=True)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    """Give every group ``learning_rate``."""
+    """Give every group ``learning_rate``, times its own scale (a checkpoint of before there were any has none)."""
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate
+        group["lr"] = learning_rate * group.get("lr_scale", 1.0)

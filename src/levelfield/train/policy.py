@@ -9,14 +9,17 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from levelfield.records.codec import record
+from levelfield.records.codec import later, record
 from levelfield.records.trial import RecipeSpec
 from levelfield.train.clipping import unit_axis
 
 
 @record
 class TensorPolicy:
-    """How the step treats one parameter; ``unit_axis`` is AGC's axis of output units, absent for whole tensors."""
+    """How the step treats one parameter.
+
+    ``unit_axis`` is AGC's axis of output units, absent for whole tensors; ``lr_scale`` multiplies the learning rate.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -24,6 +27,7 @@ class TensorPolicy:
     clipped: bool
     decayed: bool
     unit_axis: int | None
+    lr_scale: float = later(default=1.0)
 
 
 # 2102.06171 (code): the classifier's kernel is never clipped; gains, biases and skip gains are clipped, not decayed.
@@ -33,9 +37,24 @@ _DECAYED = frozenset({"kernel", "classifier_kernel"})
 
 
 def policy_table(
-    parameters: Mapping[str, Tensor], roles: Mapping[str, str], recipe: RecipeSpec
+    parameters: Mapping[str, Tensor],
+    roles: Mapping[str, str],
+    recipe: RecipeSpec,
+    *,
+    depths: Mapping[str, int] | None = None,
 ) -> tuple[TensorPolicy, ...]:
-    """One row a parameter, in the network's order. ``roles`` gives each name its role (the family's own statement)."""
+    """One row a parameter, in the network's order.
+
+    ``roles`` and ``depths`` give each name its role and how many blocks lie before it (the family's own statement);
+    depths are needed for layer-wise decay of the learning rate alone: every block between a tensor and the head
+    multiplies its rate by ``recipe.layer_decay`` (BEiT, arXiv 2106.08254, appendix).
+
+    Raises:
+        ValueError: the recipe decays layer by layer and there are no depths.
+    """
+    if recipe.layer_decay != 1 and depths is None:
+        raise ValueError("layer-wise decay needs the depth of every parameter")
+    deepest = max(depths.values()) if depths else 0
     return tuple(
         TensorPolicy(
             name=name,
@@ -44,6 +63,7 @@ def policy_table(
             clipped=_is_clipped(roles[name], recipe),
             decayed=recipe.weight_decay > 0 and roles[name] in _DECAYED,
             unit_axis=unit_axis(parameter),
+            lr_scale=recipe.layer_decay ** (deepest - depths[name]) if depths else 1.0,
         )
         for name, parameter in parameters.items()
     )

@@ -1,8 +1,9 @@
-"""One optimiser update: forward, backward, finite check, clip, step, average."""
+"""One optimiser update: forward, backward, finite check, clip, step, average. Sharpness-aware ones climb first."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,12 +15,16 @@ from levelfield.tasks.base import Task
 from levelfield.train.clipping import clip_adaptively, clip_globally, global_norm
 from levelfield.train.optimizers import set_learning_rate
 from levelfield.train.schedules import warmup_cosine
+from levelfield.train.sharpness import climbed
 from levelfield.train.state import TrainState, keyed_seed
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepReport:
-    """What one step did. ``step`` counts updates, this one included; a step that is not finite changed no weight."""
+    """What one step did. ``step`` counts updates, this one included; a step that is not finite changed no weight.
+
+    ``loss`` is the one whose gradient was followed: of a sharpness-aware step, the loss where it had climbed to.
+    """
 
     step: int
     loss: float
@@ -43,11 +48,11 @@ class TrainingStep:
         learning_rate = recipe.peak_lr * warmup_cosine(
             state.step, num_steps=self.spec.steps, warmup_steps=self.warmup_steps
         )
-        loss = self._backward(state, batch)
+        loss = self._gradient(state, batch)
         parameters = list(state.parameters.values())
         norm = global_norm(parameters)
         # One synchronisation a step: a loss or gradient that is not finite must never reach the weights.
-        loss_value, norm_value = torch.stack((loss.detach().float(), norm.float())).tolist()
+        loss_value, norm_value = torch.stack((loss.float(), norm.float())).tolist()
         finite = math.isfinite(loss_value) and math.isfinite(norm_value)
         if finite:
             self._update(state, norm, learning_rate)
@@ -62,17 +67,38 @@ class TrainingStep:
         """The batch's images on the device, as the network takes them: float [B, C, H, W]."""
         return to_float(batch.images.to(self.device, non_blocking=True))
 
-    def _backward(self, state: TrainState, batch: Batch) -> torch.Tensor:
-        if self.draws_noise:
-            torch.manual_seed(keyed_seed("noise", self.spec.seed, state.step))
-        images = self.images(batch)
-        labels = batch.labels.to(self.device, non_blocking=True)
-        valid = batch.valid.to(self.device, non_blocking=True)
+    def _gradient(self, state: TrainState, batch: Batch) -> torch.Tensor:
+        """Leave the gradient to follow in the parameters, and give back its loss.
+
+        A sharpness-aware step runs the examples of its ascent as a part of their own, both times, so that they meet the
+        same dropout and the same dropped branches at both points.
+        """
+        recipe, whole, ascent = self.spec.recipe, len(batch), self.spec.ascent_examples
+        if recipe.sam_rho is None:
+            return self._backward(state, batch, [slice(0, whole)])
+        parts = [slice(0, ascent), slice(ascent, whole)] if ascent < whole else [slice(0, whole)]
+        self._backward(state, batch, parts[:1])
+        with climbed(list(state.parameters.values()), rho=recipe.sam_rho):
+            return self._backward(state, batch, parts)
+
+    def _backward(self, state: TrainState, batch: Batch, parts: Sequence[slice]) -> torch.Tensor:
+        """Add up the gradient of the mean loss over ``parts`` of ``batch``, each with random numbers of its own."""
+        images, labels, valid = (
+            tensor.to(self.device, non_blocking=True) for tensor in (batch.images, batch.labels, batch.valid)
+        )
         state.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.spec.dtype == "bfloat16"):
-            loss = self.task.training_loss(state.model, images, labels, valid)
-        loss.backward()
-        return loss
+        losses = []
+        for number, part in enumerate(parts):
+            if self.draws_noise:
+                own = (number,) if number else ()
+                torch.manual_seed(keyed_seed("noise", self.spec.seed, state.step, *own))
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.spec.dtype == "bfloat16"):
+                loss = self.task.training_loss(state.model, to_float(images[part]), labels[part], valid[part])
+            if len(parts) > 1:
+                loss = loss * (valid[part].sum() / valid.sum().clamp(min=1))
+            loss.backward()
+            losses.append(loss.detach())
+        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
     def _update(self, state: TrainState, norm: torch.Tensor, learning_rate: float) -> None:
         recipe = self.spec.recipe

@@ -222,6 +222,13 @@ class NFNetSpec:
                 return role
         raise SpecError(f"no parameter of an nfnet is called {name!r}")
 
+    def parameter_depth(self, name: str) -> int:
+        """See :meth:`levelfield.families.base.FamilySpec.parameter_depth`."""
+        block = re.match(r"stages\.(\d+)\.(\d+)\.", name)
+        if block:
+            return 1 + sum(self.depths[: int(block[1])]) + int(block[2])
+        return 0 if name.startswith("stem.") else 1 + sum(self.depths)
+
 
 _CONV = r"(stem\.conv\d+|stages\.\d+\.\d+\.(conv[1-4]|shortcut)|final_conv)"
 _SQUEEZE = r"stages\.\d+\.\d+\.(squeeze|excite)"

@@ -189,6 +189,13 @@ class ViTSpec:
                 return role
         raise SpecError(f"no parameter of a vit is called {name!r}")
 
+    def parameter_depth(self, name: str) -> int:
+        """See :meth:`levelfield.families.base.FamilySpec.parameter_depth`."""
+        block = re.match(r"blocks\.(\d+)\.", name)
+        if block:
+            return 1 + int(block[1])
+        return 0 if re.match("patch_embed|position|class_token", name) else 1 + self.depth
+
 
 def default_heads(width: int) -> int:
     """The divisor of ``width`` nearest, in ratio, to one head for 32 channels; the smaller of two as near."""
