@@ -150,6 +150,22 @@ def test_a_run_over_a_nested_subset_sees_only_that_subset():
     assert len(set(seen["ids"])) == 10
 
 
+def test_repeated_augmentation_costs_as_many_images_and_survives_a_cut_between_two_views():
+    order = training_order(SOURCE, seed=3, multiplicity=4)
+    whole = table_of(islice(loader(order=order), 4))
+    assert len(whole["ids"]) == 4 * BATCH
+    assert len(set(zip(whole["epochs"], whole["ids"], strict=True))) == BATCH
+    first, other = whole["images"][:2]
+    assert whole["ids"][0] == whole["ids"][1]
+    assert not np.array_equal(first, other)
+    rest = table_of(islice(loader(order=order, start_examples=BATCH + 1), 2))
+    assert np.array_equal(rest["images"], whole["images"][BATCH + 1 : 3 * BATCH + 1])
+    audit = SeenAudit()
+    for batch in islice(loader(order=order), 4):
+        audit = batch.audited(audit)
+    check_audit(audit, order, 0, 4 * BATCH)
+
+
 @pytest.mark.parametrize("changes", [{"start_examples": -1}, {"prefetch": -1}, {"rank": 1}, {"global_batch_size": 0}])
 def test_a_loader_that_cannot_be_is_refused_when_it_is_made(changes):
     with pytest.raises(ValueError, match=r"saw|leaves"):

@@ -145,9 +145,29 @@ GOLDEN_SUBSET = [5730, 99518, 291411]
 GOLDEN_AUGMENT = [11905208133983873229, 5114746161594117971]
 
 
+def test_with_multiplicity_each_example_stands_side_by_side_in_views_of_its_own():
+    plain, order = order_of(10, 0), order_of(10, 0, multiplicity=3)
+    positions = np.arange(60)
+    epochs, ids = order.ids(positions)
+    assert ids.tolist() == np.repeat(plain.ids(np.arange(20))[1], 3).tolist()
+    assert epochs.tolist() == [0] * 30 + [1] * 30
+    keys = order.augment_keys(epochs, order.views(positions)).reshape(2, 10, 3)
+    assert all(len(np.unique(keys[epoch, 0])) == 3 for epoch in (0, 1))
+    assert (keys == keys[:, :1]).all(), "a key is that of an epoch and a view; the id makes it an example's"
+    assert len(np.unique(keys)) == 6
+    assert order.position(1, int(ids[33])) == 33
+
+
+def test_the_first_view_is_augmented_as_a_plain_run_augments_it():
+    plain, order = order_of(10, 0), order_of(10, 0, multiplicity=4)
+    epochs = np.array([0, 1, 2])
+    assert order.augment_keys(epochs, np.zeros(3, dtype=np.int64)).tolist() == plain.augment_keys(epochs).tolist()
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: order_of(3, multiplicity=0), "saw a multiplicity of 0"),
         (lambda: order_of(0), "1 to 2\\^62 examples, saw 0"),
         (lambda: order_of(2**62 + 1), "1 to 2\\^62"),
         (lambda: order_of(11, subset_of=10), "subset of 11 cannot be drawn from 10"),

@@ -49,7 +49,8 @@ def expected_audit(order: Order, start: int, stop: int) -> SeenAudit:
     for first in range(start, stop, _CHUNK):
         positions = np.arange(first, min(first + _CHUNK, stop), dtype=np.int64)
         epochs, ids = order.ids(positions)
-        audit = audit.including(positions, epochs, ids, order.augment_keys(epochs))
+        keys = order.augment_keys(epochs, order.views(positions))
+        audit = audit.including(positions, epochs, ids, keys)
     return audit
 
 

@@ -46,12 +46,16 @@ class Batch:
         return audit.including(self.positions, self.epochs, self.ids, self.augment_keys)
 
 
-def training_order(source: Source, seed: int, num_examples: int | None = None) -> Order:
+def training_order(source: Source, seed: int, num_examples: int | None = None, *, multiplicity: int = 1) -> Order:
     """The order of a run over the train split of ``source``, or over a nested subset of ``num_examples`` of it."""
     total = source.split_sizes["train"]
-    if num_examples is None:
-        return Order(num_examples=total, seed=seed, fingerprint=source.fingerprint)
-    return Order(num_examples=num_examples, seed=seed, fingerprint=source.fingerprint, subset_of=total)
+    return Order(
+        num_examples=total if num_examples is None else num_examples,
+        seed=seed,
+        fingerprint=source.fingerprint,
+        subset_of=None if num_examples is None else total,
+        multiplicity=multiplicity,
+    )
 
 
 class Loader:
@@ -111,7 +115,7 @@ class Loader:
         shares = [shard(first, self.global_batch_size, self.rank, self.world_size) for first in starts]
         positions = np.concatenate([np.asarray(share, dtype=np.int64) for share in shares])
         epochs, ids = self.order.ids(positions)
-        augment_keys = self.order.augment_keys(epochs)
+        augment_keys = self.order.augment_keys(epochs, self.order.views(positions))
         images, labels, valid = map(torch.from_numpy, self.source.batch("train", ids, augment_keys))
         ends = np.cumsum([len(share) for share in shares])
         return [

@@ -104,18 +104,22 @@ class Order:
 
     ``fingerprint`` is the data's, so the same seed orders other data otherwise. With ``subset_of`` the run sees only
     ``num_examples`` of that many examples: ids of rank below ``num_examples`` in one permutation that depends on the
-    data alone, so that small subsets lie inside large ones.
+    data alone, so that small subsets lie inside large ones. With ``multiplicity`` each example stands that many times
+    side by side, a view of it each time, augmented on its own (repeated augmentation; Fort et al., arXiv 2105.13343).
 
     Raises:
-        ValueError: there are no examples, more than 2^62, or fewer than the subset takes.
+        ValueError: there are no examples, more than 2^62, fewer than the subset takes, or no view of them.
     """
 
     num_examples: int
     seed: int
     fingerprint: str
     subset_of: int | None = None
+    multiplicity: int = 1
 
     def __post_init__(self) -> None:
+        if self.multiplicity < 1:
+            raise ValueError(f"an example needs at least one view, saw a multiplicity of {self.multiplicity}")
         if not 1 <= self.num_examples <= MAX_EXAMPLES:
             raise ValueError(f"an order needs 1 to 2^62 examples, saw {self.num_examples}")
         if self.subset_of is not None and self.subset_of < self.num_examples:
@@ -132,12 +136,12 @@ class Order:
             return positions, positions
         if positions.min() < 0:
             raise ValueError(f"positions count from 0, saw {positions.min()}")
-        epochs, offsets = np.divmod(positions, np.int64(self.num_examples))
+        epochs, offsets = np.divmod(positions // self.multiplicity, np.int64(self.num_examples))
         ids = Permutation(self.num_examples, self._keys(epochs)).forward(offsets)
         return epochs, self._subset.forward(ids) if self._subset else ids
 
     def position(self, epoch: int, example_id: int) -> int:
-        """Where ``example_id`` stands in ``epoch``: the exact inverse of :meth:`ids`.
+        """Where ``example_id`` first stands in ``epoch``: the exact inverse of :meth:`ids`.
 
         Raises:
             ValueError: the id is none of this order's.
@@ -149,20 +153,30 @@ class Order:
         if ranks[0] >= self.num_examples:
             raise ValueError(f"example {example_id} is outside the subset of {self.num_examples}")
         offset = Permutation(self.num_examples, self._keys(np.array([epoch]))).inverse(ranks)[0]
-        return epoch * self.num_examples + int(offset)
+        return (epoch * self.num_examples + int(offset)) * self.multiplicity
 
-    def augment_keys(self, epochs: Int64s) -> UInt64s:
+    def views(self, positions: Int64s) -> Int64s:
+        """Which view of its example stands at each of ``positions``, from 0. ``[n]``"""
+        return positions % self.multiplicity
+
+    def augment_keys(self, epochs: Int64s, views: Int64s | int = 0) -> UInt64s:
         """One 64-bit key an example: with its id, all that its augmentation may depend on. ``[n]``"""
-        return self._each_epoch(epochs, lambda epoch: key_words(1, "augment", self.fingerprint, self.seed, epoch)[0])
+
+        def key_of(code: int) -> np.uint64:
+            epoch, view = divmod(code, self.multiplicity)
+            own = (view,) if view else ()
+            return key_words(1, "augment", self.fingerprint, self.seed, epoch, *own)[0]
+
+        return self._each(epochs * self.multiplicity + views, key_of)
 
     def _keys(self, epochs: Int64s) -> UInt64s:
         if epochs[0] == epochs[-1] == epochs.max() == epochs.min():
             return _round_keys("order", self.fingerprint, self.seed, int(epochs[0]))
-        return self._each_epoch(epochs, lambda epoch: _round_keys("order", self.fingerprint, self.seed, epoch))
+        return self._each(epochs, lambda epoch: _round_keys("order", self.fingerprint, self.seed, epoch))
 
-    def _each_epoch(self, epochs: Int64s, key_of) -> UInt64s:
-        distinct, where = np.unique(epochs, return_inverse=True)
-        return np.stack([key_of(int(epoch)) for epoch in distinct])[where]
+    def _each(self, codes: Int64s, key_of) -> UInt64s:
+        distinct, where = np.unique(codes, return_inverse=True)
+        return np.stack([key_of(int(code)) for code in distinct])[where]
 
     @functools.cached_property
     def _subset(self) -> Permutation | None:

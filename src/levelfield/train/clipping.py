@@ -40,7 +40,7 @@ def clip_adaptively(parameters: Sequence[Tensor], *, clip_lambda: float, eps: fl
     Raises:
         ValueError: a parameter has no gradient.
     """
-    gradients = _gradients(parameters)
+    gradients = gradients_of(parameters)
     largest = torch._foreach_clamp_min(unit_norms(parameters), eps)
     torch._foreach_mul_(largest, clip_lambda)
     scales = torch._foreach_div(largest, torch._foreach_clamp_min(unit_norms(gradients), _GRADIENT_NORM_FLOOR))
@@ -51,17 +51,22 @@ def clip_adaptively(parameters: Sequence[Tensor], *, clip_lambda: float, eps: fl
 @torch.no_grad()
 def global_norm(parameters: Sequence[Tensor]) -> Tensor:
     """The L2 norm of all gradients together, a scalar; not finite where any gradient is not."""
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(_gradients(parameters))))
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients_of(parameters))))
 
 
 @torch.no_grad()
 def clip_globally(parameters: Sequence[Tensor], *, norm: Tensor, max_norm: float) -> None:
     """Scale all gradients in place so that their joint ``norm`` is at most ``max_norm``."""
     scale = torch.clamp(max_norm / norm.clamp(min=_GRADIENT_NORM_FLOOR), max=1.0)
-    torch._foreach_mul_(_gradients(parameters), scale)
+    torch._foreach_mul_(gradients_of(parameters), scale)
 
 
-def _gradients(parameters: Sequence[Tensor]) -> list[Tensor]:
+def gradients_of(parameters: Sequence[Tensor]) -> list[Tensor]:
+    """The gradient of every parameter.
+
+    Raises:
+        ValueError: a parameter has none.
+    """
     gradients = [parameter.grad for parameter in parameters]
     if any(gradient is None for gradient in gradients):
         raise ValueError("every clipped parameter needs a gradient; a frozen one must not be listed")

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from levelfield.train.clipping import global_norm
+from levelfield.train.clipping import global_norm, gradients_of
 
 # Against division by zero where the loss is flat: the step is then zero.
 _NORM_FLOOR = 1e-12
@@ -31,7 +31,7 @@ def climbed(parameters: Sequence[Tensor], *, rho: float) -> Iterator[None]:
     with torch.no_grad():
         scale = rho / global_norm(parameters).clamp(min=_NORM_FLOOR)
         start = [parameter.detach().clone() for parameter in parameters]
-        torch._foreach_add_(list(parameters), torch._foreach_mul([p.grad for p in parameters], scale))  # pyright: ignore[reportArgumentType]
+        torch._foreach_add_(list(parameters), torch._foreach_mul(gradients_of(parameters), scale))
     for parameter in parameters:
         parameter.grad = None
     try:
