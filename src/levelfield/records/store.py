@@ -12,6 +12,8 @@
     <study>/trials/<name>/result.json       the outcome, equal on every rerun; its presence means done
     <study>/trials/<name>/timing.json       what it cost here
     <study>/trials/<name>/report_losses.npy one loss a held-out example, for winners
+    <study>/trials/<name>/report_hits.npy   whether each was classified right, for winners
+    <study>/trials/<name>/weights.safetensors  the weights it was judged by, where the study transfers them
 
 Every file but the appended metrics is written whole: temporary name, fsync, rename.
 """
@@ -116,6 +118,14 @@ class TrialDirectory:
     @property
     def report_losses_path(self) -> Path:
         return self.path / "report_losses.npy"
+
+    @property
+    def report_hits_path(self) -> Path:
+        return self.path / "report_hits.npy"
+
+    @property
+    def weights_path(self) -> Path:
+        return self.path / "weights.safetensors"
 
     @property
     def metrics_path(self) -> Path:

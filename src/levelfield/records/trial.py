@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
 
 from levelfield.records.codec import later, record, to_plain
 from levelfield.records.data import DataSpec, Split, data_identity
-from levelfield.records.errors import SpecError, expect
+from levelfield.records.errors import SpecError, did_you_mean, expect
 from levelfield.records.fingerprint import fingerprint
 
 Weights: TypeAlias = Literal["raw", "ema"]
@@ -64,6 +66,25 @@ class RecipeSpec:
             expect(0 < getattr(self, name) <= 1, name, "in (0, 1]", getattr(self, name))
         expect(self.multiplicity >= 1, "multiplicity", "at least 1 view of an example", self.multiplicity)
 
+    @classmethod
+    def of(
+        cls, preset: str, fields: Mapping[str, Any], *, peak_lr: float, override: Mapping[str, Any] | None = None
+    ) -> RecipeSpec:
+        """The recipe called ``preset``, made of ``fields``, with single ones replaced by ``override``.
+
+        Raises:
+            SpecError: a recipe has no field that ``override`` names.
+        """
+        known = {field.name for field in dataclasses.fields(cls)} - {"preset", "peak_lr"}
+        for field in override or {}:
+            if field not in known:
+                raise SpecError(f"recipe {preset!r} has no field {field!r} to override{did_you_mean(field, known)}")
+        return cls(preset=preset, peak_lr=peak_lr, **{**fields, **(override or {})})
+
+    def ascent_examples(self, global_batch_size: int) -> int:
+        """Examples of a batch on which sharpness-aware steps climb first; 0 without them."""
+        return max(1, round(self.sam_fraction * global_batch_size)) if self.sam_rho is not None else 0
+
 
 @record
 class TrialSpec:
@@ -72,6 +93,10 @@ class TrialSpec:
     ``architecture`` is the canonical text of a family's spec ("nfnet:w16-d1x2x2"). ``budget_flops`` is the rung that
     the run belongs to; ``steps`` is the largest whole number of global batches it buys. ``held_out`` is the split it is
     judged on: ``select`` while searching, ``report`` for the fresh seeds of a winner, and never both.
+
+    A fine-tuning trial has a ``start``: the weights that it begins with, named by what made them ("trial:" and that
+    trial's fingerprint, or "weights:" and a digest of theirs), with a new classifier. ``test_resolution`` is the side
+    of the images that it is judged on, where that is another.
     """
 
     architecture: str
@@ -86,12 +111,22 @@ class TrialSpec:
     weights: Weights = "ema"
     dtype: Dtype = "float32"
     threads: int = 1
+    start: str | None = later(default=None)
+    test_resolution: int | None = later(default=None)
 
     def __post_init__(self) -> None:
         for name in ("budget_flops", "global_batch_size", "steps", "threads"):
             expect(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         if self.weights == "ema" and self.recipe.ema_fraction == 0:
             raise SpecError("weights = 'ema' asks for averaged weights, but ema_fraction is 0: set it, or use 'raw'")
+        if self.start is not None and self.start.partition(":")[0] not in ("trial", "weights"):
+            raise SpecError(f"start must be 'trial:<fingerprint>' or 'weights:<digest>', saw {self.start!r}")
+        expect(
+            self.test_resolution is None or self.test_resolution >= 1,
+            "test_resolution",
+            "at least 1 pixel",
+            self.test_resolution,
+        )
 
     @property
     def examples(self) -> int:
@@ -99,16 +134,16 @@ class TrialSpec:
         return self.steps * self.global_batch_size
 
     @property
-    def ascent_examples(self) -> int:
-        """Examples of a batch on which sharpness-aware steps climb first; 0 without them."""
-        if self.recipe.sam_rho is None:
-            return 0
-        return max(1, round(self.recipe.sam_fraction * self.global_batch_size))
-
-    @property
     def gradient_examples_per_step(self) -> int:
         """Examples that a step runs forward and backward: those of the batch, and those of the ascent again."""
-        return self.global_batch_size + self.ascent_examples
+        return self.global_batch_size + self.recipe.ascent_examples(self.global_batch_size)
+
+    @property
+    def held_out_data(self) -> DataSpec:
+        """The data as it is judged: at the test resolution."""
+        if self.test_resolution is None:
+            return self.data
+        return dataclasses.replace(self.data, resolution=self.test_resolution)
 
     @property
     def family(self) -> str:
@@ -124,6 +159,8 @@ class TrialSpec:
         """A readable directory name, made unique by the head of the fingerprint."""
         model = self.architecture.replace(":", "-").replace("/", "_").replace(",", "_").replace("=", "")
         batch, seed = self.global_batch_size, self.seed
+        if self.start is not None:
+            model += f"_from-{self.start.partition(':')[2][:8]}"
         return f"{model}_n{self.examples}_b{batch}_lr{self.recipe.peak_lr:.3g}_s{seed}_{self.fingerprint[:8]}"
 
 
@@ -148,7 +185,8 @@ class TrialResult:
 
     A diverged trial carries its ``reason`` and no losses: a missing number is absent. ``held_out`` is keyed
     by split. ``evaluate_flops`` is charged apart from ``train_flops``. ``seen_digest`` proves which examples were seen,
-    each how often and how augmented.
+    each how often and how augmented. ``start_flops`` is what training the weights that it started from had cost, where
+    that is known; ``train_flops`` does not hold it.
     """
 
     fingerprint: str
@@ -170,6 +208,7 @@ class TrialResult:
     device: str
     levelfield_version: str
     torch_version: str
+    start_flops: float | None = later(default=None)
 
 
 @record

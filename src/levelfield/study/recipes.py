@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -63,9 +62,5 @@ def preset(name: str, *, peak_lr: float, override: Mapping[str, Any] | None = No
     """
     if name not in _PRESETS:
         raise SpecError(f"unknown recipe {name!r}{did_you_mean(name, _PRESETS)}")
-    known = {field.name for field in dataclasses.fields(RecipeSpec)} - {"preset", "peak_lr"}
-    for field in override or {}:
-        if field not in known:
-            raise SpecError(f"recipe {name!r} has no field {field!r} to override{did_you_mean(field, known)}")
-    fields = {"ema_fraction": _EMA_FRACTION, **_PRESETS[name], **(override or {})}
-    return RecipeSpec(preset=name, peak_lr=peak_lr, **fields)
+    fields = {"ema_fraction": _EMA_FRACTION, **_PRESETS[name]}
+    return RecipeSpec.of(name, fields, peak_lr=peak_lr, override=override)

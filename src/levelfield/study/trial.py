@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from levelfield.data.sources import Source
 from levelfield.families.registry import build, parse
 from levelfield.records.code_version import code_version
 from levelfield.records.data import Split
+from levelfield.records.errors import SpecError
 from levelfield.records.store import TrialDirectory, write_atomically, write_record
 from levelfield.records.trial import HeldOutLoss, TrialResult, TrialSpec, TrialTiming
 from levelfield.tasks.base import Task
@@ -29,6 +31,8 @@ from levelfield.train.policy import policy_table
 from levelfield.train.state import TrainState, keyed_seed
 from levelfield.train.step import StepReport, TrainingStep
 from levelfield.train.timing import Stopwatch
+from levelfield.transfer.backbone import Backbone, NetworkFacts, keep_weights
+from levelfield.transfer.surgery import at_resolution, graft
 
 LOGGED_STEPS = 100
 # The training loss of the record is the mean over this last share of the run: one batch says little.
@@ -43,12 +47,17 @@ def run_trial(
     source: Source,
     *,
     device: torch.device,
+    backbone: Backbone | None = None,
+    test_source: Source | None = None,
+    keeps_weights: bool = False,
     checkpoint_seconds: float = 30.0,
     on_step: OnStep = lambda report: None,
 ) -> TrialResult:
     """Train ``spec`` to its end in ``directory``, from its last checkpoint if there is one, and publish the result.
 
-    Results do not depend on when the run was cut, on ``checkpoint_seconds``, or on what else the machine does.
+    A spec with a ``start`` needs the ``backbone`` of that identity, one with a test resolution its data there as
+    ``test_source``. With ``keeps_weights`` the judged weights stay beside the result. Results do not depend on when the
+    run was cut, on ``checkpoint_seconds``, or on what else the machine does.
 
     Raises:
         SpecError, DataError: the trial cannot be meant, or an image is corrupt.
@@ -58,7 +67,7 @@ def run_trial(
     directory.open(spec)
     torch.set_num_threads(spec.threads)
     task = build_task(spec.task, spec.recipe)
-    state = build_state(spec, source, device=device)
+    state = build_state(spec, source, device=device, backbone=backbone)
     write_record(directory.path / "policy.json", {"tensors": state.policy})
     checkpoints = CheckpointFolder(directory.path / "checkpoints")
     stopwatch = Stopwatch(device)
@@ -83,8 +92,12 @@ def run_trial(
     held_out: dict[Split, HeldOutLoss] = {}
     if not diverged:
         with stopwatch.charge("evaluate"):
-            held_out[spec.held_out] = _judge(spec, state, task, source, directory, device)
+            held_out[spec.held_out] = _judge(spec, state, task, test_source or source, directory, device)
+        if keeps_weights:
+            keep_weights(directory, state.model, network_facts(spec, source))
     result = _result(spec, state, source, held_out, reason=diverged, device=device)
+    if backbone is not None:
+        result = dataclasses.replace(result, start_flops=backbone.train_flops)
     timing = TrialTiming(
         device=result.device,
         device_seconds=stopwatch.seconds["step"],
@@ -119,8 +132,17 @@ def _checkpointed(
             saved_at = time.monotonic()
 
 
-def build_state(spec: TrialSpec, source: Source, *, device: torch.device) -> TrainState:
-    """The initial state of a trial: the same weights for the same spec, on any device."""
+def build_state(
+    spec: TrialSpec, source: Source, *, device: torch.device, backbone: Backbone | None = None
+) -> TrainState:
+    """The initial state of a trial: the same weights for the same spec, on any device.
+
+    Raises:
+        SpecError: ``backbone`` is not what the trial starts from, or does not fit it.
+    """
+    if spec.start != (backbone.identity if backbone else None):
+        held = backbone.identity if backbone else "no weights"
+        raise SpecError(f"trial {spec.name} starts from {spec.start or 'random weights'}, but was given {held}")
     torch.manual_seed(keyed_seed("init", spec.seed))
     model = build(
         spec.architecture,
@@ -132,6 +154,8 @@ def build_state(spec: TrialSpec, source: Source, *, device: torch.device) -> Tra
     ).to(device)
     model.train()
     family = parse(spec.architecture)
+    if backbone is not None:
+        graft(model, family, backbone)
     parameters = dict(model.named_parameters())
     roles = {name: family.parameter_role(name) for name in parameters}
     depths = {name: family.parameter_depth(name) for name in parameters}
@@ -143,25 +167,40 @@ def training_batches(spec: TrialSpec, source: Source, *, start_step: int) -> Ite
     return iter(
         Loader(
             source,
-            order=training_order(source, spec.seed),
+            order=training_order(source, spec.seed, multiplicity=spec.recipe.multiplicity),
             global_batch_size=spec.global_batch_size,
             start_examples=start_step * spec.global_batch_size,
         )
     )
 
 
+def network_facts(spec: TrialSpec, source: Source) -> NetworkFacts:
+    """What network ``spec`` trains on ``source``."""
+    return NetworkFacts(
+        architecture=parse(spec.architecture).text,
+        resolution=source.resolution,
+        num_classes=source.num_classes,
+        in_channels=source.in_channels,
+    )
+
+
 def _judge(
     spec: TrialSpec, state: TrainState, task: Task, source: Source, directory: TrialDirectory, device: torch.device
 ) -> HeldOutLoss:
-    """The held-out loss of the weights that the spec names; winners keep the loss of every example."""
+    """The held-out loss of the weights that the spec names; winners keep loss and hit of every example."""
     if spec.weights == "ema" and state.average is not None:
         state.average.load_into(list(state.parameters.values()))
-    held_out, each = evaluate(state.model, task, source, spec.held_out, device=device, dtype=spec.dtype)
+    model = state.model
+    if spec.test_resolution is not None:
+        family, channels = parse(spec.architecture), source.in_channels
+        model = at_resolution(model, family, resolution=spec.test_resolution, in_channels=channels)
+    judged = evaluate(model, task, source, spec.held_out, device=device, dtype=spec.dtype)
     if spec.held_out == "report":
-        buffer = io.BytesIO()
-        np.save(buffer, each)
-        write_atomically(directory.report_losses_path, buffer.getvalue())
-    return held_out
+        for path, each in ((directory.report_losses_path, judged.losses), (directory.report_hits_path, judged.hits)):
+            buffer = io.BytesIO()
+            np.save(buffer, each)
+            write_atomically(path, buffer.getvalue())
+    return judged.mean
 
 
 def _result(
@@ -177,6 +216,12 @@ def _result(
         spec.architecture, resolution=source.resolution, num_classes=source.num_classes, in_channels=source.in_channels
     )
     examples_seen = state.step * spec.global_batch_size
+    forward_flops = count(
+        spec.architecture,
+        resolution=spec.test_resolution or source.resolution,
+        num_classes=source.num_classes,
+        in_channels=source.in_channels,
+    ).forward_flops
     last = state.losses[-max(1, round(_LAST_SHARE * spec.steps)) :]
     return TrialResult(
         fingerprint=spec.fingerprint,
@@ -185,9 +230,9 @@ def _result(
         params=counted.params,
         steps=state.step,
         examples_seen=examples_seen,
-        epochs=examples_seen / source.split_sizes["train"],
+        epochs=examples_seen / spec.recipe.multiplicity / source.split_sizes["train"],
         train_flops=state.step * spec.gradient_examples_per_step * counted.train_flops_per_example,
-        evaluate_flops=sum(source.split_sizes[split] for split in held_out) * counted.forward_flops,
+        evaluate_flops=sum(source.split_sizes[split] for split in held_out) * forward_flops,
         train_loss=float(np.mean(last)) if last else None,
         held_out=held_out,
         chance_loss=source.chance_loss,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,13 +21,24 @@ from levelfield.tasks.base import Task
 EVALUATION_BATCH = 512
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Judged:
+    """The mean over a split, and every example of it in the split's order [num_examples].
+
+    ``hits`` are 1 where the first answer is right, else 0. Masked (corrupt) examples are left out of the mean and are
+    NaN in both arrays.
+    """
+
+    mean: HeldOutLoss
+    losses: NDArray[np.float32]
+    hits: NDArray[np.float32]
+
+
 @torch.inference_mode()
 def evaluate(
     model: nn.Module, task: Task, source: Source, split: Split, *, device: torch.device, dtype: Dtype
-) -> tuple[HeldOutLoss, NDArray[np.float32]]:
-    """The held-out loss and the loss of every example of ``split`` [num_examples], in the split's order.
-
-    Masked (corrupt) examples are left out of the mean and are NaN in the array.
+) -> Judged:
+    """The held-out loss and top-1 of ``model`` over every example of ``split``.
 
     Raises:
         TrialError: not one example of the split is whole.
@@ -44,9 +57,10 @@ def evaluate(
     if not valid.any():
         raise TrialError(f"every example of the {split} split is corrupt")
     each = torch.where(valid, torch.cat(losses), torch.nan)
+    right = torch.where(valid, torch.cat(hits).float(), torch.nan)
     held_out = HeldOutLoss(
         loss=float(each[valid].double().mean()),
-        top1=float(torch.cat(hits)[valid].double().mean()),
+        top1=float(right[valid].double().mean()),
         num_examples=int(valid.sum()),
     )
-    return held_out, each.numpy()
+    return Judged(mean=held_out, losses=each.numpy(), hits=right.numpy())

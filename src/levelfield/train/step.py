@@ -73,7 +73,8 @@ class TrainingStep:
         A sharpness-aware step runs the examples of its ascent as a part of their own, both times, so that they meet the
         same dropout and the same dropped branches at both points.
         """
-        recipe, whole, ascent = self.spec.recipe, len(batch), self.spec.ascent_examples
+        recipe, whole = self.spec.recipe, len(batch)
+        ascent = recipe.ascent_examples(whole)
         if recipe.sam_rho is None:
             return self._backward(state, batch, [slice(0, whole)])
         parts = [slice(0, ascent), slice(ascent, whole)] if ascent < whole else [slice(0, whole)]

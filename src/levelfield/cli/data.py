@@ -1,0 +1,44 @@
+"""Data named on the command line: a folder of class folders, Parquet files, or embedded digits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from levelfield.records.data import DataSpec
+
+DataPlace = Annotated[
+    str, typer.Option("--data", help="A folder of class folders, Parquet (file, folder or glob), or 'digits'.")
+]
+ReportPlace = Annotated[Path | None, typer.Option("--report-data", help="The held-out part, where it lies apart.")]
+Resolution = Annotated[int, typer.Option(help="Image side in pixels.", min=1)]
+Select = Annotated[int, typer.Option("--select", help="Training images set aside to choose by.", min=1)]
+Report = Annotated[int, typer.Option("--report", help="Images set aside to judge, if not apart already.", min=1)]
+
+
+def named_data(
+    place: str, report_place: Path | None, *, resolution: int, select: int, report: int, augment: str | None = None
+) -> DataSpec:
+    """The spec of the data at ``place``.
+
+    Raises:
+        SpecError: nothing lies there, or the augmentation is none of that data.
+    """
+    from levelfield.records.codec import from_plain
+    from levelfield.records.data import DigitsSpec, FolderSpec, ParquetSpec
+    from levelfield.records.errors import SpecError
+
+    said = {"resolution": resolution, "select_examples": select, "report_examples": report}
+    if augment is not None:
+        said |= {"augment": augment}
+    if place == "digits":
+        return from_plain(DigitsSpec, said, where="--data digits")
+    path = Path(place).expanduser()
+    said |= {"path": place, "report_path": str(report_place) if report_place else None}
+    parquet = path.suffix == ".parquet" or "*" in place or (path.is_dir() and any(path.glob("*.parquet")))
+    if not parquet and not path.is_dir():
+        raise SpecError(f"--data {place!r} is no folder here ({path.absolute()}), no Parquet file and not 'digits'")
+    return from_plain(ParquetSpec if parquet else FolderSpec, said, where=f"--data {place}")

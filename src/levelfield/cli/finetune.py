@@ -1,0 +1,97 @@
+"""``levelfield finetune``: a trained backbone on other data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from levelfield.cli.data import DataPlace, Report, ReportPlace, Resolution, Select
+from levelfield.cli.run import CheckpointEvery, Device
+
+EXAMPLES = "Example:  levelfield finetune runs/STUDY/trials/NAME --data flowers --resolution 64 --length '20 epochs'"
+
+RECIPES = "nfnet-jft, big-vision, paper-50-epochs, paper-50-epochs-repeated, short-sgd or short-sam."
+
+
+def finetune(
+    start: Annotated[Path, typer.Argument(metavar="TRIAL_OR_WEIGHTS", help="The directory of a finished trial.")],
+    data: DataPlace,
+    resolution: Resolution,
+    report_data: ReportPlace = None,
+    test_resolution: Annotated[int | None, typer.Option(help="Judge at another image side.", min=1)] = None,
+    recipe: Annotated[str, typer.Option(help=RECIPES)] = "short-sgd",
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate; the recipe's when left out.")] = None,
+    length: Annotated[str | None, typer.Option(help="'20 epochs', '500 steps' or '1e5 examples'.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Examples an update.", min=1)] = None,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="A field of the recipe, such as sam_rho=0.1; repeatable.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of order, augmentation and dropout.")] = 0,
+    select: Select = 100,
+    report: Report = 1000,
+    augment: Annotated[str | None, typer.Option(help="none, flip or crop-flip.")] = None,
+    directory: Annotated[Path | None, typer.Option("--dir", help="Where the run lives.")] = None,
+    device: Device = "auto",
+    checkpoint_every: CheckpointEvery = 30.0,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+) -> None:
+    """Fine-tune a trained backbone: new head, same weights, another resolution if asked. Run again to resume."""
+    from levelfield.cli.console import say, say_json
+    from levelfield.cli.data import named_data
+    from levelfield.data.sources import open_source
+    from levelfield.report.numbers import flops, percent
+    from levelfield.study.backbones import backbone_at
+    from levelfield.study.finetune import finetune as run_finetune
+    from levelfield.study.finetune import finetune_spec
+    from levelfield.train.device import resolve_device
+    from levelfield.transfer.recipes import transfer_recipe
+
+    where = resolve_device(device)
+    backbone = backbone_at(start, device=where)
+    said = named_data(data, report_data, resolution=resolution, select=select, report=report, augment=augment)
+    source = open_source(said)
+    spec = finetune_spec(
+        backbone,
+        said,
+        source,
+        recipe=recipe,
+        peak_lr=lr,
+        length=length,
+        global_batch_size=batch,
+        test_resolution=test_resolution,
+        override=dict(_changed(text) for text in change or ()),
+        seed=seed,
+    )
+    path = directory or Path("runs") / "finetune" / spec.name
+    if not json:
+        say(f"{spec.architecture} from {backbone.identity}, {spec.steps} steps of {spec.global_batch_size}: {path}")
+        for unsaid in transfer_recipe(recipe).unsaid:
+            say(f"  not in the source of {recipe}: {unsaid}")
+    result = run_finetune(spec, backbone, source, path, device=where, checkpoint_seconds=checkpoint_every)
+    if json:
+        say_json(result)
+        return
+    if not result.held_out:
+        say(f"{result.status}: {result.reason}")
+        return
+    held_out = result.held_out["report"]
+    say(f"top-1 {percent(held_out.top1)}, loss {held_out.loss:.4f} on {held_out.num_examples} held-out images")
+    before = "unknown" if result.start_flops is None else flops(result.start_flops)
+    say(f"fine-tuning {flops(result.train_flops)}; pre-training {before}")
+
+
+def _changed(text: str) -> tuple[str, Any]:
+    """``sam_rho=0.1`` as a field and its value, read as JSON; what is no JSON is a word."""
+    import json
+
+    from levelfield.records.errors import SpecError
+
+    field, equals, value = text.partition("=")
+    if not equals:
+        raise SpecError(f"--set takes FIELD=VALUE, saw {text!r}")
+    try:
+        return field, json.loads(value)
+    except json.JSONDecodeError:
+        return field, value

@@ -1,0 +1,71 @@
+"""Backbones from the trials of a study: what a trial kept, or what training it once more gives."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import torch
+
+from levelfield.data.sources import open_source_once
+from levelfield.records.errors import InputError, StoreError
+from levelfield.records.store import StudyDirectory, TrialDirectory, read_record
+from levelfield.records.trial import TrialResult, TrialSpec
+from levelfield.study.trial import run_trial
+from levelfield.transfer.backbone import Backbone, backbone_of_trial, open_backbone
+
+logger = logging.getLogger(__name__)
+
+_MADE_BY = ("levelfield_version", "torch_version", "device")
+_PATIENCE_S = 24 * 3600.0  # another worker may be training it
+
+
+def backbone_at(path: Path, *, device: torch.device) -> Backbone:
+    """The backbone at ``path``: a trial of a study, trained again where it has kept no weights, or weights alone.
+
+    Raises:
+        InputError: there is no finished trial.
+        StoreError: training it again gave something else, so its weights are lost.
+    """
+    directory = TrialDirectory(path)
+    if not (path / "spec.json").exists() or directory.weights_path.exists():
+        return open_backbone(path)
+    result = directory.result()
+    if result is None or result.status != "finished":
+        return backbone_of_trial(path)  # refuses, and says why
+    with directory.locked(timeout_s=_PATIENCE_S):
+        if not directory.weights_path.exists():
+            _remake_weights(directory, result, device=device)
+    return backbone_of_trial(path)
+
+
+def backbone_in(study: StudyDirectory, start: str, *, device: torch.device) -> Backbone:
+    """The backbone that ``start`` ("trial:<fingerprint>") names in ``study``; see :func:`backbone_at`.
+
+    Raises:
+        InputError: the study has no such trial.
+    """
+    fingerprint = start.removeprefix("trial:")
+    for path in sorted((study.path / "trials").glob(f"*_{fingerprint[:8]}")):
+        if read_record(TrialSpec, path / "spec.json").fingerprint == fingerprint:
+            return backbone_at(path, device=device)
+    raise InputError(f"{study.path} holds no trial {fingerprint} to start from")
+
+
+def _remake_weights(directory: TrialDirectory, known: TrialResult, *, device: torch.device) -> None:
+    """Train the trial again beside itself; its result must come out equal, and then so are its weights."""
+    spec = read_record(TrialSpec, directory.path / "spec.json")
+    logger.warning("%s kept no weights: training it again for them", spec.name)
+    again = TrialDirectory(directory.path / "again")
+    result = again.result() or run_trial(spec, again, open_source_once(spec.data), device=device, keeps_weights=True)
+    made = {name: getattr(known, name) for name in _MADE_BY}
+    if dataclasses.replace(result, **made) != known:
+        raise StoreError(
+            f"training {spec.name} again gave another result than its record (made by {made}): its weights are lost; "
+            "move its directory away and run the study again"
+        )
+    os.replace(again.weights_path, directory.weights_path)
+    shutil.rmtree(again.path)

@@ -1,0 +1,96 @@
+"""Fine-tuning one backbone: a trial like any other, with a start and another recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from levelfield.compute.analytic import count
+from levelfield.data.sources import Source, open_source
+from levelfield.records.data import DataSpec
+from levelfield.records.store import TrialDirectory
+from levelfield.records.trial import TrialResult, TrialSpec, Weights
+from levelfield.study.trial import OnStep, run_trial
+from levelfield.transfer.backbone import Backbone
+from levelfield.transfer.recipes import steps_of, transfer_preset, transfer_recipe
+
+
+def finetune_spec(
+    backbone: Backbone,
+    data: DataSpec,
+    source: Source,
+    *,
+    recipe: str,
+    peak_lr: float | None = None,
+    length: str | None = None,
+    global_batch_size: int | None = None,
+    test_resolution: int | None = None,
+    override: dict[str, Any] | None = None,
+    seed: int = 0,
+    weights: Weights | None = None,
+) -> TrialSpec:
+    """The trial that fine-tunes ``backbone`` on ``data``, judged on its report split; what is not said is the recipe's.
+
+    Weights are judged averaged where the recipe averages them. The budget of the trial is what it costs.
+
+    Raises:
+        SpecError: there is no such recipe or field, or the length is no length.
+    """
+    published = transfer_recipe(recipe)
+    batch = global_batch_size or published.global_batch_size
+    made = transfer_preset(recipe, peak_lr=peak_lr or published.peak_lr, override=override)
+    steps = steps_of(length or published.length, made, num_train=source.split_sizes["train"], global_batch_size=batch)
+    counted = count(
+        backbone.facts.architecture,
+        resolution=source.resolution,
+        num_classes=source.num_classes,
+        in_channels=source.in_channels,
+    )
+    examples = steps * (batch + made.ascent_examples(batch))
+    return TrialSpec(
+        architecture=backbone.facts.architecture,
+        data=data,
+        recipe=made,
+        budget_flops=float(examples * counted.train_flops_per_example),
+        global_batch_size=batch,
+        steps=steps,
+        seed=seed,
+        held_out="report",
+        weights=weights or ("ema" if made.ema_fraction > 0 else "raw"),
+        start=backbone.identity,
+        test_resolution=test_resolution,
+    )
+
+
+def finetune(
+    spec: TrialSpec,
+    backbone: Backbone,
+    source: Source,
+    path: Path,
+    *,
+    device: torch.device,
+    checkpoint_seconds: float = 30.0,
+    on_step: OnStep = lambda report: None,
+) -> TrialResult:
+    """Run ``spec`` in directory ``path``, keeping its weights; the same call resumes, and a finished one is read back.
+
+    Raises:
+        StoreError: the directory holds another trial, is in use, or cannot be written.
+        DataError: an image is corrupt.
+    """
+    directory = TrialDirectory(path)
+    directory.open(spec)
+    with directory.locked():
+        return directory.result() or run_trial(
+            spec,
+            directory,
+            source,
+            device=device,
+            backbone=backbone,
+            test_source=open_source(spec.held_out_data) if spec.test_resolution is not None else None,
+            keeps_weights=True,
+            checkpoint_seconds=checkpoint_seconds,
+            on_step=on_step,
+        )

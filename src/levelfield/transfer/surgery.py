@@ -1,0 +1,87 @@
+"""Putting pre-trained weights into a network for other classes and another resolution.
+
+A family's parameters are known by their roles alone, so this is the same for all of them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from levelfield.families.base import FamilySpec
+from levelfield.families.registry import build
+from levelfield.records.errors import SpecError
+from levelfield.transfer.backbone import Backbone
+
+_HEAD = frozenset({"classifier_kernel", "classifier_bias"})
+
+
+@torch.no_grad()
+def graft(model: nn.Module, family: FamilySpec, backbone: Backbone) -> None:
+    """Overwrite ``model`` by the weights of ``backbone``, and its classifier by zeros.
+
+    Learned positions are resampled to the grid of ``model``. Everything else must have its shape. A zero head makes
+    every class as likely as any other, whatever the features' scale (big_vision configs/transfer.py).
+
+    Raises:
+        SpecError: the architectures differ, or a tensor does not fit; the message names it.
+    """
+    if family.text != backbone.facts.architecture:
+        raise SpecError(f"cannot start {family.text} from the weights of {backbone.facts.architecture}")
+    for name, parameter in model.named_parameters():
+        role = family.parameter_role(name)
+        if role in _HEAD:
+            parameter.zero_()
+        else:
+            parameter.copy_(_fitted(name, role, backbone.state.get(name), parameter))
+
+
+@torch.no_grad()
+def at_resolution(model: nn.Module, family: FamilySpec, *, resolution: int, in_channels: int) -> nn.Module:
+    """The network of ``model`` for images of ``resolution`` pixels, in evaluation mode: equal weights, the head too.
+
+    Raises:
+        SpecError: the family cannot take such images.
+    """
+    state = dict(model.named_parameters())
+    (kernel,) = (tensor for name, tensor in state.items() if family.parameter_role(name) == "classifier_kernel")
+    moved = build(family, num_classes=len(kernel), resolution=resolution, in_channels=in_channels).to(kernel.device)
+    for name, parameter in moved.named_parameters():
+        parameter.copy_(_fitted(name, family.parameter_role(name), state.get(name), parameter))
+    return moved.eval()
+
+
+def resampled_positions(positions: Tensor, num_positions: int) -> Tensor:
+    """Learned ``positions`` [grid * grid, width], bilinear on a grid of ``num_positions``, corners on corners.
+
+    Raises:
+        SpecError: either is no square grid.
+
+    Source: big_vision models/vit.py, ``resample_posemb`` (scipy's zoom of order 1).
+    """
+    old, new = _side(len(positions)), _side(num_positions)
+    grid = positions.T.reshape(1, -1, old, old)
+    return F.interpolate(grid, (new, new), mode="bilinear", align_corners=True)[0].flatten(1).T
+
+
+def _fitted(name: str, role: str, tensor: Tensor | None, parameter: Tensor) -> Tensor:
+    if tensor is None:
+        raise SpecError(f"the weights to start from lack {name}")
+    if role == "position" and len(tensor) != len(parameter):
+        tensor = resampled_positions(tensor, len(parameter))
+    if tensor.shape != parameter.shape:
+        raise SpecError(
+            f"{name} is {tuple(parameter.shape)} in the new network and {tuple(tensor.shape)} in the weights to start "
+            "from; are the images of as many channels?"
+        )
+    return tensor
+
+
+def _side(count: int) -> int:
+    side = math.isqrt(count)
+    if side * side != count:
+        raise SpecError(f"{count} positions are no square grid, so they cannot be resampled")
+    return side
