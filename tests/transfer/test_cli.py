@@ -2,7 +2,11 @@
 
 import json
 
+import pytest
+
 from tests.conftest import one_complaint, run
+
+pytestmark = pytest.mark.parametrize("pretrained", ["vit"], indirect=True)
 
 
 def test_finetune_trains_once_and_is_read_back_after_that(pretrained, tmp_path):
@@ -25,3 +29,15 @@ def test_finetune_refuses_what_is_no_trial_and_what_is_no_field(pretrained, tmp_
     assert "did you mean 'sam_rho'" in one_complaint(run("finetune", pretrained, *said, "--set", "sam_ro=1"), 2)
     wrong = run("finetune", pretrained, "--data", tmp_path / "none", "--resolution", 16)
     assert "is no folder here" in one_complaint(wrong, 2)
+
+
+def test_probe_is_a_verb_that_is_read_back_the_second_time(pretrained, tmp_path):
+    command = ("probe", pretrained, "--data", "digits", "--resolution", 16, "--report", 200, "--dir", tmp_path)
+    done = run(*command, "--examples", 500)
+    assert done.returncode == 0, done.stderr
+    assert "few-shot" in done.stdout
+    again = run(*command, "--examples", 500)
+    assert again.stdout == done.stdout
+    wrong = run(*command, "--probes", "quadratic")
+    assert wrong.returncode == 2
+    assert "linear" in wrong.stderr

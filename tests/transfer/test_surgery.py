@@ -10,7 +10,7 @@ from scipy.ndimage import zoom
 from levelfield.families import registry
 from levelfield.records.errors import SpecError
 from levelfield.transfer.backbone import Backbone, NetworkFacts
-from levelfield.transfer.surgery import at_resolution, graft, resampled_positions
+from levelfield.transfer.surgery import assembled, graft, resampled_positions
 
 ARCHITECTURES = ["nfnet:w8-d1x2-s4", "vit:w16-d2-p4", "vit:w16-d1-p4,pool=token", "vit:w16-d1-p4,pool=map,pos=sincos2d"]
 
@@ -77,9 +77,10 @@ def test_a_network_is_judged_at_another_resolution_with_the_head_that_it_has(arc
     model = registry.build(architecture, num_classes=4, resolution=16)
     with torch.no_grad():
         model.head.weight.normal_()
-    moved = at_resolution(model, registry.parse(architecture), resolution=24, in_channels=3)
+    family, state = registry.parse(architecture), dict(model.named_parameters())
+    moved = assembled(family, state, resolution=24, in_channels=3)
     assert torch.equal(moved.head.weight, model.head.weight)
-    same = at_resolution(model, registry.parse(architecture), resolution=16, in_channels=3)
+    same = assembled(family, state, resolution=16, in_channels=3)
     images = torch.randn(2, 3, 16, 16)
     with torch.no_grad():
         assert torch.equal(same(images), model.eval()(images))

@@ -14,6 +14,8 @@
     <study>/trials/<name>/report_losses.npy one loss a held-out example, for winners
     <study>/trials/<name>/report_hits.npy   whether each was classified right, for winners
     <study>/trials/<name>/weights.safetensors  the weights it was judged by, where the study transfers them
+    <study>/probes/<name>/…                 the same for probes of frozen features: spec, result and timing
+    <study>/features/<key>.npz              frozen features; safe to delete
 
 Every file but the appended metrics is written whole: temporary name, fsync, rename.
 """
@@ -187,7 +189,7 @@ class TrialDirectory:
     @contextlib.contextmanager
     def locked(self, *, timeout_s: float = 30.0) -> Iterator[None]:
         """Hold the trial for this process; a killed holder lets go at once."""
-        with _held(self.path / "lock", timeout_s, f"trial {self.path.name} is being run by another process"):
+        with hold(self.path / "lock", timeout_s, f"trial {self.path.name} is being run by another process"):
             yield
 
 
@@ -255,7 +257,7 @@ class StudyDirectory:
         """
         make_directory(self.path)
         message = f"{self.path} is being run by another process; wait for it, or run in another directory"
-        with _held(self.path / "lock", 0.0, message):
+        with hold(self.path / "lock", 0.0, message):
             yield
 
     def _trials(self) -> Iterator[TrialDirectory]:
@@ -264,7 +266,12 @@ class StudyDirectory:
 
 
 @contextlib.contextmanager
-def _held(path: Path, timeout_s: float, message: str) -> Iterator[None]:
+def hold(path: Path, timeout_s: float, message: str) -> Iterator[None]:
+    """Hold the lock file at ``path`` for this process; a killed holder lets go at once.
+
+    Raises:
+        StoreError: with ``message``, another process holds it for longer than ``timeout_s``.
+    """
     from filelock import FileLock, Timeout
 
     lock = FileLock(path)

@@ -32,7 +32,7 @@ from levelfield.train.state import TrainState, keyed_seed
 from levelfield.train.step import StepReport, TrainingStep
 from levelfield.train.timing import Stopwatch
 from levelfield.transfer.backbone import Backbone, NetworkFacts, keep_weights
-from levelfield.transfer.surgery import at_resolution, graft
+from levelfield.transfer.surgery import assembled, graft
 
 LOGGED_STEPS = 100
 # The training loss of the record is the mean over this last share of the run: one batch says little.
@@ -193,7 +193,7 @@ def _judge(
     model = state.model
     if spec.test_resolution is not None:
         family, channels = parse(spec.architecture), source.in_channels
-        model = at_resolution(model, family, resolution=spec.test_resolution, in_channels=channels)
+        model = assembled(family, state.parameters, resolution=spec.test_resolution, in_channels=channels).to(device)
     judged = evaluate(model, task, source, spec.held_out, device=device, dtype=spec.dtype)
     if spec.held_out == "report":
         for path, each in ((directory.report_losses_path, judged.losses), (directory.report_hits_path, judged.hits)):

@@ -6,6 +6,7 @@ A family's parameters are known by their roles alone, so this is the same for al
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -40,18 +41,17 @@ def graft(model: nn.Module, family: FamilySpec, backbone: Backbone) -> None:
 
 
 @torch.no_grad()
-def at_resolution(model: nn.Module, family: FamilySpec, *, resolution: int, in_channels: int) -> nn.Module:
-    """The network of ``model`` for images of ``resolution`` pixels, in evaluation mode: equal weights, the head too.
+def assembled(family: FamilySpec, state: Mapping[str, Tensor], *, resolution: int, in_channels: int) -> nn.Module:
+    """The network of ``state``, head and all, for images of ``resolution`` pixels, in evaluation mode on the CPU.
 
     Raises:
-        SpecError: the family cannot take such images.
+        SpecError: the family cannot take such images, or a tensor does not fit.
     """
-    state = dict(model.named_parameters())
-    (kernel,) = (tensor for name, tensor in state.items() if family.parameter_role(name) == "classifier_kernel")
-    moved = build(family, num_classes=len(kernel), resolution=resolution, in_channels=in_channels).to(kernel.device)
-    for name, parameter in moved.named_parameters():
+    num_classes = next(len(tensor) for name, tensor in state.items() if family.parameter_role(name) in _HEAD)
+    model = build(family, num_classes=num_classes, resolution=resolution, in_channels=in_channels)
+    for name, parameter in model.named_parameters():
         parameter.copy_(_fitted(name, family.parameter_role(name), state.get(name), parameter))
-    return moved.eval()
+    return model.eval()
 
 
 def resampled_positions(positions: Tensor, num_positions: int) -> Tensor:

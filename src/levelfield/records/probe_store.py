@@ -1,0 +1,62 @@
+"""The files of one look at frozen features: what it is, what came of it, what it cost."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from levelfield.records.errors import StoreError
+from levelfield.records.probe import ProbeResult, ProbeSpec, ProbeTiming
+from levelfield.records.store import TrialState, hold, make_directory, read_record, write_record
+
+
+class ProbeDirectory:
+    """``spec.json``, ``result.json`` (its presence means done), ``timing.json``; ``status.json`` where it failed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def open(self, spec: ProbeSpec) -> None:
+        """Make the directory this probe's, or check that it is.
+
+        Raises:
+            StoreError: the directory cannot be made, or holds another probe.
+        """
+        make_directory(self.path)
+        if not (self.path / "spec.json").exists():
+            write_record(self.path / "spec.json", spec)
+        elif self.spec().fingerprint != spec.fingerprint:
+            raise StoreError(f"{self.path} holds another probe than {spec.name}; move it away and run again")
+
+    def spec(self) -> ProbeSpec:
+        return read_record(ProbeSpec, self.path / "spec.json")
+
+    def result(self) -> ProbeResult | None:
+        """The outcome, or None where the probe is not done."""
+        path = self.path / "result.json"
+        return read_record(ProbeResult, path) if path.exists() else None
+
+    def timing(self) -> ProbeTiming | None:
+        path = self.path / "timing.json"
+        return read_record(ProbeTiming, path) if path.exists() else None
+
+    def failure(self) -> str | None:
+        """Why it failed, where it did and has not been done since."""
+        path = self.path / "status.json"
+        return read_record(TrialState, path).reason if path.exists() and self.result() is None else None
+
+    def fail(self, spec: ProbeSpec, reason: str) -> None:
+        """Mark the probe as failed: it is not tried again unless asked for."""
+        self.open(spec)
+        write_record(self.path / "status.json", TrialState(state="failed", reason=reason))
+
+    def finish(self, result: ProbeResult, timing: ProbeTiming) -> None:
+        write_record(self.path / "timing.json", timing)
+        write_record(self.path / "result.json", result)
+
+    @contextlib.contextmanager
+    def locked(self, *, timeout_s: float = 30.0) -> Iterator[None]:
+        """Hold the probe for this process; a killed holder lets go at once."""
+        with hold(self.path / "lock", timeout_s, f"probe {self.path.name} is being run by another process"):
+            yield

@@ -1,0 +1,99 @@
+"""One look at frozen features, from its spec to its result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from levelfield import __version__
+from levelfield.compute.analytic import count
+from levelfield.data.sources import Source
+from levelfield.records.data import Split
+from levelfield.records.errors import RefusedError
+from levelfield.records.probe import ProbeResult, ProbeScore, ProbeSpec, ProbeTiming
+from levelfield.records.probe_store import ProbeDirectory
+from levelfield.train.device import device_name
+from levelfield.train.timing import Stopwatch
+from levelfield.transfer.backbone import Backbone
+from levelfield.transfer.features import Features, features_of
+from levelfield.transfer.probes import few_shot_probes, knn_probe, linear_probe
+
+
+def run_probe(
+    spec: ProbeSpec,
+    directory: ProbeDirectory,
+    source: Source,
+    backbone: Backbone,
+    *,
+    features_folder: Path,
+    device: torch.device,
+) -> ProbeResult:
+    """Compute the features that ``spec`` needs (or take them from ``features_folder``), probe them, publish the result.
+
+    Raises:
+        SpecError, DataError: the backbone is another or does not fit, or an image is corrupt.
+        RefusedError: there are fewer training images than the probe was to take.
+        StoreError: the directory cannot be written or holds another probe.
+    """
+    begun = time.perf_counter()
+    directory.open(spec)
+    torch.set_num_threads(spec.threads)
+    if spec.num_train is not None and spec.num_train > source.split_sizes["train"]:
+        raise RefusedError(
+            f"probe {spec.name} is to take {spec.num_train} training images, there are {source.split_sizes['train']}"
+        )
+    stopwatch = Stopwatch(device)
+
+    def features(split: Split) -> Features:
+        with stopwatch.charge("features"):
+            return features_of(spec, backbone, source, split, folder=features_folder, device=device)
+
+    train = features("train")
+    if spec.num_train is not None:
+        train = train.subset(spec.num_train, key=source.fingerprint)
+    report = features("report")
+    scores, solver_flops = [], 0.0
+    if "linear" in spec.probes:
+        select = features("select")
+        linear = linear_probe((train.x, train.y), (select.x, select.y), (report.x, report.y))
+        scores, solver_flops = [linear.score], linear.solver_flops
+    scores += _without_penalty_to_choose(spec, train, report)
+    forward = count(
+        spec.architecture,
+        resolution=source.resolution,
+        num_classes=backbone.facts.num_classes,
+        in_channels=source.in_channels,
+    ).forward_flops
+    fitted_on = len(train) + (source.split_sizes["select"] if "linear" in spec.probes else 0)
+    result = ProbeResult(
+        fingerprint=spec.fingerprint,
+        scores=tuple(scores),
+        num_features=train.x.shape[1],
+        num_report=len(report),
+        train_flops=float(fitted_on * forward),
+        solver_flops=solver_flops,
+        evaluate_flops=float(len(report) * forward),
+        start_flops=backbone.train_flops,
+        chance_top1=1 / source.num_classes,
+        data_fingerprint=source.fingerprint,
+        device=device_name(device),
+        levelfield_version=__version__,
+        torch_version=str(torch.__version__),
+    )
+    timing = ProbeTiming(
+        device=result.device,
+        device_seconds=stopwatch.seconds["features"],
+        wall_seconds=time.perf_counter() - begun,
+    )
+    directory.finish(result, timing)
+    return result
+
+
+def _without_penalty_to_choose(spec: ProbeSpec, train: Features, report: Features) -> Iterator[ProbeScore]:
+    if "few-shot" in spec.probes:
+        yield from few_shot_probes((train.x, train.y), (report.x, report.y))
+    if "knn" in spec.probes:
+        yield knn_probe((train.x, train.y), (report.x, report.y))

@@ -1,0 +1,102 @@
+"""Frozen features: computed once for each backbone and data set, exact, kept by what they are."""
+
+from __future__ import annotations
+
+import io
+import logging
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from levelfield.data.loader import evaluation_batches
+from levelfield.data.order import Order
+from levelfield.data.sources import Source
+from levelfield.data.transforms import to_float
+from levelfield.families.registry import parse
+from levelfield.records.data import Split, data_identity
+from levelfield.records.errors import SpecError
+from levelfield.records.fingerprint import fingerprint
+from levelfield.records.probe import ProbeSpec
+from levelfield.records.store import make_directory, write_atomically
+from levelfield.train.evaluate import EVALUATION_BATCH
+from levelfield.transfer.backbone import Backbone
+from levelfield.transfer.surgery import assembled
+
+logger = logging.getLogger(__name__)
+
+FEATURES_VERSION = 1
+"""Part of every key: a change that moves a single feature must change it."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Features:
+    """The whole examples of a split in its order: ``x`` float32 [num_examples, num_features], ``y`` int64."""
+
+    x: NDArray[np.float32]
+    y: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def subset(self, num_examples: int, key: str) -> Features:
+        """``num_examples`` of them in an order that depends on ``key`` alone; small subsets lie inside large ones."""
+        if num_examples >= len(self):
+            return self
+        order = Order(num_examples=num_examples, seed=0, fingerprint=key, subset_of=len(self))
+        _, rows = order.ids(np.arange(num_examples))
+        rows = np.sort(rows)
+        return Features(x=self.x[rows], y=self.y[rows])
+
+
+def features_of(
+    spec: ProbeSpec, backbone: Backbone, source: Source, split: Split, *, folder: Path, device: torch.device
+) -> Features:
+    """The features of every example of ``split``, from ``folder`` where they are kept there already.
+
+    Raises:
+        SpecError: ``backbone`` is not what the probe starts from, or cannot take such images.
+        DataError: an image is corrupt and not masked.
+        StoreError: the folder cannot be written.
+    """
+    if spec.start != backbone.identity:
+        raise SpecError(f"probe {spec.name} starts from {spec.start}, but was given {backbone.identity}")
+    content = [FEATURES_VERSION, spec.start, data_identity(spec.data), source.fingerprint, split, spec.dtype]
+    path = folder / f"{fingerprint('features', content)}.npz"
+    if (kept := _read(path)) is not None:
+        return kept
+    family = parse(backbone.facts.architecture)
+    model = assembled(family, backbone.state, resolution=source.resolution, in_channels=source.in_channels)
+    found = _extract(model.to(device), source, split, device=device, bfloat16=spec.dtype == "bfloat16")
+    buffer = io.BytesIO()
+    np.savez(buffer, x=found.x, y=found.y)
+    make_directory(folder)
+    write_atomically(path, buffer.getvalue())
+    return found
+
+
+@torch.inference_mode()
+def _extract(model: nn.Module, source: Source, split: Split, *, device: torch.device, bfloat16: bool) -> Features:
+    """Features in batches of one size, so that the batch never changes their last bits."""
+    x, y = [], []
+    for batch in evaluation_batches(source, split, EVALUATION_BATCH):
+        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+            features = model.features(to_float(batch.images.to(device)))  # pyright: ignore[reportCallIssue]
+        x.append(features.float().cpu()[batch.valid])
+        y.append(batch.labels[batch.valid])
+    return Features(x=torch.cat(x).numpy(), y=torch.cat(y).numpy())
+
+
+def _read(path: Path) -> Features | None:
+    if not path.exists():
+        return None
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as kept:
+            return Features(x=kept["x"], y=kept["y"])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        logger.warning("%s is damaged (%s); computing its features again", path, error)
+        return None
