@@ -25,12 +25,11 @@ def plan(
 ) -> None:
     """Show every cell, what is refused and why, and what the study costs at most, before anything is spent."""
     from levelfield.cli.console import say, say_json
-    from levelfield.data.sources import open_source
     from levelfield.records.errors import SpecError
     from levelfield.study import calibrate as calibration
     from levelfield.study.bill import bill
     from levelfield.study.plan import plan as plan_study
-    from levelfield.study.run import data_facts
+    from levelfield.study.run import study_facts
     from levelfield.study.spec_file import load_study, study_schema
 
     if schema:
@@ -39,7 +38,7 @@ def plan(
     if study is None:
         raise SpecError("plan needs a study in TOML: levelfield plan study.toml")
     spec = load_study(study)
-    facts = data_facts(open_source(spec.data))
+    facts = study_facts(spec)
     planned = plan_study(spec, facts, {})
     if json:
         speeds = calibration.calibrate(spec, planned, device=device) if calibrate else {}

@@ -20,21 +20,21 @@ def status(
     from levelfield.study.outcome import read_outcome
 
     outcome = read_outcome(directory)
-    pending = outcome.planned.pending(outcome.results)
+    pending = outcome.planned.pending(outcome.results, outcome.probes)
     ledger = outcome.ledger
     if json:
         say_json(
             {
                 "study": outcome.spec.name,
                 "complete": outcome.complete,
-                "finished": len(outcome.planned.trials) - len(pending),
+                "finished": outcome.planned.num_wanted - len(pending),
                 "pending": [trial.spec.name for trial in pending],
                 "failed": outcome.failed,
                 "ledger": ledger,
             }
         )
         return
-    wanted = len(outcome.planned.trials)
+    wanted = outcome.planned.num_wanted
     state = "complete" if outcome.complete else "under way"
     say(f"{outcome.spec.name}: {state}, {wanted - len(pending)} of {wanted} trials wanted so far are done")
     for name, reason in outcome.failed.items():

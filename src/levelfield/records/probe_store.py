@@ -8,7 +8,7 @@ from pathlib import Path
 
 from levelfield.records.errors import StoreError
 from levelfield.records.probe import ProbeResult, ProbeSpec, ProbeTiming
-from levelfield.records.store import TrialState, hold, make_directory, read_record, write_record
+from levelfield.records.store import StudyDirectory, TrialState, hold, make_directory, read_record, write_record
 
 
 class ProbeDirectory:
@@ -60,3 +60,26 @@ class ProbeDirectory:
         """Hold the probe for this process; a killed holder lets go at once."""
         with hold(self.path / "lock", timeout_s, f"probe {self.path.name} is being run by another process"):
             yield
+
+
+def probe_directory(study: StudyDirectory, spec: ProbeSpec) -> ProbeDirectory:
+    """Where the probe ``spec`` of ``study`` lies."""
+    return ProbeDirectory(study.path / "probes" / spec.name)
+
+
+def probe_directories(study: StudyDirectory) -> Iterator[ProbeDirectory]:
+    """Every probe of ``study``, done or not."""
+    for path in sorted((study.path / "probes").glob("*/spec.json")):
+        yield ProbeDirectory(path.parent)
+
+
+def probe_results(study: StudyDirectory) -> dict[str, ProbeResult]:
+    """Every outcome by probe fingerprint."""
+    found = (directory.result() for directory in probe_directories(study))
+    return {result.fingerprint: result for result in found if result is not None}
+
+
+def failed_probes(study: StudyDirectory) -> dict[str, str]:
+    """Why probes failed, by probe fingerprint."""
+    found = ((directory, directory.failure()) for directory in probe_directories(study))
+    return {directory.spec().fingerprint: reason for directory, reason in found if reason is not None}

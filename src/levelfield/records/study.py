@@ -7,12 +7,13 @@ spec is made, so an unfair study cannot be written down.
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import TypeAlias
 
-from levelfield.records.codec import record
+from levelfield.records.codec import later, record
 from levelfield.records.data import DataSpec
 from levelfield.records.errors import SpecError, did_you_mean, expect
+from levelfield.records.grid import LearningRateGrid
+from levelfield.records.transfer import TransferSpec, check_transfers
 from levelfield.records.trial import Dtype, RecipeSpec, Weights
 
 PROTOCOL_MIN_STEPS = 500
@@ -66,36 +67,6 @@ class LadderSpec:
             self.max_steps,
         )
         expect(self.max_epochs > 0, "ladder.max_epochs", "positive", self.max_epochs)
-
-
-@record
-class LearningRateGrid:
-    """A factor-2 grid of base learning rates from ``low`` to ``high`` through ``start``.
-
-    A base learning rate is the peak at a global batch of 256; the peak of a run is
-    ``base_lr * (global_batch_size / 256) ** lr_batch_exponent``.
-    """
-
-    low: float
-    start: float
-    high: float
-
-    def __post_init__(self) -> None:
-        expect(0 < self.low <= self.start <= self.high, "base_lr", "0 < low <= start <= high", self)
-        for name in ("low", "high"):
-            octaves = math.log2(getattr(self, name) / self.start)
-            on_grid = abs(octaves - round(octaves)) < 1e-6
-            expect(on_grid, f"base_lr.{name}", "start times a power of two", getattr(self, name))
-
-    @property
-    def values(self) -> tuple[float, ...]:
-        below = round(math.log2(self.start / self.low))
-        above = round(math.log2(self.high / self.start))
-        return tuple(self.start * 2.0**octave for octave in range(-below, above + 1))
-
-    @property
-    def start_index(self) -> int:
-        return round(math.log2(self.start / self.low))
 
 
 @record
@@ -208,6 +179,7 @@ class StudySpec:
     verdict: VerdictSpec = dataclasses.field(default_factory=lambda: VerdictSpec())
     dtype: Dtype = "float32"
     threads: int = 1
+    transfer: tuple[TransferSpec, ...] = later(default=())
 
     def __post_init__(self) -> None:
         expect(bool(self.name.strip()), "name", "a short name", self.name)
@@ -226,6 +198,7 @@ class StudySpec:
 
         if self.verdict.swap_budget is not None and self.families[0].swap is None:
             raise SpecError("verdict.swap_budget asks for an optimiser swap: give every family a [families.swap] table")
+        check_transfers(self.transfer, families=names, budgets=self.ladder.budgets)
 
     def _refuse_unequal_search(self) -> None:
         """Protocol 3: the same axes with grids of the same length, for every family."""

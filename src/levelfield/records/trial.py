@@ -75,15 +75,20 @@ class RecipeSpec:
         Raises:
             SpecError: a recipe has no field that ``override`` names.
         """
-        known = {field.name for field in dataclasses.fields(cls)} - {"preset", "peak_lr"}
-        for field in override or {}:
-            if field not in known:
+        if override:
+            known = {field.name for field in dataclasses.fields(cls)} - {"preset", "peak_lr"}
+            for field in override.keys() - known:
                 raise SpecError(f"recipe {preset!r} has no field {field!r} to override{did_you_mean(field, known)}")
         return cls(preset=preset, peak_lr=peak_lr, **{**fields, **(override or {})})
 
+    @property
+    def ascent_share(self) -> float:
+        """The share of a batch on which sharpness-aware steps climb first; 0 without them."""
+        return 0.0 if self.sam_rho is None else self.sam_fraction
+
     def ascent_examples(self, global_batch_size: int) -> int:
-        """Examples of a batch on which sharpness-aware steps climb first; 0 without them."""
-        return max(1, round(self.sam_fraction * global_batch_size)) if self.sam_rho is not None else 0
+        """The same in whole examples, one at least."""
+        return max(1, round(self.ascent_share * global_batch_size)) if self.ascent_share else 0
 
 
 @record

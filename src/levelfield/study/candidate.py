@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping
 
 from levelfield.compute.analytic import count
 from levelfield.compute.budget import examples_for, global_batch_size
 from levelfield.families.registry import parse
-from levelfield.records.codec import record
+from levelfield.records.codec import later, record
 from levelfield.records.errors import SpecError
-from levelfield.records.study import AxisValue, FamilyEntry, StudySpec
-from levelfield.records.trial import TrialSpec
+from levelfield.records.study import AxisValue, FamilyEntry, LadderSpec, StudySpec
+from levelfield.records.trial import RecipeSpec, TrialSpec
 from levelfield.study.recipes import preset
 
 
 @record
 class DataFacts:
-    """What the plan needs to know of the data: shapes and sizes, no pixels."""
+    """What the plan needs to know of the data: shapes and sizes, no pixels. ``targets`` are those of its transfers."""
 
     num_classes: int
     in_channels: int
@@ -26,6 +27,24 @@ class DataFacts:
     num_train: int
     fingerprint: str
     no_verdict_because: str | None = None
+    targets: tuple[TargetFacts, ...] = later(default=())
+
+    def target(self, name: str) -> TargetFacts:
+        """The facts of the transfer ``name``."""
+        return next(target for target in self.targets if target.name == name)
+
+
+@record
+class TargetFacts:
+    """The same of the data of one transfer; ``num_report`` images judge it."""
+
+    name: str
+    num_classes: int
+    in_channels: int
+    resolution: int
+    num_train: int
+    num_report: int
+    fingerprint: str
 
 
 @record
@@ -65,18 +84,12 @@ def afford(spec: StudySpec, facts: DataFacts, entry: FamilyEntry, candidate: Can
     ``max_steps`` leaves out sizes; an axis of a size that is in is searched wherever it leads.
     """
     architecture = _with_codes(candidate.architecture, _fields(entry, candidate, "model"))
-    params, flops_per_example = _cost(architecture, facts.resolution, facts.num_classes, facts.in_channels)
+    params, flops_per_example = cost_of(architecture, facts.resolution, facts.num_classes, facts.in_channels)
     ladder = spec.ladder
-    examples = examples_for(budget, flops_per_example)
-    rule = global_batch_size(
-        max(1, examples),
-        coefficient=ladder.batch_coefficient,
-        smallest=ladder.smallest_batch,
-        largest=ladder.largest_batch,
-    )
-    batch = max(1, round(rule * float(_fields(entry, candidate, "batch_factor").get("", 1))))
-    steps = examples // batch
-    epochs = steps * batch / facts.num_train
+    recipe = _recipe(entry, candidate, peak_lr=1.0)
+    factor = float(_fields(entry, candidate, "batch_factor").get("", 1))
+    batch, steps = batch_and_steps(ladder, recipe, examples_for(budget, flops_per_example), batch_factor=factor)
+    epochs = steps * batch / recipe.multiplicity / facts.num_train
     refusal = ""
     if steps < ladder.min_steps:
         refusal = f"{steps} steps of {batch}, fewer than {ladder.min_steps}"
@@ -95,8 +108,25 @@ def afford(spec: StudySpec, facts: DataFacts, entry: FamilyEntry, candidate: Can
     )
 
 
+def batch_and_steps(
+    ladder: LadderSpec, recipe: RecipeSpec, gradients: int, *, batch_factor: float = 1.0
+) -> tuple[int, int]:
+    """The global batch by the study's rule, and the whole steps that ``gradients`` of single examples make up.
+
+    Sharpness-aware steps take those of their ascent, too.
+    """
+    rule = global_batch_size(
+        max(1, math.floor(gradients / (1 + recipe.ascent_share))),
+        coefficient=ladder.batch_coefficient,
+        smallest=ladder.smallest_batch,
+        largest=ladder.largest_batch,
+    )
+    batch = max(1, round(rule * batch_factor))
+    return batch, gradients // (batch + recipe.ascent_examples(batch))
+
+
 @functools.lru_cache(maxsize=4096)
-def _cost(architecture: str, resolution: int, num_classes: int, in_channels: int) -> tuple[int, float]:
+def cost_of(architecture: str, resolution: int, num_classes: int, in_channels: int) -> tuple[int, float]:
     """Parameters and training FLOPs an example; a plan asks for the same ones many times."""
     counted = count(architecture, resolution=resolution, num_classes=num_classes, in_channels=in_channels)
     return counted.params, float(counted.train_flops_per_example)
@@ -113,13 +143,12 @@ def trial_spec(
     held_out: str = "select",
 ) -> TrialSpec:
     """The complete trial that spends ``budget`` on ``candidate``."""
-    recipe_fields = _fields(entry, candidate, "recipe")
     batch = affordable.global_batch_size
     peak_lr = candidate.base_lr * (batch / 256) ** entry.lr_batch_exponent
     return TrialSpec(
         architecture=affordable.architecture,
         data=spec.data,
-        recipe=preset(entry.recipe, peak_lr=peak_lr, override={**entry.override, **recipe_fields}),
+        recipe=_recipe(entry, candidate, peak_lr=peak_lr),
         budget_flops=budget,
         global_batch_size=batch,
         steps=affordable.steps,
@@ -149,6 +178,11 @@ def default_value(entry: FamilyEntry, axis: str, architecture: str) -> AxisValue
     if not held:
         raise SpecError(f"axis {axis!r} of {entry.name}: its grid {grid.values} must hold the default of {own!r}")
     return held[0]
+
+
+def _recipe(entry: FamilyEntry, candidate: Candidate, *, peak_lr: float) -> RecipeSpec:
+    override = {**entry.override, **_fields(entry, candidate, "recipe")}
+    return preset(entry.recipe, peak_lr=peak_lr, override=override)
 
 
 def _fields(entry: FamilyEntry, candidate: Candidate, section: str) -> dict[str, AxisValue]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from levelfield.compute.ledger import Ledger
 from levelfield.records.observation import Observation
+from levelfield.records.probe import ProbeResult
+from levelfield.records.probe_store import failed_probes, probe_results
 from levelfield.records.store import StudyDirectory, read_record
 from levelfield.records.study import StudySpec
-from levelfield.records.trial import TrialResult, TrialTiming
+from levelfield.records.trial import TrialResult, TrialSpec, TrialTiming
 from levelfield.scaling.analyse import analyse
 from levelfield.scaling.analysis import Analysis
 from levelfield.study.candidate import DataFacts
@@ -33,32 +36,43 @@ class Outcome:
     locks: Mapping[float, Lock]
     imported: tuple[ImportedRuns, ...]
     table: tuple[Observation, ...]
+    probes: Mapping[str, ProbeResult] = dataclasses.field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
-        return not self.planned.pending(self.results) and not self.planned.to_lock
+        return not self.planned.pending(self.results, self.probes) and not self.planned.to_lock
 
     @property
     def device_seconds(self) -> float:
-        """Device-seconds of the training steps of every wanted trial that is done."""
-        keys = {trial.spec.fingerprint for trial in self.planned.trials}
+        """Device-seconds of the training steps of everything wanted that is done, transfers among it."""
+        keys = {planned.spec.fingerprint for planned in (*self.planned.trials, *self.planned.transfers)}
         return sum(timing.device_seconds for key, timing in self.timings.items() if key in keys)
 
     @property
     def ledger(self) -> Ledger:
         """What the wanted trials cost: training, evaluation, and work that crashes threw away, apart."""
+        return self._spent(trial.spec for trial in self.planned.trials)
+
+    @property
+    def transfer_ledger(self) -> Ledger:
+        """The same of the transfers; a probe's features and its solver count as training."""
+        specs = {transfer.spec.fingerprint: transfer.spec for transfer in self.planned.transfers}
+        ledger = self._spent(spec for spec in specs.values() if isinstance(spec, TrialSpec))
+        for probe in (self.probes[key] for key in specs if key in self.probes):
+            ledger += Ledger(train_flops=probe.train_flops + probe.solver_flops, evaluate_flops=probe.evaluate_flops)
+        return ledger
+
+    def _spent(self, specs: Iterable[TrialSpec]) -> Ledger:
         ledger = Ledger()
-        for trial in self.planned.trials:
-            result = self.results.get(trial.spec.fingerprint)
-            timing = self.timings.get(trial.spec.fingerprint)
+        for spec in specs:
+            result, timing = self.results.get(spec.fingerprint), self.timings.get(spec.fingerprint)
             if result is None:
                 continue
-            lost = (timing.lost_steps if timing else 0) * trial.spec.global_batch_size
-            per_example = result.train_flops / max(1, result.examples_seen)
+            per_step = result.train_flops / max(1, result.steps)
             ledger += Ledger(
                 train_flops=result.train_flops,
                 evaluate_flops=result.evaluate_flops,
-                failed_flops=lost * per_example,
+                failed_flops=(timing.lost_steps if timing else 0) * per_step,
             )
         return ledger
 
@@ -82,9 +96,10 @@ def read_outcome(path: Path) -> Outcome:
         planned=planned,
         results=results,
         timings=timings,
-        failed=study.failed(),
+        failed=study.failed() | failed_probes(study),
         locks=locks,
         imported=imported,
+        probes=probe_results(study),
         table=(*observations(planned, results, timings), *(row for runs in imported for row in runs.rows)),
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from levelfield.records.codec import record
 from levelfield.records.errors import SpecError
@@ -18,6 +18,7 @@ from levelfield.study.candidate import Affordable, Candidate, DataFacts, default
 from levelfield.study.locked import Lock, want_locked
 from levelfield.study.search import LineSearch, search_two, search_until_bracketed
 from levelfield.study.swap import want_swap
+from levelfield.study.transfers import PlannedTransfer, RefusedTransfer, plan_transfers
 from levelfield.study.wants import PlannedTrial, Wants
 
 # The seeds of the A/A control are kept clear of those of the winners, which follow the search's.
@@ -62,7 +63,8 @@ class RungWinner:
 class Plan:
     """Everything wanted so far. A study is complete when no wanted trial is without a result.
 
-    ``to_lock`` are the rungs whose prediction can be written down now: they run only once that is done.
+    ``to_lock`` are the rungs whose prediction can be written down now: they run only once that is done. ``transfers``
+    are wanted of every rung as soon as it is won.
     """
 
     cells: tuple[Cell, ...]
@@ -70,11 +72,24 @@ class Plan:
     tuned: tuple[TunedCell, ...]
     winners: tuple[RungWinner, ...]
     to_lock: tuple[float, ...] = ()
+    transfers: tuple[PlannedTransfer, ...] = ()
+    refused_transfers: tuple[RefusedTransfer, ...] = ()
 
-    def pending(self, results: Mapping[str, TrialResult]) -> tuple[PlannedTrial, ...]:
-        """Wanted trials without a result, dearest first: they hold up the most."""
-        waiting = [trial for trial in self.trials if trial.spec.fingerprint not in results]
-        return tuple(sorted(waiting, key=lambda trial: (-trial.budget_flops, trial.spec.name)))
+    @property
+    def num_wanted(self) -> int:
+        """Trials, transfers and probes, each counted once."""
+        return len({planned.spec.fingerprint for planned in (*self.trials, *self.transfers)})
+
+    def pending(
+        self, results: Mapping[str, TrialResult], probed: Container[str] = frozenset()
+    ) -> tuple[PlannedTrial | PlannedTransfer, ...]:
+        """What is wanted and has no result, dearest first: that holds up the most. ``probed`` are finished probes."""
+        waiting = {
+            planned.spec.fingerprint: planned
+            for planned in (*self.trials, *self.transfers)
+            if planned.spec.fingerprint not in results and planned.spec.fingerprint not in probed
+        }
+        return tuple(sorted(waiting.values(), key=lambda planned: (-planned.budget_flops, planned.spec.name)))
 
 
 def plan(
@@ -94,12 +109,15 @@ def plan(
     for budget in spec.ladder.locked:
         if budget in locks:
             want_locked(wants, locks[budget])
+    transfers = plan_transfers(spec, facts, results, planner.winners, tuple(planner.tuned.values()))
     return Plan(
         cells=tuple(planner.cells),
         trials=tuple(wants.trials.values()),
         tuned=tuple(planner.tuned.values()),
         winners=tuple(planner.winners),
         to_lock=tuple(budget for budget in spec.ladder.locked if searched and budget not in locks),
+        transfers=tuple(transfers.wanted.values()),
+        refused_transfers=tuple(transfers.refused),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -11,10 +12,12 @@ from pathlib import Path
 from levelfield import __version__
 from levelfield.data.sources import Source, open_source
 from levelfield.records.errors import DataError, RefusedError, StoreError, TrialError
+from levelfield.records.probe import ProbeSpec
+from levelfield.records.probe_store import failed_probes, probe_directory, probe_results
 from levelfield.records.store import StudyDirectory, write_record
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialResult
-from levelfield.study.candidate import DataFacts
+from levelfield.study.candidate import DataFacts, TargetFacts
 from levelfield.study.launch.base import Launcher, LaunchEvent
 from levelfield.study.launch.local import LocalLauncher
 from levelfield.study.locked import Lock, lock_rungs, read_locks
@@ -34,6 +37,29 @@ class RunProgress:
 
 
 OnProgress = Callable[[RunProgress], None]
+
+
+def study_facts(spec: StudySpec) -> DataFacts:
+    """What the plan needs to know of the data of ``spec`` and of its transfers.
+
+    Raises:
+        DataError: some of it is missing, empty or not what the spec says.
+    """
+    targets = []
+    for transfer in spec.transfer:
+        source = open_source(transfer.data)
+        targets.append(
+            TargetFacts(
+                name=transfer.name,
+                num_classes=source.num_classes,
+                in_channels=source.in_channels,
+                resolution=source.resolution,
+                num_train=source.split_sizes["train"],
+                num_report=source.split_sizes["report"],
+                fingerprint=source.fingerprint,
+            )
+        )
+    return dataclasses.replace(data_facts(open_source(spec.data)), targets=tuple(targets))
 
 
 def data_facts(source: Source) -> DataFacts:
@@ -70,33 +96,29 @@ def run_study(
     """
     study = StudyDirectory(path)
     with study.locked():
-        facts = data_facts(open_source(spec.data))
-        results = study.results()
-        for result in results.values():
-            if result.data_fingerprint != facts.fingerprint:
-                raise StoreError(
-                    f"{path} was run on data {result.data_fingerprint}, the source now holds {facts.fingerprint}; "
-                    "restore the data, or run in another directory"
-                )
+        facts = study_facts(spec)
+        results, probed = study.results(), set(probe_results(study))
+        locks = read_locks(study)
+        planned = plan(spec, facts, results, locks)
+        _refuse_other_data(path, planned, results, facts)
         _tell_other_versions(path, results)
         study.save_spec(spec)
         write_record(study.facts_path, facts)
-        locks = read_locks(study)
-        planned = plan(spec, facts, results, locks)
         if all(cell.affordable.refusal for cell in planned.cells):
             reasons = "; ".join(f"{cell.architecture}: {cell.affordable.refusal}" for cell in planned.cells[:3])
             raise RefusedError(f"the protocol allows no cell of this study ({reasons}); see `levelfield plan`")
         if planned.to_lock:
             locks |= _lock(study)
             planned = plan(spec, facts, results, locks)
-        failed = {} if retry_failed else study.failed()
-        if any(trial.spec.fingerprint not in failed for trial in planned.pending(results)):
+        failed = {} if retry_failed else study.failed() | failed_probes(study)
+        if any(waiting.spec.fingerprint not in failed for waiting in planned.pending(results, probed)):
             launcher = LocalLauncher(
                 path,
                 num_workers=num_workers,
                 device=device,
                 threads=spec.threads,
                 checkpoint_seconds=checkpoint_seconds,
+                keeps_weights=bool(spec.transfer),
             )
             try:
                 planned, failed = _run_wanted(spec, facts, study, launcher, locks, failed, on_progress)
@@ -121,12 +143,12 @@ def _run_wanted(
 
     A locked rung is wanted once everything below it is done and its prediction lies in a file.
     """
-    results = study.results()
+    results, probed = study.results(), set(probe_results(study))
     failed = dict(failed)
     running: set[str] = set()
     planned = plan(spec, facts, results, locks)
     while True:
-        for trial in planned.pending(results):
+        for trial in planned.pending(results, probed):
             key = trial.spec.fingerprint
             if key not in running and key not in failed:
                 running.add(key)
@@ -138,22 +160,41 @@ def _run_wanted(
             planned = plan(spec, facts, results, locks)
             continue
         event = launcher.next_event()
-        key = event.trial.spec.fingerprint
+        done, key = event.trial.spec, event.trial.spec.fingerprint
         if event.kind == "finished":
-            result = study.trial(event.trial.spec).result()
-            assert result is not None
-            results[key] = result
             running.discard(key)
-            planned = plan(spec, facts, results, locks)
+            if isinstance(done, ProbeSpec):
+                probed.add(key)
+            else:
+                result = study.trial(done).result()
+                assert result is not None
+                results[key] = result
+                planned = plan(spec, facts, results, locks)
         elif event.kind == "failed":
             if event.blame != "trial":
                 error = DataError if event.blame == "input" else StoreError
                 raise error(f"trial {event.trial.spec.name}: {event.reason}")
             failed[key] = event.reason
-            study.trial(event.trial.spec).fail(event.trial.spec, event.reason)
+            if isinstance(done, ProbeSpec):
+                probe_directory(study, done).fail(done, event.reason)
+            else:
+                study.trial(done).fail(done, event.reason)
             running.discard(key)
-        wanted = len(planned.trials)
-        on_progress(RunProgress(event=event, done=wanted - len(planned.pending(results)), wanted=wanted))
+        wanted = planned.num_wanted
+        left = len(planned.pending(results, probed))
+        on_progress(RunProgress(event=event, done=wanted - left, wanted=wanted))
+
+
+def _refuse_other_data(path: Path, planned: Plan, results: Mapping[str, TrialResult], facts: DataFacts) -> None:
+    """Results that the plan uses must be of the data that lies there now."""
+    held = {trial.spec.fingerprint: facts.fingerprint for trial in planned.trials}
+    held |= {each.spec.fingerprint: facts.target(each.transfer).fingerprint for each in planned.transfers}
+    for key, fingerprint in held.items():
+        if key in results and results[key].data_fingerprint != fingerprint:
+            raise StoreError(
+                f"{path} was run on data {results[key].data_fingerprint}, the source now holds {fingerprint}; "
+                "restore the data, or run in another directory"
+            )
 
 
 def _tell_other_versions(path: Path, results: Mapping[str, TrialResult]) -> None:

@@ -77,10 +77,17 @@ def study_schema() -> str:
 
 
 def _with_absolute_paths(plain: dict[str, Any], folder: Path) -> dict[str, Any]:
-    data = plain.get("data")
-    if not isinstance(data, dict):
-        return plain
-    moved = {
-        key: str((folder / data[key]).absolute()) for key in ("path", "report_path") if isinstance(data.get(key), str)
-    }
-    return {**plain, "data": {**data, **moved}}
+    """``plain`` with every path of its data, and of its transfers' data, taken from ``folder``."""
+    moved = dict(plain)
+    if isinstance(plain.get("data"), dict):
+        moved["data"] = _absolute(plain["data"], folder)
+    if isinstance(plain.get("transfer"), list):
+        moved["transfer"] = [
+            _with_absolute_paths(table, folder) if isinstance(table, dict) else table for table in plain["transfer"]
+        ]
+    return moved
+
+
+def _absolute(data: dict[str, Any], folder: Path) -> dict[str, Any]:
+    places = {key: data[key] for key in ("path", "report_path") if isinstance(data.get(key), str)}
+    return data | {key: str((folder / place).absolute()) for key, place in places.items()}

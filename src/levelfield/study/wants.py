@@ -26,6 +26,11 @@ class PlannedTrial:
     variant: str = ""
 
 
+def fresh_seeds(spec: StudySpec) -> range:
+    """The seeds of winners: as many as the verdict asks for, that of the search excluded."""
+    return range(SEARCH_SEED + 1, SEARCH_SEED + 1 + spec.verdict.seeds)
+
+
 class Wants:
     """The trials wanted so far, by fingerprint, and the losses known of them."""
 
@@ -42,8 +47,7 @@ class Wants:
 
     @property
     def fresh_seeds(self) -> range:
-        """The seeds of winners: as many as the verdict asks for, that of the search excluded."""
-        return range(SEARCH_SEED + 1, SEARCH_SEED + 1 + self.spec.verdict.seeds)
+        return fresh_seeds(self.spec)
 
     def afford(self, entry: FamilyEntry, candidate: Candidate, budget: float) -> Affordable:
         return afford(self.spec, self.facts, entry, candidate, budget)

@@ -35,7 +35,7 @@ def open_source(spec: DataSpec) -> Source:
             return open_folder(spec)
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=4)
 def open_source_once(spec: DataSpec) -> Source:
     """:func:`open_source`, kept for the next trial of this process with its decoded images.
 

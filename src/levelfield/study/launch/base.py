@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
+from levelfield.study.transfers import PlannedTransfer
 from levelfield.study.wants import PlannedTrial
+
+Planned: TypeAlias = PlannedTrial | PlannedTransfer
+"""A trial, or a probe of frozen features: both have a spec with a name, a fingerprint and a number of steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +22,7 @@ class LaunchEvent:
     """
 
     kind: Literal["started", "progress", "finished", "failed", "restarted"]
-    trial: PlannedTrial
+    trial: Planned
     step: int = 0
     num_steps: int = 0
     reason: str = ""
@@ -28,7 +32,7 @@ class LaunchEvent:
 class Launcher(Protocol):
     """Runs trials somewhere, some at a time."""
 
-    def submit(self, trial: PlannedTrial) -> None:
+    def submit(self, trial: Planned) -> None:
         """Queue a trial."""
         ...
 

@@ -13,31 +13,41 @@ from collections import Counter, deque
 from pathlib import Path
 
 from levelfield.records.codec import to_plain
-from levelfield.study.launch.base import LaunchEvent
-from levelfield.study.wants import PlannedTrial
+from levelfield.study.launch.base import LaunchEvent, Planned
 
 # A trial whose worker dies this often is given up: it takes the machine down, and a retry would only repeat that.
 _MAX_DEATHS = 3
 
 
 class LocalLauncher:
-    """Runs up to ``num_workers`` trials at a time; a worker that dies is replaced and its trial resumed."""
+    """Runs up to ``num_workers`` trials at a time; a worker that dies is replaced and its trial resumed.
+
+    With ``keeps_weights`` trials leave the weights they were judged by, for others to start from.
+    """
 
     def __init__(
-        self, directory: Path, *, num_workers: int, device: str, threads: int, checkpoint_seconds: float
+        self,
+        directory: Path,
+        *,
+        num_workers: int,
+        device: str,
+        threads: int,
+        checkpoint_seconds: float,
+        keeps_weights: bool = False,
     ) -> None:
         self._command = [
             sys.executable,
             *("-m", "levelfield.study.launch.worker", str(directory), device, str(checkpoint_seconds)),
+            *["--keep-weights"] * keeps_weights,
         ]
         self._environment = worker_environment(threads)
-        self._waiting: deque[PlannedTrial] = deque()
+        self._waiting: deque[Planned] = deque()
         self._events: queue.Queue[tuple[_Process, dict]] = queue.Queue()
         self._deaths: Counter[str] = Counter()
         self._ready: deque[LaunchEvent] = deque()
         self._processes = [self._start() for _ in range(num_workers)]
 
-    def submit(self, trial: PlannedTrial) -> None:
+    def submit(self, trial: Planned) -> None:
         self._waiting.append(trial)
         self._feed()
 
@@ -85,7 +95,7 @@ class LocalLauncher:
                 )
             )
 
-    def _resume(self, trial: PlannedTrial, reason: str) -> None:
+    def _resume(self, trial: Planned, reason: str) -> None:
         self._deaths[trial.spec.fingerprint] += 1
         if self._deaths[trial.spec.fingerprint] >= _MAX_DEATHS:
             self._ready.append(LaunchEvent(kind="failed", trial=trial, reason=f"{reason}, {_MAX_DEATHS} times"))
@@ -100,13 +110,13 @@ class _Process:
     def __init__(
         self, command: list[str], environment: dict[str, str], events: queue.Queue[tuple[_Process, dict]]
     ) -> None:
-        self.trial: PlannedTrial | None = None
+        self.trial: Planned | None = None
         self._child = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         threading.Thread(target=self._forward, args=(events,), daemon=True).start()
 
-    def run(self, trial: PlannedTrial) -> None:
+    def run(self, trial: Planned) -> None:
         self.trial = trial
         assert self._child.stdin is not None
         try:

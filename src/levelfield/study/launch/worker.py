@@ -1,8 +1,8 @@
-"""A long-lived worker: imports torch once and runs the trials that arrive on standard input, one JSON line each.
+"""A long-lived worker: imports torch once and runs what arrives on standard input, a trial or a probe a JSON line.
 
-Started by :mod:`levelfield.study.launch.local` as ``python -m levelfield.study.launch.worker DIR DEVICE SECONDS``. It
-answers on standard output, one JSON line an event, and dies at once when its standard input closes, so that a killed
-parent leaves nothing behind that still writes.
+Started by :mod:`levelfield.study.launch.local` as ``python -m levelfield.study.launch.worker DIR DEVICE SECONDS
+[--keep-weights]``. It answers on standard output, one JSON line an event, and dies at once when its standard input
+closes, so that a killed parent leaves nothing behind that still writes.
 """
 
 from __future__ import annotations
@@ -17,46 +17,43 @@ from typing import Any, TextIO
 
 from levelfield.records.codec import from_plain
 from levelfield.records.errors import InputError, StoreError
+from levelfield.records.probe import ProbeSpec
+from levelfield.records.probe_store import probe_directory
 from levelfield.records.store import StudyDirectory
 from levelfield.records.trial import TrialSpec
 
 _PROGRESS_STEPS = 20
 
 
-def main(directory: str, device: str, checkpoint_seconds: str) -> None:
+def main(directory: str, device: str, checkpoint_seconds: str, *keep_weights: str) -> None:
     events = _private_stdout()
     inbox: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_read_stdin, args=(inbox,), daemon=True).start()
-    worker = _Worker(StudyDirectory(Path(directory)), device, float(checkpoint_seconds), events)
+    study = StudyDirectory(Path(directory))
+    worker = _Worker(study, device, float(checkpoint_seconds), events, keeps_weights=bool(keep_weights))
     while True:
-        worker.run(from_plain(TrialSpec, inbox.get()))
+        plain = inbox.get()
+        worker.run(from_plain(ProbeSpec, plain) if "probes" in plain else from_plain(TrialSpec, plain))
 
 
 class _Worker:
-    def __init__(self, study: StudyDirectory, device: str, checkpoint_seconds: float, events: TextIO) -> None:
+    def __init__(
+        self, study: StudyDirectory, device: str, checkpoint_seconds: float, events: TextIO, *, keeps_weights: bool
+    ) -> None:
         from levelfield.train.device import resolve_device
 
         self.study = study
         self.device = resolve_device(device)
         self.checkpoint_seconds = checkpoint_seconds
         self.events = events
+        self.keeps_weights = keeps_weights
 
-    def run(self, spec: TrialSpec) -> None:
-        from levelfield.data.sources import open_source_once
-        from levelfield.study.trial import run_trial
-
-        directory = self.study.trial(spec)
+    def run(self, spec: TrialSpec | ProbeSpec) -> None:
         try:
-            with directory.locked():
-                if directory.result() is None:
-                    run_trial(
-                        spec,
-                        directory,
-                        open_source_once(spec.data),
-                        device=self.device,
-                        checkpoint_seconds=self.checkpoint_seconds,
-                        on_step=lambda report: self._tell_progress(report.step),
-                    )
+            if isinstance(spec, TrialSpec):
+                self._train(spec)
+            else:
+                self._probe(spec)
         except (InputError, StoreError) as error:
             self._tell(
                 {
@@ -70,6 +67,44 @@ class _Worker:
             self._tell({"event": "failed", "reason": _reason(error)})
         else:
             self._tell({"event": "finished"})
+
+    def _train(self, spec: TrialSpec) -> None:
+        from levelfield.data.sources import open_source_once
+        from levelfield.study.backbones import backbone_in
+        from levelfield.study.trial import run_trial
+
+        directory = self.study.trial(spec)
+        with directory.locked():
+            if directory.result() is None:
+                run_trial(
+                    spec,
+                    directory,
+                    open_source_once(spec.data),
+                    device=self.device,
+                    backbone=backbone_in(self.study, spec.start, device=self.device) if spec.start else None,
+                    test_source=open_source_once(spec.held_out_data),
+                    keeps_weights=self.keeps_weights and spec.start is None,
+                    checkpoint_seconds=self.checkpoint_seconds,
+                    on_step=lambda report: self._tell_progress(report.step),
+                )
+
+    def _probe(self, spec: ProbeSpec) -> None:
+        from levelfield.data.sources import open_source_once
+        from levelfield.study.backbones import backbone_in
+        from levelfield.study.probe import run_probe
+
+        directory = probe_directory(self.study, spec)
+        directory.open(spec)
+        with directory.locked():
+            if directory.result() is None:
+                run_probe(
+                    spec,
+                    directory,
+                    open_source_once(spec.data),
+                    backbone_in(self.study, spec.start, device=self.device),
+                    features_folder=self.study.path / "features",
+                    device=self.device,
+                )
 
     def _tell_progress(self, step: int) -> None:
         if step % _PROGRESS_STEPS == 0:

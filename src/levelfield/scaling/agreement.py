@@ -1,0 +1,73 @@
+"""Did the order of pre-training losses foretell the order of transfers? A rank correlation with its interval."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from levelfield.records.codec import record
+from levelfield.scaling.analysis import Interval
+from levelfield.scaling.laws import Floats
+
+NUM_DRAWS = 2000
+MIN_PAIRS = 10
+"""Below this many pairs a resampled rank correlation says nothing of its spread."""
+
+
+@record
+class RankAgreement:
+    """How often two backbones stand in the same order by pre-training loss and by transfer: Kendall's tau.
+
+    1: always, 0: as often as not, -1: never. ``what`` is the arm, ``among`` says which pairs were looked at: those of a
+    family over ``all rungs``, or of ``equal compute`` alone. ``tau`` is None where they are too few, as ``status``
+    says.
+    """
+
+    what: str
+    among: str
+    num_backbones: int
+    num_pairs: int
+    tau: Interval | None
+    status: str = ""
+
+
+def rank_agreement(
+    pretraining: Sequence[float],
+    transfer: Sequence[float],
+    groups: Sequence[Hashable],
+    *,
+    what: str,
+    among: str,
+    level: float,
+    generator: np.random.Generator,
+) -> RankAgreement:
+    """The agreement over pairs of backbones of one group; both measures are better when lower.
+
+    The interval is the percentile one of resampled backbones; two draws of one backbone are no pair. Ties count as
+    neither agreement nor disagreement.
+    """
+    x, y = np.asarray(pretraining, dtype=float), np.asarray(transfer, dtype=float)
+    agreement = np.sign(x[:, None] - x) * np.sign(y[:, None] - y)
+    codes = np.unique([str(group) for group in groups], return_inverse=True)[1] if len(x) else np.zeros(0, dtype=int)
+    paired = (codes[:, None] == codes) & ~np.eye(len(x), dtype=bool)
+    num_pairs = int(paired.sum()) // 2
+    estimate = _tau(agreement, paired, np.arange(len(x)))
+    found = RankAgreement(what=what, among=among, num_backbones=len(x), num_pairs=num_pairs, tau=None)
+    if num_pairs < MIN_PAIRS or estimate is None:
+        status = f"{len(x)} backbones make {num_pairs} pairs, {MIN_PAIRS} are needed"
+        return dataclasses.replace(found, status=status)
+    drawn = (_tau(agreement, paired, generator.integers(0, len(x), len(x))) for _ in range(NUM_DRAWS))
+    draws = np.array([tau for tau in drawn if tau is not None])
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    interval = Interval(estimate=estimate, low=min(float(low), estimate), high=max(float(high), estimate), level=level)
+    return dataclasses.replace(found, tau=interval)
+
+
+def _tau(agreement: Floats, paired: NDArray[np.bool_], rows: NDArray[np.int64]) -> float | None:
+    """Kendall's tau of the backbones ``rows``, which may repeat; None where no two of them are a pair."""
+    among = np.ix_(rows, rows)
+    pairs = paired[among]
+    return float(agreement[among][pairs].mean()) if pairs.any() else None

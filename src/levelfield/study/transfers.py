@@ -1,0 +1,316 @@
+"""Which transfers a study wants: a pure function of its spec, what its rungs found, and the results that exist.
+
+For every table, family and rung: fine-tuning of the frontier's fresh seeds and of some sizes beside it, training from
+scratch at equal total compute, and probes of frozen features. What is searched is searched like pre-training is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from levelfield.compute.budget import examples_for
+from levelfield.records.codec import record
+from levelfield.records.errors import SpecError
+from levelfield.records.probe import ProbeSpec
+from levelfield.records.study import StudySpec
+from levelfield.records.transfer import ArmSpec, TransferFamily, TransferSpec
+from levelfield.records.trial import TrialResult, TrialSpec
+from levelfield.study.candidate import DataFacts, batch_and_steps, cost_of
+from levelfield.study.frontier import Frontier, frontier_of
+from levelfield.study.recipes import preset
+from levelfield.study.search import search_until_bracketed
+from levelfield.study.wants import SEARCH_SEED
+from levelfield.transfer.recipes import transfer_preset
+
+if TYPE_CHECKING:
+    from levelfield.study.plan import RungWinner, TunedCell
+
+TransferRole: TypeAlias = Literal["finetune-search", "finetune", "scratch-search", "scratch", "ranked", "probe"]
+
+
+@record
+class PlannedTransfer:
+    """A trial on the target, or a probe, and why it is wanted.
+
+    ``budget_flops`` is the rung of pre-training that it belongs to. ``finetune`` and ``scratch`` are judged on the
+    report split by fresh seeds; ``ranked`` fine-tunes backbones of the search, on the frontier and off it, so that
+    their ranks can be compared. ``pretraining`` is the trial that it starts from. ``edges`` names the searched axes
+    whose optimum is only a bound.
+    """
+
+    spec: TrialSpec | ProbeSpec
+    role: TransferRole
+    transfer: str
+    family: str
+    budget_flops: float
+    pretraining: str | None = None
+    base_lr: float | None = None
+    spend: float | None = None
+    edges: tuple[str, ...] = ()
+
+
+@record
+class RefusedTransfer:
+    """An arm that cannot be run at a rung, and why."""
+
+    transfer: str
+    family: str
+    budget_flops: float
+    arm: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Choice:
+    """One way to train on the target: a size, a rate, and the share of the allowance that is spent."""
+
+    architecture: str
+    base_lr: float
+    spend: float
+
+
+class TransferWants:
+    """The transfers wanted so far, and the arms that were refused."""
+
+    def __init__(self, spec: StudySpec, facts: DataFacts, results: Mapping[str, TrialResult]) -> None:
+        self.spec = spec
+        self.facts = facts
+        self.results = results
+        self.wanted: dict[tuple[str, str, float], PlannedTransfer] = {}
+        self.refused: list[RefusedTransfer] = []
+
+    def want(self, planned: PlannedTransfer) -> None:
+        """Want it once for each rung and reason: one trial may serve two."""
+        self.wanted.setdefault((planned.spec.fingerprint, planned.role, planned.budget_flops), planned)
+
+    def want_rung(self, transfer: TransferSpec, frontier: Frontier) -> None:
+        """Want everything that ``transfer`` asks of one family at one rung, as far as results go."""
+        starts = (*frontier.fresh, frontier.selecting, *frontier.beside[: transfer.off_frontier])
+        known = [start for start in starts if self._finished(start)]
+        if transfer.probes:
+            for start in known:
+                self._want_probe(transfer, frontier, start)
+        arms = transfer.arms(frontier.entry.name)
+        if arms is not None and self._finished(frontier.selecting):
+            self._want_finetuning(transfer, frontier, arms, known)
+            if arms.scratch is not None:
+                self._want_scratch(transfer, frontier, arms.scratch)
+
+    def _want_probe(self, transfer: TransferSpec, frontier: Frontier, start: TrialSpec) -> None:
+        probe = ProbeSpec(
+            architecture=start.architecture,
+            start=f"trial:{start.fingerprint}",
+            data=transfer.data,
+            probes=transfer.probes,
+            num_train=transfer.probe_examples,
+            dtype=self.spec.dtype,
+            threads=self.spec.threads,
+        )
+        self.want(_planned(probe, "probe", transfer, frontier, start))
+
+    def _want_finetuning(
+        self, transfer: TransferSpec, frontier: Frontier, arms: TransferFamily, known: Sequence[TrialSpec]
+    ) -> None:
+        def trial(choice: Choice, start: TrialSpec, held_out: str) -> TrialSpec | str:
+            budget = transfer.share * choice.spend * frontier.budget_flops
+            return self._trial(transfer, arms.finetune, choice, budget, held_out, seed=start.seed, start=start)
+
+        def loss(choice: Choice) -> float | None:
+            return self._loss(transfer, frontier, "finetune", choice, trial(choice, frontier.selecting, "select"))
+
+        found = self._searched(transfer, arms.finetune, (frontier.architecture,), 0, loss)
+        if found is None:
+            return
+        choice, edges = found
+        for start in known:
+            # An axis of the winner may have made another network of the same size: each starts from its own.
+            own = dataclasses.replace(choice, architecture=start.architecture)
+            judged = trial(own, start, "report")
+            role = "finetune" if start in frontier.fresh else "ranked"
+            if isinstance(judged, TrialSpec):
+                self.want(_planned(judged, role, transfer, frontier, start, choice=own, edges=edges))
+            else:
+                self._refuse(transfer, frontier, f"fine-tuning {start.architecture}", judged)
+
+    def _want_scratch(self, transfer: TransferSpec, frontier: Frontier, arm: ArmSpec) -> None:
+        def trial(choice: Choice, held_out: str, seed: int) -> TrialSpec | str:
+            budget = (1 + transfer.share) * choice.spend * frontier.budget_flops
+            return self._trial(transfer, arm, choice, budget, held_out, seed=seed)
+
+        def loss(choice: Choice) -> float | None:
+            return self._loss(transfer, frontier, "scratch", choice, trial(choice, "select", SEARCH_SEED))
+
+        place = frontier.sizes.index(frontier.architecture)
+        found = self._searched(transfer, arm, frontier.sizes, place, loss)
+        if found is None:
+            return
+        choice, edges = found
+        for fresh in frontier.fresh:
+            judged = trial(choice, "report", fresh.seed)
+            if isinstance(judged, TrialSpec):
+                self.want(_planned(judged, "scratch", transfer, frontier, None, choice=choice, edges=edges))
+
+    def _searched(
+        self,
+        transfer: TransferSpec,
+        arm: ArmSpec,
+        sizes: Sequence[str],
+        start: int,
+        loss: Callable[[Choice], float | None],
+    ) -> tuple[Choice, tuple[str, ...]] | None:
+        """The best choice by rate, then spending, then size, and the axes that are only bounds; None while awaited.
+
+        All that is allowed and all that is needed may be one: spending the whole allowance is no edge.
+        """
+        grid, spends = arm.base_lr.values, transfer.spends
+        choice, edges = Choice(architecture=sizes[start], base_lr=arm.base_lr.start, spend=spends[-1]), []
+        axes: tuple[tuple[str, Sequence[float | str], int], ...] = (
+            ("base_lr", grid, arm.base_lr.start_index),
+            ("spend", spends, len(spends) - 1),
+            ("architecture", sizes, start),
+        )
+        for name, values, first in axes:
+            if len(values) == 1:
+                continue
+            tried = [dataclasses.replace(choice, **{name: value}) for value in values]
+            search = search_until_bracketed(
+                len(tried), first, lambda place, tried=tried: loss(tried[place]), cap=self.spec.search.cap
+            )
+            if search.best is None:
+                return None
+            choice = tried[search.best]
+            whole = name == "spend" and search.best == len(values) - 1
+            if search.status == "bound" and not whole:
+                edges.append({"architecture": "size"}.get(name, name))
+        awaited = loss(choice)
+        return None if awaited is None or math.isinf(awaited) else (choice, tuple(edges))
+
+    def _trial(
+        self,
+        transfer: TransferSpec,
+        arm: ArmSpec,
+        choice: Choice,
+        budget: float,
+        held_out: str,
+        *,
+        seed: int,
+        start: TrialSpec | None = None,
+    ) -> TrialSpec | str:
+        """The trial that spends ``budget`` on ``choice``, or why there is none."""
+        target = self.facts.target(transfer.name)
+        made = transfer_preset if start is not None else preset
+        recipe = made(arm.recipe, peak_lr=1.0, override=arm.override)
+        _, per_example = cost_of(choice.architecture, target.resolution, target.num_classes, target.in_channels)
+        gradients = examples_for(budget, per_example)
+        batch, steps = batch_and_steps(self.spec.ladder, recipe, gradients)
+        if steps < transfer.min_steps:
+            return f"{steps} steps of {batch}, fewer than {transfer.min_steps}"
+        return TrialSpec(
+            architecture=choice.architecture,
+            data=transfer.data,
+            recipe=dataclasses.replace(recipe, peak_lr=choice.base_lr * (batch / 256) ** arm.lr_batch_exponent),
+            budget_flops=budget,
+            global_batch_size=batch,
+            steps=steps,
+            seed=seed,
+            held_out=held_out,  # pyright: ignore[reportArgumentType]
+            weights="ema" if recipe.ema_fraction > 0 else "raw",
+            dtype=self.spec.dtype,
+            threads=self.spec.threads,
+            start=None if start is None else f"trial:{start.fingerprint}",
+            test_resolution=transfer.test_resolution,
+        )
+
+    def _loss(
+        self, transfer: TransferSpec, frontier: Frontier, arm: str, choice: Choice, trial: TrialSpec | str
+    ) -> float | None:
+        """The select loss of ``trial``: None while awaited, infinite where it has none."""
+        if isinstance(trial, str):
+            self._refuse(transfer, frontier, f"{arm} of {choice.architecture}, spending {choice.spend:g}", trial)
+            return math.inf
+        role: TransferRole = "finetune-search" if arm == "finetune" else "scratch-search"
+        start = frontier.selecting if arm == "finetune" else None
+        self.want(_planned(trial, role, transfer, frontier, start, choice=choice))
+        result = self.results.get(trial.fingerprint)
+        if result is None:
+            return None
+        return result.held_out["select"].loss if result.status == "finished" else math.inf
+
+    def _finished(self, trial: TrialSpec) -> bool:
+        result = self.results.get(trial.fingerprint)
+        return result is not None and result.status == "finished"
+
+    def _refuse(self, transfer: TransferSpec, frontier: Frontier, arm: str, reason: str) -> None:
+        refused = RefusedTransfer(
+            transfer=transfer.name,
+            family=frontier.entry.name,
+            budget_flops=frontier.budget_flops,
+            arm=arm,
+            reason=reason,
+        )
+        if refused not in self.refused:
+            self.refused.append(refused)
+
+
+def plan_transfers(
+    spec: StudySpec,
+    facts: DataFacts,
+    results: Mapping[str, TrialResult],
+    winners: Sequence[RungWinner],
+    tuned: Sequence[TunedCell],
+) -> TransferWants:
+    """Everything that the transfers of ``spec`` want of the rungs won so far.
+
+    Raises:
+        SpecError: a recipe cannot be meant, or a size cannot take the target's images; before anything is trained.
+    """
+    wants = TransferWants(spec, facts, results)
+    entries = {entry.name: entry for entry in spec.families}
+    for transfer in spec.transfer:
+        _refuse_meaningless(spec, transfer, facts)
+        for winner in winners:
+            if transfer.budgets is None or winner.budget_flops in transfer.budgets:
+                wants.want_rung(transfer, frontier_of(spec, facts, entries[winner.family], winner, tuned))
+    return wants
+
+
+def _refuse_meaningless(spec: StudySpec, transfer: TransferSpec, facts: DataFacts) -> None:
+    target = facts.target(transfer.name)
+    for arms in transfer.families:
+        transfer_preset(arms.finetune.recipe, peak_lr=1.0, override=arms.finetune.override)
+        if arms.scratch is not None:
+            preset(arms.scratch.recipe, peak_lr=1.0, override=arms.scratch.override)
+    for size in (size for entry in spec.families for size in entry.sizes):
+        for resolution in (target.resolution, transfer.test_resolution or target.resolution):
+            cost_of(size, resolution, target.num_classes, target.in_channels)
+    if target.in_channels != facts.in_channels:
+        raise SpecError(
+            f"transfer {transfer.name!r} has images of {target.in_channels} channels, the study's have "
+            f"{facts.in_channels}: its backbones cannot take them"
+        )
+
+
+def _planned(
+    spec: TrialSpec | ProbeSpec,
+    role: TransferRole,
+    transfer: TransferSpec,
+    frontier: Frontier,
+    start: TrialSpec | None,
+    *,
+    choice: Choice | None = None,
+    edges: tuple[str, ...] = (),
+) -> PlannedTransfer:
+    return PlannedTransfer(
+        spec=spec,
+        role=role,
+        transfer=transfer.name,
+        family=frontier.entry.name,
+        budget_flops=frontier.budget_flops,
+        pretraining=start.fingerprint if start else None,
+        base_lr=choice.base_lr if choice else None,
+        spend=choice.spend if choice else None,
+        edges=edges,
+    )
