@@ -17,13 +17,16 @@ from levelfield.report.facts import (
     RefusedCell,
     StudyFacts,
     StudyTotals,
+    TransferFact,
     TrialRow,
 )
 from levelfield.report.numbers import flops, plain
 from levelfield.scaling.analysis import Analysis
+from levelfield.scaling.transfer import agreement_sentence, worth_sentence
 from levelfield.study.locked import LockedRecipe
 from levelfield.study.outcome import Outcome, analyse_outcome, read_outcome
 from levelfield.study.recipes import preset
+from levelfield.study.transfer_table import analyse_transfers, transfer_rows
 
 
 def publish(directory: Path, *, fresh: bool = True) -> tuple[Path, Analysis]:
@@ -41,13 +44,14 @@ def publish(directory: Path, *, fresh: bool = True) -> tuple[Path, Analysis]:
     if fresh or not page.exists():
         from levelfield.report.files import write_report
 
-        write_report(directory, analysis, outcome.table, study_facts(outcome, analysis))
+        facts = dataclasses.replace(study_facts(outcome, analysis), transfers=transfer_facts(outcome, directory))
+        write_report(directory, analysis, outcome.table, facts)
     return page, analysis
 
 
 def study_facts(outcome: Outcome, analysis: Analysis) -> StudyFacts:
     """Everything that stands around the analysis of ``outcome`` on its page."""
-    spec, ledger = outcome.spec, outcome.ledger
+    spec, ledger = outcome.spec, outcome.ledger + outcome.transfer_ledger
     results = list(outcome.results.values())
     averaged = "averaged" if spec.verdict.weights == "ema" else "raw"
     return StudyFacts(
@@ -76,7 +80,7 @@ def study_facts(outcome: Outcome, analysis: Analysis) -> StudyFacts:
         ),
         trials=tuple(_trial_rows(outcome)),
         totals=StudyTotals(
-            num_trials=sum(trial.spec.fingerprint in outcome.results for trial in outcome.planned.trials),
+            num_trials=outcome.planned.num_wanted - len(outcome.planned.pending(outcome.results, outcome.probes)),
             train_flops=ledger.train_flops,
             evaluate_flops=ledger.evaluate_flops,
             failed_flops=ledger.failed_flops,
@@ -87,6 +91,34 @@ def study_facts(outcome: Outcome, analysis: Analysis) -> StudyFacts:
             ImportedFact(name=runs.name, source=runs.source, num_runs=len(runs.rows)) for runs in outcome.imported
         ),
     )
+
+
+def transfer_facts(outcome: Outcome, directory: Path) -> tuple[TransferFact, ...]:
+    """What the transfers of ``outcome`` have shown, in the order of the study's tables."""
+    rows, targets = transfer_rows(outcome), {target.name: target for target in outcome.facts.targets}
+    facts = []
+    for found in analyse_transfers(outcome, directory):
+        target = targets[found.transfer]
+        judged = [
+            worth_sentence(comparison, metric=found.metric, transfer=found.transfer) for comparison in found.worth
+        ]
+        sentences = (*judged, agreement_sentence(found.agreements, transfer=found.transfer))
+        facts.append(
+            TransferFact(
+                name=found.transfer,
+                data=f"{target.num_train:,} training images of {target.num_classes} classes at {target.resolution} px, "
+                f"judged on {target.num_report:,}.",
+                sentences=tuple(sentence for sentence in sentences if sentence),
+                rows=tuple(row for row in rows if row.transfer == found.transfer),
+                analysis=found,
+                refused=tuple(
+                    f"{refused.family} at {flops(refused.budget_flops)}, {refused.arm}: {refused.reason}"
+                    for refused in outcome.planned.refused_transfers
+                    if refused.transfer == found.transfer
+                ),
+            )
+        )
+    return tuple(facts)
 
 
 def _told_recipe(recipe: LockedRecipe) -> str:

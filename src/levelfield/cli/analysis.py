@@ -51,3 +51,13 @@ def say_findings(analysis: Analysis) -> None:
         say(f"  refused: {refusal.what}: {refusal.why}" + (f"; {refusal.remedy}" if refusal.remedy else ""))
     if len(analysis.refusals) > 5:
         say(f"  … and {len(analysis.refusals) - 5} more refusals in the report")
+
+
+def say_transfers(directory: Path) -> None:
+    """What each transfer of the study in ``directory`` says of pre-training, in sentences."""
+    from levelfield.publish import transfer_facts
+    from levelfield.study.outcome import read_outcome
+
+    for transfer in transfer_facts(read_outcome(directory), directory):
+        for sentence in transfer.sentences:
+            say(f"  {sentence}")

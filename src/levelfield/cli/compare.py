@@ -18,7 +18,7 @@ def compare(
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
     """Say which family has the lower loss at equal compute: better, worse, equivalent or cannot tell."""
-    from levelfield.cli.analysis import read_analysis, say_refusals
+    from levelfield.cli.analysis import read_analysis, say_refusals, say_transfers
     from levelfield.cli.console import say, say_json, say_report_table
     from levelfield.records.errors import SpecError
     from levelfield.report.control_tables import controls_table
@@ -38,4 +38,5 @@ def compare(
         say(comparison.sentence)
     say_report_table(verdict_table(analysis))
     say_report_table(controls_table(analysis))
+    say_transfers(directory)
     say_refusals(analysis)

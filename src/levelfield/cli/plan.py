@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from levelfield.records.study import StudySpec
     from levelfield.study.bill import Bill
     from levelfield.study.plan import Plan
+    from levelfield.study.transfer_bill import TransferBillRow
 
 EXAMPLES = "Example:  levelfield plan study.toml --workers 2"
 
@@ -31,6 +34,7 @@ def plan(
     from levelfield.study.plan import plan as plan_study
     from levelfield.study.run import study_facts
     from levelfield.study.spec_file import load_study, study_schema
+    from levelfield.study.transfer_bill import transfer_bill
 
     if schema:
         say(study_schema().rstrip())
@@ -43,11 +47,15 @@ def plan(
     if json:
         speeds = calibration.calibrate(spec, planned, device=device) if calibrate else {}
         charged = bill(spec, facts, planned, speeds)
-        say_json({"rows": charged.rows, "trials_at_most": charged.trials_at_most, "seconds": charged.seconds})
+        transfers = transfer_bill(spec, facts, planned, speeds)
+        answer = {"rows": charged.rows, "trials_at_most": charged.trials_at_most, "seconds": charged.seconds}
+        say_json(answer | ({"transfers": transfers} if transfers else {}))
         return
     _say_cells(spec, planned)
     speeds = calibration.calibrate(spec, planned, device=device) if calibrate else {}
     _say_bill(spec, bill(spec, facts, planned, speeds), workers)
+    if spec.transfer:
+        _say_transfers(transfer_bill(spec, facts, planned, speeds), workers)
 
 
 def _say_cells(spec: StudySpec, planned: Plan) -> None:
@@ -103,6 +111,29 @@ def _say_bill(spec: StudySpec, charged: Bill, workers: int) -> None:
         f"margin is about {decidable:.3f} in ln loss (seed noise of {ASSUMED_SEED_SD:.0%} assumed); the margin is "
         f"{spec.verdict.margin}"
     )
+
+
+def _say_transfers(charged: Sequence[TransferBillRow], workers: int) -> None:
+    from levelfield.cli.console import say, say_table
+    from levelfield.report.numbers import flops, seconds
+
+    rows = [
+        (
+            row.transfer,
+            row.family,
+            str(row.trials_at_most),
+            str(row.probes_at_most),
+            flops(row.train_flops),
+            flops(row.evaluate_flops),
+            "not calibrated" if row.seconds is None else seconds(row.seconds),
+        )
+        for row in charged
+    ]
+    columns = ("target", "family", "trials at most", "probes", "training", "evaluation", "device-seconds, estimated")
+    say_table("Transfers", columns, rows)
+    known = [row.seconds for row in charged if row.seconds is not None]
+    if len(known) == len(charged):
+        say(f"transfers: at most {seconds(sum(known) / workers)} more, at the speed of pre-training")
 
 
 # Before a study has run its noise is a guess: seeds move loss by 1-3 % in small studies (../docs/explanation).

@@ -26,7 +26,7 @@ def run_and_show(
     checkpoint_seconds: float,
 ) -> None:
     """Run ``spec`` in ``directory``, write its report, and say what came of it."""
-    from levelfield.cli.analysis import say_findings
+    from levelfield.cli.analysis import say_findings, say_transfers
     from levelfield.publish import publish
     from levelfield.study.run import run_study
 
@@ -54,6 +54,8 @@ def run_and_show(
     page, analysis = publish(directory, fresh=trained > 0)
     say(f"{trained} trials trained in {time.perf_counter() - begun:.0f} s")
     say_findings(analysis)
+    if spec.transfer:
+        say_transfers(directory)
     say(f"report: {page}")
 
 

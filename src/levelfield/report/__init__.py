@@ -6,7 +6,8 @@ from levelfield.report.facts import (
     RefusedCell,
     StudyFacts,
     StudyTotals,
+    TransferFact,
     TrialRow,
 )
 
-__all__ = ["LockedPrediction", "RecipeFact", "RefusedCell", "StudyFacts", "StudyTotals", "TrialRow"]
+__all__ = ["LockedPrediction", "RecipeFact", "RefusedCell", "StudyFacts", "StudyTotals", "TransferFact", "TrialRow"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from levelfield.records.codec import record
+from levelfield.records.transfer import TransferRow
 from levelfield.scaling.analysis import Interval
+from levelfield.scaling.transfer import TransferAnalysis
 
 
 @record
@@ -79,6 +81,21 @@ class ImportedFact:
 
 
 @record
+class TransferFact:
+    """A target of transfer: ``data`` and ``sentences`` in words, the rows judged there, and what they say.
+
+    ``refused`` are arms that could not be run, each with its reason.
+    """
+
+    name: str
+    data: str
+    sentences: tuple[str, ...]
+    rows: tuple[TransferRow, ...]
+    analysis: TransferAnalysis
+    refused: tuple[str, ...] = ()
+
+
+@record
 class StudyFacts:
     """The study around an analysis.
 
@@ -106,3 +123,4 @@ class StudyFacts:
     totals: StudyTotals | None = None
     predictions: tuple[LockedPrediction, ...] = ()
     imported: tuple[ImportedFact, ...] = ()
+    transfers: tuple[TransferFact, ...] = ()

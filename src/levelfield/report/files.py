@@ -32,7 +32,7 @@ def write_report(
     Raises:
         StoreError: the directory cannot be written.
     """
-    figures = study_figures(analysis, observations, facts.predictions)
+    figures = study_figures(analysis, observations, facts.predictions, facts.transfers)
     pictures = draw_panels(figures)
     folder = directory / "figures"
     make_directory(folder)

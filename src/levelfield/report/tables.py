@@ -10,6 +10,7 @@ from levelfield.report.facts import StudyFacts
 from levelfield.report.figures.comparison import verdict_words
 from levelfield.report.figures.loss import CURRENCY_TITLES
 from levelfield.report.table import Cell, Column, Table, family_cell, number_cell, text_cell, words_column
+from levelfield.report.transfer_tables import transfer_tables
 from levelfield.scaling.analysis import Analysis, Comparison
 
 
@@ -228,7 +229,8 @@ def study_tables(analysis: Analysis, facts: StudyFacts) -> dict[str, Table]:
         refused_cells_table(facts),
         trials_table(facts),
     )
-    return {table.name: table for table in tables}
+    of_transfers = (table for transfer in facts.transfers for table in transfer_tables(transfer))
+    return {table.name: table for table in (*tables, *of_transfers)}
 
 
 def _pair(comparison: Comparison) -> str:

@@ -52,22 +52,21 @@ def rank_agreement(
     x, y = np.asarray(pretraining, dtype=float), np.asarray(transfer, dtype=float)
     agreement = np.sign(x[:, None] - x) * np.sign(y[:, None] - y)
     codes = np.unique([str(group) for group in groups], return_inverse=True)[1] if len(x) else np.zeros(0, dtype=int)
-    paired = (codes[:, None] == codes) & ~np.eye(len(x), dtype=bool)
+    paired = ((codes[:, None] == codes) & ~np.eye(len(x), dtype=bool)).astype(float)
     num_pairs = int(paired.sum()) // 2
-    estimate = _tau(agreement, paired, np.arange(len(x)))
     found = RankAgreement(what=what, among=among, num_backbones=len(x), num_pairs=num_pairs, tau=None)
-    if num_pairs < MIN_PAIRS or estimate is None:
+    if num_pairs < MIN_PAIRS:
         status = f"{len(x)} backbones make {num_pairs} pairs, {MIN_PAIRS} are needed"
         return dataclasses.replace(found, status=status)
-    drawn = (_tau(agreement, paired, generator.integers(0, len(x), len(x))) for _ in range(NUM_DRAWS))
-    draws = np.array([tau for tau in drawn if tau is not None])
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    interval = Interval(estimate=estimate, low=min(float(low), estimate), high=max(float(high), estimate), level=level)
-    return dataclasses.replace(found, tau=interval)
+    (estimate,) = _tau(agreement * paired, paired, np.ones((1, len(x))))
+    draws = _tau(agreement * paired, paired, generator.multinomial(len(x), [1 / len(x)] * len(x), NUM_DRAWS))
+    low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    low, high = min(float(low), float(estimate)), max(float(high), float(estimate))
+    return dataclasses.replace(found, tau=Interval(estimate=float(estimate), low=low, high=high, level=level))
 
 
-def _tau(agreement: Floats, paired: NDArray[np.bool_], rows: NDArray[np.int64]) -> float | None:
-    """Kendall's tau of the backbones ``rows``, which may repeat; None where no two of them are a pair."""
-    among = np.ix_(rows, rows)
-    pairs = paired[among]
-    return float(agreement[among][pairs].mean()) if pairs.any() else None
+def _tau(agreement: Floats, paired: Floats, times: NDArray[np.integer] | Floats) -> Floats:
+    """Kendall's tau of backbones drawn so many ``times`` [draws, backbones]; nan where no two of them are a pair."""
+    pairs = np.sum((times @ paired) * times, axis=1)
+    agreeing = np.sum((times @ agreement) * times, axis=1)
+    return np.divide(agreeing, pairs, out=np.full(len(times), np.nan), where=pairs > 0)

@@ -24,8 +24,8 @@ PerExample = Mapping[str, NDArray[np.floating]]
 class ArmAnalysis:
     """One arm over all rungs: the metric of both families against pre-training FLOPs.
 
-    ``winners`` carry the metric in place of the loss, with its interval. ``comparisons`` are of families at equal
-    pre-training FLOPs, and so at equal FLOPs in all.
+    ``winners`` carry the metric in place of the loss, with its interval. ``comparisons`` are of families at equal rungs
+    of pre-training.
     """
 
     arm: str
@@ -130,9 +130,11 @@ def _analysed(
 def _observation(row: TransferRow, value: float, metric: Metric, against_scratch: bool) -> Observation:
     """A row as the statistics take it: its metric is the loss, its arm the family where arms are compared.
 
-    Epochs are left out: how often the target's images are seen is part of the question here, not a fault of the run.
+    Compute is what could be spent, since either arm may stop short of its allowance where that is better. Epochs are
+    left out: how often the target's images are seen is part of the question here, not a fault of the run.
     """
     family, seconds = row.family, row.device_seconds
+    allowed = row.allowed_flops if against_scratch else row.budget_flops
     if against_scratch:
         family = f"{row.family} {PRETRAINED if row.arm == FINE_TUNED else SCRATCH}"
     if row.pretrain_seconds is not None and seconds is not None:
@@ -143,8 +145,8 @@ def _observation(row: TransferRow, value: float, metric: Metric, against_scratch
         model=row.model,
         role="winner",
         loss=value,
-        budget_flops=row.allowed_flops if against_scratch else row.budget_flops,
-        train_flops=(row.pretrain_flops or 0.0) + row.transfer_flops,
+        budget_flops=allowed,
+        train_flops=allowed,
         base_lr=row.base_lr,
         seed=row.seed,
         device_seconds=seconds,
@@ -201,7 +203,8 @@ def agreement_sentence(agreements: Sequence[RankAgreement], *, transfer: str) ->
             told.append(f"{where} too few backbones can tell ({found.status})")
         else:
             tau = found.tau
-            told.append(f"{where} {tau.estimate:.2f} [{tau.low:.2f}, {tau.high:.2f}]".replace("-", "\u2212"))
+            numbers = f"{tau.estimate:.2f} [{tau.low:.2f}, {tau.high:.2f}]".replace("-", "\u2212")
+            told.append(f"{where} {numbers}")
     return (
         f"Lower pre-training loss and better transfer to {transfer}, Kendall's tau: {'; '.join(told)}." if told else ""
     )

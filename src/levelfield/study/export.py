@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from levelfield.records.store import make_directory, write_atomically
+from levelfield.records.transfer import TransferRow
 from levelfield.study.outcome import Outcome
+from levelfield.study.transfer_table import transfer_rows
 
 COLUMNS: dict[str, str] = {
     "trial": "identity of the trial: the fingerprint of its content (of an imported row, its name)",
@@ -45,8 +47,37 @@ COLUMNS: dict[str, str] = {
 }
 
 
-def export_study(outcome: Outcome, folder: Path) -> tuple[Path, Path]:
+TRANSFER_COLUMNS: dict[str, str] = {
+    "run": "fingerprint of the trial on the target, or of the probe and which one it is",
+    "transfer": "the target",
+    "arm": "fine-tuned, from scratch, linear, knn, or so many shots",
+    "ranked": "True where the backbone is one of the search: it takes part in the comparison of ranks alone",
+    "family": "architecture family",
+    "model": "architecture in the text form of its family",
+    "budget_flops": "the rung: FLOPs that pre-training was given",
+    "allowed_flops": "what pre-training and transfer, or training from scratch, could spend in all",
+    "pretrain_flops": "what pre-training spent; empty from scratch",
+    "transfer_flops": "what was spent on the target, an ascent's second pass included",
+    "top1": "top-1 accuracy on the target's report split",
+    "loss": "cross-entropy there in nats; empty where the arm gives no probabilities",
+    "num_report": "images that judged it",
+    "num_classes": "classes of the target",
+    "seed": "seed of the backbone, and of training from scratch",
+    "pretraining": "fingerprint of the trial that it starts from",
+    "pretrain_loss": "held-out loss of that trial, in nats",
+    "base_lr": "peak learning rate scaled to a batch of 256",
+    "spend": "share of its allowance that the arm spends",
+    "edges": "searched axes whose optimum is only a bound",
+    "device_seconds": "seconds of the training steps on the target",
+    "pretrain_seconds": "those of pre-training",
+    "device": "device that the seconds were measured on",
+}
+
+
+def export_study(outcome: Outcome, folder: Path) -> tuple[Path, ...]:
     """Write ``trials.csv`` and ``columns.csv`` into ``folder``; equal studies give equal bytes.
+
+    A study that transfers has ``transfers.csv`` and ``transfer_columns.csv`` as well.
 
     Raises:
         StoreError: the folder cannot be written.
@@ -55,7 +86,18 @@ def export_study(outcome: Outcome, folder: Path) -> tuple[Path, Path]:
     trials, columns = folder / "trials.csv", folder / "columns.csv"
     write_atomically(trials, _csv(list(COLUMNS), (row.values() for row in rows(outcome))))
     write_atomically(columns, _csv(["column", "meaning"], COLUMNS.items()))
-    return trials, columns
+    if not outcome.spec.transfer:
+        return trials, columns
+    transfers, meanings = folder / "transfers.csv", folder / "transfer_columns.csv"
+    lines = sorted(transfer_rows(outcome), key=lambda row: (row.transfer, row.family, row.budget_flops, row.run))
+    write_atomically(transfers, _csv(list(TRANSFER_COLUMNS), map(_transfer_line, lines)))
+    write_atomically(meanings, _csv(["column", "meaning"], TRANSFER_COLUMNS.items()))
+    return trials, columns, transfers, meanings
+
+
+def _transfer_line(row: TransferRow) -> list[Any]:
+    plain = dataclasses.asdict(row) | {"edges": " ".join(row.edges)}
+    return [plain[name] for name in TRANSFER_COLUMNS]
 
 
 def rows(outcome: Outcome) -> Iterator[dict[str, Any]]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from levelfield.records.observation import Observation
-from levelfield.report.facts import LockedPrediction
+from levelfield.report.facts import LockedPrediction, TransferFact
 from levelfield.report.figures.allocation import allocation_figure, isoflop_figure
 from levelfield.report.figures.comparison import difference_figure, verdict_figure
 from levelfield.report.figures.figure import Figure, Panel
 from levelfield.report.figures.loss import loss_figure
 from levelfield.report.figures.published import published_figure
+from levelfield.report.figures.transfer import transfer_figure
 from levelfield.report.figures.tuning import learning_rate_figure, tuning_figure
 from levelfield.scaling.analysis import Analysis
 
@@ -18,7 +19,10 @@ __all__ = ["Figure", "Panel", "published_figure", "study_figures"]
 
 
 def study_figures(
-    analysis: Analysis, observations: Sequence[Observation], predictions: Sequence[LockedPrediction] = ()
+    analysis: Analysis,
+    observations: Sequence[Observation],
+    predictions: Sequence[LockedPrediction] = (),
+    transfers: Sequence[TransferFact] = (),
 ) -> dict[str, Figure]:
     """All figures by name, in the order of the page; those without data say why they are absent."""
     figures = (
@@ -29,6 +33,7 @@ def study_figures(
         difference_figure(analysis),
         isoflop_figure(analysis),
         tuning_figure(analysis),
+        *(transfer_figure(transfer, analysis.families) for transfer in transfers),
         published_figure(),
     )
     return {figure.name: figure for figure in figures}

@@ -1,0 +1,132 @@
+"""The tables of a transfer: what was judged, what pre-training was worth, what the ranks say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from levelfield.records.transfer import TransferRow
+from levelfield.report import numbers
+from levelfield.report.facts import TransferFact
+from levelfield.report.table import Cell, Column, Table, family_cell, number_cell, text_cell, words_column
+
+
+def transfer_tables(transfer: TransferFact) -> Iterator[Table]:
+    """All tables of ``transfer``, named after it."""
+    yield judged_table(transfer)
+    yield worth_table(transfer)
+    yield ranks_table(transfer)
+
+
+def judged_table(transfer: TransferFact) -> Table:
+    """Every arm at every rung, the mean over its fresh seeds."""
+    rows = []
+    keys = dict.fromkeys((r.arm, r.family, r.budget_flops) for r in transfer.rows if not r.ranked)
+    for arm, family, budget in keys:
+        own = [r for r in transfer.rows if (r.arm, r.family, r.budget_flops, r.ranked) == (arm, family, budget, False)]
+        top1 = sum(row.top1 for row in own) / len(own)
+        losses = [row.loss for row in own if row.loss is not None]
+        first = own[0]
+        rows.append(
+            (
+                text_cell(arm),
+                family_cell(family),
+                number_cell(budget, numbers.power(budget)),
+                text_cell(first.model),
+                number_cell(top1, numbers.percent(top1)),
+                number_cell(None, numbers.MISSING)
+                if len(losses) < len(own)
+                else number_cell(sum(losses) / len(losses), numbers.loss(sum(losses) / len(losses))),
+                number_cell(len(own), str(len(own))),
+                number_cell(first.transfer_flops, numbers.power(first.transfer_flops)),
+                number_cell(first.base_lr, numbers.plain(first.base_lr)),
+                number_cell(first.spend, numbers.plain(first.spend)),
+                text_cell(_remarks(first)),
+            )
+        )
+    titles = ("Top-1", "Loss", "Seeds", "FLOPs here", "Rate at 256", "Spent of its allowance")
+    return Table(
+        name=f"transfer-{transfer.name}",
+        title=f"Transfer to {transfer.name}",
+        note=f"{transfer.data} Means over fresh seeds; FLOPs here leave out those of pre-training.",
+        columns=(
+            words_column("Arm"),
+            words_column("Family"),
+            Column(title="Pre-training FLOPs"),
+            words_column("Model"),
+            *(Column(title=title) for title in titles),
+            words_column("Remarks"),
+        ),
+        rows=tuple(rows),
+        empty="Nothing has been judged on it yet.",
+    )
+
+
+def worth_table(transfer: TransferFact) -> Table:
+    """Pre-trained against trained from scratch at every allowance."""
+    rows = []
+    for comparison in transfer.analysis.worth:
+        words = {"better": "worth it", "worse": "not worth it", "equivalent": "no difference"}
+        for verdict in (comparison.overall, *comparison.per_budget):
+            overall, difference = verdict is comparison.overall, verdict.difference
+            rows.append(
+                (
+                    text_cell(numbers.prose(f"{comparison.a} against {comparison.b}")),
+                    text_cell(numbers.prose(comparison.currency)),
+                    Cell(text="overall", value=0.0)
+                    if overall
+                    else Cell(text=numbers.currency(verdict.budget, comparison.currency), value=verdict.budget),
+                    text_cell(words.get(verdict.verdict, verdict.verdict)),
+                    Cell(text=numbers.ratio_interval(difference), value=difference.estimate if difference else ""),
+                    text_cell("; ".join(numbers.prose(reason) for reason in verdict.reasons)),
+                )
+            )
+    return Table(
+        name=f"transfer-{transfer.name}-worth",
+        title="Was pre-training worth it?",
+        note=f"Relative difference of the {transfer.analysis.metric} at equal compute in all; either arm may spend "
+        "less than it is allowed, where that is better.",
+        columns=(
+            words_column("Arms"),
+            words_column("Currency"),
+            Column(title="Allowance"),
+            words_column("Verdict"),
+            Column(title=f"Relative difference of {transfer.analysis.metric}"),
+            words_column("Reasons"),
+        ),
+        rows=tuple(rows),
+        empty="Nothing was trained from scratch beside it.",
+    )
+
+
+def ranks_table(transfer: TransferFact) -> Table:
+    """How far lower pre-training loss meant better transfer, arm by arm."""
+    rows = tuple(
+        (
+            text_cell(found.what),
+            text_cell(found.among),
+            number_cell(found.num_backbones, str(found.num_backbones)),
+            number_cell(found.num_pairs, str(found.num_pairs)),
+            Cell(text=numbers.number_interval(found.tau), value=found.tau.estimate if found.tau else ""),
+            text_cell(found.status),
+        )
+        for found in transfer.analysis.agreements
+    )
+    return Table(
+        name=f"transfer-{transfer.name}-ranks",
+        title="Did lower pre-training loss mean better transfer?",
+        note="Kendall's tau over pairs of backbones of one family: 1 the same order, 0 none, −1 the opposite one.",
+        columns=(
+            words_column("Arm"),
+            words_column("Pairs among"),
+            Column(title="Backbones"),
+            Column(title="Pairs"),
+            Column(title="Tau"),
+            words_column("Status"),
+        ),
+        rows=rows,
+        empty="No backbones off the frontier were transferred.",
+    )
+
+
+def _remarks(row: TransferRow) -> str:
+    return f"bound on {numbers.listed(row.edges)}" if row.edges else ""
