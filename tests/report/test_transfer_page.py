@@ -128,6 +128,8 @@ def test_the_tables_tell_arms_worth_and_ranks() -> None:
     assert remarks == {"", "bound on base_lr"}
     worth = tables["transfer-flowers-worth"]
     assert "worth it" in {row[3].text for row in worth.rows}
+    laws = tables["transfer-flowers-laws"]
+    assert {(row[0].text, row[1].text) for row in laws.rows} == {("fine-tuned", "NFNet"), ("fine-tuned", "ViT")}
     ranks = tables["transfer-flowers-ranks"]
     assert [row[1].text for row in ranks.rows] == ["all rungs", "equal compute"]
 

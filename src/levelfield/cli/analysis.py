@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from levelfield.cli.console import say, say_table
 
 if TYPE_CHECKING:
+    from levelfield.report import TransferFact
     from levelfield.scaling.analysis import Analysis
 
 
@@ -53,11 +54,16 @@ def say_findings(analysis: Analysis) -> None:
         say(f"  … and {len(analysis.refusals) - 5} more refusals in the report")
 
 
-def say_transfers(directory: Path) -> None:
-    """What each transfer of the study in ``directory`` says of pre-training, in sentences."""
+def read_transfers(directory: Path) -> tuple[TransferFact, ...]:
+    """What the transfers of the study in ``directory`` have shown; none where it has none."""
     from levelfield.publish import transfer_facts
     from levelfield.study.outcome import read_outcome
 
-    for transfer in transfer_facts(read_outcome(directory), directory):
+    return transfer_facts(read_outcome(directory), directory)
+
+
+def say_transfers(directory: Path) -> None:
+    """What each transfer of the study in ``directory`` says of pre-training, in sentences."""
+    for transfer in read_transfers(directory):
         for sentence in transfer.sentences:
             say(f"  {sentence}")

@@ -18,7 +18,7 @@ def compare(
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
     """Say which family has the lower loss at equal compute: better, worse, equivalent or cannot tell."""
-    from levelfield.cli.analysis import read_analysis, say_refusals, say_transfers
+    from levelfield.cli.analysis import read_analysis, read_transfers, say_refusals, say_transfers
     from levelfield.cli.console import say, say_json, say_report_table
     from levelfield.records.errors import SpecError
     from levelfield.report.control_tables import controls_table
@@ -28,7 +28,9 @@ def compare(
         raise SpecError(f"--margin must be in (0, 1) of ln loss, saw {margin}")
     analysis = read_analysis(directory, margin=margin)
     if json:
-        say_json({"headline": analysis.headline, "comparisons": analysis.comparisons, "controls": analysis.controls})
+        answer = {"headline": analysis.headline, "comparisons": analysis.comparisons, "controls": analysis.controls}
+        transfers = [fact.analysis for fact in read_transfers(directory)]
+        say_json(answer | ({"transfers": transfers} if transfers else {}))
         return
     say(analysis.headline)
     if margin is not None:

@@ -11,6 +11,7 @@ THIN = "\u202f"
 """A narrow space that does not break: between a number and its unit."""
 
 MISSING = "–"
+LAW_FORMS = {"log-log": "L = A·C⁻ᵇ", "saturating": "L = E + A·C⁻ᵇ"}
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NAMES = {"nfnet": "NFNet", "vit": "ViT", "convnext": "ConvNeXt"}
 _WORDS = {"device_seconds": "device-seconds", "flops": "FLOPs", "adamw": "AdamW", "sgd": "SGD"}

@@ -99,7 +99,7 @@ def laws_table(analysis: Analysis) -> Table:
             (
                 family_cell(law.family),
                 text_cell(CURRENCY_TITLES[law.currency]),
-                text_cell({"log-log": "L = A·C⁻ᵇ", "saturating": "L = E + A·C⁻ᵇ"}[law.form]),
+                text_cell(numbers.LAW_FORMS[law.form]),
                 text_cell(numbers.number_interval(law.parameters.get("b"))),
                 text_cell(numbers.number_interval(law.parameters.get("E"))),
                 number_cell(law.num_budgets, str(law.num_budgets)),

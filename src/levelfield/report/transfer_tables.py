@@ -14,6 +14,7 @@ def transfer_tables(transfer: TransferFact) -> Iterator[Table]:
     """All tables of ``transfer``, named after it."""
     yield judged_table(transfer)
     yield worth_table(transfer)
+    yield transfer_laws_table(transfer)
     yield ranks_table(transfer)
 
 
@@ -95,6 +96,41 @@ def worth_table(transfer: TransferFact) -> Table:
         ),
         rows=tuple(rows),
         empty="Nothing was trained from scratch beside it.",
+    )
+
+
+def transfer_laws_table(transfer: TransferFact) -> Table:
+    """The laws of the metric against pre-training FLOPs, arm by arm."""
+    rows = tuple(
+        (
+            text_cell(arm.arm),
+            family_cell(law.family),
+            text_cell(numbers.LAW_FORMS[law.form]),
+            text_cell(numbers.number_interval(law.parameters.get("b"))),
+            number_cell(law.num_budgets, str(law.num_budgets)),
+            text_cell("yes" if law.chosen else "no"),
+            text_cell(law.status),
+        )
+        for arm in transfer.analysis.arms
+        for law in arm.laws
+        if law.currency == "flops"
+    )
+    return Table(
+        name=f"transfer-{transfer.name}-laws",
+        title=f"Laws of the {transfer.analysis.metric} against pre-training compute",
+        note="L stands for the metric, C for the FLOPs of pre-training; the chosen form predicts a held-out top rung "
+        "better.",
+        columns=(
+            words_column("Arm"),
+            words_column("Family"),
+            words_column("Form"),
+            Column(title="Exponent b"),
+            Column(title="Budgets"),
+            words_column("Chosen"),
+            words_column("Status"),
+        ),
+        rows=rows,
+        empty="No law could be fitted: see the refusals.",
     )
 
 
