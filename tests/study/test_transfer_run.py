@@ -47,7 +47,7 @@ def study_file(tmp_path):
 def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
     (folder / "tiny.toml").write_text(TINY_STUDY + TRANSFER)
-    done = run("run", folder / "tiny.toml", "--dir", folder / "study", "--workers", 2, timeout=900)
+    done = run("run", folder / "tiny.toml", "--dir", folder / "study", "--workers", 2, timeout=3600)
     assert done.returncode == 0, done.stderr
     assert "On digits, at equal training FLOPs in all" in done.stdout
     return folder / "study"
@@ -66,7 +66,7 @@ def test_a_study_with_transfer_cut_by_kill_9_gives_the_same_bytes(undisturbed, s
         finally:
             process.kill()
             process.wait()
-    done = run("run", study_file, "--dir", directory, "--workers", 1, timeout=900)
+    done = run("run", study_file, "--dir", directory, "--workers", 1, timeout=3600)
     assert done.returncode == 0, done.stderr
     assert lasting_files(directory) == lasting_files(undisturbed)
     again = run("run", study_file, "--dir", directory, "--workers", 2)
@@ -76,11 +76,11 @@ def test_a_study_with_transfer_cut_by_kill_9_gives_the_same_bytes(undisturbed, s
 def test_transfer_added_to_a_finished_study_trains_for_the_weights_again_and_agrees(undisturbed, tmp_path):
     plain, directory = tmp_path / "tiny.toml", tmp_path / "study"
     plain.write_text(TINY_STUDY)
-    assert run("run", plain, "--dir", directory, "--workers", 2, timeout=900).returncode == 0
+    assert run("run", plain, "--dir", directory, "--workers", 2, timeout=3600).returncode == 0
     for path in directory.glob("trials/*/weights.safetensors"):
         path.unlink()
     plain.write_text(TINY_STUDY + TRANSFER)
-    done = run("run", plain, "--dir", directory, "--workers", 2, timeout=900)
+    done = run("run", plain, "--dir", directory, "--workers", 2, timeout=3600)
     assert done.returncode == 0, done.stderr
     assert transfer_rows(read_outcome(directory))
     theirs, ours = ({row.run: row.top1 for row in transfer_rows(read_outcome(p))} for p in (undisturbed, directory))

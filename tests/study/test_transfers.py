@@ -191,6 +191,23 @@ def test_a_spend_of_the_whole_allowance_is_no_edge_and_a_rate_at_the_end_of_the_
     assert {transfer.edges for transfer in of_role(whole, "finetune")} == {()}
 
 
+def test_a_rate_that_was_not_searched_is_an_edge():
+    one = {"low": 0.16, "start": 0.16, "high": 0.16}
+    families = [{"name": name, "finetune": {"recipe": "short-sgd", "base_lr": one}} for name in ("nfnet", "vit")]
+    planned, _, _ = run_everything(transferring(families=families))
+    assert {transfer.edges for transfer in of_role(planned, "finetune")} == {("base_lr",)}
+
+
+def test_a_shape_that_cannot_take_the_targets_images_is_refused_before_anything_is_trained():
+    families = [dataclasses.asdict(entry) for entry in study().families]
+    families[0]["axes"]["shape"] = {"field": "model.s", "values": [4, 8]}
+    families[1]["axes"]["shape"] = {"field": "model.p", "values": [8, 32]}
+    spec = transferring()
+    moved = study_from_plain({**dataclasses.asdict(spec), "families": families})
+    with pytest.raises(SpecError, match="patches of 32 pixels; a resolution of 16"):
+        plan(moved, TARGETED, {})
+
+
 def test_an_arm_of_too_few_steps_is_refused_and_listed():
     planned, _, _ = run_everything(transferring(min_steps=100_000))
     assert not of_role(planned, "finetune")

@@ -83,7 +83,7 @@ def afford(spec: StudySpec, facts: DataFacts, entry: FamilyEntry, candidate: Can
 
     ``max_steps`` leaves out sizes; an axis of a size that is in is searched wherever it leads.
     """
-    architecture = _with_codes(candidate.architecture, _fields(entry, candidate, "model"))
+    architecture = with_codes(candidate.architecture, _fields(entry, candidate, "model"))
     params, flops_per_example = cost_of(architecture, facts.resolution, facts.num_classes, facts.in_channels)
     ladder = spec.ladder
     recipe = _recipe(entry, candidate, peak_lr=1.0)
@@ -170,7 +170,7 @@ def default_value(entry: FamilyEntry, axis: str, architecture: str) -> AxisValue
     section, _, name = grid.field.partition(".")
     if section == "model":
         own = parse(architecture).text
-        held = [value for value in grid.values if _with_codes(architecture, {name: value}) == own]
+        held = [value for value in grid.values if with_codes(architecture, {name: value}) == own]
     else:
         recipe = preset(entry.recipe, peak_lr=1.0, override=entry.override)
         own = getattr(recipe, name) if section == "recipe" else 1
@@ -191,7 +191,7 @@ def _fields(entry: FamilyEntry, candidate: Candidate, section: str) -> dict[str,
     return {field.partition(".")[2]: value for field, value in fields.items() if field.partition(".")[0] == section}
 
 
-def _with_codes(architecture: str, codes: Mapping[str, AxisValue]) -> str:
+def with_codes(architecture: str, codes: Mapping[str, AxisValue]) -> str:
     """The canonical text of ``architecture`` with single codes of its body replaced: ``{"p": 8}`` gives "…-p8"."""
     return _replaced(architecture, tuple(codes.items()))
 

@@ -18,7 +18,7 @@ from levelfield.records.probe import ProbeSpec
 from levelfield.records.study import StudySpec
 from levelfield.records.transfer import ArmSpec, TransferFamily, TransferSpec
 from levelfield.records.trial import TrialResult, TrialSpec
-from levelfield.study.candidate import DataFacts, batch_and_steps, cost_of
+from levelfield.study.candidate import DataFacts, batch_and_steps, cost_of, with_codes
 from levelfield.study.frontier import Frontier, frontier_of
 from levelfield.study.recipes import preset
 from levelfield.study.search import search_until_bracketed
@@ -163,18 +163,17 @@ class TransferWants:
     ) -> tuple[Choice, tuple[str, ...]] | None:
         """The best choice by rate, then spending, then size, and the axes that are only bounds; None while awaited.
 
-        All that is allowed and all that is needed may be one: spending the whole allowance is no edge.
+        Spending the whole allowance is no edge: nobody may spend more. A backbone has one size, which is not searched.
         """
         grid, spends = arm.base_lr.values, transfer.spends
         choice, edges = Choice(architecture=sizes[start], base_lr=arm.base_lr.start, spend=spends[-1]), []
-        axes: tuple[tuple[str, Sequence[float | str], int], ...] = (
+        axes: list[tuple[str, Sequence[float | str], int]] = [
             ("base_lr", grid, arm.base_lr.start_index),
             ("spend", spends, len(spends) - 1),
-            ("architecture", sizes, start),
-        )
+        ]
+        if len(sizes) > 1:
+            axes.append(("architecture", sizes, start))
         for name, values, first in axes:
-            if len(values) == 1:
-                continue
             tried = [dataclasses.replace(choice, **{name: value}) for value in values]
             search = search_until_bracketed(
                 len(tried), first, lambda place, tried=tried: loss(tried[place]), cap=self.spec.search.cap
@@ -283,9 +282,12 @@ def _refuse_meaningless(spec: StudySpec, transfer: TransferSpec, facts: DataFact
         transfer_preset(arms.finetune.recipe, peak_lr=1.0, override=arms.finetune.override)
         if arms.scratch is not None:
             preset(arms.scratch.recipe, peak_lr=1.0, override=arms.scratch.override)
-    for size in (size for entry in spec.families for size in entry.sizes):
-        for resolution in (target.resolution, transfer.test_resolution or target.resolution):
-            cost_of(size, resolution, target.num_classes, target.in_channels)
+    for entry in spec.families:
+        codes = [axis for axis in entry.axes.values() if axis.field.startswith("model.")]
+        moved = [{axis.field.removeprefix("model."): value} for axis in codes for value in axis.values]
+        for size in (with_codes(size, code) for size in entry.sizes for code in ({}, *moved)):
+            for resolution in (target.resolution, transfer.test_resolution or target.resolution):
+                cost_of(size, resolution, target.num_classes, target.in_channels)
     if target.in_channels != facts.in_channels:
         raise SpecError(
             f"transfer {transfer.name!r} has images of {target.in_channels} channels, the study's have "
