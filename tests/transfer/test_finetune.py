@@ -123,6 +123,12 @@ def test_a_trial_given_other_weights_than_it_names_is_refused(pretrained, source
         run_trial(other, TrialDirectory(tmp_path / "run"), source, device=CPU)
 
 
+def test_a_test_resolution_needs_the_data_at_it(pretrained, source, tmp_path):
+    backbone = backbone_of_trial(pretrained)
+    with pytest.raises(SpecError, match="judged at 20 px, not at 16"):
+        run_trial(spec_for(backbone, source), TrialDirectory(tmp_path), source, device=CPU, backbone=backbone)
+
+
 def test_weights_that_were_not_kept_are_trained_again_and_come_out_equal(pretrained, tmp_path):
     family = backbone_of_trial(pretrained).facts.architecture.partition(":")[0]
     spec = pretraining(family)

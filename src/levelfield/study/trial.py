@@ -64,10 +64,13 @@ def run_trial(
         StoreError: the directory cannot be written or holds another trial.
     """
     started = time.perf_counter()
+    test_source = test_source or source
     directory.open(spec)
     torch.set_num_threads(spec.threads)
     task = build_task(spec.task, spec.recipe)
     state = build_state(spec, source, device=device, backbone=backbone)
+    if spec.test_resolution not in (None, test_source.resolution):
+        raise SpecError(f"trial {spec.name} is judged at {spec.test_resolution} px, not at {test_source.resolution}")
     write_record(directory.path / "policy.json", {"tensors": state.policy})
     checkpoints = CheckpointFolder(directory.path / "checkpoints")
     stopwatch = Stopwatch(device)
@@ -92,7 +95,7 @@ def run_trial(
     held_out: dict[Split, HeldOutLoss] = {}
     if not diverged:
         with stopwatch.charge("evaluate"):
-            held_out[spec.held_out] = _judge(spec, state, task, test_source or source, directory, device)
+            held_out[spec.held_out] = _judge(spec, state, task, test_source, directory, device)
         if keeps_weights:
             keep_weights(directory, state.model, network_facts(spec, source))
     result = _result(spec, state, source, held_out, reason=diverged, device=device)
