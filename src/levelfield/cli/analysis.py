@@ -36,20 +36,27 @@ def read_analysis(
 
 
 def say_refusals(analysis: Analysis) -> None:
-    rows = [(refusal.what, refusal.why, refusal.remedy) for refusal in analysis.refusals]
+    from levelfield.report.numbers import prose
+
+    rows = [tuple(map(prose, (refusal.what, refusal.why, refusal.remedy))) for refusal in analysis.refusals]
     say_table("Refused, and why", ("what", "why", "what would decide it"), rows)
 
 
 def say_findings(analysis: Analysis) -> None:
     """The headline and each verdict, in sentences."""
+    from levelfield.report.numbers import prose
+
     say()
-    say(analysis.headline)
+    say(prose(analysis.headline), "strong")
     for comparison in analysis.comparisons:
-        say(f"  {comparison.sentence}")
+        say(f"  {prose(comparison.sentence)}")
     for control in analysis.controls:
-        say(f"  A/A control, {control.family}: {control.verdict} ({'passed' if control.passed else 'ALARM'})")
+        outcome = "passed" if control.passed else "ALARM"
+        text = f"  A/A control, {prose(control.family)}: {control.verdict} ({outcome})"
+        say(text, "plain" if control.passed else "alarm")
     for refusal in analysis.refusals[:5]:
-        say(f"  refused: {refusal.what}: {refusal.why}" + (f"; {refusal.remedy}" if refusal.remedy else ""))
+        why = f"{refusal.why}; {refusal.remedy}" if refusal.remedy else refusal.why
+        say(f"  refused: {prose(refusal.what)}: {prose(why)}")
     if len(analysis.refusals) > 5:
         say(f"  … and {len(analysis.refusals) - 5} more refusals in the report")
 

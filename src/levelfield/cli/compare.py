@@ -22,6 +22,7 @@ def compare(
     from levelfield.cli.console import say, say_json, say_report_table
     from levelfield.records.errors import SpecError
     from levelfield.report.control_tables import controls_table
+    from levelfield.report.numbers import prose
     from levelfield.report.tables import verdict_table
 
     if margin is not None and not 0 < margin < 1:
@@ -32,12 +33,12 @@ def compare(
         transfers = [fact.analysis for fact in read_transfers(directory)]
         say_json(answer | ({"transfers": transfers} if transfers else {}))
         return
-    say(analysis.headline)
+    say(prose(analysis.headline), "strong")
     if margin is not None:
         say(f"(margin {margin} given on the command line, after the fact; the study fixed its own in advance)")
     for comparison in analysis.comparisons:
         say()
-        say(comparison.sentence)
+        say(prose(comparison.sentence))
     say_report_table(verdict_table(analysis))
     say_report_table(controls_table(analysis))
     say_transfers(directory)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from levelfield.cli.terminal import paragraph, table_lines
 
 if TYPE_CHECKING:
     from levelfield.report.table import Table
+
+Style: TypeAlias = Literal["plain", "strong", "faint", "alarm"]
+_CODES: dict[Style, str] = {"plain": "", "strong": "1", "faint": "2", "alarm": "1;31"}
+_WIDEST_TEXT = 100
 
 
 def complain(message: str) -> None:
@@ -16,8 +24,11 @@ def complain(message: str) -> None:
     print(f"levelfield: {message}", file=sys.stderr)
 
 
-def say(message: str = "") -> None:
-    """A line of the answer."""
+def say(message: str = "", style: Style = "plain") -> None:
+    """A line of the answer; on a terminal it is broken between words, elsewhere it stays one line."""
+    if sys.stdout.isatty():
+        lines = message.split("\n")
+        message = "\n".join(_dressed(paragraph(line, min(_width(), _WIDEST_TEXT)), style) for line in lines)
     print(message)
 
 
@@ -30,26 +41,36 @@ def say_json(value: Any) -> None:
 
 def say_report_table(table: Table) -> None:
     """One of the report's own tables."""
-    say_table(table.title, [column.title for column in table.columns], [[c.text for c in row] for row in table.rows])
+    from levelfield.report.numbers import prose
+
+    columns, rows = [column.title for column in table.columns], [[prose(c.text) for c in row] for row in table.rows]
+    say_table(table.title, columns, rows, numeric=[column.numeric for column in table.columns])
 
 
-def say_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table: drawn by rich on a terminal, tab-separated elsewhere."""
+def say_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, numeric: Sequence[bool] = ()
+) -> None:
+    """A table: laid out for its width on a terminal, tab-separated elsewhere."""
     rows = [tuple(row) for row in rows]
     if not rows:
         return
+    print()
     if not sys.stdout.isatty():
         print(f"# {title}")
         for row in (columns, *rows):
             print("\t".join(row))
         return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+    say(title, "strong")
+    for line in table_lines(columns, rows, _width(), numeric=numeric, faint=lambda line: _dressed(line, "faint")):
+        print(line)
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+
+def _width() -> int:
+    return shutil.get_terminal_size().columns
+
+
+def _dressed(text: str, style: Style) -> str:
+    """``text`` in its style, where the terminal has styles and nobody asked for none (https://no-color.org)."""
+    if not text or not _CODES[style] or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return text
+    return f"\x1b[{_CODES[style]}m{text}\x1b[0m"

@@ -27,6 +27,7 @@ def count(
     from levelfield.compute import analytic
     from levelfield.compute.devices import device_hours
     from levelfield.records.errors import SpecError
+    from levelfield.report import numbers
 
     if examples is not None and not examples > 0:
         raise SpecError(f"--examples must be positive, saw {examples}")
@@ -53,14 +54,19 @@ def count(
         }
         say_json({key: value for key, value in answer.items() if value is not None})
         return
-    say(f"{counted.architecture} at {resolution} px, {num_classes} classes")
-    say(f"  parameters            {_scaled(counted.params)}")
-    say(f"  forward               {_scaled(counted.forward_macs)}MACs an image (1 MAC = 2 FLOPs)")
-    say(f"  training              {_scaled(counted.train_flops_per_example)}FLOPs an image, forward and backward")
+    say(f"{counted.architecture} at {resolution} px, {num_classes} classes", "strong")
+    lines = [
+        ("parameters", _scaled(counted.params)),
+        ("forward", f"{_scaled(counted.forward_macs)}MACs an image (1 MAC = 2 FLOPs)"),
+        ("training", f"{_scaled(counted.train_flops_per_example)}FLOPs an image, forward and backward"),
+    ]
     if train_flops is not None:
-        say(f"  training, {examples:.4g} images   {train_flops / 1e18:,.6g} exaFLOPs")
+        lines.append((f"on {numbers.count(examples)} images", f"{train_flops / 1e18:,.6g} exaFLOPs of training"))
     if hours is not None:
-        say(f"  on {device} at {utilisation:.0%} of peak   {hours:,.4g} device-hours")
+        lines.append((f"on {device}", f"{hours:,.0f} device-hours at {utilisation:.0%} of peak"))
+    longest = max(len(what) for what, _ in lines)
+    for what, value in lines:
+        say(f"  {what:<{longest}}  {value}")
     if layers:
         rows = [(layer.name, layer.kind, f"{layer.params:,}", f"{layer.forward_macs:,}") for layer in counted.layers]
         say_table("Layers", ("layer", "kind", "parameters", "forward MACs"), rows)

@@ -30,7 +30,7 @@ def families(json: Annotated[bool, typer.Option("--json", help="Print JSON for a
         )
         return
     for family in listed:
-        say(f"{family.name}: {family.title}")
+        say(f"{family.name}: {family.title}", "strong")
         say(f"  named    {', '.join(family.variants)}")
         say(f"  ladder   {family.ladder}")
         for option, values in family.options:

@@ -60,32 +60,33 @@ def plan(
 
 def _say_cells(spec: StudySpec, planned: Plan) -> None:
     from levelfield.cli.console import say, say_table
-    from levelfield.report.numbers import flops
+    from levelfield.report.numbers import epochs, family_name, flops, prose
 
-    say(f"{spec.name}: {spec.question}")
+    say(prose(f"{spec.name}: {spec.question}"), "strong")
     rows = [
         (
-            cell.family,
+            family_name(cell.family),
             flops(cell.budget_flops),
-            cell.architecture,
+            cell.architecture.removeprefix(f"{cell.family}:"),
             f"{cell.affordable.params:,}",
             f"{cell.affordable.steps} x {cell.affordable.global_batch_size}",
-            f"{cell.affordable.epochs:.3g}",
-            cell.affordable.refusal or "yes",
+            epochs(cell.affordable.epochs),
+            f"no: {cell.affordable.refusal}" if cell.affordable.refusal else "yes",
         )
         for cell in planned.cells
     ]
-    say_table("Cells", ("family", "budget", "size", "parameters", "steps x batch", "epochs", "allowed"), rows)
+    columns = ("family", "budget", "size", "parameters", "steps x batch", "epochs", "allowed")
+    say_table("Cells", columns, rows, numeric=(False, True, False, True, True, True, False))
 
 
 def _say_bill(spec: StudySpec, charged: Bill, workers: int) -> None:
     from levelfield.cli.console import say, say_table
-    from levelfield.report.numbers import flops, seconds
+    from levelfield.report.numbers import family_name, flops, seconds
     from levelfield.scaling.uncertainty import smallest_decidable_margin
 
     rows = [
         (
-            row.family,
+            family_name(row.family),
             flops(row.budget_flops),
             str(len(row.sizes)),
             str(row.trials_at_most),
@@ -96,7 +97,8 @@ def _say_bill(spec: StudySpec, charged: Bill, workers: int) -> None:
         for row in charged.rows
     ]
     columns = ("family", "budget", "sizes", "trials at most", "training", "evaluation", "device-seconds here")
-    say_table("Bill", columns, rows)
+    say_table("Bill", columns, rows, numeric=(False, *[True] * 6))
+    say()
     say(f"at most {charged.trials_at_most} trials, {flops(charged.train_flops)} of training")
     if charged.seconds is not None:
         say(f"at most {seconds(charged.seconds / workers)} here with {workers} worker{'s' * (workers > 1)}")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from levelfield.scaling.predict import Prediction
 
 EXAMPLES = "Example:  levelfield predict runs/quickstart --budget 1e12"
 
@@ -17,7 +20,7 @@ def predict(
 ) -> None:
     """Predict loss, size, examples and learning rate for a budget not yet spent, with intervals."""
     from levelfield.cli.analysis import read_analysis
-    from levelfield.cli.console import say, say_json
+    from levelfield.cli.console import say_json
     from levelfield.records.errors import SpecError
     from levelfield.scaling.predict import predict as predict_at
 
@@ -28,4 +31,35 @@ def predict(
         say_json(predictions)
         return
     for prediction in predictions:
-        say(prediction.sentence)
+        _say(prediction)
+
+
+def _say(prediction: Prediction) -> None:
+    """Every number with its interval, or the word that it is a guess."""
+    from levelfield.cli.console import say
+    from levelfield.report.numbers import count, currency, epochs, family_name, loss_interval, percent, plain, prose
+
+    name, budget = family_name(prediction.family), currency(prediction.budget_flops, "flops")
+    far = ""
+    if prediction.beyond_data is not None and prediction.beyond_data > 1:
+        far = f", {plain(prediction.beyond_data)} times the largest fitted budget"
+    say(f"{name} at {budget}{far}", "strong")
+    lines = []
+    if prediction.loss is not None:
+        level = percent(prediction.loss.level, 0)
+        lines.append(("held-out loss", f"{loss_interval(prediction.loss)} nats, {level} interval"))
+    for what, value, interval, written in (
+        ("parameters", prediction.params, prediction.params_interval, count),
+        ("examples", prediction.examples, prediction.examples_interval, count),
+        ("rate at a batch of 256", prediction.base_lr, prediction.base_lr_interval, plain),
+    ):
+        if value is None:
+            continue
+        told = "a guess, no interval" if interval is None else f"[{written(interval.low)}, {written(interval.high)}]"
+        lines.append((what, f"{written(value)} {told}" if interval else f"{written(value)}, {told}"))
+    if prediction.epochs is not None:
+        lines.insert(-1, ("epochs", epochs(prediction.epochs)))
+    for what, value in lines:
+        say(f"  {what:<22}  {value}")
+    for note in prediction.notes:
+        say(f"  note: {prose(note)}", "faint")

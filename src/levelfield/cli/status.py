@@ -36,9 +36,9 @@ def status(
         return
     wanted = outcome.planned.num_wanted
     state = "complete" if outcome.complete else "under way"
-    say(f"{outcome.spec.name}: {state}, {wanted - len(pending)} of {wanted} trials wanted so far are done")
+    say(f"{outcome.spec.name}: {state}, {wanted - len(pending)} of {wanted} trials wanted so far are done", "strong")
     for name, reason in outcome.failed.items():
-        say(f"failed: {name}: {reason}")
+        say(f"failed: {name}: {reason}", "alarm")
     say(
         f"training {flops(ledger.train_flops)}, evaluation {flops(ledger.evaluate_flops)}, "
         f"lost to crashes {flops(ledger.failed_flops)}, {seconds(outcome.device_seconds)} of device time"

@@ -28,6 +28,7 @@ def verify(
     """Train random finished trials again, elsewhere, and compare every bit; check locked predictions."""
     from levelfield.cli.console import say, say_json
     from levelfield.records.errors import WorkError
+    from levelfield.report.numbers import prose
     from levelfield.study.outcome import read_outcome
     from levelfield.study.spec_file import relocated
     from levelfield.study.verify import verify_study
@@ -44,7 +45,7 @@ def verify(
         say_json([{"what": c.what, "holds": c.holds, "differences": c.differences} for c in checked])
     else:
         for each in checked:
-            say(f"{'equal' if each.holds else 'DIFFERENT'}: {each.what}")
+            say(f"{'equal' if each.holds else 'DIFFERENT'}: {prose(each.what)}", "plain" if each.holds else "alarm")
             for line in (*each.differences, each.made_elsewhere):
                 if line:
                     say(f"  {line}")
