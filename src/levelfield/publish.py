@@ -20,13 +20,16 @@ from levelfield.report.facts import (
     TransferFact,
     TrialRow,
 )
-from levelfield.report.numbers import flops, plain
+from levelfield.report.numbers import family_name, flops, listed, plain
 from levelfield.scaling.analysis import Analysis
 from levelfield.scaling.transfer import agreement_sentence, worth_sentence
 from levelfield.study.locked import LockedRecipe
 from levelfield.study.outcome import Outcome, analyse_outcome, read_outcome
 from levelfield.study.recipes import preset
 from levelfield.study.transfer_table import analyse_transfers, transfer_rows
+
+_CODES_OF_SIZES = {"s": "stem stride", "p": "patch size in px", "w": "width", "d": "depth"}
+"""What a letter in the name of a size stands for ("vit:w64-d3-p4")."""
 
 
 def publish(directory: Path, *, fresh: bool = True) -> tuple[Path, Analysis]:
@@ -63,6 +66,7 @@ def study_facts(outcome: Outcome, analysis: Analysis) -> StudyFacts:
         device=results[0].device if results else None,
         budgets=spec.ladder.budgets,
         recipes=tuple(_recipe_facts(spec)),
+        axes=_axes(spec),
         caveats=tuple(_caveats(outcome)),
         longer_run=tuple(_longer_run(outcome, analysis)),
         commands=("levelfield run study.toml", "levelfield report runs/" + spec.name),
@@ -122,8 +126,31 @@ def transfer_facts(outcome: Outcome, directory: Path) -> tuple[TransferFact, ...
 
 
 def _told_recipe(recipe: LockedRecipe) -> str:
+    size = recipe.architecture.removeprefix(f"{recipe.family}:")
     axes = "".join(f", {name} {value}" for name, value in recipe.axes.items())
-    return f"{recipe.architecture}, rate {plain(recipe.base_lr)}{axes}"
+    return f"{size}, learning rate {plain(recipe.base_lr)}{axes}"
+
+
+def _axes(spec: StudySpec) -> dict[str, str]:
+    """What each searched axis is, family by family where they differ."""
+    told: dict[str, str] = {}
+    for name in dict.fromkeys(axis for entry in spec.families for axis in entry.axes):
+        meant: dict[str, list[str]] = {}
+        for entry in spec.families:
+            if name in entry.axes:
+                meant.setdefault(_axis_words(entry.axes[name].field), []).append(family_name(entry.name))
+        everywhere = len(meant) == 1
+        told[name] = ", ".join(words if everywhere else f"{words} of {listed(who)}" for words, who in meant.items())
+    return told
+
+
+def _axis_words(field: str) -> str:
+    section, _, code = field.partition(".")
+    if section == "batch_factor":
+        return "a factor on the rule that sets the batch from the number of examples"
+    if section == "recipe":
+        return code.replace("_", " ")
+    return _CODES_OF_SIZES.get(code, f"{code} in the name of a size")
 
 
 def _caveats(outcome: Outcome) -> Iterator[str]:
@@ -170,14 +197,20 @@ def _recipe_facts(spec: StudySpec) -> Iterator[RecipeFact]:
         recipe = preset(entry.recipe, peak_lr=entry.base_lr.start, override=entry.override)
         defaults = {field.name: field.default for field in dataclasses.fields(recipe)}
         told = [
-            f"{name} {getattr(recipe, name)}"
+            f"{name.replace('_', ' ')} {_written(getattr(recipe, name))}"
             for name in defaults
             if name not in ("preset", "optimizer", "peak_lr") and getattr(recipe, name) != defaults[name]
         ]
         grid = f"base learning rate {plain(entry.base_lr.low)} to {plain(entry.base_lr.high)} by factors of 2"
-        axes = [f"{name} in {', '.join(map(str, axis.values))}" for name, axis in entry.axes.items()]
+        axes = [f"{name} in {', '.join(map(_written, axis.values))}" for name, axis in entry.axes.items()]
         text = "; ".join([f"{recipe.optimizer}, {', '.join(told)}", f"searched: {grid}", *axes])
         yield RecipeFact(family=entry.name, preset=entry.recipe, text=text)
+
+
+def _written(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return plain(value) if isinstance(value, float) else str(value)
 
 
 def _longer_run(outcome: Outcome, analysis: Analysis) -> Iterator[str]:

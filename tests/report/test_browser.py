@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,15 +105,64 @@ def test_the_verdict_stands_in_the_first_view_of_a_phone(browser: Browser, page_
         assert box["y"] < 844
 
 
-def test_it_prints_with_everything_unfolded_and_folds_again(browser: Browser, page_path: Path) -> None:
+PAPER = 688
+"""px of an A4 page between the margins that page.css asks for."""
+
+
+def test_it_prints_unfolded_on_few_pages_without_the_long_lists_and_folds_again(
+    browser: Browser, page_path: Path
+) -> None:
     with opened(browser, page_path, 1280) as (page, _):
         folded = "document.querySelectorAll('details:not([open])').length"
         page.evaluate(f"addEventListener('beforeprint', () => {{ window.folded = {folded}; }})")
         printed = page.pdf(prefer_css_page_size=True)
         assert printed.startswith(b"%PDF")
-        assert printed.count(b"/Type /Page\n") + printed.count(b"/Type /Page ") >= 4
+        assert 4 <= len(re.findall(rb"/Type /Page\b", printed)) <= 14
         assert page.evaluate("window.folded") == 0
         assert page.locator("details[open]").count() == 0
+        page.emulate_media(media="print")
+        assert not page.locator("#trials table").first.is_visible()
+        assert page.locator("#trials .print-only").is_visible()
+
+
+def test_on_paper_nothing_is_wider_than_the_page_and_no_figure_is_split(browser: Browser, page_path: Path) -> None:
+    """Chromium shrinks a page that is too wide, and every letter on it."""
+    with opened(browser, page_path, PAPER) as (page, _):
+        page.emulate_media(media="print")
+        page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
+        assert page.evaluate("document.documentElement.scrollWidth") <= PAPER
+        split = "Array.from(document.querySelectorAll('figure:not(:has(.small)), .panel, .card, tr'),"
+        assert set(page.evaluate(f"{split} each => getComputedStyle(each).breakInside)")) == {"avoid"}
+
+
+def test_on_a_laptop_no_table_hides_its_last_column(browser: Browser, page_path: Path) -> None:
+    with opened(browser, page_path, 1280) as (page, _):
+        page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
+        hidden = page.evaluate(
+            "Array.from(document.querySelectorAll('section:not(#trials) .scroll'))"
+            ".filter(box => box.scrollWidth > box.clientWidth).map(box => box.ariaLabel)"
+        )
+        assert hidden == []
+
+
+def test_on_a_phone_every_cell_of_a_table_is_in_sight_beside_its_heading(browser: Browser, page_path: Path) -> None:
+    with opened(browser, page_path, 360) as (page, _):
+        page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
+        widest = "Math.max(...Array.from(document.querySelectorAll('td'), td => td.getBoundingClientRect().right))"
+        assert page.evaluate(widest) <= 360
+        cell = page.locator("#winners td", has_text="[").first
+        assert page.evaluate("td => getComputedStyle(td, '::before').content", cell.element_handle()) == '"Loss"'
+
+
+def test_words_in_figures_keep_a_size_that_can_be_read_on_a_phone(browser: Browser, page_path: Path) -> None:
+    with opened(browser, page_path, 360) as (page, _):
+        sizes = page.evaluate(
+            "Array.from(document.querySelectorAll('.panels:not(.small) svg text'), text => {"
+            " const svg = text.closest('svg');"
+            " return parseFloat(getComputedStyle(text).fontSize) * svg.getBoundingClientRect().width"
+            " / svg.viewBox.baseVal.width; })"
+        )
+        assert min(sizes) >= 9.5
 
 
 def test_dark_mode_changes_every_ink_that_figures_use(browser: Browser, page_path: Path) -> None:

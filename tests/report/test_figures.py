@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import re
 
 import pytest
 import sample
@@ -97,8 +99,6 @@ def test_chance_and_the_known_floor_are_named_where_all_runs_agree() -> None:
 
 
 def test_figures_use_no_colour_that_dark_mode_would_miss() -> None:
-    import re
-
     runs = sample.observations()
     for drawn in study_figures(sample.analysis(runs), runs).values():
         for panel in drawn.panels:
@@ -169,3 +169,108 @@ def test_imported_runs_are_drawn_and_named_as_such():
     figure = study_figures(sample.analysis(runs), (*runs, theirs))["loss"]
     assert "imported, not judged: others: line 2" in draw_svg(figure.panels[0].specification, "loss")
     assert "imported results of others" in figure.reading
+
+
+UNITS = re.compile(
+    r" in (nats|FLOPs|device-seconds|%|parameters|examples|epochs|exaFLOPs)|learning rate at a batch of 256"
+)
+
+
+def every_figure() -> list[Figure]:
+    runs = sample.observations()
+    return list(study_figures(sample.analysis(runs), runs, sample.facts(runs).predictions).values())
+
+
+def test_every_axis_has_a_title_with_its_unit() -> None:
+    for drawn in every_figure():
+        for panel in drawn.panels:
+            axes = {
+                (channel, encoding["axis"]["title"])
+                for layer in panel.specification["layer"]
+                for channel, encoding in layer["encoding"].items()
+                if "axis" in encoding
+            }
+            if drawn.name == "verdict":
+                axes -= {("y", "")}  # its rows are named one by one
+            assert {channel for channel, _ in axes} >= {"x"}
+            for _, title in axes:
+                assert UNITS.search(title), (panel.name, title)
+
+
+def test_every_caption_is_one_sentence() -> None:
+    for drawn in every_figure():
+        assert drawn.caption.endswith("."), drawn.name
+        assert len(re.findall(r"[.!?](?:\s|$)", drawn.caption)) == 1, drawn.caption
+
+
+def contrast(color: str) -> float:
+    """How far a colour stands out from white (WCAG 2.2); 4.5 is what small words need."""
+    channels = (int(color[start : start + 2], 16) / 255 for start in (1, 3, 5))
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 1.05 / (0.05 + sum(share * c for share, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True)))
+
+
+def test_words_in_a_family_s_colour_can_be_read() -> None:
+    styles = theme.family_styles(("nfnet", "vit", "a", "b", "c", "d", "e"))
+    assert {name: round(contrast(style.text), 1) for name, style in styles.items() if contrast(style.text) < 4.5} == {}
+
+
+def test_points_that_rest_on_one_seed_carry_the_noise_between_seeds() -> None:
+    runs = sample.observations()
+    analysis = sample.analysis(runs)
+    for name in ("isoflop", "tuning"):
+        for noise, drawn in ((0.02, True), (None, False)):
+            shown = study_figures(dataclasses.replace(analysis, seed_noise=noise), runs)[name]
+            bars = [
+                row
+                for layer in shown.panels[0].specification["layer"]
+                if layer["mark"]["type"] == "rule" and "y2" in layer["encoding"]
+                for row in layer["data"]["values"]
+            ]
+            assert bool(bars) == drawn
+            assert ("noise between seeds" in shown.reading) == drawn
+            for row in bars:
+                assert row["high"] / row["y"] <= math.exp(1.645 * 0.02) + 1e-3
+
+
+def test_families_at_one_budget_stand_side_by_side() -> None:
+    offsets = {
+        layer["mark"].get("xOffset", 0.0)
+        for layer in figure("loss").panels[0].specification["layer"]
+        if layer["mark"]["type"] == "point"
+    }
+    assert len(offsets) == 2
+    assert sum(offsets) == 0
+
+
+def test_a_bad_learning_rate_does_not_flatten_the_picture_and_is_counted() -> None:
+    runs = sample.observations()
+    analysis = sample.analysis(runs)
+    wild = tuple(dataclasses.replace(run, loss=4.6) if run.role == "search" else run for run in runs)
+    shown = study_figures(analysis, wild)["loss"]
+    top = max(winner.loss.estimate for winner in analysis.winners)
+    assert shown.panels[0].specification["layer"][0]["encoding"]["y"]["scale"]["domain"][1] < max(2 * top, 5.5)
+    assert f"Above the panel: {sum(run.role == 'search' for run in runs)} runs" in shown.reading or top > 3
+
+
+def test_a_currency_without_an_interval_has_a_row_that_says_so() -> None:
+    runs = sample.observations()
+    analysis = sample.analysis(runs)
+    first, second = analysis.comparisons
+    refused = dataclasses.replace(
+        second.overall, difference=None, verdict="cannot tell", reasons=("the clock is noisy",)
+    )
+    second = dataclasses.replace(second, overall=refused, per_budget=())
+    figures = study_figures(dataclasses.replace(analysis, comparisons=(first, second)), runs)
+    assert "no interval" in draw_svg(figures["verdict"].panels[0].specification, "verdict")
+    assert "no interval could be drawn" in figures["verdict"].caption
+    assert "By device-seconds nothing is drawn: the clock is noisy." in figures["difference"].reading
+
+
+def test_sizes_set_side_by_side_stay_nearer_to_their_own_rate_than_to_the_next() -> None:
+    panel = figure("learning-rate").panels[0].specification
+    low, high = panel["layer"][0]["encoding"]["y"]["scale"]["domain"]
+    octave = panel["height"] * math.log(2) / math.log(high / low)
+    shifts = {layer["mark"].get("yOffset", 0.0) for layer in panel["layer"]}
+    assert len(shifts) > 1
+    assert max(map(abs, shifts)) <= octave / 4

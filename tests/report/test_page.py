@@ -165,3 +165,35 @@ def test_facts_travel_as_plain_values() -> None:
 def test_pictures_share_a_page_without_sharing_ids() -> None:
     ids = re.findall(r'\bid="([^"]+)"', full_page())
     assert len(ids) == len(set(ids))
+
+
+def test_a_reason_stands_once_at_the_top_and_other_refusals_are_listed() -> None:
+    runs = sample.observations()
+    analysis = sample.analysis(runs)
+    why = "nfnet lies at an edge of its search"
+    first = analysis.comparisons[0]
+    first = dataclasses.replace(first, overall=dataclasses.replace(first.overall, reasons=(why,)))
+    told = Refusal(what="a verdict on nfnet against vit", why=f"{why}; too noisy", remedy="More seeds.")
+    analysis = dataclasses.replace(
+        analysis, comparisons=(first, *analysis.comparisons[1:]), refusals=(told, *analysis.refusals)
+    )
+    top = render(analysis, runs, sample.facts(runs)).split("<nav")[0]
+    assert top.count("NFNet lies at an edge of its search") == 1
+    assert "Allocation exponent of ViT" in top
+
+
+def test_cells_that_were_not_run_are_counted_by_reason_in_sight() -> None:
+    text = full_page()
+    assert "2 planned cells were not run: fewer than 500 steps (2)." in text.split('<details class="screen-only">')[0]
+
+
+def test_the_words_of_the_page_are_explained_and_the_paper_is_named() -> None:
+    text = full_page()
+    for words in ("ConvNets Match Vision Transformers at Scale", "arXiv 2310.16764", "Edge, bound", "A/A control"):
+        assert words in text
+    assert "Locked prediction" not in render(sample.weak_analysis(), (), sample.weak_facts())
+
+
+def test_a_verdict_number_says_what_it_is_and_which_way_it_points() -> None:
+    text = full_page().replace("\u202f", " ")
+    assert "loss of NFNet relative to ViT, 90 % interval: lower for NFNet; within ±5 % counts as equal" in text

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from levelfield.report import numbers
 from levelfield.report.facts import StudyFacts
-from levelfield.report.table import Cell, Column, Table, family_cell, number_cell, text_cell, words_column
+from levelfield.report.table import Cell, Column, Table, family_cell, model_cell, number_cell, text_cell, words_column
 from levelfield.scaling.analysis import Analysis
+
+_FINGERPRINT_SHOWN = 12
 
 
 def controls_table(analysis: Analysis) -> Table:
@@ -27,11 +29,12 @@ def controls_table(analysis: Analysis) -> Table:
     return Table(
         name="controls",
         title="A/A control",
-        note="A family against itself on other seeds must never come out better or worse.",
+        note="A family against itself on other seeds must never come out better or worse; here it is the loss of the "
+        "first seeds relative to the others.",
         columns=(
             words_column("Family"),
             Column(title="Budget"),
-            Column(title="Relative difference of loss"),
+            Column(title="Difference of loss"),
             words_column("Verdict"),
             words_column("Outcome"),
             words_column("Reason"),
@@ -47,7 +50,7 @@ def swaps_table(analysis: Analysis) -> Table:
         (
             number_cell(swap.budget_flops, numbers.flops(swap.budget_flops)),
             family_cell(cell.family),
-            text_cell(cell.model),
+            model_cell(cell.family, cell.model),
             text_cell(numbers.prose(cell.optimizer) + (", its own recipe" if cell.own else ", swapped")),
             Cell(text=numbers.loss_interval(cell.loss), value=cell.loss.estimate if cell.loss else ""),
             number_cell(cell.num_seeds, str(cell.num_seeds)),
@@ -93,7 +96,7 @@ def swap_effects_table(analysis: Analysis) -> Table:
         title="What the swap shows",
         note="Relative difference of loss, negative where the first one named is better; the intervals hold for all "
         "effects at once.",
-        columns=(words_column("Effect"), Column(title="Relative difference of loss")),
+        columns=(words_column("Effect"), Column(title="Difference of loss")),
         rows=rows,
         empty="No optimiser was swapped.",
     )
@@ -109,17 +112,18 @@ def predictions_table(facts: StudyFacts) -> Table:
             (
                 family_cell(prediction.family),
                 number_cell(prediction.budget_flops, numbers.flops(prediction.budget_flops)),
-                text_cell(numbers.loss_interval(predicted)),
+                number_cell(predicted.estimate, numbers.loss_interval(predicted)),
                 number_cell(seen, numbers.loss(seen)),
                 text_cell({None: "not run yet", True: "inside", False: "outside"}[inside]),
-                text_cell(prediction.recipe),
-                text_cell(prediction.locked),
-                text_cell(prediction.fingerprint),
+                text_cell(numbers.prose(prediction.recipe)),
+                text_cell(numbers.minute(prediction.locked)),
+                text_cell(prediction.fingerprint[:_FINGERPRINT_SHOWN]),
             )
         )
     return Table(
         name="predictions",
         title="Predictions locked in advance",
+        note="What the laws foretold, sealed before the runs, and the mean loss (nats) that fresh seeds then reached.",
         columns=(
             words_column("Family"),
             Column(title="Budget"),

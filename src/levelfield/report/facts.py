@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from levelfield.records.codec import record
 from levelfield.records.transfer import TransferRow
 from levelfield.scaling.analysis import Interval
@@ -100,6 +102,7 @@ class StudyFacts:
     """The study around an analysis.
 
     ``data`` says in a sentence what was seen, ``metric`` what was judged ("held-out cross-entropy, averaged weights").
+    ``axes`` says what each searched axis is ("shape": "stem stride of NFNet, patch size of ViT").
     ``longer_run`` lists what a longer run would decide; ``commands`` reproduce the study, one a line; ``versions`` and
     ``fingerprints`` are shown as they are. Only content belongs here: no clock and no path, so that equal studies give
     equal pages.
@@ -113,6 +116,7 @@ class StudyFacts:
     device: str | None = None
     budgets: tuple[float, ...]
     recipes: tuple[RecipeFact, ...]
+    axes: dict[str, str] = dataclasses.field(default_factory=dict)
     caveats: tuple[str, ...] = ()
     longer_run: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import UTC, datetime
 
 from levelfield.scaling.analysis import Interval
 
@@ -11,7 +12,7 @@ THIN = "\u202f"
 """A narrow space that does not break: between a number and its unit."""
 
 MISSING = "–"
-LAW_FORMS = {"log-log": "L = A·C⁻ᵇ", "saturating": "L = E + A·C⁻ᵇ"}
+LAW_FORMS = {"log-log": "L\u00a0=\u00a0A·C⁻ᵇ", "saturating": "L\u00a0=\u00a0E\u00a0+\u00a0A·C⁻ᵇ"}
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NAMES = {"nfnet": "NFNet", "vit": "ViT", "convnext": "ConvNeXt"}
 _WORDS = {"device_seconds": "device-seconds", "flops": "FLOPs", "adamw": "AdamW", "sgd": "SGD"}
@@ -97,10 +98,10 @@ def percent(value: float | None, digits: int = 1) -> str:
     return MISSING if value is None else f"{100 * value:.{digits}f}{THIN}%"
 
 
-def signed_percent(log_ratio: float, digits: int = 1) -> str:
-    """``ln(a / b)`` as how much larger a is: ``-0.105`` as ``−10.0 %``."""
+def signed_percent(log_ratio: float, digits: int | None = None) -> str:
+    """``ln(a / b)`` as how much larger a is: ``-0.105`` as ``−10.0 %``; from 20 % on without decimals."""
     change = 100 * math.expm1(log_ratio)
-    text = f"{abs(change):.{0 if abs(change) >= 20 else digits}f}"
+    text = f"{abs(change):.{_decimals(log_ratio) if digits is None else digits}f}"
     sign = "" if float(text) == 0 else ("+" if change > 0 else "−")
     return f"{sign}{text}{THIN}%"
 
@@ -128,7 +129,27 @@ def ratio_interval(interval: Interval | None) -> str:
     """An interval of ``ln(a / b)`` as ``−10.0 % [−12.1 %, −7.8 %]``."""
     if interval is None:
         return MISSING
-    return f"{signed_percent(interval.estimate)} [{signed_percent(interval.low)}, {signed_percent(interval.high)}]"
+    digits = _decimals(interval.estimate)
+    low, high = signed_percent(interval.low, digits), signed_percent(interval.high, digits)
+    return f"{signed_percent(interval.estimate)} [{low}, {high}]"
+
+
+def _decimals(log_ratio: float) -> int:
+    return 0 if abs(100 * math.expm1(log_ratio)) >= 20 else 1
+
+
+def minute(text: str) -> str:
+    """A time in ISO form to the minute, in UTC: ``2026-11-23 17:23 UTC``; other words as they are."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if when.tzinfo else text
+
+
+def margin(log_ratio: float) -> str:
+    """A margin in ln loss as a reader thinks of it: ``0.05`` as ``±5 %``."""
+    return f"±{plain(100 * log_ratio)}{THIN}%"
 
 
 def decades(low: float, high: float) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,9 +16,11 @@ from levelfield.report.figures import Figure, study_figures
 from levelfield.report.figures.comparison import verdict_words
 from levelfield.report.figures.loss import CURRENCY_TITLES
 from levelfield.report.figures.theme import FALLBACK, FamilyStyle, family_styles
+from levelfield.report.glossary import glossary
 from levelfield.report.svg import draw_svg, for_page
+from levelfield.report.table import LONG, Cell, Column
 from levelfield.report.tables import study_tables
-from levelfield.scaling.analysis import Analysis
+from levelfield.scaling.analysis import Analysis, Comparison, Refusal
 from levelfield.units import PAPER_FLOPS
 
 if TYPE_CHECKING:
@@ -24,16 +28,30 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 
+_REASON_OF_A_CELL = re.compile(r"^\S+ (steps|epochs)(?: of \d+)?, (.*)$")
+"""What cells that are refused for one reason share: of "332 steps of 32, fewer than 500" the last words."""
+
+_TIGHT_TO = 16
+"""Characters of a name that no line break may split."""
+_WIDE_FROM = 17
+"""Characters of a cell and its heading that half a phone's width cannot hold."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class VerdictCard:
-    """One comparison in one currency, as the top of the page says it; ``tone`` picks its colour."""
+    """One comparison in one currency, as the top of the page says it; ``tone`` picks its colour.
+
+    ``meaning`` says what the number is, ``reasons`` why nothing was decided; ``sentence`` holds all of it with
+    everything it holds for, to be quoted.
+    """
 
     currency: str
     families: str
     words: str
     difference: str
+    meaning: str
+    reasons: tuple[str, ...]
     sentence: str
-    decidable: str
     tone: str
 
 
@@ -72,10 +90,29 @@ def render_figures(analysis: Analysis, facts: StudyFacts, figures: dict[str, Fig
             tables=study_tables(analysis, facts),
             picture=picture,
             style_of=style_of,
+            cell_classes=cell_classes,
             cards=verdict_cards(analysis),
             key_figures=key_figures(analysis, facts),
+            refusals=open_refusals(analysis),
+            refused_summary=refused_summary(facts),
+            glossary=glossary(analysis, facts),
             scope=scope_sentence(analysis, facts),
         )
+    )
+
+
+def cell_classes(cell: Cell, column: Column) -> str:
+    """How a cell is set: flush right, broken over lines, over the whole width of a phone, or not at all there."""
+    return " ".join(
+        name
+        for name, wanted in (
+            ("number", column.numeric),
+            ("words", not column.numeric and len(cell.text) > LONG),
+            ("tight", not column.numeric and len(cell.text) <= _TIGHT_TO),
+            ("wide", len(cell.text) + len(column.title) > _WIDE_FROM),
+            ("nothing", not cell.text),
+        )
+        if wanted
     )
 
 
@@ -85,18 +122,52 @@ def verdict_cards(analysis: Analysis) -> tuple[VerdictCard, ...]:
     for comparison in analysis.comparisons:
         overall, decidable = comparison.overall, comparison.smallest_decidable_margin
         winner = {"better": comparison.a, "worse": comparison.b}.get(overall.verdict)
+        a, b = numbers.family_name(comparison.a), numbers.family_name(comparison.b)
+        reasons = [numbers.sentence(reason) for reason in overall.reasons]
+        if decidable is not None and decidable > comparison.margin:
+            reasons.append(f"The smallest margin these runs could decide is {numbers.margin(round(decidable, 3))}.")
         cards.append(
             VerdictCard(
                 currency=CURRENCY_TITLES[comparison.currency],
-                families=f"{numbers.family_name(comparison.a)} against {numbers.family_name(comparison.b)}",
+                families=f"{a} against {b}",
                 words=verdict_words(comparison, overall),
                 difference=numbers.ratio_interval(overall.difference) if overall.difference else "",
+                meaning=_meaning(comparison) if overall.difference else "",
+                reasons=tuple(reasons),
                 sentence=comparison.sentence,
-                decidable=f"±{numbers.plain(decidable, 2)} in ln loss" if decidable is not None else "",
                 tone=family_styles(analysis.families)[winner].color if winner else "",
             )
         )
     return tuple(cards)
+
+
+def _meaning(comparison: Comparison) -> str:
+    """What the number of a verdict is, and which way it points."""
+    difference = comparison.overall.difference
+    assert difference is not None  # asked for only where there is one
+    a, b = numbers.family_name(comparison.a), numbers.family_name(comparison.b)
+    lower, level = a if difference.estimate < 0 else b, numbers.percent(difference.level, 0)
+    margin = numbers.margin(comparison.margin)
+    return f"loss of {a} relative to {b}, {level} interval: lower for {lower}; within {margin} counts as equal"
+
+
+def open_refusals(analysis: Analysis) -> tuple[Refusal, ...]:
+    """The refusals that no verdict card has told already."""
+    told = [set(comparison.overall.reasons) for comparison in analysis.comparisons if comparison.overall.reasons]
+    return tuple(
+        refusal
+        for refusal in analysis.refusals
+        if not any(all(reason in refusal.why for reason in reasons) for reasons in told)
+    )
+
+
+def refused_summary(facts: StudyFacts) -> str:
+    """How many cells were not run, by reason."""
+    kinds = Counter(_REASON_OF_A_CELL.sub(r"\2 \1", cell.reason) for cell in facts.refused_cells)
+    told = [f"{numbers.prose(reason)} ({number})" for reason, number in kinds.most_common()]
+    total = len(facts.refused_cells)
+    cells = "1 planned cell was" if total == 1 else f"{total} planned cells were"
+    return f"{cells} not run: {numbers.listed(told)}." if told else ""
 
 
 def key_figures(analysis: Analysis, facts: StudyFacts) -> tuple[tuple[str, str], ...]:
@@ -114,7 +185,7 @@ def key_figures(analysis: Analysis, facts: StudyFacts) -> tuple[tuple[str, str],
             where = f" ({facts.device})" if facts.device else ""
             found.append((numbers.seconds(facts.totals.device_seconds), f"device time in all{where}"))
     if analysis.seed_noise is not None:
-        found.append((numbers.percent(analysis.seed_noise), "noise between seeds (standard deviation of ln loss)"))
+        found.append((numbers.percent(analysis.seed_noise), "noise between seeds (standard deviation of loss)"))
     return tuple(found)
 
 
@@ -126,9 +197,10 @@ def scope_sentence(analysis: Analysis, facts: StudyFacts) -> str:
     families = numbers.listed([numbers.family_name(family) for family in analysis.families])
     span = f"at {numbers.flops(low)}" if low == high else f"between {numbers.flops(low)} and {numbers.flops(high)}"
     return (
-        f"Everything here holds for {families} {span}, on this data "
-        f"and with these recipes; {numbers.decades(high, PAPER_FLOPS)} of compute lie between this study's top rung "
-        f"and the largest run of the paper ({numbers.flops(PAPER_FLOPS)})."
+        f"Everything here holds for {families} {span}, on this data and with these recipes; "
+        f"{numbers.decades(high, PAPER_FLOPS)} of compute lie between its largest budget and the largest run of "
+        f"“ConvNets Match Vision Transformers at Scale” (arXiv 2310.16764; {numbers.flops(PAPER_FLOPS)}), "
+        "here called the paper."
     )
 
 
@@ -147,6 +219,7 @@ def _environment() -> Environment:
     environment.filters["flops"] = numbers.flops
     environment.filters["family_name"] = numbers.family_name
     environment.filters["sentence"] = numbers.sentence
+    environment.filters["sentence_start"] = lambda text: numbers.sentence(text).removesuffix(".")
     environment.filters["prose"] = numbers.prose
     environment.filters["seconds"] = numbers.seconds
     return environment

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from levelfield.report import numbers
 
+LONG = 36
+"""Characters from which a cell is words, to be broken over lines."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
@@ -35,6 +38,11 @@ class Table:
     note: str = ""
     empty: str = ""
 
+    @property
+    def short(self) -> bool:
+        """Whether it should stay on one page of paper: few rows of few words."""
+        return len(self.rows) <= 6 and all(len(cell.text) <= LONG for row in self.rows for cell in row)
+
     def plain(self) -> list[list[str]]:
         """The rows as texts alone, for a terminal."""
         return [[cell.text for cell in row] for row in self.rows]
@@ -50,6 +58,11 @@ def text_cell(text: str) -> Cell:
 
 def number_cell(value: float | None, text: str) -> Cell:
     return Cell(text=text, value="" if value is None else value)
+
+
+def model_cell(family: str, model: str) -> Cell:
+    """A model beside its family's name, which it need not repeat."""
+    return Cell(text=model.removeprefix(f"{family}:"), value=model)
 
 
 def family_cell(family: str) -> Cell:

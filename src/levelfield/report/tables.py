@@ -9,9 +9,11 @@ from levelfield.report.control_tables import controls_table, predictions_table, 
 from levelfield.report.facts import StudyFacts
 from levelfield.report.figures.comparison import verdict_words
 from levelfield.report.figures.loss import CURRENCY_TITLES
-from levelfield.report.table import Cell, Column, Table, family_cell, number_cell, text_cell, words_column
+from levelfield.report.table import Cell, Column, Table, family_cell, model_cell, number_cell, text_cell, words_column
 from levelfield.report.transfer_tables import transfer_tables
 from levelfield.scaling.analysis import Analysis, Comparison
+
+_LESS_THAN_AN_EPOCH = " No run saw a hundredth of an epoch."
 
 
 def verdict_table(analysis: Analysis) -> Table:
@@ -30,7 +32,7 @@ def verdict_table(analysis: Analysis) -> Table:
                     else Cell(text=numbers.currency(verdict.budget, comparison.currency), value=verdict.budget),
                     text_cell(verdict_words(comparison, verdict)),
                     Cell(text=numbers.ratio_interval(difference), value=difference.estimate if difference else ""),
-                    text_cell("; ".join(verdict.reasons)),
+                    text_cell(numbers.prose("; ".join(verdict.reasons))),
                 )
             )
     return Table(
@@ -41,7 +43,7 @@ def verdict_table(analysis: Analysis) -> Table:
             words_column("Currency"),
             Column(title="Budget"),
             words_column("Verdict"),
-            Column(title="Relative difference of loss"),
+            Column(title="Difference of loss"),
             words_column("Reasons"),
         ),
         rows=tuple(rows),
@@ -51,16 +53,17 @@ def verdict_table(analysis: Analysis) -> Table:
 
 def winners_table(analysis: Analysis) -> Table:
     """The best-tuned cell of each family at each budget."""
+    in_epochs = any((winner.epochs or 0.0) >= 0.01 for winner in analysis.winners)
     rows = tuple(
         (
             family_cell(w.family),
             number_cell(w.budget_flops, numbers.power(w.budget_flops)),
-            text_cell(w.model),
+            model_cell(w.family, w.model),
             number_cell(w.loss.estimate, numbers.loss_interval(w.loss)),
             number_cell(w.num_seeds, str(w.num_seeds)),
             number_cell(w.params, numbers.count(w.params)),
             number_cell(w.examples, numbers.count(w.examples)),
-            number_cell(w.epochs, numbers.epochs(w.epochs)),
+            *((number_cell(w.epochs, numbers.epochs(w.epochs)),) if in_epochs else ()),
             number_cell(w.base_lr, numbers.plain(w.base_lr)),
             number_cell(w.global_batch_size, numbers.plain(w.global_batch_size, 6)),
             number_cell(w.device_seconds, numbers.seconds(w.device_seconds)),
@@ -68,12 +71,12 @@ def winners_table(analysis: Analysis) -> Table:
         )
         for w in analysis.winners
     )
-    titles = ("Loss", "Seeds", "Parameters", "Examples", "Epochs", "Rate at 256", "Batch", "Device time")
+    titles = ("Loss", "Seeds", "Parameters", "Examples", *["Epochs"] * in_epochs, "Rate at 256", "Batch", "Device time")
     return Table(
         name="winners",
         title="Winners",
-        note="The best-tuned cell of each family at each budget, on fresh seeds and the report split. "
-        "Learning rates are those at a batch of 256.",
+        note="The best-tuned cell of each family at each budget, on fresh seeds and the report split: losses in nats "
+        f"with their intervals, learning rates at a batch of 256.{'' if in_epochs else _LESS_THAN_AN_EPOCH}",
         columns=(
             words_column("Family"),
             Column(title="FLOPs"),
@@ -102,7 +105,6 @@ def laws_table(analysis: Analysis) -> Table:
                 text_cell(numbers.LAW_FORMS[law.form]),
                 text_cell(numbers.number_interval(law.parameters.get("b"))),
                 text_cell(numbers.number_interval(law.parameters.get("E"))),
-                number_cell(law.num_budgets, str(law.num_budgets)),
                 text_cell(backtest or numbers.MISSING),
                 text_cell("yes" if law.chosen else "no"),
                 text_cell(law.status),
@@ -111,14 +113,14 @@ def laws_table(analysis: Analysis) -> Table:
     return Table(
         name="laws",
         title="Fitted laws",
-        note="The chosen form is the one that predicts a held-out top rung better.",
+        note="Loss L in nats against compute C; b is the exponent, and E is the loss that no compute removes. The "
+        "chosen form is the one that predicts a held-out top rung better.",
         columns=(
             words_column("Family"),
             words_column("Currency"),
             words_column("Form"),
             Column(title="Exponent b"),
             Column(title="Irreducible loss E"),
-            Column(title="Budgets"),
             words_column("Backtest"),
             words_column("Chosen"),
             words_column("Status"),
@@ -164,7 +166,7 @@ def refused_cells_table(facts: StudyFacts) -> Table:
     rows = tuple(
         (
             family_cell(cell.family),
-            text_cell(cell.model),
+            model_cell(cell.family, cell.model),
             number_cell(cell.budget_flops, numbers.power(cell.budget_flops)),
             text_cell(cell.reason),
         )
@@ -185,7 +187,7 @@ def trials_table(facts: StudyFacts) -> Table:
         (
             text_cell(trial.name),
             family_cell(trial.family),
-            text_cell(trial.model),
+            model_cell(trial.family, trial.model),
             number_cell(trial.budget_flops, numbers.power(trial.budget_flops)),
             text_cell(trial.role),
             number_cell(trial.peak_lr, numbers.plain(trial.peak_lr)),

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from levelfield.records.observation import Observation
 from levelfield.report.facts import LockedPrediction, TransferFact
-from levelfield.report.figures.allocation import allocation_figure, isoflop_figure
+from levelfield.report.figures.allocation import allocation_figure
 from levelfield.report.figures.comparison import difference_figure, verdict_figure
 from levelfield.report.figures.figure import Figure, Panel
+from levelfield.report.figures.isoflop import isoflop_figure
 from levelfield.report.figures.loss import loss_figure
 from levelfield.report.figures.published import published_figure
 from levelfield.report.figures.transfer import transfer_figure

@@ -1,4 +1,4 @@
-"""How to spend a budget: optimal size and examples against compute, and the isoFLOP profiles behind them."""
+"""How to spend a budget: the size and the training length of the best models against compute."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from levelfield.report import numbers
 from levelfield.report.figures import theme
 from levelfield.report.figures.axes import log_axis
 from levelfield.report.figures.canvas import Canvas, EndLabel, Mark
-from levelfield.report.figures.figure import Figure, Panel, slug
+from levelfield.report.figures.figure import Figure, Panel
 from levelfield.report.figures.loss import winner_text
 from levelfield.scaling.analysis import Analysis, Interval, IsoflopProfile, Winner
 
 _READING = (
-    "The paper's rule for NFNets is equal growth of both. Diamonds: vertices of the isoFLOP profiles with intervals. "
-    "Hollow: a bound, the optimum lies at the edge of what was searched."
+    "Hollow: only a bound, the best lies at the edge of what was searched. Diamonds: optima between the sizes tried "
+    "(vertices of the isoFLOP profiles), with intervals. The paper's rule for NFNets is equal growth of both."
 )
 
 
@@ -29,33 +29,15 @@ def allocation_figure(analysis: Analysis) -> Figure:
     in_epochs = all(epochs) and max(epoch or 0.0 for epoch in epochs) >= 0.05
     length: Callable[[Winner], float | None] = (lambda w: w.epochs) if in_epochs else (lambda w: w.examples)
     panels = (
-        _panel(analysis, winners, "size", "parameters of the best model", lambda w: w.params),
-        _panel(analysis, winners, "length", "epochs" if in_epochs else "examples seen by the best model", length),
+        _panel(analysis, winners, "size", "size of the best model in parameters", lambda w: w.params),
+        _panel(analysis, winners, "length", _length_title(in_epochs), length),
     )
-    return Figure(name="allocation", title=title, caption=_caption(analysis), reading=_READING, panels=panels)
+    caption, exponents = _caption(analysis, winners), _exponents(analysis)
+    return Figure(name="allocation", title=title, caption=caption, reading=f"{exponents} {_READING}", panels=panels)
 
 
-def isoflop_figure(analysis: Analysis) -> Figure:
-    """Loss against size at equal compute, one line a budget, one panel a family."""
-    title = "IsoFLOP profiles"
-    profiles = [profile for profile in analysis.isoflop if profile.points]
-    if not profiles:
-        return Figure(name="isoflop", title=title, absent="No budget was spent on more than one size.")
-    panels = tuple(
-        _isoflop_panel(family, [p for p in profiles if p.family == family], style)
-        for family, style in theme.family_styles(analysis.families).items()
-        if any(p.family == family for p in profiles)
-    )
-    inside = sum(profile.optimal_params is not None for profile in profiles)
-    caption = (
-        f"{inside} of {len(profiles)} profiles have their optimum between the sizes tried; elsewhere the best size is "
-        "only a bound."
-    )
-    reading = (
-        "Every point of a line spent the same training FLOPs. Large: the best size, hollow where it lies at the edge. "
-        "Diamonds: the vertex of the profile with its interval."
-    )
-    return Figure(name="isoflop", title=title, caption=caption, reading=reading, panels=panels)
+def _length_title(in_epochs: bool) -> str:
+    return f"training length of the best model in {'epochs' if in_epochs else 'examples'}"
 
 
 def _panel(
@@ -86,55 +68,10 @@ def _panel(
             ]
             canvas.points(marks, color=style.color, shape=style.shape, hollow=hollow)
         text = f"{style.glyph} {numbers.family_name(family)}{slope}"
-        canvas.end_label(EndLabel(y=points[-1][1], text=text, color=style.color))
+        canvas.end_label(EndLabel(y=points[-1][1], text=text, color=style.text))
     name = {"size": "Size", "length": "Training length"}[kind]
     description = f"{name} of the best model against training compute"
     return Panel(name=f"allocation-{kind}", title=name, specification=canvas.specification(description))
-
-
-def _isoflop_panel(family: str, profiles: list[IsoflopProfile], style: theme.FamilyStyle) -> Panel:
-    profiles = sorted(profiles, key=lambda profile: profile.budget_flops)
-    points = [point for profile in profiles for point in profile.points]
-    canvas = Canvas(
-        x=log_axis("parameters", [point.params for point in points], text=numbers.count),
-        y=log_axis("loss in nats", [point.loss for point in points], text=numbers.plain, room=0.1),
-    )
-    for profile, shade in zip(profiles, theme.shades(len(profiles)), strict=True):
-        line = sorted(profile.points, key=lambda point: point.params)
-        canvas.line([(p.params, p.loss) for p in line], color=style.color, opacity=shade, width=1.5)
-        marks = [
-            Mark(x=p.params, y=p.loss, text=_isoflop_text(profile, p.model, p.loss, p.examples))
-            for p in line
-            if p.model != profile.best_model
-        ]
-        canvas.points(marks, color=style.color, shape=style.shape, size=20, opacity=shade)
-        best = [
-            Mark(
-                x=p.params, y=p.loss, text=_isoflop_text(profile, p.model, p.loss, p.examples) + "\nbest of this budget"
-            )
-            for p in line
-            if p.model == profile.best_model
-        ]
-        hollow = profile.optimal_params is None
-        canvas.points(best, color=style.color, shape=style.shape, hollow=hollow, size=64, opacity=max(shade, 0.55))
-        if profile.optimal_params is not None:
-            _draw_vertex(canvas, profile, profile.optimal_params, style, shade)
-        text = numbers.power(profile.budget_flops)
-        canvas.end_label(EndLabel(y=line[-1].loss, text=text, color=style.color, opacity=shade))
-    name = numbers.family_name(family)
-    description = f"Loss against size at equal training FLOPs, {name}"
-    return Panel(name=f"isoflop-{slug(family)}", title=name, specification=canvas.specification(description))
-
-
-def _draw_vertex(
-    canvas: Canvas, profile: IsoflopProfile, vertex: Interval, style: theme.FamilyStyle, shade: float
-) -> None:
-    """The optimum of the fitted parabola, below the lowest point so that the two can be told apart."""
-    lowest = min(point.loss for point in profile.points)
-    y = canvas.y.value(max(canvas.y.fraction(lowest) - 0.035, 0.0))
-    text = f"optimal size {numbers.count(vertex.estimate)} [{numbers.count(vertex.low)}, {numbers.count(vertex.high)}]"
-    mark = Mark(x=vertex.estimate, y=y, low=vertex.low, high=vertex.high, text=f"{text}\n{profile.status}")
-    canvas.points([mark], color=style.color, shape="diamond", size=34, opacity=max(shade, 0.55), sideways=True)
 
 
 def _vertex_marks(profiles: list[IsoflopProfile], family: str) -> list[Mark]:
@@ -165,14 +102,29 @@ def _exponent(analysis: Analysis, family: str, kind: str) -> Interval | None:
     return None
 
 
-def _isoflop_text(profile: IsoflopProfile, model: str, loss: float, examples: float) -> str:
-    return (
-        f"{numbers.model_name(profile.family, model)} at {numbers.flops(profile.budget_flops)}\n"
-        f"loss {numbers.loss(loss)}, {numbers.count(examples)} examples"
-    )
+def _caption(analysis: Analysis, winners: list[Winner]) -> str:
+    """How far size and length of the best models grow over the ladder."""
+    parts: dict[str, list[str]] = {}
+    for family in analysis.families:
+        own = sorted((w for w in winners if w.family == family), key=lambda w: w.budget_flops)
+        if len(own) > 1:
+            first, last = own[0], own[-1]
+            size, length = (last.params or 0) / (first.params or 1), (last.examples or 0) / (first.examples or 1)
+            more = numbers.plain(last.budget_flops / first.budget_flops, 2)
+            grown = (
+                f"the best {numbers.family_name(family)} grows {_fold(size)} in size and {_fold(length)} in examples"
+            )
+            parts.setdefault(more, []).append(grown)
+    if not parts:
+        return "One budget alone shows no growth."
+    return numbers.sentence("; ".join(f"over {more}-fold compute {', '.join(grown)}" for more, grown in parts.items()))
 
 
-def _caption(analysis: Analysis) -> str:
+def _fold(factor: float) -> str:
+    return f"×{factor:.1f}" if factor < 10 else f"×{factor:.0f}"
+
+
+def _exponents(analysis: Analysis) -> str:
     parts = []
     for allocation in analysis.allocations:
         name = numbers.family_name(allocation.family)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from levelfield.report.figures import theme
 from levelfield.report.figures.axes import Axis, spread
@@ -20,6 +20,9 @@ _TOP, _BOTTOM = 30, 44
 _LINE_GAP = 14.0
 _LABEL_SHARE = 0.34
 _TEXT = {"field": "text", "type": "nominal"}
+
+Shift: TypeAlias = tuple[float, float]
+"""Pixels to the right and downwards."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +43,6 @@ class EndLabel:
     y: float
     text: str
     color: str
-    opacity: float = 1.0
 
 
 @dataclass(kw_only=True)
@@ -49,9 +51,9 @@ class Canvas:
 
     x: Axis
     y: Axis
-    width: int = 400
-    height: int = 300
-    left: int = 46
+    width: int = 360
+    height: int = 280
+    left: int = 44
     _layers: list[Any] = field(default_factory=list)
     _end_labels: list[EndLabel] = field(default_factory=list)
 
@@ -63,11 +65,13 @@ class Canvas:
         dash: tuple[int, ...] = (),
         opacity: float = 1.0,
         width: float = 2.0,
+        shift: Shift = (0.0, 0.0),
     ) -> None:
         """A line through ``points`` in their order, cut at the panel's edge."""
         rows = [{"x": x, "y": y, "order": order} for order, (x, y) in enumerate(points)]
         if len(rows) > 1:
             mark = {"type": "line", "color": color, "strokeDash": list(dash), "opacity": opacity, "strokeWidth": width}
+            mark |= _shifted(shift)
             order = {"field": "order", "type": "quantitative"}
             self._add(rows, {**mark, "clip": True}, x=self._x(), y=self._y(), order=order)
 
@@ -89,10 +93,10 @@ class Canvas:
         self._add([{"low": low, "high": high}], mark, **place)
 
     def level(self, y: float, text: str = "") -> None:
-        """A dashed line at the height ``y`` with its name above its right end."""
+        """A dashed line at the height ``y`` with its name above its left end, where falling curves do not come."""
         self._add([{"y": y}], {"type": "rule", "color": theme.MUTED, "strokeDash": [3, 3]}, y=self._y())
         if text:
-            self.note(self.x.high, y, text, color=theme.MUTED, align="right", dx=-2, dy=-8)
+            self.note(self.x.low, y, text, color=theme.MUTED, dx=3, dy=-8)
 
     def upright(self, x: float) -> None:
         """A thin line at ``x`` from bottom to top."""
@@ -116,14 +120,20 @@ class Canvas:
         size: float = 64,
         opacity: float = 1.0,
         sideways: bool = False,
+        shift: Shift = (0.0, 0.0),
+        bar: float = 1.8,
     ) -> None:
-        """Points with their intervals; ``hollow`` ones are shown but carry less weight than they seem to."""
+        """Points with their intervals, ``bar`` px wide; ``hollow`` ones carry less weight than they seem to.
+
+        ``shift`` moves them by so many px, so that marks at one place stand side by side.
+        """
         marks = list(marks)
-        self._intervals([mark for mark in marks if mark.low is not None], color, opacity, sideways)
+        bars = {"color": color, "opacity": opacity, "strokeWidth": bar, **_shifted(shift)}
+        self._intervals([mark for mark in marks if mark.low is not None], bars, sideways)
         if marks:
             rows = [{"x": mark.x, "y": mark.y, "text": mark.text} for mark in marks]
             look = {"fill": theme.PAPER if hollow else color, "stroke": color, "strokeWidth": 1.6 if hollow else 0.6}
-            mark = {"type": "point", "shape": shape, "size": size, "opacity": opacity, **look}
+            mark = {"type": "point", "shape": shape, "size": size, "opacity": opacity, **look, **_shifted(shift)}
             self._add(rows, {**mark, "aria": True}, x=self._x(), y=self._y(), description=_TEXT)
 
     def end_label(self, label: EndLabel) -> None:
@@ -132,13 +142,17 @@ class Canvas:
         text = label.text if len(label.text) <= most else label.text[: most - 1] + "…"
         self._end_labels.append(dataclasses.replace(label, text=text))
 
+    @property
+    def plot_height(self) -> float:
+        return self.height - _TOP - _BOTTOM
+
     def specification(self, description: str) -> dict[str, Any]:
         """The panel as a complete Vega-Lite specification with its data inside."""
         right = 12.0
         if self._end_labels:
             longest = max(len(label.text) for label in self._end_labels)
             right = 12 + theme.CHARACTER_WIDTH * longest
-        plot_width, plot_height = self.width - self.left - right, self.height - _TOP - _BOTTOM
+        plot_width, plot_height = self.width - self.left - right, self.plot_height
         self._draw_end_labels(plot_height)
         return {
             "$schema": _SCHEMA,
@@ -155,12 +169,11 @@ class Canvas:
         wanted = [(1 - self.y.fraction(label.y)) * plot_height for label in self._end_labels]
         placed = spread(wanted, _LINE_GAP, 0.0, plot_height)
         for label, top in zip(self._end_labels, placed, strict=True):
-            look = {"color": label.color, "opacity": max(label.opacity, 0.75)}
-            mark = {"type": "text", "align": "left", "baseline": "middle", "dx": 8, **look}
+            mark = {"type": "text", "align": "left", "baseline": "middle", "dx": 8, "color": label.color}
             rows = [{"y": self.y.value(1 - top / plot_height), "text": label.text}]
             self._add(rows, mark, x={"value": "width"}, y=self._y(), text=_TEXT)
 
-    def _intervals(self, marks: list[Mark], color: str, opacity: float, sideways: bool) -> None:
+    def _intervals(self, marks: list[Mark], look: dict[str, Any], sideways: bool) -> None:
         if not marks:
             return
         along = self.x if sideways else self.y
@@ -168,7 +181,7 @@ class Canvas:
             {"x": mark.x, "y": mark.y, "low": self._inside(mark.low, along), "high": self._inside(mark.high, along)}
             for mark in marks
         ]
-        mark = {"type": "rule", "color": color, "strokeWidth": 1.8, "opacity": opacity}
+        mark = {"type": "rule", **look}
         if sideways:
             self._add(rows, mark, x=self._x("low"), x2={"field": "high"}, y=self._y())
         else:
@@ -192,7 +205,7 @@ class Canvas:
 
     def _y(self, name: str = "y") -> dict[str, Any]:
         """The title stands level above the axis, where it reads without turning the head."""
-        place = {"titleAngle": 0, "titleAlign": "left", "titleX": 6 - self.left, "titleY": -14}
+        place = {"titleAngle": 0, "titleAlign": "left", "titleX": 1 - self.left, "titleY": -14}
         title = {"title": self.y.title, **place, "titleBaseline": "alphabetic", "grid": self.y.grid}
         return {
             "field": name,
@@ -200,3 +213,7 @@ class Canvas:
             "scale": self.y.scale(),
             "axis": {**title, **self.y.ticks_as_drawn()},
         }
+
+
+def _shifted(shift: Shift) -> dict[str, float]:
+    return {name: value for name, value in zip(("xOffset", "yOffset"), shift, strict=True) if value}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import TypeAlias
+
 from levelfield.report import numbers
 from levelfield.report.figures import theme
 from levelfield.report.figures.axes import Axis, log_axis, percent_axis
@@ -15,6 +18,8 @@ _READING = (
     "Bars: intervals over runs and held-out examples."
 )
 _DECIDED = ("better", "worse", "equivalent")
+_Row: TypeAlias = tuple[str, Interval | None, str, bool]
+"""A row's name, its interval where there is one, what a reader is told on touching it, and whether it decides."""
 
 
 def verdict_words(comparison: Comparison, verdict: BudgetVerdict) -> str:
@@ -26,18 +31,15 @@ def verdict_words(comparison: Comparison, verdict: BudgetVerdict) -> str:
 def verdict_figure(analysis: Analysis) -> Figure:
     """The overall differences and the A/A controls on one scale, the margin as a strip."""
     title = "Overall difference"
-    rows: list[tuple[str, Interval, str, bool]] = []
+    rows: list[_Row] = []
     for comparison in analysis.comparisons:
         overall = comparison.overall
-        if overall.difference is not None:
-            words = (
-                f"{_pair(comparison)} in {CURRENCY_TITLES[comparison.currency]}: {verdict_words(comparison, overall)}"
-            )
-            label = CURRENCY_TITLES[comparison.currency]
-            if len({(c.a, c.b) for c in analysis.comparisons}) > 1:
-                label = f"{_pair(comparison)}, {label}"
-            rows.append((label, overall.difference, words, overall.verdict in _DECIDED))
-    if not rows:
+        words = f"{_pair(comparison)} in {CURRENCY_TITLES[comparison.currency]}: {verdict_words(comparison, overall)}"
+        label = CURRENCY_TITLES[comparison.currency]
+        if len({(c.a, c.b) for c in analysis.comparisons}) > 1:
+            label = f"{_pair(comparison)}, {label}"
+        rows.append((label, overall.difference, words, overall.verdict in _DECIDED))
+    if all(difference is None for _, difference, _, _ in rows):
         return Figure(name="verdict", title=title, absent="There is no overall difference to draw.")
     for control in analysis.controls:
         if control.difference is not None:
@@ -46,8 +48,9 @@ def verdict_figure(analysis: Analysis) -> Figure:
     first = analysis.comparisons[0]
     panel = _verdict_panel(rows, first, analysis)
     reading = (
-        f"Left of zero {numbers.family_name(first.a)} has the lower loss. Grey strip: the margin fixed in advance, "
-        f"±{numbers.plain(first.margin)} in ln loss. Hollow: cannot tell. A/A: a family against itself."
+        f"Left of zero {numbers.family_name(first.a)} has the lower loss. Grey strip: {numbers.margin(first.margin)}, "
+        "the margin fixed in advance within which the families count as equal. Hollow: cannot tell. A/A: a family "
+        f"against itself on other seeds. Bars: {_level(analysis)} intervals."
     )
     return Figure(name="verdict", title=title, caption=_verdict_caption(analysis), reading=reading, panels=(panel,))
 
@@ -61,19 +64,23 @@ def difference_figure(analysis: Analysis) -> Figure:
         return Figure(name="difference", title=title, absent=why)
     styles = theme.family_styles(analysis.families)
     panels = tuple(_difference_panel(comparison, styles, len(drawable)) for comparison in drawable)
-    return Figure(
-        name="difference", title=title, caption=_difference_caption(drawable), reading=_READING, panels=panels
-    )
+    refused = []
+    for comparison in analysis.comparisons:
+        if comparison not in drawable:
+            why = numbers.prose("; ".join(comparison.overall.reasons) or "refused")
+            refused.append(f"By {CURRENCY_TITLES[comparison.currency]} nothing is drawn: {why}.")
+    reading, caption = " ".join([_READING, *refused]), _difference_caption(drawable)
+    return Figure(name="difference", title=title, caption=caption, reading=reading, panels=panels)
 
 
-def _verdict_panel(rows: list[tuple[str, Interval, str, bool]], first: Comparison, analysis: Analysis) -> Panel:
-    ends = [bound for _, interval, _, _ in rows for bound in (interval.low, interval.high)]
+def _verdict_panel(rows: list[_Row], first: Comparison, analysis: Analysis) -> Panel:
+    ends = [bound for _, interval, _, _ in rows if interval for bound in (interval.low, interval.high)]
     margin = first.margin
     a, b = numbers.family_name(first.a), numbers.family_name(first.b)
     left = int(theme.CHARACTER_WIDTH * max(len(label) for label, *_ in rows)) + 10
     ticks = tuple((-float(index), label) for index, (label, *_) in enumerate(rows))
     canvas = Canvas(
-        x=percent_axis(f"loss of {a} relative to {b}", [*ends, -1.3 * margin, 1.3 * margin]),
+        x=percent_axis(f"loss of {a} relative to {b} in %", [*ends, -1.3 * margin, 1.3 * margin]),
         y=Axis(title="", low=0.6 - len(rows), high=0.6, ticks=ticks, log=False, grid=False),
         left=min(left, 190),
         height=96 + 34 * len(rows),
@@ -81,9 +88,12 @@ def _verdict_panel(rows: list[tuple[str, Interval, str, bool]], first: Compariso
     canvas.strip(-margin, margin, vertical=True)
     canvas.upright(0.0)
     styles = theme.family_styles(analysis.families)
-    canvas.note(canvas.x.low, 0.6, f"← {a} better", color=styles[first.a].color, dy=-12)
-    canvas.note(canvas.x.high, 0.6, f"{b} better →", color=styles[first.b].color, align="right", dy=-12)
+    canvas.note(canvas.x.low, 0.6, f"← {a} better", color=styles[first.a].text, dy=-12)
+    canvas.note(canvas.x.high, 0.6, f"{b} better →", color=styles[first.b].text, align="right", dy=-12)
     for index, (_, interval, words, decided) in enumerate(rows):
+        if interval is None:
+            canvas.note(canvas.x.high, -float(index), "no interval", color=theme.MUTED, align="right")
+            continue
         text = f"{words}\n{numbers.ratio_interval(interval)}"
         mark = Mark(x=interval.estimate, y=-float(index), low=interval.low, high=interval.high, text=text)
         color = theme.MUTED if words.startswith("A/A") else theme.INK
@@ -100,12 +110,12 @@ def _difference_panel(comparison: Comparison, styles: dict[str, theme.FamilyStyl
     x_title = "training compute in FLOPs" if comparison.currency == "flops" else "training time in device-seconds"
     canvas = Canvas(
         x=log_axis(x_title, [v.budget for v in verdicts], room=0.1),
-        y=percent_axis(f"loss of {a} relative to {b}", [*bounds, -1.3 * margin, 1.3 * margin], room=0.14),
+        y=percent_axis(f"loss of {a} relative to {b} in %", [*bounds, -1.3 * margin, 1.3 * margin], room=0.14),
     )
     canvas.strip(-margin, margin)
     canvas.level(0.0)
-    canvas.note(canvas.x.high, canvas.y.high, f"↑ {b} better", color=styles[comparison.b].color, align="right", dy=7)
-    canvas.note(canvas.x.high, canvas.y.low, f"↓ {a} better", color=styles[comparison.a].color, align="right", dy=-7)
+    canvas.note(canvas.x.high, canvas.y.high, f"↑ {b} better", color=styles[comparison.b].text, align="right", dy=7)
+    canvas.note(canvas.x.high, canvas.y.low, f"↓ {a} better", color=styles[comparison.a].text, align="right", dy=-7)
     canvas.line([(v.budget, v.difference.estimate) for v in verdicts if v.difference], color=theme.MUTED, width=1.2)
     for hollow in (False, True):
         marks = [_mark(comparison, v) for v in verdicts if (v.verdict not in _DECIDED) == hollow]
@@ -140,23 +150,45 @@ def _pair(comparison: Comparison | Control) -> str:
 
 
 def _difference_caption(comparisons: list[Comparison]) -> str:
+    """Over what the difference ranges, and at how many budgets it decides anything."""
     parts = []
     for comparison in comparisons:
-        verdicts = comparison.per_budget
-        tally = {}
-        for verdict in verdicts:
+        tally: dict[str, int] = {}
+        for verdict in comparison.per_budget:
             words = verdict_words(comparison, verdict)
             tally[words] = tally.get(words, 0) + 1
         counts = numbers.listed([f"{words} at {number}" for words, number in tally.items()])
-        parts.append(f"In {CURRENCY_TITLES[comparison.currency]}, of {len(verdicts)} budgets: {counts}.")
-    return " ".join(parts)
+        seen = [verdict.difference.estimate for verdict in comparison.per_budget if verdict.difference]
+        low, high = numbers.signed_percent(min(seen)), numbers.signed_percent(max(seen))
+        span = f"is {low}" if low == high else f"lies between {low} and {high}"
+        a, b = numbers.family_name(comparison.a), numbers.family_name(comparison.b)
+        parts.append(
+            f"by {CURRENCY_TITLES[comparison.currency]} the loss of {a} relative to {b} {span}: {counts} of "
+            f"{len(comparison.per_budget)} budgets"
+        )
+    return numbers.sentence("; ".join(parts))
 
 
 def _verdict_caption(analysis: Analysis) -> str:
-    said = [f"{verdict_words(c, c.overall)} by {CURRENCY_TITLES[c.currency]}" for c in analysis.comparisons]
+    said = []
+    for comparison in analysis.comparisons:
+        words, difference = verdict_words(comparison, comparison.overall), comparison.overall.difference
+        a, b = numbers.family_name(comparison.a), numbers.family_name(comparison.b)
+        currency = CURRENCY_TITLES[comparison.currency]
+        if difference is None:
+            said.append(f"at equal {currency} no interval could be drawn")
+            continue
+        side = "below" if difference.estimate < 0 else "above"
+        size = numbers.percent(abs(math.expm1(difference.estimate)))
+        said.append(f"at equal {currency} the loss of {a} lies {size} {side} that of {b} ({words})")
     controls = analysis.controls
     if not controls:
         return numbers.sentence(f"{'; '.join(said)}; no A/A control was run")
     passed = sum(control.passed for control in controls)
     outcome = "all A/A controls passed" if passed == len(controls) else f"{len(controls) - passed} A/A controls failed"
     return numbers.sentence(f"{'; '.join(said)}; {outcome}")
+
+
+def _level(analysis: Analysis) -> str:
+    shown = [c.overall.difference for c in analysis.comparisons if c.overall.difference]
+    return numbers.percent(shown[0].level, 0)

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from levelfield.records.observation import Observation
 from levelfield.report import numbers
 from levelfield.report.facts import LockedPrediction
 from levelfield.report.figures import theme
 from levelfield.report.figures.axes import log_axis
-from levelfield.report.figures.canvas import Canvas, EndLabel, Mark
+from levelfield.report.figures.canvas import Canvas, EndLabel, Mark, Shift
 from levelfield.report.figures.figure import Figure, Panel
+from levelfield.report.figures.loss_words import loss_caption, loss_reading
 from levelfield.scaling.analysis import Analysis, Currency, LawFit, Winner
 
 CURRENCY_TITLES: dict[Currency, str] = {"flops": "training FLOPs", "device_seconds": "device-seconds"}
 CURRENCIES: tuple[Currency, ...] = ("flops", "device_seconds")
 
 _WILDEST = 1.5
-"""How far beyond the winners' means, as a factor, an interval may stretch the axis: a wild bound is cut."""
+"""How far beyond the winners' means, as a factor, an interval or a search run may stretch the axis."""
+_Runs: TypeAlias = Sequence[tuple[float, Observation]]
+"""Runs with what each cost, in the panel's currency."""
+_APART = 8.0
+"""px between the families' marks at one budget."""
 
 
 def loss_figure(
@@ -25,7 +31,8 @@ def loss_figure(
 ) -> Figure:
     """All search runs faint, winners with intervals, the chosen law with its band, chance and floor where known.
 
-    Locked ``predictions`` stand where their rung is, with what was seen there.
+    Locked ``predictions`` stand where their rung is, with what was seen there. The winners set the height of a panel:
+    search runs above it are counted in words, since a bad learning rate must not flatten what is compared.
     """
     title = "Held-out loss against compute"
     if not analysis.winners:
@@ -35,14 +42,9 @@ def loss_figure(
             absent="No winner has been measured on fresh seeds, so there is no loss to draw against compute.",
         )
     drawn = (_panel(analysis, observations, predictions, currency) for currency in CURRENCIES)
-    panels = tuple(panel for panel in drawn if panel is not None)
-    return Figure(
-        name="loss",
-        title=title,
-        caption=_caption(analysis),
-        reading=_reading(analysis, observations, predictions, len(panels)),
-        panels=panels,
-    )
+    panels, above = zip(*(each for each in drawn if each is not None), strict=True)
+    reading = loss_reading(analysis, observations, predictions, len(panels), above[0])
+    return Figure(name="loss", title=title, caption=loss_caption(analysis), reading=reading, panels=panels)
 
 
 def winner_cost(winner: Winner, currency: Currency) -> float | None:
@@ -71,7 +73,8 @@ def _panel(
     observations: Sequence[Observation],
     predictions: Sequence[LockedPrediction],
     currency: Currency,
-) -> Panel | None:
+) -> tuple[Panel, list[str]] | None:
+    """The panel, and what lies above it."""
     winners = [winner for winner in analysis.winners if winner_cost(winner, currency) is not None]
     if not winners:
         return None
@@ -81,19 +84,13 @@ def _panel(
     levels = _levels(observations)
     locked = list(predictions) if currency == "flops" else []  # what a rung will cost in seconds was not predicted
     canvas = _canvas(winners, [*runs, *imported], locked, levels, currency)
+    styles = theme.family_styles(analysis.families)
+    sides = _side_by_side(analysis.families) if currency == "flops" else dict.fromkeys(styles, (0.0, 0.0))
     for y, text in levels:
         if canvas.y.low < y < canvas.y.high:
             canvas.level(y, text)
-    styles = theme.family_styles(analysis.families)
-    for family, style in styles.items():
-        dots = [Mark(x=cost, y=run.loss, text=_run_text(run)) for cost, run in runs if run.family == family]
-        dots = [dot for dot in dots if canvas.y.low <= dot.y <= canvas.y.high]
-        canvas.points(dots, color=style.color, shape=style.shape, size=14, opacity=0.28)
-    for family in sorted({run.family for _, run in imported}):
-        style = styles.get(family, theme.FALLBACK)
-        marks = [Mark(x=cost, y=run.loss, text=_imported_text(run)) for cost, run in imported if run.family == family]
-        marks = [mark for mark in marks if canvas.y.low <= mark.y <= canvas.y.high]
-        canvas.points(marks, color=style.color, shape=style.shape, size=30, hollow=True)
+    _draw_runs(canvas, runs, styles, sides)
+    _draw_imported(canvas, imported, styles)
     for law in laws:
         _draw_law(canvas, law, styles[law.family])
     for family, style in styles.items():
@@ -103,19 +100,47 @@ def _panel(
             canvas.line(points, color=style.color, dash=style.dash, opacity=0.45, width=1.2)
         for hollow in (False, True):
             marks = [_winner_mark(w, currency) for w in own if (w.near_chance or w.data_limited) == hollow]
-            canvas.points(marks, color=style.color, shape=style.shape, hollow=hollow)
-        _draw_locked(canvas, [p for p in locked if p.family == family], style)
+            canvas.points(marks, color=style.color, shape=style.shape, hollow=hollow, shift=sides[family])
+        _draw_locked(canvas, [p for p in locked if p.family == family], style, sides[family])
         if own:
             name = numbers.family_name(family)
-            canvas.end_label(EndLabel(y=own[-1].loss.estimate, text=f"{style.glyph} {name}", color=style.color))
+            canvas.end_label(EndLabel(y=own[-1].loss.estimate, text=f"{style.glyph} {name}", color=style.text))
     name, title = f"loss-{currency.replace('_', '-')}", f"Against {CURRENCY_TITLES[currency]}"
     description = f"Held-out loss against {CURRENCY_TITLES[currency]}"
-    return Panel(name=name, title=title, specification=canvas.specification(description))
+    num_above = sum(run.loss > canvas.y.high for _, run in (*runs, *imported))
+    above = [f"{num_above} run{'s' * (num_above > 1)}"] * (num_above > 0)
+    above += [f"{text} nats" for y, text in levels if y >= canvas.y.high]
+    return Panel(name=name, title=title, specification=canvas.specification(description)), above
+
+
+def _draw_runs(canvas: Canvas, runs: _Runs, styles: dict[str, theme.FamilyStyle], sides: dict[str, Shift]) -> None:
+    for family, style in styles.items():
+        own = [(cost, run) for cost, run in runs if run.family == family and _inside(canvas, run)]
+        marks = [Mark(x=cost, y=run.loss, text=_run_text(run)) for cost, run in own]
+        canvas.points(marks, color=style.color, shape=style.shape, size=14, opacity=0.28, shift=sides[family])
+
+
+def _draw_imported(canvas: Canvas, runs: _Runs, styles: dict[str, theme.FamilyStyle]) -> None:
+    for family in sorted({run.family for _, run in runs}):
+        style = styles.get(family, theme.FALLBACK)
+        own = [(cost, run) for cost, run in runs if run.family == family and _inside(canvas, run)]
+        marks = [Mark(x=cost, y=run.loss, text=_imported_text(run)) for cost, run in own]
+        canvas.points(marks, color=style.color, shape=style.shape, size=30, hollow=True)
+
+
+def _inside(canvas: Canvas, run: Observation) -> bool:
+    return canvas.y.low <= run.loss <= canvas.y.high
+
+
+def _side_by_side(families: tuple[str, ...]) -> dict[str, Shift]:
+    """Every family a little beside the others, since all of them stand at the same budgets."""
+    middle = (len(families) - 1) / 2
+    return {family: (_APART * (index - middle), 0.0) for index, family in enumerate(families)}
 
 
 def _canvas(
     winners: list[Winner],
-    runs: list[tuple[float, Observation]],
+    runs: _Runs,
     locked: list[LockedPrediction],
     levels: list[tuple[float, str]],
     currency: Currency,
@@ -123,16 +148,15 @@ def _canvas(
     means = [winner.loss.estimate for winner in winners]
     low, high = min(means) / _WILDEST, max(means) * _WILDEST
     losses = [min(max(value, low), high) for w in winners for value in (w.loss.estimate, w.loss.low, w.loss.high)]
-    top = max([*losses, *(y for y, text in levels if text.startswith("chance"))])
-    losses += [min(run.loss, top) for _, run in runs]
+    losses += [min(max(run.loss, low), high) for _, run in runs]
     losses += [seen for prediction in locked for seen in (prediction.predicted.estimate, prediction.seen) if seen]
-    floors = [y for y, text in levels if not text.startswith("chance") and y > min(losses) / 3]
+    losses += [y for y, _ in levels if min(losses) / 3 < y < max(losses) * 1.15]
     costs = [cost for winner in winners if (cost := winner_cost(winner, currency))] + [cost for cost, _ in runs]
     costs += [prediction.budget_flops for prediction in locked]
     x_title = "training compute in FLOPs" if currency == "flops" else "training time in device-seconds"
     return Canvas(
         x=log_axis(x_title, costs),
-        y=log_axis("held-out loss in nats", [*losses, top, *floors], text=numbers.plain, room=0.1),
+        y=log_axis("held-out loss in nats (lower is better)", losses, text=numbers.plain, room=0.1),
     )
 
 
@@ -148,16 +172,17 @@ def _draw_law(canvas: Canvas, law: LawFit, style: theme.FamilyStyle) -> None:
         canvas.line([(p.x, p.y) for p in part], color=style.color, dash=(1, 3), width=1.4)
 
 
-def _draw_locked(canvas: Canvas, predictions: list[LockedPrediction], style: theme.FamilyStyle) -> None:
+def _draw_locked(canvas: Canvas, predictions: list[LockedPrediction], style: theme.FamilyStyle, side: Shift) -> None:
     """The predicted interval as a wide faint bar, and what was seen as a hollow mark on it."""
     for prediction in predictions:
         interval, x = prediction.predicted, prediction.budget_flops
         bar = [(x, max(interval.low, canvas.y.low)), (x, min(interval.high, canvas.y.high))]
-        canvas.line(bar, color=style.color, opacity=0.3, width=9)
+        canvas.line(bar, color=style.color, opacity=0.3, width=_APART, shift=side)
         if prediction.seen is not None:
             text = f"predicted {numbers.loss_interval(interval)}, then seen {numbers.loss(prediction.seen)}"
             text = f"{numbers.family_name(prediction.family)} at {numbers.flops(x)}, locked in advance\n{text}"
-            canvas.points([Mark(x=x, y=prediction.seen, text=text)], color=style.color, shape=style.shape, hollow=True)
+            seen = Mark(x=x, y=prediction.seen, text=text)
+            canvas.points([seen], color=style.color, shape=style.shape, hollow=True, shift=side)
 
 
 def _levels(observations: Sequence[Observation]) -> list[tuple[float, str]]:
@@ -195,64 +220,3 @@ def _winner_mark(winner: Winner, currency: Currency) -> Mark:
     assert cost is not None  # filtered by _panel
     interval = winner.loss
     return Mark(x=cost, y=interval.estimate, low=interval.low, high=interval.high, text=winner_text(winner, currency))
-
-
-def _caption(analysis: Analysis) -> str:
-    """Where the families stand at the largest budget that all of them reached."""
-    reached: dict[float, dict[str, float]] = {}
-    for winner in analysis.winners:
-        reached.setdefault(winner.budget_flops, {})[winner.family] = winner.loss.estimate
-    shared = [budget for budget, losses in reached.items() if set(losses) == set(analysis.families)]
-    if not shared:
-        return "No budget was reached by every family."
-    budget = max(shared)
-    stand = numbers.listed(
-        [
-            f"{numbers.family_name(family)} stands at {numbers.loss(reached[budget][family])}"
-            for family in analysis.families
-        ]
-    )
-    all_reached = ", the largest budget all reached" if len(analysis.families) > 1 else ""
-    return f"At {numbers.flops(budget)}{all_reached}, {stand} nats."
-
-
-def _reading(
-    analysis: Analysis,
-    observations: Sequence[Observation],
-    predictions: Sequence[LockedPrediction],
-    num_panels: int,
-) -> str:
-    winners = analysis.winners
-    level = numbers.percent(winners[0].loss.level, 0)
-    parts = _law_sentences(analysis)
-    parts.append(f"Points: winners on fresh seeds, {level} intervals. Faint: search runs, on the select split.")
-    if any(law.chosen for law in analysis.laws):
-        parts.append("Lines: the fitted law with its band, dotted where prolonged.")
-    if any(winner.near_chance for winner in winners):
-        parts.append(f"Hollow: within 15{numbers.THIN}% of chance, shown but not fitted.")
-    if any(winner.data_limited for winner in winners):
-        parts.append("Hollow: more than 4 epochs, data-limited.")
-    if predictions:
-        parts.append("Wide bars: predictions locked before their rung ran; hollow on them: what was seen.")
-    if any(run.role == "imported" for run in observations):
-        parts.append("Small and hollow: imported results of others, in no law and no verdict.")
-    devices = sorted({run.device for run in observations if run.device})
-    if devices:
-        parts.append(f"Timed on {numbers.listed(devices)}.")
-    if num_panels == 1:
-        parts.append("Device time was not measured, so there is no second panel.")
-    return " ".join(parts)
-
-
-def _law_sentences(analysis: Analysis) -> list[str]:
-    sentences = []
-    for law in analysis.laws:
-        if not law.chosen or law.currency != "flops":
-            continue
-        exponent = law.parameters.get("b")
-        floor = law.parameters.get("E")
-        text = f"{numbers.family_name(law.family)}: loss falls as C⁻ᵇ with b = {numbers.number_interval(exponent, 2)}"
-        if floor is not None:
-            text += f", down to an irreducible {numbers.number_interval(floor, 2)}"
-        sentences.append(text + ".")
-    return sentences or ["No law is drawn: see the refusals."]

@@ -10,9 +10,9 @@ from levelfield.report.figures.canvas import Canvas, EndLabel, Mark
 from levelfield.report.figures.figure import Figure, Panel
 
 _WORST_ERROR = 25.0
-_NFNET_LABELS = {"F4+, F4": (9, 1), "F7+": (2, -16)}  # in px from the point, where nothing else is drawn
+_NFNET_LABELS = {"F4+, F4": (9, 1), "F7+": (13, -15)}  # in px from the point, where nothing else is drawn
 _TICKS = (10.0, 100.0, 1000.0, 10_000.0, 100_000.0)
-_RESNET = theme.FamilyStyle(color=theme.MUTED, shape="triangle-down", glyph="▼")
+_RESNET = theme.FamilyStyle(color=theme.MUTED, text=theme.MUTED, shape="triangle-down", glyph="▼")
 
 
 def published_figure() -> Figure:
@@ -24,7 +24,7 @@ def published_figure() -> Figure:
     canvas = Canvas(
         x=log_axis("pre-training compute in exaFLOPs (10¹⁸)", computes, ticks=_TICKS, text="{:,.0f}".format),
         y=log_axis("ImageNet top-1 error in %", [point.error for point in points], text=numbers.plain),
-        height=340,
+        height=320,
     )
     styles = theme.family_styles(("nfnet", "vit", "hybrid"))
     vit, nfnet, hybrid = styles["vit"], styles["nfnet"], styles["hybrid"]
@@ -38,15 +38,10 @@ def published_figure() -> Figure:
         same = [point for point in nfnets if point.error == error]
         names = ", ".join(point.model.removeprefix("NFNet-") for point in same)
         dx, dy = _NFNET_LABELS.get(names, (8, 0))
-        canvas.note(same[-1].compute.exaflops, error, names, color=nfnet.color, dx=dx, dy=dy)
-    for series, style, color in (
-        ("ResNet", _RESNET, theme.MUTED),
-        ("hybrid", hybrid, hybrid.color),
-        ("ViT", vit, vit.color),
-        ("NFNet", nfnet, nfnet.color),
-    ):
+        canvas.note(same[-1].compute.exaflops, error, names, color=nfnet.text, dx=dx, dy=dy)
+    for series, style in (("ResNet", _RESNET), ("hybrid", hybrid), ("ViT", vit), ("NFNet", nfnet)):
         last = max((p for p in points if p.series == series), key=lambda point: point.compute.exaflops)
-        canvas.end_label(EndLabel(y=last.error, text=f"{style.glyph} {series}", color=color))
+        canvas.end_label(EndLabel(y=last.error, text=f"{style.glyph} {series}", color=style.text))
     panel = Panel(
         name="published",
         title="Published results, one currency",

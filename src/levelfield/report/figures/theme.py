@@ -20,26 +20,28 @@ CHARACTER_WIDTH = 6.6
 
 @dataclass(frozen=True, kw_only=True)
 class FamilyStyle:
-    """Colour, point shape (a Vega symbol), the same shape as a character, and line dash."""
+    """Colour of marks, a darker one for words, point shape (a Vega symbol), the shape as a character, line dash."""
 
     color: str
+    text: str
     shape: str
     glyph: str
     dash: tuple[int, ...] = ()
 
 
 _KNOWN = {
-    "nfnet": FamilyStyle(color="#d55e00", shape="circle", glyph="●"),
-    "vit": FamilyStyle(color="#0072b2", shape="square", glyph="■", dash=(7, 3)),
+    "nfnet": FamilyStyle(color="#d55e00", text="#ac4a00", shape="circle", glyph="●"),
+    "vit": FamilyStyle(color="#0072b2", text="#0068a3", shape="square", glyph="■", dash=(7, 3)),
 }
 _OTHERS = (
-    FamilyStyle(color="#009e73", shape="triangle-up", glyph="▲", dash=(2, 2)),
-    FamilyStyle(color="#cc79a7", shape="diamond", glyph="◆", dash=(9, 3, 2, 3)),
-    FamilyStyle(color="#8c6d00", shape="triangle-down", glyph="▼", dash=(4, 4)),
-    FamilyStyle(color="#56b4e9", shape="cross", glyph="✚", dash=(1, 3)),
+    FamilyStyle(color="#009e73", text="#00704f", shape="triangle-up", glyph="▲", dash=(2, 2)),
+    FamilyStyle(color="#cc79a7", text="#9a4574", shape="diamond", glyph="◆", dash=(9, 3, 2, 3)),
+    FamilyStyle(color="#8c6d00", text="#7a5f00", shape="triangle-down", glyph="▼", dash=(4, 4)),
+    FamilyStyle(color="#56b4e9", text="#1f6f9c", shape="cross", glyph="✚", dash=(1, 3)),
 )
-FALLBACK = FamilyStyle(color=MUTED, shape="circle", glyph="●")
-COLORS = (*(style.color for style in (*_KNOWN.values(), *_OTHERS)), INK, MUTED, GRID, PAPER)
+FALLBACK = FamilyStyle(color=MUTED, text=MUTED, shape="circle", glyph="●")
+_STYLES = (*_KNOWN.values(), *_OTHERS)
+COLORS = (*(color for style in _STYLES for color in (style.color, style.text)), INK, MUTED, GRID, PAPER)
 
 
 def family_styles(families: tuple[str, ...]) -> dict[str, FamilyStyle]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
@@ -9,11 +10,16 @@ from collections.abc import Sequence
 from levelfield.report import numbers
 from levelfield.report.figures import theme
 from levelfield.report.figures.axes import Axis, log_axis
-from levelfield.report.figures.canvas import Canvas, EndLabel, Mark
+from levelfield.report.figures.canvas import Canvas, EndLabel, Mark, Shift
 from levelfield.report.figures.figure import Figure, Panel, slug
+from levelfield.report.figures.noise import noise_of
 from levelfield.scaling.analysis import Analysis, LearningRateCell
 
+_RATE = "learning rate at a batch of 256"
 _LONGEST_NAME = 14
+_SPREAD = 0.4
+"""Sizes of one rate are set side by side over this share of a factor of 2, so that none is taken for the next rate."""
+_MOST_APART = 5.0
 _STATUS_TEXT = {
     "bracketed": "bracketed: both neighbours are worse",
     "one-sided": "one-sided: only one neighbour was tried",
@@ -21,8 +27,9 @@ _STATUS_TEXT = {
 }
 
 _TREND_READING = (
-    "One line a size, faint to dark from small to large. Filled: bracketed optimum; hollow: one-sided or a bound. "
-    "The paper found a slow, monotonic fall for NFNets trained with SGD."
+    "One line a size, faint to dark from small to large; lines at one rate are set side by side. Filled: the optimum "
+    "lies between worse rates that were tried (thin bars); hollow: one-sided or a bound. The paper found a slow, "
+    "monotonic fall for NFNets trained with SGD."
 )
 
 
@@ -64,11 +71,16 @@ def tuning_figure(analysis: Analysis) -> Figure:
             own = [cell for cell in cells if cell.family == family and cell.budget_flops == budget]
             panels.append(
                 _tuning_panel(
-                    own, style, log_axis("learning rate", rates, ticks=_octaves(rates), most=5, text=numbers.plain)
+                    own,
+                    style,
+                    log_axis(_RATE, rates, ticks=_octaves(rates), most=5, text=numbers.plain),
+                    analysis.seed_noise,
                 )
             )
+    noise = "" if analysis.seed_noise is None else f" Thin bars: 90{numbers.THIN}% of the noise between seeds."
     reading = (
-        "Filled: bracketed optimum; hollow: one-sided or a bound. All panels of a family share the horizontal axis."
+        "One line a size. Filled: the optimum lies between worse rates; hollow: one-sided or a bound. All panels of a "
+        f"family share the horizontal axis.{noise}"
     )
     caption = _status_sentence(cells)
     return Figure(
@@ -80,38 +92,43 @@ def _trend_panel(family: str, cells: list[LearningRateCell], style: theme.Family
     name = numbers.family_name(family)
     lengths = [length for cell in cells if (length := _length(cell, unit))]
     canvas = Canvas(
-        x=log_axis("epochs", lengths) if unit == "epochs" else log_axis("examples seen", lengths, text=numbers.count),
-        y=_rate_axis("best learning rate at a batch of 256", [cell.best_base_lr for cell in cells]),
+        x=log_axis(f"training length in {unit}", lengths, text=numbers.power if unit == "epochs" else numbers.count),
+        y=_rate_axis(f"best {_RATE}", [cell.best_base_lr for cell in cells]),
     )
     sizes = _by_size(cells)
+    octave = canvas.plot_height * math.log(2) / math.log(canvas.y.high / canvas.y.low)
+    apart = min(_SPREAD * octave / max(len(sizes) - 1, 1), _MOST_APART)
     for own, shade in zip(sizes, theme.shades(len(sizes)), strict=True):
-        own = sorted(own, key=lambda cell: cell.budget_flops)
+        beside = [other for other in sizes if _rates(other) & _rates(own)]
+        side = (0.0, apart * (beside.index(own) - (len(beside) - 1) / 2))
         points = [(length, cell.best_base_lr) for cell in own if (length := _length(cell, unit))]
-        canvas.line(points, color=style.color, opacity=shade, width=1.6)
+        canvas.line(points, color=style.color, opacity=shade, width=1.6, shift=side)
         for cell in own:
-            _draw_optimum(canvas, cell, _length(cell, unit) or 0.0, cell.best_base_lr, style, shade)
-        canvas.end_label(EndLabel(y=points[-1][1], text=_short(own[0]), color=style.color, opacity=shade))
+            low, high = _neighbours(cell)
+            x, y = _length(cell, unit) or 0.0, cell.best_base_lr
+            _draw_optimum(canvas, cell, Mark(x=x, y=y, low=low, high=high, text=""), style, shade, side)
+        canvas.end_label(EndLabel(y=points[-1][1], text=_short(own[0]), color=style.text))
     description = f"Best learning rate against training length, {name}"
     return Panel(name=f"learning-rate-{slug(family)}", title=name, specification=canvas.specification(description))
 
 
-def _tuning_panel(cells: list[LearningRateCell], style: theme.FamilyStyle, x: Axis) -> Panel:
+def _tuning_panel(cells: list[LearningRateCell], style: theme.FamilyStyle, x: Axis, seed_noise: float | None) -> Panel:
     family, budget = cells[0].family, cells[0].budget_flops
     losses = [loss for cell in cells for _, loss in cell.tried]
     best = min(losses)
-    y = log_axis("loss", [min(loss, 3 * best) for loss in losses], text=numbers.plain, most=5)
+    y = log_axis("held-out loss in nats", [min(loss, 3 * best) for loss in losses], text=numbers.plain, most=5)
     canvas = Canvas(x=x, y=y, width=300, height=220, left=42)
     sizes = _by_size(cells)
     for own, shade in zip(sizes, theme.shades(len(sizes)), strict=True):
         for cell in own:
             tried = sorted(cell.tried)
             canvas.line(tried, color=style.color, opacity=shade, width=1.4)
-            marks = [Mark(x=rate, y=loss, text=_tried_text(cell, rate, loss)) for rate, loss in tried if loss <= y.high]
-            canvas.points(marks, color=style.color, shape=style.shape, size=10, opacity=shade)
+            marks = [_tried_mark(cell, rate, loss, seed_noise) for rate, loss in tried if loss <= y.high]
+            canvas.points(marks, color=style.color, shape=style.shape, size=10, opacity=shade, bar=1)
             at = min(tried, key=lambda pair: abs(math.log(pair[0] / cell.best_base_lr)))[1]
-            _draw_optimum(canvas, cell, cell.best_base_lr, at, style, shade)
+            _draw_optimum(canvas, cell, Mark(x=cell.best_base_lr, y=at, text=""), style, shade)
         ends = [loss for cell in own for rate, loss in cell.tried if rate == max(r for r, _ in cell.tried)]
-        canvas.end_label(EndLabel(y=min(ends[0], y.high), text=_short(own[0]), color=style.color, opacity=shade))
+        canvas.end_label(EndLabel(y=min(ends[0], y.high), text=_short(own[0]), color=style.text))
     name = f"{numbers.family_name(family)} at {numbers.flops(budget)}"
     description = f"Loss against learning rate, {name}"
     specification = canvas.specification(description)
@@ -121,11 +138,20 @@ def _tuning_panel(cells: list[LearningRateCell], style: theme.FamilyStyle, x: Ax
 
 
 def _draw_optimum(
-    canvas: Canvas, cell: LearningRateCell, x: float, y: float, style: theme.FamilyStyle, shade: float
+    canvas: Canvas, cell: LearningRateCell, at: Mark, style: theme.FamilyStyle, shade: float, side: Shift = (0.0, 0.0)
 ) -> None:
-    mark = Mark(x=x, y=y, text=_optimum_text(cell))
-    hollow = cell.status != "bracketed"
-    canvas.points([mark], color=style.color, shape=style.shape, hollow=hollow, size=58, opacity=max(shade, 0.55))
+    mark = dataclasses.replace(at, text=_optimum_text(cell))
+    look = {"hollow": cell.status != "bracketed", "size": 58, "opacity": max(shade, 0.55), "bar": 1}
+    canvas.points([mark], color=style.color, shape=style.shape, shift=side, **look)
+
+
+def _neighbours(cell: LearningRateCell) -> tuple[float | None, float | None]:
+    """The worse rates next to a bracketed optimum, between which the true one lies."""
+    if cell.status != "bracketed":
+        return None, None
+    lower = [rate for rate, _ in cell.tried if rate < 0.99 * cell.best_base_lr]
+    higher = [rate for rate, _ in cell.tried if rate > 1.01 * cell.best_base_lr]
+    return (max(lower), min(higher)) if lower and higher else (None, None)
 
 
 def _optimum_text(cell: LearningRateCell) -> str:
@@ -139,9 +165,11 @@ def _optimum_text(cell: LearningRateCell) -> str:
     return "\n".join(filter(None, lines))
 
 
-def _tried_text(cell: LearningRateCell, rate: float, loss: float) -> str:
-    name = f"{numbers.model_name(cell.family, cell.model)}"
-    return f"{name}\nlearning rate {numbers.plain(rate)}\nloss {numbers.loss(loss)}"
+def _tried_mark(cell: LearningRateCell, rate: float, loss: float, seed_noise: float | None) -> Mark:
+    name = numbers.model_name(cell.family, cell.model)
+    low, high = noise_of(loss, seed_noise)
+    text = f"{name}\nlearning rate {numbers.plain(rate)}\nloss {numbers.loss(loss)}"
+    return Mark(x=rate, y=loss, text=text, low=low, high=high)
 
 
 def _length(cell: LearningRateCell, unit: str) -> float | None:
@@ -154,10 +182,15 @@ def _length_unit(cells: Sequence[LearningRateCell]) -> str:
     return "epochs" if all(epochs) and max(epoch or 0.0 for epoch in epochs) >= 0.05 else "examples"
 
 
+def _rates(cells: Sequence[LearningRateCell]) -> set[float]:
+    return {cell.best_base_lr for cell in cells}
+
+
 def _by_size(cells: Sequence[LearningRateCell]) -> list[list[LearningRateCell]]:
-    """The cells of each model, from small to large."""
+    """The cells of each model, from small to large, each from short to long."""
     models = sorted({(cell.params or 0.0, cell.model) for cell in cells})
-    return [[cell for cell in cells if cell.model == model] for _, model in models]
+    rising = sorted(cells, key=lambda cell: cell.budget_flops)
+    return [[cell for cell in rising if cell.model == model] for _, model in models]
 
 
 def _rate_axis(title: str, rates: list[float]) -> Axis:
@@ -185,24 +218,29 @@ def _short(cell: LearningRateCell) -> str:
 
 def _status_sentence(cells: Sequence[LearningRateCell]) -> str:
     bracketed = sum(cell.status == "bracketed" for cell in cells)
-    return f"{bracketed} of {len(cells)} cells have a bracketed optimum."
+    return f"In {bracketed} of {len(cells)} cells (a size at a budget) the best rate has worse ones on both sides."
 
 
 def _trend_caption(analysis: Analysis, cells: list[LearningRateCell]) -> str:
-    """How often the best rate falls, stays or rises from one rung to the next, in one sentence."""
+    """Where the best rates of each family lie and how they move along the ladder, in one sentence."""
     parts = []
     for family in analysis.families:
-        steps = [step for line in _by_size([c for c in cells if c.family == family]) for step in _steps(line)]
-        if steps:
-            falls, rises = sum(step < 1 for step in steps), sum(step > 1 for step in steps)
-            name = numbers.family_name(family)
-            parts.append(
-                f"{name}'s best rate falls at {falls} of {len(steps)} steps up the ladder and rises at {rises}"
-            )
-    return numbers.sentence("; ".join(parts)) or "No size was tuned at two budgets, so there is no trend to see."
+        own = [cell for cell in cells if cell.family == family]
+        steps = [step for line in _by_size(own) for step in _steps(line)]
+        if not steps:
+            continue
+        falls, rises = sum(step < 0.99 for step in steps), sum(step > 1.01 for step in steps)
+        low, high = (numbers.plain(pick(cell.best_base_lr for cell in own)) for pick in (min, max))
+        moves = [f"falls in {falls}"] * (falls > 0) + [f"rises in {rises}"] * (rises > 0)
+        told = f"{numbers.listed(moves)} of {len(steps)} steps" if moves else "stays at every step"
+        span = low if low == high else f"{low} to {high}"
+        parts.append(f"{numbers.family_name(family)}'s best rate ({span}) {told}")
+    if not parts:
+        return "No size was tuned at two budgets, so there is no trend to see."
+    return numbers.sentence(f"where a size is trained longer, {'; '.join(parts)}")
 
 
 def _steps(line: list[LearningRateCell]) -> list[float]:
     """The factors by which the best rate changes along the rungs of one size."""
-    rates = [cell.best_base_lr for cell in sorted(line, key=lambda cell: cell.budget_flops)]
+    rates = [cell.best_base_lr for cell in line]
     return [after / before for before, after in itertools.pairwise(rates)]

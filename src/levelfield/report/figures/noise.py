@@ -1,0 +1,20 @@
+"""The noise of a single run, drawn wherever a point rests on one seed."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+LEVEL = 0.9
+_HALF_WIDTH = NormalDist().inv_cdf((1 + LEVEL) / 2)
+
+
+def noise_of(loss: float, seed_noise: float | None) -> tuple[float | None, float | None]:
+    """Between which losses another seed would fall ``LEVEL`` of the time; nothing where the noise is unknown.
+
+    ``seed_noise`` is the standard deviation of ln loss.
+    """
+    if seed_noise is None:
+        return None, None
+    factor = math.exp(_HALF_WIDTH * seed_noise)
+    return loss / factor, loss * factor

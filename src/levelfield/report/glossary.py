@@ -1,0 +1,63 @@
+"""The words of the page that a newcomer needs, and no others."""
+
+from __future__ import annotations
+
+from levelfield.report.facts import StudyFacts
+from levelfield.scaling.analysis import Analysis
+
+_WORDS = (
+    (
+        "Loss",
+        "Cross-entropy on held-out images, in nats; lower is better. Relative differences are of it, not of accuracy.",
+    ),
+    (
+        "Budget, rung",
+        "The training FLOPs that one run may spend. The budgets form a ladder; each is a rung.",
+    ),
+    (
+        "Cell, winner",
+        "A cell is one model size at one budget. The winner is the best-tuned cell of a family at a budget, trained "
+        "again on fresh seeds and judged on images that chose nothing.",
+    ),
+    (
+        "Edge, bound",
+        "The best value tried was the last of its grid, so a better one may lie beyond. The loss shown is then only an "
+        "upper bound of what the family can reach, and no verdict rests on it that a better value could overturn.",
+    ),
+    (
+        "IsoFLOP profile, vertex",
+        "Loss against model size at one budget. The vertex is the lowest point of the parabola fitted to it.",
+    ),
+    (
+        "Margin",
+        "The difference of loss, fixed before the first run, below which the families count as equal.",
+    ),
+    (
+        "Cannot tell",
+        "The interval reaches across the margin, or rests on a bound: the runs support neither better nor equal.",
+    ),
+    (
+        "Device-seconds",
+        "Time on the one named device. It ranks the families as that device does; FLOPs rank them on none.",
+    ),
+    (
+        "A/A control",
+        "A family compared with itself on other seeds. Were it better or worse, no comparison here could be trusted.",
+    ),
+    (
+        "Locked prediction",
+        "What the fitted law foretold for a budget that had not been run, sealed with its time before the run.",
+    ),
+)
+
+
+def glossary(analysis: Analysis, facts: StudyFacts) -> tuple[tuple[str, str], ...]:
+    """(word, meaning) in the order in which a reader meets them, with the axes that this study searched."""
+    words = list(_WORDS)
+    if facts.axes:
+        words.append(("Axes searched", "; ".join(f"{name}: {meaning}" for name, meaning in facts.axes.items()) + "."))
+    if not facts.predictions:
+        words = [pair for pair in words if pair[0] != "Locked prediction"]
+    if not analysis.controls:
+        words = [pair for pair in words if pair[0] != "A/A control"]
+    return tuple(words)
