@@ -6,6 +6,7 @@ so a deeper statistic replaces what is behind :func:`levelfield.scaling.analyse.
 
 from __future__ import annotations
 
+import math
 from typing import Literal, TypeAlias
 
 from levelfield.records.codec import record
@@ -82,18 +83,19 @@ class LawRow:
 class LawFit:
     """A law of held-out loss against compute for one family.
 
-    ``form`` names the equation: "log-log" is ln L = ln A - b ln C; "saturating" is L = E + A C^-b. ``parameters`` are
-    keyed "A", "b", "E". ``chosen`` marks the form that backtests prefer. ``backtest`` holds the top fitted rung out:
-    (compute, predicted, seen).
+    ``form`` names the equation (see scaling/laws): "log-log" is ln L = ln A - b ln C; "saturating" is L = E + A C^-b.
+    ``parameters`` are keyed by name: "A", "b", "E". ``delta`` is the Huber scale in ln loss and ``recency`` the power
+    of compute that weighs the rungs. ``chosen`` marks the form that backtests prefer. ``backtest`` holds the top fitted
+    rung out: (compute, predicted, seen).
 
-    ``objective`` is half the sum of squared residuals of ln loss, ``gradient_norm`` the length of its gradient at the
-    optimum, ``agreement`` the share of the best seeds that ended there. ``covariance`` is that of the errors in ln loss
-    of the kept rows, with ``degrees_of_freedom``: with the rows it is all that a prediction needs.
+    ``objective`` is the sum of Huber's loss of the residuals of ln loss, ``gradient_norm`` the largest cosine between
+    residuals and a parameter's column, ``agreement`` the share of the best seeds that ended there. ``covariance`` is
+    that of the errors in ln loss of the kept rows, with ``degrees_of_freedom``: with the rows all a prediction needs.
     """
 
     family: str
     currency: Currency
-    form: Literal["log-log", "saturating"]
+    form: str
     parameters: dict[str, Interval]
     chosen: bool
     status: str
@@ -103,6 +105,8 @@ class LawFit:
     curve: tuple[CurvePoint, ...]
     backtest: tuple[float, float, float] | None = None
     rows: tuple[LawRow, ...] = ()
+    delta: float = math.inf
+    recency: float = 0.0
     objective: float | None = None
     gradient_norm: float | None = None
     agreement: float | None = None

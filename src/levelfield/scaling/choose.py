@@ -16,11 +16,14 @@ import numpy as np
 
 from levelfield.records.errors import RefusedError
 from levelfield.scaling.analysis import Currency, CurvePoint, Interval, LawFit, LawRow
-from levelfield.scaling.fit import Fit, fit, solve_many, solve_one
-from levelfield.scaling.laws import LAWS, Floats, Form
+from levelfield.scaling.fit import Fit, fit, recency_weights
+from levelfield.scaling.laws import Floats, Law
+from levelfield.scaling.solver import solve_many, solve_one
 from levelfield.scaling.uncertainty import matrix_root
 
 NUM_DRAWS = 400
+FORMS = ("log-log", "saturating")
+"""What a study's few rungs can tell apart."""
 POOLING_LEVEL = 0.25
 """Seeds and scatter are pooled unless an F test rejects at this level: Bozivich, Bancroft and Hartley 1956."""
 BEYOND = 10.0
@@ -52,14 +55,14 @@ def laws_of(points: Points, *, level: float, generator: np.random.Generator) -> 
     """
     order = np.argsort(points.compute, kind="stable")
     run_sd = None if points.covariance is None else math.sqrt(float(np.mean(np.diag(points.covariance))))
-    fits: dict[Form, Fit] = {}
-    for form, law in LAWS.items():
+    fits: dict[str, Fit] = {}
+    for form in FORMS:
         found = fit(points.compute, points.loss, form=form, chance_loss=points.chance_loss, run_sd=run_sd)
-        if len(found.kept) > len(law.parameters):
+        if len(found.kept) > len(found.theta):
             fits[form] = found
-    kept = [int(i) for i, (*_, why) in zip(order, fits["log-log"].rows, strict=True) if not why]
+    kept = [int(i) for i, row in zip(order, fits["log-log"].rows, strict=True) if not row.dropped]
     covariance = None if points.covariance is None else points.covariance[np.ix_(kept, kept)]
-    backtests: dict[Form, tuple[float, float, float] | None] = {form: backtest(found) for form, found in fits.items()}
+    backtests: dict[str, tuple[float, float, float] | None] = {form: backtest(found) for form, found in fits.items()}
     chosen = choose(fits, backtests, covariance)
     return tuple(
         _law_fit(points, found, covariance, backtests[form], form == chosen, level, generator)
@@ -69,26 +72,25 @@ def laws_of(points: Points, *, level: float, generator: np.random.Generator) -> 
 
 def backtest(found: Fit) -> tuple[float, float, float] | None:
     """The top rung held out: (compute, predicted from the others, seen); None where too few are left."""
-    kept = found.kept
-    law = LAWS[found.form]
-    if len(kept) - 1 <= len(law.parameters):
+    kept, x, y = found.kept, found.x, found.y
+    if len(kept) - 1 <= len(found.theta):
         return None
-    x = np.log([compute for compute, _ in kept]) - math.log(found.compute_unit)
-    y = np.log([loss for _, loss in kept]) - math.log(found.loss_unit)
-    theta, _, _ = solve_one(law, x[:-1], y[:-1])
-    predicted = float(np.exp(law.log_loss(theta, x[-1:]))[0]) * found.loss_unit
-    return kept[-1][0], predicted, kept[-1][1]
+    theta, _, _ = solve_one(
+        found.law, x[:-1], y[:-1], weights=recency_weights(x[:-1], found.recency), delta=found.delta
+    )
+    predicted = float(np.exp(found.law.log_loss(theta, x[-1:]))[0]) * found.loss_unit
+    return kept[-1].inputs[0], predicted, kept[-1].loss
 
 
 def choose(
-    fits: dict[Form, Fit], backtests: dict[Form, tuple[float, float, float] | None], covariance: Floats | None
-) -> Form:
+    fits: dict[str, Fit], backtests: dict[str, tuple[float, float, float] | None], covariance: Floats | None
+) -> str:
     """The form to believe, by one standard error towards fewer parameters."""
     line, curve = backtests.get("log-log"), backtests.get("saturating")
     if line is None or curve is None:
         return "log-log"
     line_error, curve_error = (abs(math.log(predicted / seen)) for _, predicted, seen in (line, curve))
-    x = np.log([compute for compute, _ in fits["log-log"].kept])
+    x = fits["log-log"].x[:, 0]
     before = x[:-1] - x[:-1].mean()
     # The held-out point's own noise and that of the line prolonged to it.
     spread = 1 + 1 / len(before) + (x[-1] - x[:-1].mean()) ** 2 / (before @ before)
@@ -96,7 +98,7 @@ def choose(
         variance = float(np.mean(np.diag(covariance)))
     else:
         saturating = fits["saturating"]
-        variance = 2 * saturating.objective / (len(x) - len(saturating.theta))
+        variance = float(saturating.residuals @ saturating.residuals) / (len(x) - len(saturating.theta))
     return "saturating" if line_error > curve_error + math.sqrt(variance * spread) else "log-log"
 
 
@@ -104,13 +106,12 @@ def noise_about(found: Fit, covariance: Floats | None, degrees: float) -> tuple[
     """The covariance of the kept rows' errors, its degrees of freedom, and whether scatter exceeds the seeds' noise."""
     from scipy.special import fdtrc
 
-    law = LAWS[found.form]
-    x = np.log([compute for compute, _ in found.kept]) - math.log(found.compute_unit)
-    free = len(x) - len(law.parameters)
-    scatter = 2 * found.objective / free
+    x, residuals = found.x, found.residuals
+    free = len(x) - len(found.theta)
+    scatter = float(residuals @ residuals) / free
     if covariance is None:
         return np.eye(len(x)) * max(scatter, 1e-16), float(free), False
-    slope = law.jacobian(np.asarray(found.theta), x)
+    _, slope, _ = found.law.derivatives(np.asarray(found.theta), x)
     left_over = np.eye(len(x)) - slope @ np.linalg.pinv(slope)
     expected = float(np.trace(left_over @ covariance @ left_over)) / free
     ratio = scatter / max(expected, 1e-16)
@@ -120,13 +121,21 @@ def noise_about(found: Fit, covariance: Floats | None, degrees: float) -> tuple[
 
 
 def draw_thetas(
-    found_form: Form, theta: Floats, x: Floats, covariance: Floats, degrees: float, generator: np.random.Generator
+    law: Law,
+    theta: Floats,
+    x: Floats,
+    covariance: Floats,
+    degrees: float,
+    generator: np.random.Generator,
+    *,
+    delta: float,
+    recency: float,
 ) -> Floats:
     """(NUM_DRAWS, parameters) refits to the fitted curve plus multivariate t noise."""
-    law = LAWS[found_form]
     scale = np.sqrt(degrees / generator.chisquare(degrees, (NUM_DRAWS, 1)))
     errors = np.clip(generator.standard_normal((NUM_DRAWS, len(x))) @ matrix_root(covariance).T * scale, -3.0, 3.0)
-    return solve_many(law, x, law.log_loss(theta, x) + errors)
+    weights = recency_weights(x, recency)
+    return solve_many(law, x, law.log_loss(theta, x) + errors, weights=weights, delta=delta)
 
 
 def interval(estimate: float, draws: Floats, level: float) -> Interval:
@@ -145,12 +154,11 @@ def _law_fit(
     generator: np.random.Generator,
 ) -> LawFit:
     noise, degrees, excess = noise_about(found, covariance, points.degrees_of_freedom)
-    law, theta = LAWS[found.form], np.asarray(found.theta)
-    unit, loss_unit = math.log(found.compute_unit), math.log(found.loss_unit)
-    x = np.log([compute for compute, _ in found.kept]) - unit
-    thetas = draw_thetas(found.form, theta, x, noise, degrees, generator)
-    named = law.named(thetas, log_compute_unit=unit, log_loss_unit=loss_unit)
-    low, high = found.kept[0][0], found.kept[-1][0]
+    theta = np.asarray(found.theta)
+    thetas = draw_thetas(found.law, theta, found.x, noise, degrees, generator, delta=found.delta, recency=found.recency)
+    units = np.log(found.input_units).tolist()
+    named = found.law.named(thetas, log_units=units, log_loss_unit=math.log(found.loss_unit))
+    low, high = found.kept[0].inputs[0], found.kept[-1].inputs[0]
     return LawFit(
         family=points.family,
         currency=points.currency,
@@ -163,7 +171,9 @@ def _law_fit(
         fitted_high=high,
         curve=_curve(found, thetas, (low, high), level),
         backtest=tested,
-        rows=tuple(LawRow(compute=compute, loss=loss, dropped=why) for compute, loss, why in found.rows),
+        rows=tuple(LawRow(compute=row.inputs[0], loss=row.loss, dropped=row.dropped) for row in found.rows),
+        delta=found.delta,
+        recency=found.recency,
         objective=found.objective,
         gradient_norm=found.gradient_norm,
         agreement=found.agreement,
@@ -173,12 +183,11 @@ def _law_fit(
 
 
 def _curve(found: Fit, thetas: Floats, span: tuple[float, float], level: float) -> tuple[CurvePoint, ...]:
-    law = LAWS[found.form]
     inside = np.geomspace(*span, 25)
     compute = np.concatenate([inside, np.geomspace(span[1], span[1] * BEYOND, 9)[1:]])
-    x = np.log(compute / found.compute_unit)
-    middle = np.exp(law.log_loss(np.asarray(found.theta), x)) * found.loss_unit
-    drawn = np.exp(law.log_loss(thetas, x)) * found.loss_unit
+    x = np.log(compute / found.input_units[0])[:, None]
+    middle = np.exp(found.law.log_loss(np.asarray(found.theta), x)) * found.loss_unit
+    drawn = np.exp(found.law.log_loss(thetas, x)) * found.loss_unit
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
     rows = np.stack([compute, middle, np.minimum(low, middle), np.maximum(high, middle)], axis=-1).tolist()
     return tuple(CurvePoint(x=x, y=y, low=low, high=high) for x, y, low, high in rows)
@@ -186,7 +195,8 @@ def _curve(found: Fit, thetas: Floats, span: tuple[float, float], level: float) 
 
 def _status(points: Points, found: Fit, excess: bool, no_seeds: bool) -> str:
     parts: Sequence[str] = (
-        found.status,
+        "" if found.status.value == "the law is fitted" else found.status.value,
+        *found.remarks,
         points.note,
         "the rungs scatter about the law by more than seeds explain: intervals are widened" if excess else "",
         "no seeds: intervals come from the scatter about the law" if no_seeds else "",

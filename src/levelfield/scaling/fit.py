@@ -1,21 +1,21 @@
-"""Fitting a law: residuals in ln loss, variable-projection seeds, Levenberg-Marquardt batched over fits.
+"""Fitting a law: what is kept, the robust scale, the optimum, and what the points cannot support.
 
-The objective is half the sum of squared residuals of ln loss. Rungs near chance are shown, not fitted. What the points
-cannot support is refused with its reason.
+A fit is a record of everything needed to judge it: the form, every row with why it was dropped, the Huber scale, the
+objective, the gradient, whether the best starting points agree. What is not supported is refused with its reason.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
 from levelfield.records.codec import record
-from levelfield.records.errors import RefusedError
-from levelfield.scaling.laws import LAWS, Floats, Form, Law
+from levelfield.records.errors import InputError, RefusedError
+from levelfield.scaling.laws import LAWS, Floats, Law, bounds
+from levelfield.scaling.solver import CONVERGED, Solution, solve_one
 
 NEAR_CHANCE = 0.85
 """A loss above this share of chance is shown, not fitted (protocol 6)."""
@@ -24,123 +24,262 @@ ASSUMED_RUN_SD = 0.02
 """sd of ln loss between seeds, taken where none was measured: small studies show 0.01-0.03 (protocol, preamble)."""
 RISE_SDS = 3.0
 """A rise of the frontier is beyond noise when it exceeds this many sds of a difference of two rungs."""
-_NUM_SEEDS = 3
+HUBER = 1.345
+"""Residuals beyond this many sds count by their size alone: 95 % efficient under normal noise (Huber 1981)."""
+LITERATURE_DELTA = 1e-3
+"""The Huber scale of Hoffmann et al. (2203.15556), nearly least absolute residuals; a cloud's first pass."""
 
 
-class Solution(NamedTuple):
-    """Optima of a batch of fits: theta (fits, parameters), objective (fits,), gradient_norm (fits,)."""
+class FitStatus(StrEnum):
+    """How a fit ended, each member a sentence."""
 
-    theta: Floats
-    objective: Floats
-    gradient_norm: Floats
+    FITTED = "the law is fitted"
+    AT_BOUND = "the law is fitted, but a parameter lies at a bound"
+    SEEDS_DISAGREE = "the law is fitted, but its best starting points end at different optima"
+    NOT_CONVERGED = "the solver stopped before the gradient vanished"
+    TOO_FEW = "there are too few budgets away from chance"
+    NOT_MONOTONE = "the loss rises with compute by more than noise explains"
+    NOT_FALLING = "the fitted loss does not fall with compute"
+
+    @property
+    def supported(self) -> bool:
+        return self in (FitStatus.FITTED, FitStatus.AT_BOUND, FitStatus.SEEDS_DISAGREE)
+
+
+@record
+class FitRow:
+    """A point that a fit was offered, inputs in the order of the law's: kept where ``dropped`` is empty."""
+
+    inputs: tuple[float, ...]
+    loss: float
+    dropped: str = ""
 
 
 @record
 class Fit:
     """A law fitted to one set of points, and everything needed to judge the fit.
 
-    ``theta`` holds the parameters in the units ``compute_unit`` and ``loss_unit`` (see laws.py); ``parameters`` the
-    same in the user's. ``rows`` are (compute, loss, why dropped or ""). ``agreement`` is the share of the best seeds
-    that ended at the same objective. ``status`` is a sentence; ``supported`` is False where it is a refusal.
+    ``theta`` holds the parameters in the units ``input_units`` and ``loss_unit`` (see laws/base.py); ``parameters`` the
+    same in the user's. ``delta`` is the Huber scale in ln loss, ``recency`` the power of compute that weighs points.
+    ``gradient_norm`` has no unit (see solver.py); ``agreement`` is the share of the best seeds that ended at the same
+    objective. ``remarks`` say in sentences what to know beside ``status``.
     """
 
-    form: Form
+    form: str
     theta: tuple[float, ...]
     parameters: dict[str, float]
-    compute_unit: float
+    input_units: tuple[float, ...]
     loss_unit: float
+    delta: float
+    recency: float
     objective: float
     gradient_norm: float
     agreement: float
-    rows: tuple[tuple[float, float, str], ...]
-    status: str
-    supported: bool
+    rows: tuple[FitRow, ...]
+    status: FitStatus
+    remarks: tuple[str, ...]
 
     @property
-    def kept(self) -> tuple[tuple[float, float], ...]:
-        return tuple((compute, loss) for compute, loss, why in self.rows if not why)
+    def law(self) -> Law:
+        return LAWS[self.form]
 
-    def predict(self, compute: float) -> float:
-        """The loss in nats that the law gives at ``compute``."""
-        law, theta = LAWS[self.form], np.asarray(self.theta)
-        return float(np.exp(law.log_loss(theta, np.log([compute / self.compute_unit])))[0] * self.loss_unit)
+    @property
+    def supported(self) -> bool:
+        return self.status.supported
+
+    @property
+    def kept(self) -> tuple[FitRow, ...]:
+        return tuple(row for row in self.rows if not row.dropped)
+
+    @property
+    def x(self) -> Floats:
+        """The inputs of the kept rows inside the fit: (points, inputs)."""
+        return np.log([row.inputs for row in self.kept]) - np.log(self.input_units)
+
+    @property
+    def y(self) -> Floats:
+        """The ln losses of the kept rows inside the fit."""
+        return np.log([row.loss for row in self.kept]) - math.log(self.loss_unit)
+
+    @property
+    def weights(self) -> Floats:
+        return recency_weights(self.x, self.recency)
+
+    @property
+    def residuals(self) -> Floats:
+        """ln loss seen minus ln loss fitted, of the kept rows."""
+        return self.y - self.law.log_loss(np.asarray(self.theta), self.x)
+
+    def predict(self, *inputs: float) -> float:
+        """The loss that the law gives at ``inputs``, in the order of the law's (compute, or params and examples)."""
+        x = np.log([inputs]) - np.log(self.input_units)
+        return float(np.exp(self.law.log_loss(np.asarray(self.theta), x))[0] * self.loss_unit)
 
 
 def fit(
     compute: Sequence[float],
     loss: Sequence[float],
     *,
-    form: Form = "log-log",
+    form: str = "log-log",
     chance_loss: float | None = None,
     run_sd: float | None = None,
+    delta: float | None = None,
+    recency: float = 0.0,
     refuse: bool = True,
 ) -> Fit:
-    """Fit one law of loss (nats) against compute, one point a budget.
+    """Fit one law of loss against compute, one point a budget.
 
-    ``run_sd`` is the sd of a point's ln loss; it tells a rise of the frontier from noise. With ``refuse`` False an
-    unsupported fit is returned with ``supported`` False; fewer budgets than parameters are refused all the same.
+    ``run_sd`` is the sd of a point's ln loss; it tells a rise of the frontier from noise and sets the Huber scale
+    unless ``delta`` does. ``recency`` k weighs each point by (C / largest C)^k. With ``refuse`` False an unsupported
+    fit is returned and says so in its status; fewer budgets than parameters are refused all the same.
 
     Raises:
+        InputError: no law of compute has this form.
         RefusedError: fewer than 4 budgets away from chance, a frontier that rises beyond noise, or a loss that does
             not fall with compute.
     """
-    rows = tuple((float(c), float(v), why_dropped(c, v, chance_loss)) for c, v in _in_rising_compute(compute, loss))
-    kept = [(c, v) for c, v, why in rows if not why]
-    log_c, log_v = np.log([c for c, _ in kept]), np.log([v for _, v in kept])
-    why = refusal(log_c, log_v, run_sd=run_sd)
-    if why and (refuse or len(np.unique(log_c)) < len(LAWS[form].parameters)):
-        dropped = len(rows) - len(kept)
-        raise RefusedError(f"{why}" + (f" ({dropped} of {len(rows)} rows dropped)" if dropped else ""))
-    unit, loss_unit = float(log_c.mean()), float(log_v.mean())
-    theta, solution, agreement = solve_one(LAWS[form], log_c - unit, log_v - loss_unit)
-    named = LAWS[form].named(theta, log_compute_unit=unit, log_loss_unit=loss_unit)
-    if not why and named["b"] <= 0:
-        why = "the loss does not fall with compute: the fitted exponent is not positive"
-        if refuse:
-            raise RefusedError(why)
-    return Fit(
-        form=form,
-        theta=tuple(theta.tolist()),
-        parameters={name: float(value) for name, value in named.items()},
-        compute_unit=math.exp(unit),
-        loss_unit=math.exp(loss_unit),
-        objective=float(solution.objective[0]),
-        gradient_norm=float(solution.gradient_norm[0]),
-        agreement=agreement,
-        rows=rows,
-        status=why or _status(LAWS[form], named, rows, agreement),
-        supported=not why,
+    law = law_of(form)
+    if law.inputs != ("compute",):
+        raise InputError(f"{form!r} reads {', '.join(law.inputs)}, not compute alone; use fit_law")
+    pairs = sorted(zip(compute, loss, strict=True), key=lambda pair: pair[0])
+    rows = tuple(
+        FitRow(inputs=(float(c),), loss=float(v), dropped=why_dropped(c, v, chance_loss=chance_loss)) for c, v in pairs
     )
+    kept = [row for row in rows if not row.dropped]
+    log_c, log_v = np.log([row.inputs[0] for row in kept]), np.log([row.loss for row in kept])
+    why = refusal(log_c, log_v, run_sd=run_sd)
+    if why and (refuse or len(np.unique(log_c)) < len(law.parameters)):
+        dropped = len(rows) - len(kept)
+        raise RefusedError(f"{why[1]}" + (f" ({dropped} of {len(rows)} rows dropped)" if dropped else ""))
+    scale = delta if delta is not None else HUBER * (run_sd or _sd_along(log_v))
+    found = _fitted(law, rows, scale, recency, why)
+    if not why and found.predict(kept[-1].inputs[0]) >= found.predict(kept[0].inputs[0]):
+        why = (FitStatus.NOT_FALLING, "the loss does not fall with compute: the fitted exponent is not positive")
+        if refuse:
+            raise RefusedError(why[1])
+        return _fitted(law, rows, scale, recency, why)
+    return found
 
 
-def why_dropped(compute: float, loss: float, chance_loss: float | None) -> str:
-    """Why a row is shown but not fitted; empty where it is fitted."""
-    if not (math.isfinite(compute) and math.isfinite(loss) and compute > 0 and loss > 0):
+def fit_law(
+    form: str,
+    inputs: Mapping[str, Sequence[float]],
+    loss: Sequence[float],
+    *,
+    chance_loss: float | None = None,
+    delta: float | None = None,
+    weights: Sequence[float] | None = None,
+    refuse: bool = True,
+) -> Fit:
+    """Fit any law to a cloud of runs, ``inputs`` by the names that the law reads ("params", "examples", ...).
+
+    Without ``delta`` the Huber scale is 1.345 robust sds of the residuals of a first pass at 0.001. Rows of ``weights``
+    0 are kept but do not count.
+
+    Raises:
+        InputError: no such law, or an input that it reads is not given.
+        RefusedError: no more rows than parameters, or an input that hardly varies.
+    """
+    law = law_of(form)
+    missing = [name for name in law.inputs if name not in inputs]
+    if missing:
+        raise InputError(f"the law {form!r} reads {', '.join(law.inputs)}; {', '.join(missing)} not given")
+    rows = tuple(
+        FitRow(
+            inputs=tuple(map(float, values)), loss=float(v), dropped=why_dropped(*values, v, chance_loss=chance_loss)
+        )
+        for *values, v in zip(*(inputs[name] for name in law.inputs), loss, strict=True)
+    )
+    kept = [row for row in rows if not row.dropped]
+    if len(kept) <= len(law.parameters):
+        raise RefusedError(f"{len(kept)} usable rows for the {len(law.parameters)} parameters of {law.equation}")
+    for place, name in enumerate(law.inputs[:2]):
+        if len({row.inputs[place] for row in kept}) < 3 and refuse:
+            raise RefusedError(f"{name} takes fewer than 3 values: its exponent cannot be told")
+    share = (
+        None if weights is None else np.asarray([w for w, row in zip(weights, rows, strict=True) if not row.dropped])
+    )
+    if delta is None:
+        first = _fitted(law, rows, LITERATURE_DELTA, 0.0, None, share)
+        delta = max(LITERATURE_DELTA, HUBER * 1.4826 * float(np.median(np.abs(first.residuals))))
+    return _fitted(law, rows, delta, 0.0, None, share)
+
+
+def law_of(form: str) -> Law:
+    """The law named ``form``.
+
+    Raises:
+        InputError: there is none.
+    """
+    if form not in LAWS:
+        raise InputError(f"unknown form of law {form!r}; known: {', '.join(LAWS)}")
+    return LAWS[form]
+
+
+def why_dropped(*values: float, chance_loss: float | None) -> str:
+    """Why a row (its inputs, then its loss) is shown but not fitted; empty where it is fitted."""
+    if not all(math.isfinite(value) and value > 0 for value in values):
         return "compute and loss must be positive and finite"
-    if chance_loss is not None and loss > NEAR_CHANCE * chance_loss:
-        return f"near chance: loss {loss:.3g} is above {NEAR_CHANCE:.0%} of {chance_loss:.3g}"
+    if chance_loss is not None and values[-1] > NEAR_CHANCE * chance_loss:
+        return f"near chance: loss {values[-1]:.3g} is above {NEAR_CHANCE:.0%} of {chance_loss:.3g}"
     return ""
 
 
-def refusal(log_compute: Floats, log_loss: Floats, *, run_sd: float | None = None) -> str:
-    """Why these rungs, in rising compute, support no monotone law; empty where they do."""
+def refusal(log_compute: Floats, log_loss: Floats, *, run_sd: float | None = None) -> tuple[FitStatus, str] | None:
+    """Why these rungs, in rising compute, support no monotone law; None where they do."""
     num_budgets = len(np.unique(log_compute))
     if num_budgets < MIN_BUDGETS:
-        return f"{num_budgets} budgets away from chance, at least {MIN_BUDGETS} are needed"
+        return FitStatus.TOO_FEW, f"{num_budgets} budgets away from chance, at least {MIN_BUDGETS} are needed"
     rise = log_loss - np.minimum.accumulate(log_loss)
     allowed = RISE_SDS * math.sqrt(2) * (run_sd if run_sd else _sd_along(log_loss))
     worst = int(np.argmax(rise))
     if rise[worst] > allowed:
         where = math.exp(log_compute[worst])
-        return (
+        return FitStatus.NOT_MONOTONE, (
             f"the curve is not monotone: at compute {where:.3g} the loss lies {math.expm1(rise[worst]):.1%} above a "
             f"cheaper rung, more than noise explains ({math.expm1(allowed):.1%})"
         )
-    return ""
+    return None
 
 
-def _in_rising_compute(compute: Sequence[float], loss: Sequence[float]) -> list[tuple[float, float]]:
-    return sorted(zip(compute, loss, strict=True), key=lambda point: point[0])
+def recency_weights(x: Floats, power: float) -> Floats:
+    """(C / largest C)^power of (..., points, inputs) by the first input: late points tell most of what comes next."""
+    return np.exp(power * (x[..., 0] - x[..., 0].max(axis=-1, keepdims=True)))
+
+
+def _fitted(
+    law: Law,
+    rows: tuple[FitRow, ...],
+    delta: float,
+    recency: float,
+    why: tuple[FitStatus, str] | None,
+    weights: Floats | None = None,
+) -> Fit:
+    kept = [row for row in rows if not row.dropped]
+    log_inputs, log_loss = np.log([row.inputs for row in kept]), np.log([row.loss for row in kept])
+    units = log_inputs.mean(axis=0)
+    if "unique_examples" in law.inputs:  # seen and distinct examples are compared with one another: one unit
+        units[law.inputs.index("unique_examples")] = units[law.inputs.index("examples")]
+    x, unit = log_inputs - units, float(log_loss.mean())
+    share = recency_weights(x, recency) if weights is None else weights
+    theta, solution, agreement = solve_one(law, x, log_loss - unit, weights=share, delta=delta)
+    named = law.named(theta, log_units=units.tolist(), log_loss_unit=unit)
+    held = _at_bound(law, theta)
+    return Fit(
+        form=law.form,
+        theta=tuple(theta.tolist()),
+        parameters={name: float(value) for name, value in named.items()},
+        input_units=tuple(np.exp(units).tolist()),
+        loss_unit=math.exp(unit),
+        delta=delta,
+        recency=recency,
+        objective=float(solution.objective[0]),
+        gradient_norm=float(solution.gradient_norm[0]),
+        agreement=agreement,
+        rows=rows,
+        status=why[0] if why else _status(solution, held, agreement),
+        remarks=_remarks(rows, held, agreement, why),
+    )
 
 
 def _sd_along(log_loss: Floats) -> float:
@@ -152,81 +291,31 @@ def _sd_along(log_loss: Floats) -> float:
     return min(ASSUMED_RUN_SD, max(0.002, float(np.median(np.abs(second))) / (0.6745 * math.sqrt(6))))
 
 
-def solve_one(law: Law, x: Floats, y: Floats) -> tuple[Floats, Solution, float]:
-    """The optimum of one fit from the best few seeds, and the share of them that agree on it."""
-    starts = law.seeds(x, y[None, :], num=_NUM_SEEDS)[0]
-    ends = minimise(law, x, np.broadcast_to(y, (len(starts), len(y))), starts)
-    best = int(np.argmin(ends.objective))
-    slack = 1e-6 * ends.objective[best] + 1e-14
-    agreement = float(np.mean(ends.objective <= ends.objective[best] + slack))
-    return ends.theta[best], Solution(*(part[best : best + 1] for part in ends)), agreement
+def _at_bound(law: Law, theta: Floats) -> tuple[str, ...]:
+    low, high = bounds(law)
+    return tuple(
+        parameter.name
+        for parameter, value, bottom, top in zip(law.parameters, theta, low, high, strict=True)
+        if value <= bottom or value >= top
+    )
 
 
-def solve_many(law: Law, x: Floats, y: Floats) -> Floats:
-    """Theta of (fits, parameters) for ln losses ``y`` of (fits, rungs), each from its own best seed."""
-    return minimise(law, x, y, law.seeds(x, y, num=1)[:, 0], max_steps=30, tolerance=1e-7, least_gain=1e-6).theta
+def _status(solution: Solution, held: tuple[str, ...], agreement: float) -> FitStatus:
+    # Near the floor of rounding no step lowers the objective although the gradient is not quite CONVERGED.
+    if solution.gradient_norm[0] > 1e3 * CONVERGED and solution.objective[0] > 1e-20:
+        return FitStatus.NOT_CONVERGED
+    if held:
+        return FitStatus.AT_BOUND
+    return FitStatus.FITTED if agreement == 1 else FitStatus.SEEDS_DISAGREE
 
 
-def minimise(
-    law: Law,
-    x: Floats,
-    y: Floats,
-    start: Floats,
-    *,
-    max_steps: int = 100,
-    tolerance: float = 1e-10,
-    least_gain: float = 0.0,
-) -> Solution:
-    """Levenberg-Marquardt on every row of ``y`` at once, held inside the law's bounds.
-
-    A row is done when its gradient is shorter than ``tolerance``, when no step lowers its objective, or when one lowers
-    it by a share of less than ``least_gain``.
-    """
-    low = np.array([parameter.low for parameter in law.parameters])
-    high = np.array([parameter.high for parameter in law.parameters])
-    theta = np.clip(start, low, high)
-    objective = 0.5 * np.sum((law.log_loss(theta, x) - y) ** 2, axis=-1)
-    gradient_norm = np.full(len(theta), np.inf)
-    damping = np.full(len(theta), 1e-3)
-    going = np.arange(len(theta))
-    for _ in range(max_steps):
-        at = theta[going]
-        slope, residual = law.jacobian(at, x), law.log_loss(at, x) - y[going]
-        gradient = np.matmul(residual[:, None, :], slope)[:, 0]
-        held = ((at <= low) & (gradient > 0)) | ((at >= high) & (gradient < 0))
-        gradient = np.where(held, 0.0, gradient)
-        gradient_norm[going] = np.sqrt(np.sum(gradient**2, axis=-1))
-        open_ = (gradient_norm[going] > tolerance) & (damping[going] < 1e12)
-        if not open_.any():
-            break
-        going, at, slope, gradient, held = going[open_], at[open_], slope[open_], gradient[open_], held[open_]
-        trial = np.clip(at - _damped_step(slope, gradient, held, damping[going]), low, high)
-        trial_objective = 0.5 * np.sum((law.log_loss(trial, x) - y[going]) ** 2, axis=-1)
-        better = trial_objective < objective[going]
-        small = better & (objective[going] - trial_objective < least_gain * objective[going])
-        theta[going] = np.where(better[:, None], trial, at)
-        objective[going] = np.where(better, trial_objective, objective[going])
-        damping[going] *= np.where(better, 0.2, 8.0)
-        going = going[~small]
-    return Solution(theta, objective, gradient_norm)
-
-
-def _damped_step(slope: Floats, gradient: Floats, held: NDArray[np.bool_], damping: Floats) -> Floats:
-    """(H + damping diag H)^-1 g with H = J'J, parameters held at a bound left out."""
-    hessian = np.matmul(slope.swapaxes(-1, -2), slope)
-    hessian = np.where(held[:, :, None] | held[:, None, :], 0.0, hessian)
-    diagonal = np.arange(hessian.shape[-1])
-    hessian[:, diagonal, diagonal] = hessian[:, diagonal, diagonal] * (1 + damping[:, None]) + 1e-14 + held
-    return np.asarray(np.linalg.solve(hessian, gradient[..., None])[..., 0], dtype=np.float64)
-
-
-def _status(law: Law, named: dict[str, Floats], rows: tuple[tuple[float, float, str], ...], agreement: float) -> str:
-    kept = sum(not why for *_, why in rows)
-    parts = [f"fitted on {kept} of {len(rows)} rungs"]
-    if law.form == "saturating" and named["E"] <= 0:
-        parts.append("the irreducible loss is at its bound of 0")
-    if law.form == "saturating" and (named["b"] <= 1.01e-3 or named["b"] >= 2.99):
-        parts.append("the exponent is at a bound")
+def _remarks(
+    rows: tuple[FitRow, ...], held: tuple[str, ...], agreement: float, why: tuple[FitStatus, str] | None
+) -> tuple[str, ...]:
+    found = [f"fitted on {sum(not row.dropped for row in rows)} of {len(rows)} points"]
+    if "E" in held:
+        found.append("the irreducible loss is at its bound of 0")
+    found.extend(f"{name} is at a bound" for name in held if name != "E")
     if agreement < 1:
-        parts.append(f"only {agreement:.0%} of the best seeds agree on the optimum")
-    return "; ".join(parts)
+        found.append(f"only {agreement:.0%} of the best seeds agree on the optimum")
+    return (*((why[1],) if why else ()), *found)

@@ -12,9 +12,10 @@ from levelfield.records.codec import record
 from levelfield.records.errors import InputError, RefusedError
 from levelfield.scaling.analysis import Analysis, Interval, LawFit, LearningRateCell, Winner
 from levelfield.scaling.choose import BEYOND, NUM_DRAWS, draw_thetas, interval
-from levelfield.scaling.fit import MIN_BUDGETS, solve_one
+from levelfield.scaling.fit import MIN_BUDGETS, recency_weights
 from levelfield.scaling.isoflop import line, optima
 from levelfield.scaling.laws import LAWS, Floats
+from levelfield.scaling.solver import solve_one
 
 
 @record
@@ -124,10 +125,11 @@ def _drawn(law: LawFit, budgets: Sequence[float], generator: np.random.Generator
     kept = [row for row in law.rows if not row.dropped]
     log_compute, log_loss = np.log([row.compute for row in kept]), np.log([row.loss for row in kept])
     unit, loss_unit = float(log_compute.mean()), float(log_loss.mean())
-    form, x, at = LAWS[law.form], log_compute - unit, np.log(budgets) - unit
-    theta, _, _ = solve_one(form, x, log_loss - loss_unit)
+    form, x, at = LAWS[law.form], (log_compute - unit)[:, None], (np.log(budgets) - unit)[:, None]
+    weights = recency_weights(x, law.recency)
+    theta, _, _ = solve_one(form, x, log_loss - loss_unit, weights=weights, delta=law.delta)
     covariance, degrees = np.array(law.covariance), law.degrees_of_freedom or 1.0
-    thetas = draw_thetas(law.form, theta, x, covariance, degrees, generator)
+    thetas = draw_thetas(form, theta, x, covariance, degrees, generator, delta=law.delta, recency=law.recency)
     scale = np.sqrt(np.mean(np.diag(covariance)) * degrees / generator.chisquare(degrees, (NUM_DRAWS, 1)))
     own = np.clip(generator.standard_normal((NUM_DRAWS, len(budgets))) * scale, -3.0, 3.0)
     middle: Floats = np.asarray(np.exp(form.log_loss(theta, at) + loss_unit))

@@ -1,0 +1,137 @@
+"""What a law is: an equation that gives ln loss, its first and second derivatives, bounds, text and source.
+
+Inside a fit every input is x = ln(input / unit) and loss is measured in a unit of its own, so every parameter is of
+order one. :meth:`Law.named` gives the parameters back in the user's units.
+
+Shapes: theta is (..., parameters); x is (points, inputs), or (..., points, inputs) where every fit has its own points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from levelfield.records.codec import record
+
+Floats: TypeAlias = NDArray[np.float64]
+
+MAX_EXPONENT = 3.0
+MIN_EXPONENT = 1e-3
+SMALLEST_LOSS = 1e-300
+
+
+@record
+class Parameter:
+    """One parameter: its bounds inside the fit, and its meaning."""
+
+    name: str
+    low: float
+    high: float
+    meaning: str
+
+
+class Law(Protocol):
+    """An equation of loss; ``inputs`` names what it reads, in order ("compute", or "params" and "examples")."""
+
+    @property
+    def form(self) -> str: ...
+    @property
+    def equation(self) -> str: ...
+    @property
+    def latex(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def inputs(self) -> tuple[str, ...]: ...
+    @property
+    def parameters(self) -> tuple[Parameter, ...]: ...
+
+    def log_loss(self, theta: Floats, x: Floats) -> Floats:
+        """ln(loss / unit), of shape (..., points)."""
+        ...
+
+    def derivatives(self, theta: Floats, x: Floats) -> tuple[Floats, Floats, Floats]:
+        """ln loss (..., points), its gradient (..., points, parameters), and Hessian (..., points, p, p) by theta."""
+        ...
+
+    def seeds(self, x: Floats, y: Floats, weights: Floats, *, num: int) -> Floats:
+        """Starting points for ln losses y of (fits, points): (fits, seeds, parameters), the most promising first."""
+        ...
+
+    def named(self, theta: Floats, *, log_units: Sequence[float], log_loss_unit: float) -> dict[str, Floats]:
+        """The parameters by name, in the user's units of the inputs and of loss."""
+        ...
+
+
+def bounds(law: Law) -> tuple[Floats, Floats]:
+    """The lower and upper bounds of a law's parameters."""
+    return (
+        np.array([parameter.low for parameter in law.parameters]),
+        np.array([parameter.high for parameter in law.parameters]),
+    )
+
+
+def of_log(loss: Floats, gradient: Floats, hessian: Floats) -> tuple[Floats, Floats, Floats]:
+    """From a loss with its derivatives to ln loss with its own."""
+    slope = gradient / loss[..., None]
+    curve = hessian / loss[..., None, None] - slope[..., :, None] * slope[..., None, :]
+    return np.log(loss), slope, curve
+
+
+def of_exponential(reducible: Floats, gradient: Floats, hessian: Floats) -> tuple[Floats, Floats]:
+    """From the derivatives of ln r to the gradient and Hessian of r."""
+    slope = reducible[..., None] * gradient
+    return slope, reducible[..., None, None] * (hessian + gradient[..., :, None] * gradient[..., None, :])
+
+
+def projected_seeds(
+    bases: Floats, grid: Floats, y: Floats, weights: Floats, *, num: int, floor: bool
+) -> tuple[Floats, Floats]:
+    """Variable projection: at every point of a grid of the nonlinear parameters, the best coefficients in closed form.
+
+    ``bases`` is (grid, points, terms), or (fits, grid, points, terms), of the terms whose coefficients are sought;
+    ``grid`` is (grid, nonlinear). Residuals are relative, so that small losses count as much as large ones. A ``floor``
+    is a constant term of its own, kept at or above 0; other coefficients must be positive. Returns the coefficients
+    (fits, num, terms [+ floor]) and the grid's parameters (fits, num, nonlinear) of the best.
+    """
+    if bases.ndim == 3:
+        bases = np.broadcast_to(bases, (len(y), *bases.shape))
+    share = weights * np.exp(-2 * y)
+    terms = bases.shape[-1]
+    plain, misfit = _least_squares(bases, y, share, num_positive=terms)
+    if floor:
+        ones = np.ones((*bases.shape[:-1], 1))
+        raised, raised_misfit = _least_squares(np.concatenate([bases, ones], axis=-1), y, share, num_positive=terms)
+        above = (raised[..., -1] > 0) & np.isfinite(raised_misfit)
+        plain = np.concatenate([plain, np.zeros((*plain.shape[:-1], 1))], axis=-1)
+        plain = np.where(above[..., None], raised, plain)
+        misfit = np.where(above, raised_misfit, misfit)
+    best = np.argsort(misfit, axis=-1, kind="stable")[:, :num]
+    return np.take_along_axis(plain, best[..., None], axis=1), grid[best]
+
+
+def _least_squares(bases: Floats, y: Floats, share: Floats, *, num_positive: int) -> tuple[Floats, Floats]:
+    """Coefficients (fits, grid, terms) and misfits (fits, grid), infinite where one of the first is not positive."""
+    scale = np.maximum(np.sqrt(np.einsum("fgpt,fp->fgt", bases**2, share)), SMALLEST_LOSS)
+    unit = bases / scale[..., None, :]
+    gram = np.einsum("fgpt,fp,fgpu->fgtu", unit, share, unit, optimize=True)
+    right = np.einsum("fgpt,fp->fgt", unit, share * np.exp(y))
+    terms = np.arange(gram.shape[-1])
+    gram[..., terms, terms] += 1e-10
+    found = np.linalg.solve(gram, right[..., None])[..., 0]
+    total = np.sum(share * np.exp(2 * y), axis=-1)[:, None]
+    misfit = total - 2 * np.sum(found * right, axis=-1) + np.einsum("fgt,fgtu,fgu->fg", found, gram, found)
+    return found / scale, np.where(np.all(found[..., :num_positive] > 0, axis=-1), misfit, np.inf)
+
+
+def log_of(coefficient: Floats) -> Floats:
+    """ln of a coefficient, kept within the bounds that laws set for it."""
+    return np.log(np.clip(coefficient, 1e-12, 1e12))
+
+
+def exponential(exponent: Floats) -> Floats:
+    """e^exponent, kept below the largest float: a coefficient at one FLOP may be astronomically large."""
+    return np.exp(np.minimum(exponent, 700.0))
