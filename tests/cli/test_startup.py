@@ -39,6 +39,7 @@ HEAVY = ("torch", "timm", "sklearn", "pandas", "altair", "ray")
         ["fit", "--help"],
         ["count", "nfnet:F0"],
         ["families"],
+        ["reference"],
         ["quickstart", "--spec"],
         ["plan", "--schema"],
     ],

@@ -8,12 +8,14 @@ import re
 
 import pytest
 import sample
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from levelfield.report import numbers
 from levelfield.report.figures import Figure, published_figure, study_figures, theme
 from levelfield.report.figures.axes import linear_axis, log_axis, percent_axis, spread
+from levelfield.report.figures.canvas import Canvas
+from levelfield.report.figures.labels import Label, write_labels
 from levelfield.report.svg import draw_svg
 
 
@@ -114,13 +116,36 @@ def test_nfnet_and_vit_differ_in_colour_shape_and_dash() -> None:
     assert theme.family_styles(("vit",))["vit"] == styles["vit"]
 
 
-def test_the_published_figure_names_its_three_nfnets_and_calls_them_no_law() -> None:
+def test_the_published_figure_names_every_run_and_calls_nothing_architecture() -> None:
     drawn = published_figure()
-    svg = draw_svg(drawn.panels[0].specification, "published")
-    assert "F7+" in svg
-    assert "F4+, F4" in svg
-    assert "no law" in drawn.caption
-    assert "19 runs with more than 25" in drawn.reading
+    law, difference, names = (draw_svg(panel.specification, panel.name) for panel in drawn.panels)
+    assert all(f">{name}<" in law for name in ("s/28", "Ti/16", "S/32", "B/16", "L/16", "SoViT", "F4+", "F7+"))
+    assert all(f">{name}<" in difference for name in ("F4+", "F4", "F7+"))
+    assert all(f">{name}<" in names for name in ("F7+, RA", "SoViT @384", "G/14 @518", "CoAt-7 @512", "ResNet200x3"))
+    assert "nothing here is about architecture alone" in drawn.caption
+
+
+def test_a_studys_winners_stand_before_the_published_points_on_one_axis_of_compute() -> None:
+    runs = tuple(dataclasses.replace(run, top1=0.4) for run in sample.observations())
+    panels = {panel.name: panel for panel in published_figure(runs).panels}
+    svg = draw_svg(panels["published-beside"].specification, "beside")
+    assert "NFNet, this study" in svg
+    assert "10.3 decades above" in svg
+    assert "published-beside" not in {panel.name for panel in published_figure(()).panels}
+
+
+@given(st.lists(st.tuples(st.floats(1, 100), st.floats(1, 100)), min_size=1, max_size=8, unique=True))
+def test_names_lie_on_no_point_while_there_is_room(places: list[tuple[float, float]]) -> None:
+    canvas = Canvas(
+        x=linear_axis("x", [1.0, 100.0], text=numbers.plain), y=linear_axis("y", [1.0, 100.0], text=numbers.plain)
+    )
+    labels = [Label(x=x, y=y, text="F7", color=theme.INK) for x, y in places]
+    apart = [canvas.place(x, y) for x, y in places]
+    assume(all(math.dist(a, b) > 60 for place, a in enumerate(apart) for b in apart[:place]))
+    write_labels(canvas, labels)
+    drawn = [layer for layer in canvas.specification("")["layer"] if layer["mark"]["type"] == "text"]
+    assert len(drawn) == len(labels)
+    assert all(abs(layer["mark"]["dx"]) + abs(layer["mark"]["dy"]) <= 16 for layer in drawn)
 
 
 def test_long_names_give_way_to_sizes_and_stay_inside_the_panel() -> None:

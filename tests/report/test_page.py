@@ -50,7 +50,7 @@ def test_equal_studies_give_equal_bytes_also_from_another_process(report: Report
 def test_every_panel_is_kept_as_svg_png_and_vega_lite(report: ReportFiles) -> None:
     panels = [p for f in study_figures(sample.analysis(), sample.observations()).values() for p in f.panels]
     names = {panel.name for panel in panels}
-    assert len(names) == len(panels) == 22
+    assert len(names) == len(panels) == 24
     for suffix in (".svg", ".png", ".vl.json"):
         assert {path.name.removesuffix(suffix) for path in report.figures if path.name.endswith(suffix)} == names
 
@@ -74,11 +74,10 @@ def test_a_panel_that_is_no_longer_drawn_leaves_no_stale_picture(tmp_path: Path)
     write_report(tmp_path, sample.analysis(runs), runs, sample.facts(runs))
     (tmp_path / "figures" / "mine.svg").write_text("kept")
     write_report(tmp_path, sample.weak_analysis(), (), sample.weak_facts())
+    names = ("law", "difference", "overlap")
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {
         "mine.svg",
-        "published.svg",
-        "published.png",
-        "published.vl.json",
+        *(f"published-{name}.{suffix}" for name in names for suffix in ("svg", "png", "vl.json")),
     }
 
 

@@ -16,6 +16,7 @@ from levelfield.cli import (
     predict,
     probe,
     quickstart,
+    reference,
     report,
     run,
     status,
@@ -47,6 +48,7 @@ _VERBS = {
     export: "A row a trial, and what the columns mean.",
     import_runs: "Others' results beside a study's own.",
     count: "Parameters, MACs and training FLOPs.",
+    reference: "What others published, in one currency.",
     families: "Families, variants and the grammar of sizes.",
 }
 for verb, summary in _VERBS.items():

@@ -5,10 +5,16 @@ from __future__ import annotations
 import functools
 import json
 import re
+from collections.abc import Sequence
+from html import escape
 from typing import Any
+
+from levelfield.report.figures.theme import INK, PAPER
 
 _PNG_SCALE = 2.0
 _PNG_FONTS = "DejaVu Sans, Helvetica Neue, Arial, sans-serif"
+_SVG_FONTS = "system-ui, Helvetica Neue, Arial, sans-serif"
+_TITLE_HEIGHT = 34.0
 
 
 def draw_svg(specification: dict[str, Any], name: str) -> str:
@@ -25,6 +31,21 @@ def draw_png(svg: str) -> bytes:
 
     lettered = re.sub(r'font-family="[^"]*"', f'font-family="{_PNG_FONTS}"', svg)
     return vl_convert.svg_to_png(lettered, scale=_PNG_SCALE)
+
+
+def stacked(pictures: Sequence[tuple[str, str]]) -> str:
+    """Pictures below one another as one SVG, each under its title."""
+    parts, top, widest = [], 0.0, 0.0
+    for title, svg in pictures:
+        found = re.search(r' width="([\d.]+)" height="([\d.]+)"', svg)
+        assert found is not None  # draw_svg gives every picture its size
+        width, height = float(found[1]), float(found[2])
+        words = f'<text x="12" y="{top + 22:g}" font-family="{_SVG_FONTS}" font-size="15" fill="{INK}">{escape(title)}'
+        parts += [f"{words}</text>", svg.replace("<svg", f'<svg x="0" y="{top + _TITLE_HEIGHT:g}"', 1)]
+        top, widest = top + _TITLE_HEIGHT + height, max(widest, width)
+    size = f'width="{widest:g}" height="{top:g}" viewBox="0 0 {widest:g} {top:g}"'
+    paper = f'<rect width="100%" height="100%" fill="{PAPER}"/>'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{paper}{"".join(parts)}</svg>'
 
 
 def for_page(svg: str) -> str:

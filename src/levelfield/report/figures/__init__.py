@@ -35,6 +35,6 @@ def study_figures(
         isoflop_figure(analysis),
         tuning_figure(analysis),
         *(transfer_figure(transfer, analysis.families) for transfer in transfers),
-        published_figure(),
+        published_figure(observations),
     )
     return {figure.name: figure for figure in figures}

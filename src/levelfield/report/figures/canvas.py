@@ -143,16 +143,24 @@ class Canvas:
         self._end_labels.append(dataclasses.replace(label, text=text))
 
     @property
+    def plot_width(self) -> float:
+        """The width in px between the axes' ends, beside the end labels written so far."""
+        longest = max((len(label.text) for label in self._end_labels), default=0)
+        return self.width - self.left - 12 - theme.CHARACTER_WIDTH * longest
+
+    @property
     def plot_height(self) -> float:
+        """The height in px between the axes' ends."""
         return self.height - _TOP - _BOTTOM
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        """Where ``x`` and ``y`` lie, in px from the upper left corner of the plot."""
+        return self.x.fraction(x) * self.plot_width, (1 - self.y.fraction(y)) * self.plot_height
 
     def specification(self, description: str) -> dict[str, Any]:
         """The panel as a complete Vega-Lite specification with its data inside."""
-        right = 12.0
-        if self._end_labels:
-            longest = max(len(label.text) for label in self._end_labels)
-            right = 12 + theme.CHARACTER_WIDTH * longest
-        plot_width, plot_height = self.width - self.left - right, self.plot_height
+        plot_width, plot_height = self.plot_width, self.plot_height
+        right = self.width - self.left - plot_width
         self._draw_end_labels(plot_height)
         return {
             "$schema": _SCHEMA,

@@ -1,0 +1,68 @@
+"""``levelfield reference``: what others published, in one currency."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLES = "Example:  levelfield reference --figure published.svg"
+
+
+def reference(
+    points: Annotated[bool, typer.Option("--points", help="Also every published result with its confounds.")] = False,
+    figure: Annotated[Path | None, typer.Option(help="Draw it: a path that ends in .svg or .png.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+) -> None:
+    """Say what published NFNets and ViTs support at equal compute, and what they do not."""
+    from levelfield.cli.console import say, say_json, say_report_table
+    from levelfield.reference.evidence import published_evidence
+    from levelfield.reference.sentences import bottom_line, concluded, not_concluded
+    from levelfield.report.published_tables import published_tables
+
+    if figure is not None:
+        _draw(figure)
+    evidence = published_evidence()
+    if json:
+        say_json(
+            {
+                "verdict": bottom_line(evidence),
+                "concluded": concluded(evidence),
+                "not_concluded": not_concluded(evidence),
+                "evidence": evidence,
+            }
+        )
+        return
+    say(bottom_line(evidence))
+    for title, sentences in (
+        ("What can be concluded", concluded(evidence)),
+        ("What cannot", not_concluded(evidence)),
+    ):
+        say()
+        say(f"{title}:")
+        for sentence in sentences:
+            say(f"  - {sentence}")
+    say()
+    for table in published_tables(evidence, points=points):
+        say_report_table(table)
+    say(f"{len(evidence.points)} results have a place. Left out:")
+    for each in evidence.left_out:
+        say(f"  {each.num_points:>3}  {each.why}")
+    if figure is not None:
+        say(f"drawn: {figure}")
+
+
+def _draw(path: Path) -> None:
+    from levelfield.records.errors import SpecError
+    from levelfield.records.store import write_atomically
+    from levelfield.report.figures.published import published_figure
+    from levelfield.report.svg import draw_png, draw_svg, stacked
+
+    if path.suffix not in (".svg", ".png"):
+        raise SpecError(f"--figure must end in .svg or .png, saw {str(path)!r}")
+    if not path.parent.is_dir():
+        raise SpecError(f"--figure: the directory {str(path.parent)!r} does not exist")
+    panels = published_figure(width=680, height=430).panels
+    svg = stacked([(panel.title, draw_svg(panel.specification, panel.name)) for panel in panels])
+    write_atomically(path, draw_png(svg) if path.suffix == ".png" else svg.encode())
