@@ -9,7 +9,8 @@ import pytest
 
 from levelfield.records.errors import RefusedError
 from levelfield.reference.placed import placed_points
-from levelfield.reference.resampled import LawRow, fit_frontier, frontier, resampled, rows_of
+from levelfield.reference.resampled import LawRow, fit_frontier, frontier, resampled, rows_of, scatter
+from levelfield.scaling.fit import fit
 
 A, B, E = 26.0, 0.27, 8.9
 
@@ -43,9 +44,12 @@ def test_the_interval_is_the_jackknife_over_runs_written_out() -> None:
     found = resampled(rows, "saturating")
     leading = sorted({row.run for row in frontier(rows)})
     at, full = [30.0, 3000.0], fit_frontier(rows, "saturating")
+    first = fit([row.exaflops for row in frontier(rows)], [row.error for row in frontier(rows)], form="saturating")
+    scale = scatter(first, frontier(rows))
     total = np.zeros((2, 2))
     for run in leading:
-        left = fit_frontier([row for row in rows if row.run != run], "saturating")
+        kept = frontier([row for row in rows if row.run != run])
+        left = fit([row.exaflops for row in kept], [row.error for row in kept], form="saturating", run_sd=scale)
         step = np.array([math.log(left.predict(value) / full.predict(value)) for value in at])
         total += np.outer(step, step)
     assert found.covariance(at) == pytest.approx(total * (len(leading) - 1) / len(leading))

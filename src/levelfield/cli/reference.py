@@ -16,7 +16,10 @@ def reference(
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
     """Say what published NFNets and ViTs support at equal compute, and what they do not."""
+    from collections import Counter
+
     from levelfield.cli.console import say, say_json, say_report_table
+    from levelfield.reference.currency import PRETRAIN_PX
     from levelfield.reference.evidence import published_evidence
     from levelfield.reference.sentences import bottom_line, concluded, not_concluded
     from levelfield.report.published_tables import published_tables
@@ -46,7 +49,12 @@ def reference(
     say()
     for table in published_tables(evidence, points=points):
         say_report_table(table)
-    say(f"{len(evidence.points)} results have a place. Left out:")
+    known = Counter(point.compute.basis for point in evidence.points)
+    say(
+        f"{len(evidence.points)} results have a place: compute counted by our own rule at {PRETRAIN_PX} px for "
+        f"{known['counted']}, stated by the source for {known['stated']}, converted from device time for "
+        f"{known['converted']}. Left out:"
+    )
     for each in evidence.left_out:
         say(f"  {each.num_points:>3}  {each.why}")
     if figure is not None:

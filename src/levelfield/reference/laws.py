@@ -29,6 +29,8 @@ HIDDEN = (2.0, 4.0, 8.0)
 """A backtest hides every point within this factor of the largest compute, and predicts it from the rest."""
 READING_ERROR = 0.1
 """Nats by which a loss read off the paper's figure 2 by eye may be wrong: half the distance of its ticks."""
+THEIR_FIT = {"E": 9.0, "b": 0.35}
+"""Floor (percent) and exponent of 2106.04560's own fit to fine-tuned error, which also has a shift; at second hand."""
 VIT_PROTOCOLS = ("vit-jft3b-384-3b", "sovit-jft3b-384")
 """One laboratory, one data set, one fine-tuning resolution: what the ViTs' law is fitted to."""
 

@@ -87,28 +87,47 @@ def resampled(rows: Sequence[LawRow], form: str, *, cheapest: float = 0.0) -> Re
         RefusedError: fewer than 4 runs lead anywhere, or a fit that the points do not support.
     """
     # A run that never led moves no fit: it must not lend its degree of freedom either.
-    runs = sorted({row.run for row in frontier(rows) if row.exaflops >= cheapest})
+    runs = sorted({row.run for row in _leading(rows, cheapest)})
     if len(runs) < MIN_RUNS:
         raise RefusedError(f"{len(runs)} leading runs, at least {MIN_RUNS} are needed: points of a run share its luck")
-    return Resampled(
-        full=fit_frontier(rows, form, cheapest=cheapest),
-        without={run: fit_frontier([row for row in rows if row.run != run], form, cheapest=cheapest) for run in runs},
-    )
+    full, run_sd = _at_own_scale(rows, form, cheapest)
+
+    def without(run: str) -> Fit:
+        return _fit([row for row in rows if row.run != run], form, cheapest, run_sd)
+
+    return Resampled(full=full, without={run: without(run) for run in runs})
 
 
 def fit_frontier(rows: Sequence[LawRow], form: str, *, cheapest: float = 0.0) -> Fit:
     """The law of ``form`` through the frontier of ``rows``, from ``cheapest`` exaFLOPs on.
 
+    Residuals are judged at the scale of the points' own scatter about a first fit: no paper measured its seeds.
+
     Raises:
         RefusedError: the frontier supports none.
     """
-    best = [row for row in frontier(rows) if row.exaflops >= cheapest]
+    return _at_own_scale(rows, form, cheapest)[0]
+
+
+def _at_own_scale(rows: Sequence[LawRow], form: str, cheapest: float) -> tuple[Fit, float]:
+    first = _fit(rows, form, cheapest, None)
+    run_sd = scatter(first, _leading(rows, cheapest))
+    return _fit(rows, form, cheapest, run_sd), run_sd
+
+
+def _fit(rows: Sequence[LawRow], form: str, cheapest: float, run_sd: float | None) -> Fit:
+    best = _leading(rows, cheapest)
     return fit(
         [row.exaflops for row in best],
         [row.error for row in best],
         form=form,  # pyright: ignore[reportArgumentType]
         chance_loss=CHANCE_ERROR,
+        run_sd=run_sd,
     )
+
+
+def _leading(rows: Sequence[LawRow], cheapest: float) -> list[LawRow]:
+    return [row for row in frontier(rows) if row.exaflops >= cheapest]
 
 
 def frontier(rows: Sequence[LawRow]) -> tuple[LawRow, ...]:

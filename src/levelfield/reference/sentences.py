@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from levelfield.reference.evidence import Evidence
-from levelfield.reference.laws import PublishedLaw
+from levelfield.reference.laws import THEIR_FIT, PublishedLaw
 from levelfield.scaling.analysis import Interval
 
 _ABOUT_NOTHING = 5e-4
@@ -16,8 +16,8 @@ def bottom_line(evidence: Evidence) -> str:
     equal = evidence.equal
     return (
         f"NFNets' published error lies {_percent(equal.mean.estimate)} the ViTs' law at equal compute "
-        f"{_range(equal.mean)}, recipes included: {equal.verdict} at a margin of {equal.margin:.0%}, and no published "
-        "protocol holds both families, so nothing here is about architecture alone."
+        f"{_range(equal.mean)} ({equal.mean.level:.0%}), recipes included: {equal.verdict} at a margin of "
+        f"{equal.margin:.0%}. {_held(evidence)}, so nothing here is about architecture alone."
     )
 
 
@@ -44,6 +44,12 @@ def not_concluded(evidence: Evidence) -> tuple[str, ...]:
     )
 
 
+def _held(evidence: Evidence) -> str:
+    if evidence.shared_protocols:
+        return f"Only {', '.join(evidence.shared_protocols)} holds both NFNets and ViTs"
+    return "No published protocol holds both NFNets and ViTs"
+
+
 def _saturates(law: PublishedLaw) -> str:
     b, floor = law.intervals["b"], law.intervals["E"]
     line = next(test for test in reversed(law.backtests) if test.form == "log-log")
@@ -53,7 +59,8 @@ def _saturates(law: PublishedLaw) -> str:
         f"E + A C^-b with b = {_interval(b, 3)} and E = {_interval(floor, 1)} % ({b.level:.0%}, {len(law.runs)} runs). "
         f"Frontier points scatter by {law.scatter[law.chosen]:.1%} about it, by {law.scatter['log-log']:.1%} about a "
         f"straight line. Shown all but the {line.num_hidden} dearest points, the line misses them by {line.miss:.0%}, "
-        f"the law by {curve.miss:.0%}."
+        f"the law by {curve.miss:.0%}. Its authors' own fit, with more points and a shift in C, has E = "
+        f"{THEIR_FIT['E']:g} % and b = {THEIR_FIT['b']:g}."
     )
 
 
@@ -77,8 +84,8 @@ def _peers(evidence: Evidence) -> str:
     largest = max(evidence.equal.differences, key=lambda each: each.exaflops)
     peers = ", ".join(f"{p.model} {p.error:g} % at {p.exaflops:,.0f} ({p.protocol.test_px} px)" for p in evidence.peers)
     return (
-        f"The largest NFNet and its peers agree without any law: {largest.model} has {largest.error:g} % error at "
-        f"{largest.exaflops:,.0f} exaFLOPs; of ViTs tested at a like resolution, {peers}."
+        f"The largest NFNet and its peers stand alike without any law: {largest.model} has {largest.error:g} % error "
+        f"at {largest.exaflops:,.0f} exaFLOPs; of ViTs tested at a like resolution, {peers}."
     )
 
 
@@ -96,14 +103,11 @@ def _currency(evidence: Evidence) -> str:
 
 
 def _aliased(evidence: Evidence) -> str:
-    held = "No published protocol holds both NFNets and ViTs"
-    if evidence.shared_protocols:
-        held = f"Only {', '.join(evidence.shared_protocols)} holds both NFNets and ViTs"
     moved = "; ".join(f"{each.what} ({each.where}) {math.expm1(each.effect):+.1%}" for each in evidence.sensitivities)
     favouring = [each for each in evidence.sensitivities if each.nfnets_alone]
     favour, had = sum(each.effect for each in favouring), " and ".join(each.what for each in favouring)
     return (
-        f"What of a difference is architecture. {held}: between every NFNet and every ViT of the law differ "
+        f"What of a difference is architecture. {_held(evidence)}: between every NFNet and every ViT of the law differ "
         f"{', '.join(evidence.aliased)}, so family and recipe are one variable. Varied alone inside one family, such "
         f"things moved the error by: {moved}. What the NFNets had and the ViTs of the law had not comes to "
         f"{math.expm1(favour):+.1%} ({had}); the difference is {math.expm1(evidence.equal.mean.estimate):+.1%}."
