@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from levelfield.records.codec import record
 from levelfield.records.errors import RefusedError
 from levelfield.reference.placed import PlacedPoint
+from levelfield.reference.points import Trust
 from levelfield.scaling.analysis import CurvePoint, Interval
 from levelfield.scaling.fit import Fit, fit
 
@@ -31,13 +32,14 @@ _CURVE_POINTS = 41
 class LawRow:
     """A point that a law was asked to explain: fitted where ``dropped`` is empty.
 
-    ``edge`` says why the error may not be the best that its compute could reach.
+    ``edge`` says why the error may not be the best that its compute could reach; ``trust`` is the point's.
     """
 
     model: str
     run: str
     exaflops: float
     error: float
+    trust: Trust = "printed"
     dropped: str = ""
     edge: str = ""
 
@@ -141,7 +143,7 @@ def frontier(rows: Sequence[LawRow]) -> tuple[LawRow, ...]:
 
 def rows_of(points: Sequence[PlacedPoint]) -> tuple[LawRow, ...]:
     """``points`` as rows of a law: those that a cheaper one beats dropped, those at an edge of the sizes marked."""
-    bare = [LawRow(model=p.model, run=p.run, exaflops=p.exaflops, error=p.error) for p in points]
+    bare = [LawRow(model=p.model, run=p.run, exaflops=p.exaflops, error=p.error, trust=p.trust) for p in points]
     best = set(frontier(bare))
     found = []
     for row, point in zip(bare, points, strict=True):
@@ -153,6 +155,7 @@ def rows_of(points: Sequence[PlacedPoint]) -> tuple[LawRow, ...]:
                 run=row.run,
                 exaflops=row.exaflops,
                 error=row.error,
+                trust=row.trust,
                 dropped=dropped,
                 edge="" if dropped else edge,
             )

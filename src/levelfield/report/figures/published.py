@@ -104,6 +104,11 @@ def _overlap_panel(evidence: Evidence, width: int, height: int) -> Panel:
         _draw(canvas, points, series, size=size)
         for series, size in (("other ConvNet", 34), ("hybrid", 34), ("ViT", 40), ("NFNet", 72))
     ]
+    across = 8.0
+    for series, style in STYLES.items():
+        text = f"{style.glyph} {series}"
+        canvas.note(canvas.x.low, canvas.y.low, text, color=style.color, dx=across, dy=-9)
+        across += theme.CHARACTER_WIDTH * len(text) + 14
     labels = [label for labels in reversed(named) for label in labels]  # NFNets choose their places first
     write_labels(canvas, labels, others=_along(canvas, law.curve))
     description = "ImageNet error against pre-training compute where NFNets were published, every result by name"
@@ -222,7 +227,7 @@ def _reading(beside: bool) -> str:
         "Dashed: the law E + A C⁻ᵇ of ViTs fine-tuned at 384 px, with its 90 % interval over whole runs; filled "
         "squares are its frontier, hollow ones are beaten by a cheaper run. Horizontal bars: what the conversion of "
         "compute leaves open. Every point differs from its neighbours in data, resolution, optimiser or tuning: hover "
-        "or tap for its confounds. `levelfield reference` prints all of it."
+        "or tap for its confounds; the command levelfield reference prints all of it."
     )
     if beside:
         text += " Large: this study's winners, on another task: only their place along the axis compares."
