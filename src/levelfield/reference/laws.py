@@ -24,7 +24,7 @@ from levelfield.scaling.analysis import CurvePoint, Interval
 from levelfield.scaling.fit import fit
 
 LEVEL = 0.9
-FORMS = ("log-log", "saturating")
+FORMS = ("log-log", "saturating", "shifted")
 HIDDEN = (2.0, 4.0, 8.0)
 """A backtest hides every point within this factor of the largest compute, and predicts it from the rest."""
 READING_ERROR = 0.1

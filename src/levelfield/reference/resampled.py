@@ -112,8 +112,10 @@ def fit_frontier(rows: Sequence[LawRow], form: str, *, cheapest: float = 0.0) ->
 
 
 def _at_own_scale(rows: Sequence[LawRow], form: str, cheapest: float) -> tuple[Fit, float]:
-    first = _fit(rows, form, cheapest, None)
-    run_sd = scatter(first, _leading(rows, cheapest))
+    first, leading = _fit(rows, form, cheapest, None), _leading(rows, cheapest)
+    if len(leading) <= len(first.parameters):
+        raise RefusedError(f"{len(leading)} points for {len(first.parameters)} parameters: nothing is left to judge by")
+    run_sd = scatter(first, leading)
     return _fit(rows, form, cheapest, run_sd), run_sd
 
 
@@ -122,7 +124,7 @@ def _fit(rows: Sequence[LawRow], form: str, cheapest: float, run_sd: float | Non
     return fit(
         [row.exaflops for row in best],
         [row.error for row in best],
-        form=form,  # pyright: ignore[reportArgumentType]
+        form=form,
         chance_loss=CHANCE_ERROR,
         run_sd=run_sd,
     )

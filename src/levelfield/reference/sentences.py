@@ -59,10 +59,11 @@ def _saturates(law: PublishedLaw) -> str:
         f"ViT error saturates: from {law.kept[0].exaflops:.2g} to {law.kept[-1].exaflops:,.0f} exaFLOPs it follows "
         f"E + A C^-b with b = {_interval(b, 3)} and E = {_interval(floor, 1)} % ({b.level:.0%}, {len(law.runs)} runs). "
         f"Frontier points scatter by {law.scatter[law.chosen]:.1%} about it, by {law.scatter['log-log']:.1%} about a "
-        f"straight line. Shown all but the {line.num_hidden} dearest points, the line misses them by {line.miss:.0%}, "
-        f"the law by {curve.miss:.0%}. Its authors' own fit, with more points and a shift in C, has E = "
-        f"{THEIR_FIT['E']:g} % and b = {THEIR_FIT['b']:g}. Of {inferred} of the {len(law.kept)} points the model, and "
-        "so the compute, is inferred from the order of the source's tables."
+        f"straight line; a shift of C, as the source has it, leaves {law.scatter['shifted']:.1%}. Shown all but the "
+        f"{line.num_hidden} dearest points, the line misses them by {line.miss:.0%}, the law by {curve.miss:.0%}. The "
+        f"source's own fit, with more points and the shift, has E = {THEIR_FIT['E']:g} % and b = {THEIR_FIT['b']:g}. "
+        f"Of {inferred} of the {len(law.kept)} points the model, and so the compute, is inferred from the order of the "
+        "source's tables."
     )
 
 
