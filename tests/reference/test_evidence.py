@@ -55,7 +55,7 @@ def test_the_nfnets_loss_is_a_slope_between_two_readings_and_refused_as_a_fit() 
 def test_nfnets_are_compared_only_where_the_law_has_points() -> None:
     law, fits = vit_law()
     kept = [row for row in law.rows if row.exaflops < 10_000]
-    equal = compare(nfnet_runs(), fits, kept, scatter=0.04, protocol=vit_points()[0])
+    equal = compare(nfnet_runs(), fits, kept, scatter=0.04, typical=vit_points()[0])
     assert [each.model for each in equal.differences] == ["NFNet-F4+", "NFNet-F4"]
 
 
@@ -67,7 +67,7 @@ def test_nfnets_much_worse_than_a_bound_are_worse_and_much_better_ones_cannot_be
     law, fits = vit_law()
     spread = scatter(fits.full, law.kept)
     words = [
-        compare(moved(nfnet_runs(), factor), fits, law.rows, scatter=spread, protocol=vit_points()[0]).verdict
+        compare(moved(nfnet_runs(), factor), fits, law.rows, scatter=spread, typical=vit_points()[0]).verdict
         for factor in (1.4, 0.7)
     ]
     assert words == ["worse", "cannot tell"]
@@ -76,11 +76,11 @@ def test_nfnets_much_worse_than_a_bound_are_worse_and_much_better_ones_cannot_be
 def test_without_edges_the_same_numbers_would_be_better_or_equivalent() -> None:
     law, fits = vit_law()
     rows = tuple(dataclasses.replace(row, edge="") for row in law.rows)
-    better = compare(moved(nfnet_runs(), 0.7), fits, rows, scatter=0.04, protocol=vit_points()[0])
+    better = compare(moved(nfnet_runs(), 0.7), fits, rows, scatter=0.04, typical=vit_points()[0])
     assert better.verdict == "better"
     exact = tuple(dataclasses.replace(p, error=fits.full.predict(p.exaflops)) for p in nfnet_runs())
     calm = dataclasses.replace(fits, without=dict.fromkeys(fits.without, fits.full))
-    equivalent = compare(exact, calm, rows, scatter=0.0, protocol=vit_points()[0])
+    equivalent = compare(exact, calm, rows, scatter=0.0, typical=vit_points()[0])
     assert equivalent.verdict == "equivalent"
     assert equivalent.mean.high < MARGIN
 
@@ -89,7 +89,7 @@ def test_every_part_of_the_interval_widens_it() -> None:
     law, fits = vit_law()
 
     def width(points: tuple[PlacedPoint, ...], spread: float) -> float:
-        found = compare(points, fits, law.rows, scatter=spread, protocol=vit_points()[0]).mean
+        found = compare(points, fits, law.rows, scatter=spread, typical=vit_points()[0]).mean
         return found.high - found.low
 
     runs = nfnet_runs()

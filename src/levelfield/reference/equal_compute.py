@@ -81,9 +81,9 @@ class _Contrast:
 
 
 def compare(
-    points: Sequence[PlacedPoint], law: Resampled, rows: Sequence[LawRow], *, scatter: float, protocol: PlacedPoint
+    points: Sequence[PlacedPoint], law: Resampled, rows: Sequence[LawRow], *, scatter: float, typical: PlacedPoint
 ) -> EqualCompute:
-    """The ``points`` of one family against ``law``, fitted to ``rows`` of the other; ``protocol`` is typical of these.
+    """The ``points`` of one family against ``law``, fitted to ``rows`` of the other; ``typical`` is one of these.
 
     Points outside the law's range are not compared.
     """
@@ -92,7 +92,7 @@ def compare(
     inside = [point for point in points if low <= point.exaflops <= high]
     statements = len(inside) + 1
     edge = _edge(kept, inside)
-    differences = tuple(_difference(point, law, scatter, statements, edge, protocol) for point in inside)
+    differences = tuple(_difference(point, law, scatter, statements, edge, typical) for point in inside)
     overall = _mean(inside, [point.compute for point in inside])
     mean, parts = _interval(overall, law, scatter, statements)
     timed = _mean(inside, [point.by_hours or point.compute for point in inside])
@@ -114,7 +114,7 @@ def compare(
 
 
 def _difference(
-    point: PlacedPoint, law: Resampled, scatter: float, statements: int, edge: str, protocol: PlacedPoint
+    point: PlacedPoint, law: Resampled, scatter: float, statements: int, edge: str, typical: PlacedPoint
 ) -> Difference:
     log_ratio, _ = _interval(_one(point, point.compute), law, scatter, statements)
     hours = None if point.by_hours is None else _interval(_one(point, point.by_hours), law, scatter, statements)[0]
@@ -129,7 +129,7 @@ def _difference(
         by_hours=hours,
         verdict=verdict,
         reasons=reasons,
-        confounds=differing(point.protocol, protocol.protocol),
+        confounds=differing(point.protocol, typical.protocol),
     )
 
 

@@ -82,7 +82,7 @@ def published_evidence() -> Evidence:
         few_shot=few_shot_law(),
         nfnet=nfnet_law(),
         nfnet_loss=loss_line(),
-        equal=compare(nfnets, fits, law.rows, scatter=law.scatter[law.chosen], protocol=vits[0]),
+        equal=compare(nfnets, fits, law.rows, scatter=law.scatter[law.chosen], typical=vits[0]),
         ranges=tuple(_range_check(law, cheapest) for cheapest in CHEAPEST),
         sensitivities=sensitivities(),
         shared_protocols=shared_protocols(nfnets, [point for point in points if point.series == "ViT"]),
@@ -94,7 +94,7 @@ def published_evidence() -> Evidence:
 def _range_check(law: PublishedLaw, cheapest: float) -> RangeCheck:
     kept = [row for row in law.kept if row.exaflops >= cheapest]
     fits = resampled(law.rows, law.chosen, cheapest=cheapest)
-    equal = compare(nfnet_runs(), fits, kept, scatter=scatter(fits.full, kept), protocol=vit_points()[0])
+    equal = compare(nfnet_runs(), fits, kept, scatter=scatter(fits.full, kept), typical=vit_points()[0])
     return RangeCheck(
         cheapest=cheapest,
         num_points=len(kept),
