@@ -66,7 +66,8 @@ def main(path: str) -> None:
     scores = np.array([tail.score for tail in found])
     print(f"curves: {len(fitted)}; cells of backtests: {choice.num_cells}")
     print(f"chosen by backtests inside the fitting parts: {choice.chosen}; best there: {choice.best}")
-    print(f"RMSLE of the tails: mean {scores.mean():.4f}, median {np.median(scores):.4f}, p90 {np.quantile(scores, 0.9):.4f}")
+    middle, late = np.quantile(scores, [0.5, 0.9])
+    print(f"RMSLE of the tails: mean {scores.mean():.4f}, median {middle:.4f}, 90th percentile {late:.4f}")
     print(f"milliseconds a curve, chosen law: {1e3 * seconds / len(fitted):.1f}")
     spread = spread_of(choice.extrapolations)
     if spread is not None:

@@ -304,6 +304,7 @@ def _law(family: str, currency: str) -> LawFit:
         fitted_high=1e12 * per_unit,
         curve=tuple(curve),
         backtest=(1e12 * per_unit, curve[16].y * 1.02, curve[16].y),
+        delta=0.02,
     )
 
 

@@ -43,7 +43,7 @@ def test_nothing_overflows_sideways_even_with_everything_unfolded(browser: Brows
         for width in (360, 390, 768, 1280):
             page.set_viewport_size({"width": width, "height": 844})
             assert page.evaluate("document.documentElement.scrollWidth") <= width
-            boxes = "Array.from(document.querySelectorAll('.panel svg'), svg => svg.getBoundingClientRect().right)"
+            boxes = "Array.from(document.querySelectorAll('.panel'), panel => panel.getBoundingClientRect().right)"
             assert max(page.evaluate(boxes)) <= width
 
 

@@ -29,6 +29,11 @@ class Protocol:
     source: str
 
     @property
+    def subset(self) -> bool:
+        """Whether the data were held short on purpose, as in the grid of ViTs on parts of JFT-3B."""
+        return "images of" in self.data
+
+    @property
     def confounds(self) -> str:
         """The protocol in one line."""
         px = f"fine-tuned at {self.train_px} px, tested at {self.test_px} px"

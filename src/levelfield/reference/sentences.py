@@ -17,7 +17,7 @@ def bottom_line(evidence: Evidence) -> str:
     return (
         f"NFNets' published error lies {_percent(equal.mean.estimate)} the ViTs' law at equal compute "
         f"{_range(equal.mean)} ({equal.mean.level:.0%}), recipes included: {equal.verdict} at a margin of "
-        f"{equal.margin:.0%}. {_held(evidence)}, so nothing here is about architecture alone."
+        f"{equal.margin:.0%}; {_held(evidence)}, so nothing here is about architecture alone."
     )
 
 
@@ -46,8 +46,8 @@ def not_concluded(evidence: Evidence) -> tuple[str, ...]:
 
 def _held(evidence: Evidence) -> str:
     if evidence.shared_protocols:
-        return f"Only {', '.join(evidence.shared_protocols)} holds both NFNets and ViTs"
-    return "No published protocol holds both NFNets and ViTs"
+        return f"only {', '.join(evidence.shared_protocols)} holds both NFNets and ViTs"
+    return "no published protocol holds both NFNets and ViTs"
 
 
 def _saturates(law: PublishedLaw) -> str:
@@ -110,7 +110,7 @@ def _aliased(evidence: Evidence) -> str:
     favouring = [each for each in evidence.sensitivities if each.nfnets_alone]
     favour, had = sum(each.effect for each in favouring), " and ".join(each.what for each in favouring)
     return (
-        f"What of a difference is architecture. {_held(evidence)}: between every NFNet and every ViT of the law differ "
+        f"What of a difference is architecture: {_held(evidence)}. Between every NFNet and every ViT of the law differ "
         f"{', '.join(evidence.aliased)}, so family and recipe are one variable. Varied alone inside one family, such "
         f"things moved the error by: {moved}. What the NFNets had and the ViTs of the law had not comes to "
         f"{math.expm1(favour):+.1%} ({had}); the difference is {math.expm1(evidence.equal.mean.estimate):+.1%}."

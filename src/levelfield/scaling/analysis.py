@@ -6,7 +6,6 @@ so a deeper statistic replaces what is behind :func:`levelfield.scaling.analyse.
 
 from __future__ import annotations
 
-import math
 from typing import Literal, TypeAlias
 
 from levelfield.records.codec import record
@@ -103,9 +102,9 @@ class LawFit:
     fitted_low: float
     fitted_high: float
     curve: tuple[CurvePoint, ...]
+    delta: float
     backtest: tuple[float, float, float] | None = None
     rows: tuple[LawRow, ...] = ()
-    delta: float = math.inf
     recency: float = 0.0
     objective: float | None = None
     gradient_norm: float | None = None

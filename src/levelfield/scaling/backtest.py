@@ -1,9 +1,9 @@
 """Choosing a form and a recency weight by pooled rolling-origin backtests in compute.
 
-Each curve is cut where compute is a half, a quarter and an eighth of its largest; every candidate is fitted to what lies
-below the cut and scored on what lies above. One curve's backtests are too noisy to choose by, so all curves of a table
-are pooled; of the candidates that are not worse than the best by more than one paired standard error, the one with the
-fewest parameters is taken, then the one that leans least on late points.
+Each curve is cut where compute is a half, a quarter and an eighth of its largest; every candidate is fitted to what
+lies below the cut and scored on what lies above. One curve's backtests are too noisy to choose by, so all curves of a
+table are pooled; of the candidates that are not worse than the best by more than one paired standard error, the one
+with the fewest parameters is taken, then the one that leans least on late points.
 """
 
 from __future__ import annotations

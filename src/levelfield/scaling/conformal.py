@@ -1,8 +1,9 @@
 """How wrong extrapolations were: half-widths that grow with the distance, calibrated on backtests.
 
-Rows of one learning curve are dependent, and no form is right, so resampling rows covers far too little. Here the errors
-of pooled backtests speak for themselves: half = q (d0 + d) at ln distance d, its two numbers fitted by the pinball loss at
-the wanted level, every curve counting alike. Calibrated by curves, not rows, the level carries the usual (n + 1) / n.
+Rows of one learning curve are dependent, and no form is right, so resampling rows covers far too little. Here the
+errors of pooled backtests speak for themselves: half = q (d0 + d) at ln distance d, its two numbers fitted by the
+pinball loss at the wanted level, every curve counting alike. Calibrated by curves, not rows, the level carries the
+usual (n + 1) / n.
 """
 
 from __future__ import annotations

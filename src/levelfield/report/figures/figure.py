@@ -19,13 +19,14 @@ def slug(text: str) -> str:
 class Panel:
     """One picture. ``name`` is its file name; ``specification`` is complete Vega-Lite, data included.
 
-    Panels of another ``group`` start a new row.
+    Panels of another ``group`` start a new row; a ``wide`` one has a row to itself.
     """
 
     name: str
     title: str
     specification: dict[str, Any]
     group: str = ""
+    wide: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,5 +47,6 @@ class Figure:
 
     @property
     def rows(self) -> tuple[tuple[Panel, ...], ...]:
-        """The panels, a tuple for each run of equal groups."""
-        return tuple(tuple(panels) for _, panels in itertools.groupby(self.panels, key=lambda panel: panel.group))
+        """The panels, a tuple for each run of equal groups and widths."""
+        runs = itertools.groupby(self.panels, key=lambda panel: (panel.group, panel.wide))
+        return tuple(tuple(panels) for _, panels in runs)

@@ -36,7 +36,7 @@ _OVERLAP_WORST = 13.6
 _NAMES_WIDTH, _NAMES_HEIGHT = 640, 420
 
 
-def published_figure(observations: Sequence[Observation] = (), *, width: int = 400, height: int = 340) -> Figure:
+def published_figure(observations: Sequence[Observation] = (), *, width: int = 360, height: int = 330) -> Figure:
     """NFNets, ViTs, other ConvNets and hybrids in one currency, the ViTs' law, the difference, and what is wrong.
 
     With ``observations`` of a study, its winners stand in a panel of their own, the published results behind them.
@@ -94,7 +94,7 @@ def _overlap_panel(evidence: Evidence, width: int, height: int) -> Panel:
         point
         for point in evidence.points
         if point.metric == "fine-tuned" and low <= point.exaflops <= high and point.error <= _OVERLAP_WORST
-        if "subset" not in point.protocol.data and "images of" not in point.protocol.data
+        if not point.protocol.subset
     ]
     canvas = _canvas(points, width, height, low=low, high=high)
     law = evidence.vit
@@ -112,7 +112,7 @@ def _overlap_panel(evidence: Evidence, width: int, height: int) -> Panel:
     labels = [label for labels in reversed(named) for label in labels]  # NFNets choose their places first
     write_labels(canvas, labels, others=_along(canvas, law.curve))
     description = "ImageNet error against pre-training compute where NFNets were published, every result by name"
-    return _panel(canvas, "published-overlap", "Where NFNets stand, every result by name", description, "names")
+    return _panel(canvas, "published-overlap", "Where NFNets stand, every result by name", description, wide=True)
 
 
 def _beside_panel(evidence: Evidence, observations: Sequence[Observation], width: int, height: int) -> Panel | None:
@@ -218,8 +218,8 @@ def _text(point: PlacedPoint) -> str:
     )
 
 
-def _panel(canvas: Canvas, name: str, title: str, description: str, group: str = "") -> Panel:
-    return Panel(name=name, title=title, specification=canvas.specification(description), group=group)
+def _panel(canvas: Canvas, name: str, title: str, description: str, *, wide: bool = False) -> Panel:
+    return Panel(name=name, title=title, specification=canvas.specification(description), wide=wide)
 
 
 def _reading(beside: bool) -> str:

@@ -23,7 +23,7 @@ def difference_panel(equal: EqualCompute, *, width: int, height: int) -> Panel:
             text="{:,g}".format,
             room=0.2,
         ),
-        y=percent_axis("error of NFNet relative to the ViTs' law", [*bounds, -equal.margin, equal.margin], room=0.14),
+        y=percent_axis("error relative to the ViTs' law in %", [*bounds, -equal.margin, equal.margin], room=0.14),
         width=width,
         height=height,
     )

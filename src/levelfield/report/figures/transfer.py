@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from levelfield.records.transfer import FINE_TUNED, FROM_SCRATCH, Metric, TransferRow
-from levelfield.reference import SeedPoint, seed_figure
+from levelfield.reference.placed import PlacedPoint, placed_points
 from levelfield.report import numbers
 from levelfield.report.facts import TransferFact
 from levelfield.report.figures import theme
@@ -16,7 +16,9 @@ from levelfield.scaling.analysis import Winner
 from levelfield.scaling.transfer import ArmAnalysis, value_of
 
 _EXA = 1e18
-_PUBLISHED_SERIES = {"NFNet": "nfnet", "ViT": "vit", "ViT grid": "vit"}
+_PUBLISHED_SERIES = {"NFNet": "nfnet", "ViT": "vit"}
+_WORST_PUBLISHED = 25.0
+"""Percent of ImageNet error up to which published results are drawn."""
 _READING = (
     "Points: means over fresh seeds; bars: intervals over seeds and held-out images. Faint marks on the right: what is "
     "published, ImageNet error after fine-tuning, so slopes compare and heights do not. Second panel: filled points "
@@ -51,10 +53,9 @@ def _against_pretraining(transfer: TransferFact, families: tuple[str, ...]) -> P
     arm, metric = _shown_arm(transfer), transfer.analysis.metric
     if arm is None:
         return None
-    published = [point for point in seed_figure().points if point.series in _PUBLISHED_SERIES]
-    published = [point for point in published if point.error <= 25] if metric == "error" else []
+    published = _published() if metric == "error" else []
     own = [value for winner in arm.winners for value in _bounds(winner, metric)]
-    computes = [winner.budget_flops for winner in arm.winners] + [point.compute.exaflops * _EXA for point in published]
+    computes = [winner.budget_flops for winner in arm.winners] + [point.exaflops * _EXA for point in published]
     canvas = Canvas(
         x=log_axis("pre-training compute in FLOPs", computes),
         y=_metric_axis(metric, arm.arm, own + [point.error for point in published]),
@@ -62,11 +63,9 @@ def _against_pretraining(transfer: TransferFact, families: tuple[str, ...]) -> P
     )
     styles = theme.family_styles(families)
     for point in published:
-        family = _PUBLISHED_SERIES[point.series]
-        style = styles.get(family, theme.FALLBACK)
-        small = point.series == "ViT grid"
-        canvas.points([_published_mark(point)], color=style.color, shape=style.shape, size=14 if small else 40,
-                      opacity=0.25 if small else 0.45)  # fmt: skip
+        style = styles.get(_PUBLISHED_SERIES[point.series], theme.FALLBACK)
+        size = 40 if point.series == "NFNet" else 20
+        canvas.points([_published_mark(point)], color=style.color, shape=style.shape, size=size, opacity=0.35)
     for law in (law for law in arm.laws if law.chosen and law.currency == "flops"):
         scale = _scale(metric)
         curve = [(point.x, point.y * scale) for point in law.curve]
@@ -77,7 +76,7 @@ def _against_pretraining(transfer: TransferFact, families: tuple[str, ...]) -> P
         canvas.line([(mark.x, mark.y) for mark in marks], color=style.color, opacity=0.4, width=1.2)
         canvas.points(marks, color=style.color, shape=style.shape)
         if marks:
-            canvas.note(marks[-1].x, marks[-1].y, numbers.family_name(family), color=style.color, dx=9)
+            canvas.note(marks[-1].x, marks[-1].y, numbers.family_name(family), color=style.text, dx=9)
     return Panel(
         name=f"transfer-{transfer.name}",
         title="Against pre-training compute" + (", published results behind" if published else ""),
@@ -108,7 +107,7 @@ def _against_scratch(transfer: TransferFact, families: tuple[str, ...]) -> Panel
             if means:
                 name = "scratch" if hollow else "pre-trained"
                 text = f"{style.glyph} {numbers.family_name(family)} {name}"
-                canvas.end_label(EndLabel(y=means[-1].y, text=text, color=style.color))
+                canvas.end_label(EndLabel(y=means[-1].y, text=text, color=style.text))
     return Panel(
         name=f"transfer-{transfer.name}-worth",
         title="At equal compute in all",
@@ -146,6 +145,16 @@ def _ranks(transfer: TransferFact, families: tuple[str, ...]) -> Panel | None:
         title="Against the loss of pre-training",
         specification=canvas.specification(f"{metric} on {transfer.name} against the loss of pre-training"),
     )
+
+
+def _published() -> list[PlacedPoint]:
+    """NFNets and ViTs fine-tuned on ImageNet, at the compute of their pre-training."""
+    return [
+        point
+        for point in placed_points()
+        if point.metric == "fine-tuned" and point.series in _PUBLISHED_SERIES and point.error <= _WORST_PUBLISHED
+        if not point.protocol.subset
+    ]
 
 
 def _scale(metric: Metric) -> float:
@@ -199,6 +208,6 @@ def _told(value: float, metric: Metric) -> str:
     return numbers.percent(value) if metric == "error" else numbers.loss(value)
 
 
-def _published_mark(point: SeedPoint) -> Mark:
-    text = f"published: {point.model}, {numbers.plain(point.error)}{numbers.THIN}% ImageNet error\n{point.confounds}"
-    return Mark(x=point.compute.exaflops * _EXA, y=point.error, text=f"{text}\n{point.source}")
+def _published_mark(point: PlacedPoint) -> Mark:
+    text = f"published: {point.model}, {numbers.plain(point.error)}{numbers.THIN}% ImageNet error"
+    return Mark(x=point.exaflops * _EXA, y=point.error, text=f"{text}\n{point.protocol.confounds}\n{point.source}")
