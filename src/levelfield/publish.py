@@ -224,10 +224,9 @@ def _longer_run(outcome: Outcome, analysis: Analysis) -> Iterator[str]:
         yield f"wider grids for {axes}: some winners lie at the edge, so their loss is only a bound"
     undecided = [comparison for comparison in analysis.comparisons if comparison.overall.verdict == "cannot tell"]
     for comparison in undecided:
-        known = comparison.smallest_decidable_margin
-        if known is not None and math.isfinite(known) and known > comparison.margin:
-            seeds = math.ceil(outcome.spec.verdict.seeds * (known / comparison.margin) ** 2)
-            yield f"about {seeds} seeds a winner would decide a margin of {comparison.margin} in {comparison.currency}"
+        if comparison.seeds_to_decide is not None:
+            seeds, margin = comparison.seeds_to_decide, comparison.margin
+            yield f"about {seeds} seeds a winner would decide a margin of {margin} in {comparison.currency}"
 
 
 def _versions(outcome: Outcome) -> dict[str, str]:

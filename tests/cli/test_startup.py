@@ -8,26 +8,8 @@ from importlib import resources
 
 import pytest
 
-from levelfield.cli import main
 from levelfield.study.spec_file import load_study, quickstart_study, study_schema
 from tests.conftest import TINY_STUDY, run
-
-
-@pytest.fixture
-def invoke(monkeypatch, capsys):
-    """Run a command line in this process; exit code and what it wrote."""
-
-    def invoked(*arguments):
-        monkeypatch.setattr(sys, "argv", ["levelfield", *map(str, arguments)])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capsys.readouterr()
-
-    return invoked
-
 
 HEAVY = ("torch", "timm", "sklearn", "pandas", "altair", "ray")
 

@@ -17,6 +17,7 @@ from levelfield.report.figures.axes import linear_axis, log_axis, percent_axis, 
 from levelfield.report.figures.canvas import Canvas
 from levelfield.report.figures.labels import Label, write_labels
 from levelfield.report.svg import draw_svg
+from levelfield.scaling.analysis import DifferenceCurve
 
 
 def figure(name: str) -> Figure:
@@ -299,3 +300,28 @@ def test_sizes_set_side_by_side_stay_nearer_to_their_own_rate_than_to_the_next()
     shifts = {layer["mark"].get("yOffset", 0.0) for layer in panel["layer"]}
     assert len(shifts) > 1
     assert max(map(abs, shifts)) <= octave / 4
+
+
+def test_the_difference_is_drawn_with_its_band_its_trend_and_where_it_crosses_zero() -> None:
+    by_flops, by_seconds = figure("difference").panels
+    kinds = [layer["mark"]["type"] for layer in by_flops.specification["layer"]]
+    assert kinds.count("area") == 1
+    assert kinds.count("line") == 2
+    words = [row.get("text", "") for layer in by_flops.specification["layer"] for row in layer["data"]["values"]]
+    assert any(text.startswith("the trend crosses zero at 10¹¹") for text in words)
+    shapes = {layer["mark"].get("shape") for layer in by_seconds.specification["layer"]}
+    assert "triangle-up" not in shapes, "by device-seconds no crossover is quoted"
+
+
+def test_without_a_curve_the_verdicts_are_joined_by_a_line() -> None:
+    runs = sample.observations()
+    analysis = sample.analysis(runs)
+    bare = dataclasses.replace(
+        analysis,
+        comparisons=tuple(
+            dataclasses.replace(each, curve=DifferenceCurve(status="no noise")) for each in analysis.comparisons
+        ),
+    )
+    layers = study_figures(bare, runs)["difference"].panels[0].specification["layer"]
+    assert [layer["mark"]["type"] for layer in layers].count("line") == 1
+    assert "area" not in [layer["mark"]["type"] for layer in layers]

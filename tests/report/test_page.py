@@ -16,7 +16,7 @@ from levelfield.report import StudyFacts
 from levelfield.report.figures import study_figures
 from levelfield.report.files import ReportFiles, write_report
 from levelfield.report.page import render
-from levelfield.scaling.analysis import BudgetVerdict, Refusal
+from levelfield.scaling.analysis import BudgetVerdict, Interval, Optimism, Refusal
 
 EVIL = "<script>alert('x')</script>\"&{{ 7*7 }}"
 
@@ -196,3 +196,28 @@ def test_the_words_of_the_page_are_explained_and_the_paper_is_named() -> None:
 def test_a_verdict_number_says_what_it_is_and_which_way_it_points() -> None:
     text = full_page().replace("\u202f", " ")
     assert "loss of NFNet relative to ViT, 90 % interval: lower for NFNet; within ±5 % counts as equal" in text
+
+
+def test_what_is_told_beside_the_verdicts_stands_on_the_page() -> None:
+    text = full_page()
+    for words in ("1.49× [1.35×, 1.65×]", "12\u202f%", "no value is common", "noise floor of seeds", "0.60\u202f%"):
+        assert words in text, words
+    assert "The luck of the best" not in text, "every winner has fresh seeds"
+
+
+def test_a_search_without_fresh_seeds_shows_its_luck_or_says_that_it_is_unknown() -> None:
+    known = Optimism(
+        family="nfnet",
+        budget_flops=1e10,
+        num_tried=15,
+        loss=1.0,
+        corrected=Interval(estimate=1.02, low=0.99, high=1.05),
+        optimism=0.02,
+        status="the luck of the best of 15 is taken off",
+    )
+    unknown = dataclasses.replace(known, corrected=None, optimism=None, status="not taken off")
+    analysis = dataclasses.replace(sample.weak_analysis(), optimism=(known, unknown))
+    text = render(analysis, (), sample.weak_facts())
+    assert "The luck of the best" in text
+    assert "1.020 [0.990, 1.050]" in text
+    assert "not taken off" in text

@@ -11,7 +11,7 @@ import pytest
 from levelfield.scaling.analyse import analyse
 from levelfield.scaling.analysis import Analysis, Comparison
 from levelfield.scaling.contest import contest_of
-from levelfield.scaling.contrasts import Seconds, Statement, simultaneous_band
+from levelfield.scaling.contrasts import Seconds, Statement, evidence_of, simultaneous_band
 from levelfield.scaling.frontier import checked
 from levelfield.scaling.uncertainty import noise_of
 from tests.scaling.planted import BUDGETS, binomial_bounds, saturating_loss, winner_rows, with_examples
@@ -317,17 +317,25 @@ def test_the_band_of_one_statement_is_the_t_interval_and_of_many_is_wider():
         statements = [
             Statement(a="a", b="b", place=1.0, weights=weights, seconds_weights=np.zeros(8)) for weights in pairs[:num]
         ]
-        band = simultaneous_band(
-            statements,
-            log_losses=log_losses.mean(axis=-1),
-            noise=noise,
-            seconds=Seconds(sd=0.0, num_runs=np.full(8, 3.0)),
-            level=0.9,
-            generator=np.random.default_rng(1),
-        )
+        seconds = Seconds(sd=0.0, num_runs=np.full(8, 3.0))
+        evidence = evidence_of(log_losses.mean(axis=-1), noise, seconds, np.random.default_rng(1))
+        band = simultaneous_band(statements, evidence, level=0.9)
         return band.inner_critical, band.outer_critical
 
     # Student's t with 16 degrees of freedom: 90 % and 95 %, two-sided.
     assert critical(1) == pytest.approx((1.746, 2.120), rel=0.04)
     # Four independent contrasts sharing one variance: the studentised maximum modulus.
     assert critical(4) == pytest.approx((2.42, 2.78), rel=0.04)
+
+
+def test_the_seeds_that_would_decide_are_named_unless_more_seeds_would_not_help():
+    noisy = flops(judged(seed_sd=0.05))
+    assert noisy.smallest_decidable_margin is not None
+    assert noisy.seeds_to_decide == pytest.approx(3 * (noisy.smallest_decidable_margin / 0.05) ** 2, rel=0.15)
+    assert flops(judged(seed_sd=0.01, seeds=8)).seeds_to_decide is None, "the margin is decidable as it is"
+    generator = np.random.default_rng(0)
+    rows, held = with_examples(winner_rows(generator, seed_sd=0.005), generator, num_examples=400)
+    few = flops(analyse(rows, held_out_losses=held))
+    assert few.smallest_decidable_margin is not None
+    assert few.smallest_decidable_margin > 0.05
+    assert few.seeds_to_decide is None, "400 examples decide nothing, however many seeds"

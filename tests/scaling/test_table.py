@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from levelfield.scaling.analyse import analyse
 from levelfield.scaling.predict import predict
 from levelfield.scaling.table import read_runs_csv
 
-RUNS = Path(__file__).parents[3] / "shared" / "runs"
+RUNS = Path(os.environ.get("LEVELFIELD_RUNS") or Path(__file__).parents[3] / "shared" / "runs")
 
 
 def written(path: Path, text: str) -> Path:
@@ -114,6 +115,22 @@ def test_a_double_descent_is_refused(tmp_path):
     found = analyse(read_runs_csv(table, columns={"compute": "n", "loss": "test_loss"}))
     assert found.laws == ()
     assert any("not monotone" in refusal.why for refusal in found.refusals)
+
+
+def test_columns_without_a_meaning_become_traits(tmp_path):
+    text = "flops,loss,arch,patch,note\n1e9,2,vit,16,\n"
+    (row,) = read_runs_csv(written(tmp_path, text), columns={"family": "arch"})
+    assert row.traits == (("patch", "16"), ("note", ""))
+
+
+def test_a_winner_at_the_end_of_what_was_tried_gets_that_edge_and_one_inside_none(tmp_path):
+    header = "flops,loss,role,N,lr,m,run\n"
+    tried = "".join(f"1e9,{2 + lr},search,{n},{lr},m{n},s{n}{lr}\n" for n in (1, 2, 3) for lr in (0.1, 0.2, 0.4))
+    winners = "1e9,2,winner,2,0.2,m2,a\n1e9,2,winner,2,0.4,m2,b\n1e9,2,winner,3,0.2,m3,c\n1e9,2,winner,3,0.3,m9,d\n"
+    columns = {"role": "role", "params": "N", "base_lr": "lr", "model": "m", "run": "run"}
+    rows = {row.run: row.edges for row in read_runs_csv(written(tmp_path, header + tried + winners), columns=columns)}
+    assert [rows[name] for name in "abcd"] == [(), ("base_lr",), ("size",), ("size",)]
+    assert rows["s10.1"] == (), "search rows have none"
 
 
 def test_convnext_and_vit_of_open_clip_get_laws_and_refusals_but_no_claim(tmp_path):

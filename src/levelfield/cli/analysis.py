@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +14,18 @@ if TYPE_CHECKING:
 
 
 def read_analysis(
-    source: Path, *, columns: Mapping[str, str | None] | None = None, margin: float | None = None
+    source: Path,
+    *,
+    columns: Mapping[str, str | None] | None = None,
+    margin: float | None = None,
+    named_confounds: Sequence[str] = (),
 ) -> Analysis:
     """The analysis of a study's directory, or of a CSV with the named ``columns``.
 
     Raises:
-        InputError: there is neither at ``source``.
+        InputError: there is neither at ``source``, or the CSV lacks a column.
     """
-    from levelfield.records.errors import InputError
+    from levelfield.records.errors import InputError, did_you_mean
 
     if source.is_dir():
         from levelfield.study.outcome import analyse_outcome, read_outcome
@@ -32,7 +36,12 @@ def read_analysis(
     from levelfield.scaling.analyse import analyse
     from levelfield.scaling.table import read_runs_csv
 
-    return analyse(read_runs_csv(source, columns={key: name for key, name in columns.items() if name}))
+    rows = read_runs_csv(source, columns={key: name for key, name in columns.items() if name})
+    traits = [name for name, _ in rows[0].traits]
+    for name in named_confounds:
+        if name not in traits:
+            raise InputError(f"{source}: no column {name!r} for --confound{did_you_mean(name, traits)}")
+    return analyse(rows, margin=margin or 0.05, data=source.name, named_confounds=named_confounds)
 
 
 def say_refusals(analysis: Analysis) -> None:

@@ -3,43 +3,88 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-EXAMPLES = "Example:  levelfield compare runs/quickstart --margin 0.05"
+if TYPE_CHECKING:
+    from levelfield.scaling.analysis import Analysis
+
+EXAMPLES = "Examples:  levelfield compare runs/quickstart;  levelfield compare runs.csv --family arch --loss val_loss"
 
 
 def compare(
-    directory: Annotated[Path, typer.Argument(help="The directory of a study.")],
+    source: Annotated[Path, typer.Argument(help="The directory of a study, or anybody's CSV of training runs.")],
     margin: Annotated[
-        float | None, typer.Option(help="Margin of 'equivalent' in ln loss; the study's own when left out.")
+        float | None, typer.Option(help="Margin of 'equivalent' in ln loss; the study's own, or 0.05.")
+    ] = None,
+    compute: Annotated[str, typer.Option(help="CSV: column of training compute.")] = "flops",
+    loss: Annotated[str, typer.Option(help="CSV: column of held-out loss.")] = "loss",
+    family: Annotated[str | None, typer.Option(help="CSV: column that names the family.")] = None,
+    role: Annotated[str | None, typer.Option(help="CSV: column of roles (search, winner, control).")] = None,
+    seed: Annotated[str | None, typer.Option(help="CSV: column of seeds.")] = None,
+    model: Annotated[str | None, typer.Option(help="CSV: column that names the model.")] = None,
+    params: Annotated[str | None, typer.Option(help="CSV: column of parameter counts.")] = None,
+    rate: Annotated[str | None, typer.Option(help="CSV: column of learning rates.")] = None,
+    epochs: Annotated[str | None, typer.Option(help="CSV: column of epochs.")] = None,
+    seconds: Annotated[str | None, typer.Option(help="CSV: column of device-seconds.")] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="CSV: column of what rows share: variants of a run, branches of a trunk.")
+    ] = None,
+    confound: Annotated[
+        list[str] | None, typer.Option(help="CSV: column to list as a confound even where balanced (repeatable).")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
     """Say which family has the lower loss at equal compute: better, worse, equivalent or cannot tell."""
-    from levelfield.cli.analysis import read_analysis, read_transfers, say_refusals, say_transfers
-    from levelfield.cli.console import say, say_json, say_report_table
+    from levelfield.cli.analysis import read_analysis, read_transfers
+    from levelfield.cli.console import say_json
     from levelfield.records.errors import SpecError
-    from levelfield.report.control_tables import controls_table
-    from levelfield.report.numbers import prose
-    from levelfield.report.tables import verdict_table
 
     if margin is not None and not 0 < margin < 1:
         raise SpecError(f"--margin must be in (0, 1) of ln loss, saw {margin}")
-    analysis = read_analysis(directory, margin=margin)
+    columns = {
+        "compute": compute, "loss": loss, "family": family, "role": role, "seed": seed, "model": model,
+        "params": params, "base_lr": rate, "epochs": epochs, "device_seconds": seconds, "cluster": cluster,
+    }  # fmt: skip
+    analysis = read_analysis(source, columns=columns, margin=margin, named_confounds=confound or ())
     if json:
-        answer = {"headline": analysis.headline, "comparisons": analysis.comparisons, "controls": analysis.controls}
-        transfers = [fact.analysis for fact in read_transfers(directory)]
-        say_json(answer | ({"transfers": transfers} if transfers else {}))
+        names = ("headline", "comparisons", "controls", "optimism", "seed_noise", "example_noise")
+        transfers = [fact.analysis for fact in read_transfers(source)] if source.is_dir() else []
+        say_json({name: getattr(analysis, name) for name in names} | ({"transfers": transfers} if transfers else {}))
         return
+    _say(analysis, source, margin_given=margin is not None)
+
+
+def _say(analysis: Analysis, source: Path, *, margin_given: bool) -> None:
+    from levelfield.cli.analysis import say_refusals, say_transfers
+    from levelfield.cli.console import say, say_report_table
+    from levelfield.report.comparison_tables import confounds_table, optimism_table, trends_table
+    from levelfield.report.control_tables import controls_table
+    from levelfield.report.numbers import percent, prose
+    from levelfield.report.tables import verdict_table
+
     say(prose(analysis.headline), "strong")
-    if margin is not None:
-        say(f"(margin {margin} given on the command line, after the fact; the study fixed its own in advance)")
+    if margin_given and source.is_dir():
+        say("(the margin was given on the command line, after the fact; the study fixed its own in advance)")
+    if not source.is_dir():
+        say("(a table that others made: what is confounded with the family is listed, and no cause is claimed)")
     for comparison in analysis.comparisons:
         say()
         say(prose(comparison.sentence))
-    say_report_table(verdict_table(analysis))
-    say_report_table(controls_table(analysis))
-    say_transfers(directory)
+    floors = {"seeds": analysis.seed_noise, "report examples": analysis.example_noise}
+    known = [f"{percent(value, 2)} from {what}" for what, value in floors.items() if value is not None]
+    if known:
+        say()
+        say(f"noise floor of ln loss, pooled: {', '.join(known)}")
+    for shown in (
+        verdict_table(analysis),
+        trends_table(analysis),
+        confounds_table(analysis),
+        optimism_table(analysis),
+        controls_table(analysis),
+    ):
+        say_report_table(shown)
+    if source.is_dir():
+        say_transfers(source)
     say_refusals(analysis)

@@ -82,7 +82,7 @@ def _say_cells(spec: StudySpec, planned: Plan) -> None:
 def _say_bill(spec: StudySpec, charged: Bill, workers: int) -> None:
     from levelfield.cli.console import say, say_table
     from levelfield.report.numbers import family_name, flops, seconds
-    from levelfield.scaling.uncertainty import smallest_decidable_margin
+    from levelfield.scaling.margins import smallest_decidable_margin
 
     rows = [
         (
@@ -107,6 +107,7 @@ def _say_bill(spec: StudySpec, charged: Bill, workers: int) -> None:
         num_seeds=spec.verdict.seeds,
         example_sd=ASSUMED_EXAMPLE_SD,
         num_examples=spec.data.report_examples,
+        num_rungs=len(spec.ladder.budgets),
     )
     say(
         f"with {spec.verdict.seeds} seeds and {spec.data.report_examples} report examples the smallest decidable "

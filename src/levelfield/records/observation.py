@@ -23,6 +23,10 @@ class Observation:
     ``variant`` names the searched axes that differ from the recipe ("batch_factor=2"), so that a tuning curve compares
     like with like. ``edges`` names the searched axes whose optimum lies at the edge of what was searched: a bound, not
     an optimum.
+    ``cluster`` names what several rows share (the trunk they branch from, the run they are variants of), so that they
+    err together; empty for a run of its own. ``traits`` are further facts of the run by name ("resolution", "320"):
+    what differs between families might be taken for the family. "metric" and "report_set" among them say what ``loss``
+    is and on which held-out examples it was measured.
     Absent numbers are None.
     """
 
@@ -48,3 +52,5 @@ class Observation:
     floor_loss: float | None = None
     variant: str = ""
     edges: tuple[str, ...] = ()
+    cluster: str = ""
+    traits: tuple[tuple[str, str], ...] = ()

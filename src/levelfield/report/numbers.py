@@ -106,6 +106,11 @@ def signed_percent(log_ratio: float, digits: int | None = None) -> str:
     return f"{sign}{text}{THIN}%"
 
 
+def factor(log_ratio: float) -> str:
+    """``ln(a / b)`` as how many times a is b: ``0.336`` as ``1.4×``."""
+    return f"{plain(math.exp(log_ratio))}×"
+
+
 def loss_interval(interval: Interval | None) -> str:
     """``0.412 [0.401, 0.424]``."""
     if interval is None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from levelfield.report import numbers
+from levelfield.report.comparison_tables import confounds_table, optimism_table, pair_name, trends_table
 from levelfield.report.control_tables import controls_table, predictions_table, swap_effects_table, swaps_table
 from levelfield.report.facts import StudyFacts
 from levelfield.report.figures.comparison import verdict_words
 from levelfield.report.figures.loss import CURRENCY_TITLES
 from levelfield.report.table import Cell, Column, Table, family_cell, model_cell, number_cell, text_cell, words_column
 from levelfield.report.transfer_tables import transfer_tables
-from levelfield.scaling.analysis import Analysis, Comparison
+from levelfield.scaling.analysis import Analysis
 
 _LESS_THAN_AN_EPOCH = " No run saw a hundredth of an epoch."
 
@@ -25,7 +26,7 @@ def verdict_table(analysis: Analysis) -> Table:
             difference = verdict.difference
             rows.append(
                 (
-                    text_cell(f"{_pair(comparison)}"),
+                    text_cell(pair_name(comparison)),
                     text_cell(CURRENCY_TITLES[comparison.currency]),
                     Cell(text="overall", value=0.0)
                     if overall
@@ -221,6 +222,9 @@ def study_tables(analysis: Analysis, facts: StudyFacts) -> dict[str, Table]:
     """All tables by name."""
     tables: Sequence[Table] = (
         verdict_table(analysis),
+        trends_table(analysis),
+        confounds_table(analysis),
+        optimism_table(analysis),
         winners_table(analysis),
         laws_table(analysis),
         search_table(analysis),
@@ -233,10 +237,6 @@ def study_tables(analysis: Analysis, facts: StudyFacts) -> dict[str, Table]:
     )
     of_transfers = (table for transfer in facts.transfers for table in transfer_tables(transfer))
     return {table.name: table for table in (*tables, *of_transfers)}
-
-
-def _pair(comparison: Comparison) -> str:
-    return f"{numbers.family_name(comparison.a)} against {numbers.family_name(comparison.b)}"
 
 
 def _winner_remarks(near_chance: bool, data_limited: bool, edges: tuple[str, ...]) -> str:

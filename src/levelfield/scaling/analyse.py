@@ -9,7 +9,7 @@ import numpy as np
 from levelfield.records.errors import InputError
 from levelfield.records.observation import Observation
 from levelfield.records.study import PROTOCOL_MIN_SEEDS
-from levelfield.scaling.analysis import Allocation, Analysis, Comparison, Currency, LawFit, Refusal, Winner
+from levelfield.scaling.analysis import Allocation, Analysis, Comparison, Currency, LawFit, Optimism, Refusal, Winner
 from levelfield.scaling.choose import Points, refused_laws
 from levelfield.scaling.contest import contest_of
 from levelfield.scaling.frontier import Rung, checked
@@ -18,7 +18,7 @@ from levelfield.scaling.points import frontier_points, winner_points, winner_rec
 from levelfield.scaling.sentences import headline
 from levelfield.scaling.swap import optimizer_swaps
 from levelfield.scaling.tuning import learning_rate_cells
-from levelfield.scaling.uncertainty import HeldOutLosses, Noise
+from levelfield.scaling.uncertainty import HeldOutLosses, Noise, typical_example_sd
 
 CURRENCIES: tuple[Currency, ...] = ("flops", "device_seconds")
 
@@ -31,6 +31,8 @@ def analyse(
     level: float = 0.9,
     data: str = "not stated",
     recipe: str = "not stated",
+    named_confounds: Sequence[str] = (),
+    equal_search: bool = False,
     seed: int = 0,
 ) -> Analysis:
     """Laws, optima, tuning curves, verdicts and controls of ``observations``, and every refusal with its reason.
@@ -38,7 +40,9 @@ def analyse(
     ``held_out_losses`` maps ``Observation.run`` to the loss of every report example, the same examples in the same
     order for every winner and control. ``margin`` is that of "equivalent" in ln loss, fixed in advance. ``level`` is
     that of the intervals shown; "better" and "worse" are decided at (1 + level) / 2. Families are compared pair by pair
-    in alphabetical order. The result depends on the rows and ``seed`` alone, not on the order of the rows.
+    in alphabetical order. ``named_confounds`` are traits listed as confounds even where balanced. ``equal_search`` says
+    that one rule and one cap were declared for all families before the run; else far fewer search runs make a family's
+    best loss a bound. The result depends on the rows and ``seed`` alone, not on the order of the rows.
 
     Raises:
         InputError: a malformed table, or per-example losses that do not belong to it. Weak data never raises.
@@ -47,17 +51,27 @@ def analyse(
         raise InputError(f"level must be in (0, 1) and margin positive, saw {level!r} and {margin!r}")
     rows = tuple(row for row in checked(observations) if row.role != "imported")
     families = tuple(sorted({row.family for row in rows}))
-    contest = contest_of(rows, held_out_losses=held_out_losses, margin=margin, level=level)
-    winners, noise = contest.winners, contest.noise
-    refusals: list[Refusal] = list(_weaknesses(rows, winners, noise, held_out_losses))
 
     def stream(place: int) -> np.random.Generator:
         return np.random.default_rng([seed, place])
 
+    contest = contest_of(
+        rows,
+        held_out_losses=held_out_losses,
+        margin=margin,
+        level=level,
+        named_confounds=named_confounds,
+        equal_search=equal_search,
+        generator=stream(3),
+    )
+    winners, noise = contest.winners, contest.noise
+    optimism = contest.stand_ins.optimism if contest.stand_ins else ()
+    refusals: list[Refusal] = list(_weaknesses(rows, winners, noise, held_out_losses))
+
     laws: list[LawFit] = []
     for place, family in enumerate(families):
         for currency in CURRENCIES:
-            fitted, refused = _laws(rows, winners, family, noise, currency, level, stream(10 + place))
+            fitted, refused = _laws(rows, winners, family, noise, optimism, currency, level, stream(10 + place))
             laws.extend(fitted)
             refusals.extend(refused)
     profiles = isoflop_profiles(rows, seed_sd=noise.seed_sd, level=level, generator=stream(1))
@@ -83,6 +97,8 @@ def analyse(
         search_flops={f: sum(row.train_flops for row in searched if row.family == f) for f in families},
         search_trials={f: sum(row.family == f for row in searched) for f in families},
         seed_noise=noise.seed_sd,
+        example_noise=typical_example_sd(noise.example_covariance),
+        optimism=optimism,
     )
 
 
@@ -96,6 +112,7 @@ def _laws(
     winners: Sequence[Rung],
     family: str,
     noise: Noise,
+    optimism: Sequence[Optimism],
     currency: Currency,
     level: float,
     generator: np.random.Generator,
@@ -104,7 +121,7 @@ def _laws(
     if places:
         points = winner_points([winners[place] for place in places], places, noise, currency)
     else:
-        points = frontier_points(rows, family, noise, currency)
+        points = frontier_points(rows, family, noise, currency, optimism)
     if not isinstance(points, Points):
         return (), (points,) if currency == "flops" or places else ()
     laws, why = refused_laws(points, level=level, generator=generator)
@@ -163,11 +180,9 @@ def _undecided(comparisons: Sequence[Comparison], winners: Sequence[Rung]) -> li
     for comparison in comparisons:
         if comparison.overall.verdict != "cannot tell" or not winners:
             continue
-        needed = comparison.smallest_decidable_margin
-        remedy = ""
-        if needed is not None and needed > comparison.margin:
-            seeds = max(rung.num_seeds for rung in winners) * (needed / comparison.margin) ** 2
-            remedy = f"about {int(np.ceil(seeds))} seeds a winner would decide a margin of {comparison.margin:g}"
+        remedy, seeds = "", comparison.seeds_to_decide
+        if seeds is not None:
+            remedy = f"about {seeds} seeds a winner would decide a margin of {comparison.margin:g}"
         what = f"a verdict on {comparison.a} against {comparison.b} in {comparison.currency}"
         found.append(Refusal(what=what, why="; ".join(comparison.overall.reasons), remedy=remedy))
     return found

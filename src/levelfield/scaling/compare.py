@@ -20,8 +20,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from levelfield.scaling.analysis import BudgetVerdict, Currency, Verdict
+from levelfield.scaling.analysis import BudgetVerdict, Confound, Currency, Verdict
 from levelfield.scaling.contrasts import Band, Judged, Statement, mean_statement, trend_ends
+from levelfield.scaling.margins import margin_for, seeds_for
 
 NO_NOISE = "no cell has two seeds, so nothing is known of the noise"
 
@@ -36,6 +37,7 @@ class Question:
     statements: tuple[Statement, ...]
     unasked: str = ""
     remarks: tuple[str, ...] = ()
+    confounds: tuple[Confound, ...] = ()
 
     @property
     def decidable(self) -> tuple[Statement, ...]:
@@ -115,14 +117,18 @@ def overall_verdict(
     )
 
 
-def decidable_margin(question: Question, band: Band | None, *, power: float = 0.8) -> float | None:
-    """The smallest margin within which equal families would have been called equivalent overall with ``power``."""
-    from scipy.special import ndtri
-
+def decidable_margin(question: Question, band: Band | None) -> float | None:
+    """The smallest margin within which equal families would have been called equivalent overall; None without noise."""
     if band is None or not question.joint:
         return None
-    error = max(band.judge(end).standard_error for end in trend_ends(question.joint))
-    return (band.inner_critical + float(ndtri((1 + power) / 2))) * error
+    return margin_for((mean_statement(question.joint), *trend_ends(question.joint)), band)
+
+
+def seeds_to_decide(question: Question, band: Band | None, margin: float, decidable: float | None) -> int | None:
+    """About how many seeds a winner would decide ``margin`` where the present ones do not; None where none would."""
+    if band is None or decidable is None or decidable <= margin:
+        return None
+    return seeds_for((mean_statement(question.joint), *trend_ends(question.joint)), band, margin / decidable)
 
 
 def _bounds(statement: Statement) -> tuple[str, ...]:

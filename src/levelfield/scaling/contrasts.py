@@ -6,12 +6,14 @@ value makes all its intervals simultaneous: the chance that any misses, anywhere
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from levelfield.scaling.analysis import Interval
+from levelfield.scaling.choice import Choice, no_choice
 from levelfield.scaling.laws import Floats
 from levelfield.scaling.uncertainty import Noise
 
@@ -71,6 +73,64 @@ class Judged:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What all statements of a study rest on: the cells' mean ln losses, how they may err, and draws of their errors.
+
+    ``loss_errors`` and ``clock_errors`` are (draws, cells) plausible errors of ln losses and ln device-seconds. They
+    are drawn once for all cells together, so that what statements share makes the price of many smaller.
+    """
+
+    log_losses: Floats
+    noise: Noise
+    seconds: Seconds
+    choice: Choice
+    loss_errors: Floats
+    clock_errors: Floats
+
+    def standard_errors(self, weights: Floats, timed: Floats) -> Floats:
+        """Of contrasts with (contrasts, cells) ``weights`` of ln losses and ``timed`` of clocks."""
+        beyond_runs = self.seconds.variances(timed) + self.choice.variances(weights)
+        return np.sqrt(self.noise.standard_errors(weights) ** 2 + beyond_runs)
+
+    def drawn(self, weights: Floats, timed: Floats) -> Floats:
+        """(draws, contrasts) plausible errors of the contrasts."""
+        return self.loss_errors @ weights.T + self.clock_errors @ timed.T
+
+    def critical(self, weights: Floats, timed: Floats, levels: Sequence[float]) -> tuple[float, ...]:
+        """How many standard errors hold for all contrasts at once at each of ``levels``: ranks of the largest |t|.
+
+        The rank is that of an exact Monte Carlo test (Barnard 1963), so few draws cost width, not validity.
+        """
+        errors = self.noise.pooled_variances(weights) + self.noise.example_variances(weights)
+        errors = np.sqrt(errors + self.seconds.variances(timed) + self.choice.variances(weights))
+        largest = np.sort(np.max(np.abs(self.drawn(weights, timed)) / np.maximum(errors, 1e-15), axis=-1))
+        ranks = (min(len(largest), math.ceil(level * (len(largest) + 1))) for level in levels)
+        return tuple(float(largest[rank - 1]) for rank in ranks)
+
+
+def evidence_of(
+    log_losses: Floats,
+    noise: Noise,
+    seconds: Seconds,
+    generator: np.random.Generator,
+    *,
+    choice: Choice | None = None,
+    num_draws: int = NUM_DRAWS,
+) -> Evidence:
+    """The evidence of cells, with ``num_draws`` draws of their errors."""
+    choice = choice or no_choice(len(log_losses))
+    clocks = generator.standard_normal((num_draws, len(log_losses))) if seconds.sd > 0 else np.zeros((1, 1))
+    return Evidence(
+        log_losses=log_losses,
+        noise=noise,
+        seconds=seconds,
+        choice=choice,
+        loss_errors=noise.draws(generator, num_draws) + choice.draws(generator, num_draws),
+        clock_errors=np.broadcast_to(clocks * seconds.sd / np.sqrt(seconds.num_runs), (num_draws, len(log_losses))),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Band:
     """Everything needed to give a statement its simultaneous intervals.
 
@@ -78,66 +138,34 @@ class Band:
     there to certainty (decides "better" and "worse"): 90 % and 95 %.
     """
 
-    log_losses: Floats
-    noise: Noise
-    seconds: Seconds
+    evidence: Evidence
     level: float
-    inner_critical: float = field(default=np.nan)
-    outer_critical: float = field(default=np.nan)
+    inner_critical: float
+    outer_critical: float
 
     def judge(self, statement: Statement) -> Judged:
-        error = float(self._errors([statement])[0])
+        error = float(self.evidence.standard_errors(*stacked([statement]))[0])
         return Judged(
             statement=statement,
-            estimate=float(statement.weights @ self.log_losses),
+            estimate=float(statement.weights @ self.evidence.log_losses),
             standard_error=error,
             inner=self.inner_critical * error,
             outer=self.outer_critical * error,
             level=self.level,
         )
 
-    def _errors(self, statements: Sequence[Statement]) -> Floats:
-        weights, timed = _stacked(statements)
-        return np.sqrt(self.noise.standard_errors(weights) ** 2 + self.seconds.variances(timed))
 
-
-def simultaneous_band(
-    statements: Sequence[Statement],
-    *,
-    log_losses: Floats,
-    noise: Noise,
-    seconds: Seconds,
-    level: float,
-    generator: np.random.Generator,
-) -> Band:
-    """The band whose intervals hold for all ``statements`` at once: quantiles of the largest |t| among them.
-
-    Plausible errors are drawn for all cells together, so that what statements share makes the price of many smaller.
-    """
-    weights, timed = _stacked(statements)
-    pooled = np.sum(weights**2 * (noise.seed_sd or 0.0) ** 2 / noise.num_seeds, axis=-1)
-    errors = np.sqrt(pooled + noise.example_variances(weights) + seconds.variances(timed))
-    drawn = noise.draws(generator, NUM_DRAWS) @ weights.T
-    if seconds.sd > 0 and np.any(timed):
-        clocks = generator.standard_normal((NUM_DRAWS, len(log_losses))) * seconds.sd / np.sqrt(seconds.num_runs)
-        drawn += clocks @ timed.T
-    largest = np.max(np.abs(drawn) / np.maximum(errors, 1e-15), axis=-1)
-    inner, outer = np.quantile(largest, [level, (1 + level) / 2])
-    return Band(
-        log_losses=log_losses,
-        noise=noise,
-        seconds=seconds,
-        level=level,
-        inner_critical=float(inner),
-        outer_critical=float(outer),
-    )
+def simultaneous_band(statements: Sequence[Statement], evidence: Evidence, *, level: float) -> Band:
+    """The band whose intervals hold for all ``statements`` at once."""
+    inner, outer = evidence.critical(*stacked(statements), (level, (1 + level) / 2))
+    return Band(evidence=evidence, level=level, inner_critical=inner, outer_critical=outer)
 
 
 def mean_statement(statements: Sequence[Statement], shares: Floats | None = None) -> Statement:
     """The weighted mean of ``statements`` (equal shares unless given), with the edges of all of them."""
     if shares is None:
         shares = np.full(len(statements), 1 / len(statements))
-    weights, timed = _stacked(statements)
+    weights, timed = stacked(statements)
     return Statement(
         a=statements[0].a,
         b=statements[0].b,
@@ -159,7 +187,8 @@ def trend_ends(statements: Sequence[Statement]) -> tuple[Statement, ...]:
     return tuple(mean_statement(statements, hat[end]) for end in (int(np.argmin(x)), int(np.argmax(x))))
 
 
-def _stacked(statements: Sequence[Statement]) -> tuple[Floats, Floats]:
+def stacked(statements: Sequence[Statement]) -> tuple[Floats, Floats]:
+    """The weights of ``statements`` over cells' ln losses and over their clocks, each (statements, cells)."""
     return np.stack([s.weights for s in statements]), np.stack([s.seconds_weights for s in statements])
 
 

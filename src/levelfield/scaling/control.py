@@ -61,7 +61,7 @@ def control_record(control: Rung, statement: Statement, band: Band | None, margi
     )
 
 
-def decidable(statements: Sequence[Statement]) -> list[Statement]:
+def tested(statements: Sequence[Statement]) -> list[Statement]:
     return [statement for statement in statements if not statement.undecidable]
 
 

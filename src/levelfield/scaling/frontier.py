@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from levelfield.records.errors import InputError
 from levelfield.records.observation import Observation
@@ -130,8 +131,16 @@ def seed_groups(rows: Sequence[Observation]) -> list[list[float]]:
     return [list(group.values()) for group in groups if len(group) > 1]
 
 
-def frontier(rows: Sequence[Observation], family: str) -> tuple[tuple[Observation, ...], str]:
-    """The best search run of ``family`` at each budget, and how it was found, in words.
+class Frontier(NamedTuple):
+    """The best search runs of a family in rising budget, and how they were found; ``envelope`` where from a cloud."""
+
+    runs: tuple[Observation, ...]
+    how: str
+    envelope: bool
+
+
+def frontier(rows: Sequence[Observation], family: str) -> Frontier:
+    """The best search run of ``family`` at each budget.
 
     A table on rungs gives the best row of each budget. A cloud (nearly every row its own compute, sizes differing)
     gives its lower envelope: rows that no cheaper row beats.
@@ -145,8 +154,9 @@ def frontier(rows: Sequence[Observation], family: str) -> tuple[tuple[Observatio
         for row in best:
             if not envelope or row.loss < envelope[-1].loss:
                 envelope.append(row)
-        return tuple(envelope), f"the lower envelope of {len(own)} runs, which is optimistic"
-    return tuple(best), f"the best of the runs at each of {len(best)} budgets, whose luck makes it optimistic"
+        return Frontier(tuple(envelope), f"the lower envelope of {len(own)} runs, which is optimistic", True)
+    how = f"the best of the runs at each of {len(best)} budgets, whose luck makes it optimistic"
+    return Frontier(tuple(best), how, False)
 
 
 def grouped(rows: Iterable[Observation], key: Callable[[Observation], Hashable]) -> dict:

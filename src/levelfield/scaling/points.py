@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from levelfield.records.observation import Observation
-from levelfield.scaling.analysis import Currency, Interval, Refusal, Winner
+from levelfield.scaling.analysis import Currency, Interval, Optimism, Refusal, Winner
 from levelfield.scaling.choose import Points
 from levelfield.scaling.frontier import Rung, frontier
+from levelfield.scaling.optimism import LEFT_OVER
 from levelfield.scaling.uncertainty import Noise
 
 
@@ -77,21 +78,29 @@ def winner_points(rungs: Sequence[Rung], places: Sequence[int], noise: Noise, cu
     )
 
 
-def frontier_points(rows: Sequence[Observation], family: str, noise: Noise, currency: Currency) -> Points | Refusal:
-    """The best search run of each budget as points of a law, for a table without winners."""
-    best, how = frontier(rows, family)
+def frontier_points(
+    rows: Sequence[Observation], family: str, noise: Noise, currency: Currency, optimism: Sequence[Optimism] = ()
+) -> Points | Refusal:
+    """The best search run of each budget as points of a law, for a table without winners, its luck taken off."""
+    best, how, _ = frontier(rows, family)
+    corrected = {found.budget_flops: found.corrected for found in optimism if found.family == family}
+    sd = noise.seed_sd
+    if any(corrected.values()):
+        how, sd = f"the best of the runs at each of {len(best)} budgets, their luck taken off", LEFT_OVER * (sd or 0.0)
     costs = [row.train_flops if currency == "flops" else row.device_seconds for row in best]
     if not best or any(cost is None for cost in costs):
         why = "the family has no search run" if not best else "not every run was timed"
         return Refusal(what=f"the law of {family} in {currency}", why=why)
-    points = sorted(((cost or 0.0, row.loss) for cost, row in zip(costs, best, strict=True)))
+    known = [corrected.get(row.budget_flops) for row in best]
+    losses = [row.loss if found is None else found.estimate for row, found in zip(best, known, strict=True)]
+    points = sorted(((cost or 0.0, loss) for cost, loss in zip(costs, losses, strict=True)))
     return Points(
         family=family,
         currency=currency,
         compute=tuple(cost for cost, _ in points),
         loss=tuple(loss for _, loss in points),
         chance_loss=best[0].chance_loss,
-        covariance=None if noise.seed_sd is None else np.eye(len(points)) * noise.seed_sd**2,
+        covariance=None if sd is None else np.eye(len(points)) * sd**2,
         degrees_of_freedom=noise.degrees_of_freedom,
         note=f"points are {how}",
     )

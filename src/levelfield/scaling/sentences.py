@@ -19,6 +19,11 @@ def comparison_sentence(
     parts = [f"At equal {currency} {finding(comparison)}"]
     if span is not None:
         parts.append(f"over {span[0]:.2g} to {span[1]:.2g} {currency}")
+    elif comparison.ancova.offset is not None:
+        parts.append(described(comparison))
+    if comparison.confounds:
+        names = ", ".join(each.name.replace("_", " ") for each in comparison.confounds)
+        parts.append(f"confounded with {names}")
     parts.append(f"data: {data}")
     parts.append(f"recipe: {recipe}")
     if top_flops is not None:
@@ -38,6 +43,18 @@ def finding(comparison: Comparison) -> str:
     if overall.verdict == "equivalent":
         return f"{a} and {b} are equivalent within {100 * comparison.margin:.3g} % of loss{measured}"
     return f"one cannot tell {a} from {b}{measured}{because}"
+
+
+def described(comparison: Comparison) -> str:
+    """What rows without fresh seeds show, as a clause that claims nothing."""
+    ancova, unit = comparison.ancova, CURRENCY_WORDS[comparison.currency]
+    assert ancova.offset is not None  # asked for only where there is a trend
+    assert ancova.middle is not None
+    side = "below" if ancova.offset.estimate < 0 else "above"
+    return (
+        f"not claimed but seen: at {ancova.middle:.2g} {unit} the loss of {comparison.a} lies {side} that of "
+        f"{comparison.b} ({percent(ancova.offset)})"
+    )
 
 
 def percent(interval: Interval) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -13,7 +14,7 @@ from levelfield.records.observation import Observation, Role
 
 DEFAULT_COLUMNS: Mapping[str, str] = {"compute": "flops", "loss": "loss"}
 _POSITIVE = ("compute", "loss", "params", "examples", "epochs", "base_lr", "device_seconds", "chance_loss")
-_TEXT = ("family", "model", "run", "role", "variant", "device")
+_TEXT = ("family", "model", "run", "role", "variant", "device", "cluster", "optimizer")
 KNOWN_COLUMNS = (*_POSITIVE, *_TEXT, "seed")
 """What a column may mean. Only compute (training FLOPs) and loss are needed."""
 
@@ -24,7 +25,9 @@ def read_runs_csv(path: str | Path, *, columns: Mapping[str, str] | None = None)
     ``columns`` maps a meaning ("compute", "loss", "family", "params", "seed", ...; see ``KNOWN_COLUMNS``) to the name
     of a column, where it differs from ``DEFAULT_COLUMNS``. A table without a family column is one family, "all";
     without a role column its rows are taken as search results: laws are fitted to the best of them, verdicts are
-    refused. Empty cells of columns other than compute and loss are absent numbers.
+    refused. Rows of one "cluster" (variants of a run, branches of a trunk) err together. Columns without a meaning
+    become traits, which may be confounded with the family. Empty cells of columns other than compute and loss are
+    absent. A winner whose size or rate lies at the end of what the table's search rows tried gets that edge.
 
     Raises:
         InputError: no such file, no rows, a column that is not there, a cell that is no number or not positive.
@@ -49,7 +52,7 @@ def read_runs_csv(path: str | Path, *, columns: Mapping[str, str] | None = None)
         raise InputError(f"{path}: is no CSV text: {error}") from None
     if not rows:
         raise InputError(f"{path}: has a header but no rows")
-    return rows
+    return tuple(dataclasses.replace(row, edges=_edges(row, rows)) for row in rows)
 
 
 def _observation(path: str | Path, line: int, row: Mapping[str, str | None], meant: Mapping[str, str]) -> Observation:
@@ -79,7 +82,23 @@ def _observation(path: str | Path, line: int, row: Mapping[str, str | None], mea
         device=texts.get("device") or None,
         chance_loss=numbers.get("chance_loss"),
         variant=texts.get("variant", ""),
+        optimizer=texts.get("optimizer", ""),
+        cluster=texts.get("cluster", ""),
+        traits=tuple((name, (text or "").strip()) for name, text in row.items() if name and name not in meant.values()),
     )
+
+
+def _edges(row: Observation, rows: Sequence[Observation]) -> tuple[str, ...]:
+    """The axes on which a winner lies at the end of what the search rows at its budget tried: only a bound there."""
+    if row.role not in ("winner", "control"):
+        return ()
+    beside = [r for r in rows if r.role == "search" and (r.family, r.budget_flops) == (row.family, row.budget_flops)]
+    rates = [r.base_lr for r in beside if r.base_lr and r.model == row.model]
+    if len(set(rates)) < 2:  # its shape was moved after its rate had been found
+        rates = [r.base_lr for r in beside if r.base_lr]
+    sizes = [r.params for r in beside if r.params]
+    axes = (("base_lr", row.base_lr, rates), ("size", row.params, sizes))
+    return tuple(axis for axis, own, tried in axes if own and tried and not min(tried) < own < max(tried))
 
 
 def _number(path: str | Path, line: int, row: Mapping[str, str | None], name: str, meaning: str) -> float | None:

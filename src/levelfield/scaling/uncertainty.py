@@ -4,7 +4,8 @@ The ln loss of a cell is the mean over its seeds. Two things make it uncertain. 
 that variance is pooled over every cell with two seeds or more, and its few degrees of freedom are carried along (three
 seeds alone would give intervals far too narrow). Another report set would give another loss: the covariance of cells
 through their shared examples is that of their relative per-example losses, so what families find hard alike cancels.
-Together they are the normal limit of resampling runs x examples (a test holds them to the slow bootstrap).
+Together they are the normal limit of resampling runs x examples (a test holds them to the slow bootstrap). Runs that
+share a trunk err together (components.py).
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levelfield.records.errors import InputError
+from levelfield.scaling.components import covariance_of_means, same_trunk, variance_components
 from levelfield.scaling.laws import Floats
 
 MIN_EFFECTIVE_EXAMPLES = 100
 """Below this many, a handful of examples carries the loss and no normal limit holds (plain digits: five of 360)."""
+POOLING_LEVEL = 0.25
 PerExample: TypeAlias = NDArray[np.floating]
 HeldOutLosses: TypeAlias = Mapping[str, PerExample]
 
@@ -33,6 +36,8 @@ class Noise:
     ``seed_sd`` is the pooled sd of one run with ``degrees_of_freedom``; None where no cell has two seeds.
     ``cell_variances`` are the cells' own variances of one run (nan with one seed). ``example_covariance`` is the
     (cells, cells) covariance through the finite report set; None where per-example losses are absent.
+    ``shared_covariance`` is that of the cells' means through seeds where runs share trunks; None where every run is its
+    own. ``from_scatter`` says that no seed measured the noise: it is the scatter about a line.
     """
 
     num_seeds: Floats
@@ -40,14 +45,31 @@ class Noise:
     degrees_of_freedom: float
     cell_variances: Floats
     example_covariance: Floats | None
+    shared_covariance: Floats | None = None
+    from_scatter: bool = False
 
-    def covariance(self, places: Sequence[int]) -> Floats | None:
+    @property
+    def seed_covariance(self) -> Floats:
+        """The (cells, cells) covariance of mean ln losses through seeds, pooled over the study."""
+        if self.shared_covariance is not None:
+            return self.shared_covariance
+        return np.diag((self.seed_sd or 0.0) ** 2 / self.num_seeds)
+
+    def covariance(self, places: Sequence[int] | NDArray[np.intp]) -> Floats | None:
         """The covariance of the mean ln losses of the cells at ``places``; None without seed noise."""
         if self.seed_sd is None:
             return None
         index = np.asarray(places, dtype=int)
-        seeds = np.diag(self.seed_sd**2 / self.num_seeds[index])
-        return seeds if self.example_covariance is None else seeds + self.example_covariance[np.ix_(index, index)]
+        both = self.seed_covariance
+        if self.example_covariance is not None:
+            both = both + self.example_covariance
+        return both[np.ix_(index, index)]
+
+    def pooled_variances(self, weights: Floats) -> Floats:
+        """The variances of linear contrasts through seeds alone, ``weights`` being (contrasts, cells)."""
+        if self.shared_covariance is None:
+            return np.sum(weights**2 * (self.seed_sd or 0.0) ** 2 / self.num_seeds, axis=-1)
+        return np.einsum("kc,cd,kd->k", weights, self.shared_covariance, weights)
 
     def standard_errors(self, weights: Floats) -> Floats:
         """Standard errors of linear contrasts, ``weights`` being (contrasts, cells).
@@ -55,8 +77,9 @@ class Noise:
         The seeds' part is the larger of the pooled one and of what the contrast's own cells show, so that one noisy
         rung is not judged by its calm neighbours.
         """
-        pooled = np.sum(weights**2 * (self.seed_sd or 0.0) ** 2 / self.num_seeds, axis=-1)
-        own = np.sum(weights**2 * np.nan_to_num(self.cell_variances) / self.num_seeds, axis=-1)
+        pooled = self.pooled_variances(weights)
+        beyond = (np.nan_to_num(self.cell_variances) - (self.seed_sd or 0.0) ** 2) / self.num_seeds
+        own = pooled + np.sum(weights**2 * beyond, axis=-1)
         known = np.all((weights == 0) | np.isfinite(self.cell_variances), axis=-1)
         seeds = np.where(known, np.maximum(pooled, own), pooled)
         return np.sqrt(seeds + self.example_variances(weights))
@@ -70,8 +93,11 @@ class Noise:
     def draws(self, generator: np.random.Generator, num: int) -> Floats:
         """(num, cells) plausible errors of the cells: normal runs whose scale is itself uncertain, normal examples."""
         scale = np.sqrt(self.degrees_of_freedom / generator.chisquare(self.degrees_of_freedom, (num, 1)))
-        runs = generator.standard_normal((num, len(self.num_seeds))) * scale * (self.seed_sd or 0.0)
-        errors = runs / np.sqrt(self.num_seeds)
+        errors = generator.standard_normal((num, len(self.num_seeds))) * scale
+        if self.shared_covariance is None:
+            errors *= (self.seed_sd or 0.0) / np.sqrt(self.num_seeds)
+        else:
+            errors = errors @ matrix_root(self.shared_covariance).T
         if self.example_covariance is not None:
             errors += generator.standard_normal(errors.shape) @ matrix_root(self.example_covariance).T
         return errors
@@ -83,16 +109,17 @@ def noise_of(
     runs: Sequence[Sequence[str]] = (),
     held_out_losses: HeldOutLosses | None = None,
     other_groups: Sequence[Sequence[float]] = (),
+    trunks: Sequence[Sequence[str]] = (),
 ) -> Noise:
     """The noise of cells from the ln losses of their seeds; ``runs`` are the seeds' keys in ``held_out_losses``.
 
     ``other_groups`` are further groups of seeds of one cell each, which only inform the pooled sd. Per-example losses
-    are used when every run has them.
+    are used when every run has them. ``trunks`` name what runs share, cell by cell; runs of one trunk err together.
 
     Raises:
         InputError: per-example losses of different lengths, or that do not average to their run's loss.
     """
-    seed_sd, degrees = pooled_sd([*log_losses, *other_groups])
+    seed_sd, degrees, shared = _seed_noise(log_losses, other_groups, trunks)
     variances = [float(np.var(cell, ddof=1)) if len(cell) > 1 else math.nan for cell in log_losses]
     examples = None
     if runs and held_out_losses and all(run in held_out_losses for cell in runs for run in cell):
@@ -104,7 +131,27 @@ def noise_of(
         degrees_of_freedom=degrees,
         cell_variances=np.array(variances),
         example_covariance=examples,
+        shared_covariance=shared,
     )
+
+
+def _seed_noise(
+    log_losses: Sequence[Sequence[float]], other_groups: Sequence[Sequence[float]], trunks: Sequence[Sequence[str]]
+) -> tuple[float | None, float, Floats | None]:
+    """The sd of one run, its degrees of freedom, and the covariance of the cells' means where runs share trunks."""
+    named = [trunk for cell in trunks for trunk in cell if trunk]
+    if len(set(named)) == len(named):
+        return *pooled_sd([*log_losses, *other_groups]), None
+    cells = np.repeat(np.arange(len(log_losses)), [len(cell) for cell in log_losses])
+    same = same_trunk([trunk for cell in trunks for trunk in cell])
+    in_cell = cells[:, None] == cells
+    residual_maker = np.eye(len(cells)) - in_cell / in_cell.sum(axis=1, keepdims=True)
+    left_over = residual_maker @ np.array([loss for cell in log_losses for loss in cell])
+    components = variance_components(left_over, residual_maker, same)
+    if components is None:
+        return None, 0.0, None
+    covariance = covariance_of_means(cells, len(log_losses), components, same)
+    return math.sqrt(components.own + components.trunk), components.degrees_of_freedom, covariance
 
 
 def pooled_sd(groups: Sequence[Sequence[float]]) -> tuple[float | None, float]:
@@ -141,31 +188,29 @@ def effective_examples(losses: PerExample) -> float:
     return float(wide.sum() ** 2 / np.sum(wide**2))
 
 
-def smallest_decidable_margin(
-    *,
-    seed_sd: float,
-    num_seeds: int,
-    example_sd: float,
-    num_examples: int,
-    level: float = 0.9,
-    power: float = 0.8,
-    num_rungs: int = 1,
-) -> float:
-    """The smallest margin, in ln loss, within which equal families are called equivalent at a rung with ``power``.
+def typical_example_sd(covariance: Floats | None) -> float | None:
+    """The noise floor of the report examples: the typical sd of the ln loss ratio of two cells through them."""
+    if covariance is None or len(covariance) < 2:
+        return None
+    own = np.diag(covariance)
+    between = own[:, None] + own - 2 * covariance
+    apart = between[np.triu_indices(len(own), 1)]
+    return math.sqrt(float(np.mean(np.maximum(apart, 0.0))))
 
-    ``seed_sd`` is the sd of ln loss between seeds; ``example_sd`` the sd over examples of the paired difference of
-    relative per-example losses. Seeds are pooled over ``num_rungs`` rungs of two families, and the interval is
-    simultaneous over them and their mean (Bonferroni). Infinite with one seed.
+
+def widened(ratio: float, free: float, degrees: float) -> tuple[float, float, bool]:
+    """How to scale a variance known with ``degrees`` when ``free`` residuals scatter ``ratio`` times as much.
+
+    Returns the factor, the degrees of freedom then, and whether the scatter exceeds the noise. The two are pooled
+    unless an F test rejects (Bozivich, Bancroft and Hartley 1956); calm residuals never narrow an interval.
     """
-    from scipy.special import ndtri, stdtrit
+    from scipy.special import fdtrc
 
-    degrees = 2 * (num_seeds - 1) * num_rungs
-    if degrees <= 0:
-        return math.inf
-    statements = num_rungs + 1 if num_rungs > 1 else 1
-    critical = float(stdtrit(degrees, 1 - (1 - level) / 2 / statements))
-    error = math.sqrt(2 * seed_sd**2 / num_seeds + example_sd**2 / num_examples)
-    return (critical + float(ndtri((1 + power) / 2))) * error
+    if free <= 0:
+        return 1.0, degrees, False
+    if fdtrc(free, degrees, ratio) < POOLING_LEVEL:
+        return ratio, free, True
+    return max(1.0, (degrees + free * ratio) / (degrees + free)), degrees + free, False
 
 
 def matrix_root(covariance: Floats) -> Floats:

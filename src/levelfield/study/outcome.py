@@ -113,4 +113,5 @@ def analyse_outcome(outcome: Outcome, path: Path, *, margin: float | None = None
         margin=margin or outcome.spec.verdict.margin,
         data=outcome.spec.data.source,
         recipe=recipes,
+        equal_search=True,  # StudySpec refuses any other
     )

@@ -67,5 +67,6 @@ def _row(
         chance_loss=result.chance_loss,
         floor_loss=result.floor_loss,
         variant=trial.variant,
+        traits=(("recipe", spec.recipe.preset),),
         edges=edges.get((trial.family, trial.budget_flops), ()) if judged else (),
     )

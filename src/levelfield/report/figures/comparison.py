@@ -15,7 +15,9 @@ from levelfield.scaling.analysis import Analysis, BudgetVerdict, Comparison, Con
 
 _READING = (
     "Grey strip: the margin within which the families count as equal. Filled: decided; hollow: cannot tell. "
-    "Bars: intervals over runs and held-out examples."
+    "Bars: intervals over runs, held-out examples and the choice of recipes, holding for every verdict at once. Line "
+    "and shade: the difference between the rungs, with a band that holds over all of it. Dashed: its straight trend; "
+    "triangle: where that crosses zero, with its interval."
 )
 _DECIDED = ("better", "worse", "equivalent")
 _Row: TypeAlias = tuple[str, Interval | None, str, bool]
@@ -105,6 +107,7 @@ def _verdict_panel(rows: list[_Row], first: Comparison, analysis: Analysis) -> P
 def _difference_panel(comparison: Comparison, styles: dict[str, theme.FamilyStyle], number: int) -> Panel:
     verdicts = [v for v in comparison.per_budget if v.difference is not None]
     bounds = [bound for v in verdicts if v.difference for bound in (v.difference.low, v.difference.high)]
+    bounds += [bound for point in comparison.curve.points for bound in (point.low, point.high)]
     margin = comparison.margin
     a, b = numbers.family_name(comparison.a), numbers.family_name(comparison.b)
     x_title = "training compute in FLOPs" if comparison.currency == "flops" else "training time in device-seconds"
@@ -116,7 +119,7 @@ def _difference_panel(comparison: Comparison, styles: dict[str, theme.FamilyStyl
     canvas.level(0.0)
     canvas.note(canvas.x.high, canvas.y.high, f"↑ {b} better", color=styles[comparison.b].text, align="right", dy=7)
     canvas.note(canvas.x.high, canvas.y.low, f"↓ {a} better", color=styles[comparison.a].text, align="right", dy=-7)
-    canvas.line([(v.budget, v.difference.estimate) for v in verdicts if v.difference], color=theme.MUTED, width=1.2)
+    _draw_between(canvas, comparison, verdicts)
     for hollow in (False, True):
         marks = [_mark(comparison, v) for v in verdicts if (v.verdict not in _DECIDED) == hollow]
         canvas.points(marks, color=theme.INK, shape="diamond", hollow=hollow, size=80)
@@ -128,6 +131,22 @@ def _difference_panel(comparison: Comparison, styles: dict[str, theme.FamilyStyl
     )
     description = f"Relative difference of loss against {CURRENCY_TITLES[comparison.currency]}"
     return Panel(name=name, title=title[0].upper() + title[1:], specification=canvas.specification(description))
+
+
+def _draw_between(canvas: Canvas, comparison: Comparison, verdicts: list[BudgetVerdict]) -> None:
+    """The curve with its band, its trend and the crossover; without a curve, a line through the verdicts."""
+    curve, place = comparison.curve, comparison.crossover.place
+    if not curve.points:
+        canvas.line([(v.budget, v.difference.estimate) for v in verdicts if v.difference], color=theme.MUTED, width=1.2)
+        return
+    canvas.band(curve.points, color=theme.INK)
+    canvas.line([(point.x, point.y) for point in curve.points], color=theme.MUTED, width=1.2)
+    canvas.line([(point.x, point.y) for point in comparison.ancova.line], color=theme.MUTED, dash=(5, 3), width=1.2)
+    if place is not None:
+        where = numbers.currency(place.estimate, comparison.currency)
+        text = f"the trend crosses zero at {where}\n{numbers.prose(comparison.crossover.status)}"
+        mark = Mark(x=place.estimate, y=0.0, low=place.low, high=place.high, text=text)
+        canvas.points([mark], color=theme.MUTED, shape="triangle-up", size=60, sideways=True)
 
 
 def _mark(comparison: Comparison, verdict: BudgetVerdict) -> Mark:

@@ -1,0 +1,295 @@
+"""Planted truth: how often verdicts are false, how often intervals cover, and what the verdicts can find.
+
+    python -m benchmarks.planted_studies                  # 1,000 studies a setting, 299 replicates each
+    python -m benchmarks.planted_studies --studies 100 --only equal
+
+Every study is drawn from a truth (planted_truth.py), analysed by the code that analyses a real one, and held against
+that truth. Seeds are fixed: the same numbers come out again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import platform
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from benchmarks.planted_truth import BUDGETS, FAMILIES, MIDDLE, Search, Study, Truth, draw_study
+from levelfield.scaling.analysis import Comparison, Interval
+from levelfield.scaling.contest import Contest, contest_of
+from levelfield.scaling.frontier import checked
+from levelfield.scaling.margins import smallest_decidable_margin
+
+REPLICATES = 299
+LEVEL, MARGIN = 0.9, 0.05
+Tally = dict[str, list[float]]
+_BETWEEN = tuple(float(f"{budget:.2g}") for budget in np.geomspace(3.5e10, 3.5e12, 5))
+_EIGHT = tuple(float(f"{budget:.2g}") for budget in np.geomspace(2e10, 2e12, 8))
+_GRID = Search()
+_BOTH = dict.fromkeys(FAMILIES, _GRID)
+
+EQUAL: tuple[Truth, ...] = (
+    Truth(name="equal", told="equal families, 3 seeds of 2 % noise, 5 rungs"),
+    Truth(name="equal, 5 % noise", told="the same, noisier", seed_sd=0.05),
+    Truth(name="equal, one noisy rung", told="the lowest rung has four times the noise", noisy_rung=True),
+    Truth(name="equal, few examples", told="1,000 report examples, 0.5 % seed noise", seed_sd=0.005, examples=1000),
+    Truth(name="equal, trunks", told="5 rungs branch from 3 trunks: 95 % of the variance is shared", trunk_sd=0.0195),
+    Truth(
+        name="equal, unequal rungs",
+        told="the families' rungs lie between each other's: nothing but curves overlap",
+        budgets={"nfnet": BUDGETS, "vit": _BETWEEN},
+    ),
+    Truth(name="equal, searched", told="winners are the best of a noisy 5 x 5 search", search=_BOTH),
+    Truth(
+        name="equal, size at edge",
+        told="the vit's sizes end below its optimum",
+        search={"nfnet": _GRID, "vit": Search(sizes=(-4.0, -3.2, -2.4, -1.6))},
+    ),
+    Truth(
+        name="equal, rate mistuned",
+        told="the vit's learning rates end two octaves below its optimum",
+        search={"nfnet": _GRID, "vit": Search(rates=(-5.0, -4.0, -3.0, -2.0))},
+    ),
+    Truth(
+        name="equal, coarse search",
+        told="the vit's 3 x 3 grid straddles its optimum by half a step: a real loss of 1.7 % that no edge shows",
+        search={"nfnet": _GRID, "vit": Search(sizes=(-1.2, 0.4, 2.0), rates=(-1.5, 0.5, 2.5))},
+    ),
+)
+UNEQUAL: tuple[Truth, ...] = (
+    Truth(name="2 % better", told="nfnet 2 % better everywhere, inside the margin", offset=-0.02),
+    Truth(name="4 % better", told="nfnet 4 % better everywhere", offset=-0.04),
+    Truth(name="8 % better", told="nfnet 8 % better everywhere", offset=-0.08),
+    Truth(name="16 % better", told="nfnet 16 % better everywhere", offset=-0.16),
+    Truth(name="8 % better, 8 seeds", told="the same with 8 seeds", offset=-0.08, seeds=8),
+    Truth(name="8 % worse, rate mistuned", told="nfnet really worse, but the vit's rates end too low", offset=0.08,
+          search={"nfnet": _GRID, "vit": Search(rates=(-5.0, -4.0, -3.0, -2.0))}),
+    Truth(name="crossing", told="nfnet overtakes in the middle: 9 % worse at the bottom, 9 % better at the top",
+          slope=-0.04),
+    Truth(name="crossing, unequal rungs", told="the same on rungs that lie between each other's", slope=-0.04,
+          budgets={"nfnet": BUDGETS, "vit": _BETWEEN}),
+    Truth(name="crossing, trunks", told="the same on branches of 3 trunks", slope=-0.04, trunk_sd=0.0195),
+    Truth(name="fading", told="nfnet 18 % better at the bottom, level just above the top", offset=-0.1, slope=0.04),
+    Truth(name="any difference", told="offset and slope drawn anew for every study (sd 5 % and 3 % an e-fold)",
+          offset_sd=0.05, slope_sd=0.03),
+)  # fmt: skip
+TABLES: tuple[Truth, ...] = (
+    Truth(name="table, noise known", told="a search without fresh seeds; one cell a rung has 3 seeds",
+          evidence="search", repeats=3, search=_BOTH, offset_sd=0.05, slope_sd=0.02),
+    Truth(name="table, flat search", told="15 cells a rung that are all as good: the worst luck of the best",
+          evidence="search", repeats=3, offset_sd=0.05, slope_sd=0.02,
+          search=dict.fromkeys(FAMILIES, Search(sizes=(0.0,) * 15, rates=(0.0,)))),
+    Truth(name="table, clear winner", told="5 rates a rung, an octave apart", evidence="search", repeats=3,
+          offset_sd=0.05, slope_sd=0.02, search=dict.fromkeys(FAMILIES, Search(sizes=(0.0,)))),
+    Truth(name="table, noise unknown", told="a search without any repeated seed: noise from the scatter about a line",
+          evidence="search", search=_BOTH, offset_sd=0.05, slope_sd=0.02),
+    Truth(name="table, variants", told="8 runs a family between each other's, nfnet's each in 3 variants of one luck",
+          evidence="search", variants={"nfnet": 3, "vit": 1}, trunk_sd=0.019, offset_sd=0.05, slope_sd=0.02,
+          budgets={"nfnet": _EIGHT, "vit": tuple(1.5 * budget for budget in _EIGHT)}),
+)  # fmt: skip
+SETTINGS = (*EQUAL, *UNEQUAL, *TABLES)
+
+
+def tally(truth: Truth, num_studies: int, *, replicates: int = REPLICATES) -> Tally:
+    """Every question asked of ``num_studies`` studies of ``truth``: lists of 0 and 1 (or of numbers) by name."""
+    found: Tally = defaultdict(list)
+    for place in range(num_studies):
+        generator = np.random.default_rng([2026, SETTINGS.index(truth), place])
+        study = draw_study(truth, generator)
+        contest = contest_of(
+            checked(study.rows), held_out_losses=study.held_out, margin=MARGIN, level=LEVEL, generator=generator
+        )
+        comparisons, controls = contest.held(FAMILIES, data="", recipe="", generator=generator, num_draws=replicates)
+        if truth.evidence == "seeds":
+            _score_verdicts(found, study, comparisons)
+            found["A/A alarm"].append(not all(control.passed for control in controls))
+            found["noise floor"].append(contest.noise.seed_sd or math.nan)
+        else:
+            _score_optimism(found, study, contest)
+        _score_between(found, truth, study, comparisons[0], float(generator.random()))
+    return found
+
+
+def _score_verdicts(found: Tally, study: Study, comparisons: Sequence[Comparison]) -> None:
+    """Verdicts against the families at their best; intervals against the cells that were really trained."""
+    every = [
+        (verdict, comparison.currency, verdict is comparison.overall)
+        for comparison in comparisons
+        for verdict in (*comparison.per_budget, comparison.overall)
+    ]
+    wrong, covered = False, True
+    budgets = [v.budget for v in comparisons[0].per_budget if v.difference is not None]
+    for verdict, currency, overall in every:
+        scale = 1.0 if currency == "flops" else 1e10
+        at = np.log(budgets) if overall else np.log(verdict.budget * scale)
+        true = float(np.mean(study.difference(at))) if np.size(at) else 0.0
+        claims = {"better": true >= 0, "worse": true <= 0, "equivalent": abs(true) > MARGIN}
+        wrong |= claims.get(verdict.verdict, False) and verdict.verdict != "equivalent"
+        if verdict.difference is not None and currency == "flops":
+            cells = [
+                study.winner_truth["nfnet", b] - study.winner_truth["vit", b]
+                for b in (budgets if overall else [verdict.budget])
+            ]
+            covered &= _holds(verdict.difference, float(np.mean(cells)))
+    overall = comparisons[0].overall
+    true = float(np.mean(study.difference(np.log(budgets)))) if budgets else 0.0
+    found["false better or worse"].append(wrong)
+    found["false equivalent"].append(overall.verdict == "equivalent" and abs(true) > MARGIN)
+    found["simultaneous coverage"].append(covered)
+    for verdict in ("better", "worse", "equivalent"):
+        found[verdict].append(overall.verdict == verdict)
+    if comparisons[0].smallest_decidable_margin is not None:
+        found["decidable margin"].append(comparisons[0].smallest_decidable_margin)
+
+
+def _score_between(found: Tally, truth: Truth, study: Study, comparison: Comparison, chance: float) -> None:
+    """Curve, trend, gain and crossover against the families at their best; unequal searches are left out: bounds."""
+    curve, ancova, gain, crossover = comparison.curve, comparison.ancova, comparison.gain, comparison.crossover
+    if len(set(truth.search.values())) > 1:
+        return
+    if curve.points:
+        true = study.difference(np.log([point.x for point in curve.points]))
+        low, high = (np.array([getattr(point, end) for point in curve.points]) for end in ("low", "high"))
+        found["curve"].append(bool(np.all((low <= true) & (true <= high))))
+    if ancova.offset is not None and ancova.slope is not None and ancova.middle is not None:
+        found["offset"].append(_holds(ancova.offset, float(study.difference(math.log(ancova.middle)))))
+        found["slope"].append(_holds(ancova.slope, study.slope))
+    found["gain quoted"].append(gain.log_ratio is not None)
+    if gain.log_ratio is not None and gain.loss is not None:
+        found["gain"].append(_holds(gain.log_ratio, _true_gain(study, gain.loss)))
+    if crossover.probability_of_none is None:
+        return
+    low, high = math.log(curve.points[0].x), math.log(curve.points[-1].x)
+    root = MIDDLE - study.offset / study.slope if study.slope else math.inf
+    exists = low <= root <= high
+    found["crossover exists"].append(exists)
+    found["crossover quoted"].append(crossover.place is not None)
+    found["chance of one"].append(1 - crossover.probability_of_none)
+    if exists and crossover.place is not None:
+        found["crossover"].append(_holds(crossover.place, math.exp(root)))
+
+
+def _score_optimism(found: Tally, study: Study, contest: Contest) -> None:
+    for each in contest.stand_ins.optimism if contest.stand_ins else ():
+        true = study.winner_truth[each.family, each.budget_flops]
+        found["luck before"].append(math.log(each.loss) - true)
+        if each.corrected is not None:
+            found["luck after"].append(math.log(each.corrected.estimate) - true)
+            found["corrected loss"].append(_holds(each.corrected, math.exp(true)))
+
+
+def _holds(interval: Interval, truth: float) -> bool:
+    return interval.low <= truth <= interval.high
+
+
+def _true_gain(study: Study, loss: float) -> float:
+    x = np.linspace(math.log(1e9), math.log(1e14), 20001)
+    nfnet, vit = (np.interp(-math.log(loss), -study.log_loss(family, x), x) for family in FAMILIES)
+    return float(vit - nfnet)
+
+
+def rate(found: Tally, name: str) -> str:
+    """A share in per cent, or a dash where the question was never asked."""
+    return f"{100 * np.mean(found[name]):.1f}" if found.get(name) else "-"
+
+
+def _mean(found: Tally, name: str, digits: int = 2) -> str:
+    return f"{100 * np.mean(found[name]):+.{digits}f}" if found.get(name) else "-"
+
+
+Column = tuple[str, Callable[[Tally], str]]
+VERDICTS: tuple[Column, ...] = tuple(
+    (name, lambda found, name=name: rate(found, name))
+    for name in (
+        "false better or worse", "false equivalent", "simultaneous coverage", "A/A alarm", "better", "worse",
+        "equivalent",
+    )
+)  # fmt: skip
+DESCRIPTIONS: tuple[Column, ...] = (
+    *((name, lambda found, name=name: rate(found, name)) for name in ("curve", "offset", "slope", "gain")),
+    ("gain quoted", lambda found: rate(found, "gain quoted")),
+    ("crossover", lambda found: rate(found, "crossover")),
+    ("crossover quoted", lambda found: rate(found, "crossover quoted")),
+    ("crossover exists", lambda found: rate(found, "crossover exists")),
+    ("chance said", lambda found: rate(found, "chance of one")),
+)
+LUCK: tuple[Column, ...] = (
+    ("luck before, %", lambda found: _mean(found, "luck before")),
+    ("luck after, %", lambda found: _mean(found, "luck after")),
+    ("corrected loss", lambda found: rate(found, "corrected loss")),
+)
+
+
+def show(title: str, columns: Sequence[Column], tallies: dict[str, Tally]) -> None:
+    """A Markdown table with a row a setting."""
+    print(f"\n## {title}\n\n| setting | {' | '.join(name for name, _ in columns)} |\n|---|{'---|' * len(columns)}")
+    for name, found in tallies.items():
+        print(f"| {name} | {' | '.join(tell(found) for _, tell in columns)} |")
+
+
+def reliability(found: Tally) -> None:
+    """Whether a crossover exists as often as it is said to, by tenths of what was said."""
+    said, seen = np.array(found["chance of one"]), np.array(found["crossover exists"], dtype=float)
+    print("\n## Is the chance of a crossover true?\n\n| said | studies | mean said | seen |\n|---|---|---|---|")
+    for low, high in ((0.0, 0.05), (0.05, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 0.95), (0.95, 1.01)):
+        inside = (said >= low) & (said < high)
+        if inside.any():
+            told = f"{100 * said[inside].mean():.0f} | {100 * seen[inside].mean():.0f}"
+            print(f"| {100 * low:.0f} to {min(100.0, 100 * high):.0f} % | {inside.sum()} | {told} |")
+
+
+def planned_margins(num_studies: int, replicates: int) -> None:
+    """Whether equal families are called equivalent as often as promised at the margin that `plan` prints."""
+    print("\n## Is the smallest decidable margin that `plan` prints decidable?\n")
+    print("| seeds | noise | margin | equivalent, % (80 promised) |\n|---|---|---|---|")
+    for place, (seeds, seed_sd) in enumerate(((3, 0.02), (8, 0.02), (3, 0.05))):
+        margin = smallest_decidable_margin(
+            seed_sd=seed_sd, num_seeds=seeds, example_sd=0.0, num_examples=1000, num_rungs=len(BUDGETS)
+        )
+        truth = Truth(name="planned", told="", seeds=seeds, seed_sd=seed_sd)
+        found = 0
+        for study in range(num_studies):
+            generator = np.random.default_rng([2027, place, study])
+            rows = checked(draw_study(truth, generator).rows)
+            contest = contest_of(rows, held_out_losses=None, margin=margin, level=LEVEL)
+            comparisons, _ = contest.held(FAMILIES, data="", recipe="", generator=generator, num_draws=replicates)
+            found += comparisons[0].overall.verdict == "equivalent"
+        print(f"| {seeds} | {seed_sd:.0%} | {margin:.4f} | {100 * found / num_studies:.1f} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--studies", type=int, default=1000)
+    parser.add_argument("--replicates", type=int, default=REPLICATES)
+    parser.add_argument("--only", help="settings whose name holds this text")
+    chosen = parser.parse_args()
+    start = time.perf_counter()
+    settings = [truth for truth in SETTINGS if not chosen.only or chosen.only in truth.name]
+    tallies = {truth.name: tally(truth, chosen.studies, replicates=chosen.replicates) for truth in settings}
+    print(
+        f"# Planted studies: {chosen.studies:,} a setting, {chosen.replicates} replicates each\n\n"
+        f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}; "
+        f"{time.perf_counter() - start:.0f} s. Shares in per cent; intervals are nominal 90 %.\n"
+    )
+    print("| setting | truth |\n|---|---|")
+    for truth in settings:
+        print(f"| {truth.name} | {truth.told} |")
+    seeds = {truth.name: tallies[truth.name] for truth in settings if truth.evidence == "seeds"}
+    tables = {name: found for name, found in tallies.items() if found.get("luck before")}
+    if seeds:
+        show("Verdicts", VERDICTS, seeds)
+    show("What is told beside the verdicts: coverage", DESCRIPTIONS, tallies)
+    if tables:
+        show("The luck of the best, where no fresh seeds measured it", LUCK, tables)
+    if "any difference" in tallies:
+        reliability(tallies["any difference"])
+    if not chosen.only:
+        planned_margins(chosen.studies, chosen.replicates)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""The noise of the choice: how far a winner may lie above its family's best because its search was noisy.
+
+Fresh seeds measure the cell that was chosen, however it was chosen. A statement about families must also allow for the
+choice: run again, the search might have found a better cell or a worse one. That regret is simulated inside the search
+(optimism.py); a winner and its A/A control share one search, so between them it cancels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from levelfield.records.observation import Observation
+from levelfield.scaling.frontier import Rung, grouped
+from levelfield.scaling.laws import Floats
+from levelfield.scaling.optimism import NUM_SEARCHES, cell_means, selection_regrets
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """``regrets`` are (searches, reruns) of ln loss above the best cell; ``sources`` the search behind every cell."""
+
+    sources: NDArray[np.intp]
+    regrets: Floats
+
+    def variances(self, weights: Floats) -> Floats:
+        """Mean squared errors of contrasts of (contrasts, cells) through the choice of the cells."""
+        if not self.regrets.any():
+            return np.zeros(len(weights))
+        return self._by_search(weights) ** 2 @ np.mean(self.regrets**2, axis=-1)
+
+    def covariance(self, places: NDArray[np.intp]) -> Floats:
+        """That of the cells at ``places``."""
+        of = self.sources[places]
+        return (of[:, None] == of) * np.mean(self.regrets**2, axis=-1)[of]
+
+    def draws(self, generator: np.random.Generator, num: int) -> Floats:
+        """(num, cells) regrets."""
+        if not self.regrets.any():
+            return np.zeros((num, len(self.sources)))
+        picked = generator.integers(0, self.regrets.shape[1], (num, len(self.regrets)))
+        return self.regrets[np.arange(len(self.regrets)), picked][:, self.sources]
+
+    def _by_search(self, weights: Floats) -> Floats:
+        summed = np.zeros((len(weights), len(self.regrets)))
+        np.add.at(summed.T, self.sources, weights.T)
+        return summed
+
+
+def no_choice(num_cells: int) -> Choice:
+    """The choice among cells that no search chose, or of whose search nothing is known."""
+    return Choice(sources=np.zeros(num_cells, dtype=np.intp), regrets=np.zeros((1, 1)))
+
+
+def choice_of(
+    rows: Sequence[Observation], cells: Sequence[Rung], seed_sd: float | None, generator: np.random.Generator
+) -> Choice:
+    """The choice behind every one of ``cells``, from the search runs at its budget and the sd of one run."""
+    searched = grouped((row for row in rows if row.role == "search"), lambda r: (r.family, r.budget_flops))
+    keys = list(dict.fromkeys((cell.family, cell.budget_flops) for cell in cells))
+    if seed_sd is None or not any(key in searched for key in keys):
+        return no_choice(len(cells))
+    regrets = np.zeros((len(keys), NUM_SEARCHES))
+    for place, key in enumerate(keys):
+        if key in searched:
+            means, counts = cell_means(searched[key])
+            regrets[place] = selection_regrets(means, seed_sd / np.sqrt(counts), generator)
+    sources = np.array([keys.index((cell.family, cell.budget_flops)) for cell in cells])
+    return Choice(sources=sources, regrets=regrets)

@@ -1,0 +1,97 @@
+"""The luck of the best of a search, and the noise of its choice."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from levelfield.scaling.analyse import analyse
+from levelfield.scaling.choice import choice_of, no_choice
+from levelfield.scaling.frontier import checked, rungs
+from levelfield.scaling.optimism import expected_smallest, selection_optimism, selection_regrets
+from tests.scaling.planted import BUDGETS, search_rows, winner_rows
+
+
+def test_the_best_of_equal_cells_is_lucky_and_a_clear_winner_is_not():
+    """Over 200 searches of each; the best of 10 equal cells lies 1.54 sds too low on average."""
+    left = []
+    for place in range(200):
+        generator = np.random.default_rng([9, place])
+        seen = 0.02 * generator.standard_normal(10)
+        left.append(seen.min() + selection_optimism(seen, 0.02, generator))
+    assert expected_smallest(10) == pytest.approx(1.54, abs=0.01)
+    assert abs(np.mean(left)) < 0.45 * 0.02, "more than two thirds of the 1.54 x 0.02 are taken off"
+    clear = np.array([0.0, 0.5, 0.6]), 0.02, np.random.default_rng(0)
+    assert selection_optimism(*clear) == pytest.approx(0.0, abs=1e-4)
+    assert not selection_regrets(*clear).any()
+
+
+def test_a_single_cell_has_neither_luck_nor_regret():
+    alone = np.array([1.0]), 0.02, np.random.default_rng(0)
+    assert selection_optimism(*alone) == pytest.approx(0.0)
+    assert not selection_regrets(*alone).any()
+
+
+def test_the_regret_of_a_search_is_that_of_the_choice_it_would_make_again():
+    """Two cells 2 % apart and a noise of 2 % a run: the worse one wins when a difference of sd 2.83 % exceeds 2 %."""
+    regrets = selection_regrets(np.array([0.0, 0.02, 0.9]), 0.02, np.random.default_rng(0))
+    assert set(np.round(regrets, 12).tolist()) == {0.0, 0.02}
+    assert np.mean(regrets > 0) == pytest.approx(0.24, abs=0.05)
+
+
+def repeated(rows):
+    """The rows with two more seeds of the last cell of every rung, which measure the noise."""
+    last = {row.budget_flops: row for row in rows}
+    generator = np.random.default_rng(17)
+    return list(rows) + [
+        dataclasses.replace(row, run=f"{row.run}-{seed}", seed=seed, loss=row.loss * math.exp(0.02 * noise))
+        for row in last.values()
+        for seed, noise in enumerate(generator.standard_normal(2), start=1)
+    ]
+
+
+def test_a_table_without_fresh_seeds_is_corrected_where_its_noise_is_known_and_said_where_it_is_not():
+    rows = search_rows(np.random.default_rng(1), run_sd=0.02)
+    known, unknown = analyse(repeated(rows)), analyse(rows)
+    assert all(found.corrected is not None and found.num_tried == 15 for found in known.optimism)
+    assert all(found.corrected.estimate > found.loss for found in known.optimism if found.corrected)
+    law = next(law for law in known.laws if law.chosen)
+    assert "their luck taken off" in law.status
+    fitted = [row.loss for row in law.rows]
+    assert fitted == pytest.approx([found.corrected.estimate for found in known.optimism if found.corrected])
+    assert all(found.corrected is None for found in unknown.optimism)
+    assert "the best of 15, whose luck is not taken off" in unknown.optimism[0].status
+    assert known.comparisons == ()
+
+
+def test_winners_on_fresh_seeds_need_no_correction():
+    assert analyse(winner_rows(np.random.default_rng(0))).optimism == ()
+
+
+def test_the_choice_widens_statements_between_families_but_not_between_a_winner_and_its_control():
+    generator = np.random.default_rng(2)
+    winners = winner_rows(generator, control_budget=BUDGETS[2])
+    searched = [row for family in ("nfnet", "vit") for row in search_rows(generator, family=family, run_sd=0.02)]
+    cells = (*rungs(checked([*winners, *searched]), "winner"), *rungs(checked([*winners, *searched]), "control"))
+    choice = choice_of([*winners, *searched], cells, 0.02, generator)
+    places = {(cell.family, cell.budget_flops, cell.first.role): place for place, cell in enumerate(cells)}
+    weights = np.zeros((2, len(cells)))
+    weights[0, [places["nfnet", BUDGETS[2], "winner"], places["vit", BUDGETS[2], "winner"]]] = 1.0, -1.0
+    weights[1, [places["nfnet", BUDGETS[2], "winner"], places["nfnet", BUDGETS[2], "control"]]] = 1.0, -1.0
+    families, control = choice.variances(weights)
+    assert control == pytest.approx(0.0)
+    assert 0.003 < math.sqrt(families) < 0.04
+    drawn = choice.draws(np.random.default_rng(3), 20000) @ weights.T
+    assert np.mean(drawn[:, 0] ** 2) == pytest.approx(families, rel=0.25)
+    assert not drawn[:, 1].any()
+    assert choice.covariance(np.arange(len(cells)))[0, 0] == pytest.approx(np.mean(choice.regrets[0] ** 2))
+
+
+def test_winners_of_whose_search_nothing_is_known_carry_no_regret():
+    choice = choice_of(winner_rows(np.random.default_rng(0)), rungs(winner_rows(np.random.default_rng(0)), "winner"),
+                       0.02, np.random.default_rng(0))  # fmt: skip
+    assert choice.sources.tolist() == no_choice(10).sources.tolist()
+    assert not choice.draws(np.random.default_rng(0), 5).any()
