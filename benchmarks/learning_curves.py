@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from levelfield.scaling.backtest import CANDIDATES, Candidate, Curve, Extrapolation, choose, extrapolation, fit_curves
-from levelfield.scaling.conformal import spread_of
+from levelfield.scaling.conformal import half_width, spread_of
 
 
 def read_curves(path: str) -> tuple[list[Curve], list[Curve], list[str]]:
@@ -71,8 +71,8 @@ def main(path: str) -> None:
     print(f"milliseconds a curve, chosen law: {1e3 * seconds / len(fitted):.1f}")
     spread = spread_of(choice.extrapolations)
     if spread is not None:
-        inside = [np.mean(np.abs(tail.errors) <= spread.half_width(tail.distances)) for tail in found]
-        half = [np.mean(spread.half_width(tail.distances)) for tail in found]
+        inside = [np.mean(np.abs(tail.errors) <= half_width(spread, tail.distances)) for tail in found]
+        half = [np.mean(half_width(spread, tail.distances)) for tail in found]
         print(f"nominal 90 % intervals: coverage {np.mean(inside):.1%}, mean half-width {np.mean(half):.4f} in ln")
     print(f"leave one model out: RMSLE {leave_one_model_out(fitted, whole, models):.4f}")
 

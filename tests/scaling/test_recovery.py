@@ -7,6 +7,8 @@ import math
 import numpy as np
 import pytest
 
+from levelfield.scaling.analysis import LawFit
+from levelfield.scaling.belief import beliefs
 from levelfield.scaling.choose import Points, laws_of
 from levelfield.scaling.predict import predicted_losses
 from tests.scaling.planted import binomial_bounds
@@ -37,7 +39,12 @@ def simulated(form: str, run_sd: float, place: int):
         covariance=np.eye(len(RUNGS)) * variance / SEEDS,
         degrees_of_freedom=degrees,
     )
-    return laws_of(points, level=LEVEL, generator=generator), generator
+    return believed_laws(points, generator), generator
+
+
+def believed_laws(points: Points, generator: np.random.Generator) -> tuple[LawFit, ...]:
+    (belief,) = beliefs([points], level=LEVEL)
+    return laws_of(points, belief, level=LEVEL, generator=generator)
 
 
 @pytest.mark.parametrize(("form", "run_sd"), [("log-log", 0.02), ("saturating", 0.01)])
@@ -84,7 +91,7 @@ def test_with_four_rungs_the_line_is_kept_and_the_floor_is_shown_as_unknown():
         covariance=np.eye(4) * 1e-4,
         degrees_of_freedom=16,
     )
-    laws = {law.form: law for law in laws_of(points, level=LEVEL, generator=np.random.default_rng(0))}
+    laws = {law.form: law for law in believed_laws(points, np.random.default_rng(0))}
     assert laws["log-log"].chosen
     assert laws["log-log"].backtest is not None
     assert laws["saturating"].backtest is None
@@ -97,10 +104,7 @@ def test_scatter_beyond_the_seeds_widens_the_intervals_and_is_said():
     generator = np.random.default_rng(1)
     noisy = planted("log-log", RUNGS) * np.exp(0.05 * generator.standard_normal(len(RUNGS)))
     common = {"family": "nfnet", "currency": "flops", "compute": tuple(RUNGS), "chance_loss": None}
-    laws = laws_of(
-        Points(**common, loss=tuple(noisy), covariance=np.eye(len(RUNGS)) * 1e-6, degrees_of_freedom=24),
-        level=LEVEL,
-        generator=generator,
-    )
+    points = Points(**common, loss=tuple(noisy), covariance=np.eye(len(RUNGS)) * 1e-6, degrees_of_freedom=24)
+    laws = believed_laws(points, generator)
     assert "scatter about the law by more than seeds explain" in laws[0].status
     assert laws[0].parameters["b"].high - laws[0].parameters["b"].low > 0.03

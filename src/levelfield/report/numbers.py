@@ -12,7 +12,11 @@ THIN = "\u202f"
 """A narrow space that does not break: between a number and its unit."""
 
 MISSING = "–"
-LAW_FORMS = {"log-log": "L\u00a0=\u00a0A·C⁻ᵇ", "saturating": "L\u00a0=\u00a0E\u00a0+\u00a0A·C⁻ᵇ"}
+_LAW_FORMS = {
+    "log-log": "L\u00a0=\u00a0A·C⁻ᵇ",
+    "saturating": "L\u00a0=\u00a0E\u00a0+\u00a0A·C⁻ᵇ",
+    "shifted": "L\u00a0=\u00a0E\u00a0+\u00a0A·(C\u00a0+\u00a0d)⁻ᵇ",
+}
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NAMES = {"nfnet": "NFNet", "vit": "ViT", "convnext": "ConvNeXt"}
 _WORDS = {"device_seconds": "device-seconds", "flops": "FLOPs", "adamw": "AdamW", "sgd": "SGD"}
@@ -165,6 +169,12 @@ def decades(low: float, high: float) -> str:
 def listed(words: tuple[str, ...] | list[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1]))) if words else ""
+
+
+def law_form(form: str, recency: float = 0.0) -> str:
+    """The equation of a law as a reader writes it, and how late points were weighed."""
+    equation = _LAW_FORMS.get(form, form)
+    return f"{equation}, points weighed by C^{recency:g}" if recency else equation
 
 
 def prose(text: str) -> str:

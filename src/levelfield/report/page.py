@@ -185,9 +185,7 @@ def key_figures(analysis: Analysis, facts: StudyFacts) -> tuple[tuple[str, str],
             where = f" ({facts.device})" if facts.device else ""
             found.append((numbers.seconds(facts.totals.device_seconds), f"device time in all{where}"))
     if analysis.seed_noise is not None:
-        found.append(
-            (numbers.percent(analysis.seed_noise), "noise floor of seeds (sd of one run's ln loss)")
-        )
+        found.append((numbers.percent(analysis.seed_noise), "noise floor of seeds (sd of one run's ln loss)"))
     if analysis.example_noise is not None:
         what = "noise floor of report examples (standard deviation of two winners' ln loss ratio)"
         found.append((numbers.percent(analysis.example_noise, 2), what))

@@ -103,7 +103,7 @@ def laws_table(analysis: Analysis) -> Table:
             (
                 family_cell(law.family),
                 text_cell(CURRENCY_TITLES[law.currency]),
-                text_cell(numbers.LAW_FORMS[law.form]),
+                text_cell(numbers.law_form(law.form, law.recency)),
                 text_cell(numbers.number_interval(law.parameters.get("b"))),
                 text_cell(numbers.number_interval(law.parameters.get("E"))),
                 text_cell(backtest or numbers.MISSING),
@@ -115,7 +115,7 @@ def laws_table(analysis: Analysis) -> Table:
         name="laws",
         title="Fitted laws",
         note="Loss L in nats against compute C; b is the exponent, and E is the loss that no compute removes. The "
-        "chosen form is the one that predicts a held-out top rung better.",
+        "chosen form is the one that pooled backtests of all families prefer: fitted below a cut, judged above it.",
         columns=(
             words_column("Family"),
             words_column("Currency"),

@@ -105,7 +105,7 @@ def transfer_laws_table(transfer: TransferFact) -> Table:
         (
             text_cell(arm.arm),
             family_cell(law.family),
-            text_cell(numbers.LAW_FORMS[law.form]),
+            text_cell(numbers.law_form(law.form, law.recency)),
             text_cell(numbers.number_interval(law.parameters.get("b"))),
             number_cell(law.num_budgets, str(law.num_budgets)),
             text_cell("yes" if law.chosen else "no"),

@@ -10,7 +10,8 @@ from levelfield.records.errors import InputError
 from levelfield.records.observation import Observation
 from levelfield.records.study import PROTOCOL_MIN_SEEDS
 from levelfield.scaling.analysis import Allocation, Analysis, Comparison, Currency, LawFit, Optimism, Refusal, Winner
-from levelfield.scaling.choose import Points, refused_laws
+from levelfield.scaling.belief import beliefs
+from levelfield.scaling.choose import Belief, Points, refused_laws
 from levelfield.scaling.contest import contest_of
 from levelfield.scaling.frontier import Rung, checked
 from levelfield.scaling.isoflop import allocation, isoflop_profiles
@@ -69,9 +70,15 @@ def analyse(
     refusals: list[Refusal] = list(_weaknesses(rows, winners, noise, held_out_losses))
 
     laws: list[LawFit] = []
-    for place, family in enumerate(families):
-        for currency in CURRENCIES:
-            fitted, refused = _laws(rows, winners, family, noise, optimism, currency, level, stream(10 + place))
+    for currency in CURRENCIES:
+        tables = {family: _points(rows, winners, family, noise, optimism, currency) for family in families}
+        known = {family: points for family, points in tables.items() if isinstance(points, Points)}
+        believed = dict(zip(known, beliefs(list(known.values()), level=level), strict=True))
+        for place, (family, points) in enumerate(tables.items()):
+            if isinstance(points, Refusal):
+                refusals.extend([points] if currency == "flops" or winners else [])
+                continue
+            fitted, refused = _laws(points, believed[family], level, stream(10 + place))
             laws.extend(fitted)
             refusals.extend(refused)
     profiles = isoflop_profiles(rows, seed_sd=noise.seed_sd, level=level, generator=stream(1))
@@ -107,28 +114,29 @@ def _winner_records(winners: Sequence[Rung], noise: Noise, level: float) -> tupl
     return tuple(winner for winner in found if winner is not None)
 
 
-def _laws(
+def _points(
     rows: Sequence[Observation],
     winners: Sequence[Rung],
     family: str,
     noise: Noise,
     optimism: Sequence[Optimism],
     currency: Currency,
-    level: float,
-    generator: np.random.Generator,
-) -> tuple[tuple[LawFit, ...], tuple[Refusal, ...]]:
+) -> Points | Refusal:
+    """What the law of ``family`` is fitted to: its winners, else the best of its search."""
     places = [place for place, rung in enumerate(winners) if rung.family == family]
     if places:
-        points = winner_points([winners[place] for place in places], places, noise, currency)
-    else:
-        points = frontier_points(rows, family, noise, currency, optimism)
-    if not isinstance(points, Points):
-        return (), (points,) if currency == "flops" or places else ()
-    laws, why = refused_laws(points, level=level, generator=generator)
+        return winner_points([winners[place] for place in places], places, noise, currency)
+    return frontier_points(rows, family, noise, currency, optimism)
+
+
+def _laws(
+    points: Points, belief: Belief, level: float, generator: np.random.Generator
+) -> tuple[tuple[LawFit, ...], tuple[Refusal, ...]]:
+    laws, why = refused_laws(points, belief, level=level, generator=generator)
     if not why:
         return laws, ()
     remedy = "add rungs" if "are needed" in why else "tune the rungs that rise, or look for a change of regime"
-    return (), (Refusal(what=f"the law of {family} in {currency}", why=why, remedy=remedy),)
+    return (), (Refusal(what=f"the law of {points.family} in {points.currency}", why=why, remedy=remedy),)
 
 
 def _weaknesses(

@@ -80,6 +80,21 @@ class LawRow:
 
 
 @record
+class Spread:
+    """How wrong extrapolations of a table's learning curves were at ``level``, as a half-width in ln loss.
+
+    It is slope (offset + d) at ln distance d beyond the fitted compute. ``farthest`` is the largest d that
+    ``num_curves`` curves could be tested at.
+    """
+
+    level: float
+    slope: float
+    offset: float
+    farthest: float
+    num_curves: int
+
+
+@record
 class LawFit:
     """A law of held-out loss against compute for one family.
 
@@ -91,6 +106,7 @@ class LawFit:
     ``objective`` is the sum of Huber's loss of the residuals of ln loss, ``gradient_norm`` the largest cosine between
     residuals and a parameter's column, ``agreement`` the share of the best seeds that ended there. ``covariance`` is
     that of the errors in ln loss of the kept rows, with ``degrees_of_freedom``: with the rows all a prediction needs.
+    ``spread`` says how far extrapolations of its like were off.
     """
 
     family: str
@@ -112,6 +128,7 @@ class LawFit:
     agreement: float | None = None
     covariance: tuple[tuple[float, ...], ...] = ()
     degrees_of_freedom: float | None = None
+    spread: Spread | None = None
 
 
 @record

@@ -1,9 +1,8 @@
-"""The laws of one family with their intervals, and which form to believe.
+"""The laws of one family with their intervals.
 
 The noise of a rung is what its seeds and examples say, unless the scatter about the law says more: the two are compared
-by an F test and pooled where it is quiet. Intervals are percentiles of refits to the fitted curve plus drawn noise.
-The form with fewer parameters is kept unless the other predicts a held-out top rung better by more than the standard
-error of that prediction.
+by an F test and pooled where it is quiet. Rows of a learning curve err together (dependence.py). Intervals are
+percentiles of refits to the fitted curve plus drawn noise.
 """
 
 from __future__ import annotations
@@ -15,15 +14,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from levelfield.records.errors import RefusedError
-from levelfield.scaling.analysis import Currency, CurvePoint, Interval, LawFit, LawRow
-from levelfield.scaling.fit import Fit, fit, recency_weights
+from levelfield.scaling.analysis import Currency, CurvePoint, Interval, LawFit, LawRow, Spread
+from levelfield.scaling.backtest import LONG_CURVE, Candidate, Curve
+from levelfield.scaling.dependence import dependent_noise
+from levelfield.scaling.fit import MIN_BUDGETS, Fit, fit, recency_weights, why_dropped
 from levelfield.scaling.laws import Floats, Law
 from levelfield.scaling.solver import solve_many, solve_one
 from levelfield.scaling.uncertainty import matrix_root
 
 NUM_DRAWS = 400
 FORMS = ("log-log", "saturating")
-"""What a study's few rungs can tell apart."""
+"""What a ladder's few rungs can tell apart; both are fitted, whichever is believed."""
 POOLING_LEVEL = 0.25
 """Seeds and scatter are pooled unless an F test rejects at this level: Bozivich, Bancroft and Hartley 1956."""
 BEYOND = 10.0
@@ -46,31 +47,68 @@ class Points:
     degrees_of_freedom: float
     note: str = ""
 
+    @property
+    def is_curve(self) -> bool:
+        """Whether this is a learning curve: many dependent rows, where a ladder has few independent rungs."""
+        return self.covariance is None and len(self.compute) >= LONG_CURVE
 
-def laws_of(points: Points, *, level: float, generator: np.random.Generator) -> tuple[LawFit, ...]:
-    """Every form that the points support, the chosen one marked.
+    @property
+    def run_sd(self) -> float | None:
+        """The sd of a rung's ln loss, where seeds measured it."""
+        return None if self.covariance is None else math.sqrt(float(np.mean(np.diag(self.covariance))))
+
+    @property
+    def curve(self) -> Curve | None:
+        """The rows that a law is fitted to; None where they are too few for one."""
+        kept = [
+            (compute, loss)
+            for compute, loss in zip(self.compute, self.loss, strict=True)
+            if not why_dropped(compute, loss, chance_loss=self.chance_loss)
+        ]
+        if len({compute for compute, _ in kept}) < MIN_BUDGETS:
+            return None
+        return Curve(name=self.family, compute=np.array(kept)[:, 0], loss=np.array(kept)[:, 1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Belief:
+    """The form and recency to believe of some families, why, and how far backtests of it were off."""
+
+    candidate: Candidate
+    why: str = ""
+    spread: Spread | None = None
+
+
+def laws_of(points: Points, belief: Belief, *, level: float, generator: np.random.Generator) -> tuple[LawFit, ...]:
+    """The believed law, beside a line and a saturating one where the points are rungs; without enough rungs, the line.
 
     Raises:
         RefusedError: the points support no law.
     """
     order = np.argsort(points.compute, kind="stable")
-    run_sd = None if points.covariance is None else math.sqrt(float(np.mean(np.diag(points.covariance))))
-    fits: dict[str, Fit] = {}
-    for form in FORMS:
-        found = fit(points.compute, points.loss, form=form, chance_loss=points.chance_loss, run_sd=run_sd)
+    fits: dict[Candidate, Fit] = {}
+    beside = () if points.is_curve else tuple(map(Candidate, FORMS))
+    for candidate in dict.fromkeys((*beside, belief.candidate)):
+        found = fit(
+            points.compute,
+            points.loss,
+            form=candidate.form,
+            chance_loss=points.chance_loss,
+            run_sd=points.run_sd,
+            recency=candidate.recency,
+        )
         if len(found.kept) > len(found.theta):
-            fits[form] = found
-    kept = [int(i) for i, row in zip(order, fits["log-log"].rows, strict=True) if not row.dropped]
+            fits[candidate] = found
+    chosen = belief.candidate if belief.candidate in fits else next(iter(fits))
+    kept = [int(i) for i, row in zip(order, fits[chosen].rows, strict=True) if not row.dropped]
     covariance = None if points.covariance is None else points.covariance[np.ix_(kept, kept)]
-    backtests: dict[str, tuple[float, float, float] | None] = {form: backtest(found) for form, found in fits.items()}
-    chosen = choose(fits, backtests, covariance)
     return tuple(
-        _law_fit(points, found, covariance, backtests[form], form == chosen, level, generator)
-        for form, found in fits.items()
+        _law_fit(points, found, covariance, belief if candidate == chosen else None, level, generator)
+        for candidate, found in fits.items()
     )
 
 
-def backtest(found: Fit) -> tuple[float, float, float] | None:
+def held_out_rung(found: Fit) -> tuple[float, float, float] | None:
     """The top rung held out: (compute, predicted from the others, seen); None where too few are left."""
     kept, x, y = found.kept, found.x, found.y
     if len(kept) - 1 <= len(found.theta):
@@ -80,26 +118,6 @@ def backtest(found: Fit) -> tuple[float, float, float] | None:
     )
     predicted = float(np.exp(found.law.log_loss(theta, x[-1:]))[0]) * found.loss_unit
     return kept[-1].inputs[0], predicted, kept[-1].loss
-
-
-def choose(
-    fits: dict[str, Fit], backtests: dict[str, tuple[float, float, float] | None], covariance: Floats | None
-) -> str:
-    """The form to believe, by one standard error towards fewer parameters."""
-    line, curve = backtests.get("log-log"), backtests.get("saturating")
-    if line is None or curve is None:
-        return "log-log"
-    line_error, curve_error = (abs(math.log(predicted / seen)) for _, predicted, seen in (line, curve))
-    x = fits["log-log"].x[:, 0]
-    before = x[:-1] - x[:-1].mean()
-    # The held-out point's own noise and that of the line prolonged to it.
-    spread = 1 + 1 / len(before) + (x[-1] - x[:-1].mean()) ** 2 / (before @ before)
-    if covariance is not None:
-        variance = float(np.mean(np.diag(covariance)))
-    else:
-        saturating = fits["saturating"]
-        variance = float(saturating.residuals @ saturating.residuals) / (len(x) - len(saturating.theta))
-    return "saturating" if line_error > curve_error + math.sqrt(variance * spread) else "log-log"
 
 
 def noise_about(found: Fit, covariance: Floats | None, degrees: float) -> tuple[Floats, float, bool]:
@@ -124,18 +142,20 @@ def draw_thetas(
     law: Law,
     theta: Floats,
     x: Floats,
-    covariance: Floats,
-    degrees: float,
-    generator: np.random.Generator,
+    errors: Floats,
     *,
     delta: float,
     recency: float,
 ) -> Floats:
-    """(NUM_DRAWS, parameters) refits to the fitted curve plus multivariate t noise."""
+    """(draws, parameters) refits to the fitted curve plus each row of ``errors`` (draws, points)."""
+    errors = np.clip(errors, -3.0, 3.0)
+    return solve_many(law, x, law.log_loss(theta, x) + errors, weights=recency_weights(x, recency), delta=delta)
+
+
+def drawn_errors(covariance: Floats, degrees: float, generator: np.random.Generator) -> Floats:
+    """(NUM_DRAWS, points) errors with a covariance known to so many degrees of freedom: multivariate t."""
     scale = np.sqrt(degrees / generator.chisquare(degrees, (NUM_DRAWS, 1)))
-    errors = np.clip(generator.standard_normal((NUM_DRAWS, len(x))) @ matrix_root(covariance).T * scale, -3.0, 3.0)
-    weights = recency_weights(x, recency)
-    return solve_many(law, x, law.log_loss(theta, x) + errors, weights=weights, delta=delta)
+    return generator.standard_normal((NUM_DRAWS, len(covariance))) @ matrix_root(covariance).T * scale
 
 
 def interval(estimate: float, draws: Floats, level: float) -> Interval:
@@ -148,14 +168,18 @@ def _law_fit(
     points: Points,
     found: Fit,
     covariance: Floats | None,
-    tested: tuple[float, float, float] | None,
-    chosen: bool,
+    belief: Belief | None,
     level: float,
     generator: np.random.Generator,
 ) -> LawFit:
-    noise, degrees, excess = noise_about(found, covariance, points.degrees_of_freedom)
-    theta = np.asarray(found.theta)
-    thetas = draw_thetas(found.law, theta, found.x, noise, degrees, generator, delta=found.delta, recency=found.recency)
+    theta, excess = np.asarray(found.theta), False
+    if points.is_curve:
+        _, slope, _ = found.law.derivatives(theta, found.x)
+        noise, degrees = dependent_noise(found.residuals, slope, found.weights)
+    else:
+        noise, degrees, excess = noise_about(found, covariance, points.degrees_of_freedom)
+    errors = drawn_errors(noise, degrees, generator)
+    thetas = draw_thetas(found.law, theta, found.x, errors, delta=found.delta, recency=found.recency)
     units = np.log(found.input_units).tolist()
     named = found.law.named(thetas, log_units=units, log_loss_unit=math.log(found.loss_unit))
     low, high = found.kept[0].inputs[0], found.kept[-1].inputs[0]
@@ -164,13 +188,13 @@ def _law_fit(
         currency=points.currency,
         form=found.form,
         parameters={name: interval(value, np.asarray(named[name]), level) for name, value in found.parameters.items()},
-        chosen=chosen,
-        status=_status(points, found, excess, covariance is None),
+        chosen=belief is not None,
+        status=_status(points, found, belief, excess),
         num_budgets=len(found.kept),
         fitted_low=low,
         fitted_high=high,
         curve=_curve(found, thetas, (low, high), level),
-        backtest=tested,
+        backtest=held_out_rung(found),
         rows=tuple(LawRow(compute=row.inputs[0], loss=row.loss, dropped=row.dropped) for row in found.rows),
         delta=found.delta,
         recency=found.recency,
@@ -179,6 +203,7 @@ def _law_fit(
         agreement=found.agreement,
         covariance=tuple(tuple(row) for row in noise.tolist()),
         degrees_of_freedom=degrees,
+        spread=belief.spread if belief else None,
     )
 
 
@@ -193,20 +218,26 @@ def _curve(found: Fit, thetas: Floats, span: tuple[float, float], level: float) 
     return tuple(CurvePoint(x=x, y=y, low=low, high=high) for x, y, low, high in rows)
 
 
-def _status(points: Points, found: Fit, excess: bool, no_seeds: bool) -> str:
+def _status(points: Points, found: Fit, belief: Belief | None, excess: bool) -> str:
+    no_seeds = "no seeds: intervals come from the scatter about the law"
+    if points.is_curve:
+        no_seeds += ", where neighbours err together"
     parts: Sequence[str] = (
         "" if found.status.value == "the law is fitted" else found.status.value,
+        belief.why if belief else "",
         *found.remarks,
         points.note,
         "the rungs scatter about the law by more than seeds explain: intervals are widened" if excess else "",
-        "no seeds: intervals come from the scatter about the law" if no_seeds else "",
+        no_seeds if points.run_sd is None else "",
     )
     return "; ".join(part for part in parts if part)
 
 
-def refused_laws(points: Points, *, level: float, generator: np.random.Generator) -> tuple[tuple[LawFit, ...], str]:
+def refused_laws(
+    points: Points, belief: Belief, *, level: float, generator: np.random.Generator
+) -> tuple[tuple[LawFit, ...], str]:
     """The laws, or none and the reason."""
     try:
-        return laws_of(points, level=level, generator=generator), ""
+        return laws_of(points, belief, level=level, generator=generator), ""
     except RefusedError as refused:
         return (), str(refused)

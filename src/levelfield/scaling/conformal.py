@@ -9,31 +9,16 @@ usual (n + 1) / n.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from levelfield.scaling.analysis import Spread
 from levelfield.scaling.backtest import Extrapolation
 from levelfield.scaling.laws import Floats
 
 MIN_CURVES = 10
 """Below this many curves a 90 % quantile over curves is no more than the largest error seen."""
 _OFFSETS = np.geomspace(0.02, 4.0, 25)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spread:
-    """Half-widths in ln loss at ``level``; ``farthest`` is the largest ln distance that was calibrated."""
-
-    level: float
-    slope: float
-    offset: float
-    farthest: float
-    num_curves: int
-
-    def half_width(self, distances: Floats | float) -> Floats:
-        """The half-width at ln distances beyond the fitted compute."""
-        return self.slope * (self.offset + np.maximum(distances, 0.0))
 
 
 def spread_of(extrapolations: Sequence[Extrapolation], *, level: float = 0.9) -> Spread | None:
@@ -55,6 +40,11 @@ def spread_of(extrapolations: Sequence[Extrapolation], *, level: float = 0.9) ->
     return Spread(
         level=level, slope=slope, offset=float(offset), farthest=float(distances.max()), num_curves=num_curves
     )
+
+
+def half_width(spread: Spread, distances: Floats | float) -> Floats:
+    """The half-width in ln loss at ln distances beyond the fitted compute."""
+    return spread.slope * (spread.offset + np.maximum(distances, 0.0))
 
 
 def _weighted_quantile(values: Floats, weights: Floats, level: float) -> float:

@@ -155,6 +155,8 @@ def frontier(rows: Sequence[Observation], family: str) -> Frontier:
             if not envelope or row.loss < envelope[-1].loss:
                 envelope.append(row)
         return Frontier(tuple(envelope), f"the lower envelope of {len(own)} runs, which is optimistic", True)
+    if len(own) == len(best):
+        return Frontier(tuple(best), f"one run at each of {len(best)} budgets", False)
     how = f"the best of the runs at each of {len(best)} budgets, whose luck makes it optimistic"
     return Frontier(tuple(best), how, False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,8 +11,9 @@ import numpy as np
 
 from levelfield.records.codec import record
 from levelfield.records.errors import InputError, RefusedError
-from levelfield.scaling.analysis import Analysis, Interval, LawFit, LearningRateCell, Winner
-from levelfield.scaling.choose import BEYOND, NUM_DRAWS, draw_thetas, interval
+from levelfield.scaling.analysis import Analysis, Interval, LawFit, LearningRateCell, Spread, Winner
+from levelfield.scaling.choose import BEYOND, NUM_DRAWS, draw_thetas, drawn_errors, interval
+from levelfield.scaling.conformal import half_width
 from levelfield.scaling.fit import MIN_BUDGETS, recency_weights
 from levelfield.scaling.isoflop import line, optima
 from levelfield.scaling.laws import LAWS, Floats
@@ -105,19 +107,37 @@ def predicted_losses(
 
     Outside the fitted rungs it is the union of all forms' intervals, since the data do not tell which form goes on.
     """
-    drawn = {law.form: _drawn(law, budgets, generator) for law in laws}
-    chosen = next(law for law in laws if law.chosen)
+    drawn = [_drawn(law, budgets, generator) for law in laws]
+    chosen = next(place for place, law in enumerate(laws) if law.chosen)
+    law = laws[chosen]
     found = []
     for place, budget in enumerate(budgets):
-        intervals = [interval(float(middle[place]), draws[:, place], level) for middle, draws in drawn.values()]
-        own = intervals[list(drawn).index(chosen.form)]
+        intervals = [interval(float(middle[place]), draws[:, place], level) for middle, draws in drawn]
+        own = intervals[chosen]
+        if law.spread is not None and budget > law.fitted_high:
+            distance = math.log(budget / law.fitted_high)
+            found.append((_spread_out(own, law.spread, distance), _spread_notes(law.spread, distance)))
+            continue
         low, high = min(each.low for each in intervals), max(each.high for each in intervals)
-        if chosen.fitted_low <= budget <= chosen.fitted_high or (low, high) == (own.low, own.high):
+        if law.fitted_low <= budget <= law.fitted_high or (low, high) == (own.low, own.high):
             found.append((own, ()))
         else:
             union = Interval(estimate=own.estimate, low=low, high=high, level=level)
             found.append((union, ("the interval holds that of the other form of law",)))
     return tuple(found)
+
+
+def _spread_out(own: Interval, spread: Spread, distance: float) -> Interval:
+    """At least as wide as extrapolations of the same table over as far have been wrong."""
+    half = math.exp(float(half_width(spread, distance)))
+    return dataclasses.replace(own, low=min(own.low, own.estimate / half), high=max(own.high, own.estimate * half))
+
+
+def _spread_notes(spread: Spread, distance: float) -> tuple[str, ...]:
+    note = f"the interval is as wide as backtests of {spread.num_curves} curves were wrong"
+    if distance > spread.farthest:
+        note += f", which reach only {math.exp(spread.farthest):.3g}x beyond their data"
+    return (note,)
 
 
 def _drawn(law: LawFit, budgets: Sequence[float], generator: np.random.Generator) -> tuple[Floats, Floats]:
@@ -129,7 +149,8 @@ def _drawn(law: LawFit, budgets: Sequence[float], generator: np.random.Generator
     weights = recency_weights(x, law.recency)
     theta, _, _ = solve_one(form, x, log_loss - loss_unit, weights=weights, delta=law.delta)
     covariance, degrees = np.array(law.covariance), law.degrees_of_freedom or 1.0
-    thetas = draw_thetas(form, theta, x, covariance, degrees, generator, delta=law.delta, recency=law.recency)
+    errors = drawn_errors(covariance, degrees, generator)
+    thetas = draw_thetas(form, theta, x, errors, delta=law.delta, recency=law.recency)
     scale = np.sqrt(np.mean(np.diag(covariance)) * degrees / generator.chisquare(degrees, (NUM_DRAWS, 1)))
     own = np.clip(generator.standard_normal((NUM_DRAWS, len(budgets))) * scale, -3.0, 3.0)
     middle: Floats = np.asarray(np.exp(form.log_loss(theta, at) + loss_unit))

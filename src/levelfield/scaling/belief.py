@@ -1,0 +1,64 @@
+"""Which form of law to believe, chosen for all families of a table at once by their pooled backtests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from levelfield.scaling.backtest import CANDIDATES, Candidate, Choice, Curve, choose
+from levelfield.scaling.choose import FORMS, Belief, Points
+from levelfield.scaling.conformal import spread_of
+
+LINE = Candidate("log-log")
+OF_RUNGS = tuple(map(Candidate, FORMS))
+
+
+def beliefs(tables: Sequence[Points], *, level: float) -> tuple[Belief, ...]:
+    """What to believe of each family: ladders are pooled with ladders, learning curves with learning curves."""
+    pooled = {
+        is_curve: _believed([points for points in tables if points.is_curve == is_curve], level=level)
+        for is_curve in {points.is_curve for points in tables}
+    }
+    return tuple(pooled[points.is_curve] for points in tables)
+
+
+def _believed(tables: Sequence[Points], *, level: float) -> Belief:
+    known = [(points, curve) for points in tables if (curve := points.curve) is not None]
+    curves = [curve for _, curve in known]
+    candidates = CANDIDATES if tables[0].is_curve else OF_RUNGS
+    noise_sd = math.sqrt(np.mean([_held_out_sd(*pair) ** 2 for pair in known])) if known else 0.0
+    choice = choose(curves, candidates, noise_sd=noise_sd) if curves else None
+    if choice is None:
+        return Belief(candidate=LINE)
+    return Belief(
+        candidate=choice.chosen,
+        why=_why(choice, len(curves)),
+        spread=spread_of(choice.extrapolations, level=level) if tables[0].is_curve else None,
+    )
+
+
+def _held_out_sd(points: Points, curve: Curve) -> float:
+    """The sd of a held-out rung about the line prolonged to it: its own noise and the line's."""
+    x, y = np.log(curve.compute), np.log(curve.loss)
+    before = x[:-1] - x[:-1].mean()
+    spread = 1 + 1 / len(before) + (x[-1] - x[:-1].mean()) ** 2 / max(float(before @ before), 1e-12)
+    sd = points.run_sd
+    if sd is None:  # a cubic follows any of the forms, so what it leaves over is noise
+        degree = min(3, len(x) - 2)
+        left = y - np.polyval(np.polyfit(x - x.mean(), y, degree), x - x.mean())
+        sd = math.sqrt(float(left @ left) / (len(x) - degree - 1))
+    return sd * math.sqrt(spread)
+
+
+def _why(choice: Choice, num_families: int) -> str:
+    others = [candidate for candidate in choice.scores if candidate.form != choice.chosen.form]
+    if not others:
+        return ""
+    other = min(others, key=lambda candidate: choice.scores[candidate])
+    of = "1 family" if num_families == 1 else f"{num_families} families"
+    own, theirs = f"{choice.scores[choice.chosen]:.1%}", f"{choice.scores[other]:.1%}"
+    if choice.scores[other] < choice.scores[choice.chosen]:
+        return f"the simpler one: backtests of {of} (off by {own}) do not tell it from {other.form} ({theirs})"
+    return f"chosen by backtests of {of}: off by {own}, {other.form} by {theirs}"

@@ -1,0 +1,112 @@
+"""What is believed of many families at once: form and recency by backtests, intervals as wide as they were off."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from levelfield.records.observation import Observation
+from levelfield.scaling.analyse import analyse
+from levelfield.scaling.belief import beliefs
+from levelfield.scaling.choose import Points, draw_thetas, drawn_errors
+from levelfield.scaling.dependence import dependent_noise
+from levelfield.scaling.laws import LAWS
+from levelfield.scaling.predict import predict
+from levelfield.scaling.solver import solve_one
+
+COMPUTE = np.geomspace(1e6, 1e9, 40)
+
+
+def dependent(generator: np.random.Generator, shape: tuple[int, ...], *, sd: float, memory: float) -> np.ndarray:
+    """Stationary noise whose neighbours are correlated by ``memory``."""
+    errors = sd * generator.standard_normal(shape)
+    for place in range(1, shape[-1]):
+        errors[..., place] = memory * errors[..., place - 1] + np.sqrt(1 - memory**2) * errors[..., place]
+    return errors
+
+
+def learning_curve(generator: np.random.Generator, *, early: float) -> np.ndarray:
+    """A saturating curve whose early part is steeper by ``early``, with dependent noise."""
+    floor, exponent = generator.uniform(0.1, 0.4), generator.uniform(0.3, 0.5)
+    x = COMPUTE / 1e6
+    losses = floor + x**-exponent * (1 + early / x)
+    return losses * np.exp(dependent(generator, x.shape, sd=0.003, memory=0.7))
+
+
+def curves(num: int, *, early: float) -> list[Points]:
+    generator = np.random.default_rng([3, num])
+    return [
+        Points(
+            family=f"curve {place}",
+            currency="flops",
+            compute=tuple(COMPUTE),
+            loss=tuple(learning_curve(generator, early=early)),
+            chance_loss=None,
+            covariance=None,
+            degrees_of_freedom=0.0,
+        )
+        for place in range(num)
+    ]
+
+
+def test_a_floor_is_believed_of_all_curves_and_late_points_weigh_more_where_early_ones_mislead() -> None:
+    straight, bent = (beliefs(curves(12, early=early), level=0.9) for early in (0.0, 3.0))
+    assert len({belief.candidate for belief in straight}) == 1
+    assert straight[0].candidate.form in ("saturating", "shifted")
+    assert bent[0].candidate.form == "shifted" or bent[0].candidate.recency > straight[0].candidate.recency
+    assert "backtests of 12 families" in bent[0].why
+
+
+def test_intervals_beyond_the_data_are_at_least_as_wide_as_backtests_were_off_and_grow() -> None:
+    tables = curves(12, early=3.0)
+    (belief, *_) = beliefs(tables, level=0.9)
+    assert belief.spread is not None
+    rows = [
+        Observation(
+            run=f"{points.family} {place}",
+            family=points.family,
+            model=points.family,
+            role="search",
+            loss=loss,
+            budget_flops=compute,
+            train_flops=compute,
+        )
+        for points in tables
+        for place, (compute, loss) in enumerate(zip(points.compute, points.loss, strict=True))
+    ]
+    analysis = analyse(rows)
+    halves = []
+    for budget in (2e9, 4e9, 8e9):
+        loss = predict(analysis, budget=budget)[0].loss
+        assert loss is not None
+        halves.append(np.log(loss.high / loss.low) / 2)
+        assert halves[-1] >= 0.99 * belief.spread.slope * (belief.spread.offset + np.log(budget / 1e9))
+    assert halves[0] < halves[1] < halves[2]
+    assert any("backtests of 12 curves" in note for note in predict(analysis, budget=4e9)[0].notes)
+
+
+def test_few_curves_have_no_spread_of_their_own() -> None:
+    (belief, *_) = beliefs(curves(3, early=0.0), level=0.9)
+    assert belief.spread is None
+
+
+@pytest.mark.parametrize("memory", [0.0, 0.8])
+def test_intervals_of_a_learning_curve_cover_whether_or_not_its_rows_err_together(memory: float) -> None:
+    law, x = LAWS["saturating"], np.log(COMPUTE / 3e7)[:, None]
+    truth = np.array([-1.0, 0.4, 0.3])
+    at = np.log([[1e7 / 3e7], [1e8 / 3e7], [1e9 / 3e7]])
+    generator = np.random.default_rng([5, round(10 * memory)])
+    hits = []
+    for _ in range(50):
+        y = law.log_loss(truth, x) + dependent(generator, (len(x),), sd=0.01, memory=memory)
+        theta, _, _ = solve_one(law, x, y)
+        _, slope, _ = law.derivatives(theta, x)
+        covariance, degrees = dependent_noise(y - law.log_loss(theta, x), slope, np.ones(len(x)))
+        errors = drawn_errors(covariance, degrees, generator)
+        drawn = law.log_loss(draw_thetas(law, theta, x, errors, delta=np.inf, recency=0.0), at)
+        low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
+        seen = law.log_loss(truth, at)
+        hits.append((low <= seen) & (seen <= high))
+    rate = float(np.mean(hits))
+    print(f"memory {memory}: {rate:.1%} of nominal 90 %")
+    assert 0.82 <= rate <= 0.98
