@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from levelfield.scaling.analyse import analyse
-from levelfield.scaling.choice import choice_of, no_choice
+from levelfield.scaling.choice import Choice, choice_of, no_choice
 from levelfield.scaling.frontier import checked, rungs
 from levelfield.scaling.optimism import expected_smallest, selection_optimism, selection_regrets
 from tests.scaling.planted import BUDGETS, search_rows, winner_rows
@@ -88,6 +88,19 @@ def test_the_choice_widens_statements_between_families_but_not_between_a_winner_
     assert np.mean(drawn[:, 0] ** 2) == pytest.approx(families, rel=0.25)
     assert not drawn[:, 1].any()
     assert choice.covariance(np.arange(len(cells)))[0, 0] == pytest.approx(np.mean(choice.regrets[0] ** 2))
+
+
+def test_a_search_that_looks_calm_is_trusted_no_more_than_its_fellows():
+    """The first search seems to leave no doubt; the second leaves 2 %; of the third's cell nothing is known."""
+    regrets = np.array([[0.0, 0.0], [0.02, 0.02], [0.0, 0.0]])
+    choice = Choice(sources=np.arange(3), regrets=regrets, chosen=np.array([True, True, False]))
+    calm, noisy, unknown, all_three = choice.variances(np.array([*np.eye(3), np.ones(3)]))
+    assert calm == pytest.approx(0.02**2 / 2), "the pooled variance is the larger"
+    assert noisy == pytest.approx(0.02**2), "its own is the larger"
+    assert unknown == 0
+    assert all_three == pytest.approx(0.02**2), "pooling moves doubt and adds none"
+    drawn = choice.draws(np.random.default_rng(0), 4000)
+    assert np.mean(drawn**2, axis=0) == pytest.approx([0.02**2 / 2, 0.02**2 / 2, 0.0], rel=0.1)
 
 
 def test_winners_of_whose_search_nothing_is_known_carry_no_regret():

@@ -21,16 +21,27 @@ from levelfield.scaling.optimism import NUM_SEARCHES, cell_means, selection_regr
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """``regrets`` are (searches, reruns) of ln loss above the best cell; ``sources`` the search behind every cell."""
+    """``regrets`` are (searches, reruns) of ln loss above the best cell; ``sources`` the search behind every cell.
+
+    ``chosen`` are the searches that had cells to choose from. One noisy search may look calmer than it was, so their
+    regrets are pooled as the noise of seeds is, and a contrast takes the larger of the pooled variance and its own.
+    """
 
     sources: NDArray[np.intp]
     regrets: Floats
+    chosen: NDArray[np.bool_]
 
     def variances(self, weights: Floats) -> Floats:
         """Mean squared errors of contrasts of (contrasts, cells) through the choice of the cells."""
-        if not self.regrets.any():
+        own = self._by_search(weights) ** 2 @ np.mean(self.regrets**2, axis=-1)
+        return np.maximum(own, self.pooled_variances(weights))
+
+    def pooled_variances(self, weights: Floats) -> Floats:
+        """The same, if all searches choose equally well."""
+        if not self.chosen.any():
             return np.zeros(len(weights))
-        return self._by_search(weights) ** 2 @ np.mean(self.regrets**2, axis=-1)
+        squares = np.sum(self._by_search(weights)[:, self.chosen] ** 2, axis=-1)
+        return squares * np.mean(self.regrets[self.chosen] ** 2)
 
     def covariance(self, places: NDArray[np.intp]) -> Floats:
         """That of the cells at ``places``."""
@@ -38,11 +49,12 @@ class Choice:
         return (of[:, None] == of) * np.mean(self.regrets**2, axis=-1)[of]
 
     def draws(self, generator: np.random.Generator, num: int) -> Floats:
-        """(num, cells) regrets."""
-        if not self.regrets.any():
-            return np.zeros((num, len(self.sources)))
-        picked = generator.integers(0, self.regrets.shape[1], (num, len(self.regrets)))
-        return self.regrets[np.arange(len(self.regrets)), picked][:, self.sources]
+        """(num, cells) regrets, drawn from those of all searches."""
+        drawn = np.zeros((num, len(self.regrets)))
+        if self.chosen.any():
+            pool = self.regrets[self.chosen].ravel()
+            drawn[:, self.chosen] = generator.choice(pool, (num, int(self.chosen.sum())))
+        return drawn[:, self.sources]
 
     def _by_search(self, weights: Floats) -> Floats:
         summed = np.zeros((len(weights), len(self.regrets)))
@@ -52,7 +64,8 @@ class Choice:
 
 def no_choice(num_cells: int) -> Choice:
     """The choice among cells that no search chose, or of whose search nothing is known."""
-    return Choice(sources=np.zeros(num_cells, dtype=np.intp), regrets=np.zeros((1, 1)))
+    nothing = np.zeros(1, dtype=bool)
+    return Choice(sources=np.zeros(num_cells, dtype=np.intp), regrets=np.zeros((1, 1)), chosen=nothing)
 
 
 def choice_of(
@@ -63,10 +76,11 @@ def choice_of(
     keys = list(dict.fromkeys((cell.family, cell.budget_flops) for cell in cells))
     if seed_sd is None or not any(key in searched for key in keys):
         return no_choice(len(cells))
-    regrets = np.zeros((len(keys), NUM_SEARCHES))
+    regrets, chosen = np.zeros((len(keys), NUM_SEARCHES)), np.zeros(len(keys), dtype=bool)
     for place, key in enumerate(keys):
         if key in searched:
             means, counts = cell_means(searched[key])
             regrets[place] = selection_regrets(means, seed_sd / np.sqrt(counts), generator)
+            chosen[place] = len(means) > 1
     sources = np.array([keys.index((cell.family, cell.budget_flops)) for cell in cells])
-    return Choice(sources=sources, regrets=regrets)
+    return Choice(sources=sources, regrets=regrets, chosen=chosen)

@@ -102,7 +102,7 @@ class Evidence:
         The rank is that of an exact Monte Carlo test (Barnard 1963), so few draws cost width, not validity.
         """
         errors = self.noise.pooled_variances(weights) + self.noise.example_variances(weights)
-        errors = np.sqrt(errors + self.seconds.variances(timed) + self.choice.variances(weights))
+        errors = np.sqrt(errors + self.seconds.variances(timed) + self.choice.pooled_variances(weights))
         largest = np.sort(np.max(np.abs(self.drawn(weights, timed)) / np.maximum(errors, 1e-15), axis=-1))
         ranks = (min(len(largest), math.ceil(level * (len(largest) + 1))) for level in levels)
         return tuple(float(largest[rank - 1]) for rank in ranks)
