@@ -2,19 +2,23 @@
 
     python -m benchmarks.planted_studies                  # 1,000 studies a setting, 299 replicates each
     python -m benchmarks.planted_studies --studies 100 --only equal
+    python -m benchmarks.planted_studies --minutes 20 --out planted.md
 
 Every study is drawn from a truth (planted_truth.py), analysed by the code that analyses a real one, and held against
-that truth. Seeds are fixed: the same numbers come out again.
+that truth. Seeds are fixed: the same numbers come out again, and a run that was cut short is the start of a longer one.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import math
 import platform
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -25,6 +29,8 @@ from levelfield.scaling.frontier import checked
 from levelfield.scaling.margins import smallest_decidable_margin
 
 REPLICATES = 299
+ROUND = 50
+"""Studies a setting before the page is written anew."""
 LEVEL, MARGIN = 0.9, 0.05
 Tally = dict[str, list[float]]
 _BETWEEN = tuple(float(f"{budget:.2g}") for budget in np.geomspace(3.5e10, 3.5e12, 5))
@@ -94,10 +100,13 @@ TABLES: tuple[Truth, ...] = (
 SETTINGS = (*EQUAL, *UNEQUAL, *TABLES)
 
 
-def tally(truth: Truth, num_studies: int, *, replicates: int = REPLICATES) -> Tally:
-    """Every question asked of ``num_studies`` studies of ``truth``: lists of 0 and 1 (or of numbers) by name."""
-    found: Tally = defaultdict(list)
-    for place in range(num_studies):
+def tally(
+    truth: Truth, num_studies: int, *, first: int = 0, found: Tally | None = None, replicates: int = REPLICATES
+) -> Tally:
+    """Every question asked of ``num_studies`` studies of ``truth`` from the ``first``: lists of 0 and 1 (or of numbers)
+    by name, added to ``found``."""
+    found = defaultdict(list) if found is None else found
+    for place in range(first, first + num_studies):
         generator = np.random.default_rng([2026, SETTINGS.index(truth), place])
         study = draw_study(truth, generator)
         contest = contest_of(
@@ -242,39 +251,46 @@ def reliability(found: Tally) -> None:
             print(f"| {100 * low:.0f} to {min(100.0, 100 * high):.0f} % | {inside.sum()} | {told} |")
 
 
-def planned_margins(num_studies: int, replicates: int) -> None:
-    """Whether equal families are called equivalent as often as promised at the margin that `plan` prints."""
+PLANNED = ((3, 0.02), (8, 0.02), (3, 0.05))
+"""(seeds, noise) of studies whose margin is the one that `plan` prints."""
+
+
+def planned_margin(seeds: int, seed_sd: float) -> float:
+    return smallest_decidable_margin(
+        seed_sd=seed_sd, num_seeds=seeds, example_sd=0.0, num_examples=1000, num_rungs=len(BUDGETS)
+    )
+
+
+def equivalents(plan: int, num_studies: int, *, first: int = 0, replicates: int = REPLICATES) -> list[float]:
+    """Which of ``num_studies`` studies of equal families are called equivalent at the margin planned for them."""
+    seeds, seed_sd = PLANNED[plan]
+    margin, truth = planned_margin(seeds, seed_sd), Truth(name="planned", told="", seeds=seeds, seed_sd=seed_sd)
+    found = []
+    for study in range(first, first + num_studies):
+        generator = np.random.default_rng([2027, plan, study])
+        rows = checked(draw_study(truth, generator).rows)
+        contest = contest_of(rows, held_out_losses=None, margin=margin, level=LEVEL)
+        comparisons, _ = contest.held(FAMILIES, data="", recipe="", generator=generator, num_draws=replicates)
+        found.append(float(comparisons[0].overall.verdict == "equivalent"))
+    return found
+
+
+def tell_margins(found: dict[int, list[float]]) -> None:
     print("\n## Is the smallest decidable margin that `plan` prints decidable?\n")
     print("| seeds | noise | margin | equivalent, % (80 promised) |\n|---|---|---|---|")
-    for place, (seeds, seed_sd) in enumerate(((3, 0.02), (8, 0.02), (3, 0.05))):
-        margin = smallest_decidable_margin(
-            seed_sd=seed_sd, num_seeds=seeds, example_sd=0.0, num_examples=1000, num_rungs=len(BUDGETS)
-        )
-        truth = Truth(name="planned", told="", seeds=seeds, seed_sd=seed_sd)
-        found = 0
-        for study in range(num_studies):
-            generator = np.random.default_rng([2027, place, study])
-            rows = checked(draw_study(truth, generator).rows)
-            contest = contest_of(rows, held_out_losses=None, margin=margin, level=LEVEL)
-            comparisons, _ = contest.held(FAMILIES, data="", recipe="", generator=generator, num_draws=replicates)
-            found += comparisons[0].overall.verdict == "equivalent"
-        print(f"| {seeds} | {seed_sd:.0%} | {margin:.4f} | {100 * found / num_studies:.1f} |")
+    for plan, (seeds, seed_sd) in enumerate(PLANNED):
+        print(f"| {seeds} | {seed_sd:.0%} | {planned_margin(seeds, seed_sd):.4f} | {100 * np.mean(found[plan]):.1f} |")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--studies", type=int, default=1000)
-    parser.add_argument("--replicates", type=int, default=REPLICATES)
-    parser.add_argument("--only", help="settings whose name holds this text")
-    chosen = parser.parse_args()
-    start = time.perf_counter()
-    settings = [truth for truth in SETTINGS if not chosen.only or chosen.only in truth.name]
-    tallies = {truth.name: tally(truth, chosen.studies, replicates=chosen.replicates) for truth in settings}
+def tell_all(num_studies: int, replicates: int, seconds: float, tallies: dict[str, Tally]) -> None:
+    """The whole page, for as many studies a setting as were run."""
     print(
-        f"# Planted studies: {chosen.studies:,} a setting, {chosen.replicates} replicates each\n\n"
+        f"# Planted studies: {num_studies:,} a setting, {replicates} replicates each\n\n"
         f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}; "
-        f"{time.perf_counter() - start:.0f} s. Shares in per cent; intervals are nominal 90 %.\n"
+        f"{seconds:.0f} s of processor time. Shares in per cent; intervals are nominal 90 %. By chance alone, shares "
+        f"of 5 and 90 % are off by {_chance(0.05, num_studies)} and {_chance(0.9, num_studies)} (one standard error).\n"
     )
+    settings = [truth for truth in SETTINGS if truth.name in tallies]
     print("| setting | truth |\n|---|---|")
     for truth in settings:
         print(f"| {truth.name} | {truth.told} |")
@@ -287,8 +303,41 @@ def main() -> None:
         show("The luck of the best, where no fresh seeds measured it", LUCK, tables)
     if "any difference" in tallies:
         reliability(tallies["any difference"])
-    if not chosen.only:
-        planned_margins(chosen.studies, chosen.replicates)
+
+
+def _chance(share: float, num: int) -> str:
+    return f"{100 * math.sqrt(share * (1 - share) / num):.1f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--studies", type=int, default=1000)
+    parser.add_argument("--replicates", type=int, default=REPLICATES)
+    parser.add_argument("--only", help="settings whose name holds this text")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="no further round is begun after these")
+    parser.add_argument("--out", type=Path, help="a file that holds the page after every round; else it is printed")
+    chosen = parser.parse_args()
+    start = time.perf_counter()
+    settings = [truth for truth in SETTINGS if not chosen.only or chosen.only in truth.name]
+    tallies: dict[str, Tally] = {truth.name: defaultdict(list) for truth in settings}
+    margins: dict[int, list[float]] = {plan: [] for plan in range(len(PLANNED))}
+    page, done = io.StringIO(), 0
+    while done < chosen.studies and (not done or time.perf_counter() - start < 60 * chosen.minutes):
+        num = min(ROUND, chosen.studies - done)
+        for truth in settings:
+            tally(truth, num, first=done, found=tallies[truth.name], replicates=chosen.replicates)
+        for plan in margins if not chosen.only else ():
+            margins[plan] += equivalents(plan, num, first=done, replicates=chosen.replicates)
+        done += num
+        page = io.StringIO()
+        with contextlib.redirect_stdout(page):
+            tell_all(done, chosen.replicates, time.process_time(), tallies)
+            if not chosen.only:
+                tell_margins(margins)
+        if chosen.out:
+            chosen.out.write_text(page.getvalue())
+    if not chosen.out:
+        print(page.getvalue(), end="")
 
 
 if __name__ == "__main__":
