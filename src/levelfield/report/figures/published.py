@@ -136,7 +136,8 @@ def _beside_panel(evidence: Evidence, observations: Sequence[Observation], width
         ]
         canvas.points(marks, color=style.color, shape=style.shape, size=10, opacity=0.35)
     families = tuple(sorted({run.family for run in own}))
-    for family, style in theme.family_styles(families).items():
+    dearest = max(zip(own, errors, strict=True), key=lambda pair: pair[0].train_flops)
+    for place, (family, style) in enumerate(theme.family_styles(families).items()):
         marks = [
             Mark(
                 x=run.train_flops, y=error, text=f"this study: {run.model}\n{numbers.plain(error)}{numbers.THIN}% error"
@@ -145,9 +146,8 @@ def _beside_panel(evidence: Evidence, observations: Sequence[Observation], width
             if run.family == family
         ]
         canvas.points(marks, color=style.color, shape=style.shape)
-        name = f"{style.glyph} {numbers.family_name(family)}, this study"
-        top = max(marks, key=lambda mark: mark.x)
-        canvas.note(top.x, top.y, name, color=style.text, dx=9)
+        name = f"{style.glyph} {numbers.family_name(family)}"  # one below another: their errors are nearly alike
+        canvas.note(dearest[0].train_flops, dearest[1], name, color=style.text, dx=9, dy=13 * place - 7)
     distance = numbers.decades(max(run.train_flops for run in own), PAPER_FLOPS)
     canvas.note(float(PAPER_FLOPS), 10.0, f"F7+, {distance} above →", color=theme.MUTED, align="right", dx=-10, dy=14)
     description = "This study's winners and the published results on one axis of compute; their tasks differ"
