@@ -130,7 +130,7 @@ def test_a_studys_winners_stand_before_the_published_points_on_one_axis_of_compu
     runs = tuple(dataclasses.replace(run, top1=0.4) for run in sample.observations())
     panels = {panel.name: panel for panel in published_figure(runs).panels}
     svg = draw_svg(panels["published-beside"].specification, "beside")
-    assert "NFNet, this study" in svg
+    assert "● NFNet" in svg
     assert "10.3 decades above" in svg
     assert "published-beside" not in {panel.name for panel in published_figure(()).panels}
 
