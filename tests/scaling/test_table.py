@@ -117,6 +117,16 @@ def test_a_double_descent_is_refused(tmp_path):
     assert any("not monotone" in refusal.why for refusal in found.refusals)
 
 
+@pytest.mark.parametrize("columns", [{}, {"params": "N"}], ids=["one model", "a size for every budget"])
+def test_a_table_whose_loss_rises_again_is_refused_with_the_budget_where_it_does(tmp_path, columns):
+    loss = [5.0, 4.2, 3.7, 3.5, 3.9, 4.4, 4.1, 3.6, 3.2, 2.9]
+    lines = "".join(f"{1e10 * 2**place},{value},{1e4 * 2**place}\n" for place, value in enumerate(loss))
+    found = analyse(read_runs_csv(written(tmp_path, "flops,loss,N\n" + lines), columns=columns))
+    assert found.laws == ()
+    (refusal,) = (refusal for refusal in found.refusals if refusal.what == "the law of all in flops")
+    assert "not monotone: at compute 3.2e+11 the loss lies 25.7% above a cheaper rung" in refusal.why
+
+
 def test_columns_without_a_meaning_become_traits(tmp_path):
     text = "flops,loss,arch,patch,note\n1e9,2,vit,16,\n"
     (row,) = read_runs_csv(written(tmp_path, text), columns={"family": "arch"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 from levelfield.records.errors import InputError
@@ -142,14 +143,15 @@ class Frontier(NamedTuple):
 def frontier(rows: Sequence[Observation], family: str) -> Frontier:
     """The best search run of ``family`` at each budget.
 
-    A table on rungs gives the best row of each budget. A cloud (nearly every row its own compute, sizes differing)
-    gives its lower envelope: rows that no cheaper row beats.
+    A table on rungs gives the best row of each budget. A cloud (nearly every row its own compute, sizes competing)
+    gives its lower envelope: rows that no cheaper row beats. Where size only ever grows with compute nothing competes:
+    an envelope would hide the rise of a double descent that the fit has to refuse.
     """
     own = [row for row in rows if row.family == family and row.role == "search"]
     best = [min(runs, key=lambda r: (r.loss, r.run)) for runs in grouped(own, lambda r: r.budget_flops).values()]
     best.sort(key=lambda r: r.budget_flops)
     sizes = len({(row.model, row.params) for row in own})
-    if len(own) < 1.5 * len(best) and sizes > 1:
+    if len(own) < 1.5 * len(best) and sizes > 1 and not _grows_with_compute(own):
         envelope: list[Observation] = []
         for row in best:
             if not envelope or row.loss < envelope[-1].loss:
@@ -159,6 +161,13 @@ def frontier(rows: Sequence[Observation], family: str) -> Frontier:
         return Frontier(tuple(best), f"one run at each of {len(best)} budgets", False)
     how = f"the best of the runs at each of {len(best)} budgets, whose luck makes it optimistic"
     return Frontier(tuple(best), how, False)
+
+
+def _grows_with_compute(rows: Sequence[Observation]) -> bool:
+    """Whether every row states its size, and none is smaller than that of a cheaper one."""
+    sizes = [row.params for row in sorted(rows, key=lambda r: (r.budget_flops, r.params or 0.0))]
+    known = [size for size in sizes if size is not None]
+    return len(known) == len(sizes) and all(small <= large for small, large in pairwise(known))
 
 
 def grouped(rows: Iterable[Observation], key: Callable[[Observation], Hashable]) -> dict:
