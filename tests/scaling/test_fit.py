@@ -86,3 +86,15 @@ def test_values_that_are_no_numbers_are_dropped_with_the_reason():
     found = fit([*BUDGETS, 1e14], [*(40 * BUDGETS**-0.12), math.nan])
     assert found.rows[-1].dropped == "compute and loss must be positive and finite"
     assert len(found.kept) == 7
+
+
+def test_replicates_from_the_optimum_of_all_points_end_where_their_own_seeds_do():
+    law, generator = LAWS["size-and-examples"], np.random.default_rng(4)
+    x = generator.uniform(-3, 3, (80, 2))
+    y = law.log_loss(np.array([-1.0, 0.35, -0.8, 0.3, 0.4]), x) + 0.01 * generator.standard_normal(80)
+    counts = generator.multinomial(80, np.full(80, 1 / 80), size=600).astype(float)
+    whole = solve_many(law, x, y, delta=0.01)[0]
+    exact = {"weights": counts, "delta": 0.01, "tolerance": 1e-9, "least_gain": 0.0}
+    started, seeded = solve_many(law, x, y, start=whole, **exact), solve_many(law, x, y, **exact)
+    assert started.shape == (600, 5)
+    np.testing.assert_allclose(started, seeded, rtol=1e-5, atol=1e-6)

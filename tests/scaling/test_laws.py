@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from levelfield.scaling.laws import LAWS, bounds
+from levelfield.scaling.laws import LAWS, bounds, summed
 from levelfield.scaling.solver import CONVERGED, minimise, solve_one
 
 PLANTED = {
@@ -64,6 +64,18 @@ def test_a_batch_of_fits_is_the_fits_one_by_one(form):
     for place, theta in enumerate(thetas):
         for of_all, alone in zip(together, law.derivatives(theta, x), strict=True):
             np.testing.assert_allclose(of_all[place], alone, rtol=1e-12)
+
+
+@forms
+def test_hessians_summed_the_short_way_are_the_sum_of_the_hessians(form):
+    law, x = LAWS[form], points(form, 9)
+    thetas = np.array(PLANTED[form]) * np.array([[1.0], [0.9], [1.1]])
+    weights = np.random.default_rng(3).standard_normal((3, len(x)))
+    value, gradient, hessian = law.derivatives(thetas, x)
+    quick, slope, bend = summed(law, thetas, x)
+    np.testing.assert_allclose(quick, value, rtol=1e-12)
+    np.testing.assert_allclose(slope, gradient, rtol=1e-12)
+    np.testing.assert_allclose(bend(weights), np.einsum("fn,fnpq->fpq", weights, hessian), rtol=1e-9, atol=1e-12)
 
 
 @forms

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from levelfield.scaling.laws import Floats, Law, bounds
+from levelfield.scaling.laws import Floats, Law, bounds, summed
 
 CONVERGED = 1e-8
 """A fit has converged when every parameter's gradient is below this share of what its residuals could give it."""
@@ -22,6 +22,8 @@ AGREEING = 1e-6
 """Seeds agree on an optimum when their objectives differ by less than this share."""
 NUM_SEEDS = 3
 _CHUNK_BYTES = 16 << 20
+_SEEDED_AT_ONCE = 512
+"""Fits whose grids of seeds are held in memory together."""
 _MAX_DAMPING = 1e12
 _EXACT = 1e-26
 
@@ -110,12 +112,24 @@ def solve_many(
     *,
     weights: Floats | None = None,
     delta: float | Floats = np.inf,
+    start: Floats | None = None,
     tolerance: float = 1e-6,
     least_gain: float = 1e-6,
 ) -> Floats:
-    """Theta of (fits, parameters) for ln losses ``y`` of (fits, points), each from its own best seed."""
-    share = np.broadcast_to(1.0 if weights is None else weights, y.shape)
-    starts = law.seeds(x, y, share, num=1)[:, 0]
+    """Theta of (fits, parameters) for ln losses ``y`` and ``weights``, (points,) or (fits, points).
+
+    Each fit starts from ``start`` (parameters,), such as the optimum of the points that replicates were drawn from,
+    else from its own best seed.
+    """
+    shape = np.broadcast_shapes(np.atleast_2d(y).shape, np.shape(1.0 if weights is None else weights))
+    y, share = np.broadcast_to(y, shape), np.broadcast_to(1.0 if weights is None else weights, shape)
+    if start is None:
+        parts = [slice(at, at + _SEEDED_AT_ONCE) for at in range(0, len(y), _SEEDED_AT_ONCE)]
+        points = [x if x.ndim == 2 else x[part] for part in parts]
+        seeds = [law.seeds(at, y[part], share[part], num=1) for at, part in zip(points, parts, strict=True)]
+        starts = np.concatenate(seeds)[:, 0]
+    else:
+        starts = np.broadcast_to(start, (len(y), len(start)))
     found = minimise(
         law, x, y, starts, weights=share, delta=delta, max_steps=40, tolerance=tolerance, least_gain=least_gain
     )
@@ -130,7 +144,7 @@ def _minimise(law: Law, fits: _Fits, start: Floats, max_steps: int, tolerance: f
     going = np.arange(len(theta))
     for _ in range(max_steps):
         at, its = theta[going], fits.of(going)
-        predicted, slope, curve = law.derivatives(at, its.x)
+        predicted, slope, bend = summed(law, at, its.x)
         residual = predicted - its.y
         pull = its.weights * np.clip(residual, -its.delta, its.delta)
         gradient = np.matmul(pull[:, None, :], slope)[:, 0]
@@ -140,7 +154,7 @@ def _minimise(law: Law, fits: _Fits, start: Floats, max_steps: int, tolerance: f
         open_ = (gradient_norm[going] > tolerance) & (damping[going] < _MAX_DAMPING) & (objective[going] > _EXACT)
         if not open_.any():
             break
-        hessian, safe = _curvatures(slope, curve, residual, its.weights, pull, its.delta)
+        hessian, safe = _curvatures(slope, bend(pull), residual, its.weights, its.delta)
         step = _damped_step(hessian, safe, gradient, held, damping[going], at - its.low, at - its.high)
         trial = np.clip(at - step, its.low, its.high)
         reached = _objective(law.log_loss(trial, its.x) - its.y, its.weights, its.delta)
@@ -170,17 +184,14 @@ def _cosine(gradient: Floats, slope: Floats, pull: Floats, share: Floats) -> Flo
     return np.max(np.abs(gradient) / np.maximum(columns * rows[:, None], 1e-300), axis=-1)
 
 
-def _curvatures(
-    slope: Floats, curve: Floats, residual: Floats, share: Floats, pull: Floats, delta: Floats
-) -> tuple[Floats, Floats]:
+def _curvatures(slope: Floats, bent: Floats, residual: Floats, share: Floats, delta: Floats) -> tuple[Floats, Floats]:
     """The exact Hessians of the objectives, and the matrices of reweighted least squares: (fits, parameters, same)."""
-    fits, points, size = slope.shape
     inside = share * (np.abs(residual) <= delta)
     reweighted = share * np.minimum(1.0, delta / np.maximum(np.abs(residual), 1e-300))
     transposed = slope.swapaxes(-1, -2)
-    hessian = np.matmul(transposed * inside[:, None, :], slope)
-    hessian += np.matmul(pull[:, None, :], curve.reshape(fits, points, size * size)).reshape(fits, size, size)
-    return hessian, np.matmul(transposed * reweighted[:, None, :], slope)
+    return np.matmul(transposed * inside[:, None, :], slope) + bent, np.matmul(
+        transposed * reweighted[:, None, :], slope
+    )
 
 
 def _damped_step(

@@ -8,8 +8,8 @@ Shapes: theta is (..., parameters); x is (points, inputs), or (..., points, inpu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,33 @@ class Law(Protocol):
         ...
 
 
+Bend: TypeAlias = Callable[[Floats], Floats]
+"""From a weight for every point, (..., points), to the weighted sum of the points' Hessians, (..., p, p)."""
+
+
+@runtime_checkable
+class Summing(Protocol):
+    """A law that sums its Hessians over points without holding them: (points, p, p) is what a batch waits for."""
+
+    def summed(self, theta: Floats, x: Floats) -> tuple[Floats, Floats, Bend]:
+        """ln loss (..., points), its gradient (..., points, parameters), and its Hessians as a weighted sum."""
+        ...
+
+
+def summed(law: Law, theta: Floats, x: Floats) -> tuple[Floats, Floats, Bend]:
+    """The derivatives of ``law`` as :meth:`Summing.summed` gives them, by the law's own short way where it has one."""
+    if isinstance(law, Summing):
+        return law.summed(theta, x)
+    value, slope, curve = law.derivatives(theta, x)
+    num = curve.shape[-1]
+
+    def bend(pull: Floats) -> Floats:
+        flat = curve.reshape(*curve.shape[:-2], num * num)
+        return np.matmul(pull[..., None, :], flat).reshape(*pull.shape[:-1], num, num)
+
+    return value, slope, bend
+
+
 def bounds(law: Law) -> tuple[Floats, Floats]:
     """The lower and upper bounds of a law's parameters."""
     return (
@@ -76,8 +103,10 @@ def bounds(law: Law) -> tuple[Floats, Floats]:
 
 def of_log(loss: Floats, gradient: Floats, hessian: Floats) -> tuple[Floats, Floats, Floats]:
     """From a loss with its derivatives to ln loss with its own."""
-    slope = gradient / loss[..., None]
-    curve = hessian / loss[..., None, None] - slope[..., :, None] * slope[..., None, :]
+    inverse = 1.0 / loss
+    slope = gradient * inverse[..., None]
+    curve = hessian * inverse[..., None, None]
+    curve -= slope[..., :, None] * slope[..., None, :]  # in place: this array is what a batch of fits waits for
     return np.log(loss), slope, curve
 
 
@@ -97,14 +126,14 @@ def projected_seeds(
     is a constant term of its own, kept at or above 0; other coefficients must be positive. Returns the coefficients
     (fits, num, terms [+ floor]) and the grid's parameters (fits, num, nonlinear) of the best.
     """
-    if bases.ndim == 3:
-        bases = np.broadcast_to(bases, (len(y), *bases.shape))
-    share = weights * np.exp(-2 * y)
-    terms = bases.shape[-1]
-    plain, misfit = _least_squares(bases, y, share, num_positive=terms)
+    share, terms = weights * np.exp(-2 * y), bases.shape[-1]
     if floor:
-        ones = np.ones((*bases.shape[:-1], 1))
-        raised, raised_misfit = _least_squares(np.concatenate([bases, ones], axis=-1), y, share, num_positive=terms)
+        bases = np.concatenate([bases, np.ones((*bases.shape[:-1], 1))], axis=-1)
+    gram, right = _normal_equations(bases, share, share * np.exp(y))
+    total = np.sum(share * np.exp(2 * y), axis=-1)[:, None]
+    plain, misfit = _solved(gram[..., :terms, :terms], right[..., :terms], total, num_positive=terms)
+    if floor:
+        raised, raised_misfit = _solved(gram, right, total, num_positive=terms)
         above = (raised[..., -1] > 0) & np.isfinite(raised_misfit)
         plain = np.concatenate([plain, np.zeros((*plain.shape[:-1], 1))], axis=-1)
         plain = np.where(above[..., None], raised, plain)
@@ -113,16 +142,23 @@ def projected_seeds(
     return np.take_along_axis(plain, best[..., None], axis=1), grid[best]
 
 
-def _least_squares(bases: Floats, y: Floats, share: Floats, *, num_positive: int) -> tuple[Floats, Floats]:
+def _normal_equations(bases: Floats, share: Floats, weighted: Floats) -> tuple[Floats, Floats]:
+    """The weighted products of the bases with one another (fits, grid, terms, terms) and with losses."""
+    if bases.ndim == 4:
+        gram = np.einsum("fgpt,fp,fgpu->fgtu", bases, share, bases, optimize=True)
+        return gram, np.einsum("fgpt,fp->fgt", bases, weighted)
+    # Fits of the same points share their bases: one matrix product serves them all.
+    products = bases[..., :, None] * bases[..., None, :]
+    return np.tensordot(share, products, axes=(1, 1)), np.tensordot(weighted, bases, axes=(1, 1))
+
+
+def _solved(gram: Floats, right: Floats, total: Floats, *, num_positive: int) -> tuple[Floats, Floats]:
     """Coefficients (fits, grid, terms) and misfits (fits, grid), infinite where one of the first is not positive."""
-    scale = np.maximum(np.sqrt(np.einsum("fgpt,fp->fgt", bases**2, share)), SMALLEST_LOSS)
-    unit = bases / scale[..., None, :]
-    gram = np.einsum("fgpt,fp,fgpu->fgtu", unit, share, unit, optimize=True)
-    right = np.einsum("fgpt,fp->fgt", unit, share * np.exp(y))
     terms = np.arange(gram.shape[-1])
+    scale = np.maximum(np.sqrt(gram[..., terms, terms]), SMALLEST_LOSS)
+    gram, right = gram / (scale[..., :, None] * scale[..., None, :]), right / scale
     gram[..., terms, terms] += 1e-10
     found = np.linalg.solve(gram, right[..., None])[..., 0]
-    total = np.sum(share * np.exp(2 * y), axis=-1)[:, None]
     misfit = total - 2 * np.sum(found * right, axis=-1) + np.einsum("fgt,fgtu,fgu->fg", found, gram, found)
     return found / scale, np.where(np.all(found[..., :num_positive] > 0, axis=-1), misfit, np.inf)
 

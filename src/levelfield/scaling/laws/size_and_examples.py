@@ -10,6 +10,7 @@ import numpy as np
 from levelfield.scaling.laws.base import (
     MAX_EXPONENT,
     MIN_EXPONENT,
+    Bend,
     Floats,
     Parameter,
     exponential,
@@ -53,6 +54,28 @@ class SizeAndExamples:
             hessian[..., place, place + 1] = hessian[..., place + 1, place] = -at * term
             hessian[..., place + 1, place + 1] = at**2 * term
         return of_log(theta[..., 4:5] + size + data, gradient, hessian)
+
+    def summed(self, theta: Floats, x: Floats) -> tuple[Floats, Floats, Bend]:
+        size, data = _terms(theta, x)
+        loss = theta[..., 4:5] + size + data
+        inverse = 1.0 / loss
+        n, d = (np.broadcast_to(x[..., place], size.shape) for place in (0, 1))
+        shares = (size * inverse, n), (data * inverse, d)
+        columns = [column for share, at in shares for column in (share, -at * share)]
+        slope = np.stack([*columns, inverse], axis=-2).swapaxes(-1, -2)
+
+        def bend(pull: Floats) -> Floats:
+            total = -np.matmul(slope.swapaxes(-1, -2) * pull[..., None, :], slope)
+            for place, (share, at) in zip((0, 2), shares, strict=True):
+                pulled = pull * share
+                first, second = np.sum(pulled * at, axis=-1), np.sum(pulled * at**2, axis=-1)
+                total[..., place, place] += np.sum(pulled, axis=-1)
+                total[..., place, place + 1] -= first
+                total[..., place + 1, place] -= first
+                total[..., place + 1, place + 1] += second
+            return total
+
+        return np.log(loss), slope, bend
 
     def seeds(self, x: Floats, y: Floats, weights: Floats, *, num: int) -> Floats:
         bases = np.exp(-_GRID[:, None, :] * x[..., None, :, :])
