@@ -19,14 +19,25 @@ EXAMPLES = "Example:  levelfield plan study.toml --workers 2"
 
 
 def plan(
-    study: Annotated[Path | None, typer.Argument(help="The study, in TOML.")] = None,
+    study: Annotated[
+        Path | None, typer.Argument(help="The study, in TOML; with --target, a study's directory or a CSV of runs.")
+    ] = None,
     workers: Annotated[int, typer.Option(help="Trials at a time, for the estimate of hours.", min=1)] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda: where to calibrate.")] = "auto",
     calibrate: Annotated[bool, typer.Option(help="Measure the speed here (some seconds).")] = True,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a study for your editor.")] = False,
+    target: Annotated[float | None, typer.Option(help="Next trials: the budget to be predicted, in FLOPs.")] = None,
+    spend: Annotated[float | None, typer.Option(help="Next trials: the training FLOPs still allowed.")] = None,
+    want: Annotated[str, typer.Option(help="Next trials: loss or verdict.")] = "loss",
+    about: Annotated[str | None, typer.Option(help="Next trials: the family whose loss is wanted.")] = None,
+    compute: Annotated[str, typer.Option(help="CSV: column of training compute.")] = "flops",
+    loss: Annotated[str, typer.Option(help="CSV: column of held-out loss.")] = "loss",
+    family: Annotated[str | None, typer.Option(help="CSV: column that names the family.")] = None,
+    role: Annotated[str | None, typer.Option(help="CSV: column of roles (search, winner, control).")] = None,
+    seed: Annotated[str | None, typer.Option(help="CSV: column of seeds.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
-    """Show every cell, what is refused and why, and what the study costs at most, before anything is spent."""
+    """Show what a study costs at most before anything is spent - or, with --target and --spend, the next trials."""
     from levelfield.cli.console import say, say_json
     from levelfield.records.errors import SpecError
     from levelfield.study import calibrate as calibration
@@ -41,6 +52,12 @@ def plan(
         return
     if study is None:
         raise SpecError("plan needs a study in TOML: levelfield plan study.toml")
+    if target is not None or spend is not None:
+        from levelfield.cli.next_trials import plan_next_trials
+
+        columns = {"compute": compute, "loss": loss, "family": family, "role": role, "seed": seed}
+        plan_next_trials(study, target=target, spend=spend, want=want, about=about, columns=columns, json=json)
+        return
     spec = load_study(study)
     facts = study_facts(spec)
     planned = plan_study(spec, facts, {})

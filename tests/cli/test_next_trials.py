@@ -1,0 +1,55 @@
+"""``levelfield plan --target --spend``: trials from a CSV, in words and as JSON, and complaints with exit code 2."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.cli.test_startup import loaded_by
+from tests.conftest import one_complaint, run
+
+
+@pytest.fixture
+def runs(tmp_path):
+    generator = np.random.default_rng(0)
+    rows = "".join(
+        f"{c},{(0.8 + 1.5 * (c / 1e11) ** -0.25) * np.exp(0.003 * generator.standard_normal())},vit\n"
+        for c in np.geomspace(2e10, 2e12, 6)
+    )
+    path = tmp_path / "runs.csv"
+    path.write_text("C,val,arch\n" + rows)
+    return path
+
+
+def columns(path):
+    return [path, "--compute", "C", "--loss", "val", "--family", "arch"]
+
+
+def test_a_table_of_runs_gives_the_next_trials_in_words_and_as_json(runs):
+    asked = ["plan", *columns(runs), "--target", "1e13", "--spend", "5e12"]
+    told = run(*asked)
+    assert told.returncode == 0, told.stderr
+    assert "the trials that tell most per FLOP" in told.stdout
+    assert "standard error of ln loss there" in told.stdout
+    answer = json.loads(run(*asked, "--json").stdout)
+    assert 0 < answer["flops"] <= 5e12
+    assert answer["sd_after"] < answer["sd_before"]
+    assert {trial["family"] for trial in answer["trials"]} == {"vit"}
+
+
+def test_planning_the_next_trials_loads_nothing_heavy(runs):
+    assert loaded_by(list(map(str, ["plan", *columns(runs), "--target", "1e13", "--spend", "5e12"]))) == []
+
+
+def test_what_cannot_be_planned_ends_with_exit_code_2_and_what_to_do(runs):
+    for options, complaint in (
+        (["--target", "1e13"], "next trials need both"),
+        (["--target", "1e12", "--spend", "5e12"], "is not above the top rung"),
+        (["--target", "1e13", "--spend", "1e9"], "below the cheapest candidate"),
+        (["--target", "1e13", "--spend", "5e12", "--want", "size"], "--want must be loss or verdict, saw 'size'"),
+        (["--target", "1e13", "--spend", "5e12", "--want", "verdict"], "a verdict is between two families, saw vit"),
+        (["--target", "1e13", "--spend", "5e12", "--about", "nfnet"], "the loss of which family? saw 'nfnet'"),
+    ):
+        assert complaint in one_complaint(run("plan", *columns(runs), *options), 2)
