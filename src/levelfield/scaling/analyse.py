@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from levelfield.records.observation import Observation
 from levelfield.records.study import PROTOCOL_MIN_SEEDS
 from levelfield.scaling.analysis import Allocation, Analysis, Comparison, Currency, LawFit, Optimism, Refusal, Winner
 from levelfield.scaling.belief import beliefs
-from levelfield.scaling.choose import Belief, Points, refused_laws
+from levelfield.scaling.choose import Points, refused_laws
 from levelfield.scaling.contest import contest_of
 from levelfield.scaling.frontier import Rung, checked
 from levelfield.scaling.isoflop import allocation, isoflop_profiles
@@ -69,18 +69,8 @@ def analyse(
     optimism = contest.stand_ins.optimism if contest.stand_ins else ()
     refusals: list[Refusal] = list(_weaknesses(rows, winners, noise, held_out_losses))
 
-    laws: list[LawFit] = []
-    for currency in CURRENCIES:
-        tables = {family: _points(rows, winners, family, noise, optimism, currency) for family in families}
-        known = {family: points for family, points in tables.items() if isinstance(points, Points)}
-        believed = dict(zip(known, beliefs(list(known.values()), level=level), strict=True))
-        for place, (family, points) in enumerate(tables.items()):
-            if isinstance(points, Refusal):
-                refusals.extend([points] if currency == "flops" or winners else [])
-                continue
-            fitted, refused = _laws(points, believed[family], level, stream(10 + place))
-            laws.extend(fitted)
-            refusals.extend(refused)
+    laws, unfitted = _laws(rows, winners, families, noise, optimism, level, stream)
+    refusals.extend(unfitted)
     profiles = isoflop_profiles(rows, seed_sd=noise.seed_sd, level=level, generator=stream(1))
     allocations = tuple(allocation(profiles, family, level=level) for family in families)
     comparisons, controls = contest.held(families, data=data, recipe=recipe, generator=stream(2))
@@ -92,7 +82,7 @@ def analyse(
     return Analysis(
         families=families,
         winners=_winner_records(winners, noise, level),
-        laws=tuple(laws),
+        laws=laws,
         isoflop=profiles,
         learning_rates=learning_rate_cells(rows),
         allocations=allocations,
@@ -130,13 +120,36 @@ def _points(
 
 
 def _laws(
-    points: Points, belief: Belief, level: float, generator: np.random.Generator
-) -> tuple[tuple[LawFit, ...], tuple[Refusal, ...]]:
-    laws, why = refused_laws(points, belief, level=level, generator=generator)
-    if not why:
-        return laws, ()
+    rows: Sequence[Observation],
+    winners: Sequence[Rung],
+    families: Sequence[str],
+    noise: Noise,
+    optimism: Sequence[Optimism],
+    level: float,
+    stream: Callable[[int], np.random.Generator],
+) -> tuple[tuple[LawFit, ...], list[Refusal]]:
+    """The laws of all families in both currencies: one belief of form and recency a currency, or why there is none."""
+    laws: list[LawFit] = []
+    refusals: list[Refusal] = []
+    measured = {rung.family for rung in winners}
+    for currency in CURRENCIES:
+        tables = {family: _points(rows, winners, family, noise, optimism, currency) for family in families}
+        known = {family: points for family, points in tables.items() if isinstance(points, Points)}
+        believed = dict(zip(known, beliefs(list(known.values()), level=level), strict=True))
+        for place, (family, points) in enumerate(tables.items()):
+            if isinstance(points, Refusal):
+                # A table without timings is no weakness: only a family with winners owes a law in both currencies.
+                refusals.extend([points] if currency == "flops" or family in measured else [])
+                continue
+            fitted, why = refused_laws(points, believed[family], level=level, generator=stream(10 + place))
+            laws.extend(() if why else fitted)
+            refusals.extend([_unfitted(points, why)] if why else [])
+    return tuple(laws), refusals
+
+
+def _unfitted(points: Points, why: str) -> Refusal:
     remedy = "add rungs" if "are needed" in why else "tune the rungs that rise, or look for a change of regime"
-    return (), (Refusal(what=f"the law of {points.family} in {points.currency}", why=why, remedy=remedy),)
+    return Refusal(what=f"the law of {points.family} in {points.currency}", why=why, remedy=remedy)
 
 
 def _weaknesses(
