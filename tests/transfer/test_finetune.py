@@ -17,8 +17,9 @@ from levelfield.records.store import StudyDirectory, TrialDirectory
 from levelfield.study.backbones import backbone_at, backbone_in
 from levelfield.study.finetune import finetune, finetune_spec
 from levelfield.study.trial import run_trial
-from levelfield.transfer.backbone import backbone_of_trial, read_weights
+from levelfield.transfer.backbone import backbone_of_trial
 from levelfield.transfer.recipes import RECIPES, steps_of, transfer_preset, transfer_recipe
+from levelfield.weights.kept import read_weights
 from tests.transfer.conftest import CPU, PRETRAINING, pretraining
 
 DATA = DigitsSpec(resolution=16, select_examples=100, report_examples=200)
@@ -172,7 +173,7 @@ def test_what_is_no_backbone_is_refused_with_the_reason(state, message, pretrain
 
 def test_equal_weights_have_equal_bytes_and_say_what_they_are(pretrained, tmp_path):
     from levelfield.families import registry
-    from levelfield.transfer.backbone import keep_weights
+    from levelfield.weights.kept import keep_weights
 
     facts, state = read_weights(pretrained / "weights.safetensors")
     assert (facts.num_classes, facts.in_channels, facts.resolution) == (100, 1, 16)

@@ -9,8 +9,9 @@ from scipy.ndimage import zoom
 
 from levelfield.families import registry
 from levelfield.records.errors import SpecError
-from levelfield.transfer.backbone import Backbone, NetworkFacts
+from levelfield.transfer.backbone import Backbone
 from levelfield.transfer.surgery import assembled, graft, resampled_positions
+from levelfield.weights.kept import NetworkFacts
 
 ARCHITECTURES = ["nfnet:w8-d1x2-s4", "vit:w16-d2-p4", "vit:w16-d1-p4,pool=token", "vit:w16-d1-p4,pool=map,pos=sincos2d"]
 

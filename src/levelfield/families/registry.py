@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from levelfield.families import grammar
 from levelfield.families.base import FamilySpec
@@ -24,8 +24,8 @@ Architecture: TypeAlias = str | FamilySpec
 
 @record
 class Family:
-    """A row of the table. ``model`` is the module whose ``build`` makes the network; each option's first value is its
-    default."""
+    """A row of the table. ``model`` is the module whose ``build`` makes the network, ``weights`` the one that knows its
+    tensors by others' names; each option's first value is its default."""
 
     name: str
     title: str
@@ -36,6 +36,7 @@ class Family:
     examples: tuple[str, ...]
     read: Callable[[grammar.Text], FamilySpec]
     model: str
+    weights: str
 
 
 FAMILIES = (
@@ -49,6 +50,7 @@ FAMILIES = (
         examples=("nfnet:F3+", "nfnet:F0,ws=timm,gelu=erf", "nfnet:w16-d1x2x2", "nfnet:w8-d1x1x1-s4"),
         read=nfnet.read,
         model="levelfield.families.nfnet.model",
+        weights="levelfield.families.nfnet.weights",
     ),
     Family(
         name=vit.FAMILY,
@@ -60,6 +62,7 @@ FAMILIES = (
         examples=("vit:B/16", "vit:L/14,pool=map", "vit:w64-d3-p4", "vit:w96-d4-p4-h2-m4"),
         read=vit.read,
         model="levelfield.families.vit.model",
+        weights="levelfield.families.vit.weights",
     ),
 )
 
@@ -108,6 +111,26 @@ def build(
         dropout=dropout,
         stochastic_depth=stochastic_depth,
     )
+
+
+def rules_of(architecture: Architecture) -> dict[str, str]:
+    """Every option of an architecture spelt out, the defaults too: what its weights mean beside its shape.
+
+    Raises:
+        SpecError: the text names no architecture.
+    """
+    text = grammar.split(parse(architecture).text)
+    options = _family(text.family).options
+    return {key: values[0] for key, values in options} | dict(text.options)
+
+
+def conversion(architecture: Architecture) -> Any:
+    """The module that gives an architecture's weights others' names: ``from_timm``, ``to_timm``, ``sizes_in_timm``.
+
+    Raises:
+        SpecError: the text names no architecture.
+    """
+    return importlib.import_module(_family(parse(architecture).family).weights)
 
 
 def _family(name: str) -> Family:

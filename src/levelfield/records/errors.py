@@ -6,6 +6,7 @@
     ├── InputError          the input is wrong: exit code 2, nothing was changed
     │   ├── SpecError       a study, trial or architecture text that cannot be meant
     │   ├── DataError       a data source that is missing, corrupt or has moved
+    │   ├── WeightsError    a weight file that is damaged, needs code, or holds something else
     │   └── RefusedError    the numbers do not support the question (too few budgets, an optimum at an edge, …)
     └── WorkError           the work failed: exit code 1, finished results are kept
         ├── StoreError      a directory that is locked, torn, or holds something else
@@ -38,6 +39,10 @@ class SpecError(InputError):
 
 class DataError(InputError):
     """A data source that is missing, corrupt or has moved."""
+
+
+class WeightsError(InputError):
+    """A weight file that is damaged, that only running code could read, or that holds something else."""
 
 
 class RefusedError(InputError):

@@ -31,8 +31,9 @@ from levelfield.train.policy import policy_table
 from levelfield.train.state import TrainState, keyed_seed
 from levelfield.train.step import StepReport, TrainingStep
 from levelfield.train.timing import Stopwatch
-from levelfield.transfer.backbone import Backbone, NetworkFacts, keep_weights
+from levelfield.transfer.backbone import Backbone
 from levelfield.transfer.surgery import assembled, graft
+from levelfield.weights.kept import NetworkFacts, keep_weights
 
 LOGGED_STEPS = 100
 # The training loss of the record is the mean over this last share of the run: one batch says little.

@@ -1,36 +1,19 @@
-"""A trained network as a place to start from: its weights, and what is known of them.
-
-A trial that keeps its weights leaves them in ``weights.safetensors``: the weights it was judged by, averaged where its
-spec says so, with a header that says what network they are. Reading them executes nothing.
-"""
+"""A trained network as a place to start from: its weights, and what is known of them."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
-from levelfield.records.codec import from_plain, record, to_json
-from levelfield.records.errors import InputError, StoreError
-from levelfield.records.store import TrialDirectory, read_record, write_atomically
+from levelfield.records.errors import InputError
+from levelfield.records.store import TrialDirectory, read_record
 from levelfield.records.trial import TrialSpec
-
-_HEADER = "levelfield"  # one key: a map of several would be written in any order, and equal weights in unequal bytes
-
-
-@record
-class NetworkFacts:
-    """What must be known to build the network that some weights belong to."""
-
-    architecture: str
-    resolution: int
-    num_classes: int
-    in_channels: int
+from levelfield.weights.kept import NetworkFacts, read_weights
+from levelfield.weights.read import load_model
+from levelfield.weights.refed import fed_as_trained
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,17 +28,6 @@ class Backbone:
     facts: NetworkFacts
     state: Mapping[str, Tensor]
     train_flops: float | None = None
-
-
-def keep_weights(directory: TrialDirectory, model: nn.Module, facts: NetworkFacts) -> None:
-    """Write the parameters of ``model`` beside the result of its trial; equal weights give equal bytes.
-
-    Raises:
-        StoreError: the directory cannot be written.
-    """
-    tensors = {name: parameter.detach().cpu().contiguous() for name, parameter in model.named_parameters()}
-    header = {_HEADER: to_json(facts, indent=None)}
-    write_atomically(directory.weights_path, save(tensors, metadata=header))
 
 
 def backbone_of_trial(path: Path) -> Backbone:
@@ -86,29 +58,23 @@ def backbone_of_trial(path: Path) -> Backbone:
     )
 
 
-def read_weights(path: Path) -> tuple[NetworkFacts, dict[str, Tensor]]:
-    """What :func:`keep_weights` wrote.
+def open_backbone(path: Path, *, arch: str | None = None) -> Backbone:
+    """The backbone at ``path``: the directory of a finished trial, or weights of which :func:`load_model` can tell
+    what they are, changed to take images as Levelfield feeds them.
 
     Raises:
-        StoreError: the file is damaged, or was not written by it.
+        InputError: there is none, its weights cannot be read, or they cannot take images so.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = (file.metadata() or {}).get(_HEADER)
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise StoreError(f"{path} cannot be read as safetensors ({error}); remove it and run again") from None
-    if header is None:
-        raise StoreError(f"{path} does not say what network it holds: Levelfield did not write it")
-    return from_plain(NetworkFacts, json.loads(header), where=str(path)), state
-
-
-def open_backbone(path: Path) -> Backbone:
-    """The backbone at ``path``: the directory of a finished trial.
-
-    Raises:
-        InputError: there is none.
-    """
-    if not path.is_dir():
-        raise InputError(f"{path} is no directory of a trial, such as runs/STUDY/trials/NAME")
-    return backbone_of_trial(path)
+    if (path / "spec.json").exists():
+        return backbone_of_trial(path)
+    loaded = fed_as_trained(load_model(path, arch=arch))
+    facts = NetworkFacts(
+        architecture=loaded.card.architecture,
+        resolution=loaded.card.resolution,
+        num_classes=loaded.card.num_classes,
+        in_channels=loaded.card.in_channels,
+    )
+    state = {name: parameter.detach() for name, parameter in loaded.model.named_parameters()}
+    return Backbone(
+        identity=f"weights:{loaded.digest()}", facts=facts, state=state, train_flops=loaded.card.train_flops
+    )

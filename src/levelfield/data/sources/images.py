@@ -136,7 +136,7 @@ def decode(encoded: bytes, resolution: int) -> NDArray[np.uint8]:
             pixel (16-bit, float) that has no agreed RGB.
     """
     with Image.open(io.BytesIO(encoded)) as image:
-        picture = _rgb(image)
+        picture = as_rgb(image)
     width, height = picture.size
     if min(width, height) != resolution:
         scale = resolution / min(width, height)
@@ -148,7 +148,12 @@ def decode(encoded: bytes, resolution: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def as_rgb(image: Image.Image) -> Image.Image:
+    """``image`` in RGB, transparency laid on white.
+
+    Raises:
+        ValueError: its pixels have no agreed RGB.
+    """
     if image.mode.startswith("I") or image.mode == "F":
         raise ValueError(f"pixels of mode {image.mode}; convert them to 8 bits a channel")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from levelfield.families.nfnet.spec import ALPHA, SQUEEZE_RATIO, BlockShape, Gelu, NFNetSpec
+from levelfield.families.nfnet.spec import ALPHA, SQUEEZE_RATIO, BlockShape, Gelu, NFNetSpec, Padding
 from levelfield.families.nfnet.standardise import Standardisation, StandardisedConv2d
 
 # Makes the output of gelu have unit variance for unit normal input (nfnets/base.py, a sample estimate).
@@ -25,7 +25,7 @@ class Block(nn.Module):
     (batch, height, width, in) to (batch, height / stride, width / stride, out).
     """
 
-    def __init__(self, shape: BlockShape, *, gelu: Gelu, stochastic_depth: float) -> None:
+    def __init__(self, shape: BlockShape, *, gelu: Gelu, padding: Padding, stochastic_depth: float) -> None:
         super().__init__()
         mid, out, groups = shape.mid_channels, shape.out_channels, shape.groups
         entry = GELU_GAMMA * shape.input_scale
@@ -33,7 +33,9 @@ class Block(nn.Module):
         self.drop_rate = stochastic_depth * shape.drop_fraction
         self.shortcut = StandardisedConv2d(shape.in_channels, out, 1, input_scale=entry) if shape.projects else None
         self.conv1 = StandardisedConv2d(shape.in_channels, mid, 1, input_scale=entry)
-        self.conv2 = StandardisedConv2d(mid, mid, 3, stride=shape.stride, groups=groups, input_scale=GELU_GAMMA)
+        self.conv2 = StandardisedConv2d(
+            mid, mid, 3, stride=shape.stride, groups=groups, input_scale=GELU_GAMMA, padding=padding
+        )
         self.conv3 = StandardisedConv2d(mid, mid, 3, groups=groups, input_scale=GELU_GAMMA)
         self.conv4 = StandardisedConv2d(mid, out, 1, input_scale=GELU_GAMMA)
         self.squeeze = _linear(out, int(out * SQUEEZE_RATIO))
@@ -77,11 +79,16 @@ class NFNet(nn.Module):
         channels = in_channels
         for index, (out, stride) in enumerate(zip(spec.stem_channels, spec.stem_strides, strict=True)):
             scale = GELU_GAMMA if index else 1.0
-            self.stem[f"conv{index + 1}"] = StandardisedConv2d(channels, out, 3, stride=stride, input_scale=scale)
+            self.stem[f"conv{index + 1}"] = StandardisedConv2d(
+                channels, out, 3, stride=stride, input_scale=scale, padding=spec.padding
+            )
             channels = out
         shapes = iter(spec.blocks)
         self.stages = nn.ModuleList(
-            nn.ModuleList(Block(next(shapes), gelu=spec.gelu, stochastic_depth=stochastic_depth) for _ in range(depth))
+            nn.ModuleList(
+                Block(next(shapes), gelu=spec.gelu, padding=spec.padding, stochastic_depth=stochastic_depth)
+                for _ in range(depth)
+            )
             for depth in spec.depths
         )
         self.final_conv = StandardisedConv2d(spec.widths[-1], self.num_features, 1)

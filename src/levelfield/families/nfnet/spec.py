@@ -19,22 +19,24 @@ FAMILY = "nfnet"
 WsRule: TypeAlias = Literal["clamp", "timm"]
 Gelu: TypeAlias = Literal["tanh", "erf"]
 Rounding: TypeAlias = Literal["published", "released"]
+Padding: TypeAlias = Literal["same", "symmetric"]
 
 OPTIONS: dict[str, tuple[str, ...]] = {
     "ws": ("clamp", "timm"),
     "gelu": ("tanh", "erf"),
     "rounding": ("published", "released"),
+    "pad": ("same", "symmetric"),
 }
 LADDER_GRAMMAR = "w<width>-d<blocks>x<blocks>…[-g<group width>][-s1|2|4|8|16], such as 'w16-d1x2x2-s4'"
 _CODES = {"w": "[1-9][0-9]*", "d": "[1-9][0-9]*(x[1-9][0-9]*){0,3}", "g": "[1-9][0-9]*", "s": "1|2|4|8|16"}
 
 # nfnets/base.py: F<n> has (n + 1) times these blocks, and the "+" variants are wider at the same depth.
-_PUBLISHED_DEPTHS = (1, 2, 6, 3)
-_PUBLISHED_WIDTHS = {"": (256, 512, 1536, 1536), "+": (384, 768, 2048, 2048)}
+PUBLISHED_DEPTHS = (1, 2, 6, 3)
+PUBLISHED_WIDTHS = {"": (256, 512, 1536, 1536), "+": (384, 768, 2048, 2048)}
 _PUBLISHED_GROUP_WIDTH = 128
 _PUBLISHED_STEM_CHANNELS = (16, 32, 64)  # then half the first stage's; fixed for every variant, unlike timm's
 _PUBLISHED_STEM_STRIDES = (2, 1, 1, 2)
-VARIANTS = tuple(f"F{n}{plus}" for plus in _PUBLISHED_WIDTHS for n in range(8))
+VARIANTS = tuple(f"F{n}{plus}" for plus in PUBLISHED_WIDTHS for n in range(8))
 
 ALPHA = 0.2  # weight of every residual branch (appendix C)
 BOTTLENECK_RATIO = 0.5
@@ -75,7 +77,8 @@ class NFNetSpec:
     ``ws_rule``: weights are standardised by rsqrt(max(var * fan_in, 1e-4)) for ``clamp`` (as released), and by
     rsqrt(var + 1e-5) / sqrt(fan_in) for ``timm``. ``rounding``: stage 1 of the "+" variants has a bottleneck of 192
     channels in one group for ``published`` (it gives the paper's 527 M parameters for F4+); the ``released`` code
-    rounds it down to 128.
+    rounds it down to 128. ``padding`` of convolutions with a stride: TensorFlow's ``same``, as released, pads an even
+    side at its far end only; ``symmetric`` is that of timm's ``nfnet_f*``.
 
     Raises:
         SpecError: no text names this shape.
@@ -89,9 +92,10 @@ class NFNetSpec:
     ws_rule: WsRule = "clamp"
     gelu: Gelu = "tanh"
     rounding: Rounding = "published"
+    padding: Padding = "same"
 
     def __post_init__(self) -> None:
-        for name, option in (("ws_rule", "ws"), ("gelu", "gelu"), ("rounding", "rounding")):
+        for name, option in (("ws_rule", "ws"), ("gelu", "gelu"), ("rounding", "rounding"), ("padding", "pad")):
             if getattr(self, name) not in OPTIONS[option]:
                 raise SpecError(f"nfnet {name} must be one of {OPTIONS[option]}, saw {getattr(self, name)!r}")
         published = self.stem_strides == _PUBLISHED_STEM_STRIDES
@@ -107,14 +111,20 @@ class NFNetSpec:
 
     @classmethod
     def variant(
-        cls, name: str, *, ws_rule: WsRule = "clamp", gelu: Gelu = "tanh", rounding: Rounding = "published"
+        cls,
+        name: str,
+        *,
+        ws_rule: WsRule = "clamp",
+        gelu: Gelu = "tanh",
+        rounding: Rounding = "published",
+        padding: Padding = "same",
     ) -> NFNetSpec:
         """The published ``F0`` .. ``F7`` and ``F0+`` .. ``F7+``.
 
         Raises:
             SpecError: there is no such variant.
         """
-        return cls(**_variant_shape(name), ws_rule=ws_rule, gelu=gelu, rounding=rounding)
+        return cls(**_variant_shape(name), ws_rule=ws_rule, gelu=gelu, rounding=rounding, padding=padding)
 
     @classmethod
     def ladder(
@@ -126,6 +136,7 @@ class NFNetSpec:
         stem_stride: int = LADDER_STEM_STRIDE,
         ws_rule: WsRule = "clamp",
         gelu: Gelu = "tanh",
+        padding: Padding = "same",
     ) -> NFNetSpec:
         """A small variant: the published block, with a stem that shrinks with the net.
 
@@ -136,7 +147,8 @@ class NFNetSpec:
         Raises:
             SpecError: a number is out of range.
         """
-        return cls(**_ladder_shape(width, tuple(depths), group_width, stem_stride), ws_rule=ws_rule, gelu=gelu)
+        shape = _ladder_shape(width, tuple(depths), group_width, stem_stride)
+        return cls(**shape, ws_rule=ws_rule, gelu=gelu, padding=padding)
 
     @property
     def family(self) -> str:
@@ -144,14 +156,14 @@ class NFNetSpec:
 
     @property
     def text(self) -> str:
-        options = {"ws": self.ws_rule, "gelu": self.gelu, "rounding": self.rounding}
+        options = {"ws": self.ws_rule, "gelu": self.gelu, "rounding": self.rounding, "pad": self.padding}
         return grammar.join(FAMILY, self.body, options, OPTIONS)
 
     @cached_property
     def body(self) -> str:
         """The part of the text that names the shape: ``F3+`` or ``w16-d1x2x2-s4``."""
         if self.stem_strides == _PUBLISHED_STEM_STRIDES:
-            plus = "+" if self.widths == _PUBLISHED_WIDTHS["+"] else ""
+            plus = "+" if self.widths == PUBLISHED_WIDTHS["+"] else ""
             return f"F{self.depths[0] - 1}{plus}"
         codes = [f"w{self.widths[0]}", "d" + "x".join(map(str, self.depths))]
         codes += [f"g{self.group_width}"] if self.group_width != LADDER_GROUP_WIDTH else []
@@ -245,10 +257,10 @@ _ROLES: tuple[tuple[str, ParameterRole], ...] = (
 def _variant_shape(name: str) -> dict[str, Any]:
     if name not in VARIANTS:
         raise SpecError(f"nfnet has no variant {name!r}{did_you_mean(name, VARIANTS)}; or {LADDER_GRAMMAR}")
-    widths = _PUBLISHED_WIDTHS[name[2:]]
+    widths = PUBLISHED_WIDTHS[name[2:]]
     return {
         "widths": widths,
-        "depths": tuple((int(name[1]) + 1) * blocks for blocks in _PUBLISHED_DEPTHS),
+        "depths": tuple((int(name[1]) + 1) * blocks for blocks in PUBLISHED_DEPTHS),
         "group_width": _PUBLISHED_GROUP_WIDTH,
         "stem_channels": (*_PUBLISHED_STEM_CHANNELS, widths[0] // 2),
         "stem_strides": _PUBLISHED_STEM_STRIDES,
@@ -283,6 +295,7 @@ def read(text: grammar.Text) -> NFNetSpec:
             ws_rule=options["ws"],  # pyright: ignore[reportArgumentType]
             gelu=options["gelu"],  # pyright: ignore[reportArgumentType]
             rounding=options["rounding"],  # pyright: ignore[reportArgumentType]
+            padding=options["pad"],  # pyright: ignore[reportArgumentType]
         )
     codes = grammar.read_codes(text, _CODES, required="wd", grammar=LADDER_GRAMMAR)
     if options["rounding"] != "published":
@@ -294,6 +307,7 @@ def read(text: grammar.Text) -> NFNetSpec:
         stem_stride=int(codes.get("s", LADDER_STEM_STRIDE)),
         ws_rule=options["ws"],  # pyright: ignore[reportArgumentType]
         gelu=options["gelu"],  # pyright: ignore[reportArgumentType]
+        padding=options["pad"],  # pyright: ignore[reportArgumentType]
     )
 
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from levelfield.families.nfnet.spec import WsRule
+from levelfield.families.nfnet.spec import Padding, WsRule
 
 CLAMP_FLOOR = 1e-4  # of var * fan_in: nfnets/base.py, WSConv2D
 TIMM_EPS = 1e-5  # added to the raw variance: timm/layers/std_conv.py, ScaledStdConv2d
@@ -37,13 +37,14 @@ class StandardisedConv2d(nn.Module):
         stride: int = 1,
         groups: int = 1,
         input_scale: float = 1.0,
+        padding: Padding = "same",
     ) -> None:
         super().__init__()
         weight = torch.empty(out_channels, in_channels // groups, kernel_size, kernel_size)
         self.weight = nn.Parameter(weight.to(memory_format=torch.channels_last))
         self.gain = nn.Parameter(torch.ones(out_channels))
         self.bias = nn.Parameter(torch.zeros(out_channels))
-        self.stride, self.groups, self.input_scale = stride, groups, input_scale
+        self.stride, self.groups, self.input_scale, self.padding = stride, groups, input_scale, padding
         self.index = -1
         nn.init.normal_(self.weight, std=self.fan_in**-0.5)
 
@@ -57,7 +58,7 @@ class StandardisedConv2d(nn.Module):
         if weight.shape[-1] == 1:
             return F.linear(x, weight.flatten(1), self.bias)  # several times faster than a 1x1 convolution on a CPU
         padding = weight.shape[-1] // 2
-        if self.stride == 2:
+        if self.stride == 2 and self.padding == "same":
             # TF's SAME pads an even side at its far end only; symmetric padding would give other features (35 % off).
             near_h, near_w = (side % 2 for side in x.shape[1:3])
             x, padding = F.pad(x, (0, 0, near_w, 1, near_h, 1)), 0

@@ -1,4 +1,4 @@
-"""Weights from and to timm's ``dm_nfnet_f*``: the same numbers under other names and in other shapes.
+"""Weights from and to timm's ``dm_nfnet_f*`` and ``nfnet_f*``: the same numbers under other names and in other shapes.
 
 timm is not needed: a state dict is a dictionary of tensors.
 """
@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
-from levelfield.families.nfnet.model import NFNet
+from levelfield.families.nfnet import released as released
+from levelfield.families.nfnet.model import GELU_GAMMA, NFNet
 from levelfield.records.errors import SpecError
 
 # A block's parts by our name and by timm's (timm/models/nfnet.py, NormFreeBlock); the others have one name.
@@ -34,7 +36,7 @@ def from_timm(state: Mapping[str, Tensor], model: NFNet) -> dict[str, Tensor]:
     Raises:
         SpecError: a tensor is missing, left over or of another shape; the message names it.
     """
-    rest = dict(state)
+    rest = dict(state) if any(name.endswith(".skipinit_gain") for name in state) else _with_skip_gains(state)
     weights: dict[str, Tensor] = {}
     for name, parameter in model.named_parameters():
         theirs, shape = _timm_name(name), _timm_shape(name, parameter)
@@ -46,6 +48,32 @@ def from_timm(state: Mapping[str, Tensor], model: NFNet) -> dict[str, Tensor]:
     if rest:
         raise SpecError(f"{model.spec.text} has no place for timm's {', '.join(map(repr, rest))}")
     return weights
+
+
+def sizes_in_timm(state: Mapping[str, Tensor]) -> dict[str, int | None]:
+    """Number of classes and of image channels; None for the resolution, which the weights do not tell.
+
+    Raises:
+        KeyError: the state is of no such network.
+    """
+    channels = state["stem.conv1.weight"].shape[1]
+    return {"num_classes": len(state["head.fc.weight"]), "in_channels": channels, "resolution": None}
+
+
+def _with_skip_gains(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state of an ``nfnet_f*`` as a ``dm_nfnet_f*`` would have it.
+
+    There every convolution multiplies by gamma instead of every activation, so the first and the last have one too
+    many and the classifier one too few; and a branch without a skip gain is one whose gain is 1.
+    """
+    changed = dict(state)
+    for name, factor in (("stem.conv1.gain", GELU_GAMMA), ("final_conv.gain", GELU_GAMMA)):
+        if name in state:
+            changed[name] = state[name] * factor
+    if "head.fc.weight" in state:
+        changed["head.fc.weight"] = state["head.fc.weight"] / GELU_GAMMA
+    blocks = sorted({name[: match.end()] for name in state if (match := re.match(r"stages\.\d+\.\d+\.", name))})
+    return changed | {f"{block}skipinit_gain": torch.ones(()) for block in blocks}
 
 
 def to_timm(model: NFNet) -> dict[str, Tensor]:

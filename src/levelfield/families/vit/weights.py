@@ -5,6 +5,7 @@ timm is not needed: a state dict is a dictionary of tensors.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 
@@ -30,7 +31,9 @@ def from_timm(state: Mapping[str, Tensor], model: ViT) -> dict[str, Tensor]:
         SpecError: a tensor is missing, left over or of another shape; the message names it. So are learned positions
             left over where the model's are fixed.
     """
-    rest = dict(state)
+    rest = _without_layer_scales(state)
+    if "pos_embed" in rest and len(rest["pos_embed"].shape) == 3 and model.class_token is not None:
+        rest["pos_embed"] = _with_class_position(rest["pos_embed"], num_patches=len(model.position))
     weights: dict[str, Tensor] = {}
     for name, parameter in model.named_parameters():
         theirs, shape = _timm_name(name), _timm_shape(name, model, parameter)
@@ -47,6 +50,40 @@ def from_timm(state: Mapping[str, Tensor], model: ViT) -> dict[str, Tensor]:
         if "class_token" in weights:
             weights["class_token"] = weights["class_token"] + positions[0]
     return weights
+
+
+def sizes_in_timm(state: Mapping[str, Tensor]) -> dict[str, int | None]:
+    """Number of classes, of image channels, and the resolution that the learned positions are for.
+
+    Raises:
+        KeyError: the state is of no such network.
+    """
+    patches = state["patch_embed.proj.weight"]
+    side = math.isqrt(state["pos_embed"].shape[1])  # of a grid and at most one class token
+    return {
+        "num_classes": len(state["head.weight"]),
+        "in_channels": patches.shape[1],
+        "resolution": side * patches.shape[-1],
+    }
+
+
+def _without_layer_scales(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """``state`` with the scales of branches (DeiT III) multiplied into the linear maps that they follow."""
+    plain = {name: tensor for name, tensor in state.items() if not name.endswith((".ls1.gamma", ".ls2.gamma"))}
+    for name in state.keys() - plain.keys():
+        block, scale, _ = name.rsplit(".", 2)
+        linear = f"{block}.attn.proj" if scale == "ls1" else f"{block}.mlp.fc2"
+        if f"{linear}.weight" in plain:
+            plain[f"{linear}.weight"] = plain[f"{linear}.weight"] * state[name][:, None]
+            plain[f"{linear}.bias"] = plain[f"{linear}.bias"] * state[name]
+    return plain
+
+
+def _with_class_position(positions: Tensor, *, num_patches: int) -> Tensor:
+    """A position of zero for the class token, where (DeiT III) it has none."""
+    if positions.shape[1] != num_patches:
+        return positions
+    return torch.cat([torch.zeros_like(positions[:, :1]), positions], dim=1)
 
 
 def to_timm(model: ViT) -> dict[str, Tensor]:

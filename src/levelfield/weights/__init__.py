@@ -1,0 +1,1 @@
+"""Weights in and out: other people's files read without running anything, ours written for others."""

@@ -1,0 +1,84 @@
+"""The layout of a model on the Hugging Face hub: ``config.json`` beside ``model.safetensors``, as timm reads it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from levelfield.records.errors import LevelfieldError, WeightsError
+from levelfield.weights.card import Card, card_from_plain
+from levelfield.weights.preprocessing import Preprocessing
+
+# Arguments of timm's that change nothing that is not seen in the tensors themselves.
+_HARMLESS_ARGUMENTS = frozenset({"img_size", "num_classes", "in_chans", "drop_rate", "drop_path_rate"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubConfig:
+    """What a config.json says. ``card`` is there where we wrote it."""
+
+    architecture: str
+    preprocessing: Preprocessing | None
+    classes: tuple[str, ...] | None
+    card: Card | None
+
+
+def read_config(path: Path) -> HubConfig:
+    """Read timm's or our own config.json.
+
+    Raises:
+        WeightsError: it is no such file, or names a network changed by arguments that we do not read.
+    """
+    try:
+        plain = json.loads(path.read_bytes())
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise WeightsError(f"{path} cannot be read as JSON ({error})") from None
+    if not isinstance(plain, dict):
+        raise WeightsError(f"{path} holds no table")
+    if "levelfield" in plain:
+        card = card_from_plain(plain["levelfield"], where=str(path))
+        text = card.architecture
+        return HubConfig(architecture=text, preprocessing=card.preprocessing, classes=card.classes, card=card)
+    if not isinstance(plain.get("architecture"), str):
+        raise WeightsError(f"{path} names no architecture of timm's: say which network it is by --arch")
+    changed = set(plain.get("model_args") or {}) - _HARMLESS_ARGUMENTS
+    if changed:
+        raise WeightsError(
+            f"{path} changes {plain['architecture']} by {', '.join(sorted(changed))}: say by --arch, in our own "
+            "grammar, which network that is"
+        )
+    pretrained = plain.get("pretrained_cfg") or {}
+    tag = f".{pretrained['tag']}" if pretrained.get("tag") else ""
+    return HubConfig(
+        architecture=plain["architecture"] + tag,
+        preprocessing=_preprocessing(pretrained, path),
+        classes=_classes(plain),
+        card=None,
+    )
+
+
+def _preprocessing(pretrained: dict[str, Any], path: Path) -> Preprocessing | None:
+    if "mean" not in pretrained:
+        return None
+    size = pretrained.get("test_input_size") or pretrained.get("input_size") or (3, 0, 0)
+    try:
+        return Preprocessing(
+            resolution=int(size[-1]),
+            mean=tuple(pretrained["mean"]),
+            std=tuple(pretrained["std"]),
+            interpolation=pretrained.get("interpolation") or "bicubic",
+            crop_pct=pretrained.get("test_crop_pct") or pretrained.get("crop_pct") or 0.875,
+            crop_mode=pretrained.get("crop_mode") or "center",
+        )
+    except (LevelfieldError, KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path}: its pretrained_cfg cannot be followed ({error})") from None
+
+
+def _classes(plain: dict[str, Any]) -> tuple[str, ...] | None:
+    names = plain.get("label_names") or (plain.get("pretrained_cfg") or {}).get("label_names")
+    descriptions = plain.get("label_descriptions") or {}
+    if not isinstance(names, list):
+        return None
+    return tuple(str(descriptions.get(name, name)) for name in names)

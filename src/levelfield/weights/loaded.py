@@ -1,0 +1,90 @@
+"""A network with its weights, and all that must be known to use it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from levelfield.families.base import FamilySpec
+from levelfield.families.registry import build, parse
+from levelfield.records.errors import WeightsError
+from levelfield.weights.card import Card
+from levelfield.weights.preprocessing import Preprocessing
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LoadedModel:
+    """``model`` is in evaluation mode on the CPU: float32 images [batch, channels, resolution, resolution], as
+    ``preprocessing`` makes them, to logits [batch, num_classes]."""
+
+    model: nn.Module
+    card: Card
+
+    @property
+    def spec(self) -> FamilySpec:
+        return parse(self.card.architecture)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        return self.card.preprocessing
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """The name of each output; None where nobody knows."""
+        return self.card.classes
+
+    @property
+    def source(self) -> str:
+        """Where the numbers come from, in words."""
+        return self.card.source
+
+    def digest(self) -> str:
+        """What these weights are, whatever file they lie in: equal for equal numbers of equal networks."""
+        digest = hashlib.blake2b(self.card.architecture.encode(), digest_size=16)
+        for name, parameter in sorted(self.model.named_parameters()):
+            digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode())
+            digest.update(parameter.detach().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+@torch.no_grad()
+def assemble(card: Card, state: Mapping[str, Tensor], *, where: str) -> LoadedModel:
+    """The network of ``card`` with the weights ``state``, by our own names.
+
+    Raises:
+        WeightsError: a tensor is missing, left over or of another shape; the message names it.
+    """
+    with _Undrawn():
+        model = build(
+            card.architecture, num_classes=card.num_classes, resolution=card.resolution, in_channels=card.in_channels
+        )
+    parameters = dict(model.named_parameters())
+    for problem, names in (
+        ("lacks", parameters.keys() - state.keys()),
+        ("has no place for", state.keys() - parameters.keys()),
+    ):
+        if names:
+            raise WeightsError(f"{where}: {card.architecture} {problem} {', '.join(sorted(names)[:_SHOWN])}")
+    for name, parameter in parameters.items():
+        if state[name].shape != parameter.shape:
+            seen, expected = tuple(state[name].shape), tuple(parameter.shape)
+            raise WeightsError(f"{where}: {name} of {card.architecture} has shape {expected}, saw {seen}")
+        parameter.copy_(state[name])
+    return LoadedModel(model=model.eval(), card=card)
+
+
+class _Undrawn(TorchFunctionMode):
+    """Zeros instead of random numbers, which take seconds to draw and are about to be overwritten."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (Tensor.normal_, Tensor.uniform_):
+            return args[0].zero_()
+        return func(*args, **(kwargs or {}))
