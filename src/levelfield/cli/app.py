@@ -6,6 +6,7 @@ import typer
 
 from levelfield.cli import (
     compare,
+    convert,
     count,
     export,
     families,
@@ -44,6 +45,7 @@ _VERBS = {
     report: "The page and its figures.",
     finetune: "A trained backbone on other data.",
     probe: "What frozen features are worth on other data.",
+    convert: "Weights in and out: timm, hub, ONNX, torch.export.",
     verify: "Train finished trials again, compare every bit.",
     export: "A row a trial, and what the columns mean.",
     import_runs: "Others' results beside a study's own.",

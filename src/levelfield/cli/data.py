@@ -10,6 +10,12 @@ import typer
 if TYPE_CHECKING:
     from levelfield.records.data import DataSpec
 
+Start = Annotated[
+    Path, typer.Argument(metavar="TRIAL_OR_WEIGHTS", help="The directory of a finished trial, or a file of weights.")
+]
+Arch = Annotated[
+    str | None, typer.Option("--arch", help="Which network the file holds, as timm or Levelfield calls it.")
+]
 DataPlace = Annotated[
     str, typer.Option("--data", help="A folder of class folders, Parquet (file, folder or glob), or 'digits'.")
 ]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from levelfield.cli.data import DataPlace, Report, ReportPlace, Resolution, Select
+from levelfield.cli.data import Arch, DataPlace, Report, ReportPlace, Resolution, Select, Start
 from levelfield.cli.run import CheckpointEvery, Device
 
 EXAMPLES = "Example:  levelfield finetune runs/STUDY/trials/NAME --data flowers --resolution 64 --length '20 epochs'"
@@ -16,10 +16,11 @@ RECIPES = "nfnet-jft, big-vision, paper-50-epochs, paper-50-epochs-repeated, sho
 
 
 def finetune(
-    start: Annotated[Path, typer.Argument(metavar="TRIAL_OR_WEIGHTS", help="The directory of a finished trial.")],
+    start: Start,
     data: DataPlace,
     resolution: Resolution,
     report_data: ReportPlace = None,
+    arch: Arch = None,
     test_resolution: Annotated[int | None, typer.Option(help="Judge at another image side.", min=1)] = None,
     recipe: Annotated[str, typer.Option(help=RECIPES)] = "short-sgd",
     lr: Annotated[float | None, typer.Option(help="Peak learning rate; the recipe's when left out.")] = None,
@@ -49,7 +50,7 @@ def finetune(
     from levelfield.transfer.recipes import transfer_recipe
 
     where = resolve_device(device)
-    backbone = backbone_at(start, device=where)
+    backbone = backbone_at(start, device=where, arch=arch)
     said = named_data(data, report_data, resolution=resolution, select=select, report=report, augment=augment)
     source = open_source(said)
     spec = finetune_spec(

@@ -7,17 +7,18 @@ from typing import Annotated
 
 import typer
 
-from levelfield.cli.data import DataPlace, Report, ReportPlace, Resolution, Select
+from levelfield.cli.data import Arch, DataPlace, Report, ReportPlace, Resolution, Select, Start
 from levelfield.cli.run import Device
 
 EXAMPLES = "Example:  levelfield probe runs/STUDY/trials/NAME --data flowers --resolution 64 --probes linear,knn"
 
 
 def probe(
-    start: Annotated[Path, typer.Argument(metavar="TRIAL_OR_WEIGHTS", help="The directory of a finished trial.")],
+    start: Start,
     data: DataPlace,
     resolution: Resolution,
     report_data: ReportPlace = None,
+    arch: Arch = None,
     probes: Annotated[str, typer.Option(help="Some of linear, few-shot and knn.")] = "linear,few-shot,knn",
     examples: Annotated[int | None, typer.Option(help="Training images to fit on; all when left out.", min=1)] = None,
     select: Select = 100,
@@ -39,7 +40,7 @@ def probe(
     from levelfield.train.device import resolve_device
 
     where = resolve_device(device)
-    backbone = backbone_at(start, device=where)
+    backbone = backbone_at(start, device=where, arch=arch)
     said = named_data(data, report_data, resolution=resolution, select=select, report=report)
     plain = {"probes": [name.strip() for name in probes.split(",")], "num_train": examples, "data": said}
     named = {"architecture": backbone.facts.architecture, "start": backbone.identity}

@@ -23,8 +23,8 @@ _MADE_BY = ("levelfield_version", "torch_version", "device")
 _PATIENCE_S = 24 * 3600.0  # another worker may be training it
 
 
-def backbone_at(path: Path, *, device: torch.device) -> Backbone:
-    """The backbone at ``path``: a trial of a study, trained again where it has kept no weights, or weights alone.
+def backbone_at(path: Path, *, device: torch.device, arch: str | None = None) -> Backbone:
+    """The backbone at ``path``: a trial of a study, trained again where it has kept no weights, or weights of ``arch``.
 
     Raises:
         InputError: there is no finished trial.
@@ -32,7 +32,7 @@ def backbone_at(path: Path, *, device: torch.device) -> Backbone:
     """
     directory = TrialDirectory(path)
     if not (path / "spec.json").exists() or directory.weights_path.exists():
-        return open_backbone(path)
+        return open_backbone(path, arch=arch)
     result = directory.result()
     if result is None or result.status != "finished":
         return backbone_of_trial(path)  # refuses, and says why

@@ -45,7 +45,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         shortcut, active = x, F.gelu(x, approximate=self.approximate)
         if self.shortcut is not None:
-            shortcut = self.shortcut(_pool(active) if self.stride == 2 else active, weights)
+            shortcut = self.shortcut(pool(active) if self.stride == 2 else active, weights)
         residual = self.conv1(active, weights)
         for conv in (self.conv2, self.conv3, self.conv4):
             residual = conv(F.gelu(residual, approximate=self.approximate), weights)
@@ -155,7 +155,7 @@ def _linear(in_features: int, out_features: int) -> nn.Linear:
     return linear
 
 
-def _pool(x: Tensor) -> Tensor:
+def pool(x: Tensor) -> Tensor:
     """2x2 average pooling of (batch, height, width, channels), SAME padding, which the averages leave out."""
     pooled = F.avg_pool2d(x.permute(0, 3, 1, 2), 2, ceil_mode=True, count_include_pad=False)
     return pooled.permute(0, 2, 3, 1)

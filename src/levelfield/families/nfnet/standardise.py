@@ -44,7 +44,8 @@ class StandardisedConv2d(nn.Module):
         self.weight = nn.Parameter(weight.to(memory_format=torch.channels_last))
         self.gain = nn.Parameter(torch.ones(out_channels))
         self.bias = nn.Parameter(torch.zeros(out_channels))
-        self.stride, self.groups, self.input_scale, self.padding = stride, groups, input_scale, padding
+        self.stride, self.groups, self.input_scale = stride, groups, input_scale
+        self.padding: Padding = padding
         self.index = -1
         nn.init.normal_(self.weight, std=self.fan_in**-0.5)
 
@@ -54,16 +55,20 @@ class StandardisedConv2d(nn.Module):
 
     def forward(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """``weights`` are what a :class:`Standardisation` returned for the whole net."""
-        weight = weights[self.index]
-        if weight.shape[-1] == 1:
-            return F.linear(x, weight.flatten(1), self.bias)  # several times faster than a 1x1 convolution on a CPU
-        padding = weight.shape[-1] // 2
-        if self.stride == 2 and self.padding == "same":
-            # TF's SAME pads an even side at its far end only; symmetric padding would give other features (35 % off).
-            near_h, near_w = (side % 2 for side in x.shape[1:3])
-            x, padding = F.pad(x, (0, 0, near_w, 1, near_h, 1)), 0
-        x = F.conv2d(x.permute(0, 3, 1, 2), weight, self.bias, self.stride, padding, 1, self.groups)
-        return x.permute(0, 2, 3, 1)
+        return convolve(x, weights[self.index], self.bias, stride=self.stride, groups=self.groups, padding=self.padding)
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor, *, stride: int, groups: int, padding: Padding) -> Tensor:
+    """(batch, height, width, in) by ``weight`` (out, in / groups, kernel, kernel), a weight as activations meet it."""
+    if weight.shape[-1] == 1:
+        return F.linear(x, weight.flatten(1), bias)  # several times faster than a 1x1 convolution on a CPU
+    border = weight.shape[-1] // 2
+    if stride == 2 and padding == "same":
+        # TF's SAME pads an even side at its far end only; symmetric padding would give other features (35 % off).
+        near_h, near_w = (side % 2 for side in x.shape[1:3])
+        x, border = F.pad(x, (0, 0, near_w, 1, near_h, 1)), 0
+    x = F.conv2d(x.permute(0, 3, 1, 2), weight, bias, stride, border, 1, groups)
+    return x.permute(0, 2, 3, 1)
 
 
 class Standardisation(nn.Module):

@@ -5,14 +5,19 @@ timm is not needed: a state dict is a dictionary of tensors.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from levelfield.families.nfnet import released as released
+from levelfield.families.nfnet.folded import FoldedNFNet
 from levelfield.families.nfnet.model import GELU_GAMMA, NFNet
+from levelfield.families.nfnet.spec import NFNetSpec
+from levelfield.families.nfnet.standardise import CLAMP_FLOOR, TIMM_EPS
 from levelfield.records.errors import SpecError
 
 # A block's parts by our name and by timm's (timm/models/nfnet.py, NormFreeBlock); the others have one name.
@@ -76,16 +81,56 @@ def _with_skip_gains(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return changed | {f"{block}skipinit_gain": torch.ones(()) for block in blocks}
 
 
-def to_timm(model: NFNet) -> dict[str, Tensor]:
-    """The state dict of ``model`` as timm's network of the same shape takes it; the tensors share memory with it.
+def timm_call(model: NFNet) -> tuple[NFNetSpec, str, dict[str, Any]]:
+    """The network that timm can build for ``model``: as our spec, and as its name and arguments.
 
-    timm has such a network for F0 .. F6 by name and, through its ``depths``, for F7; not for "+" variants, whose stem
-    it would make narrower.
+    timm has one rule of standardisation; :func:`to_timm` rewrites the gains of the other's weights, so that the network
+    computes the same, though it would train otherwise.
+
+    Raises:
+        SpecError: timm cannot express the network; the message says why.
     """
-    return {
+    spec = model.spec
+    why = None
+    if "-" in spec.body:
+        why = "timm has no stem like its own"
+    elif spec.body.endswith("+"):
+        why = "timm would make the stem of a '+' variant 24, 48 and 96 channels wide, not 16, 32 and 64"
+    elif spec.gelu != "erf":
+        why = "timm's NFNets have the erf gelu alone, which gives logits 2e-4 away"
+    if why:
+        raise SpecError(f"timm cannot express {spec.text}: {why}")
+    name = f"dm_nfnet_{spec.body.lower()}"
+    arguments: dict[str, Any] = {}
+    if spec.body == "F7":
+        name = "dm_nfnet_f0"
+        arguments["depths"] = list(spec.depths)
+    if spec.padding == "symmetric":
+        arguments["same_padding"] = False
+    return dataclasses.replace(spec, ws_rule="timm"), name, arguments
+
+
+def to_timm(model: NFNet) -> dict[str, Tensor]:
+    """The state dict of ``model`` as timm's network of the same shape takes it; most tensors share memory with it."""
+    state = {
         _timm_name(name): parameter.detach().reshape(_timm_shape(name, parameter))
         for name, parameter in model.named_parameters()
     }
+    if model.spec.ws_rule == "clamp":
+        for name in [name for name in state if name.endswith(".gain")]:
+            state[name] = state[name] * _clamp_over_timm(state[name.replace(".gain", ".weight")])
+    return state
+
+
+def _clamp_over_timm(weight: Tensor) -> Tensor:
+    """What a gain must be multiplied by, for timm's rule to give the weights that the released rule gave."""
+    variance, fan_in = weight.var((1, 2, 3), keepdim=True, correction=0), weight[0].numel()
+    return ((variance + TIMM_EPS) * fan_in / (variance * fan_in).clamp(min=CLAMP_FLOOR)).sqrt()
+
+
+def folded(model: NFNet) -> FoldedNFNet:
+    """An evaluation-only network that computes the same by plain convolutions."""
+    return FoldedNFNet(model)
 
 
 def _timm_name(name: str) -> str:

@@ -67,7 +67,7 @@ class MapHead(nn.Module):
         nn.init.xavier_uniform_(self.probe[0])
 
     def forward(self, x: Tensor) -> Tensor:
-        probe = self.probe.expand(len(x), -1, -1)
+        probe = self.probe.expand(x.shape[0], -1, -1)
         (query,) = _heads(self.query(probe), self.num_heads, parts=1)
         key, value = _heads(self.key_value(x), self.num_heads, parts=2)
         mixed = F.scaled_dot_product_attention(query, key, value)
@@ -115,7 +115,7 @@ class ViT(nn.Module):
         """Pooled features (batch, width)."""
         x = self._embed(images) + self.position
         if self.class_token is not None:  # after the positions: the class token has none
-            x = torch.cat([self.class_token.expand(len(x), -1, -1), x], dim=1)
+            x = torch.cat([self.class_token.expand(x.shape[0], -1, -1), x], dim=1)
         x = F.dropout(x, self.dropout, self.training)
         for block in self.blocks:
             x = block(x)

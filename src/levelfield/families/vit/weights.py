@@ -5,14 +5,18 @@ timm is not needed: a state dict is a dictionary of tensors.
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import math
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from levelfield.families.vit.model import ViT
+from levelfield.families.vit.spec import ViTSpec
 from levelfield.records.errors import SpecError
 
 # Parts by our name and by timm's (timm/models/vision_transformer.py, layers/attention_pool.py); the others have one.
@@ -84,6 +88,39 @@ def _with_class_position(positions: Tensor, *, num_patches: int) -> Tensor:
     if positions.shape[1] != num_patches:
         return positions
     return torch.cat([torch.zeros_like(positions[:, :1]), positions], dim=1)
+
+
+def timm_call(model: ViT) -> tuple[ViTSpec, str, dict[str, Any]]:
+    """The network that timm can build for ``model``: as our spec, and as its name and arguments.
+
+    Fixed positions are handed over as learned ones.
+    """
+    spec = model.spec
+    pools = {"gap": "avg", "token": "token", "map": "map"}
+    arguments: dict[str, Any] = {
+        "img_size": math.isqrt(len(model.position)) * spec.patch_size,
+        "patch_size": spec.patch_size,
+        "embed_dim": spec.width,
+        "depth": spec.depth,
+        "num_heads": spec.num_heads,
+        "mlp_ratio": spec.mlp_width / spec.width if spec.mlp_width % spec.width == 0 else _ratio(spec),
+        "class_token": spec.pooling == "token",
+        "global_pool": pools[spec.pooling],
+        "fc_norm": False,
+    }
+    if spec.gelu == "tanh":
+        arguments["act_layer"] = "gelu_tanh"
+    return dataclasses.replace(spec, position="learned"), "vit_base_patch16_224", arguments
+
+
+def _ratio(spec: ViTSpec) -> float:
+    """A ratio that timm, which cuts the product off, makes the right width of."""
+    return (spec.mlp_width + 0.5) / spec.width
+
+
+def folded(model: ViT) -> ViT:
+    """A copy for evaluation: a Vision Transformer has nothing to fold."""
+    return copy.deepcopy(model).eval().requires_grad_(False)
 
 
 def to_timm(model: ViT) -> dict[str, Tensor]:
