@@ -60,8 +60,6 @@ class StandardisedConv2d(nn.Module):
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor, *, stride: int, groups: int, padding: Padding) -> Tensor:
     """(batch, height, width, in) by ``weight`` (out, in / groups, kernel, kernel), a weight as activations meet it."""
-    if weight.shape[-1] == 1:
-        return F.linear(x, weight.flatten(1), bias)  # several times faster than a 1x1 convolution on a CPU
     border = weight.shape[-1] // 2
     if stride == 2 and padding == "same":
         # TF's SAME pads an even side at its far end only; symmetric padding would give other features (35 % off).
