@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from levelfield.data.sources import open_source_once
-from levelfield.families.nfnet.weights import to_timm as nfnet_to_timm
+from levelfield.families.nfnet.weights import under_timms_names
 from levelfield.families.vit.weights import to_timm as vit_to_timm
 from levelfield.records.data import DigitPairsSpec
 from levelfield.records.trial import TrialSpec
@@ -174,7 +174,7 @@ def float64() -> Iterator[None]:
 
 def timms_weights(model: Any) -> dict[str, Tensor]:
     """A copy of the weights, by timm's names and in its shapes."""
-    to_timm: Callable[[Any], dict[str, Tensor]] = {"nfnet": nfnet_to_timm, "vit": vit_to_timm}[model.spec.family]
+    to_timm: Callable[[Any], dict[str, Tensor]] = {"nfnet": under_timms_names, "vit": vit_to_timm}[model.spec.family]
     return {name: tensor.clone() for name, tensor in to_timm(model).items()}
 
 

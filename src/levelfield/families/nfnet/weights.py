@@ -111,15 +111,20 @@ def timm_call(model: NFNet) -> tuple[NFNetSpec, str, dict[str, Any]]:
 
 
 def to_timm(model: NFNet) -> dict[str, Tensor]:
-    """The state dict of ``model`` as timm's network of the same shape takes it; most tensors share memory with it."""
-    state = {
-        _timm_name(name): parameter.detach().reshape(_timm_shape(name, parameter))
-        for name, parameter in model.named_parameters()
-    }
+    """The state dict with which timm's network of the same shape computes the same; see :func:`timm_call`."""
+    state = under_timms_names(model)
     if model.spec.ws_rule == "clamp":
         for name in [name for name in state if name.endswith(".gain")]:
             state[name] = state[name] * _clamp_over_timm(state[name.replace(".gain", ".weight")])
     return state
+
+
+def under_timms_names(model: NFNet) -> dict[str, Tensor]:
+    """The very same numbers by timm's names and in its shapes; the tensors share memory with the model."""
+    return {
+        _timm_name(name): parameter.detach().reshape(_timm_shape(name, parameter))
+        for name, parameter in model.named_parameters()
+    }
 
 
 def _clamp_over_timm(weight: Tensor) -> Tensor:
