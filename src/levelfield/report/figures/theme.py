@@ -28,7 +28,13 @@ class FamilyStyle:
     glyph: str
     dash: tuple[int, ...] = ()
 
+    @property
+    def hollow_glyph(self) -> str:
+        """The character of a mark that is drawn as an outline."""
+        return self.glyph.translate(_HOLLOW)
 
+
+_HOLLOW = str.maketrans("●■▲◆▼✚", "○□△◇▽✛")
 _KNOWN = {
     "nfnet": FamilyStyle(color="#d55e00", text="#ac4a00", shape="circle", glyph="●"),
     "vit": FamilyStyle(color="#0072b2", text="#0068a3", shape="square", glyph="■", dash=(7, 3)),

@@ -105,8 +105,8 @@ def _against_scratch(transfer: TransferFact, families: tuple[str, ...]) -> Panel
             canvas.line([(mark.x, mark.y) for mark in means], color=style.color, dash=dash, width=1.4)
             canvas.points(means, color=style.color, shape=style.shape, hollow=hollow)
             if means:
-                name = "scratch" if hollow else "pre-trained"
-                text = f"{style.glyph} {numbers.family_name(family)} {name}"
+                glyph, name = (style.hollow_glyph, "scratch") if hollow else (style.glyph, "tuned")
+                text = f"{glyph} {numbers.family_name(family)} {name}"
                 canvas.end_label(EndLabel(y=means[-1].y, text=text, color=style.text))
     return Panel(
         name=f"transfer-{transfer.name}-worth",
