@@ -110,9 +110,14 @@ def tally(
         generator = np.random.default_rng([2026, SETTINGS.index(truth), place])
         study = draw_study(truth, generator)
         contest = contest_of(
-            checked(study.rows), held_out_losses=study.held_out, margin=MARGIN, level=LEVEL, generator=generator
+            checked(study.rows),
+            held_out_losses=study.held_out,
+            margin=MARGIN,
+            level=LEVEL,
+            compared=FAMILIES,
+            generator=generator,
         )
-        comparisons, controls = contest.held(FAMILIES, data="", recipe="", generator=generator, num_draws=replicates)
+        comparisons, controls = contest.held(data="", recipe="", generator=generator, num_draws=replicates)
         if truth.evidence == "seeds":
             _score_verdicts(found, study, comparisons)
             found["A/A alarm"].append(not all(control.passed for control in controls))
@@ -269,8 +274,8 @@ def equivalents(plan: int, num_studies: int, *, first: int = 0, replicates: int 
     for study in range(first, first + num_studies):
         generator = np.random.default_rng([2027, plan, study])
         rows = checked(draw_study(truth, generator).rows)
-        contest = contest_of(rows, held_out_losses=None, margin=margin, level=LEVEL)
-        comparisons, _ = contest.held(FAMILIES, data="", recipe="", generator=generator, num_draws=replicates)
+        contest = contest_of(rows, held_out_losses=None, margin=margin, level=LEVEL, compared=FAMILIES)
+        comparisons, _ = contest.held(data="", recipe="", generator=generator, num_draws=replicates)
         found.append(float(comparisons[0].overall.verdict == "equivalent"))
     return found
 

@@ -147,3 +147,11 @@ def test_nothing_of_the_statistics_loads_torch_or_scipy_stats():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_laws_do_not_depend_on_whether_families_are_compared():
+    rows, held = small_study()
+    whole, laws_alone = analyse(rows, held_out_losses=held), analyse(rows, held_out_losses=held, compared=False)
+    assert len(whole.comparisons) == 2
+    assert laws_alone.comparisons == ()
+    assert to_json(laws_alone.laws) == to_json(whole.laws)

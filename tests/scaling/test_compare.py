@@ -33,8 +33,10 @@ def judged(*, place: int = 0, margin: float = 0.05, **planted) -> Analysis:
 
 def contested(rows, held_out_losses=None):
     """The verdicts and controls alone: what :func:`analyse` says of them, without the time that laws take."""
-    contest = contest_of(checked(rows), held_out_losses=held_out_losses, margin=0.05, level=0.9)
-    return contest.held(("nfnet", "vit"), data="", recipe="", generator=np.random.default_rng(0))
+    contest = contest_of(
+        checked(rows), held_out_losses=held_out_losses, margin=0.05, level=0.9, compared=("nfnet", "vit")
+    )
+    return contest.held(data="", recipe="", generator=np.random.default_rng(0))
 
 
 def edit(rows, family: str, budget: float, **changes):

@@ -19,8 +19,9 @@ def read_analysis(
     columns: Mapping[str, str | None] | None = None,
     margin: float | None = None,
     named_confounds: Sequence[str] = (),
+    compared: bool = True,
 ) -> Analysis:
-    """The analysis of a study's directory, or of a CSV with the named ``columns``.
+    """The analysis of a study's directory, or of a CSV with the named ``columns``, there without verdicts on request.
 
     Raises:
         InputError: there is neither at ``source``, or the CSV lacks a column.
@@ -41,7 +42,7 @@ def read_analysis(
     for name in named_confounds:
         if name not in traits:
             raise InputError(f"{source}: no column {name!r} for --confound{did_you_mean(name, traits)}")
-    return analyse(rows, margin=margin or 0.05, data=source.name, named_confounds=named_confounds)
+    return analyse(rows, margin=margin or 0.05, data=source.name, named_confounds=named_confounds, compared=compared)
 
 
 def say_refusals(analysis: Analysis) -> None:

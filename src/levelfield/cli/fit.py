@@ -23,7 +23,8 @@ def fit(
     from levelfield.cli.console import say_json, say_report_table
     from levelfield.report.tables import laws_table
 
-    analysis = read_analysis(source, columns={"compute": compute, "loss": loss, "family": family, "params": params})
+    columns = {"compute": compute, "loss": loss, "family": family, "params": params}
+    analysis = read_analysis(source, columns=columns, compared=False)
     if json:
         say_json({"laws": analysis.laws, "allocations": analysis.allocations, "refusals": analysis.refusals})
         return

@@ -34,6 +34,7 @@ def analyse(
     recipe: str = "not stated",
     named_confounds: Sequence[str] = (),
     equal_search: bool = False,
+    compared: bool = True,
     seed: int = 0,
 ) -> Analysis:
     """Laws, optima, tuning curves, verdicts and controls of ``observations``, and every refusal with its reason.
@@ -43,7 +44,8 @@ def analyse(
     that of the intervals shown; "better" and "worse" are decided at (1 + level) / 2. Families are compared pair by pair
     in alphabetical order. ``named_confounds`` are traits listed as confounds even where balanced. ``equal_search`` says
     that one rule and one cap were declared for all families before the run; else far fewer search runs make a family's
-    best loss a bound. The result depends on the rows and ``seed`` alone, not on the order of the rows.
+    best loss a bound. Without ``compared`` no families are compared: many families have very many pairs. The result
+    depends on the rows and ``seed`` alone, not on the order of the rows.
 
     Raises:
         InputError: a malformed table, or per-example losses that do not belong to it. Weak data never raises.
@@ -63,6 +65,7 @@ def analyse(
         level=level,
         named_confounds=named_confounds,
         equal_search=equal_search,
+        compared=families if compared else (),
         generator=stream(3),
     )
     winners, noise = contest.winners, contest.noise
@@ -73,8 +76,9 @@ def analyse(
     refusals.extend(unfitted)
     profiles = isoflop_profiles(rows, seed_sd=noise.seed_sd, level=level, generator=stream(1))
     allocations = tuple(allocation(profiles, family, level=level) for family in families)
-    comparisons, controls = contest.held(families, data=data, recipe=recipe, generator=stream(2))
-    refusals.extend(_unallocated(allocations))
+    comparisons, controls = contest.held(data=data, recipe=recipe, generator=stream(2))
+    sized = {row.family for row in rows if row.params is not None}
+    refusals.extend(_unallocated([found for found in allocations if found.family in sized]))
     refusals.extend(_undecided(comparisons, winners))
     if winners and not controls:
         refusals.append(Refusal(what="the A/A control", why="no run has the role of a control", remedy="run one"))

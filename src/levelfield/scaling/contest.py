@@ -80,25 +80,22 @@ class Contest:
 
     def held(
         self,
-        families: Sequence[str],
         *,
         data: str,
         recipe: str,
         generator: np.random.Generator,
         num_draws: int = NUM_DRAWS,
     ) -> tuple[tuple[Comparison, ...], tuple[Control, ...]]:
-        """Every pair of ``families`` in both currencies, and every control, from ``num_draws`` draws of the errors."""
+        """Every pair of families in both currencies, and every control, from ``num_draws`` draws of the errors."""
         cells = self.cells
-        asked = [
-            self._asked(pair, currency, cells) for pair in itertools.combinations(families, 2) for currency in _BOTH
-        ]
+        asked = [self._asked(pair, currency, cells) for pair in self.confounds for currency in _BOTH]
         at = {(rung.family, rung.budget_flops): rung for rung in self.winners}
         tests = [
             control_statement(control, at.get((control.family, control.budget_flops)), cells, len(cells))
             for control in self.controls
         ]
         statements = [statement for question, _ in asked for statement in question.asked] + tested(tests)
-        evidence = self._evidence(generator, num_draws)
+        evidence = self._evidence(generator, num_draws) if asked or tests else None
         band = None
         if evidence is not None and self.winners and statements:
             band = simultaneous_band(statements, evidence, level=self.level)
@@ -216,11 +213,13 @@ def contest_of(
     level: float,
     named_confounds: Sequence[str] = (),
     equal_search: bool = False,
+    compared: Sequence[str],
     generator: np.random.Generator | None = None,
 ) -> Contest:
     """The contest among the winners and controls of checked ``rows``, or among stand-ins where there is no winner.
 
-    ``generator`` serves the searches that are run again to see how far their choice can be trusted.
+    Every pair of the families ``compared`` is a question of it. ``generator`` serves the searches that are run again to
+    see how far their choice can be trusted.
 
     Raises:
         InputError: two cells claim one rung, or per-example losses do not belong to their runs.
@@ -238,7 +237,7 @@ def contest_of(
         trunks=[[run.cluster for run in cell.runs] for cell in cells],
     )
     generator = generator or np.random.default_rng(0)
-    pairs = list(itertools.combinations(families, 2))
+    pairs = list(itertools.combinations(compared, 2))
     return Contest(
         winners=winners,
         controls=controls,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -25,17 +26,25 @@ from levelfield.scaling.uncertainty import Noise, pooled_sd
 
 @dataclass(frozen=True, kw_only=True)
 class StandIns:
-    """The rows of a table as cells: ``log_losses`` one a rung, their noise (None where unknown), and what they are."""
+    """The rows of a table as cells: ``log_losses`` one a rung, and what they are.
+
+    ``repeats`` is the noise that repeated cells show, None where there are none.
+    """
 
     rungs: tuple[Rung, ...]
     log_losses: Floats
-    noise: Noise | None
+    repeats: Noise | None
     optimism: tuple[Optimism, ...]
     note: str
 
     @property
     def cells(self) -> dict[Rung, int]:
         return {rung: place for place, rung in enumerate(self.rungs)}
+
+    @cached_property
+    def noise(self) -> Noise | None:
+        """The noise of the rows, None where unknown. The scatter of thousands of rows takes long, so it waits."""
+        return self.repeats or _scatter(self.rungs)
 
 
 def stand_ins(
@@ -59,11 +68,10 @@ def stand_ins(
     for rung in chosen:
         found = corrected.get((rung.family, rung.budget_flops))
         log_losses.append(rung.log_loss if found is None else math.log(found.estimate))
-    noise = _scatter(chosen) if seed_sd is None else _known(seed_sd, degrees, len(chosen))
     return StandIns(
         rungs=tuple(chosen),
         log_losses=np.array(log_losses),
-        noise=noise,
+        repeats=None if seed_sd is None else _known(seed_sd, degrees, len(chosen)),
         optimism=tuple(optimism),
         note="; ".join(hows),
     )
@@ -78,7 +86,7 @@ def _clustered(rows: Sequence[Observation]) -> StandIns:
     return StandIns(
         rungs=found,
         log_losses=np.array([rung.log_loss for rung in found]),
-        noise=_scatter(found),
+        repeats=None,
         optimism=(),
         note=f"all {len(rows)} rows, of {len(clusters)} clusters that err together",
     )

@@ -69,7 +69,7 @@ class Noise:
         """The variances of linear contrasts through seeds alone, ``weights`` being (contrasts, cells)."""
         if self.shared_covariance is None:
             return np.sum(weights**2 * (self.seed_sd or 0.0) ** 2 / self.num_seeds, axis=-1)
-        return np.einsum("kc,cd,kd->k", weights, self.shared_covariance, weights)
+        return quadratic_forms(weights, self.shared_covariance)
 
     def standard_errors(self, weights: Floats) -> Floats:
         """Standard errors of linear contrasts, ``weights`` being (contrasts, cells).
@@ -88,7 +88,7 @@ class Noise:
         """The variances of contrasts through the finite report set; 0 where it is unknown."""
         if self.example_covariance is None:
             return np.zeros(len(weights))
-        return np.maximum(np.einsum("kc,cd,kd->k", weights, self.example_covariance, weights), 0.0)
+        return np.maximum(quadratic_forms(weights, self.example_covariance), 0.0)
 
     def draws(self, generator: np.random.Generator, num: int) -> Floats:
         """(num, cells) plausible errors of the cells: normal runs whose scale is itself uncertain, normal examples."""
@@ -101,6 +101,11 @@ class Noise:
         if self.example_covariance is not None:
             errors += generator.standard_normal(errors.shape) @ matrix_root(self.example_covariance).T
         return errors
+
+
+def quadratic_forms(rows: Floats, covariance: Floats) -> Floats:
+    """x C x for every row x of ``rows``, (rows, cells); an einsum of three operands would not use matrix products."""
+    return np.sum((rows @ covariance) * rows, axis=-1)
 
 
 def noise_of(

@@ -1,0 +1,48 @@
+"""What reads tables works where torch cannot be imported: those who only fit laws need not install it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+OTHERS = Path(__file__).parents[2] / "examples" / "others.csv"
+COLUMNS = ("--compute", "flops", "--loss", "val_loss", "--family", "arch")
+
+
+@pytest.fixture
+def blocked(tmp_path):
+    """An environment in which importing torch or anything that needs it raises."""
+    for name in ("torch", "timm", "safetensors", "torchvision"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(f"raise ImportError('{name} is blocked')\n")
+    paths = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def python(environment, *arguments):
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+
+
+def test_the_block_holds(blocked):
+    assert "torch is blocked" in python(blocked, "-c", "import torch").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("fit", OTHERS, *COLUMNS), "convnet"),
+        (("fit", OTHERS, *COLUMNS, "--json"), '"laws"'),
+        (("compare", OTHERS, *COLUMNS), "training FLOPs"),
+        (("plan", OTHERS, *COLUMNS, "--target", "1e21", "--spend", "1e20", "--want", "verdict"), "Next trials"),
+        (("reference",), "ViT"),
+        (("count", "nfnet:F0"), "parameters"),
+        (("families",), "nfnet"),
+    ],
+)
+def test_tables_are_fitted_compared_and_planned_from_without_torch(arguments, said, blocked):
+    done = python(blocked, "-m", "levelfield", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert said in done.stdout
