@@ -145,6 +145,8 @@ SIZES = [
     *((f"nfnet:F{n},gelu=erf", (64, 97)) for n in range(5)),
     *((f"nfnet:F{n}+", (64, 97)) for n in range(3)),
     *((f"vit:{name}/16,gelu=erf", (64, 96)) for name in ("Ti", "S", "B", "L")),
+    # F5 to F7 and F3+ to F7+ are F0 and F0+ with more of the same blocks; H/14 is this with more layers.
+    ("vit:w1280-d2-p14-h16-m4,gelu=erf", (56, 98)),
 ]
 
 

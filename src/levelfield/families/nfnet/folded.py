@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from levelfield.families.nfnet.fused import FusedConvolution, can_fuse
 from levelfield.families.nfnet.model import APPROXIMATE, GELU_GAMMA, SQUEEZE_GAIN, Block, NFNet, pool
 from levelfield.families.nfnet.spec import ALPHA, Padding
 from levelfield.families.nfnet.standardise import StandardisedConv2d, convolve
@@ -14,19 +17,31 @@ from levelfield.families.nfnet.standardise import StandardisedConv2d, convolve
 class FoldedConv2d(nn.Module):
     """A convolution by a weight that holds gain and input scale already, (batch, height, width, channels).
 
-    Kernels of one pixel too: without a backward pass the convolution is the faster one (benchmarks/results).
+    ``approximate`` names the gelu that follows, if one does. Kernels of one pixel are convolutions too: without a
+    backward pass that is the faster way (benchmarks/results).
     """
 
-    def __init__(self, conv: StandardisedConv2d, weight: Tensor) -> None:
+    def __init__(self, conv: StandardisedConv2d, weight: Tensor, approximate: str | None = None) -> None:
         super().__init__()
-        self.stride, self.groups = conv.stride, conv.groups
+        self.stride, self.groups, self.approximate = conv.stride, conv.groups, approximate
         self.padding: Padding = conv.padding
         self.register_buffer("weight", weight.detach().clone(memory_format=torch.channels_last))
         self.register_buffer("bias", conv.bias.detach().clone())
+        self._fused: FusedConvolution | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = self.get_buffer("weight"), self.get_buffer("bias")
-        return convolve(x, weight, bias, stride=self.stride, groups=self.groups, padding=self.padding)
+        geometry: dict[str, Any] = {"stride": self.stride, "groups": self.groups, "padding": self.padding}
+        if can_fuse(x) and weight.dtype == x.dtype:
+            if self._fused is None:
+                self._fused = FusedConvolution(weight, bias, approximate=self.approximate, **geometry)
+            return self._fused(x)
+        x = convolve(x, weight, bias, **geometry)
+        return x if self.approximate is None else F.gelu(x, approximate=self.approximate)
+
+    def _apply(self, *arguments: Any, **options: Any) -> nn.Module:
+        self._fused = None  # it holds the tensors that are about to move
+        return super()._apply(*arguments, **options)
 
 
 class FoldedBlock(nn.Module):
@@ -35,9 +50,12 @@ class FoldedBlock(nn.Module):
     def __init__(self, block: Block, weights: tuple[Tensor, ...]) -> None:
         super().__init__()
         self.approximate, self.stride = block.approximate, block.stride
-        convs = (block.conv1, block.conv2, block.conv3, block.conv4)
         self.shortcut = FoldedConv2d(block.shortcut, weights[block.shortcut.index]) if block.shortcut else None
-        self.conv1, self.conv2, self.conv3, self.conv4 = (FoldedConv2d(conv, weights[conv.index]) for conv in convs)
+        active = (block.conv1, block.conv2, block.conv3)
+        self.branch = nn.Sequential(
+            *(FoldedConv2d(conv, weights[conv.index], self.approximate) for conv in active),
+            FoldedConv2d(block.conv4, weights[block.conv4.index]),
+        )
         self.squeeze, self.excite = _frozen(block.squeeze), _frozen(block.excite)
         self.scale = SQUEEZE_GAIN * ALPHA * block.skip_gain.item()
 
@@ -45,9 +63,7 @@ class FoldedBlock(nn.Module):
         shortcut, active = x, F.gelu(x, approximate=self.approximate)
         if self.shortcut is not None:
             shortcut = self.shortcut(pool(active) if self.stride == 2 else active)
-        residual = self.conv1(active)
-        for conv in (self.conv2, self.conv3, self.conv4):
-            residual = conv(F.gelu(residual, approximate=self.approximate))
+        residual = self.branch(active)
         gate = torch.sigmoid(self.excite(F.relu(self.squeeze(residual.mean((1, 2))))))
         return torch.addcmul(shortcut, residual, (gate * self.scale)[:, None, None, :])
 
@@ -60,23 +76,22 @@ class FoldedNFNet(nn.Module):
         with torch.no_grad():
             weights = model.standardised_weights()
         self.spec, self.num_features = model.spec, model.num_features
-        self.approximate = APPROXIMATE[model.spec.gelu]
+        approximate = APPROXIMATE[model.spec.gelu]
         stem = [conv for conv in model.stem.values() if isinstance(conv, StandardisedConv2d)]
-        self.stem = nn.ModuleList(FoldedConv2d(conv, weights[conv.index]) for conv in stem)
+        between = [approximate] * (len(stem) - 1) + [None]
+        self.stem = nn.Sequential(
+            *(FoldedConv2d(conv, weights[conv.index], a) for conv, a in zip(stem, between, strict=True))
+        )
         blocks = [module for module in model.modules() if isinstance(module, Block)]
-        self.blocks = nn.ModuleList(FoldedBlock(block, weights) for block in blocks)
-        self.final_conv = FoldedConv2d(model.final_conv, weights[model.final_conv.index])
+        self.blocks = nn.Sequential(*(FoldedBlock(block, weights) for block in blocks))
+        self.final_conv = FoldedConv2d(model.final_conv, weights[model.final_conv.index], approximate)
         self.head = _frozen(model.head)
         self.eval()
 
     def features(self, images: Tensor) -> Tensor:
         """Pooled features (batch, num_features)."""
-        x = images.permute(0, 2, 3, 1)
-        for index, conv in enumerate(self.stem):
-            x = conv(F.gelu(x, approximate=self.approximate) if index else x)
-        for block in self.blocks:
-            x = block(x)
-        return F.gelu(self.final_conv(x), approximate=self.approximate).mean((1, 2)) * GELU_GAMMA
+        x = self.blocks(self.stem(images.permute(0, 2, 3, 1)))
+        return self.final_conv(x).mean((1, 2)) * GELU_GAMMA
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.features(images))
