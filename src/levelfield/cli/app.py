@@ -5,9 +5,11 @@ from __future__ import annotations
 import typer
 
 from levelfield.cli import (
+    classify,
     compare,
     convert,
     count,
+    evaluate,
     export,
     families,
     finetune,
@@ -45,6 +47,8 @@ _VERBS = {
     report: "The page and its figures.",
     finetune: "A trained backbone on other data.",
     probe: "What frozen features are worth on other data.",
+    classify: "What a network sees in one's own pictures.",
+    evaluate: "How good a network is on labelled images.",
     convert: "Weights in and out: timm, hub, ONNX, torch.export.",
     verify: "Train finished trials again, compare every bit.",
     export: "A row a trial, and what the columns mean.",

@@ -39,6 +39,13 @@ def say_json(value: Any) -> None:
     print(json.dumps(to_plain(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
+def say_json_line(value: Any) -> None:
+    """One of many answers for a program, on a line of its own."""
+    from levelfield.records.codec import to_json
+
+    print(to_json(value, indent=None).rstrip(), flush=True)
+
+
 def say_report_table(table: Table) -> None:
     """One of the report's own tables."""
     from levelfield.report.numbers import prose

@@ -11,6 +11,7 @@ from levelfield.records.observation import Observation
 from levelfield.records.store import make_directory, write_atomically
 from levelfield.report.facts import StudyFacts
 from levelfield.report.figures import study_figures
+from levelfield.report.figures.figure import Panel
 from levelfield.report.page import draw_panels, render_figures
 from levelfield.report.svg import draw_png
 from levelfield.scaling.analysis import Analysis
@@ -38,16 +39,20 @@ def write_report(
     make_directory(folder)
     written = []
     for panel in (panel for figure in figures.values() for panel in figure.panels):
-        svg = pictures[panel.name]
-        specification = json.dumps(panel.specification, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
-        for suffix, content in (("svg", svg.encode()), ("png", draw_png(svg)), ("vl.json", specification.encode())):
-            path = folder / f"{panel.name}.{suffix}"
-            write_atomically(path, content)
-            written.append(path)
+        written += write_panel(panel, pictures[panel.name], folder)
     _forget_others(folder, {path.name for path in written})
     page = directory / "report.html"
     write_atomically(page, render_figures(analysis, facts, figures, pictures).encode())
     return ReportFiles(page=page, figures=tuple(written))
+
+
+def write_panel(panel: Panel, svg: str, folder: Path) -> tuple[Path, ...]:
+    """Write ``panel``, drawn as ``svg``, into ``folder`` as SVG, PNG and Vega-Lite."""
+    specification = json.dumps(panel.specification, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    contents = {"svg": svg.encode(), "png": draw_png(svg), "vl.json": specification.encode()}
+    for suffix, content in contents.items():
+        write_atomically(folder / f"{panel.name}.{suffix}", content)
+    return tuple(folder / f"{panel.name}.{suffix}" for suffix in contents)
 
 
 def _forget_others(folder: Path, written: set[str]) -> None:

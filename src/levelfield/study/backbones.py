@@ -16,6 +16,8 @@ from levelfield.records.store import StudyDirectory, TrialDirectory, read_record
 from levelfield.records.trial import TrialResult, TrialSpec
 from levelfield.study.trial import run_trial
 from levelfield.transfer.backbone import Backbone, backbone_of_trial, open_backbone
+from levelfield.weights.loaded import LoadedModel
+from levelfield.weights.read import load_model
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +42,13 @@ def backbone_at(path: Path, *, device: torch.device, arch: str | None = None) ->
         if not directory.weights_path.exists():
             _remake_weights(directory, result, device=device)
     return backbone_of_trial(path)
+
+
+def model_at(path: Path, *, device: torch.device, arch: str | None = None) -> LoadedModel:
+    """The whole network at ``path``, its classifier and preprocessing too; see :func:`backbone_at`."""
+    if (path / "spec.json").exists():
+        backbone_at(path, device=device)
+    return load_model(path, arch=arch)
 
 
 def backbone_in(study: StudyDirectory, start: str, *, device: torch.device) -> Backbone:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from levelfield.data.sources.images import ImageSource, ImageTable, digest_of, digest_table
+from levelfield.data.sources.images import Container, ImageSource, ImageTable, digest_of, digest_table
 from levelfield.records.data import FolderSpec
 from levelfield.records.errors import DataError
 
@@ -27,12 +27,8 @@ def open_folder(spec: FolderSpec) -> ImageSource:
     Raises:
         DataError: a folder is missing or empty, or holds what is no image.
     """
-    root = _existing(spec.path)
-    report_root = _existing(spec.report_path) if spec.report_path is not None else None
-    parts = {folder.name: folder for folder in _folders(root)}
-    if _TRAIN in parts and set(parts) <= {_TRAIN, *_HELD_OUT} and _folders(parts[_TRAIN]):
-        root = parts[_TRAIN]
-        report_root = report_root or next((parts[name] for name in _HELD_OUT if name in parts), None)
+    root, held_out = _parts(_existing(spec.path))
+    report_root = _existing(spec.report_path) if spec.report_path is not None else held_out
     names = [folder.name for folder in _folders(root)]
     if not names:
         raise DataError(f"{root} holds no class folders: expected {root}/<class>/<image>")
@@ -42,6 +38,28 @@ def open_folder(spec: FolderSpec) -> ImageSource:
     if report_root is not None:
         report = ImageTable(_ClassFolders(report_root, names), resolution=spec.resolution, mask_corrupt=mask_corrupt)
     return ImageSource(spec, table, report, names)
+
+
+def labelled_folder(place: str) -> tuple[Container, tuple[str, ...], Path]:
+    """All images under ``place`` to be judged on, their classes' names, and where they lie.
+
+    Of a root with train and held-out parts, see :func:`open_folder`, it is the held-out part.
+
+    Raises:
+        DataError: the folder is missing or empty, or holds what is no image.
+    """
+    root, held_out = _parts(_existing(place))
+    root = held_out or root
+    names = [folder.name for folder in _folders(root)]
+    return _ClassFolders(root, names), tuple(names), root
+
+
+def _parts(root: Path) -> tuple[Path, Path | None]:
+    """Where the training images lie under ``root``, and where the held-out ones do if they lie apart."""
+    parts = {folder.name: folder for folder in _folders(root)}
+    if _TRAIN in parts and set(parts) <= {_TRAIN, *_HELD_OUT} and _folders(parts[_TRAIN]):
+        return parts[_TRAIN], next((parts[name] for name in _HELD_OUT if name in parts), None)
+    return root, None
 
 
 class _ClassFolders:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from levelfield.data.draws import Int64s
-from levelfield.data.sources.images import ImageSource, ImageTable, digest_of, digest_table
+from levelfield.data.sources.images import Container, ImageSource, ImageTable, digest_of, digest_table
 from levelfield.records.data import ParquetSpec
 from levelfield.records.errors import DataError, did_you_mean
 
@@ -46,10 +46,22 @@ def open_parquet(spec: ParquetSpec) -> ImageSource:
         report_rows = _Rows(spec, spec.report_path)
         report = ImageTable(report_rows, resolution=spec.resolution, mask_corrupt=mask_corrupt)
     num_classes = 1 + max(int(part.labels[-1]) for part in (table, report) if part is not None)
+    return ImageSource(spec, table, report, _names(rows, spec, num_classes))
+
+
+def labelled_parquet(spec: ParquetSpec) -> tuple[Container, tuple[str, ...]]:
+    """All images of ``spec.path`` to be judged on, and their classes' names.
+
+    Raises:
+        DataError: see :func:`open_parquet`.
+    """
+    rows = _Rows(spec, spec.path)
+    return rows, tuple(_names(rows, spec, 1 + int(rows.labels.max())))
+
+
+def _names(rows: _Rows, spec: ParquetSpec, num_classes: int) -> Sequence[str]:
     names = _class_names(rows.schema, spec.label_column)
-    if len(names) < num_classes:
-        names = [str(label) for label in range(num_classes)]
-    return ImageSource(spec, table, report, names[:num_classes])
+    return names[:num_classes] if len(names) >= num_classes else [str(label) for label in range(num_classes)]
 
 
 class _Rows:

@@ -15,7 +15,7 @@ from levelfield.report.figures import theme
 from levelfield.report.figures.axes import Axis, spread
 from levelfield.scaling.analysis import CurvePoint
 
-_SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # names the grammar; nothing is fetched from it
+SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # names the grammar; nothing is fetched from it
 _TOP, _BOTTOM = 30, 44
 _LINE_GAP = 14.0
 _LABEL_SHARE = 0.34
@@ -163,7 +163,7 @@ class Canvas:
         right = self.width - self.left - plot_width
         self._draw_end_labels(plot_height)
         return {
-            "$schema": _SCHEMA,
+            "$schema": SCHEMA,
             "description": description,
             "width": plot_width,
             "height": plot_height,

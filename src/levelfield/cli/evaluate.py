@@ -1,0 +1,98 @@
+"""``levelfield evaluate``: how good a network is on labelled images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from levelfield.cli.data import Arch, Start
+from levelfield.cli.run import Device
+
+if TYPE_CHECKING:
+    from levelfield.records.evaluation import Evaluation, Share
+
+EXAMPLES = "Example:  levelfield evaluate runs/STUDY/trials/NAME --data flowers/test --out flowers-scores"
+_SHOWN = 20
+
+
+def evaluate(
+    start: Start,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data", help="Labelled images: a folder of class folders, or Parquet. A trial's own when left out."
+        ),
+    ] = None,
+    arch: Arch = None,
+    image_column: Annotated[str, typer.Option(help="Parquet: column of encoded images.")] = "image",
+    label_column: Annotated[str, typer.Option(help="Parquet: column of labels.")] = "label",
+    out: Annotated[Path | None, typer.Option(help="A folder for scores and figures.")] = None,
+    device: Device = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+) -> None:
+    """Score a network: top-1, top-5, loss, calibration, every class, and which are taken for which."""
+    from levelfield.cli.console import complain, say, say_json
+    from levelfield.inference.answers import class_names
+    from levelfield.inference.labelled import score_place, score_trial
+    from levelfield.report.evaluation import write_evaluation
+    from levelfield.study.backbones import model_at
+    from levelfield.train.device import resolve_device
+
+    where = resolve_device(device)
+    loaded = model_at(start, device=where, arch=arch)
+    if data is None:
+        found, unreadable, place = score_trial(start, loaded, device=where)
+    else:
+        columns = {"image_column": image_column, "label_column": label_column}
+        found, unreadable, place = score_place(data, loaded, device=where, columns=columns)
+    if unreadable:
+        complain(f"{len(unreadable)} images cannot be read and are not judged:")
+        for each in unreadable:
+            complain(f"  {each}")
+    written = write_evaluation(found, class_names(loaded), out) if out is not None else ()
+    if json:
+        say_json(found)
+        return
+    card = loaded.card
+    say(f"{card.architecture}, {card.num_classes} classes, {card.resolution} px, from {card.source}")
+    _say(found, place)
+    for path in written:
+        say(f"written: {path}")
+
+
+def _say(found: Evaluation, place: str) -> None:
+    from levelfield.cli.console import say, say_table
+    from levelfield.report.numbers import percent
+
+    def number(value: float | None) -> str:
+        return "-" if value is None else f"{value:.4f}"
+
+    def told(share: Share, text) -> tuple[str, str]:
+        return text(share.estimate), f"{text(share.low)} to {text(share.high)}"
+
+    rows = [
+        ("top-1", *told(found.top1, percent)),
+        ("top-5", *told(found.top5, percent)),
+        ("loss in nats", *told(found.loss, number)),
+        ("expected calibration error", percent(found.calibration_error), ""),
+    ]
+    say_table(f"{found.num_images} images of {place}", ("score", "value", "90 % interval over the images"), rows)
+    worst = sorted((each for each in found.classes if each.num_images), key=lambda each: each.recall or 0.0)
+    shown = [(each.name, str(each.num_images), _share(each.recall), _share(each.precision)) for each in worst[:_SHOWN]]
+    say_table(
+        "Classes, the least found first", ("class", "images", "found (recall)", "right when said (precision)"), shown
+    )
+    if len(worst) > _SHOWN:
+        say(f"and {len(worst) - _SHOWN} more classes: --json or --out lists them")
+    names = {each.label: each.name for each in found.classes}
+    wrong = sorted((each for each in found.confusions if each.true != each.said), key=lambda each: -each.num_images)
+    pairs = [(names[each.true], names[each.said], str(each.num_images)) for each in wrong[:10]]
+    say_table("Most often taken for another", ("class", "taken for", "images"), pairs)
+
+
+def _share(value: float | None) -> str:
+    from levelfield.report.numbers import percent
+
+    return "-" if value is None else percent(value)

@@ -1,0 +1,130 @@
+"""Scores on labelled images: accuracy, loss, calibration, and which classes are taken for which."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from levelfield.inference.answers import Answers
+from levelfield.inference.pictures import Unreadable
+from levelfield.records.errors import DataError, did_you_mean
+from levelfield.records.evaluation import CalibrationBin, ClassScore, Confusion, Evaluation, Share
+
+LEVEL = 0.9
+NUM_BINS = 15
+_TOP = 5
+
+
+def score(answers: Iterable[Answers], names: Sequence[str], *, unreadable: Sequence[Unreadable] = ()) -> Evaluation:
+    """The scores of ``answers`` about labelled images, by a network whose outputs are called ``names``.
+
+    ``unreadable`` may fill while the answers come.
+
+    Raises:
+        DataError: there is not one answer.
+    """
+    said, ranks, log_p, confidence, true = [], [], [], [], []
+    for batch in answers:
+        own = batch.labels
+        assert own is not None
+        of_true = np.take_along_axis(batch.log_probabilities, own[:, None], axis=1)
+        said.append(batch.log_probabilities.argmax(axis=1))
+        ranks.append((batch.log_probabilities > of_true).sum(axis=1))
+        log_p.append(of_true[:, 0].astype(float))
+        confidence.append(np.exp(batch.log_probabilities.max(axis=1).astype(float)))
+        true.append(own)
+    if not true:
+        raise DataError("not one of the images can be read")
+    guesses, owns, sure = np.concatenate(said), np.concatenate(true), np.concatenate(confidence)
+    hits, losses = guesses == owns, -np.concatenate(log_p)
+    bins = _bins(sure, hits)
+    return Evaluation(
+        num_images=len(owns),
+        num_unreadable=len(unreadable),
+        top1=_proportion(hits),
+        top5=_proportion(np.concatenate(ranks) < _TOP),
+        loss=_mean(losses),
+        calibration_error=sum(each.num_images * abs(each.confidence - each.accuracy) for each in bins) / len(owns),
+        bins=bins,
+        classes=_classes(owns, guesses, names),
+        confusions=_confusions(owns, guesses, len(names)),
+    )
+
+
+def own_labels(labels: NDArray[np.int64], theirs: Sequence[str], ours: Sequence[str] | None) -> NDArray[np.int64]:
+    """``labels`` by the names ``theirs`` as outputs of a network whose outputs are called ``ours``.
+
+    Raises:
+        DataError: a class of the data is no output of the network.
+    """
+    if ours is None or tuple(theirs) == tuple(ours):
+        return labels
+    places = {name: place for place, name in enumerate(ours)}
+    present = sorted({str(theirs[label]) for label in np.unique(labels).tolist()})
+    strange = [name for name in present if name not in places]
+    if strange:
+        shown = ", ".join(map(repr, strange[:3])) + (f" and {len(strange) - 3} more" if len(strange) > 3 else "")
+        hint = did_you_mean(strange[0], places) if len(places) <= 20 else f" (it knows {len(places)} others)"
+        raise DataError(f"the network has no output for the class {shown}{hint}: fine-tune it, or rename the classes")
+    return np.array([places.get(name, -1) for name in theirs], dtype=np.int64)[labels]
+
+
+def _proportion(hits: NDArray[np.bool_]) -> Share:
+    """With Wilson's interval."""
+    from scipy.stats import binomtest
+
+    found = binomtest(int(hits.sum()), len(hits)).proportion_ci(LEVEL, method="wilson")
+    return Share(estimate=float(hits.mean()), low=float(found.low), high=float(found.high))
+
+
+def _mean(values: NDArray[np.float64]) -> Share:
+    """With Student's interval."""
+    from scipy.special import stdtrit
+
+    mean = float(values.mean())
+    if len(values) < 2:
+        return Share(estimate=mean, low=None, high=None)
+    half = float(stdtrit(len(values) - 1, (1 + LEVEL) / 2) * values.std(ddof=1) / math.sqrt(len(values)))
+    return Share(estimate=mean, low=mean - half, high=mean + half)
+
+
+def _bins(sure: NDArray[np.float64], hits: NDArray[np.bool_]) -> tuple[CalibrationBin, ...]:
+    """Bins of equal width that hold any image."""
+    places = np.clip(np.ceil(sure * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)
+    return tuple(
+        CalibrationBin(
+            low=place / NUM_BINS,
+            high=(place + 1) / NUM_BINS,
+            num_images=int(inside.sum()),
+            confidence=float(sure[inside].mean()),
+            accuracy=float(hits[inside].mean()),
+        )
+        for place in np.unique(places).tolist()
+        if (inside := places == place).any()
+    )
+
+
+def _classes(true: NDArray[np.int64], said: NDArray[np.int64], names: Sequence[str]) -> tuple[ClassScore, ...]:
+    own, called = (np.bincount(labels, minlength=len(names)) for labels in (true, said))
+    right = np.bincount(true[true == said], minlength=len(names))
+    return tuple(
+        ClassScore(
+            label=label,
+            name=name,
+            num_images=int(own[label]),
+            precision=float(right[label] / called[label]) if called[label] else None,
+            recall=float(right[label] / own[label]) if own[label] else None,
+        )
+        for label, name in enumerate(names)
+    )
+
+
+def _confusions(true: NDArray[np.int64], said: NDArray[np.int64], num_classes: int) -> tuple[Confusion, ...]:
+    pairs, counts = np.unique(true * num_classes + said, return_counts=True)
+    return tuple(
+        Confusion(true=pair // num_classes, said=pair % num_classes, num_images=count)
+        for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True)
+    )

@@ -1,0 +1,70 @@
+"""Labelled images to judge on: a place that the user names, or what a trial was judged on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from levelfield.data.sources import open_source
+from levelfield.data.sources.folder import labelled_folder
+from levelfield.data.sources.parquet import labelled_parquet
+from levelfield.inference.answers import answers, class_names
+from levelfield.inference.evaluate import own_labels, score
+from levelfield.inference.pictures import Unreadable, fed_container, fed_source
+from levelfield.records.codec import from_plain
+from levelfield.records.data import ParquetSpec
+from levelfield.records.errors import InputError, SpecError
+from levelfield.records.evaluation import Evaluation
+from levelfield.records.store import read_record
+from levelfield.records.trial import TrialSpec
+from levelfield.weights.loaded import LoadedModel
+
+logger = logging.getLogger(__name__)
+
+Scored = tuple[Evaluation, list[Unreadable], str]
+"""The scores, what could not be read, and what was judged in words."""
+
+
+def score_place(place: str, loaded: LoadedModel, *, device: torch.device, columns: Mapping[str, str]) -> Scored:
+    """``loaded`` judged on all images of a folder of class folders (its held-out part if it has one) or of Parquet.
+
+    Classes are matched by name where both sides have names, else by number.
+
+    Raises:
+        DataError: nothing lies there, or it holds classes that the network does not know.
+    """
+    path = Path(place).expanduser()
+    if path.suffix == ".parquet" or "*" in place or (path.is_dir() and any(path.glob("*.parquet"))):
+        container, names = labelled_parquet(
+            from_plain(ParquetSpec, {"path": place, "resolution": loaded.card.resolution, **columns}, where="--data")
+        )
+    else:
+        container, names, path = labelled_folder(place)
+        place = str(path)
+    named = loaded.classes if any(name != str(label) for label, name in enumerate(names)) else None
+    if named is None:
+        if len(names) > loaded.card.num_classes:
+            raise SpecError(f"{place} has {len(names)} classes, the network {loaded.card.num_classes} outputs")
+        logger.warning("the classes of %s or of the network have no names: matched by number", place)
+    labels = own_labels(container.labels, names, named)
+    unreadable: list[Unreadable] = []
+    fed = fed_container(container, labels, loaded.preprocessing, unreadable)
+    found = score(answers(loaded, fed, device=device), class_names(loaded), unreadable=unreadable)
+    return found, unreadable, place
+
+
+def score_trial(path: Path, loaded: LoadedModel, *, device: torch.device) -> Scored:
+    """``loaded``, which the trial at ``path`` has left, judged on that trial's report split.
+
+    Raises:
+        InputError: ``path`` is no trial.
+        DataError: the trial's data is gone.
+    """
+    if not (path / "spec.json").exists():
+        raise InputError(f"{path} is no trial: name labelled images by --data")
+    source = open_source(read_record(TrialSpec, path / "spec.json").data)
+    found = score(answers(loaded, fed_source(source, "report"), device=device), class_names(loaded))
+    return found, [], "the trial's own report split"

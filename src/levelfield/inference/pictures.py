@@ -1,0 +1,121 @@
+"""Pictures from wherever they lie, as a network is fed them: read and decoded beside the network's own work."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from levelfield.data.loader import evaluation_batches
+from levelfield.data.sources import Source
+from levelfield.data.sources.folder import IMAGE_SUFFIXES
+from levelfield.data.sources.images import Container
+from levelfield.data.transforms import to_float
+from levelfield.records.data import Split
+from levelfield.records.errors import DataError
+from levelfield.weights.preprocessing import Preprocessing
+
+BATCH = 64
+_THREADS = min(8, os.cpu_count() or 1)
+_AHEAD = 2
+"""Batches that are decoded while the network works on one."""
+
+
+class Fed(NamedTuple):
+    """Some pictures: ``images`` float32 [B, C, H, W] as the network takes them, ``places`` [B] in the whole, and their
+    ``labels`` [B] where they have some."""
+
+    images: Tensor
+    places: NDArray[np.int64]
+    labels: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unreadable:
+    """A picture that could not be read, and why."""
+
+    name: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.why})"
+
+
+def find_pictures(places: Sequence[Path]) -> list[Path]:
+    """The files among ``places`` as they are named, and the images in the folders among them, sorted.
+
+    Raises:
+        DataError: a place does not exist, or a folder holds no images.
+    """
+    found: list[Path] = []
+    for place in places:
+        if not place.is_dir():
+            if not place.exists():
+                raise DataError(f"no picture at {place} ({place.absolute()}): expected an image or a folder of them")
+            found.append(place)
+            continue
+        inside = sorted(path for path in place.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+        if not inside:
+            raise DataError(f"{place} holds no images: expected files that end in {' '.join(sorted(IMAGE_SUFFIXES))}")
+        found.extend(inside)
+    return found
+
+
+def fed_pictures(paths: Sequence[Path], preprocessing: Preprocessing, unreadable: list[Unreadable]) -> Iterator[Fed]:
+    """The pictures at ``paths``; those that cannot be read are left out and added to ``unreadable``."""
+    return _fed(lambda row: paths[row].read_bytes(), lambda row: str(paths[row]), len(paths), preprocessing, unreadable)
+
+
+def fed_container(
+    container: Container, labels: NDArray[np.int64], preprocessing: Preprocessing, unreadable: list[Unreadable]
+) -> Iterator[Fed]:
+    """The pictures of ``container``, by row, of which ``labels`` [N] are the true classes; see :func:`fed_pictures`."""
+    for images, places, _ in _fed(container.read, container.name, len(labels), preprocessing, unreadable):
+        yield Fed(images, places, labels[places])
+
+
+def fed_source(source: Source, split: Split) -> Iterator[Fed]:
+    """The examples of a split as trials are judged on them; masked ones are left out."""
+    for batch in evaluation_batches(source, split, BATCH):
+        valid = batch.valid.numpy()
+        yield Fed(to_float(batch.images)[batch.valid], batch.ids[valid], batch.labels.numpy()[valid])
+
+
+def _fed(
+    read: Callable[[int], bytes],
+    name: Callable[[int], str],
+    number: int,
+    preprocessing: Preprocessing,
+    unreadable: list[Unreadable],
+) -> Iterator[Fed]:
+    def decoded(row: int) -> NDArray[np.float32] | Unreadable:
+        try:
+            with Image.open(io.BytesIO(read(row))) as picture:
+                return preprocessing.apply(picture)
+        except UnidentifiedImageError:
+            return Unreadable(name=name(row), why="not an image that Pillow knows")
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            return Unreadable(name=name(row), why=str(error).replace("\n", " "))
+
+    chunks = [range(first, min(first + BATCH, number)) for first in range(0, number, BATCH)]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        waiting = deque([[pool.submit(decoded, row) for row in chunk] for chunk in chunks[:_AHEAD]])
+        for place, rows in enumerate(chunks):
+            found = [future.result() for future in waiting.popleft()]
+            waiting.extend([pool.submit(decoded, row) for row in chunk] for chunk in chunks[place + _AHEAD :][:1])
+            unreadable.extend(each for each in found if isinstance(each, Unreadable))
+            whole = [(row, each) for row, each in zip(rows, found, strict=True) if not isinstance(each, Unreadable)]
+            if whole:
+                images = torch.from_numpy(np.stack([each for _, each in whole]))
+                yield Fed(images, np.array([row for row, _ in whole], dtype=np.int64))
