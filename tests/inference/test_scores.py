@@ -46,7 +46,8 @@ def test_the_scores_are_those_of_scikit_learn_whatever_the_batches(answered) -> 
         matrix[each.true, each.said] = each.num_images
     assert np.array_equal(matrix, confusion_matrix(labels, said, labels=every))
     precision, recall, _, support = map(
-        np.asarray, precision_recall_fscore_support(labels, said, labels=every, zero_division=0)  # pyright: ignore[reportArgumentType]
+        np.asarray,
+        precision_recall_fscore_support(labels, said, labels=every, zero_division=0),  # pyright: ignore[reportArgumentType]
     )
     assert [each.num_images for each in found.classes] == list(support)
     assert [each.precision or 0 for each in found.classes] == pytest.approx(list(precision))

@@ -10,7 +10,6 @@ import pytest
 import torch
 from PIL import Image
 
-from levelfield.cli import main
 from levelfield.families import registry
 from levelfield.records.store import read_record
 from levelfield.records.trial import TrialResult
@@ -21,20 +20,6 @@ from levelfield.weights.write import save_safetensors
 from tests.study.pictures import FOLDER_STUDY, write_folder
 
 CLASSES = ("dog", "owl", "cat")  # not in the order of the folders
-
-
-@pytest.fixture
-def invoke(monkeypatch, capsys):
-    def invoked(*arguments):
-        monkeypatch.setattr("sys.argv", ["levelfield", *map(str, arguments)])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capsys.readouterr()
-
-    return invoked
 
 
 @pytest.fixture
