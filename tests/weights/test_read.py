@@ -17,6 +17,7 @@ from levelfield.weights.loaded import LoadedModel, assemble
 from levelfield.weights.preprocessing import Preprocessing
 from levelfield.weights.read import load_model
 from levelfield.weights.refed import fed_as_trained
+from levelfield.weights.tensors import read_tensors
 from tests.weights.networks import CLASSES, SMALL_VIT, State, difference, timm_network
 
 SMALL_TEXT = "vit:w48-d2-p8-h4-m2,pool=token,gelu=erf"
@@ -152,3 +153,12 @@ def test_a_checkpoint_of_several_sets_of_weights_is_asked_for_one(tmp_path: Path
         load_model(tmp_path / "last.pth.tar", arch=SMALL_TEXT)
     loaded = load_model(tmp_path / "last.pth.tar", arch=SMALL_TEXT, key="state_dict_ema")
     assert difference(loaded.model, theirs, resolution=32) < 1e-5
+
+
+@pytest.mark.parametrize("length", [0x0280, int.from_bytes(b"PK", "little")], ids=["pickle", "zip"])
+def test_a_safetensors_header_as_long_as_another_format_begins_is_read(length: int, tmp_path: Path) -> None:
+    header = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(length)
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(length.to_bytes(8, "little") + header + np.float32(7).tobytes())
+    found = read_tensors(path)
+    assert (found.format, found.tensors["a"].item()) == ("safetensors", 7.0)

@@ -65,6 +65,9 @@ def read_tensors(path: Path, *, key: str | None = None) -> WeightFile:
 def _format_of(path: Path) -> Format:
     with path.open("rb") as file:
         head = file.read(32)
+    # First, as the header's length, which safetensors begin with, can end in the first bytes of any other format.
+    if head[4:9] == b"\0\0\0\0{":
+        return "safetensors"
     if head[:2] == b"PK":
         with _told(path, "zip file", (zipfile.BadZipFile,)), zipfile.ZipFile(path) as archive:
             return "npz" if any(name.endswith(".npy") for name in archive.namelist()) else "torch"
@@ -72,8 +75,6 @@ def _format_of(path: Path) -> Format:
         return "torch"
     if head[:1] == b"\x80":
         return "pickle"
-    if head[8:9] == b"{":
-        return "safetensors"
     raise WeightsError(
         f"{path} begins like no weight file ({head[:8]!r}): expected safetensors, a torch file, an .npz or a pickle"
     )
