@@ -52,6 +52,15 @@ def say_refusals(analysis: Analysis) -> None:
     say_table("Refused, and why", ("what", "why", "what would decide it"), rows)
 
 
+def say_optima(analysis: Analysis) -> None:
+    """What each family's optimum says of the form of its law, in sentences."""
+    from levelfield.report.numbers import family_name, sentence
+
+    for optimum in analysis.optima:
+        for text in optimum.sentences:
+            say(f"  {family_name(optimum.family)}: {sentence(text)}")
+
+
 def say_findings(analysis: Analysis) -> None:
     """The headline and each verdict, in sentences."""
     from levelfield.report.numbers import prose

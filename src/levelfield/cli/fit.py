@@ -16,17 +16,39 @@ def fit(
     loss: Annotated[str, typer.Option(help="CSV: column of held-out loss.")] = "loss",
     family: Annotated[str | None, typer.Option(help="CSV: column that names the family.")] = None,
     params: Annotated[str | None, typer.Option(help="CSV: column of parameter counts.")] = None,
+    examples: Annotated[
+        str | None,
+        typer.Option(help="CSV: column of examples or tokens seen; needed, with --params, for the optimum."),
+    ] = None,
+    epochs: Annotated[str | None, typer.Option(help="CSV: column of epochs.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
-    """Fit the laws of held-out loss against compute, or say why the numbers support none."""
-    from levelfield.cli.analysis import read_analysis, say_refusals
+    """Fit the laws of held-out loss against compute, and the optimum of a budget, or say why there is none."""
+    from levelfield.cli.analysis import read_analysis, say_optima, say_refusals
     from levelfield.cli.console import say_json, say_report_table
+    from levelfield.report.optimum_tables import optima_table
     from levelfield.report.tables import laws_table
 
-    columns = {"compute": compute, "loss": loss, "family": family, "params": params}
+    columns = {
+        "compute": compute,
+        "loss": loss,
+        "family": family,
+        "params": params,
+        "examples": examples,
+        "epochs": epochs,
+    }
     analysis = read_analysis(source, columns=columns, compared=False)
     if json:
-        say_json({"laws": analysis.laws, "allocations": analysis.allocations, "refusals": analysis.refusals})
+        say_json(
+            {
+                "laws": analysis.laws,
+                "allocations": analysis.allocations,
+                "optima": analysis.optima,
+                "refusals": analysis.refusals,
+            }
+        )
         return
     say_report_table(laws_table(analysis))
+    say_report_table(optima_table(analysis))
+    say_optima(analysis)
     say_refusals(analysis)

@@ -15,6 +15,7 @@ from levelfield.scaling.choose import Points, refused_laws
 from levelfield.scaling.contest import contest_of
 from levelfield.scaling.frontier import Rung, checked
 from levelfield.scaling.isoflop import allocation, isoflop_profiles
+from levelfield.scaling.optimum import optimum
 from levelfield.scaling.points import frontier_points, winner_points, winner_record
 from levelfield.scaling.sentences import headline
 from levelfield.scaling.swap import optimizer_swaps
@@ -76,6 +77,11 @@ def analyse(
     refusals.extend(unfitted)
     profiles = isoflop_profiles(rows, seed_sd=noise.seed_sd, level=level, generator=stream(1))
     allocations = tuple(allocation(profiles, family, level=level) for family in families)
+    optima = tuple(
+        optimum(profiles, found, chance_loss=_chance(rows, found.family), level=level, generator=stream(4))
+        for found in allocations
+        if any(profile.family == found.family for profile in profiles)
+    )
     comparisons, controls = contest.held(data=data, recipe=recipe, generator=stream(2))
     sized = {row.family for row in rows if row.params is not None}
     refusals.extend(_unallocated([found for found in allocations if found.family in sized]))
@@ -100,7 +106,12 @@ def analyse(
         seed_noise=noise.seed_sd,
         example_noise=typical_example_sd(noise.example_covariance),
         optimism=optimism,
+        optima=optima,
     )
+
+
+def _chance(rows: Sequence[Observation], family: str) -> float | None:
+    return next((row.chance_loss for row in rows if row.family == family and row.chance_loss), None)
 
 
 def _winner_records(winners: Sequence[Rung], noise: Noise, level: float) -> tuple[Winner, ...]:

@@ -179,6 +179,45 @@ class Allocation:
 
 
 @record
+class OptimumLine:
+    """How the optimum moves with compute by one ``method``.
+
+    ``params`` is the optimal size at the optimum's ``budget_flops``. Absent where the method gives none; ``status``
+    says why.
+    """
+
+    method: str
+    params_exponent: Interval | None = None
+    examples_exponent: Interval | None = None
+    params: Interval | None = None
+    status: str
+
+
+@record
+class Optimum:
+    """The compute-optimal size and length of a family by isoFLOP profiles and in closed form, side by side.
+
+    ``budget_flops`` is the geometric middle of the budgets with a vertex. ``parabola`` goes through all sizes of a
+    budget, as is common; ``profiles`` is the local curve. ``exponent_gap`` is the closed form's exponent of size minus
+    that of the profiles, ``size_gap`` ln of the ratio of their sizes there, ``parabola_bias`` ln of the parabola's size
+    over that of the profiles. ``growth_gap`` is the exponent of size minus that of examples. ``form_doubtful`` is
+    True where either gap excludes 0, both at once at ``level``.
+    """
+
+    family: str
+    budget_flops: float | None
+    profiles: OptimumLine
+    closed_form: OptimumLine
+    parabola: OptimumLine
+    exponent_gap: Interval | None = None
+    size_gap: Interval | None = None
+    parabola_bias: float | None = None
+    growth_gap: Interval | None = None
+    form_doubtful: bool | None = None
+    sentences: tuple[str, ...] = ()
+
+
+@record
 class BudgetVerdict:
     """The two families at one budget: ``difference`` is ln(loss of a / loss of b).
 
@@ -383,3 +422,4 @@ class Analysis:
     seed_noise: float | None
     example_noise: float | None = None
     optimism: tuple[Optimism, ...] = ()
+    optima: tuple[Optimum, ...] = ()

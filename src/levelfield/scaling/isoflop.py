@@ -13,10 +13,7 @@ from levelfield.scaling.choose import NUM_DRAWS, interval
 from levelfield.scaling.fit import MIN_BUDGETS
 from levelfield.scaling.frontier import grouped
 from levelfield.scaling.laws import Floats
-
-MIN_SIZES = 3
-NEIGHBOURS = 2
-"""The parabola runs through the best size and at most this many on either side: it is only a local shape."""
+from levelfield.scaling.local import local_curve, minima, why_no_minimum
 
 
 def isoflop_profiles(
@@ -25,7 +22,7 @@ def isoflop_profiles(
     """The profile of every (family, budget) whose search runs know their size and examples.
 
     Each size counts by its best learning rate in the unvaried recipe, so that all sizes were searched alike.
-    ``seed_sd`` is the sd of one run's ln loss; without it the scatter about the parabola serves.
+    ``seed_sd`` is the sd of one run's ln loss; without it the scatter about the curve serves.
     """
     usable = (r for r in rows if r.role == "search" and not r.variant and r.params and r.examples)
     profiles = []
@@ -56,32 +53,24 @@ def isoflop_profiles(
 def _vertex(
     size: Floats, log_loss: Floats, seed_sd: float | None, level: float, generator: np.random.Generator
 ) -> tuple[Interval | None, str]:
-    """The optimal number of parameters by a parabola in ln size, or why there is none."""
-    if len(np.unique(size)) < MIN_SIZES:
-        return None, f"{len(np.unique(size))} sizes, at least {MIN_SIZES} are needed for a vertex"
-    best = int(np.argmin(log_loss))
-    if best in (0, len(size) - 1):
-        side = "smallest" if best == 0 else "largest"
-        return None, f"a bound: the best size is the {side} of those tried"
-    near = slice(max(0, best - NEIGHBOURS), best + NEIGHBOURS + 1)
-    x, y = size[near] - size[best], log_loss[near]
-    project = np.linalg.pinv(np.stack([np.ones_like(x), x, x**2], axis=-1))
-    level_, slope, curvature = project @ y
-    if curvature <= 0:
-        return None, "a maximum, not a minimum: the parabola through the sizes opens downwards"
-    vertex = -slope / (2 * curvature)
-    if not x[0] <= vertex <= x[-1]:
-        return None, "a bound: the parabola's minimum lies outside the sizes tried"
-    misfit = y - (level_ + slope * x + curvature * x**2)
-    sd = seed_sd if seed_sd else math.sqrt(float(misfit @ misfit) / max(1, len(x) - 3)) if len(x) > 3 else None
+    """The optimal number of parameters by the local curve in ln size, or why there is none."""
+    curve = local_curve(size, log_loss)
+    if isinstance(curve, str):
+        return None, curve
+    y, project = log_loss[curve.near], np.linalg.pinv(curve.design)
+    fitted = curve.design @ (project @ y)
+    vertex = float(minima(project @ y))
+    if why := why_no_minimum(vertex, curve):
+        return None, why
+    free, misfit = len(y) - curve.degree - 1, y - fitted
+    sd = seed_sd if seed_sd else math.sqrt(float(misfit @ misfit) / free) if free > 0 else None
     if sd is None:
         return None, "no interval: one run a size and no noise estimate; repeat a cell with other seeds"
-    errors = sd * generator.standard_normal((NUM_DRAWS, len(x)))
-    _, slopes, curvatures = ((y - misfit + errors) @ project.T).T
-    if np.mean(curvatures <= 0) > (1 - level) / 2:
+    drawn = minima((fitted + sd * generator.standard_normal((NUM_DRAWS, len(y)))) @ project.T)
+    if np.mean(np.isnan(drawn)) > (1 - level) / 2:
         return None, "flat within noise: the seeds cannot tell a minimum from none"
-    vertices = np.clip(-slopes / (2 * np.maximum(curvatures, 1e-12)), x[0], x[-1])
-    found = interval(math.exp(size[best] + vertex), np.exp(size[best] + vertices), level)
+    drawn = np.clip(drawn[np.isfinite(drawn)], curve.x[0], curve.x[-1])
+    found = interval(math.exp(curve.centre + vertex), np.exp(curve.centre + drawn), level)
     touches = found.low <= math.exp(size[0]) * 1.001 or found.high >= math.exp(size[-1]) * 0.999
     return found, "vertex inside the sizes tried" + ("; its interval reaches the edge of them" if touches else "")
 
