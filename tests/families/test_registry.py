@@ -40,6 +40,7 @@ VIT_TEXTS = st.builds(
     st.sampled_from(["gap", "token", "map"]),
     st.sampled_from(["learned", "sincos2d"]),
 )
+TINY_CONVNEXT = "timm:convnextv2_atto,depths=1x1x1x1,dims=8x8x16x16,patch_size=1"
 ALL_VARIANTS = [
     *(f"nfnet:{name}" for name in NFNETS),
     *(f"nfnet:{name},rounding=released" for name in NFNETS if name.endswith("+")),
@@ -57,6 +58,11 @@ BUILT = [
     "vit:w24-d2-p4,pool=token",
     "vit:w24-d2-p4,pool=map",
     "vit:w24-d2-p4,pos=sincos2d",
+    "timm:convnextv2_atto",
+    "timm:convnext_atto,depths=1x1x1x1,dims=8x8x16x16,patch_size=2",
+    "timm:coatnext_nano_rw_224",
+    "timm:vit_tiny_patch16_224",
+    "timm:mixer_s32_224",
 ]
 
 
@@ -83,6 +89,7 @@ def test_the_text_of_a_published_variant_is_canonical(text: str) -> None:
         ("vit:w64-d3-p4-h2-m4", "vit:w64-d3-p4"),
         ("vit:w768-d12-p16-h12", "vit:B/16"),
         (" vit:B/16 , gelu=erf , pool=map ", "vit:B/16,pool=map,gelu=erf"),
+        ("timm:convnext_atto, dims=8x8x16x16, depths=1x1x1x1", "timm:convnext_atto,depths=1x1x1x1,dims=8x8x16x16"),
     ],
 )
 def test_defaults_are_omitted_and_codes_and_options_are_put_in_order(text: str, canonical: str) -> None:
@@ -115,6 +122,9 @@ def test_defaults_are_omitted_and_codes_and_options_are_put_in_order(text: str, 
         ("vit:w64-d3", "p missing"),
         ("vit:w64-d3-p4-h3", "divisor of the width 64"),
         ("vit:w30-d1-p4,pos=sincos2d", "multiple of 4"),
+        ("timm:convnextv2_atto.fcmae", "a name without a tag"),
+        ("timm:convnextv2_atto,drop_path_rate=0.1", "the recipe's stochastic_depth decides"),
+        ("timm:convnextv2_atto,act_layer=import os", "expected <timm's name>"),
     ],
 )
 def test_a_text_that_cannot_be_meant_is_refused_with_what_was_expected(text: str, message: str) -> None:
@@ -187,7 +197,7 @@ def parameter_names(layer: Layer) -> list[str]:
     return [f"{layer.name}.{leaf}" for leaf in leaves[layer.kind]] if layer.kind in leaves else [layer.name]
 
 
-@pytest.mark.parametrize("text", ["nfnet:F0", "vit:B/16"])
+@pytest.mark.parametrize("text", ["nfnet:F0", "vit:B/16", "timm:convnextv2_atto"])
 @pytest.mark.parametrize("name", ["head", "head.weights", "module.head.weight", "stages.0.0.conv5.weight", ""])
 def test_a_name_that_no_parameter_has_is_refused(text: str, name: str) -> None:
     with pytest.raises(SpecError):
@@ -195,7 +205,7 @@ def test_a_name_that_no_parameter_has_is_refused(text: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["nfnet:w8-d1x1-s4", "vit:w16-d2-p8", "vit:w16-d2-p8,pool=map", "vit:w16-d1-p8,pool=token"]
+    "text", ["nfnet:w8-d1x1-s4", "vit:w16-d2-p8", "vit:w16-d2-p8,pool=map", "vit:w16-d1-p8,pool=token", TINY_CONVNEXT]
 )
 def test_a_backbone_trains_one_step_with_finite_gradients_on_every_parameter(text: str) -> None:
     torch.manual_seed(0)
@@ -209,7 +219,7 @@ def test_a_backbone_trains_one_step_with_finite_gradients_on_every_parameter(tex
         assert parameter.grad.isfinite().all(), name
 
 
-@pytest.mark.parametrize("text", ["nfnet:w8-d1x1-s4", "vit:w16-d1-p8"])
+@pytest.mark.parametrize("text", ["nfnet:w8-d1x1-s4", "vit:w16-d1-p8", TINY_CONVNEXT])
 def test_the_same_seed_builds_the_same_weights(text: str) -> None:
     states = []
     for _ in range(2):
@@ -218,7 +228,7 @@ def test_the_same_seed_builds_the_same_weights(text: str) -> None:
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
-@pytest.mark.parametrize("text", ["nfnet:w8-d1x2-s4", "vit:w16-d2-p8,pool=map"])
+@pytest.mark.parametrize("text", ["nfnet:w8-d1x2-s4", "vit:w16-d2-p8,pool=map", TINY_CONVNEXT])
 def test_a_backbone_exports_and_the_exported_program_gives_the_same_logits(text: str) -> None:
     torch.manual_seed(0)
     model = registry.build(text, num_classes=5, resolution=16).eval()

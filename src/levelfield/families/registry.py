@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from levelfield.families import grammar
 from levelfield.families.base import FamilySpec
+from levelfield.families.borrowed import spec as borrowed
 from levelfield.families.nfnet import spec as nfnet
 from levelfield.families.vit import spec as vit
 from levelfield.records.codec import record
@@ -63,6 +64,18 @@ FAMILIES = (
         read=vit.read,
         model="levelfield.families.vit.model",
         weights="levelfield.families.vit.weights",
+    ),
+    Family(
+        name=borrowed.FAMILY,
+        title="Any network of timm's that keeps no running statistics",
+        source="pip install 'levelfield[timm]'; timm.list_models() names them",
+        variants=("convnextv2_atto", "coatnext_nano_rw_224", "…"),
+        ladder=borrowed.GRAMMAR,
+        options=(),
+        examples=borrowed.EXAMPLES,
+        read=borrowed.read,
+        model="levelfield.families.borrowed.model",
+        weights="levelfield.families.borrowed.weights",
     ),
 )
 

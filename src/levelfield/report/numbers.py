@@ -33,7 +33,7 @@ def family_name(family: str) -> str:
 
 def model_name(family: str, model: str) -> str:
     """Family and size once each: ``nfnet:w16-d1x2x2`` is NFNet w16-d1x2x2."""
-    return f"{family_name(family)} {model.removeprefix(family + ':')}"
+    return f"{family_name(family)} {model.rpartition(':')[2]}"
 
 
 def power(value: float) -> str:

@@ -10,6 +10,7 @@ import dataclasses
 import math
 from collections.abc import Container, Mapping
 
+from levelfield.families.registry import list_families
 from levelfield.records.codec import record
 from levelfield.records.errors import SpecError
 from levelfield.records.study import FamilyEntry, StudySpec
@@ -159,7 +160,7 @@ class _Planner:
         cells = []
         for architecture in entry.sizes:
             affordable = self.wants.afford(entry, Candidate(architecture=architecture, base_lr=1.0), budget)
-            if not affordable.architecture.startswith(entry.name + ":"):
+            if not _belongs(affordable.architecture, entry):
                 raise SpecError(f"size {architecture!r} is not of family {entry.name!r}")
             cells.append(Cell(family=entry.name, architecture=architecture, budget_flops=budget, affordable=affordable))
         params = [cell.affordable.params for cell in cells]
@@ -333,3 +334,10 @@ def _guess(budget: float, anchors: Mapping[float, int | None]) -> int | None:
         return low_best
     share = (math.log(budget) - math.log(low)) / (math.log(high) - math.log(low))
     return math.ceil(low_best + share * (high_best - low_best) - 1e-9)
+
+
+def _belongs(architecture: str, entry: FamilyEntry) -> bool:
+    """A competitor that is called like a family is of it; one of another name is of the family of its first size."""
+    named = entry.name in {family.name for family in list_families()}
+    own = entry.name if named else entry.sizes[0].partition(":")[0].strip()
+    return architecture.partition(":")[0] == own

@@ -113,7 +113,7 @@ def _from_timm(read: WeightFile, arch: str | None, config: HubConfig | None, res
     text = name if ":" in name else architecture_named(name)
     sizes = _sizes(text, read)
     preprocessing = config.preprocessing if config else None
-    if preprocessing is None and ":" not in name:
+    if preprocessing is None and (":" not in name or name.startswith("timm:")):
         preprocessing = preprocessing_named(name)
     pixels = sizes["resolution"] or resolution or (preprocessing.resolution if preprocessing else None)
     if pixels is None:

@@ -1,4 +1,4 @@
-"""timm's names of networks that our families hold, and what timm feeds them. timm itself is not needed.
+"""timm's names of networks that our families hold, and what timm feeds them; without timm, but for borrowed ones.
 
 Source: timm 1.0.31, models/nfnet.py, vision_transformer.py and deit.py (``default_cfgs`` and the functions below them);
 tests/weights/test_timm_names.py compares each with timm's own registry.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from levelfield.data.transforms import NORMALISATION
+from levelfield.records.codec import from_plain
 from levelfield.records.errors import SpecError
 from levelfield.weights.preprocessing import Preprocessing
 
@@ -54,6 +55,8 @@ def preprocessing_named(name: str) -> Preprocessing:
     Raises:
         SpecError: we do not know.
     """
+    if name.startswith("timm:"):
+        return _configured(name.removeprefix("timm:").partition(",")[0])
     bare, _, tag = name.partition(".")
     if tag and not _OTHER_TAGS.fullmatch(tag):
         raise SpecError(f"what the weights {name!r} are fed is not known here; put timm's config.json beside them")
@@ -73,6 +76,19 @@ def preprocessing_named(name: str) -> Preprocessing:
         mean, std = _INCEPTION
     whole = pixels >= 384 or tag.startswith("fb_in22k")
     return Preprocessing(resolution=pixels, mean=mean, std=std, crop_pct=1.0 if whole else 0.9)
+
+
+def _configured(name: str) -> Preprocessing:
+    """What timm's own configuration says; a network of that family cannot be built without timm anyhow."""
+    import timm
+
+    found = timm.get_pretrained_cfg(name)
+    if found is None:
+        raise SpecError(f"timm says nothing of what {name!r} is fed; put its config.json beside the weights")
+    fed = {"mean": found.mean, "std": found.std, "interpolation": found.interpolation, "crop_pct": found.crop_pct}
+    mode = "squash" if found.crop_mode == "squash" else "center"
+    plain = {"resolution": found.input_size[-1], "crop_mode": mode, **fed}
+    return from_plain(Preprocessing, plain, where=f"timm's configuration of {name}")
 
 
 def _unknown(name: str) -> str:

@@ -1,0 +1,134 @@
+"""What a borrowed network is made of: layers by tracing one forward pass, roles by the shapes of parameters.
+
+The forward pass alone is traced: torch's counter knows grouped and depthwise convolutions there, and overcharges their
+backward (see :mod:`levelfield.compute.count`), for which our own rule holds.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from levelfield.families.base import Layer, LayerKind, ParameterRole
+from levelfield.families.borrowed.model import BorrowedNetwork, build
+from levelfield.families.borrowed.spec import BorrowedSpec, ParameterPlace
+from levelfield.records.errors import SpecError
+
+_ROLE_RESOLUTION = 224
+_EMBEDDING = r".*(pos_embed\w*|cls_token|reg_token|dist_token|relative_position_bias\w*|rel_pos\w*|query|latent)"
+
+
+@functools.lru_cache(maxsize=256)
+def list_layers(spec: BorrowedSpec, *, resolution: int, num_classes: int, in_channels: int = 3) -> tuple[Layer, ...]:
+    """Every part with parameters or multiply-accumulates, in the order of the modules.
+
+    Raises:
+        SpecError: timm cannot build the network, or it cannot take such images.
+    """
+    with torch.device("meta"):
+        network = build(spec, num_classes=num_classes, resolution=resolution, in_channels=in_channels).eval()
+        network.requires_grad_(False)
+        images = torch.empty(1, in_channels, resolution, resolution)
+    first: list[str] = []
+    names = {module: name for name, module in network.named_modules()}
+
+    def saw(module: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        if _kind(module) in ("conv", "linear") and (given[0] is images or not first):
+            first.append(names[module])
+
+    for module in names:
+        module.register_forward_pre_hook(saw)  # pyright: ignore[reportArgumentType]
+    try:
+        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+            network(images)
+    except Exception as error:  # whatever a network of timm's raises of images that it cannot take
+        raise SpecError(
+            f"{spec.text} cannot take images of {resolution} px: {type(error).__name__}: {str(error).splitlines()[0]}"
+        ) from None
+    root = type(network).__name__
+    flops = {
+        name.removeprefix(root).removeprefix("."): sum(by_operator.values())
+        for name, by_operator in counter.get_flop_counts().items()
+        if name == root or name.startswith(f"{root}.")
+    }
+    return tuple(_layers(network, flops, set(first)))
+
+
+def _layers(network: BorrowedNetwork, flops: dict[str, int], takes_image: set[str]) -> Iterator[Layer]:
+    for name, module in network.named_modules():
+        children = (f"{name}.{child}" if name else child for child, _ in module.named_children())
+        macs = (flops.get(name, 0) - sum(flops.get(child, 0) for child in children)) // 2
+        own = dict(module.named_parameters(recurse=False))
+        kind = _kind(module)
+        if kind is not None:
+            params = sum(own.pop(leaf).numel() for leaf in ("weight", "bias", "gain") if own.get(leaf) is not None)
+            yield Layer(name=name, kind=kind, params=params, forward_macs=macs, takes_image=name in takes_image)
+        elif macs:
+            yield Layer(name=name, kind="attention", params=0, forward_macs=macs)
+        for leaf, parameter in own.items():
+            yield Layer(name=f"{name}.{leaf}", kind="token", params=parameter.numel())
+
+
+def _kind(module: nn.Module) -> LayerKind | None:
+    weight = getattr(module, "weight", None)
+    if not isinstance(weight, nn.Parameter):
+        return None
+    return "norm" if weight.ndim < 2 else "linear" if weight.ndim == 2 else "conv"
+
+
+@functools.lru_cache(maxsize=64)
+def places(spec: BorrowedSpec) -> dict[str, ParameterPlace]:
+    """The role and depth of every parameter by name.
+
+    Kernels are weights of two axes and more; learned embeddings are known by timm's names for them; biases belong to
+    kernels; what is left of one axis (norms, layer scales) is treated like a norm: neither decayed nor a kernel.
+    """
+    with torch.device("meta"):
+        network = build(spec, num_classes=2, resolution=_resolution(spec))
+    kernels = {name for name, parameter in network.named_parameters() if parameter.ndim >= 2}
+    depths = _depths(network)
+    return {
+        name: ParameterPlace(role=_role(name, parameter, kernels), depth=depths[name])
+        for name, parameter in network.named_parameters()
+    }
+
+
+def _resolution(spec: BorrowedSpec) -> int:
+    """What the network was made for: names and axes of its parameters do not depend on it."""
+    import timm
+
+    size = timm.get_pretrained_cfg_value(spec.name, "input_size") or (3, _ROLE_RESOLUTION, _ROLE_RESOLUTION)
+    return int(size[-1])
+
+
+def _role(name: str, parameter: nn.Parameter, kernels: set[str]) -> ParameterRole:
+    if name.startswith("head."):
+        return "classifier_kernel" if name == "head.weight" else "classifier_bias"
+    if parameter.ndim == 0:
+        return "skip_gain"
+    if re.fullmatch(_EMBEDDING, name):
+        return "token"
+    if parameter.ndim >= 2:
+        return "kernel" if name.endswith("weight") else "token"
+    return "bias" if name.endswith(".bias") and name.removesuffix("bias") + "weight" in kernels else "norm"
+
+
+def _depths(network: BorrowedNetwork) -> dict[str, int]:
+    """Blocks are numbered in timm's order of modules: every path that ends in ``blocks.<n>`` or the like is one."""
+    blocks: dict[str, int] = {}
+    depths, deepest = {}, 0
+    for name, _ in network.named_parameters():
+        block = re.match(r"(.*\.\d+)\.", name.removeprefix("body.")) if not name.startswith("head.") else None
+        if name.startswith("head."):
+            depths[name] = deepest + 1
+        elif block is None or re.match(r"(stem|patch_embed)\b", name.removeprefix("body.")):
+            depths[name] = deepest if blocks else 0
+        else:
+            depths[name] = deepest = blocks.setdefault(block[1], len(blocks) + 1)
+    return depths

@@ -1,0 +1,95 @@
+"""The borrowed network: timm's body up to its pooled features, and our linear head."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from levelfield.families.borrowed.spec import FAMILY, BorrowedSpec
+from levelfield.records.errors import SpecError, did_you_mean
+
+HEAD_STD = 0.02
+_STATISTICS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
+
+
+class BorrowedNetwork(nn.Module):
+    """Images (batch, channels, height, width) to logits (batch, num_classes); ``dropout`` comes before the head.
+
+    The head's kernel begins normal with deviation 0.02 and its bias at zero, whatever timm does for this network: its
+    own choices (zeros, small scales) belong to recipes that are not used here.
+    """
+
+    def __init__(self, spec: BorrowedSpec, body: nn.Module, *, num_features: int, num_classes: int, dropout: float):
+        super().__init__()
+        self.spec, self.num_features, self.dropout = spec, num_features, dropout
+        self.body = body
+        self.head = nn.Linear(num_features, num_classes)
+        nn.init.normal_(self.head.weight, std=HEAD_STD)
+        nn.init.zeros_(self.head.bias)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Pooled features (batch, num_features), timm's norms and hidden layers before its classifier included."""
+        return self.body(images)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(F.dropout(self.features(images), self.dropout, self.training))
+
+
+def build(
+    spec: BorrowedSpec,
+    *,
+    num_classes: int,
+    resolution: int,
+    in_channels: int = 3,
+    dropout: float = 0.0,
+    stochastic_depth: float = 0.0,
+) -> BorrowedNetwork:
+    """The network, initialised by timm from torch's default generator.
+
+    Raises:
+        SpecError: timm is not installed, has no such network, or cannot build it so; or it keeps running statistics.
+    """
+    timm = _timm()
+    if not timm.is_model(spec.name):
+        raise SpecError(f"timm has no {spec.name!r}{did_you_mean(spec.name, timm.list_models())}")
+    options: dict[str, Any] = {**spec.arguments, "num_classes": 0, "in_chans": in_channels}
+    if stochastic_depth:
+        options["drop_path_rate"] = stochastic_depth
+    body = _created(timm, spec, options, resolution)
+    kept = [name for name, module in body.named_modules() if isinstance(module, _STATISTICS)]
+    if kept:
+        raise SpecError(
+            f"{spec.text} normalises by statistics of the batch ({kept[0]} and {len(kept) - 1} more): they tie the "
+            "examples of a batch together and are no parameters, so an average of weights and a resumed run would not "
+            "be what they say. Take a relative with LayerNorm (convnext*, convnextv2*, coatnext*, vit*, swin*, mixer*)"
+        )
+    num_features: Any = body.num_features
+    return BorrowedNetwork(spec, body, num_features=num_features, num_classes=num_classes, dropout=dropout)
+
+
+def _created(timm: Any, spec: BorrowedSpec, options: dict[str, Any], resolution: int) -> nn.Module:
+    """Networks with positions must be told the resolution; the others do not know the argument."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # timm warns of its own deprecations
+            try:
+                return timm.create_model(spec.name, **options, img_size=resolution)
+            except TypeError as error:
+                if "img_size" not in str(error):
+                    raise
+                return timm.create_model(spec.name, **options)
+    except Exception as error:  # whatever a constructor of timm's raises of arguments that it cannot take
+        raise SpecError(
+            f"timm cannot build {spec.text} for {resolution} px: {type(error).__name__}: {str(error).splitlines()[0]}"
+        ) from None
+
+
+def _timm() -> Any:
+    try:
+        import timm
+    except ImportError:
+        raise SpecError(f"{FAMILY}:… needs timm: pip install 'levelfield[timm]'") from None
+    return timm

@@ -1,0 +1,202 @@
+"""Networks of timm's as competitors: compute by timm's own figures and by hand, weights from timm, refusals."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from levelfield.compute.analytic import count
+from levelfield.data.sources import open_source
+from levelfield.families import registry
+from levelfield.families.borrowed.weights import from_timm, to_timm
+from levelfield.records.data import DigitPairsSpec
+from levelfield.records.errors import SpecError
+from levelfield.records.store import TrialDirectory
+from levelfield.records.trial import TrialSpec
+from levelfield.study.recipes import preset
+from levelfield.study.trial import run_trial
+from levelfield.train.loop import StepReport
+from levelfield.weights.read import load_model
+from levelfield.weights.write import save_timm
+from tests.conftest import TINY_STUDY, one_complaint, run
+
+TINY = "timm:convnextv2_atto,depths=1x1x1x1,dims=8x8x16x16,patch_size=1"
+
+
+@pytest.mark.parametrize(
+    ("name", "resolution", "millions", "giga_macs"),
+    [
+        # timm 1.0, results/model_metadata-in1k.csv and the model cards: parameters, MACs at the training resolution.
+        ("convnextv2_atto", 224, 3.71, 0.55),
+        ("convnext_tiny", 224, 28.59, 4.47),
+        ("coatnext_nano_rw_224", 224, 14.70, 2.47),
+        ("vit_small_patch16_224", 224, 22.05, 4.61),
+        ("mixer_b16_224", 224, 59.88, 12.62),
+    ],
+)
+def test_parameters_and_macs_are_those_that_timm_publishes(name, resolution, millions, giga_macs) -> None:
+    counted = count(f"timm:{name}", resolution=resolution, num_classes=1000)
+    assert counted.params / 1e6 == pytest.approx(millions, abs=0.006)
+    assert counted.forward_macs / 1e9 == pytest.approx(giga_macs, rel=0.01)
+
+
+def test_a_convnext_is_counted_layer_by_layer_as_by_hand() -> None:
+    """The first stage has 40 channels on 56 x 56 positions; depthwise kernels have 7 x 7 weights a channel."""
+    counted = count("timm:convnextv2_atto", resolution=224, num_classes=1000)
+    layers = {layer.name: layer for layer in counted.layers}
+    block = "body.stages.0.blocks.0"
+    assert layers["body.stem.0"].forward_macs == 56 * 56 * 40 * 3 * 4 * 4
+    assert layers[f"{block}.conv_dw"].forward_macs == 56 * 56 * 40 * 7 * 7
+    assert layers[f"{block}.mlp.fc1"].forward_macs == 56 * 56 * 40 * 160
+    assert layers["head"].forward_macs == 320 * 1000
+    assert [layer.name for layer in counted.layers if layer.takes_image] == ["body.stem.0"]
+    # Backward: twice the forward, less the image's gradient; groups change nothing.
+    assert counted.train_flops_per_example == 2 * (3 * counted.forward_macs - layers["body.stem.0"].forward_macs)
+
+
+def test_attention_is_counted_where_it_is_computed() -> None:
+    """Two products of 197 x 197 positions with 64 channels for each of 3 heads, in 12 blocks."""
+    counted = count("timm:vit_tiny_patch16_224", resolution=224, num_classes=1000)
+    attention = [layer.forward_macs for layer in counted.layers if layer.kind == "attention"]
+    assert attention == [2 * 3 * 197 * 197 * 64] * 12
+
+
+def test_the_backward_of_a_depthwise_convolution_is_charged_as_autograd_computes_it() -> None:
+    """A convolution in 8 groups is 8 convolutions of one group, for which torch's counter is right."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    part = nn.Conv2d(1, 1, 7, padding=3)
+    with FlopCounterMode(display=False) as counter:
+        part(torch.randn(1, 1, 16, 16, requires_grad=True)).sum().backward()
+    layers = {layer.name: layer for layer in count(TINY, resolution=16, num_classes=5).layers}
+    assert 8 * counter.get_total_flops() == 3 * 2 * layers["body.stages.0.blocks.0.conv_dw"].forward_macs
+
+
+def test_roles_follow_shapes_and_names() -> None:
+    spec = registry.parse("timm:coatnext_nano_rw_224")
+    with torch.device("meta"):
+        network = registry.build(spec, num_classes=5, resolution=224)
+    roles = {name: spec.parameter_role(name) for name, _ in network.named_parameters()}
+    assert roles["body.stem.conv1.weight"] == "kernel"
+    assert roles["body.stages.0.blocks.0.conv_dw.weight"] == "kernel"
+    assert roles["body.stages.0.blocks.0.conv_dw.bias"] == "bias"
+    assert roles["body.stages.2.blocks.0.attn.rel_pos.relative_position_bias_table"] == "token"
+    assert {role for name, role in roles.items() if "norm" in name} == {"norm"}
+    depths = [spec.parameter_depth(name) for name in roles]
+    assert depths == sorted(depths), "the modules stand in the order of the forward pass"
+    assert spec.parameter_depth("body.stem.conv1.weight") == 0
+    assert spec.parameter_depth("head.weight") == max(depths) == 1 + len(set(depths)) - 2
+
+
+@pytest.mark.parametrize("name", ["convnextv2_atto", "coatnext_nano_rw_224", "vit_tiny_patch16_224"])
+def test_weights_of_timms_give_its_logits_and_go_back(name: str) -> None:
+    torch.manual_seed(0)
+    theirs = timm.create_model(name, num_classes=7).eval()
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    ours = registry.build(f"timm:{name}", num_classes=7, resolution=224).eval()
+    with torch.no_grad():
+        converted: dict[str, Tensor] = from_timm(theirs.state_dict(), ours)  # pyright: ignore[reportArgumentType]
+        for key, parameter in ours.named_parameters():
+            parameter.copy_(converted[key])
+        images = torch.randn(2, 3, 224, 224)
+        torch.testing.assert_close(ours(images), theirs(images))
+    back = to_timm(ours)  # pyright: ignore[reportArgumentType]
+    state = {key: tensor for key, tensor in theirs.state_dict().items() if key in dict(theirs.named_parameters())}
+    assert back.keys() == state.keys()
+    assert all(torch.equal(back[key], state[key]) for key in state)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("timm:resnet18", r"statistics of the batch \(bn1 and 19 more\)"),
+        ("timm:coatnet_0_rw_224", "Take a relative with LayerNorm"),
+        ("timm:convnextv2_ato", "did you mean 'convnextv2_atto'"),
+        ("timm:convnextv2_atto,dpths=1", "timm cannot build .*dpths"),
+    ],
+)
+def test_what_cannot_compete_is_refused_with_the_reason(text: str, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        count(text, resolution=32, num_classes=5)
+
+
+def test_a_trial_of_one_resumes_bit_for_bit_and_leaves_a_backbone(tmp_path: Path) -> None:
+    data = DigitPairsSpec(resolution=16, select_examples=64, report_examples=64)
+    spec = TrialSpec(
+        architecture=TINY,
+        data=data,
+        recipe=preset("vit-short", peak_lr=0.01, override={"stochastic_depth": 0.2, "dropout": 0.1}),
+        budget_flops=1e8,
+        global_batch_size=8,
+        steps=6,
+    )
+    source, device = open_source(data), torch.device("cpu")
+
+    def stop(report: StepReport) -> None:
+        if report.step == 4:
+            raise KeyboardInterrupt
+
+    whole, cut = TrialDirectory(tmp_path / "whole"), TrialDirectory(tmp_path / "cut")
+    wanted = run_trial(spec, whole, source, device=device, keeps_weights=True)
+    with pytest.raises(KeyboardInterrupt):
+        run_trial(spec, cut, source, device=device, keeps_weights=True, checkpoint_seconds=0.0, on_step=stop)
+    assert run_trial(spec, cut, source, device=device, keeps_weights=True) == wanted
+    assert cut.weights_path.read_bytes() == whole.weights_path.read_bytes()
+    assert wanted.train_flops == count(TINY, resolution=16, num_classes=100, in_channels=1).train_flops(48)
+    tuned = load_model(whole.path)
+    assert (tuned.card.architecture, tuned.card.num_classes) == (registry.parse(TINY).text, 100)
+
+
+def test_a_checkpoint_of_timms_is_read_with_what_timm_feeds_it(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    theirs = timm.create_model("convnextv2_atto", num_classes=7).eval()
+    save_file(theirs.state_dict(), tmp_path / "theirs.safetensors")
+    loaded = load_model(tmp_path / "theirs.safetensors", arch="timm:convnextv2_atto", resolution=64)
+    config = timm.get_pretrained_cfg("convnextv2_atto")
+    assert config is not None
+    assert (loaded.preprocessing.mean, loaded.preprocessing.crop_pct) == (config.mean, config.crop_pct)
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded.model(images), theirs(images))
+    call = save_timm(loaded, tmp_path / "ours.safetensors")
+    assert call.name == "convnextv2_atto"
+    assert all(
+        torch.equal(tensor, theirs.state_dict()[key])
+        for key, tensor in load_file(tmp_path / "ours.safetensors").items()
+    )
+
+
+def test_a_study_races_one_under_a_name_of_its_own(tmp_path: Path) -> None:
+    study = TINY_STUDY.replace('name = "nfnet"', 'name = "convnextv2"').replace(
+        'recipe = "nfnet-short"', 'recipe = "vit-short"'
+    )
+    path = tmp_path / "study.toml"
+    path.write_text(
+        study.replace("nfnet:w4-d1-s4", "timm:convnextv2_atto,depths=1x1x1x1,dims=4x4x4x4").replace("= 16", "= 32")
+    )
+    done = run("plan", path, "--no-calibrate")
+    assert done.returncode == 0, done.stderr
+    assert "convnextv2\t1.4×10⁸ FLOPs\ttimm:convnextv2_atto,depths=1x1x1x1,dims=4x4x4x4\t2,364" in done.stdout
+    path.write_text(TINY_STUDY.replace("nfnet:w4-d1-s4", "timm:convnextv2_atto"))
+    assert "is not of family 'nfnet'" in one_complaint(run("plan", path, "--no-calibrate"), 2)
+
+
+def test_without_timm_its_family_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['timm'] = None\n"
+        "from levelfield.compute.analytic import count\n"
+        "from levelfield.records.errors import SpecError\n"
+        "try: count('timm:convnextv2_atto', resolution=32, num_classes=5)\n"
+        "except SpecError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install 'levelfield[timm]'" in done.stdout
