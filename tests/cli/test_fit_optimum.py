@@ -35,3 +35,10 @@ def test_fit_gives_programs_the_optimum_with_its_intervals_and_gaps(runs, invoke
 
 def test_fit_without_examples_says_nothing_of_an_optimum(runs, invoke):
     assert "three ways" not in invoke("fit", runs, "--params", "N")[1]
+
+
+def test_fit_gives_the_learning_rate_as_a_surface(runs, invoke):
+    options = ("fit", runs, "--params", "N", "--examples", "D", "--rate", "lr")
+    assert "The optimal learning rate as a surface" in invoke(*options)[1]
+    (surface,) = json.loads(invoke(*options, "--json")[1])["rate_surfaces"]
+    assert surface["rate"]["estimate"] == pytest.approx(0.2, rel=0.05)

@@ -21,12 +21,13 @@ def fit(
         typer.Option(help="CSV: column of examples or tokens seen; needed, with --params, for the optimum."),
     ] = None,
     epochs: Annotated[str | None, typer.Option(help="CSV: column of epochs.")] = None,
+    rate: Annotated[str | None, typer.Option(help="CSV: column of peak learning rates.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
     """Fit the laws of held-out loss against compute, and the optimum of a budget, or say why there is none."""
     from levelfield.cli.analysis import read_analysis, say_optima, say_refusals
     from levelfield.cli.console import say_json, say_report_table
-    from levelfield.report.optimum_tables import optima_table
+    from levelfield.report.optimum_tables import optima_table, rates_table
     from levelfield.report.tables import laws_table
 
     columns = {
@@ -36,6 +37,7 @@ def fit(
         "params": params,
         "examples": examples,
         "epochs": epochs,
+        "base_lr": rate,
     }
     analysis = read_analysis(source, columns=columns, compared=False)
     if json:
@@ -44,6 +46,7 @@ def fit(
                 "laws": analysis.laws,
                 "allocations": analysis.allocations,
                 "optima": analysis.optima,
+                "rate_surfaces": analysis.rate_surfaces,
                 "refusals": analysis.refusals,
             }
         )
@@ -51,4 +54,5 @@ def fit(
     say_report_table(laws_table(analysis))
     say_report_table(optima_table(analysis))
     say_optima(analysis)
+    say_report_table(rates_table(analysis))
     say_refusals(analysis)

@@ -57,8 +57,11 @@ def _say(prediction: Prediction) -> None:
             continue
         told = "a guess, no interval" if interval is None else f"[{written(interval.low)}, {written(interval.high)}]"
         lines.append((what, f"{written(value)} {told}" if interval else f"{written(value)}, {told}"))
+    if prediction.base_lr_flat is not None:
+        low, high = prediction.base_lr_flat
+        lines.append(("flat range of the rate", f"{plain(low)} to {plain(high)}"))
     if prediction.epochs is not None:
-        lines.insert(-1, ("epochs", epochs(prediction.epochs)))
+        lines.insert(-1 - (prediction.base_lr_flat is not None), ("epochs", epochs(prediction.epochs)))
     for what, value in lines:
         say(f"  {what:<22}  {value}")
     for note in prediction.notes:

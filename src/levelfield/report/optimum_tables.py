@@ -1,10 +1,11 @@
-"""The table of the optimum of a budget."""
+"""The tables of optima: of a budget, and of the learning rate."""
 
 from __future__ import annotations
 
 from levelfield.report import numbers
 from levelfield.report.table import Column, Table, family_cell, number_cell, text_cell, words_column
-from levelfield.scaling.analysis import Analysis, Interval
+from levelfield.scaling.analysis import Analysis, Interval, RateSurface
+from levelfield.scaling.rates import rate_at
 
 
 def optima_table(analysis: Analysis) -> Table:
@@ -47,3 +48,54 @@ def _counted(size: Interval | None) -> str:
     if size is None:
         return numbers.MISSING
     return f"{numbers.count(size.estimate)} [{numbers.count(size.low)}, {numbers.count(size.high)}]"
+
+
+def rates_table(analysis: Analysis) -> Table:
+    """How the optimal learning rate moves with size and examples."""
+    rows = tuple(
+        (
+            family_cell(found.family),
+            number_cell(found.rate and found.rate.estimate, _plainly(found.rate)),
+            text_cell(_at(found.centre)),
+            text_cell(numbers.number_interval(found.params_exponent)),
+            text_cell(numbers.number_interval(found.examples_exponent)),
+            number_cell(found.tolerance, numbers.percent(found.tolerance, 2)),
+            text_cell(_flat(found)),
+            text_cell(numbers.prose(found.status)),
+        )
+        for found in analysis.rate_surfaces
+    )
+    return Table(
+        name="rates",
+        title="The optimal learning rate as a surface",
+        note="The best learning rate at a batch of 256 in the middle of the tuned cells, and the powers of size and of "
+        "examples (on a fixed set: of epochs) that it follows from there. In the flat range the loss exceeds the best "
+        "by no more than the tolerance: one run's noise, or 1 % where that is unknown.",
+        columns=(
+            words_column("Family"),
+            Column(title="Rate at 256"),
+            words_column("In the middle"),
+            Column(title="Exponent of size"),
+            Column(title="Exponent of examples"),
+            Column(title="Tolerance"),
+            Column(title="Flat range there"),
+            words_column("Status"),
+        ),
+        rows=rows,
+        empty="No tuning curve has a known size and length.",
+    )
+
+
+def _plainly(rate: Interval | None) -> str:
+    if rate is None:
+        return numbers.MISSING
+    return f"{numbers.plain(rate.estimate)} [{numbers.plain(rate.low)}, {numbers.plain(rate.high)}]"
+
+
+def _at(centre: tuple[float, ...]) -> str:
+    return f"{numbers.count(centre[0])} parameters, {numbers.count(centre[1])} examples" if centre else numbers.MISSING
+
+
+def _flat(surface: RateSurface) -> str:
+    found = rate_at(surface, *surface.centre[:2], level=0.9) if len(surface.centre) == 2 else None
+    return numbers.MISSING if found is None else " to ".join(numbers.plain(end) for end in found.flat)

@@ -10,7 +10,7 @@ from levelfield.report.control_tables import controls_table, predictions_table, 
 from levelfield.report.facts import StudyFacts
 from levelfield.report.figures.comparison import verdict_words
 from levelfield.report.figures.loss import CURRENCY_TITLES
-from levelfield.report.optimum_tables import optima_table
+from levelfield.report.optimum_tables import optima_table, rates_table
 from levelfield.report.table import Cell, Column, Table, family_cell, model_cell, number_cell, text_cell, words_column
 from levelfield.report.transfer_tables import transfer_tables
 from levelfield.scaling.analysis import Analysis
@@ -229,6 +229,7 @@ def study_tables(analysis: Analysis, facts: StudyFacts) -> dict[str, Table]:
         winners_table(analysis),
         laws_table(analysis),
         optima_table(analysis),
+        rates_table(analysis),
         search_table(analysis),
         controls_table(analysis),
         swaps_table(analysis),

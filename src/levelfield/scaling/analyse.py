@@ -17,6 +17,7 @@ from levelfield.scaling.frontier import Rung, checked
 from levelfield.scaling.isoflop import allocation, isoflop_profiles
 from levelfield.scaling.optimum import optimum
 from levelfield.scaling.points import frontier_points, winner_points, winner_record
+from levelfield.scaling.rates import rate_surfaces
 from levelfield.scaling.sentences import headline
 from levelfield.scaling.swap import optimizer_swaps
 from levelfield.scaling.tuning import learning_rate_cells
@@ -88,13 +89,14 @@ def analyse(
     refusals.extend(_undecided(comparisons, winners))
     if winners and not controls:
         refusals.append(Refusal(what="the A/A control", why="no run has the role of a control", remedy="run one"))
+    rates = learning_rate_cells(rows)
     searched = [row for row in rows if row.role in ("search", "audit")]
     return Analysis(
         families=families,
         winners=_winner_records(winners, noise, level),
         laws=laws,
         isoflop=profiles,
-        learning_rates=learning_rate_cells(rows),
+        learning_rates=rates,
         allocations=allocations,
         comparisons=comparisons,
         controls=controls,
@@ -107,6 +109,7 @@ def analyse(
         example_noise=typical_example_sd(noise.example_covariance),
         optimism=optimism,
         optima=optima,
+        rate_surfaces=rate_surfaces(rates, families, seed_sd=noise.seed_sd, level=level),
     )
 
 

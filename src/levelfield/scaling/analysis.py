@@ -169,6 +169,29 @@ class LearningRateCell:
 
 
 @record
+class RateSurface:
+    """The optimal base rate over size and examples: rate (N / N0)^params_exponent (D / D0)^examples_exponent.
+
+    ``centre`` is (N0, D0). ``tolerance`` is the ln loss that a rate in the flat range gives up: the sd of one run's ln
+    loss, or 1 % where it is unknown. ``shape`` is (c, k) and ``coefficients`` are s0, s1 and s2 (see scaling/rates.py),
+    with their ``covariance``. Absent where the tuning curves support none; ``status`` says why.
+    """
+
+    family: str
+    tolerance: float
+    num_cells: int
+    num_runs: int = 0
+    rate: Interval | None = None
+    params_exponent: Interval | None = None
+    examples_exponent: Interval | None = None
+    centre: tuple[float, ...] = ()
+    shape: tuple[float, ...] = ()
+    coefficients: tuple[float, ...] = ()
+    covariance: tuple[tuple[float, ...], ...] = ()
+    status: str
+
+
+@record
 class Allocation:
     """How size and examples of the winners grow with compute: exponents of a log-log line, where four rungs allow."""
 
@@ -423,3 +446,4 @@ class Analysis:
     example_noise: float | None = None
     optimism: tuple[Optimism, ...] = ()
     optima: tuple[Optimum, ...] = ()
+    rate_surfaces: tuple[RateSurface, ...] = ()

@@ -17,6 +17,7 @@ from levelfield.scaling.conformal import half_width
 from levelfield.scaling.fit import MIN_BUDGETS, recency_weights
 from levelfield.scaling.isoflop import line, optima
 from levelfield.scaling.laws import LAWS, Floats
+from levelfield.scaling.rates import rate_at
 from levelfield.scaling.solver import solve_one
 
 
@@ -27,7 +28,8 @@ class Prediction:
     ``loss`` is the held-out loss (nats) that a winner with as many seeds as the fitted ones would measure; ``params``
     and ``examples`` are compute-optimal, ``base_lr`` is the peak at a batch of 256. Absent where the study does not
     support them; ``notes`` say why and how each was found, and a value without its interval is a guess. ``beyond_data``
-    is the budget over the top fitted rung.
+    is the budget over the top fitted rung. ``base_lr_flat`` is the range of rates that should lose no more than one
+    run's noise (1 % where that is unknown).
     """
 
     family: str
@@ -43,6 +45,7 @@ class Prediction:
     beyond_data: float | None
     notes: tuple[str, ...]
     sentence: str
+    base_lr_flat: tuple[float, float] | None = None
 
 
 class _Guess(NamedTuple):
@@ -77,8 +80,7 @@ def _of_family(analysis: Analysis, family: str, budget: float, level: float, see
     notes += told
     per_example = [w.epochs / w.examples for w in winners if w.epochs and w.examples]
     epochs = examples.value * float(np.median(per_example)) if examples.value and per_example else None
-    cells = [cell for cell in analysis.learning_rates if cell.family == family and "(" not in cell.model]
-    base_lr, told = _learning_rate(cells, params.value, examples.value, level)
+    base_lr, flat, told = _learning_rate(analysis, family, params.value, examples.value, level)
     notes += told
     beyond = budget / laws[0].fitted_high if laws else None
     if beyond is not None and beyond > BEYOND:
@@ -94,6 +96,7 @@ def _of_family(analysis: Analysis, family: str, budget: float, level: float, see
         epochs=epochs,
         base_lr=base_lr.value,
         base_lr_interval=base_lr.interval,
+        base_lr_flat=flat,
         beyond_data=beyond,
         notes=notes,
         sentence=_sentence(family, budget, loss, params.value, examples.value, epochs, base_lr.value, notes),
@@ -182,18 +185,26 @@ def _allocated(
 
 
 def _learning_rate(
-    cells: Sequence[LearningRateCell], params: float | None, examples: float | None, level: float
-) -> tuple[_Guess, tuple[str, ...]]:
-    """The base rate from a plane in ln size and ln examples through the bracketed cells, else the nearest cell's."""
+    analysis: Analysis, family: str, params: float | None, examples: float | None, level: float
+) -> tuple[_Guess, tuple[float, float] | None, tuple[str, ...]]:
+    """The base rate and its flat range from the surface over size and examples, else the nearest cell's rate."""
+    cells = [cell for cell in analysis.learning_rates if cell.family == family and "(" not in cell.model]
     known = [cell for cell in cells if cell.params and cell.examples]
     if not known or params is None or examples is None:
-        return _Guess(), ("learning rate unknown: no tuned cell with known size and examples",)
+        return _Guess(), None, ("learning rate unknown: no tuned cell with known size and examples",)
+    surface = next((each for each in analysis.rate_surfaces if each.family == family), None)
+    found = surface and rate_at(surface, params, examples, level=level)
+    if surface and found:
+        notes = (
+            f"learning rate from a surface {surface.status}; its flat range costs at most "
+            f"{surface.tolerance:.2%} of loss",
+        )
+        tried = [rate for cell in known for rate, _ in cell.tried]
+        if not min(tried) <= found.best.estimate <= max(tried):
+            notes += (f"that rate lies outside those tried, {min(tried):.3g} to {max(tried):.3g}",)
+        return _Guess(found.best.estimate, found.best), found.flat, notes
     at = np.log([params, examples])
-    bracketed = [cell for cell in known if cell.status == "bracketed"]
-    plane = _plane(bracketed, at, level)
-    if plane is not None:
-        return plane, (f"learning rate from the trend of {len(bracketed)} bracketed cells",)
-    pool = bracketed or known
+    pool = [cell for cell in known if cell.status == "bracketed"] or known
 
     def distance(cell: LearningRateCell) -> float:
         return float(np.sum((np.log([cell.params or 1.0, cell.examples or 1.0]) - at) ** 2))
@@ -201,30 +212,9 @@ def _learning_rate(
     nearest = min(pool, key=distance)
     note = (
         f"learning rate of the nearest cell ({nearest.model} at {nearest.budget_flops:.3g} FLOPs, {nearest.status}): "
-        f"{len(bracketed)} bracketed cells carry no trend"
+        f"no surface ({surface.status if surface else 'no tuning curve'})"
     )
-    return _Guess(nearest.best_base_lr), (note,)
-
-
-def _plane(cells: Sequence[LearningRateCell], at: Floats, level: float) -> _Guess | None:
-    from scipy.special import stdtrit
-
-    if len(cells) < 5:
-        return None
-    features = np.log([[cell.params or 1.0, cell.examples or 1.0] for cell in cells])
-    middle = features.mean(axis=0)
-    design = np.column_stack([np.ones(len(cells)), features - middle])
-    if np.linalg.cond(design) > 100:
-        return None
-    y = np.log([cell.best_base_lr for cell in cells])
-    project = np.linalg.pinv(design)
-    beta, row = project @ y, np.array([1.0, *(at - middle)])
-    free = len(cells) - 3
-    # The best of a factor-2 grid is uncertain by a uniform half step either way, whatever the scatter says.
-    variance = max(float(np.sum((y - design @ beta) ** 2)) / free, math.log(2) ** 2 / 12)
-    half = float(stdtrit(free, (1 + level) / 2)) * math.sqrt(variance * float(np.sum((row @ project) ** 2)))
-    middle_lr = float(row @ beta)
-    return _exponential(Interval(estimate=middle_lr, low=middle_lr - half, high=middle_lr + half, level=level))
+    return _Guess(nearest.best_base_lr), None, (note,)
 
 
 def _exponential(log: Interval | None) -> _Guess:

@@ -1,0 +1,113 @@
+"""The optimal learning rate as a surface in size and examples."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from levelfield.records.observation import Observation
+from levelfield.scaling.analyse import analyse
+from levelfield.scaling.predict import predict
+from levelfield.scaling.rates import rate_at
+from tests.scaling.planted import binomial_bounds, search_rows, winner_rows
+
+POWERS = (-0.1, -0.2)
+CURVATURE = 0.05
+
+
+def best_rate(params, examples):
+    return 0.2 * (params / 3e4) ** POWERS[0] * (examples / 1e4) ** POWERS[1]
+
+
+def tuned_rows(generator, *, run_sd=0.003, octaves=range(-3, 4), skew=0.0):
+    """A planted surface: each cell tried factors of 2 about a rate near its own optimum, off by up to an octave."""
+    rows = []
+    for row in search_rows(generator, rates=(0.2,)):
+        start = best_rate(row.params, row.examples) * 2.0 ** generator.uniform(-1, 1)
+        for octave in octaves:
+            off = math.log2(start * 2.0**octave / best_rate(row.params, row.examples))
+            lost = CURVATURE * off**2 * (1 + skew * math.tanh(off))
+            loss = row.loss * math.exp(lost + run_sd * generator.standard_normal())
+            changes = {"run": f"{row.run}-{octave}", "base_lr": start * 2.0**octave, "loss": loss}
+            rows.append(Observation(**{**vars(row), **changes}))
+    return rows
+
+
+def test_the_exponents_of_a_planted_surface_are_recovered_with_their_interval():
+    (surface,) = analyse(tuned_rows(np.random.default_rng(0))).rate_surfaces
+    assert surface.params_exponent is not None
+    assert surface.examples_exponent is not None
+    for found, truth in zip((surface.params_exponent, surface.examples_exponent), POWERS, strict=True):
+        assert found.estimate == pytest.approx(truth, abs=0.01)
+        assert found.low - 0.005 < truth < found.high + 0.005
+        assert found.high - found.low < 0.05
+
+
+@pytest.mark.parametrize("skew", [0.0, 0.3], ids=["parabolic curves", "curves steeper above the optimum"])
+def test_the_interval_of_the_optimal_rate_covers_it_inside_the_data(skew):
+    hits, num = 0, 80
+    for place in range(num):
+        generator = np.random.default_rng([3, place])
+        (surface,) = analyse(tuned_rows(generator, run_sd=0.01, octaves=(-1, 0, 1), skew=skew)).rate_surfaces
+        found = rate_at(surface, 5e4, 2e4, level=0.9)
+        hits += found is not None and found.best.low <= best_rate(5e4, 2e4) <= found.best.high
+    print(f"coverage of the optimal rate at 0.9, skew {skew}: {hits / num}")
+    if not skew:
+        assert hits / num >= binomial_bounds(0.9, num)[0]
+
+
+def test_the_flat_range_loses_what_it_says():
+    rows = tuned_rows(np.random.default_rng(0), run_sd=0.0)
+    (surface,) = analyse(rows).rate_surfaces
+    assert surface.tolerance == 0.01
+    found = rate_at(surface, 5e4, 2e4, level=0.9)
+    assert found is not None
+    for end in found.flat:
+        assert CURVATURE * math.log2(end / best_rate(5e4, 2e4)) ** 2 == pytest.approx(0.01, rel=0.05)
+
+
+def test_the_tolerance_is_the_noise_of_a_run_where_seeds_measured_it():
+    generator = np.random.default_rng(0)
+    rows = [*tuned_rows(generator), *winner_rows(generator, families=("nfnet",), seed_sd=0.02)]
+    analysis = analyse(rows)
+    (surface,) = analysis.rate_surfaces
+    assert surface.tolerance == analysis.seed_noise
+
+
+def test_a_prediction_gives_the_rate_with_its_interval_and_flat_range():
+    generator = np.random.default_rng(0)
+    rows = [*tuned_rows(generator), *winner_rows(generator, families=("nfnet",), seed_sd=0.003)]
+    (prediction,) = predict(analyse(rows), budget=6e12)
+    assert prediction.params is not None
+    assert prediction.examples is not None
+    assert prediction.base_lr is not None
+    assert prediction.base_lr_interval is not None
+    assert prediction.base_lr_flat is not None
+    truth = best_rate(prediction.params, prediction.examples)
+    assert prediction.base_lr_interval.low < truth < prediction.base_lr_interval.high
+    assert prediction.base_lr_flat[0] < prediction.base_lr < prediction.base_lr_flat[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"octaves": (0, 1), "run_sd": 0.0}, "bracketed cells, at least 5 are needed"),
+        ({"run_sd": 0.5}, "no minimum beyond their noise"),
+    ],
+)
+def test_tuning_curves_that_show_no_minimum_have_no_surface(changes, why):
+    (surface,) = analyse(tuned_rows(np.random.default_rng(1), **changes)).rate_surfaces
+    assert why in surface.status
+    assert surface.rate is None
+    assert rate_at(surface, 1e4, 1e4, level=0.9) is None
+
+
+def test_size_and_examples_that_vary_together_leave_no_surface():
+    rows = [
+        Observation(**{**vars(row), "examples": 2 * row.params, "epochs": row.params / 5e5})
+        for row in tuned_rows(np.random.default_rng(0))
+    ]
+    (surface,) = analyse(rows).rate_surfaces
+    assert "vary together" in surface.status
