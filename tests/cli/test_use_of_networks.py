@@ -94,8 +94,9 @@ def test_labelled_pictures_are_judged_by_the_names_of_their_classes(weights, tmp
     write_folder(tmp_path / "mine", seed=1, count=40, side=24)
     (tmp_path / "mine" / "dog" / "3.png").write_bytes(b"no picture")
     code, out, error = invoke("evaluate", path, "--data", tmp_path / "mine", "--out", tmp_path / "scores", "--json")
-    assert code == 0
-    assert "1 images cannot be read and are not judged" in error
+    assert code == 2
+    assert "1 of 80 images cannot be read; the others are judged above:" in error
+    assert "dog/3.png (not an image that Pillow knows)" in error
     found = json.loads(out)
     pictures = [
         place for place in sorted((tmp_path / "mine").rglob("*.png")) if place.name != "3.png" or "cat" in place.parts
@@ -107,11 +108,25 @@ def test_labelled_pictures_are_judged_by_the_names_of_their_classes(weights, tmp
     assert found["top1"]["estimate"] == pytest.approx(np.mean(hits))
     assert found["loss"]["estimate"] == pytest.approx(-np.mean([np.log(wanted[p][own[p]]) for p in pictures]), rel=1e-4)
     assert [each["num_images"] for each in found["classes"]] == [39, 0, 40]
+    assert found["top5"] is None, "of three classes it would say nothing"
     assert json.loads((tmp_path / "scores" / "evaluation.json").read_text()) == found
     assert (tmp_path / "scores" / "classes.csv").read_text().splitlines()[0] == "label,name,num_images,recall,precision"
     for name in ("confusion", "reliability"):
         assert (tmp_path / "scores" / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
         assert "<svg" in (tmp_path / "scores" / f"{name}.svg").read_text()
+
+
+@pytest.mark.parametrize("verb", [("classify",), ("evaluate", "--data")])
+def test_a_network_that_overflows_is_refused_and_not_scored(verb, weights, tmp_path, invoke) -> None:
+    _, loaded = weights
+    with torch.no_grad():
+        loaded.model.head.weight.fill_(3.4e38)  # pyright: ignore[reportAttributeAccessIssue, reportCallIssue]
+    save_safetensors(loaded, tmp_path / "large.safetensors")
+    write_folder(tmp_path / "mine", seed=1, count=2)
+    before, *flag = verb
+    code, out, error = invoke(before, tmp_path / "large.safetensors", *flag, tmp_path / "mine")
+    assert (code, out) == (2, "")
+    assert "answers 4 of 4 images with numbers that are not finite" in error
 
 
 def test_classes_that_the_network_does_not_know_are_refused(weights, tmp_path, invoke) -> None:

@@ -39,6 +39,7 @@ def test_the_scores_are_those_of_scikit_learn_whatever_the_batches(answered) -> 
     every, said = np.arange(CLASSES), log_p.argmax(1)
     sums_to_one = np.exp(log_p.astype(float)) / np.exp(log_p.astype(float)).sum(1, keepdims=True)
     assert found.top1.estimate == pytest.approx((said == labels).mean())
+    assert found.top5 is not None
     assert found.top5.estimate == pytest.approx(top_k_accuracy_score(labels, log_p, k=5, labels=every))
     assert found.loss.estimate == pytest.approx(log_loss(labels, sums_to_one, labels=every), rel=1e-6)
     matrix = np.zeros((CLASSES, CLASSES), dtype=int)
@@ -86,6 +87,17 @@ def test_classes_are_matched_by_name_and_strangers_are_refused() -> None:
     assert list(own_labels(np.array([0, 2]), ("cat", "yak", "owl"), ("cat", "owl"))) == [0, 1], "no image is a yak"
     with pytest.raises(DataError, match=r"no output for the class 'dgo' \(did you mean 'dog'\?\)"):
         own_labels(labels, ("cat", "dgo", "owl"), ("owl", "dog", "cat"))
+
+
+def test_a_network_that_knows_nothing_has_the_top_5_of_chance() -> None:
+    """All classes equal: 5 of 10 are named before the others, whichever they are."""
+    labels = np.arange(100) % 10
+    found = score(in_batches(np.full((100, 10), np.log(0.1), dtype=np.float32), labels, 32), [""] * 10)
+    assert (found.top1.estimate, found.top5 and found.top5.estimate) == (0.1, 0.5)
+
+
+def test_top_5_of_five_classes_is_absent() -> None:
+    assert score(in_batches(np.zeros((3, 5), dtype=np.float32), np.arange(3), 3), [""] * 5).top5 is None
 
 
 def test_nothing_to_judge_is_refused() -> None:

@@ -32,10 +32,14 @@ def evaluate(
     device: Device = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
-    """Score a network: top-1, top-5, loss, calibration, every class, and which are taken for which."""
-    from levelfield.cli.console import complain, say, say_json
+    """Score a network: top-1, top-5, loss, calibration, every class, and which are taken for which.
+
+    Images that cannot be read are named at the end, with exit code 2; the others are judged.
+    """
+    from levelfield.cli.console import say, say_json
     from levelfield.inference.answers import class_names
     from levelfield.inference.labelled import score_place, score_trial
+    from levelfield.records.errors import DataError
     from levelfield.report.evaluation import write_evaluation
     from levelfield.study.backbones import model_at
     from levelfield.train.device import resolve_device
@@ -47,19 +51,18 @@ def evaluate(
     else:
         columns = {"image_column": image_column, "label_column": label_column}
         found, unreadable, place = score_place(data, loaded, device=where, columns=columns)
-    if unreadable:
-        complain(f"{len(unreadable)} images cannot be read and are not judged:")
-        for each in unreadable:
-            complain(f"  {each}")
     written = write_evaluation(found, class_names(loaded), out) if out is not None else ()
     if json:
         say_json(found)
-        return
-    card = loaded.card
-    say(f"{card.architecture}, {card.num_classes} classes, {card.resolution} px, from {card.source}")
-    _say(found, place)
-    for path in written:
-        say(f"written: {path}")
+    else:
+        card = loaded.card
+        say(f"{card.architecture}, {card.num_classes} classes, {card.resolution} px, from {card.source}")
+        _say(found, place)
+        for path in written:
+            say(f"written: {path}")
+    if unreadable:
+        total, listed = found.num_images + len(unreadable), "\n".join(f"  {each}" for each in unreadable)
+        raise DataError(f"{len(unreadable)} of {total} images cannot be read; the others are judged above:\n{listed}")
 
 
 def _say(found: Evaluation, place: str) -> None:
@@ -74,7 +77,7 @@ def _say(found: Evaluation, place: str) -> None:
 
     rows = [
         ("top-1", *told(found.top1, percent)),
-        ("top-5", *told(found.top5, percent)),
+        *([] if found.top5 is None else [("top-5", *told(found.top5, percent))]),
         ("loss in nats", *told(found.loss, number)),
         ("expected calibration error", percent(found.calibration_error), ""),
     ]

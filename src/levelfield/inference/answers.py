@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from levelfield.inference.pictures import Fed, Unreadable, fed_pictures
 from levelfield.records.codec import record
+from levelfield.records.errors import WeightsError
 from levelfield.weights.export import folded
 from levelfield.weights.loaded import LoadedModel
 
@@ -43,12 +44,22 @@ class Classified:
 
 
 def answers(loaded: LoadedModel, fed: Iterator[Fed], *, device: torch.device) -> Iterator[Answers]:
-    """What ``loaded`` says of ``fed``, a batch at a time, in float32."""
+    """What ``loaded`` says of ``fed``, a batch at a time, in float32.
+
+    Raises:
+        WeightsError: an answer is no number.
+    """
     network = folded(loaded).to(device)
     for images, places, labels in fed:
         with torch.inference_mode():
             logits = network(images.to(device)).float()
             log_p = logits.log_softmax(dim=1).cpu().numpy()
+        wrong = int((~np.isfinite(log_p)).any(axis=1).sum())
+        if wrong:
+            raise WeightsError(
+                f"{loaded.card.source}: {loaded.card.architecture} answers {wrong} of {len(places)} images with "
+                "numbers that are not finite: its weights overflow float32; take a checkpoint from before it diverged"
+            )
         yield Answers(log_probabilities=log_p, places=places, labels=labels)
 
 

@@ -32,7 +32,7 @@ def score(answers: Iterable[Answers], names: Sequence[str], *, unreadable: Seque
         assert own is not None
         of_true = np.take_along_axis(batch.log_probabilities, own[:, None], axis=1)
         said.append(batch.log_probabilities.argmax(axis=1))
-        ranks.append((batch.log_probabilities > of_true).sum(axis=1))
+        ranks.append(_ranks(batch.log_probabilities, of_true, own))
         log_p.append(of_true[:, 0].astype(float))
         confidence.append(np.exp(batch.log_probabilities.max(axis=1).astype(float)))
         true.append(own)
@@ -45,13 +45,22 @@ def score(answers: Iterable[Answers], names: Sequence[str], *, unreadable: Seque
         num_images=len(owns),
         num_unreadable=len(unreadable),
         top1=_proportion(hits),
-        top5=_proportion(np.concatenate(ranks) < _TOP),
+        top5=_proportion(np.concatenate(ranks) < _TOP) if len(names) > _TOP else None,
         loss=_mean(losses),
         calibration_error=sum(each.num_images * abs(each.confidence - each.accuracy) for each in bins) / len(owns),
         bins=bins,
         classes=_classes(owns, guesses, names),
         confusions=_confusions(owns, guesses, len(names)),
     )
+
+
+def _ranks(log_p: NDArray[np.float32], of_true: NDArray[np.float32], own: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many classes [B] are named before the true one; of equals the lower number is, as argmax has it.
+
+    Counting the more probable alone would find every class in the top 5 of a network that has learnt nothing.
+    """
+    before = (log_p == of_true) & (np.arange(log_p.shape[1]) < own[:, None])
+    return ((log_p > of_true) | before).sum(axis=1)
 
 
 def own_labels(labels: NDArray[np.int64], theirs: Sequence[str], ours: Sequence[str] | None) -> NDArray[np.int64]:

@@ -51,13 +51,14 @@ class Confusion:
 @record
 class Evaluation:
     """The answers to ``num_images`` images. ``loss`` in nats; ``calibration_error`` is the expected one (arXiv
-    1706.04599) over the ``bins``. ``confusions`` hold every pair that occurred, right answers too.
+    1706.04599) over the ``bins``. ``top5`` is None of 5 classes or fewer, where it would be 1 whatever is answered.
+    ``confusions`` hold every pair that occurred, right answers too.
     """
 
     num_images: int
     num_unreadable: int
     top1: Share
-    top5: Share
+    top5: Share | None
     loss: Share
     calibration_error: float
     bins: tuple[CalibrationBin, ...]
