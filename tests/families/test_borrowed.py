@@ -95,7 +95,14 @@ def test_roles_follow_shapes_and_names() -> None:
     assert spec.parameter_depth("head.weight") == max(depths) == 1 + len(set(depths)) - 2
 
 
-@pytest.mark.parametrize("name", ["convnextv2_atto", "coatnext_nano_rw_224", "vit_tiny_patch16_224"])
+def test_kernels_of_recurrent_layers_are_kernels() -> None:
+    spec = registry.parse("timm:sequencer2d_s")
+    recurrent = "body.stages.0.blocks.0.rnn_tokens.rnn_v"
+    assert spec.parameter_role(f"{recurrent}.weight_ih_l0_reverse") == "kernel"
+    assert spec.parameter_role(f"{recurrent}.bias_ih_l0_reverse") != "kernel"
+
+
+@pytest.mark.parametrize("name", ["convnextv2_atto", "coatnext_nano_rw_224", "vit_tiny_patch16_224", "mambaout_femto"])
 def test_weights_of_timms_give_its_logits_and_go_back(name: str) -> None:
     torch.manual_seed(0)
     theirs = timm.create_model(name, num_classes=7).eval()

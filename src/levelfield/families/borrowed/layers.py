@@ -23,6 +23,9 @@ from levelfield.records.errors import SpecError
 _ROLE_RESOLUTION = 224
 _EMBEDDING = r".*(pos_embed\w*|cls_token|reg_token|dist_token|relative_position_bias\w*|rel_pos\w*|query|latent)"
 
+_RECURRENT = r"\.weight_[ih]h_l\d+(_reverse)?$"
+"""How torch calls the kernels of recurrent layers (Sequencer's)."""
+
 
 @functools.lru_cache(maxsize=256)
 def list_layers(spec: BorrowedSpec, *, resolution: int, num_classes: int, in_channels: int = 3) -> tuple[Layer, ...]:
@@ -115,7 +118,7 @@ def _role(name: str, parameter: nn.Parameter, kernels: set[str]) -> ParameterRol
     if re.fullmatch(_EMBEDDING, name):
         return "token"
     if parameter.ndim >= 2:
-        return "kernel" if name.endswith("weight") else "token"
+        return "kernel" if name.endswith("weight") or re.search(_RECURRENT, name) else "token"
     return "bias" if name.endswith(".bias") and name.removesuffix("bias") + "weight" in kernels else "norm"
 
 

@@ -66,7 +66,8 @@ def build(
             "examples of a batch together and are no parameters, so an average of weights and a resumed run would not "
             "be what they say. Take a relative with LayerNorm (convnext*, convnextv2*, coatnext*, vit*, swin*, mixer*)"
         )
-    num_features: Any = body.num_features
+    # What hidden layers before timm's classifier put out, where there are some: wider than num_features in MambaOut.
+    num_features: Any = getattr(body, "head_hidden_size", None) or body.num_features
     return BorrowedNetwork(spec, body, num_features=num_features, num_classes=num_classes, dropout=dropout)
 
 
