@@ -65,10 +65,21 @@ def test_the_bias_of_the_parabola_through_all_sizes_is_reproduced_and_the_closed
     assert found.closed_form.params.estimate == pytest.approx(truth, rel=1e-3)
     assert found.closed_form.params_exponent.estimate == pytest.approx(EXPONENT, abs=1e-3)
     assert abs(math.log(found.parabola.params.estimate / truth)) > 0.8 * math.log(bias)
+    ways = (found.parabola, found.profiles, found.closed_form)
+    print(f"sizes over x{factor}:", *(f"{way.method} {way.params.estimate / truth - 1:+.1%}" for way in ways))
     assert abs(math.log(found.profiles.params.estimate / truth)) < 0.25 * math.log(bias)
     assert found.parabola_bias == pytest.approx(
         math.log(found.parabola.params.estimate / found.profiles.params.estimate)
     )
+
+
+def test_a_parabola_whose_bias_exceeds_its_noise_is_named():
+    """With 0.5 % noise its interval excludes the truth, which those of the closed form hold."""
+    found = optimum_of(surface_rows(np.random.default_rng(1), factor=16, run_sd=0.005))
+    truth = planted_optimum(found.budget_flops)
+    assert found.parabola.params.low > 1.2 * truth
+    assert found.closed_form.params.low < truth < found.closed_form.params.high
+    assert "biased by more than noise" in found.sentences[-1]
 
 
 def test_where_the_form_holds_it_is_rarely_called_doubtful():

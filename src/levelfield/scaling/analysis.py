@@ -224,7 +224,7 @@ class Optimum:
     budget, as is common; ``profiles`` is the local curve. ``exponent_gap`` is the closed form's exponent of size minus
     that of the profiles, ``size_gap`` ln of the ratio of their sizes there, ``parabola_bias`` ln of the parabola's size
     over that of the profiles. ``growth_gap`` is the exponent of size minus that of examples. ``form_doubtful`` is
-    True where either gap excludes 0, both at once at ``level``.
+    True where either gap excludes 0, both at once at ``level``, and is worth a doubt (0.005, or 5 % of size).
     """
 
     family: str

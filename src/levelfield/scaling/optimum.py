@@ -25,6 +25,8 @@ from levelfield.scaling.solver import solve_many
 
 FORM = "size-and-examples"
 PROFILES, CLOSED_FORM, PARABOLA = "isoFLOP profiles", "closed form", "parabola through all sizes"
+LEAST_EXPONENT_GAP, LEAST_SIZE_GAP = 0.005, math.log(1.05)
+"""Gaps below these are not worth a doubt, however small the noise."""
 
 
 class _Draws(NamedTuple):
@@ -195,7 +197,10 @@ def _with_gaps(
     assert mean is not None  # asked for at a place
     exponent_gap = _gap(slope, len(budgets) - 2, draws.exponent, draws.exponents, strict, generator)
     size_gap = _gap(mean, len(budgets) - 2, draws.size, draws.sizes, strict, generator)
-    doubtful = any(not gap.low <= 0 <= gap.high for gap in (exponent_gap, size_gap))
+    doubtful = any(
+        not gap.low <= 0 <= gap.high and abs(gap.estimate) >= least
+        for gap, least in ((exponent_gap, LEAST_EXPONENT_GAP), (size_gap, LEAST_SIZE_GAP))
+    )
     return dataclasses.replace(found, exponent_gap=exponent_gap, size_gap=size_gap, form_doubtful=doubtful)
 
 
@@ -228,7 +233,10 @@ def _sentences(found: Optimum) -> tuple[str, ...]:
             f"{math.exp(size.high):.2f}] times theirs" + ("; trust the profiles" if found.form_doubtful else "")
         )
     if found.parabola_bias is not None:
-        told.append(f"a parabola through all sizes gives {math.exp(found.parabola_bias):.2f} times the profiles' size")
+        text = f"a parabola through all sizes gives {math.exp(found.parabola_bias):.2f} times the profiles' size"
+        wide, own = found.parabola.params, found.profiles.params
+        beyond = wide is not None and own is not None and (wide.low > own.high or wide.high < own.low)
+        told.append(text + ("; their intervals do not meet: it is biased by more than noise" if beyond else ""))
     return tuple(told)
 
 
