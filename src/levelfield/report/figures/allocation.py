@@ -15,7 +15,8 @@ from levelfield.scaling.analysis import Analysis, Interval, IsoflopProfile, Winn
 
 _READING = (
     "Hollow: only a bound, the best lies at the edge of what was searched. Diamonds: optima between the sizes tried "
-    "(vertices of the isoFLOP profiles), with intervals. The paper's rule for NFNets is equal growth of both."
+    "(vertices of the isoFLOP profiles), with intervals. Dotted: the closed form's optimum. The "
+    "paper's rule for NFNets is equal growth of both."
 )
 
 
@@ -59,6 +60,7 @@ def _panel(
         exponent = _exponent(analysis, family, kind)
         slope = f" C^{exponent.estimate:.2f}" if exponent is not None else ""
         canvas.line(points, color=style.color, dash=style.dash, opacity=0.5, width=1.3)
+        canvas.line(_closed_form(analysis, family, kind, points), color=style.color, dash=(1, 3), width=1.3)
         canvas.points(_vertex_marks(vertices, family), color=style.color, shape="diamond", size=26, opacity=0.6)
         for hollow in (False, True):
             marks = [
@@ -72,6 +74,20 @@ def _panel(
     name = {"size": "Size", "length": "Training length"}[kind]
     description = f"{name} of the best model against training compute"
     return Panel(name=f"allocation-{kind}", title=name, specification=canvas.specification(description))
+
+
+def _closed_form(
+    analysis: Analysis, family: str, kind: str, points: list[tuple[float, float]]
+) -> list[tuple[float, float]]:
+    """The optimal size of the law of size and examples over the family's rungs; none beside training lengths."""
+    found = next((each for each in analysis.optima if each.family == family), None)
+    if kind != "size" or found is None or found.budget_flops is None:
+        return []
+    way = found.closed_form
+    if way.params is None or way.params_exponent is None or found.form_doubtful is None:
+        return []
+    middle, size, power = found.budget_flops, way.params.estimate, way.params_exponent.estimate
+    return [(budget, size * (budget / middle) ** power) for budget, _ in points]
 
 
 def _vertex_marks(profiles: list[IsoflopProfile], family: str) -> list[Mark]:
