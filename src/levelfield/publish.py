@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from levelfield.records.data import DigitPairsSpec
+from levelfield.records.data import DigitPairsSpec, DigitStringsSpec
 from levelfield.records.fingerprint import fingerprint
 from levelfield.records.study import StudySpec
 from levelfield.report.facts import (
@@ -184,8 +184,12 @@ def _predictions(outcome: Outcome) -> Iterator[LockedPrediction]:
 
 def _data_sentence(outcome: Outcome) -> str:
     data, facts = outcome.spec.data, outcome.facts
-    size = "an unlimited stream" if isinstance(data, DigitPairsSpec) else f"{facts.num_train:,} training images"
-    noise = f", {data.label_noise:.0%} label noise" if isinstance(data, DigitPairsSpec) else ""
+    size = (
+        "an unlimited stream"
+        if isinstance(data, DigitPairsSpec | DigitStringsSpec)
+        else f"{facts.num_train:,} training images"
+    )
+    noise = f", {data.label_noise:.0%} label noise" if isinstance(data, DigitPairsSpec | DigitStringsSpec) else ""
     return (
         f"{data.source}: {size} of {facts.num_classes} classes at {facts.resolution} px{noise}; "
         f"{data.select_examples:,} images chose the recipe, {data.report_examples:,} others judged the winners"

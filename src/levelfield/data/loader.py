@@ -116,7 +116,7 @@ class Loader:
         positions = np.concatenate([np.asarray(share, dtype=np.int64) for share in shares])
         epochs, ids = self.order.ids(positions)
         augment_keys = self.order.augment_keys(epochs, self.order.views(positions))
-        images, labels, valid = map(torch.from_numpy, self.source.batch("train", ids, augment_keys))
+        images, labels, valid = map(torch.as_tensor, self.source.batch("train", ids, augment_keys))
         ends = np.cumsum([len(share) for share in shares])
         return [
             Batch(
@@ -162,7 +162,7 @@ def evaluation_batches(source: Source, split: Split, batch_size: int) -> Iterato
             epochs=np.zeros_like(ids),
             ids=ids,
             augment_keys=np.zeros(len(ids), dtype=np.uint64),
-            images=torch.from_numpy(images),
+            images=torch.as_tensor(images),
             labels=torch.from_numpy(labels),
             valid=torch.from_numpy(valid),
         )

@@ -83,9 +83,9 @@ class SpritePlacer:
     def __init__(
         self, sprites: NDArray[np.uint8], *, pitch: float, side: int, centre: tuple[float, float], affine: Affine
     ) -> None:
-        self._flat, self._tile = sprites.reshape(-1), sprites.shape[-1]
+        self.flat, self.tile = sprites.reshape(-1), sprites.shape[-1]
         self._shift = affine.max_shift * side
-        reach = _reach(self._tile / pitch, self._shift, affine)
+        reach = _reach(self.tile / pitch, self._shift, affine)
         self.rows, self.columns = (
             slice(max(0, math.floor(c - reach)), min(side, math.ceil(c + reach))) for c in centre
         )
@@ -101,21 +101,32 @@ class SpritePlacer:
 
     def place(self, sprites: NDArray[np.int64], bits: UInt64s | None) -> NDArray[np.uint8]:
         """The window ``[B, rows, columns]`` with glyph ``sprites[b]`` placed by ``bits`` ``[B, 4]``; None: upright."""
-        cos, sin, row, column = self._poses(len(sprites), bits)
-        middle = self._tile / 2 * _ONE
-        across, down = cos.astype(np.int32), sin.astype(np.int32)
-        u = np.rint(middle - cos * column - sin * row).astype(np.int32)[:, None] + across[:, None] * self._j
-        v = np.rint(middle + sin * column - cos * row).astype(np.int32)[:, None] - down[:, None] * self._j
+        return self.draw(sprites, self.poses(len(sprites), bits))
+
+    def poses(self, count: int, bits: UInt64s | None) -> NDArray[np.int32]:
+        """How ``bits`` ``[B, 4]`` place a glyph, int32 ``[B, 4]`` in 16-bit fixed point: the step in sprite columns and
+        in sprite rows for a pixel to the right, and the sprite column and row under the window's first pixel."""
+        cos, sin, row, column = self._poses(count, bits)
+        middle = self.tile / 2 * _ONE
+        u = np.rint(middle - cos * column - sin * row)
+        v = np.rint(middle + sin * column - cos * row)
+        return np.stack([cos, sin, u, v], axis=-1).astype(np.int32)
+
+    def draw(self, sprites: NDArray[np.int64], poses: NDArray[np.int32]) -> NDArray[np.uint8]:
+        """The window ``[B, rows, columns]`` with glyph ``sprites[b]`` in pose ``poses[b]``, see :meth:`poses`."""
+        across, down, first_u, first_v = poses.T
+        u = first_u[:, None] + across[:, None] * self._j
+        v = first_v[:, None] - down[:, None] * self._j
         u = u[:, None, :] + (down[:, None] * self._i)[:, :, None]
         v = v[:, None, :] + (across[:, None] * self._i)[:, :, None]
         for coordinate in (u, v):
             coordinate >>= 16
             np.maximum(coordinate, 0, out=coordinate)
-            np.minimum(coordinate, self._tile - 1, out=coordinate)
-        v *= self._tile
+            np.minimum(coordinate, self.tile - 1, out=coordinate)
+        v *= self.tile
         v += u
-        index = v + (sprites * self._tile**2)[:, None, None]
-        return self._flat.take(index, mode="clip")
+        index = v + (sprites * self.tile**2)[:, None, None]
+        return self.flat.take(index, mode="clip")
 
     def _poses(self, count: int, bits: UInt64s | None) -> tuple[NDArray[np.float64], ...]:
         """Cosine and sine times pitch in fixed point, and the centre's row and column in the window."""

@@ -16,16 +16,15 @@ CorruptPolicy: TypeAlias = Literal["stop", "mask"]
 
 
 @record
-class DigitPairsSpec:
-    """An unlimited stream of digit pairs over 1/f noise; the embedded default.
+class _DigitStreamSpec:
+    """What the unlimited streams of handwritten digits over 1/f noise have in common.
 
-    ``label_noise`` is the probability that a label is drawn uniformly from the 99 other classes, which plants a known
+    ``label_noise`` is the probability that a label is drawn uniformly from the other classes, which plants a known
     entropy floor under the loss. ``noise_contrast`` is the standard deviation of the background as a share of the
     ink's contrast; ``max_shift`` is a share of the image's side, ``max_scale`` a ratio either way.
     ``stream_examples`` is the length of an epoch: the default is never exhausted, a small one makes data scarce.
     """
 
-    source: Literal["digit-pairs"] = "digit-pairs"
     resolution: int = 32
     label_noise: float = 0.1
     noise_contrast: float = 0.15
@@ -45,6 +44,29 @@ class DigitPairsSpec:
         expect(0 <= self.max_rotation_deg <= 180, "max_rotation_deg", "in [0, 180]", self.max_rotation_deg)
         expect(self.stream_examples >= 1, "stream_examples", "at least 1", self.stream_examples)
         _check_common(self)
+
+
+@record
+class DigitPairsSpec(_DigitStreamSpec):
+    """Two digits side by side, 100 classes; the embedded default. Fields: see :class:`_DigitStreamSpec`."""
+
+    source: Literal["digit-pairs"] = "digit-pairs"
+
+    @property
+    def num_digits(self) -> int:
+        return 2
+
+
+@record
+class DigitStringsSpec(_DigitStreamSpec):
+    """``num_digits`` digits side by side: 10 to that power classes. Fields: see :class:`_DigitStreamSpec`."""
+
+    source: Literal["digit-strings"] = "digit-strings"
+    num_digits: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        expect(1 <= self.num_digits <= 4, "num_digits", "from 1 to 4", self.num_digits)
 
 
 @record
@@ -106,7 +128,7 @@ class FolderSpec:
         _check_common(self)
 
 
-DataSpec: TypeAlias = DigitPairsSpec | DigitsSpec | ParquetSpec | FolderSpec
+DataSpec: TypeAlias = DigitPairsSpec | DigitStringsSpec | DigitsSpec | ParquetSpec | FolderSpec
 
 
 def _check_common(spec: Any) -> None:

@@ -13,7 +13,7 @@ import torch
 from levelfield import __version__
 from levelfield.compute.analytic import count
 from levelfield.data.loader import Batch, Loader, training_order
-from levelfield.data.sources import Source
+from levelfield.data.sources import Source, near
 from levelfield.families.registry import build, parse
 from levelfield.records.code_version import code_version
 from levelfield.records.data import Split
@@ -65,7 +65,7 @@ def run_trial(
         StoreError: the directory cannot be written or holds another trial.
     """
     started = time.perf_counter()
-    test_source = test_source or source
+    source, test_source = near(source, device), near(test_source or source, device)
     directory.open(spec)
     torch.set_num_threads(spec.threads)
     task = build_task(spec.task, spec.recipe)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from levelfield.data.sources.base import Examples, Source
-from levelfield.records.data import DataSpec, DigitPairsSpec, DigitsSpec, FolderSpec, ParquetSpec
+from levelfield.records.data import DataSpec, DigitPairsSpec, DigitsSpec, DigitStringsSpec, FolderSpec, ParquetSpec
 
-__all__ = ["Examples", "Source", "open_source", "open_source_once"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Examples", "Source", "near", "open_source", "open_source_once"]
 
 
 def open_source(spec: DataSpec) -> Source:
@@ -17,10 +22,10 @@ def open_source(spec: DataSpec) -> Source:
         DataError: the data is missing, empty or not what the spec says; the message names the place.
     """
     match spec:
-        case DigitPairsSpec():
-            from levelfield.data.sources.digit_pairs import DigitPairs
+        case DigitPairsSpec() | DigitStringsSpec():
+            from levelfield.data.sources.digit_strings import DigitStrings
 
-            return DigitPairs(spec)
+            return DigitStrings(spec)
         case DigitsSpec():
             from levelfield.data.sources.digits import Digits
 
@@ -42,3 +47,9 @@ def open_source_once(spec: DataSpec) -> Source:
     For long-lived workers: files are assumed to stay as they are while the process lives.
     """
     return open_source(spec)
+
+
+def near(source: Source, device: torch.device) -> Source:
+    """``source`` with its pictures made on ``device``, where that is a GPU and the source knows how; equal pictures."""
+    rendered_on: Callable[[torch.device], Source] | None = getattr(source, "rendered_on", None)
+    return source if device.type == "cpu" or rendered_on is None else rendered_on(device)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from levelfield.data.draws import UInt64s, below, draw_bits, key_words, unit_interval
+from levelfield.data.draws import Int64s, UInt64s, below, draw_bits, key_words, unit_interval
 
 NUM_TILES = 64
 TILE_SIDES = 4
@@ -22,20 +22,26 @@ TILE_SIDES = 4
 class NoiseBank:
     """Backgrounds of ``side`` pixels: the sum of two crops, of 2^40 different pairs at 32 px.
 
-    ``std`` is the standard deviation in grey levels over many backgrounds; the mean is 0.
+    ``wrapped`` int16 ``[tiles, T + side - 1, T + side - 1]`` holds the tiles. ``std`` is the standard deviation in
+    grey levels over many backgrounds; the mean is 0.
     """
 
     def __init__(self, side: int, std: float) -> None:
         self._tile = TILE_SIDES * side
         tiles = np.rint(_tiles(side) * (std / np.sqrt(2))).astype(np.int16)
-        wrapped = np.pad(tiles, ((0, 0), (0, side - 1), (0, side - 1)), mode="wrap")
+        self.wrapped = wrapped = np.pad(tiles, ((0, 0), (0, side - 1), (0, side - 1)), mode="wrap")
         self._windows = sliding_window_view(wrapped, (side, side), axis=(1, 2))
 
-    def crops(self, bits: UInt64s) -> NDArray[np.int16]:
-        """Backgrounds ``[B, side, side]`` drawn by ``bits`` ``[B, 2]``."""
+    def places(self, bits: UInt64s) -> Int64s:
+        """Which crops ``bits`` ``[B, 2]`` draw: tile, row and column, int64 ``[B, 2, 3]``."""
         place = below(bits, NUM_TILES * self._tile**2)
         rest, columns = np.divmod(place, self._tile)
         tiles, rows = np.divmod(rest, self._tile)
+        return np.stack([tiles, rows, columns], axis=-1)
+
+    def crops(self, places: Int64s) -> NDArray[np.int16]:
+        """Backgrounds ``[B, side, side]``, the sums of the crops at ``places`` ``[B, 2, 3]``."""
+        tiles, rows, columns = np.moveaxis(places, -1, 0)
         total = self._windows[tiles[:, 0], rows[:, 0], columns[:, 0]]
         total += self._windows[tiles[:, 1], rows[:, 1], columns[:, 1]]
         return total

@@ -1,20 +1,23 @@
-"""Digit pairs and plain digits: pure functions of the index, with disjoint glyphs and a known floor."""
+"""Digit strings and plain digits: pure functions of the index, with disjoint glyphs and a known floor."""
 
 import hashlib
+import itertools
 import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from levelfield.data.draws import draw_bits, key_words, unit_interval
+from levelfield.data.loader import Loader, training_order
 from levelfield.data.order import Order
 from levelfield.data.sources import open_source, open_source_once
-from levelfield.data.sources.digit_pairs import DigitPairs, noisy_labels
+from levelfield.data.sources.digit_strings import DigitStrings, noisy_labels
 from levelfield.data.sources.glyphs import load_glyphs, split_glyphs
 from levelfield.data.sources.noise import NoiseBank
-from levelfield.records.data import DigitPairsSpec, DigitsSpec
+from levelfield.records.data import DigitPairsSpec, DigitsSpec, DigitStringsSpec
 from levelfield.records.errors import SpecError
 
 PAIRS = open_source(DigitPairsSpec())
@@ -102,7 +105,7 @@ def test_every_split_carries_the_stated_label_noise(split):
 def test_a_replaced_label_is_never_the_true_one():
     bits = draw_bits(key_words(1, "test"), np.arange(50_000), 2)
     true = np.arange(50_000) % 100
-    seen = noisy_labels(true, 0.5, bits)
+    seen = noisy_labels(true, 0.5, bits, 100)
     assert np.array_equal(seen != true, unit_interval(bits[:, 0]) < 0.5)
     assert np.bincount((seen - true) % 100).tolist()[1:] == pytest.approx([250] * 99, abs=80)
 
@@ -134,9 +137,9 @@ def test_pictures_look_alike_at_every_resolution(resolution):
 
 
 def test_backgrounds_have_the_stated_contrast_and_fall_in_power_as_natural_scenes_do():
-    noise = NoiseBank(32, std=20).crops(
-        np.random.default_rng(0).integers(0, 2**64, (2000, 2), dtype=np.uint64, endpoint=False)
-    )
+    bank = NoiseBank(32, std=20)
+    bits = np.random.default_rng(0).integers(0, 2**64, (2000, 2), dtype=np.uint64, endpoint=False)
+    noise = bank.crops(bank.places(bits))
     assert noise.std() == pytest.approx(20, rel=0.05)
     assert noise.mean() == pytest.approx(0, abs=1)
     window = np.hanning(32)[:, None] * np.hanning(32)
@@ -195,7 +198,7 @@ def test_augmented_digits_stay_near_their_originals():
 
 def test_a_worker_opens_a_source_once():
     assert open_source_once(DigitPairsSpec()) is open_source_once(DigitPairsSpec())
-    assert isinstance(open_source_once(DigitPairsSpec()), DigitPairs)
+    assert isinstance(open_source_once(DigitPairsSpec()), DigitStrings)
 
 
 @pytest.mark.parametrize(
@@ -217,3 +220,70 @@ def test_a_spec_that_cannot_be_drawn_is_refused_by_name(wrong):
 def test_digits_keep_some_to_train_on():
     with pytest.raises(SpecError, match="1,797"):
         DigitsSpec(select_examples=1000, report_examples=797)
+
+
+def test_three_digits_are_a_thousand_classes_with_a_floor_of_their_own():
+    source = open_source(DigitStringsSpec(resolution=48, label_noise=0.05))
+    assert (source.num_classes, source.class_names[42]) == (1000, "042")
+    best = np.full(1000, 0.05 / 999)
+    best[0] = 0.95
+    assert source.floor_loss == pytest.approx(-(best * np.log(best)).sum())
+    images, labels, _ = source.batch("train", np.arange(20_000))
+    assert images.shape == (20_000, 1, 48, 48)
+    assert 900 < len(np.unique(labels)) <= 1000
+    for digit in (labels // 100, labels // 10 % 10, labels % 10):
+        assert np.bincount(digit, minlength=10) == pytest.approx(np.full(10, 2000), abs=250)
+
+
+def test_an_undisturbed_string_is_its_glyphs_side_by_side():
+    plain = open_source(DigitStringsSpec(**{**vars(PLAIN), "source": "digit-strings", "resolution": 24}))
+    images, labels, _ = plain.batch("train", np.arange(200))
+    known = {glyph.tobytes(): label for glyph, label in zip(load_glyphs().pixels, load_glyphs().labels, strict=True)}
+    glyphs = np.rint((images[:, 0, 8:16].astype(float) - 96) / 9).astype(np.uint8)
+    spelt = [sum(known[part.tobytes()] * 10 ** (2 - k) for k, part in enumerate(np.split(row, 3, 1))) for row in glyphs]
+    assert np.array_equal(labels, spelt)
+
+
+def test_two_digits_as_a_string_are_another_stream_than_the_pairs():
+    """Recorded results of the pairs keep their meaning; a stream of another name draws other numbers."""
+    strings = open_source(DigitStringsSpec(num_digits=2))
+    assert strings.num_classes == 100
+    assert strings.fingerprint != PAIRS.fingerprint
+    assert (strings.batch("train", np.arange(1000)).labels == MANY.labels[:1000]).mean() < 0.05
+
+
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"))]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(
+    "spec",
+    [
+        DigitPairsSpec(),
+        DigitStringsSpec(resolution=48),
+        DigitStringsSpec(num_digits=4, resolution=33, max_rotation_deg=90, max_scale=1.5, max_shift=0.2),
+    ],
+)
+def test_pictures_rendered_on_a_device_are_the_same_to_the_last_bit(spec, device):
+    source = open_source(spec)
+    rendered = source.rendered_on(torch.device(device))
+    assert rendered.fingerprint == source.fingerprint
+    for split, ids in (("train", np.arange(700) + 2**39), ("report", np.arange(5)), ("select", np.array([7]))):
+        wanted, seen = source.batch(split, ids), rendered.batch(split, ids)
+        assert seen.images.device.type == device
+        assert np.array_equal(seen.images.cpu().numpy(), wanted.images)
+        assert np.array_equal(seen.labels, wanted.labels)
+    with pytest.raises(IndexError):
+        rendered.batch("report", np.array([spec.report_examples]))
+
+
+def test_a_loader_over_a_rendered_source_gives_the_same_batches():
+    source = open_source(DigitStringsSpec(resolution=24))
+    plain, rendered = (
+        itertools.islice(Loader(each, order=training_order(each, 3), global_batch_size=50, start_examples=100), 6)
+        for each in (source, source.rendered_on(torch.device("cpu")))
+    )
+    for one, other in zip(plain, rendered, strict=True):
+        assert torch.equal(one.images, other.images)
+        assert torch.equal(one.labels, other.labels)
+        assert np.array_equal(one.ids, other.ids)
