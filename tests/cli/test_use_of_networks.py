@@ -77,6 +77,14 @@ def test_a_single_picture_gets_a_table(weights, tmp_path, invoke) -> None:
     assert "grey.jpg\t1\t" in out
 
 
+def test_a_file_that_is_no_picture_is_named(weights, tmp_path, invoke) -> None:
+    (tmp_path / "notes.txt").write_text("no picture")
+    code, _, error = invoke("classify", weights[0], tmp_path / "notes.txt")
+    assert code == 2
+    assert "1 of 1 pictures cannot be read:\n" in error
+    assert "notes.txt (not an image that Pillow knows)" in error
+
+
 @pytest.mark.parametrize(
     ("places", "message"),
     [(("nowhere.jpg",), "no picture at nowhere.jpg"), (("empty",), "empty holds no images: expected files that end")],

@@ -49,4 +49,5 @@ def classify(
         say_table("Classes", ("picture", "rank", "class", "confidence"), rows)
     if unreadable:
         listed = "\n".join(f"  {each}" for each in unreadable)
-        raise DataError(f"{len(unreadable)} of {len(paths)} pictures cannot be read; the others are above:\n{listed}")
+        others = "; the others are above" if len(unreadable) < len(paths) else ""
+        raise DataError(f"{len(unreadable)} of {len(paths)} pictures cannot be read{others}:\n{listed}")
