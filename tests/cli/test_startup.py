@@ -10,6 +10,7 @@ import pytest
 
 from levelfield.study.spec_file import load_study, quickstart_study, study_schema
 from tests.conftest import TINY_STUDY, run
+from tests.study.pictures import FOLDER_STUDY, write_folder
 
 HEAVY = ("torch", "timm", "sklearn", "pandas", "altair", "ray")
 
@@ -113,3 +114,20 @@ def test_the_quickstart_prints_the_study_it_runs(tmp_path, invoke):
     path = tmp_path / "study.toml"
     path.write_text(output)
     assert load_study(path) == quickstart_study()
+
+
+def test_planning_finds_data_that_has_moved(tmp_path, invoke):
+    write_folder(tmp_path / "elsewhere", seed=0)
+    (tmp_path / "pictures.toml").write_text(FOLDER_STUDY)
+    command = ("plan", tmp_path / "pictures.toml", "--no-calibrate")
+    code, _, error = invoke(*command)
+    assert (code, "images" in error) == (2, True)
+    code, output, error = invoke(*command, "--data", tmp_path / "elsewhere")
+    assert code == 0, error
+    assert re.search(r"at most \d+ trials", output)
+
+
+def test_planning_next_trials_reads_no_images_and_says_so(tmp_path, invoke):
+    code, _, error = invoke("plan", tmp_path, "--target", "1e12", "--spend", "1e12", "--data", tmp_path)
+    assert code == 2
+    assert "read no images" in error

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from levelfield.cli.run import Data, ReportData
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -25,6 +27,8 @@ def plan(
     workers: Annotated[int, typer.Option(help="Trials at a time, for the estimate of hours.", min=1)] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda: where to calibrate.")] = "auto",
     calibrate: Annotated[bool, typer.Option(help="Measure the speed here (some seconds).")] = True,
+    data: Data = None,
+    report_data: ReportData = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a study for your editor.")] = False,
     target: Annotated[float | None, typer.Option(help="Next trials: the budget to be predicted, in FLOPs.")] = None,
     spend: Annotated[float | None, typer.Option(help="Next trials: the training FLOPs still allowed.")] = None,
@@ -44,7 +48,7 @@ def plan(
     from levelfield.study.bill import bill
     from levelfield.study.plan import plan as plan_study
     from levelfield.study.run import study_facts
-    from levelfield.study.spec_file import load_study, study_schema
+    from levelfield.study.spec_file import load_study, relocated, study_schema
     from levelfield.study.transfer_bill import transfer_bill
 
     if schema:
@@ -55,10 +59,12 @@ def plan(
     if target is not None or spend is not None:
         from levelfield.cli.next_trials import plan_next_trials
 
+        if data is not None or report_data is not None:
+            raise SpecError("--data says where a study's images lie; next trials (--target, --spend) read no images")
         columns = {"compute": compute, "loss": loss, "family": family, "role": role, "seed": seed}
         plan_next_trials(study, target=target, spend=spend, want=want, about=about, columns=columns, json=json)
         return
-    spec = load_study(study)
+    spec = relocated(load_study(study), data, report_data)
     facts = study_facts(spec)
     planned = plan_study(spec, facts, {})
     if json:
