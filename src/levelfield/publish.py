@@ -190,9 +190,10 @@ def _data_sentence(outcome: Outcome) -> str:
         else f"{facts.num_train:,} training images"
     )
     noise = f", {data.label_noise:.0%} label noise" if isinstance(data, DigitPairsSpec | DigitStringsSpec) else ""
+    judging = facts.num_report or data.report_examples
     return (
         f"{data.source}: {size} of {facts.num_classes} classes at {facts.resolution} px{noise}; "
-        f"{data.select_examples:,} images chose the recipe, {data.report_examples:,} others judged the winners"
+        f"{data.select_examples:,} images chose the recipe, {judging:,} others judged the winners"
     )
 
 

@@ -131,3 +131,16 @@ def test_planning_next_trials_reads_no_images_and_says_so(tmp_path, invoke):
     code, _, error = invoke("plan", tmp_path, "--target", "1e12", "--spend", "1e12", "--data", tmp_path)
     assert code == 2
     assert "read no images" in error
+
+
+def test_the_bill_counts_the_report_images_that_there_are(tmp_path, invoke):
+    for part, count in (("images", 30), ("judges", 4)):
+        write_folder(tmp_path / part, seed=count, count=count)
+    study = FOLDER_STUDY.replace('path = "images"', 'path = "images"\nreport_path = "judges"')
+    (tmp_path / "pictures.toml").write_text(study)
+    write_folder(tmp_path / "other", seed=9, count=7)
+    code, output, _ = invoke("plan", tmp_path / "pictures.toml", "--no-calibrate")
+    assert code == 0
+    assert "and 8 report examples" in output
+    code, output, _ = invoke("plan", tmp_path / "pictures.toml", "--no-calibrate", "--report-data", tmp_path / "other")
+    assert "and 14 report examples" in output

@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line; 0 done, 1 the work failed, 2 the input is wrong."""
+    """Run the command line; 0 done, 1 the work failed, 2 the input is wrong, 75 the time is over."""
     from levelfield.cli.app import app
     from levelfield.cli.console import complain
     from levelfield.records.errors import LevelfieldError

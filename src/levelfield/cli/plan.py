@@ -76,7 +76,7 @@ def plan(
         return
     _say_cells(spec, planned)
     speeds = calibration.calibrate(spec, planned, device=device) if calibrate else {}
-    _say_bill(spec, bill(spec, facts, planned, speeds), workers)
+    _say_bill(spec, bill(spec, facts, planned, speeds), workers, facts.num_report or spec.data.report_examples)
     if spec.transfer:
         _say_transfers(transfer_bill(spec, facts, planned, speeds), workers)
 
@@ -102,7 +102,7 @@ def _say_cells(spec: StudySpec, planned: Plan) -> None:
     say_table("Cells", columns, rows, numeric=(False, True, False, True, True, True, False))
 
 
-def _say_bill(spec: StudySpec, charged: Bill, workers: int) -> None:
+def _say_bill(spec: StudySpec, charged: Bill, workers: int, num_report: int) -> None:
     from levelfield.cli.console import say, say_table
     from levelfield.report.numbers import family_name, flops, seconds
     from levelfield.scaling.margins import smallest_decidable_margin
@@ -129,11 +129,11 @@ def _say_bill(spec: StudySpec, charged: Bill, workers: int) -> None:
         seed_sd=ASSUMED_SEED_SD,
         num_seeds=spec.verdict.seeds,
         example_sd=ASSUMED_EXAMPLE_SD,
-        num_examples=spec.data.report_examples,
+        num_examples=num_report,
         num_rungs=len(spec.ladder.budgets),
     )
     say(
-        f"with {spec.verdict.seeds} seeds and {spec.data.report_examples} report examples the smallest decidable "
+        f"with {spec.verdict.seeds} seeds and {num_report} report examples the smallest decidable "
         f"margin is about {decidable:.3f} in ln loss (seed noise of {ASSUMED_SEED_SD:.0%} assumed); the margin is "
         f"{spec.verdict.margin}"
     )

@@ -24,6 +24,7 @@ def run_and_show(
     device: str,
     retry_failed: bool,
     checkpoint_seconds: float,
+    seconds: float | None = None,
 ) -> None:
     """Run ``spec`` in ``directory``, write its report, and say what came of it."""
     from levelfield.cli.analysis import say_findings, say_transfers
@@ -50,6 +51,7 @@ def run_and_show(
             device=device,
             retry_failed=retry_failed,
             checkpoint_seconds=checkpoint_seconds,
+            seconds=seconds,
             on_progress=on_progress,
         )
     page, analysis = publish(directory, fresh=trained > 0)

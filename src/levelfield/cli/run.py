@@ -27,6 +27,9 @@ def run(
     report_data: ReportData = None,
     retry: Annotated[str | None, typer.Option(help="'failed' tries failed trials again.")] = None,
     checkpoint_every: CheckpointEvery = 30.0,
+    piece: Annotated[
+        str | None, typer.Option("--for", help="Stop after '9m' (s, m, h): exit code 75 says to run it again.")
+    ] = None,
 ) -> None:
     """Train every trial that the study wants, then write the report. Run again to resume; finished trials stay."""
     from levelfield.cli.progress import run_and_show
@@ -43,4 +46,17 @@ def run(
         device=device,
         retry_failed=retry == "failed",
         checkpoint_seconds=checkpoint_every,
+        seconds=None if piece is None else _seconds(piece),
     )
+
+
+def _seconds(text: str) -> float:
+    """``9m`` as 540."""
+    import re
+
+    from levelfield.records.errors import SpecError
+
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    if found is None or not float(found[1]):
+        raise SpecError(f"--for takes a time such as '90s', '9m' or '1.5h', saw {text!r}")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]

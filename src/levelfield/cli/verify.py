@@ -23,6 +23,10 @@ def verify(
     report_data: ReportData = None,
     workers: Workers = 1,
     device: Device = "auto",
+    tolerance: Annotated[
+        float | None,
+        typer.Option(help="On another kind of device: losses of the lowest rung may differ by this share.", min=0),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
     """Train random finished trials again, elsewhere, and compare every bit; check locked predictions."""
@@ -39,13 +43,21 @@ def verify(
 
     moved = relocated(read_outcome(directory).spec, data, report_data).data if data or report_data else None
     checked = verify_study(
-        directory, sample=sample, seed=seed, data=moved, device=device, num_workers=workers, on_event=told
+        directory,
+        sample=sample,
+        seed=seed,
+        data=moved,
+        device=device,
+        num_workers=workers,
+        tolerance=tolerance,
+        on_event=told,
     )
     if json:
         say_json([{"what": c.what, "holds": c.holds, "differences": c.differences} for c in checked])
     else:
         for each in checked:
-            say(f"{'equal' if each.holds else 'DIFFERENT'}: {prose(each.what)}", "plain" if each.holds else "alarm")
+            same = "equal" if tolerance is None else "agrees"
+            say(f"{same if each.holds else 'DIFFERENT'}: {prose(each.what)}", "plain" if each.holds else "alarm")
             for line in (*each.differences, each.made_elsewhere):
                 if line:
                     say(f"  {line}")

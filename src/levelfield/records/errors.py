@@ -8,6 +8,7 @@
     │   ├── DataError       a data source that is missing, corrupt or has moved
     │   ├── WeightsError    a weight file that is damaged, needs code, or holds something else
     │   └── RefusedError    the numbers do not support the question (too few budgets, an optimum at an edge, …)
+    ├── UnfinishedError     the time allowed is over: exit code 75, the same command goes on
     └── WorkError           the work failed: exit code 1, finished results are kept
         ├── StoreError      a directory that is locked, torn, or holds something else
         └── TrialError      a trial that could not be run to its end
@@ -47,6 +48,15 @@ class WeightsError(InputError):
 
 class RefusedError(InputError):
     """The numbers do not support the question asked of them."""
+
+
+class UnfinishedError(LevelfieldError):
+    """The time allowed is over and something is left to do: nothing failed, and the same command goes on.
+
+    The code is sysexits' EX_TEMPFAIL, by which a script tells it from a failure.
+    """
+
+    exit_code = 75
 
 
 class WorkError(LevelfieldError):

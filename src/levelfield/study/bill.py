@@ -80,8 +80,9 @@ def _row(
     allowed = [cell for cell in cells if not cell.affordable.refusal]
     search, judged = _trials_at_most(spec, entry, budget, len(allowed)) if allowed else (0, 0)
     forward = max((_forward_flops(facts, cell) for cell in allowed), default=0.0)
-    select, report = spec.data.select_examples, spec.data.report_examples
-    seconds = [_seconds(spec, cell, speeds[cell.architecture]) for cell in allowed if cell.architecture in speeds]
+    select, report = spec.data.select_examples, facts.num_report or spec.data.report_examples
+    known = [(cell, speeds[cell.architecture]) for cell in allowed if cell.architecture in speeds]
+    seconds = [_seconds(cell, speed, select, report) for cell, speed in known]
     dearest_search, dearest_judged = map(max, zip(*seconds, strict=True)) if seconds else (0.0, 0.0)
     return BillRow(
         family=entry.name,
@@ -122,10 +123,8 @@ def _forward_flops(facts: DataFacts, cell: Cell) -> float:
     ).forward_flops
 
 
-def _seconds(spec: StudySpec, cell: Cell, speed: Speed) -> tuple[float, float]:
+def _seconds(cell: Cell, speed: Speed, select: int, report: int) -> tuple[float, float]:
+    """Of a trial of the search, judged on ``select`` images, and of one that ``report`` images judge."""
     examples = cell.affordable.steps * cell.affordable.global_batch_size
     training = examples * (speed.step_seconds + speed.data_seconds)
-    return (
-        training + spec.data.select_examples * speed.evaluate_seconds,
-        training + spec.data.report_examples * speed.evaluate_seconds,
-    )
+    return training + select * speed.evaluate_seconds, training + report * speed.evaluate_seconds

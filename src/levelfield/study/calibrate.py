@@ -59,6 +59,7 @@ def measure(trial: TrialSpec, source: Any, *, device: str) -> Speed:
     """Train and evaluate ``trial`` for a fraction of a second each."""
     import torch
 
+    from levelfield.data.sources import near
     from levelfield.study.trial import build_state, training_batches
     from levelfield.tasks.registry import build_task
     from levelfield.train.device import resolve_device
@@ -67,6 +68,7 @@ def measure(trial: TrialSpec, source: Any, *, device: str) -> Speed:
     from levelfield.train.timing import Stopwatch
 
     where = resolve_device(device)
+    source = near(source, where)
     torch.set_num_threads(trial.threads)
     state = build_state(trial, source, device=where)
     task = build_task(trial.task, trial.recipe)

@@ -19,7 +19,10 @@ from levelfield.study.recipes import preset
 
 @record
 class DataFacts:
-    """What the plan needs to know of the data: shapes and sizes, no pixels. ``targets`` are those of its transfers."""
+    """What the plan needs to know of the data: shapes and sizes, no pixels.
+
+    ``num_report`` images judge winners, None in records of before it was kept. ``targets`` are those of its transfers.
+    """
 
     num_classes: int
     in_channels: int
@@ -27,6 +30,7 @@ class DataFacts:
     num_train: int
     fingerprint: str
     no_verdict_because: str | None = None
+    num_report: int | None = later(default=None)
     targets: tuple[TargetFacts, ...] = later(default=())
 
     def target(self, name: str) -> TargetFacts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from levelfield import __version__
 from levelfield.data.sources import Source, open_source
-from levelfield.records.errors import DataError, RefusedError, StoreError, TrialError
+from levelfield.records.errors import DataError, RefusedError, StoreError, TrialError, UnfinishedError
 from levelfield.records.probe import ProbeSpec
 from levelfield.records.probe_store import failed_probes, probe_directory, probe_results
 from levelfield.records.store import StudyDirectory, write_record
@@ -71,6 +72,7 @@ def data_facts(source: Source) -> DataFacts:
         num_train=source.split_sizes["train"],
         fingerprint=source.fingerprint,
         no_verdict_because=source.no_verdict_because,
+        num_report=source.split_sizes["report"],
     )
 
 
@@ -82,18 +84,22 @@ def run_study(
     device: str = "auto",
     retry_failed: bool = False,
     checkpoint_seconds: float = 30.0,
+    seconds: float | None = None,
     on_progress: OnProgress = lambda progress: None,
 ) -> Plan:
     """Run ``spec`` in directory ``path`` until every wanted trial has a result; the same call resumes.
 
-    A spec that differs from the last one keeps every trial that it still wants.
+    A spec that differs from the last one keeps every trial that it still wants. After ``seconds`` trials stop where
+    their last checkpoint is.
 
     Raises:
         StoreError: the directory is in use, cannot be written, or was run on other data.
         RefusedError: the protocol allows no cell.
         DataError: the data cannot be read; it names the image.
         TrialError: trials failed; those that did not depend on them are done.
+        UnfinishedError: ``seconds`` are over, and trials are left.
     """
+    end = None if seconds is None else time.monotonic() + seconds
     study = StudyDirectory(path)
     with study.locked():
         facts = study_facts(spec)
@@ -121,7 +127,7 @@ def run_study(
                 keeps_weights=bool(spec.transfer),
             )
             try:
-                planned, failed = _run_wanted(spec, facts, study, launcher, locks, failed, on_progress)
+                planned, failed = _run_wanted(spec, facts, study, launcher, locks, failed, on_progress, end)
             finally:
                 launcher.close()
     if failed:
@@ -138,8 +144,9 @@ def _run_wanted(
     locks: dict[float, Lock],
     failed: dict[str, str],
     on_progress: OnProgress,
+    end: float | None,
 ) -> tuple[Plan, dict[str, str]]:
-    """Submit what is wanted as soon as it is, until nothing runs and nothing is wanted.
+    """Submit what is wanted as soon as it is, until nothing runs and nothing is wanted, or the clock shows ``end``.
 
     A locked rung is wanted once everything below it is done and its prediction lies in a file.
     """
@@ -159,7 +166,10 @@ def _run_wanted(
             locks = locks | locked
             planned = plan(spec, facts, results, locks)
             continue
-        event = launcher.next_event()
+        event = launcher.next_event(None if end is None else max(0.0, end - time.monotonic()))
+        if event is None or (end is not None and time.monotonic() > end):
+            left = len(planned.pending(results, probed))
+            raise UnfinishedError(f"the time is over with {left} trials left as far as is known: run it again to go on")
         done, key = event.trial.spec, event.trial.spec.fingerprint
         if event.kind == "finished":
             running.discard(key)

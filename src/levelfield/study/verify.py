@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from levelfield.data.sources import open_source
@@ -47,9 +47,13 @@ def verify_study(
     data: DataSpec | None = None,
     device: str = "auto",
     num_workers: int = 1,
+    tolerance: float | None = None,
     on_event: Callable[[LaunchEvent], None] = lambda event: None,
 ) -> tuple[Verified, ...]:
     """Retrain ``sample`` finished trials of the study at ``path``, drawn by ``seed``, in a temporary folder.
+
+    With a ``tolerance`` another kind of device may agree instead of repeat: trials of the lowest rung alone are drawn,
+    they must have seen the same examples, and held-out losses may differ by that share.
 
     ``data`` says where the data lies now, if it has moved. Locked predictions are checked against the results they were
     made from. The study itself is only read.
@@ -67,18 +71,21 @@ def verify_study(
             f"{path} was run on data {outcome.facts.fingerprint}, the source now holds {source.fingerprint}; "
             "say where the data lies with --data"
         )
-    drawn = _drawn(outcome, sample, seed)
+    drawn = _drawn(outcome, sample, seed, lowest_rung=tolerance is not None)
     with tempfile.TemporaryDirectory(prefix="levelfield-verify-") as scratch:
         _retrain(drawn, Path(scratch), outcome, device, num_workers, on_event)
-        trials = tuple(_compared(trial, StudyDirectory(path), StudyDirectory(Path(scratch))) for trial in drawn)
+        directories = StudyDirectory(path), StudyDirectory(Path(scratch))
+        trials = tuple(_compared(trial, *directories, tolerance=tolerance) for trial in drawn)
     return (*trials, *_locks(outcome))
 
 
-def _drawn(outcome: Outcome, sample: int, seed: int) -> list[PlannedTrial]:
+def _drawn(outcome: Outcome, sample: int, seed: int, *, lowest_rung: bool) -> list[PlannedTrial]:
     done = sorted(
         (trial for trial in outcome.planned.trials if trial.spec.fingerprint in outcome.results),
         key=lambda trial: trial.spec.name,
     )
+    if lowest_rung:
+        done = [trial for trial in done if trial.budget_flops == min(outcome.spec.ladder.budgets)]
     if not done:
         raise InputError("no trial of this study is finished, so there is nothing to verify")
     drawn = random.Random(seed).sample(done, min(sample, len(done)))
@@ -103,6 +110,7 @@ def _retrain(
         left = len(drawn)
         while left:
             event = launcher.next_event()
+            assert event is not None
             on_event(event)
             if event.kind == "failed":
                 raise StoreError(f"trial {event.trial.spec.name} could not be retrained: {event.reason}")
@@ -111,11 +119,16 @@ def _retrain(
         launcher.close()
 
 
-def _compared(trial: PlannedTrial, study: StudyDirectory, scratch: StudyDirectory) -> Verified:
+def _compared(
+    trial: PlannedTrial, study: StudyDirectory, scratch: StudyDirectory, *, tolerance: float | None
+) -> Verified:
     held, again = study.trial(trial.spec), scratch.trial(trial.spec)
     first, second = held.result(), again.result()
     assert first is not None
     assert second is not None
+    if tolerance is not None:
+        differences = tuple(_disagreements(first, second, tolerance))
+        return Verified(what=trial.spec.name, differences=differences, made_elsewhere=_elsewhere(first, second))
     plain, retrained = to_plain(first), to_plain(second)
     differences = [
         f"{name}: {plain[name]!r} in the study, {retrained[name]!r} now"
@@ -130,6 +143,16 @@ def _compared(trial: PlannedTrial, study: StudyDirectory, scratch: StudyDirector
         elif one.read_bytes() != other.read_bytes():
             differences.append(f"{one.name} differs")
     return Verified(what=trial.spec.name, differences=tuple(differences), made_elsewhere=_elsewhere(first, second))
+
+
+def _disagreements(first: TrialResult, second: TrialResult, tolerance: float) -> Iterator[str]:
+    for name in ("status", "steps", "train_flops", "seen_digest"):
+        if getattr(first, name) != getattr(second, name):
+            yield f"{name}: {getattr(first, name)!r} in the study, {getattr(second, name)!r} now"
+    for split in sorted(first.held_out.keys() & second.held_out.keys()):
+        held, again = first.held_out[split].loss, second.held_out[split].loss
+        if abs(again / held - 1) > tolerance:
+            yield f"{split} loss: {held:.6g} in the study, {again:.6g} now, {again / held - 1:+.2%} apart"
 
 
 def _elsewhere(first: TrialResult, second: TrialResult) -> str:

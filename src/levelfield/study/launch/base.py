@@ -36,8 +36,8 @@ class Launcher(Protocol):
         """Queue a trial."""
         ...
 
-    def next_event(self) -> LaunchEvent:
-        """Wait for the next thing that happens."""
+    def next_event(self, timeout_s: float | None = None) -> LaunchEvent | None:
+        """Wait for the next thing that happens; None where nothing has happened for ``timeout_s``."""
         ...
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter, deque
 from pathlib import Path
 
@@ -51,9 +52,13 @@ class LocalLauncher:
         self._waiting.append(trial)
         self._feed()
 
-    def next_event(self) -> LaunchEvent:
+    def next_event(self, timeout_s: float | None = None) -> LaunchEvent | None:
+        end = None if timeout_s is None else time.monotonic() + timeout_s
         while not self._ready:
-            process, event = self._events.get()
+            try:
+                process, event = self._events.get(timeout=None if end is None else max(0.0, end - time.monotonic()))
+            except queue.Empty:
+                return None
             self._take(process, event)
             self._feed()
         return self._ready.popleft()

@@ -1,0 +1,64 @@
+"""Running for a limited time: what is left goes on by the same command, to the same results."""
+
+import importlib.util
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import lasting_files, one_complaint, run
+
+RUN_0002 = Path(__file__).parents[2] / "studies" / "0002_digit_strings" / "run.py"
+
+
+def test_when_the_time_is_over_the_code_says_that_nothing_failed(tiny_study, tmp_path):
+    done = run("run", tiny_study, "--dir", tmp_path / "out", "--for", "1s")
+    assert "the time is over with" in one_complaint(done, 75)
+    assert "run it again to go on" in done.stderr
+
+
+@pytest.mark.parametrize("piece", ["soon", "9 months", "0m", "-1s"])
+def test_a_time_that_cannot_be_meant_is_refused(piece, tiny_study, tmp_path):
+    done = run("run", tiny_study, "--dir", tmp_path / "out", f"--for={piece}")
+    assert "--for takes a time such as '90s', '9m' or '1.5h'" in one_complaint(done, 2)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_study_in_pieces_comes_out_as_the_study_in_one(tiny_study, tmp_path):
+    assert run("run", tiny_study, "--dir", tmp_path / "whole").returncode == 0
+    codes = []
+    while len(codes) < 30 and (not codes or codes[-1] == 75):
+        codes.append(
+            run("run", tiny_study, "--dir", tmp_path / "cut", "--for", "9s", "--checkpoint-every", 1).returncode
+        )
+    assert codes[-1] == 0
+    assert len(codes) > 2
+    assert lasting_files(tmp_path / "cut") == lasting_files(tmp_path / "whole")
+    done = run("verify", tmp_path / "cut", "--sample", 1, "--tolerance", 0.01)
+    assert done.returncode == 0, done.stderr
+    assert "agrees: " in done.stdout
+    for path in (tmp_path / "cut" / "trials").glob("*/result.json"):
+        path.write_text(re.sub(r'("loss": )(\d)', r"\g<1>1\2", path.read_text()))
+    done = run("verify", tmp_path / "cut", "--sample", 1, "--tolerance", 0.01)
+    assert "DIFFERENT: " in done.stdout
+    assert re.search(r"(select|report) loss: 1\d\.\d+ in the study, \d\.\d+ now, -\d+\.\d\d% apart", done.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("minutes", "dropped"), [(1e6, 0), (1e-6, 1)])
+def test_study_0002_drops_its_highest_searched_rung_where_time_is_short_and_decides_once(minutes, dropped, tmp_path):
+    specification = importlib.util.spec_from_file_location("run_0002", RUN_0002)
+    assert specification is not None
+    assert specification.loader is not None
+    script = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(script)
+    study = RUN_0002.parent / "small.toml"
+    chosen = script.decided(study, tmp_path, device="cpu", workers=1, minutes=minutes)
+    kept, whole = (tomllib.loads(path.read_text()) for path in (chosen, study))
+    budgets = whole["ladder"]["budgets"]
+    assert kept["ladder"].pop("budgets") == budgets[: len(budgets) - dropped]
+    del whole["ladder"]["budgets"]
+    assert kept == whole, "neither seeds nor anything else"
+    assert script.decided(study, tmp_path, device="cpu", workers=1, minutes=0).read_text() == chosen.read_text()
