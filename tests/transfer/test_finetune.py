@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -14,12 +15,13 @@ from levelfield.data.sources import open_source
 from levelfield.records.data import DigitsSpec
 from levelfield.records.errors import InputError, SpecError, StoreError
 from levelfield.records.store import StudyDirectory, TrialDirectory
-from levelfield.study.backbones import backbone_at, backbone_in
+from levelfield.study.backbones import backbone_at, backbone_in, model_at
 from levelfield.study.finetune import finetune, finetune_spec
 from levelfield.study.trial import run_trial
 from levelfield.transfer.backbone import backbone_of_trial
 from levelfield.transfer.recipes import RECIPES, steps_of, transfer_preset, transfer_recipe
 from levelfield.weights.kept import read_weights
+from levelfield.weights.read import load_model
 from tests.transfer.conftest import CPU, PRETRAINING, pretraining
 
 DATA = DigitsSpec(resolution=16, select_examples=100, report_examples=200)
@@ -144,6 +146,23 @@ def test_weights_that_were_not_kept_are_trained_again_and_come_out_equal(pretrai
     after = {path.name: path.read_bytes() for path in directory.path.iterdir() if path.is_file()}
     assert {name: content for name, content in after.items() if name in before} == before
     assert set(after) - set(before) <= {"weights.safetensors", "lock"}
+
+
+def test_a_fine_tuned_trial_that_kept_no_weights_is_tuned_again_from_its_own_start(pretrained, source, tmp_path):
+    shutil.copytree(pretrained.parents[1], tmp_path / "study")
+    backbone = backbone_of_trial(pretrained)
+    spec = spec_for(backbone, source)
+    judging = open_source(spec.held_out_data)
+    plain = StudyDirectory(tmp_path / "study").trial(spec)
+    run_trial(spec, plain, source, device=CPU, backbone=backbone, test_source=judging)
+    keeping = TrialDirectory(tmp_path / "keeping")
+    run_trial(spec, keeping, source, device=CPU, backbone=backbone, test_source=judging, keeps_weights=True)
+    found, wanted = model_at(plain.path, device=CPU), load_model(keeping.path)
+    assert found.digest() == wanted.digest()
+    alone = TrialDirectory(tmp_path / "alone" / "trials" / "x")
+    run_trial(spec, alone, source, device=CPU, backbone=backbone, test_source=judging)
+    with pytest.raises(InputError, match=r"holds no trial .* to start from"):
+        model_at(alone.path, device=CPU)
 
 
 def test_weights_whose_trial_comes_out_otherwise_are_lost(pretrained, tmp_path):

@@ -24,10 +24,11 @@ def convert(
 ) -> None:
     """Read a trial's or another's weights, running nothing in them, and write them for Levelfield or another."""
     from levelfield.cli.console import say
+    from levelfield.study.backbones import model_at
+    from levelfield.train.device import resolve_device
     from levelfield.weights import export, write
-    from levelfield.weights.read import load_model
 
-    loaded = load_model(start, arch=arch, key=key, resolution=resolution)
+    loaded = model_at(start, device=resolve_device("auto"), arch=arch, key=key, resolution=resolution)
     card, call = loaded.card, None
     say(f"{card.architecture}, {card.num_classes} classes, {card.resolution} px, from {card.source}")
     if to == "safetensors":

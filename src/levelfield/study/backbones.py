@@ -44,11 +44,23 @@ def backbone_at(path: Path, *, device: torch.device, arch: str | None = None) ->
     return backbone_of_trial(path)
 
 
-def model_at(path: Path, *, device: torch.device, arch: str | None = None) -> LoadedModel:
-    """The whole network at ``path``, its classifier and preprocessing too; see :func:`backbone_at`."""
+def model_at(
+    path: Path,
+    *,
+    device: torch.device,
+    arch: str | None = None,
+    key: str | None = None,
+    resolution: int | None = None,
+) -> LoadedModel:
+    """The whole network at ``path``, its classifier and preprocessing too: a trial of a study, trained again where it
+    has kept no weights, or weights as :func:`levelfield.weights.read.load_model` reads them.
+
+    Raises:
+        InputError: see :func:`backbone_at` and there.
+    """
     if (path / "spec.json").exists():
         backbone_at(path, device=device)
-    return load_model(path, arch=arch)
+    return load_model(path, arch=arch, key=key, resolution=resolution)
 
 
 def backbone_in(study: StudyDirectory, start: str, *, device: torch.device) -> Backbone:
@@ -69,7 +81,15 @@ def _remake_weights(directory: TrialDirectory, known: TrialResult, *, device: to
     spec = read_record(TrialSpec, directory.path / "spec.json")
     logger.warning("%s kept no weights: training it again for them", spec.name)
     again = TrialDirectory(directory.path / "again")
-    result = again.result() or run_trial(spec, again, open_source_once(spec.data), device=device, keeps_weights=True)
+    result = again.result() or run_trial(
+        spec,
+        again,
+        open_source_once(spec.data),
+        device=device,
+        backbone=_start_of(spec, directory, device=device),
+        test_source=open_source_once(spec.held_out_data),
+        keeps_weights=True,
+    )
     made = {name: getattr(known, name) for name in _MADE_BY}
     if dataclasses.replace(result, **made) != known:
         raise StoreError(
@@ -78,3 +98,12 @@ def _remake_weights(directory: TrialDirectory, known: TrialResult, *, device: to
         )
     os.replace(again.weights_path, directory.weights_path)
     shutil.rmtree(again.path)
+
+
+def _start_of(spec: TrialSpec, directory: TrialDirectory, *, device: torch.device) -> Backbone | None:
+    """What a fine-tuned trial of a study started from: another trial of that study."""
+    if spec.start is None:
+        return None
+    if not spec.start.startswith("trial:"):
+        raise InputError(f"trial {spec.name} kept no weights and started from {spec.start}: fine-tune it again")
+    return backbone_in(StudyDirectory(directory.path.parents[1]), spec.start, device=device)
