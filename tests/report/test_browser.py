@@ -70,7 +70,7 @@ def test_a_tap_near_a_point_is_enough_on_a_phone(browser: Browser, page_path: Pa
         assert box is not None
         page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] + 6)
         tooltip = page.locator("#tooltip")
-        assert tooltip.is_visible()
+        tooltip.wait_for(state="visible")
         place = tooltip.bounding_box()
         assert place is not None
         assert place["x"] >= 0

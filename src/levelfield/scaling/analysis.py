@@ -6,6 +6,7 @@ so a deeper statistic replaces what is behind :func:`levelfield.scaling.analyse.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Literal, TypeAlias
 
 from levelfield.records.codec import record
@@ -95,6 +96,16 @@ class Spread:
 
 
 @record
+class ProfileInterval:
+    """The values of a parameter that the points do not speak against, all others refitted; None is no end."""
+
+    estimate: float
+    low: float | None
+    high: float | None
+    level: float
+
+
+@record
 class LawFit:
     """A law of held-out loss against compute for one family.
 
@@ -106,7 +117,8 @@ class LawFit:
     ``objective`` is the sum of Huber's loss of the residuals of ln loss, ``gradient_norm`` the largest cosine between
     residuals and a parameter's column, ``agreement`` the share of the best seeds that ended there. ``covariance`` is
     that of the errors in ln loss of the kept rows, with ``degrees_of_freedom``: with the rows all a prediction needs.
-    ``spread`` says how far extrapolations of its like were off.
+    ``spread`` says how far extrapolations of its like were off. ``profiles`` are intervals by profile likelihood, of
+    irreducible loss and exponents; a learning curve, whose neighbours err together, has none.
     """
 
     family: str
@@ -129,6 +141,7 @@ class LawFit:
     covariance: tuple[tuple[float, ...], ...] = ()
     degrees_of_freedom: float | None = None
     spread: Spread | None = None
+    profiles: dict[str, ProfileInterval] = dataclasses.field(default_factory=dict)
 
 
 @record

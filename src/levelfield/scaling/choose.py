@@ -19,6 +19,7 @@ from levelfield.scaling.backtest import LONG_CURVE, Candidate, Curve
 from levelfield.scaling.dependence import dependent_noise
 from levelfield.scaling.fit import MIN_BUDGETS, Fit, fit, recency_weights, why_dropped
 from levelfield.scaling.laws import Floats, Law
+from levelfield.scaling.profile import profile_intervals
 from levelfield.scaling.solver import solve_many, solve_one
 from levelfield.scaling.uncertainty import matrix_root
 
@@ -173,11 +174,14 @@ def _law_fit(
     generator: np.random.Generator,
 ) -> LawFit:
     theta, excess = np.asarray(found.theta), False
+    profiles = {}
     if points.is_curve:
         _, slope, _ = found.law.derivatives(theta, found.x)
         noise, degrees = dependent_noise(found.residuals, slope, found.weights)
     else:
         noise, degrees, excess = noise_about(found, covariance, points.degrees_of_freedom)
+        variance = float(np.trace(noise)) / len(noise)
+        profiles = profile_intervals(found, variance=variance, degrees=degrees, level=level)
     errors = drawn_errors(noise, degrees, generator)
     thetas = draw_thetas(found.law, theta, found.x, errors, delta=found.delta, recency=found.recency)
     units = np.log(found.input_units).tolist()
@@ -204,6 +208,7 @@ def _law_fit(
         covariance=tuple(tuple(row) for row in noise.tolist()),
         degrees_of_freedom=degrees,
         spread=belief.spread if belief else None,
+        profiles=profiles,
     )
 
 
