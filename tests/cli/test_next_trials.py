@@ -9,6 +9,7 @@ import pytest
 
 from tests.cli.test_startup import loaded_by
 from tests.conftest import one_complaint, run
+from tests.scaling.planted import search_rows
 
 
 @pytest.fixture
@@ -39,6 +40,20 @@ def test_a_table_of_runs_gives_the_next_trials_in_words_and_as_json(runs):
     assert {trial["family"] for trial in answer["trials"]} == {"vit"}
 
 
+def test_the_optimal_size_is_asked_for_with_the_sizes_to_run(tmp_path):
+    rows = search_rows(np.random.default_rng(0), family="vit", rates=(0.2,), run_sd=0.001)
+    path = tmp_path / "profiles.csv"
+    path.write_text("C,val,N,D\n" + "".join(f"{r.budget_flops},{r.loss},{r.params},{r.examples}\n" for r in rows))
+    named = [path, "--compute", "C", "--loss", "val", "--params", "N", "--examples", "D"]
+    asked = ["plan", *named, "--target", "1e13", "--spend", "2e13", "--want", "size"]
+    told = run(*asked)
+    assert told.returncode == 0, told.stderr
+    assert "one run of each size" in told.stdout
+    assert "standard error of ln of the optimal size there" in told.stdout
+    answer = json.loads(run(*asked, "--json").stdout)
+    assert all(len(trial["sizes"]) in (5, 10, 15) for trial in answer["trials"])
+
+
 def test_planning_the_next_trials_loads_nothing_heavy(runs):
     assert loaded_by(list(map(str, ["plan", *columns(runs), "--target", "1e13", "--spend", "5e12"]))) == []
 
@@ -48,7 +63,8 @@ def test_what_cannot_be_planned_ends_with_exit_code_2_and_what_to_do(runs):
         (["--target", "1e13"], "next trials need both"),
         (["--target", "1e12", "--spend", "5e12"], "is not above the top rung"),
         (["--target", "1e13", "--spend", "1e9"], "below the cheapest candidate"),
-        (["--target", "1e13", "--spend", "5e12", "--want", "size"], "--want must be loss or verdict, saw 'size'"),
+        (["--target", "1e13", "--spend", "5e12", "--want", "depth"], "must be loss, size or verdict, saw 'depth'"),
+        (["--target", "1e13", "--spend", "5e12", "--want", "size"], "needs searched runs with parameters and examples"),
         (["--target", "1e13", "--spend", "5e12", "--want", "verdict"], "a verdict is between two families, saw vit"),
         (["--target", "1e13", "--spend", "5e12", "--about", "nfnet"], "the loss of which family? saw 'nfnet'"),
     ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from levelfield.scaling.design import Proposal
@@ -22,7 +22,7 @@ def plan_next_trials(
     """Print the trials that tell most of ``target`` for ``spend`` training FLOPs.
 
     Raises:
-        SpecError: one of the two numbers is missing, or ``want`` is neither loss nor verdict.
+        SpecError: one of the two numbers is missing, or ``want`` is none of loss, size and verdict.
     """
     from levelfield.cli.analysis import read_analysis
     from levelfield.cli.console import say_json
@@ -31,13 +31,10 @@ def plan_next_trials(
 
     if target is None or spend is None:
         raise SpecError("next trials need both: --target FLOPS (to be predicted) and --spend FLOPS (still allowed)")
-    wanted: Literal["loss", "verdict"]
-    if want == "loss" or want == "verdict":
-        wanted = want
-    else:
-        raise SpecError(f"--want must be loss or verdict, saw {want!r}")
-    analysis = read_analysis(source, columns=columns)
-    proposal = propose(analysis, target=target, allowance=spend, want=wanted, family=about)
+    if want not in ("loss", "size", "verdict"):
+        raise SpecError(f"--want must be loss, size or verdict, saw {want!r}")
+    analysis = read_analysis(source, columns=columns, compared=False)
+    proposal = propose(analysis, target=target, allowance=spend, want=want, family=about)
     if json:
         say_json(proposal)
     else:
@@ -46,17 +43,25 @@ def plan_next_trials(
 
 def _say(proposal: Proposal) -> None:
     from levelfield.cli.console import say, say_table
-    from levelfield.report.numbers import family_name, flops, percent, prose
+    from levelfield.report.numbers import count, family_name, flops, percent, prose
 
     names = " and ".join(map(family_name, proposal.families))
-    wanted = "loss of" if proposal.want == "loss" else "verdict on"
+    wanted = {"loss": "loss of", "size": "optimal size of", "verdict": "verdict on"}[proposal.want]
     say(f"{wanted} {names} at {flops(proposal.target_flops)}: the trials that tell most per FLOP", "strong")
+    sized = proposal.want == "size"
     rows = [
-        (family_name(trial.family), flops(trial.budget_flops), str(trial.num_seeds), flops(trial.flops))
+        (
+            family_name(trial.family),
+            flops(trial.budget_flops),
+            " ".join(map(count, trial.sizes)) if sized else str(trial.num_seeds),
+            flops(trial.flops),
+        )
         for trial in proposal.trials
     ]
-    say_table("Next trials", ("family", "budget", "seeds", "training"), rows, numeric=(False, True, True, True))
+    columns = ("family", "budget", "one run of each size" if sized else "seeds", "training")
+    say_table("Next trials", columns, rows, numeric=(False, True, True, True))
     say(f"{flops(proposal.flops)} of {flops(proposal.allowance_flops)} allowed")
-    say(f"standard error of ln loss there: {percent(proposal.sd_before)} now, {percent(proposal.sd_after)} after")
+    told = "ln of the optimal size" if sized else "ln loss"
+    say(f"standard error of {told} there: {percent(proposal.sd_before)} now, {percent(proposal.sd_after)} after")
     for note in proposal.notes:
         say(f"  note: {prose(note)}", "faint")

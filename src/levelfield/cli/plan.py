@@ -32,11 +32,13 @@ def plan(
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a study for your editor.")] = False,
     target: Annotated[float | None, typer.Option(help="Next trials: the budget to be predicted, in FLOPs.")] = None,
     spend: Annotated[float | None, typer.Option(help="Next trials: the training FLOPs still allowed.")] = None,
-    want: Annotated[str, typer.Option(help="Next trials: loss or verdict.")] = "loss",
-    about: Annotated[str | None, typer.Option(help="Next trials: the family whose loss is wanted.")] = None,
+    want: Annotated[str, typer.Option(help="Next trials: loss, size or verdict.")] = "loss",
+    about: Annotated[str | None, typer.Option(help="Next trials: the family whose loss or size is wanted.")] = None,
     compute: Annotated[str, typer.Option(help="CSV: column of training compute.")] = "flops",
     loss: Annotated[str, typer.Option(help="CSV: column of held-out loss.")] = "loss",
     family: Annotated[str | None, typer.Option(help="CSV: column that names the family.")] = None,
+    params: Annotated[str | None, typer.Option(help="CSV: column of parameter counts.")] = None,
+    examples: Annotated[str | None, typer.Option(help="CSV: column of examples or tokens seen.")] = None,
     role: Annotated[str | None, typer.Option(help="CSV: column of roles (search, winner, control).")] = None,
     seed: Annotated[str | None, typer.Option(help="CSV: column of seeds.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
@@ -61,7 +63,15 @@ def plan(
 
         if data is not None or report_data is not None:
             raise SpecError("--data says where a study's images lie; next trials (--target, --spend) read no images")
-        columns = {"compute": compute, "loss": loss, "family": family, "role": role, "seed": seed}
+        columns = {
+            "compute": compute,
+            "loss": loss,
+            "family": family,
+            "params": params,
+            "examples": examples,
+            "role": role,
+            "seed": seed,
+        }
         plan_next_trials(study, target=target, spend=spend, want=want, about=about, columns=columns, json=json)
         return
     spec = relocated(load_study(study), data, report_data)

@@ -1,17 +1,17 @@
 """Next trials: with an allowance left, which runs tell most of a target that is still out of reach, per FLOP.
 
-The variance of ln loss at the target is that of the delta method: c' M^-1 c, with c the law's slope at the target and M
-the information of the present rungs, of the trials to come, and of a weak prior. The law is taken as true: a proposal
-does not see that the form may be wrong, only caps the seeds on one budget; nor does it price the search of a rung.
+The variance of what is wanted at the target - ln loss, the families' difference in it, or ln optimal size - is that of
+the delta method: c' M^-1 c, with c the law's slope at the target and M the information of the present rungs and of the
+trials to come. The law is taken as true: a proposal does not see that the form may be wrong, only caps the seeds on one
+budget; nor does it price the search of a rung.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import combinations_with_replacement
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,51 +20,32 @@ from levelfield.records.codec import record
 from levelfield.records.errors import InputError, RefusedError
 from levelfield.records.study import PROTOCOL_MIN_SEEDS
 from levelfield.scaling.analysis import Analysis, LawFit
-from levelfield.scaling.fit import recency_weights
-from levelfield.scaling.laws import LAWS, Floats
-from levelfield.scaling.solver import solve_one
+from levelfield.scaling.knowledge import Knowledge, loss_knowledge, size_knowledge
+from levelfield.scaling.laws import Floats
 
-Want: TypeAlias = Literal["loss", "verdict"]
+Want: TypeAlias = Literal["loss", "size", "verdict"]
 Counts: TypeAlias = NDArray[np.intp]
-PRIOR_SD = 3.0
-"""Inside a fit every parameter is of order one: so wide a prior only keeps the information from being singular."""
 RUNGS_A_DECADE = 4
-MOST_SEEDS = 12
-"""New runs at one budget: more would resolve how wrong the law's form is there, which no further seed can mend."""
 _GAIN = 1e-9
-
-
-@dataclass(frozen=True, kw_only=True)
-class Knowledge:
-    """What is known of one family: ``information`` (p, p) about the law's parameters, and ``target`` (p,), the slope
-    of ln loss at the target. ``slope`` gives that of any budget; a run there has ``run_variance`` in ln loss.
-    """
-
-    family: str
-    information: Floats
-    target: Floats
-    slope: Callable[[Sequence[float]], Floats]
-    run_variance: float
-    lowest: float
-    highest: float
 
 
 @record
 class ProposedTrial:
-    """``num_seeds`` runs of a family's best cell at one budget, ``flops`` in all."""
+    """``num_seeds`` runs of a family's best cell, or of each of ``sizes`` (parameters); ``flops`` for all of them."""
 
     family: str
     budget_flops: float
     num_seeds: int
     flops: float
+    sizes: tuple[float, ...] = ()
 
 
 @record
 class Proposal:
     """The trials that tell most per FLOP of what was wanted at ``target_flops``, cheapest first.
 
-    ``sd_before`` and ``sd_after`` are those of ln loss at the target (want "loss") or of the families' difference in it
-    (want "verdict"), were the laws' forms true.
+    ``sd_before`` and ``sd_after`` are those of ln loss at the target (want "loss"), of the families' difference in it
+    (want "verdict") or of ln optimal size (want "size"), were the laws' forms true.
     """
 
     want: Want
@@ -87,7 +68,9 @@ def propose(
     family: str | None = None,
     num_seeds: int = PROTOCOL_MIN_SEEDS,
 ) -> Proposal:
-    """The trials of ``num_seeds`` runs, at most ``allowance`` training FLOPs in all, for a ``target`` above the rungs.
+    """The trials that tell most, at most ``allowance`` training FLOPs in all, of a ``target`` above the rungs.
+
+    They are lots of ``num_seeds`` runs of the best cell; for the size, one run of each size about the foretold one.
 
     Raises:
         InputError: a target or an allowance that is no positive number, or a family that is not there or not named.
@@ -97,9 +80,14 @@ def propose(
         if not (math.isfinite(value) and value > 0):
             raise InputError(f"{name} must be positive training FLOPs, saw {value!r}")
     families = _asked(analysis, want, family)
-    known = [
-        knowledge(_chosen_law(analysis, name), target=target, num_seeds=_seeds(analysis, name)) for name in families
-    ]
+    if want == "size":
+        num_seeds = 1
+        known = [size_knowledge(analysis.isoflop, name, target=target) for name in families]
+    else:
+        known = [
+            loss_knowledge(_chosen_law(analysis, name), target=target, num_seeds=_seeds(analysis, name))
+            for name in families
+        ]
     for each in known:
         if target <= each.highest:
             raise RefusedError(
@@ -108,17 +96,22 @@ def propose(
             )
     choices = candidates(known, target=target, allowance=allowance, num_seeds=num_seeds)
     counts = best_design(known, choices, allowance)
+    sizes = {each.family: each.sizes for each in known}
     trials = tuple(
         ProposedTrial(
             family=choice.family,
             budget_flops=choice.budget_flops,
-            num_seeds=choice.num_seeds * int(count),
+            num_seeds=1 if choice.sizes else choice.num_seeds * int(count),
             flops=choice.flops * int(count),
+            sizes=sizes[choice.family](choice.budget_flops, int(count)),
         )
         for choice, count in zip(choices, counts, strict=True)
         if count
     )
-    notes = ["the forms of the laws are taken as true", "a new rung's search is not in the price"]
+    if want == "size":
+        notes = ["optimal size is taken to follow a power of compute", "one run a size: a search of rates costs more"]
+    else:
+        notes = ["the forms of the laws are taken as true", "a new rung's search is not in the price"]
     if target > 10 * max(each.highest for each in known):
         notes.insert(0, "the target is beyond 10x the data")
     return Proposal(
@@ -134,31 +127,6 @@ def propose(
     )
 
 
-def knowledge(law: LawFit, *, target: float, num_seeds: float) -> Knowledge:
-    """What the rungs of ``law`` tell, each the mean of ``num_seeds`` runs: refitted, since the law keeps its rows."""
-    kept = [row for row in law.rows if not row.dropped]
-    log_compute, log_loss = np.log([row.compute for row in kept]), np.log([row.loss for row in kept])
-    unit, form = float(log_compute.mean()), LAWS[law.form]
-    x = (log_compute - unit)[:, None]
-    weights = recency_weights(x, law.recency)
-    theta, _, _ = solve_one(form, x, log_loss - log_loss.mean(), weights=weights, delta=law.delta)
-
-    def slope(budgets: Sequence[float]) -> Floats:
-        return form.derivatives(theta, (np.log(budgets) - unit)[:, None])[1]
-
-    covariance = np.array(law.covariance)
-    seen = slope([row.compute for row in kept])
-    return Knowledge(
-        family=law.family,
-        information=seen.T @ np.linalg.pinv(covariance) @ seen + np.eye(len(theta)) / PRIOR_SD**2,
-        target=slope([target])[0],
-        slope=slope,
-        run_variance=float(np.mean(np.diag(covariance))) * num_seeds,
-        lowest=law.fitted_low,
-        highest=law.fitted_high,
-    )
-
-
 def candidates(
     known: Sequence[Knowledge], *, target: float, allowance: float, num_seeds: int
 ) -> tuple[ProposedTrial, ...]:
@@ -167,51 +135,81 @@ def candidates(
     Raises:
         RefusedError: it buys none.
     """
-    found = []
+    offered = []
     for each in known:
         steps = math.ceil(RUNGS_A_DECADE * math.log10(target / each.lowest))
         for budget in np.geomspace(each.lowest, target, steps + 1).tolist():
+            sizes = each.sizes(budget, 1)
+            flops = budget * num_seeds * max(1, len(sizes))
             trial = ProposedTrial(
-                family=each.family, budget_flops=budget, num_seeds=num_seeds, flops=budget * num_seeds
+                family=each.family, budget_flops=budget, num_seeds=num_seeds, flops=flops, sizes=sizes
             )
-            if trial.flops <= allowance:
-                found.append(trial)
+            offered.append(trial)
+    found = tuple(trial for trial in offered if trial.flops <= allowance)
     if not found:
-        cheapest = min(each.lowest for each in known) * num_seeds
+        cheapest = min(offered, key=lambda trial: trial.flops)
+        num = round(cheapest.flops / cheapest.budget_flops)
         raise RefusedError(
-            f"{allowance:.3g} FLOPs are below the cheapest candidate: {num_seeds} seeds of the lowest rung take "
-            f"{cheapest:.3g}"
+            f"{allowance:.3g} FLOPs are below the cheapest candidate: {num} runs of {cheapest.budget_flops:.3g} take "
+            f"{cheapest.flops:.3g}"
         )
-    return tuple(found)
+    return found
 
 
 def variance(known: Sequence[Knowledge], choices: Sequence[ProposedTrial], counts: Counts) -> float:
-    """The variance of ln loss at the target, summed over families, after ``counts`` of each choice."""
-    return sum(float(each.target @ _covariance(each, choices, counts) @ each.target) for each in known)
+    """The variance of what is wanted at the target, summed over families, after ``counts`` of each choice."""
+    return float(_variances(known, choices)(counts))
+
+
+def _variances(known: Sequence[Knowledge], choices: Sequence[ProposedTrial]) -> Callable[[Counts], Floats]:
+    """That variance as a function of counts, (..., choices) to (...)."""
+    num_seeds = np.array([choice.num_seeds for choice in choices])
+    budgets = np.array([choice.budget_flops for choice in choices])
+    parts = []
+    for each in known:
+        own = np.array([choice.family == each.family for choice in choices])
+        parts.append((own, each.after(budgets[own])))
+
+    def variances(counts: Counts) -> Floats:
+        lots = (counts * num_seeds).astype(float)
+        return np.sum([after(lots[..., own]) for own, after in parts], axis=0)
+
+    return variances
 
 
 def best_design(known: Sequence[Knowledge], choices: Sequence[ProposedTrial], allowance: float) -> Counts:
     """How many of each choice: greedy by variance per FLOP and by variance, each improved by exchange; the better."""
-    costs = np.array([choice.flops for choice in choices])
-    designs = []
-    for per_flop in (True, False):
-        counts = _filled(known, choices, costs, np.zeros(len(choices), dtype=np.intp), allowance, per_flop)
-        designs.append(_exchanged(known, choices, costs, counts, allowance))
-    return min(designs, key=lambda counts: (variance(known, choices, counts), float(costs @ counts)))
+    most_lots = {each.family: each.most_lots for each in known}
+    problem = _Problem(
+        variances=_variances(known, choices),
+        costs=np.array([choice.flops for choice in choices]),
+        most=np.array([max(1, most_lots[choice.family] // choice.num_seeds) for choice in choices]),
+        allowance=allowance,
+    )
+    nothing = np.zeros(len(choices), dtype=np.intp)
+    designs = [_exchanged(problem, _filled(problem, nothing, per_flop)) for per_flop in (True, False)]
+    return min(designs, key=lambda counts: (float(problem.variances(counts)), float(problem.costs @ counts)))
 
 
-def _exchanged(
-    known: Sequence[Knowledge], choices: Sequence[ProposedTrial], costs: Floats, counts: Counts, allowance: float
-) -> Counts:
-    """Take one or two trials out and fill up again, while that lowers the variance."""
-    lowest = variance(known, choices, counts)
+class _Problem(NamedTuple):
+    """``costs`` of each choice in FLOPs, and ``most`` of it that may be bought."""
+
+    variances: Callable[[Counts], Floats]
+    costs: Floats
+    most: Counts
+    allowance: float
+
+
+def _exchanged(problem: _Problem, counts: Counts) -> Counts:
+    """Take one or two trials out, perhaps another in, and fill up again, while that lowers the variance."""
+    lowest = float(problem.variances(counts))
     improved = True
     while improved:
         improved = False
-        for fewer in _without(counts):
+        for start in (other for fewer in _without(counts) for other in _with_one_more(problem, fewer)):
             for per_flop in (True, False):
-                trial = _filled(known, choices, costs, fewer, allowance, per_flop)
-                reached = variance(known, choices, trial)
+                trial = _filled(problem, start, per_flop)
+                reached = float(problem.variances(trial))
                 if reached < lowest * (1 - _GAIN):
                     counts, lowest, improved = trial, reached, True
             if improved:
@@ -228,45 +226,29 @@ def _without(counts: Counts) -> Iterator[Counts]:
             yield fewer
 
 
-def _filled(
-    known: Sequence[Knowledge],
-    choices: Sequence[ProposedTrial],
-    costs: Floats,
-    counts: Counts,
-    allowance: float,
-    per_flop: bool,
-) -> Counts:
-    """``counts`` with the most telling affordable trial added again and again until nothing more may be bought."""
-    counts, left = counts.copy(), allowance - float(costs @ counts)
-    most = np.array([max(1, MOST_SEEDS // choice.num_seeds) for choice in choices])
-    covariances = {each.family: _covariance(each, choices, counts) for each in known}
-    columns = {each.family: _columns(each, choices) for each in known}
-    while np.any(open_ := (costs <= left) & (counts < most)):
-        gains = np.zeros(len(choices))
-        for each in known:
-            told = columns[each.family]
-            spread = covariances[each.family]
-            gains += (told @ spread @ each.target) ** 2 / (1 + np.einsum("cp,pq,cq->c", told, spread, told))
-        value = np.where(open_, gains / costs if per_flop else gains, -1.0)
-        place = int(np.argmax(value))
+def _with_one_more(problem: _Problem, counts: Counts) -> Iterator[Counts]:
+    """``counts``, and with one more of each choice that may be bought."""
+    yield counts
+    left = problem.allowance - float(problem.costs @ counts)
+    for place in np.flatnonzero((problem.costs <= left) & (counts < problem.most)):
+        more = counts.copy()
+        more[place] += 1
+        yield more
+
+
+def _filled(problem: _Problem, counts: Counts, per_flop: bool) -> Counts:
+    """``counts`` with the most telling affordable trial added again and again, while one tells anything."""
+    counts, left = counts.copy(), problem.allowance - float(problem.costs @ counts)
+    one_more = np.eye(len(counts), dtype=np.intp)
+    while np.any(open_ := (problem.costs <= left) & (counts < problem.most)):
+        now, then = problem.variances(counts), problem.variances(counts + one_more)
+        gains = np.where(open_, now - then, 0.0)
+        place = int(np.argmax(gains / problem.costs if per_flop else gains))
+        if gains[place] <= 0:
+            break
         counts[place] += 1
-        left -= costs[place]
-        for each in known:
-            if each.family == choices[place].family:
-                covariances[each.family] = _covariance(each, choices, counts)
+        left -= problem.costs[place]
     return counts
-
-
-def _columns(each: Knowledge, choices: Sequence[ProposedTrial]) -> Floats:
-    """Each choice's slope over its standard error, (choices, p): 0 for those of other families."""
-    slopes = each.slope([choice.budget_flops for choice in choices])
-    precision = [choice.num_seeds / each.run_variance * (choice.family == each.family) for choice in choices]
-    return slopes * np.sqrt(precision)[:, None]
-
-
-def _covariance(each: Knowledge, choices: Sequence[ProposedTrial], counts: Counts) -> Floats:
-    told = _columns(each, choices)
-    return np.linalg.inv(each.information + (told.T * counts) @ told).astype(np.float64)
 
 
 def _asked(analysis: Analysis, want: Want, family: str | None) -> tuple[str, ...]:
@@ -279,7 +261,7 @@ def _asked(analysis: Analysis, want: Want, family: str | None) -> tuple[str, ...
         return analysis.families
     if family not in analysis.families:
         saw = "none was named" if family is None else f"saw {family!r}"
-        raise InputError(f"the loss of which family? {saw}; there are {', '.join(analysis.families)}")
+        raise InputError(f"the {want} of which family? {saw}; there are {', '.join(analysis.families)}")
     return (family,)
 
 
