@@ -26,6 +26,8 @@ from levelfield.scaling.laws import Floats
 Want: TypeAlias = Literal["loss", "size", "verdict"]
 Counts: TypeAlias = NDArray[np.intp]
 RUNGS_A_DECADE = 4
+WORTHWHILE = 0.01
+"""A trial that lowers the standard error by a smaller share of it is not proposed, even where the allowance buys it."""
 _GAIN = 1e-9
 
 
@@ -71,6 +73,7 @@ def propose(
     """The trials that tell most, at most ``allowance`` training FLOPs in all, of a ``target`` above the rungs.
 
     They are lots of ``num_seeds`` runs of the best cell; for the size, one run of each size about the foretold one.
+    What tells hardly more is not proposed, so that less than the allowance may be spent.
 
     Raises:
         InputError: a target or an allowance that is no positive number, or a family that is not there or not named.
@@ -95,7 +98,7 @@ def propose(
                 "it needs no extrapolation; add seeds there, or name a larger target"
             )
     choices = candidates(known, target=target, allowance=allowance, num_seeds=num_seeds)
-    counts = best_design(known, choices, allowance)
+    counts = _worthwhile(known, choices, best_design(known, choices, allowance))
     sizes = {each.family: each.sizes for each in known}
     trials = tuple(
         ProposedTrial(
@@ -248,6 +251,19 @@ def _filled(problem: _Problem, counts: Counts, per_flop: bool) -> Counts:
             break
         counts[place] += 1
         left -= problem.costs[place]
+    return counts
+
+
+def _worthwhile(known: Sequence[Knowledge], choices: Sequence[ProposedTrial], counts: Counts) -> Counts:
+    """``counts`` less the trials, the least telling first, without which hardly less is known; one stays."""
+    variances = _variances(known, choices)
+    while counts.sum() > 1:
+        used = np.flatnonzero(counts)
+        without = variances(counts - np.eye(len(counts), dtype=np.intp)[used])
+        if np.sqrt(without.min() / variances(counts)) > 1 + WORTHWHILE:
+            break
+        counts = counts.copy()
+        counts[used[np.argmin(without)]] -= 1
     return counts
 
 
