@@ -11,6 +11,7 @@ import pytest
 from levelfield.records.errors import InputError, RefusedError
 from levelfield.records.observation import Observation
 from levelfield.scaling.analyse import analyse
+from levelfield.scaling.isoflop import isoflop_profiles
 from levelfield.scaling.predict import predict
 from levelfield.scaling.tuning import learning_rate_cells, tuning_status
 from tests.scaling.planted import BUDGETS, binomial_bounds, saturating_loss, search_rows, winner_rows
@@ -44,6 +45,34 @@ def test_the_allocation_exponent_is_covered_at_the_stated_rate():
         hits += exponent is None or exponent.low <= 0.5 <= exponent.high
     print(f"allocation exponent: coverage at 0.9: {hits / 60}")
     assert hits / 60 >= binomial_bounds(0.9, 60)[0]
+
+
+@pytest.mark.parametrize("seed_sd", [0.004, None])
+@pytest.mark.parametrize("num_sizes", [5, 7])
+def test_a_vertex_is_covered_at_the_stated_rate_with_the_noise_known_and_without(num_sizes, seed_sd):
+    sizes, hits = tuple(np.geomspace(0.25, 4.0, num_sizes)), []
+    for place in range(60):
+        generator = np.random.default_rng([11, place])
+        rows = search_rows(generator, sizes=sizes, rates=(0.2,), run_sd=0.004)
+        for profile in isoflop_profiles(rows, seed_sd=seed_sd, level=0.9, generator=generator):
+            optimum = 3e4 * (profile.budget_flops / 1e11) ** 0.5
+            found = profile.optimal_params
+            hits.append(found is not None and found.low <= optimum <= found.high)
+    print(f"{num_sizes} sizes, seed noise {seed_sd}: coverage of a vertex at 0.9: {np.mean(hits):.3f}")
+    low, high = binomial_bounds(0.9, len(hits))
+    assert low <= np.mean(hits) <= high
+
+
+def test_a_noise_that_few_seeds_tell_makes_wider_intervals_than_a_noise_that_is_known():
+    rows = search_rows(np.random.default_rng(12), rates=(0.2,), run_sd=0.0002)
+
+    def widths(degrees):
+        generator = np.random.default_rng(0)
+        found = isoflop_profiles(rows, seed_sd=0.0002, degrees_of_freedom=degrees, level=0.9, generator=generator)
+        return np.array([math.log(p.optimal_params.high / p.optimal_params.low) for p in found if p.optimal_params])
+
+    # A few hundred draws find the 95 % point of t with 2 degrees of freedom to about 10 %.
+    assert np.mean(widths(2.0) / widths(math.inf)) == pytest.approx(2.92 / 1.645, rel=0.15)
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,13 @@ def analyse(
 
     laws, unfitted = _laws(rows, winners, families, noise, optimism, level, stream)
     refusals.extend(unfitted)
-    profiles = isoflop_profiles(rows, seed_sd=noise.seed_sd, level=level, generator=stream(1))
+    profiles = isoflop_profiles(
+        rows,
+        seed_sd=noise.seed_sd,
+        degrees_of_freedom=noise.degrees_of_freedom,
+        level=level,
+        generator=stream(1),
+    )
     allocations = tuple(allocation(profiles, family, level=level) for family in families)
     optima = tuple(
         optimum(profiles, found, chance_loss=_chance(rows, found.family), level=level, generator=stream(4))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -13,25 +13,37 @@ from levelfield.scaling.choose import NUM_DRAWS, interval
 from levelfield.scaling.fit import MIN_BUDGETS
 from levelfield.scaling.frontier import grouped
 from levelfield.scaling.laws import Floats
-from levelfield.scaling.local import local_curve, minima, why_no_minimum
+from levelfield.scaling.local import LocalCurve, local_curve, minima, why_no_minimum
+
+LEAST_DEGREES = 4
+"""Without seeds a rung's noise is the scatter about its own curve, and about those of the rungs beside it until so many
+degrees of freedom tell it: noise may change with compute, but the scatter of five sizes alone tells next to nothing."""
 
 
 def isoflop_profiles(
-    rows: Sequence[Observation], *, seed_sd: float | None, level: float, generator: np.random.Generator
+    rows: Sequence[Observation],
+    *,
+    seed_sd: float | None,
+    degrees_of_freedom: float = math.inf,
+    level: float,
+    generator: np.random.Generator,
 ) -> tuple[IsoflopProfile, ...]:
     """The profile of every (family, budget) whose search runs know their size and examples.
 
     Each size counts by its best learning rate in the unvaried recipe, so that all sizes were searched alike.
-    ``seed_sd`` is the sd of one run's ln loss; without it the scatter about the curve serves.
+    ``seed_sd`` is the sd of one run's ln loss, known by ``degrees_of_freedom``; without it the scatter about the curves
+    of a rung and those beside it serves.
     """
     usable = (r for r in rows if r.role == "search" and not r.variant and r.params and r.examples)
-    profiles = []
+    rungs: dict[tuple[str, float], list[Observation]] = {}
     for (family, budget), runs in grouped(usable, lambda r: (r.family, r.budget_flops)).items():
         best = [min(same, key=lambda r: (r.loss, r.run)) for same in grouped(runs, lambda r: r.model).values()]
-        best.sort(key=lambda r: (r.params or 0.0, r.model))
-        optimum, status = _vertex(
-            np.log([r.params or 1.0 for r in best]), np.log([r.loss for r in best]), seed_sd, level, generator
-        )
+        rungs[family, budget] = sorted(best, key=lambda r: (r.params or 0.0, r.model))
+    curves = {where: _curve(best) for where, best in rungs.items()}
+    profiles = []
+    for (family, budget), best in rungs.items():
+        noise = (seed_sd, degrees_of_freedom) if seed_sd else _scatter(curves, family, budget)
+        optimum, status = _vertex(best, curves[family, budget], noise, level, generator)
         profiles.append(
             IsoflopProfile(
                 family=family,
@@ -50,29 +62,67 @@ def isoflop_profiles(
     return tuple(profiles)
 
 
+def _curve(best: Sequence[Observation]) -> tuple[LocalCurve, Floats] | str:
+    """The local curve in ln size and the ln losses that it goes through, or why there is none."""
+    log_loss = np.log([r.loss for r in best])
+    curve = local_curve(np.log([r.params or 1.0 for r in best]), log_loss)
+    return curve if isinstance(curve, str) else (curve, log_loss[curve.near])
+
+
+def _scatter(
+    curves: Mapping[tuple[str, float], tuple[LocalCurve, Floats] | str], family: str, budget: float
+) -> tuple[float, float] | None:
+    """The sd of ln loss about the curves of this rung and those beside it, and its degrees of freedom."""
+    misfits = {}
+    for (name, at), curve in curves.items():
+        if name == family and not isinstance(curve, str) and (free := len(curve[1]) - curve[0].degree - 1) > 0:
+            misfit = curve[1] - curve[0].design @ np.linalg.lstsq(curve[0].design, curve[1])[0]
+            misfits[at] = float(misfit @ misfit), free
+    squares, degrees = 0.0, 0
+    for at in sorted(misfits, key=lambda at: abs(math.log(at / budget))):
+        if degrees >= LEAST_DEGREES:
+            break
+        squares, degrees = squares + misfits[at][0], degrees + misfits[at][1]
+    return (math.sqrt(squares / degrees), degrees) if degrees else None
+
+
 def _vertex(
-    size: Floats, log_loss: Floats, seed_sd: float | None, level: float, generator: np.random.Generator
+    best: Sequence[Observation],
+    found: tuple[LocalCurve, Floats] | str,
+    noise: tuple[float, float] | None,
+    level: float,
+    generator: np.random.Generator,
 ) -> tuple[Interval | None, str]:
     """The optimal number of parameters by the local curve in ln size, or why there is none."""
-    curve = local_curve(size, log_loss)
-    if isinstance(curve, str):
-        return None, curve
-    y, project = log_loss[curve.near], np.linalg.pinv(curve.design)
+    if isinstance(found, str):
+        return None, found
+    curve, y = found
+    project = np.linalg.pinv(curve.design)
     fitted = curve.design @ (project @ y)
     vertex = float(minima(project @ y))
     if why := why_no_minimum(vertex, curve):
         return None, why
-    free, misfit = len(y) - curve.degree - 1, y - fitted
-    sd = seed_sd if seed_sd else math.sqrt(float(misfit @ misfit) / free) if free > 0 else None
-    if sd is None:
+    if noise is None:
         return None, "no interval: one run a size and no noise estimate; repeat a cell with other seeds"
-    drawn = minima((fitted + sd * generator.standard_normal((NUM_DRAWS, len(y)))) @ project.T)
-    if np.mean(np.isnan(drawn)) > (1 - level) / 2:
+    sd, degrees = noise
+    normal = generator.standard_normal((NUM_DRAWS, len(y)))
+    if math.isfinite(degrees):  # an sd that is itself uncertain: t, not normal
+        sd = sd * np.sqrt(degrees / generator.chisquare(degrees, (NUM_DRAWS, 1)))
+    drawn = _lowest((fitted + sd * normal) @ project.T, curve)
+    optimum = interval(math.exp(curve.centre + vertex), np.exp(curve.centre + drawn), level)
+    low, high = (math.exp(curve.centre + end) for end in (curve.x[0], curve.x[-1]))
+    if optimum.low <= low * 1.001 and optimum.high >= high * 0.999:
         return None, "flat within noise: the seeds cannot tell a minimum from none"
-    drawn = np.clip(drawn[np.isfinite(drawn)], curve.x[0], curve.x[-1])
-    found = interval(math.exp(curve.centre + vertex), np.exp(curve.centre + drawn), level)
-    touches = found.low <= math.exp(size[0]) * 1.001 or found.high >= math.exp(size[-1]) * 0.999
-    return found, "vertex inside the sizes tried" + ("; its interval reaches the edge of them" if touches else "")
+    smallest, largest = (run.params or 1.0 for run in (best[0], best[-1]))
+    touches = optimum.low <= smallest * 1.001 or optimum.high >= largest * 0.999
+    return optimum, "vertex inside the sizes tried" + ("; its interval reaches the edge of them" if touches else "")
+
+
+def _lowest(coefficients: Floats, curve: LocalCurve) -> Floats:
+    """Where curves (draws, degree + 1) are lowest within the sizes: their minimum, else the lower of the two ends."""
+    places, ends = minima(coefficients), coefficients @ curve.design[[0, -1]].T
+    inside = (places >= curve.x[0]) & (places <= curve.x[-1])
+    return np.where(inside, places, np.where(ends[:, 0] <= ends[:, 1], curve.x[0], curve.x[-1]))
 
 
 def optima(profiles: Sequence[IsoflopProfile], family: str) -> tuple[Floats, Floats, Floats]:
