@@ -33,6 +33,13 @@ def test_fit_gives_programs_the_optimum_with_its_intervals_and_gaps(runs, invoke
     assert optimum["exponent_gap"]["level"] == pytest.approx(0.95)
 
 
+def test_fit_prints_every_coefficient_of_the_law_of_size_and_examples(runs, invoke):
+    assert "Laws of size and examples" in invoke("fit", runs, "--params", "N", "--examples", "D")[1]
+    (law,) = json.loads(invoke("fit", runs, "--params", "N", "--examples", "D", "--json")[1])["size_laws"]
+    assert law["parameters"].keys() == {"E", "A", "alpha", "B", "beta"}
+    assert law["parameters"]["alpha"]["low"] < law["parameters"]["alpha"]["estimate"]
+
+
 def test_fit_without_examples_says_nothing_of_an_optimum(runs, invoke):
     assert "three ways" not in invoke("fit", runs, "--params", "N")[1]
 

@@ -36,6 +36,17 @@ def test_columns_are_found_by_the_names_they_were_given(tmp_path):
     [
         ("flop,loss\n1,2\n", {}, r"no column 'flops' for compute \(did you mean 'flop'\?\)"),
         ("flops,loss\n1,2\n", {"famly": "x"}, r"no column can mean 'famly' \(did you mean 'family'\?\)"),
+        ("N,D,loss\n1,2,3\n", {}, r"no column 'flops' for compute \(known: D, N\); 6ND would be six FLOPs a parameter"),
+        (
+            "N,D,loss\n1,2,3\n",
+            {"compute": "6ND"},
+            "compute 6ND needs the columns of params and of examples",
+        ),
+        (
+            "N,D,loss\n1,,3\n",
+            {"compute": "6ND", "params": "N", "examples": "D"},
+            "line 2: compute 6ND needs examples, saw an empty cell",
+        ),
         ("flops,loss\n1e9,2\n1e10,two\n", {}, r"line 3, column 'loss': expected a number, saw 'two'"),
         ("flops,loss\n1e9,\n", {}, r"line 2, column 'loss': expected a number, saw ''"),
         ("flops,loss\n-1,2\n", {}, r"line 2, column 'flops': compute must be positive and finite, saw '-1'"),
@@ -49,6 +60,14 @@ def test_columns_are_found_by_the_names_they_were_given(tmp_path):
 def test_a_table_that_cannot_be_meant_is_an_error_that_names_the_place(tmp_path, text, columns, message):
     with pytest.raises(InputError, match=message):
         read_runs_csv(written(tmp_path, text), columns=columns)
+
+
+def test_compute_may_be_six_flops_a_parameter_and_token_and_a_column_of_that_name_comes_first(tmp_path):
+    columns = {"compute": "6ND", "params": "N", "examples": "D"}
+    (row,) = read_runs_csv(written(tmp_path, "N,D,loss\n1e8,2e9,3\n"), columns=columns)
+    assert row.train_flops == row.budget_flops == pytest.approx(1.2e18)
+    (row,) = read_runs_csv(written(tmp_path, "N,D,loss,6ND\n1e8,2e9,3,7e18\n"), columns=columns)
+    assert row.train_flops == 7e18
 
 
 def test_a_missing_file_is_an_error(tmp_path):

@@ -18,7 +18,7 @@ def compare(
     margin: Annotated[
         float | None, typer.Option(help="Margin of 'equivalent' in ln loss; the study's own, or 0.05.")
     ] = None,
-    compute: Annotated[str, typer.Option(help="CSV: column of training compute.")] = "flops",
+    compute: Annotated[str, typer.Option(help="CSV: column of training compute, or 6ND.")] = "flops",
     loss: Annotated[str, typer.Option(help="CSV: column of held-out loss.")] = "loss",
     family: Annotated[str | None, typer.Option(help="CSV: column that names the family.")] = None,
     role: Annotated[str | None, typer.Option(help="CSV: column of roles (search, winner, control).")] = None,

@@ -34,7 +34,7 @@ def plan(
     spend: Annotated[float | None, typer.Option(help="Next trials: the training FLOPs still allowed.")] = None,
     want: Annotated[str, typer.Option(help="Next trials: loss, size or verdict.")] = "loss",
     about: Annotated[str | None, typer.Option(help="Next trials: the family whose loss or size is wanted.")] = None,
-    compute: Annotated[str, typer.Option(help="CSV: column of training compute.")] = "flops",
+    compute: Annotated[str, typer.Option(help="CSV: column of training compute, or 6ND.")] = "flops",
     loss: Annotated[str, typer.Option(help="CSV: column of held-out loss.")] = "loss",
     family: Annotated[str | None, typer.Option(help="CSV: column that names the family.")] = None,
     params: Annotated[str | None, typer.Option(help="CSV: column of parameter counts.")] = None,

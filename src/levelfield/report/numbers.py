@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from levelfield.scaling.analysis import Interval
+from levelfield.scaling.analysis import Interval, ProfileInterval
 
 THIN = "\u202f"
 """A narrow space that does not break: between a number and its unit."""
@@ -16,6 +17,8 @@ _LAW_FORMS = {
     "log-log": "L\u00a0=\u00a0A·C⁻ᵇ",
     "saturating": "L\u00a0=\u00a0E\u00a0+\u00a0A·C⁻ᵇ",
     "shifted": "L\u00a0=\u00a0E\u00a0+\u00a0A·(C\u00a0+\u00a0d)⁻ᵇ",
+    "size-and-examples": "L = E + A·N⁻ᵅ + B·D⁻ᵝ",
+    "repeated": "L = E + A·N⁻ᵅ + B·D′⁻ᵝ",
 }
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NAMES = {"nfnet": "NFNet", "vit": "ViT", "convnext": "ConvNeXt"}
@@ -132,6 +135,25 @@ def number_interval(interval: Interval | None, digits: int = 3) -> str:
         f"{value:.{decimals}f}".replace("-", "−") for value in (interval.estimate, interval.low, interval.high)
     )
     return f"{estimate} [{low}, {high}]"
+
+
+def powered_interval(interval: Interval | None) -> str:
+    """``4.1×10⁵ [3.9×10⁴, 2×10⁶]`` where the numbers are large, else as :func:`number_interval` writes them."""
+    if interval is None or max(abs(interval.low), abs(interval.high)) < 1e4:
+        return number_interval(interval)
+    return f"{power(interval.estimate)} [{power(interval.low)}, {power(interval.high)}]"
+
+
+def profiled(profiles: Mapping[str, ProfileInterval]) -> str:
+    """``by profile likelihood b 0.31 to 0.45, E below 0.52``; empty where there are none."""
+    parts = []
+    for name, found in profiles.items():
+        low, high = (None if end is None else plain(end) for end in (found.low, found.high))
+        if low and high:
+            parts.append(f"{name} {low} to {high}")
+        else:
+            parts.append(f"{name} above {low}" if low else f"{name} below {high}" if high else f"{name} unbounded")
+    return f"by profile likelihood {', '.join(parts)}" if parts else ""
 
 
 def ratio_interval(interval: Interval | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from levelfield.report import numbers
 from levelfield.report.table import Column, Table, family_cell, number_cell, text_cell, words_column
-from levelfield.scaling.analysis import Analysis, Interval, RateSurface
+from levelfield.scaling.analysis import Analysis, Interval, RateSurface, SizeLaw
 from levelfield.scaling.rates import rate_at
 
 
@@ -42,6 +42,43 @@ def optima_table(analysis: Analysis) -> Table:
         rows=rows,
         empty="No budget was spent on several sizes.",
     )
+
+
+def size_laws_table(analysis: Analysis) -> Table:
+    """The laws of loss by size and examples, with every coefficient."""
+    names = ("E", "A", "alpha", "B", "beta") + ("R",) * any(law.form == "repeated" for law in analysis.size_laws)
+    rows = tuple(
+        (
+            family_cell(law.family),
+            text_cell(numbers.law_form(law.form)),
+            *(text_cell(numbers.powered_interval(law.parameters.get(name))) for name in names),
+            number_cell(law.held_out and law.held_out.error, _off(law)),
+            text_cell("yes" if law.chosen else "no"),
+            text_cell("; ".join(filter(None, (law.status, numbers.profiled(law.profiles))))),
+        )
+        for law in analysis.size_laws
+    )
+    return Table(
+        name="size-laws",
+        title="Laws of size and examples",
+        note="Loss L against parameters N and examples D, fitted to the best run of every size at every budget. Where "
+        "examples repeat, D′ is what D of them are worth: no more than R + 1 times the distinct ones. Intervals "
+        "resample runs within their budget. Off beyond: the root mean square error at runs dearer than those fitted.",
+        columns=(
+            words_column("Family"),
+            words_column("Law"),
+            *(Column(title=name) for name in names),
+            Column(title="Off beyond"),
+            words_column("Chosen"),
+            words_column("Status"),
+        ),
+        rows=rows,
+        empty="No law of size and examples could be fitted.",
+    )
+
+
+def _off(law: SizeLaw) -> str:
+    return numbers.MISSING if law.held_out is None else numbers.percent(law.held_out.error)
 
 
 def _counted(size: Interval | None) -> str:

@@ -10,10 +10,10 @@ from levelfield.report.control_tables import controls_table, predictions_table, 
 from levelfield.report.facts import StudyFacts
 from levelfield.report.figures.comparison import verdict_words
 from levelfield.report.figures.loss import CURRENCY_TITLES
-from levelfield.report.optimum_tables import optima_table, rates_table
+from levelfield.report.optimum_tables import optima_table, rates_table, size_laws_table
 from levelfield.report.table import Cell, Column, Table, family_cell, model_cell, number_cell, text_cell, words_column
 from levelfield.report.transfer_tables import transfer_tables
-from levelfield.scaling.analysis import Analysis, LawFit
+from levelfield.scaling.analysis import Analysis
 
 _LESS_THAN_AN_EPOCH = " No run saw a hundredth of an epoch."
 
@@ -109,7 +109,7 @@ def laws_table(analysis: Analysis) -> Table:
                 text_cell(numbers.number_interval(law.parameters.get("E"))),
                 text_cell(backtest or numbers.MISSING),
                 text_cell("yes" if law.chosen else "no"),
-                text_cell("; ".join(filter(None, (law.status, _profiles(law))))),
+                text_cell("; ".join(filter(None, (law.status, numbers.profiled(law.profiles))))),
             )
         )
     return Table(
@@ -130,20 +130,6 @@ def laws_table(analysis: Analysis) -> Table:
         rows=tuple(rows),
         empty="No law could be fitted: see the refusals.",
     )
-
-
-def _profiles(law: LawFit) -> str:
-    """``by profile likelihood b 0.31 to 0.45, E below 0.52``; empty where there are none."""
-    parts = []
-    for name in ("b", "E"):
-        if (found := law.profiles.get(name)) is None:
-            continue
-        low, high = (None if end is None else numbers.plain(end) for end in (found.low, found.high))
-        if low and high:
-            parts.append(f"{name} {low} to {high}")
-        else:
-            parts.append(f"{name} above {low}" if low else f"{name} below {high}" if high else f"{name} unbounded")
-    return f"by profile likelihood {', '.join(parts)}" if parts else ""
 
 
 def search_table(analysis: Analysis) -> Table:
@@ -242,6 +228,7 @@ def study_tables(analysis: Analysis, facts: StudyFacts) -> dict[str, Table]:
         optimism_table(analysis),
         winners_table(analysis),
         laws_table(analysis),
+        size_laws_table(analysis),
         optima_table(analysis),
         rates_table(analysis),
         search_table(analysis),

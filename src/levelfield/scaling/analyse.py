@@ -9,9 +9,22 @@ import numpy as np
 from levelfield.records.errors import InputError
 from levelfield.records.observation import Observation
 from levelfield.records.study import PROTOCOL_MIN_SEEDS
-from levelfield.scaling.analysis import Allocation, Analysis, Comparison, Currency, LawFit, Optimism, Refusal, Winner
+from levelfield.scaling.analysis import (
+    Allocation,
+    Analysis,
+    Comparison,
+    Currency,
+    IsoflopProfile,
+    LawFit,
+    Optimism,
+    Optimum,
+    Refusal,
+    SizeLaw,
+    Winner,
+)
 from levelfield.scaling.belief import beliefs
 from levelfield.scaling.choose import Points, refused_laws
+from levelfield.scaling.cloud import clouds_of, size_laws
 from levelfield.scaling.contest import contest_of
 from levelfield.scaling.frontier import Rung, checked
 from levelfield.scaling.isoflop import allocation, isoflop_profiles
@@ -72,7 +85,7 @@ def analyse(
     )
     winners, noise = contest.winners, contest.noise
     optimism = contest.stand_ins.optimism if contest.stand_ins else ()
-    refusals: list[Refusal] = list(_weaknesses(rows, winners, noise, held_out_losses))
+    refusals: list[Refusal] = list(_weaknesses(rows, winners, noise, held_out_losses, compared))
 
     laws, unfitted = _laws(rows, winners, families, noise, optimism, level, stream)
     refusals.extend(unfitted)
@@ -84,11 +97,7 @@ def analyse(
         generator=stream(1),
     )
     allocations = tuple(allocation(profiles, family, level=level) for family in families)
-    optima = tuple(
-        optimum(profiles, found, chance_loss=_chance(rows, found.family), level=level, generator=stream(4))
-        for found in allocations
-        if any(profile.family == found.family for profile in profiles)
-    )
+    laws_of_size, optima = _by_size_and_examples(rows, profiles, allocations, level, stream)
     comparisons, controls = contest.held(data=data, recipe=recipe, generator=stream(2))
     sized = {row.family for row in rows if row.params is not None}
     refusals.extend(_unallocated([found for found in allocations if found.family in sized]))
@@ -114,9 +123,33 @@ def analyse(
         seed_noise=noise.seed_sd,
         example_noise=typical_example_sd(noise.example_covariance),
         optimism=optimism,
+        size_laws=laws_of_size,
         optima=optima,
         rate_surfaces=rate_surfaces(rates, families, seed_sd=noise.seed_sd, level=level),
     )
+
+
+def _by_size_and_examples(
+    rows: Sequence[Observation],
+    profiles: Sequence[IsoflopProfile],
+    allocations: Sequence[Allocation],
+    level: float,
+    stream: Callable[[int], np.random.Generator],
+) -> tuple[tuple[SizeLaw, ...], tuple[Optimum, ...]]:
+    """The laws of size and examples, and the optimum of a budget, of every family whose runs know both."""
+    laws: list[SizeLaw] = []
+    optima = []
+    for found in allocations:
+        own = [profile for profile in profiles if profile.family == found.family]
+        if not own:
+            continue
+        chance = _chance(rows, found.family)
+        clouds = clouds_of(own, chance_loss=chance, generator=stream(4))
+        law = clouds if isinstance(clouds, str) else clouds[0]
+        optima.append(optimum(own, found, law, level=level, generator=stream(5)))
+        if not isinstance(clouds, str):
+            laws.extend(size_laws(found.family, clouds, chance_loss=chance, level=level))
+    return tuple(laws), tuple(optima)
 
 
 def _chance(rows: Sequence[Observation], family: str) -> float | None:
@@ -177,11 +210,15 @@ def _unfitted(points: Points, why: str) -> Refusal:
 
 
 def _weaknesses(
-    rows: Sequence[Observation], winners: Sequence[Rung], noise: Noise, held_out_losses: HeldOutLosses | None
+    rows: Sequence[Observation],
+    winners: Sequence[Rung],
+    noise: Noise,
+    held_out_losses: HeldOutLosses | None,
+    compared: bool,
 ) -> list[Refusal]:
     """What weakens everything that follows, said once."""
     found = []
-    if not winners:
+    if not winners and compared:
         found.append(
             Refusal(
                 what="verdicts",
@@ -189,7 +226,7 @@ def _weaknesses(
                 remedy=f"run the best cell of each budget on {PROTOCOL_MIN_SEEDS} fresh seeds",
             )
         )
-    elif noise.seed_sd is None:
+    elif winners and noise.seed_sd is None:
         found.append(
             Refusal(what="winners", why="no cell has two seeds, so no loss has an interval", remedy="add seeds")
         )

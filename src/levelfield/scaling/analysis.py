@@ -215,6 +215,40 @@ class Allocation:
 
 
 @record
+class HeldOut:
+    """How far off a law was, as a root mean square in ln loss, at ``num_cells`` cells that it had not seen."""
+
+    num_cells: int
+    error: float
+
+
+@record
+class SizeLaw:
+    """A law of loss by size and examples, fitted to the best run of every size at every budget of a family.
+
+    ``form`` "size-and-examples" is that of Hoffmann et al.; "repeated" is its data-constrained form, offered where
+    epochs exceed 1. ``parameters`` have intervals by resampling cells within budgets, ``profiles`` by profile
+    likelihood. ``held_out`` tells how the law does beyond a half, a quarter and an eighth of the compute, fitted below;
+    ``chosen`` marks the believed one. ``scatter`` is the sd of ln loss about the law.
+    """
+
+    family: str
+    form: str
+    equation: str
+    parameters: dict[str, Interval]
+    profiles: dict[str, ProfileInterval]
+    chosen: bool
+    status: str
+    num_cells: int
+    scatter: float
+    delta: float
+    objective: float
+    gradient_norm: float
+    agreement: float
+    held_out: HeldOut | None
+
+
+@record
 class OptimumLine:
     """How the optimum moves with compute by one ``method``.
 
@@ -458,5 +492,6 @@ class Analysis:
     seed_noise: float | None
     example_noise: float | None = None
     optimism: tuple[Optimism, ...] = ()
+    size_laws: tuple[SizeLaw, ...] = ()
     optima: tuple[Optimum, ...] = ()
     rate_surfaces: tuple[RateSurface, ...] = ()

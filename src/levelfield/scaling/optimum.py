@@ -14,16 +14,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from levelfield.records.errors import RefusedError
-from levelfield.scaling.analysis import Allocation, Interval, IsoflopPoint, IsoflopProfile, Optimum, OptimumLine
-from levelfield.scaling.choose import NUM_DRAWS, interval
-from levelfield.scaling.fit import MIN_BUDGETS, Fit, fit_law
+from levelfield.scaling.analysis import Allocation, Interval, IsoflopProfile, Optimum, OptimumLine
+from levelfield.scaling.choose import interval
+from levelfield.scaling.cloud import Cell, Cloud
+from levelfield.scaling.fit import MIN_BUDGETS, Fit
 from levelfield.scaling.isoflop import line, optima
 from levelfield.scaling.laws import Floats
 from levelfield.scaling.local import local_minimum
-from levelfield.scaling.solver import solve_many
 
-FORM = "size-and-examples"
 PROFILES, CLOSED_FORM, PARABOLA = "isoFLOP profiles", "closed form", "parabola through all sizes"
 LEAST_EXPONENT_GAP, LEAST_SIZE_GAP = 0.005, math.log(1.05)
 """Gaps below these are not worth a doubt, however small the noise."""
@@ -41,15 +39,16 @@ class _Draws(NamedTuple):
 def optimum(
     profiles: Sequence[IsoflopProfile],
     allocation: Allocation,
+    law: Cloud | str,
     *,
-    chance_loss: float | None,
     level: float,
     generator: np.random.Generator,
 ) -> Optimum:
     """The optimum of ``allocation``'s family by profiles, closed form and parabola, and what their gaps say.
 
+    ``law`` is the law of size and examples fitted to all cells, or why there is none.
     Intervals of the profiles and the parabola are those of the line through their vertices (t); those of the closed
-    form resample the cells within each budget. The two count as independent in the gaps, although the same runs lie
+    form resample cells. The two count as independent in the gaps, although the same runs lie
     behind both: that makes the gaps' intervals too wide rather than too narrow.
     """
     own = [profile for profile in profiles if profile.family == allocation.family]
@@ -63,19 +62,19 @@ def optimum(
         params=_size_at(budgets, sizes, middle, level) if enough else None,
         status=allocation.status,
     )
-    direct, draws = _closed_form(own, middle, chance_loss, level, generator)
+    direct, draws = _closed_form(law, middle, level)
     wide = _parabola(own, middle, level)
-    found = Optimum(
+    told = Optimum(
         family=allocation.family, budget_flops=math.exp(middle), profiles=local, closed_form=direct, parabola=wide
     )
     if not enough:
-        return found
+        return told
     bias = math.log(wide.params.estimate / local.params.estimate) if wide.params and local.params else None
     growth = line(budgets, sizes - examples, level=level)[1]
-    found = dataclasses.replace(found, growth_gap=growth, parabola_bias=bias)
+    told = dataclasses.replace(told, growth_gap=growth, parabola_bias=bias)
     if draws is not None:
-        found = _with_gaps(found, draws, budgets, sizes, middle, level, generator)
-    return dataclasses.replace(found, sentences=_sentences(found))
+        told = _with_gaps(told, draws, budgets, sizes, middle, level, generator)
+    return dataclasses.replace(told, sentences=_sentences(told))
 
 
 def _size_at(budgets: Floats, sizes: Floats, at: float, level: float) -> Interval:
@@ -113,26 +112,13 @@ def _parabola(profiles: Sequence[IsoflopProfile], middle: float, level: float) -
     )
 
 
-def _closed_form(
-    profiles: Sequence[IsoflopProfile],
-    middle: float,
-    chance_loss: float | None,
-    level: float,
-    generator: np.random.Generator,
-) -> tuple[OptimumLine, _Draws | None]:
-    """The optimum of the law of size and examples, cells resampled within each budget."""
-    cells = [(profile.budget_flops, point) for profile in profiles for point in profile.points]
-    if len(profiles) < MIN_BUDGETS:
-        why = f"{len(profiles)} budgets, at least {MIN_BUDGETS} are needed"
-        return OptimumLine(method=CLOSED_FORM, status=why), None
-    inputs = {"params": [point.params for _, point in cells], "examples": [point.examples for _, point in cells]}
-    try:
-        fit = fit_law(FORM, inputs, [point.loss for _, point in cells], chance_loss=chance_loss)
-    except RefusedError as error:
-        return OptimumLine(method=CLOSED_FORM, status=str(error)), None
-    kept = [cell for cell, row in zip(cells, fit.rows, strict=True) if not row.dropped]
-    gamma, kappa, start = _cost(kept)
-    exponents, sizes = _optimal(_thetas(fit, kept, generator), fit, gamma, kappa, start, middle)
+def _closed_form(law: Cloud | str, middle: float, level: float) -> tuple[OptimumLine, _Draws | None]:
+    """The optimum of the law of size and examples at ln compute ``middle``."""
+    if isinstance(law, str):
+        return OptimumLine(method=CLOSED_FORM, status=law), None
+    fit, (gamma, kappa, start) = law.fit, _cost(law.cells)
+    thetas = np.concatenate([np.asarray(fit.theta)[None], law.thetas])
+    exponents, sizes = _optimal(thetas, fit, gamma, kappa, start, middle)
     exponent, size = float(exponents[0]), float(sizes[0])
     if not all(map(math.isfinite, (exponent, size))):
         return OptimumLine(method=CLOSED_FORM, status="the fitted law has no optimum"), None
@@ -148,21 +134,9 @@ def _closed_form(
     return told, draws if fit.supported else None
 
 
-def _thetas(fit: Fit, kept: Sequence[tuple[float, IsoflopPoint]], generator: np.random.Generator) -> Floats:
-    """(1 + draws, parameters): the fit's own, then those of cells resampled within each budget."""
-    budgets = np.array([budget for budget, _ in kept])
-    weights = np.empty((NUM_DRAWS, len(kept)))
-    for budget in np.unique(budgets):
-        its = np.flatnonzero(budgets == budget)
-        weights[:, its] = generator.multinomial(len(its), np.full(len(its), 1 / len(its)), NUM_DRAWS)
-    theta = np.asarray(fit.theta)
-    drawn = solve_many(fit.law, fit.x, fit.y, weights=weights, delta=fit.delta, start=theta)
-    return np.concatenate([theta[None], drawn])
-
-
-def _cost(kept: Sequence[tuple[float, IsoflopPoint]]) -> tuple[float, float, float]:
-    """gamma, kappa and c of D = c C^gamma N^-kappa: what the table's own compute buys (1 and 1 where C = 6 N D)."""
-    log = np.log([(budget, point.params, point.examples) for budget, point in kept])
+def _cost(cells: Sequence[Cell]) -> tuple[float, float, float]:
+    """gamma, kappa and ln c of D = c C^gamma N^-kappa: what the table's own compute buys (1 and 1 where C = 6 N D)."""
+    log = np.log([(cell.budget_flops, cell.point.params, cell.point.examples) for cell in cells])
     design = np.column_stack([np.ones(len(log)), log[:, 0], log[:, 1]])
     start, gamma, slope = np.linalg.lstsq(design, log[:, 2])[0]
     return float(gamma), float(-slope), float(start)

@@ -72,7 +72,16 @@ def _objectives(found: Fit, place: int, values: Floats) -> Floats:
     """The objective with parameter ``place`` held at each of ``values``."""
     start, low, high = _held(found, place, values)
     return minimise(
-        found.law, found.x, found.y, start, weights=found.weights, delta=found.delta, low=low, high=high
+        found.law,
+        found.x,
+        found.y,
+        start,
+        weights=found.weights,
+        delta=found.delta,
+        low=low,
+        high=high,
+        tolerance=1e-5,
+        least_gain=1e-8,
     ).objective
 
 

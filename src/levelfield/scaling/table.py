@@ -17,6 +17,9 @@ _POSITIVE = ("compute", "loss", "params", "examples", "epochs", "base_lr", "devi
 _TEXT = ("family", "model", "run", "role", "variant", "device", "cluster", "optimizer")
 KNOWN_COLUMNS = (*_POSITIVE, *_TEXT, "seed")
 """What a column may mean. Only compute (training FLOPs) and loss are needed."""
+SIX_N_D = "6ND"
+"""Stands for a column of compute: six FLOPs a parameter and example (Kaplan et al., 2001.08361, section 2.1), right for
+dense transformers whose examples are tokens. A convolution or a patch uses its parameters many times: count those."""
 
 
 def read_runs_csv(path: str | Path, *, columns: Mapping[str, str] | None = None) -> tuple[Observation, ...]:
@@ -27,7 +30,8 @@ def read_runs_csv(path: str | Path, *, columns: Mapping[str, str] | None = None)
     without a role column its rows are taken as search results: laws are fitted to the best of them, verdicts are
     refused. Rows of one "cluster" (variants of a run, branches of a trunk) err together. Columns without a meaning
     become traits, which may be confounded with the family. Empty cells of columns other than compute and loss are
-    absent. A winner whose size or rate lies at the end of what the table's search rows tried gets that edge.
+    absent. Compute may be "6ND" where the table states parameters and tokens but no FLOPs. A winner whose size or rate
+    lies at the end of what the table's search rows tried gets that edge.
 
     Raises:
         InputError: no such file, no rows, a column that is not there, a cell that is no number or not positive.
@@ -42,9 +46,10 @@ def read_runs_csv(path: str | Path, *, columns: Mapping[str, str] | None = None)
             names = [name.strip() for name in reader.fieldnames or ()]
             reader.fieldnames = names
             for meaning, name in meant.items():
-                if name not in names:
-                    hint = did_you_mean(name, names) if names else " (the file is empty)"
-                    raise InputError(f"{path}: no column {name!r} for {meaning}{hint}")
+                if name not in names and not (meaning == "compute" and name == SIX_N_D):
+                    raise InputError(f"{path}: no column {name!r} for {meaning}{_hint(meaning, name, names, meant)}")
+            if meant["compute"] == SIX_N_D and not {"params", "examples"} <= meant.keys():
+                raise InputError(f"{path}: compute {SIX_N_D} needs the columns of params and of examples to be named")
             rows = tuple(_observation(path, line, row, meant) for line, row in enumerate(reader, start=2))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
@@ -55,8 +60,22 @@ def read_runs_csv(path: str | Path, *, columns: Mapping[str, str] | None = None)
     return tuple(dataclasses.replace(row, edges=_edges(row, rows)) for row in rows)
 
 
+def _hint(meaning: str, name: str, names: Sequence[str], meant: Mapping[str, str]) -> str:
+    if not names:
+        return " (the file is empty)"
+    others = [other for other in names if other not in meant.values()]
+    instead = f"; {SIX_N_D} would be six FLOPs a parameter and token" if meaning == "compute" else ""
+    return f"{did_you_mean(name, others)}{instead}"
+
+
 def _observation(path: str | Path, line: int, row: Mapping[str, str | None], meant: Mapping[str, str]) -> Observation:
-    numbers = {meaning: _number(path, line, row, meant[meaning], meaning) for meaning in meant if meaning in _POSITIVE}
+    numbers = {
+        meaning: _number(path, line, row, name, meaning)
+        for meaning, name in meant.items()
+        if meaning in _POSITIVE and name in row
+    }
+    if "compute" not in numbers:
+        numbers["compute"] = 6.0 * math.prod(_stated(path, line, numbers, name) for name in ("params", "examples"))
     texts = {meaning: (row[meant[meaning]] or "").strip() for meaning in meant if meaning in _TEXT}
     role = texts.get("role") or "search"
     if role not in get_args(Role):
@@ -86,6 +105,12 @@ def _observation(path: str | Path, line: int, row: Mapping[str, str | None], mea
         cluster=texts.get("cluster", ""),
         traits=tuple((name, (text or "").strip()) for name, text in row.items() if name and name not in meant.values()),
     )
+
+
+def _stated(path: str | Path, line: int, numbers: Mapping[str, float | None], meaning: str) -> float:
+    if (value := numbers.get(meaning)) is None:
+        raise InputError(f"{path}, line {line}: compute {SIX_N_D} needs {meaning}, saw an empty cell")
+    return value
 
 
 def _edges(row: Observation, rows: Sequence[Observation]) -> tuple[str, ...]:
