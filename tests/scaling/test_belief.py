@@ -53,8 +53,31 @@ def test_a_floor_is_believed_of_all_curves_and_late_points_weigh_more_where_earl
     straight, bent = (beliefs(curves(12, early=early), level=0.9) for early in (0.0, 3.0))
     assert len({belief.candidate for belief in straight}) == 1
     assert straight[0].candidate.form in ("saturating", "shifted")
-    assert bent[0].candidate.form == "shifted" or bent[0].candidate.recency > straight[0].candidate.recency
+    bends = bent[0].candidate.form in ("shifted", "broken")
+    assert bends or bent[0].candidate.recency > straight[0].candidate.recency
     assert "backtests of 12 families" in bent[0].why
+
+
+def test_a_challenger_is_believed_where_curves_break_and_only_there() -> None:
+    generator = np.random.default_rng(0)
+    x = COMPUTE / 1e6
+    smooth, breaks = x**-0.3, x**-0.02 * (1 + (x / 30) ** (1 / 0.3)) ** (-0.6 * 0.3)
+    for shape, challenger in ((smooth, False), (breaks, True)):
+        tables = [
+            Points(
+                family=f"curve {place}",
+                currency="flops",
+                compute=tuple(COMPUTE),
+                loss=tuple((0.2 + shape) * np.exp(0.003 * generator.standard_normal(len(x)))),
+                chance_loss=None,
+                covariance=None,
+                degrees_of_freedom=0.0,
+            )
+            for place in range(12)
+        ]
+        (belief, *_) = beliefs(tables, level=0.9)
+        assert (belief.candidate.form in ("m4", "broken")) == challenger
+        assert ("no challenger is better" in belief.why) != challenger
 
 
 def test_intervals_beyond_the_data_are_at_least_as_wide_as_backtests_were_off_and_grow() -> None:

@@ -17,6 +17,8 @@ _LAW_FORMS = {
     "log-log": "L\u00a0=\u00a0A·C⁻ᵇ",
     "saturating": "L\u00a0=\u00a0E\u00a0+\u00a0A·C⁻ᵇ",
     "shifted": "L\u00a0=\u00a0E\u00a0+\u00a0A·(C\u00a0+\u00a0d)⁻ᵇ",
+    "m4": "M4: (L − E)/(l − L)ᵃ = A·C⁻ᵇ",
+    "broken": "L = E + A·C⁻ᶜ⁰·(1 + (C/d)¹ᐟᶠ)⁻ᶜ¹ᶠ",
     "size-and-examples": "L = E + A·N⁻ᵅ + B·D⁻ᵝ",
     "repeated": "L = E + A·N⁻ᵅ + B·D′⁻ᵝ",
 }

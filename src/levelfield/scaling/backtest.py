@@ -9,8 +9,8 @@ with the fewest parameters is taken, then the one that leans least on late point
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +27,6 @@ LONG_CURVE = 10
 MIN_POINTS = 6
 RECENCIES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 FORMS = ("log-log", "saturating", "shifted")
-CHALLENGERS = ("m4", "broken")
 
 
 class Candidate(NamedTuple):
@@ -42,6 +41,8 @@ class Candidate(NamedTuple):
 
 
 CANDIDATES = tuple(Candidate(form, recency) for form in FORMS for recency in RECENCIES)
+CHALLENGERS = (Candidate("m4"), Candidate("broken"))
+"""Forms of more parameters, as published: they must beat the chosen one by more than a standard error."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +88,8 @@ class Choice:
     """The candidate to believe, and what it was chosen from.
 
     ``scores`` are mean root-mean-square errors in ln loss, over the (curve, horizon) cells that all candidates share;
-    ``excess_error`` is the paired standard error of the chosen one's excess over the ``best``.
+    ``excess_error`` is the paired standard error of the chosen one's excess over the ``best``. ``challenges`` are
+    (challenger's error, error of the one it challenged) over the cells that those two share.
     """
 
     chosen: Candidate
@@ -96,6 +98,7 @@ class Choice:
     excess_error: float
     num_cells: int
     extrapolations: tuple[Extrapolation, ...] = field(repr=False)
+    challenges: dict[Candidate, tuple[float, float]] = field(default_factory=dict)
 
 
 def fit_curves(curves: Sequence[Curve], candidate: Candidate) -> list[tuple[Floats, float, float]]:
@@ -183,16 +186,11 @@ def choose(
     tested = {candidate: found for candidate, found in tested.items() if found}
     if not tested:
         return None
-    cells = {candidate: {(e.curve, e.horizon): e.score for e in found} for candidate, found in tested.items()}
-    shared = sorted(set.intersection(*(set(scores) for scores in cells.values())))
+    shared = _shared(tested.values())
     if not shared:
         return None
     names = sorted({curve for curve, _ in shared})
-    # Backtests of one curve are one piece of evidence, not several.
-    table = {
-        candidate: np.array([np.mean([scores[cell] for cell in shared if cell[0] == name]) for name in names])
-        for candidate, scores in cells.items()
-    }
+    table = {candidate: _by_curve(found, shared) for candidate, found in tested.items()}
     means = {candidate: float(scores.mean()) for candidate, scores in table.items()}
     best = min(means, key=lambda candidate: (means[candidate], candidate.simplicity))
     floor = noise_sd / math.sqrt(len(shared))
@@ -212,3 +210,32 @@ def choose(
         num_cells=len(shared),
         extrapolations=tested[chosen],
     )
+
+
+def challenged(choice: Choice, curves: Sequence[Curve]) -> Choice:
+    """``choice``, or the challenger that beats it by more than one paired standard error over the curves."""
+    for challenger in CHALLENGERS:
+        found = backtests(curves, challenger)
+        if not (shared := _shared([found, choice.extrapolations])):
+            continue
+        theirs, own = _by_curve(found, shared), _by_curve(choice.extrapolations, shared)
+        gain, doubt = own - theirs, math.inf
+        if len(gain) > 1:
+            doubt = float(gain.std(ddof=1)) / math.sqrt(len(gain))
+        scores = (float(theirs.mean()), float(own.mean()))
+        choice = replace(choice, challenges={**choice.challenges, challenger: scores})
+        if gain.mean() > doubt:
+            choice = replace(choice, chosen=challenger, extrapolations=found)
+    return choice
+
+
+def _shared(tested: Iterable[Sequence[Extrapolation]]) -> list[tuple[str, float]]:
+    """The (curve, horizon) cells that all have."""
+    return sorted(set.intersection(*({(e.curve, e.horizon) for e in found} for found in tested)))
+
+
+def _by_curve(found: Sequence[Extrapolation], shared: Sequence[tuple[str, float]]) -> Floats:
+    """The mean score of every curve over its ``shared`` cells: backtests of one curve are one piece of evidence."""
+    scores = {(e.curve, e.horizon): e.score for e in found}
+    names = sorted({curve for curve, _ in shared})
+    return np.array([np.mean([scores[cell] for cell in shared if cell[0] == name]) for name in names], dtype=float)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from levelfield.scaling.backtest import CANDIDATES, Candidate, Choice, Curve, choose
+from levelfield.scaling.backtest import CANDIDATES, Candidate, Choice, Curve, challenged, choose
 from levelfield.scaling.choose import FORMS, Belief, Points
 from levelfield.scaling.conformal import spread_of
 
@@ -32,6 +32,8 @@ def _believed(tables: Sequence[Points], *, level: float) -> Belief:
     choice = choose(curves, candidates, noise_sd=noise_sd) if curves else None
     if choice is None:
         return Belief(candidate=LINE)
+    if tables[0].is_curve:  # a ladder has too few rungs for five parameters
+        choice = challenged(choice, curves)
     return Belief(
         candidate=choice.chosen,
         why=_why(choice, len(curves)),
@@ -53,12 +55,17 @@ def _held_out_sd(points: Points, curve: Curve) -> float:
 
 
 def _why(choice: Choice, num_families: int) -> str:
+    of = "1 family" if num_families == 1 else f"{num_families} families"
+    if choice.chosen in choice.challenges:
+        won, lost = choice.challenges[choice.chosen]
+        return f"chosen by backtests of {of}: off by {won:.1%}, the best simpler form by {lost:.1%}"
+    beaten = ", ".join(f"{who.form} {their:.1%}" for who, (their, _) in choice.challenges.items())
+    beaten = f"; no challenger is better ({beaten})" if beaten else ""
     others = [candidate for candidate in choice.scores if candidate.form != choice.chosen.form]
     if not others:
         return ""
     other = min(others, key=lambda candidate: choice.scores[candidate])
-    of = "1 family" if num_families == 1 else f"{num_families} families"
     own, theirs = f"{choice.scores[choice.chosen]:.1%}", f"{choice.scores[other]:.1%}"
     if choice.scores[other] < choice.scores[choice.chosen]:
-        return f"the simpler one: backtests of {of} (off by {own}) do not tell it from {other.form} ({theirs})"
-    return f"chosen by backtests of {of}: off by {own}, {other.form} by {theirs}"
+        return f"the simpler one: backtests of {of} (off by {own}) do not tell it from {other.form} ({theirs}){beaten}"
+    return f"chosen by backtests of {of}: off by {own}, {other.form} by {theirs}{beaten}"
