@@ -9,7 +9,7 @@ from levelfield.records.observation import Observation
 from levelfield.scaling.analyse import analyse
 from levelfield.scaling.belief import beliefs
 from levelfield.scaling.choose import Points, draw_thetas, drawn_errors
-from levelfield.scaling.dependence import dependent_noise
+from levelfield.scaling.dependence import dependence
 from levelfield.scaling.laws import LAWS
 from levelfield.scaling.predict import predict
 from levelfield.scaling.solver import solve_one
@@ -124,8 +124,9 @@ def test_intervals_of_a_learning_curve_cover_whether_or_not_its_rows_err_togethe
         y = law.log_loss(truth, x) + dependent(generator, (len(x),), sd=0.01, memory=memory)
         theta, _, _ = solve_one(law, x, y)
         _, slope, _ = law.derivatives(theta, x)
-        covariance, degrees = dependent_noise(y - law.log_loss(theta, x), slope, np.ones(len(x)))
-        errors = drawn_errors(covariance, degrees, generator)
+        rows = [range(len(x))]
+        noise = dependence(y - law.log_loss(theta, x), slope, np.ones(len(x)), rows)
+        errors = drawn_errors(noise.covariance(rows), noise.degrees, generator)
         drawn = law.log_loss(draw_thetas(law, theta, x, errors, delta=np.inf, recency=0.0), at)
         low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
         seen = law.log_loss(truth, at)

@@ -10,7 +10,7 @@ import pytest
 from levelfield.records.observation import Observation
 from levelfield.scaling.analyse import analyse
 from levelfield.scaling.cloud import clouds_of, size_laws, strata
-from levelfield.scaling.isoflop import isoflop_profiles
+from levelfield.scaling.frontier import tuned_cells
 from tests.scaling.planted import binomial_bounds
 
 TRUTH = {"E": 1.69, "A": 406.4, "alpha": 0.34, "B": 410.7, "beta": 0.28}
@@ -60,8 +60,7 @@ def grid_rows(generator: np.random.Generator, *, sd: float = 0.005) -> list[Obse
 
 
 def laws_of(rows: list[Observation]):
-    profiles = isoflop_profiles(rows, seed_sd=None, level=0.9, generator=np.random.default_rng(0))
-    clouds = clouds_of(profiles, chance_loss=None, generator=np.random.default_rng(0))
+    clouds = clouds_of(rows, chance_loss=None, generator=np.random.default_rng(0))
     return size_laws("all", clouds, chance_loss=None, level=0.9)
 
 
@@ -138,3 +137,57 @@ def test_without_epochs_or_where_all_runs_saw_one_epoch_the_law_of_repeated_exam
     rows = cloud_rows(np.random.default_rng(0), num=40)
     assert len(laws_of(rows)) == 1
     assert len(laws_of([Observation(**{**vars(row), "epochs": 1.0}) for row in rows])) == 1
+
+
+def checkpoint_rows(generator: np.random.Generator, *, memory: float) -> list[Observation]:
+    """Twelve runs of 25 checkpoints each, whose errors remember those before them."""
+    sizes, examples, losses = [], [], []
+    for size in np.geomspace(3e7, 1e10, 12).tolist():
+        error = generator.standard_normal()
+        for seen in np.geomspace(1e9, 3e11, 25).tolist():
+            sizes.append(size)
+            examples.append(seen)
+            losses.append(planted_loss(size, seen) * math.exp(0.01 * error))
+            error = memory * error + math.sqrt(1 - memory**2) * generator.standard_normal()
+    return runs(sizes, examples, losses)
+
+
+def test_checkpoints_of_one_run_are_no_runs_of_their_own():
+    """Taken for independent they would cover the exponent of size in 30 % at a nominal 90 %."""
+    num, hits = 25, dict.fromkeys(TRUTH, 0)
+    for place in range(num):
+        (law,) = laws_of(checkpoint_rows(np.random.default_rng([5, place]), memory=0.9))
+        assert "rows of one model err together" in law.status
+        for name, truth in TRUTH.items():
+            hits[name] += law.parameters[name].low <= truth <= law.parameters[name].high
+    print("checkpoints:", {name: f"{n / num:.0%}" for name, n in hits.items()})
+    for share in hits.values():
+        assert share / num >= binomial_bounds(0.9, num)[0]
+    (law,) = laws_of(checkpoint_rows(np.random.default_rng(0), memory=0.0))
+    assert "err together" not in law.status
+
+
+def test_runs_of_one_size_and_budget_that_differ_in_epochs_all_count():
+    """Muennighoff et al.'s design: the same examples seen, of which fewer and fewer are distinct."""
+    generator = np.random.default_rng(0)
+    cells = [
+        (n, d, e) for n in (1e8, 3e8, 1e9, 3e9) for d in (1e10, 3e10, 1e11) for e in (1.0, 2.0, 4.0, 8.0, 16.0, 40.0)
+    ]
+    worth = [d / e + d / e * 15 * (1 - math.exp(-(e - 1) / 15)) for _, d, e in cells]
+    noisy = 0.003 * generator.standard_normal(len(cells))
+    losses = [planted_loss(n, w) * math.exp(x) for (n, _, _), w, x in zip(cells, worth, noisy, strict=True)]
+    sizes, examples, seen = (list(column) for column in zip(*cells, strict=True))
+    plain, repeated = laws_of(runs(sizes, examples, losses, epochs=seen))
+    assert plain.num_cells == repeated.num_cells == 72
+    assert repeated.chosen
+    assert repeated.parameters["R"].estimate == pytest.approx(15, rel=0.2)
+
+
+def test_seeds_of_one_cell_count_by_their_mean_and_rates_by_the_best():
+    rows = grid_rows(np.random.default_rng(0))
+    first = rows[0]
+    lucky = Observation(**{**vars(first), "run": "lucky", "seed": 1, "loss": first.loss * math.exp(-0.2)})
+    worse = Observation(**{**vars(first), "run": "worse", "base_lr": 9.0, "loss": first.loss * 2})
+    tuned = {cell.run: cell.loss for cell in tuned_cells([*rows, lucky, worse])}
+    assert len(tuned) == len(rows)
+    assert tuned[first.run] == pytest.approx(first.loss * math.exp(-0.1))

@@ -24,7 +24,7 @@ from levelfield.scaling.analysis import (
 )
 from levelfield.scaling.belief import beliefs
 from levelfield.scaling.choose import Points, refused_laws
-from levelfield.scaling.cloud import clouds_of, size_laws
+from levelfield.scaling.cloud import Cloud, clouds_of, size_laws
 from levelfield.scaling.contest import contest_of
 from levelfield.scaling.frontier import Rung, checked
 from levelfield.scaling.isoflop import allocation, isoflop_profiles
@@ -144,11 +144,13 @@ def _by_size_and_examples(
         if not own:
             continue
         chance = _chance(rows, found.family)
-        clouds = clouds_of(own, chance_loss=chance, generator=stream(4))
-        law = clouds if isinstance(clouds, str) else clouds[0]
-        optima.append(optimum(own, found, law, level=level, generator=stream(5)))
+        clouds = clouds_of([row for row in rows if row.family == found.family], chance_loss=chance, generator=stream(4))
+        law: Cloud | str = clouds if isinstance(clouds, str) else clouds[0]
         if not isinstance(clouds, str):
-            laws.extend(size_laws(found.family, clouds, chance_loss=chance, level=level))
+            told = size_laws(found.family, clouds, chance_loss=chance, level=level)
+            law = next(cloud for cloud, each in zip(clouds, told, strict=True) if each.chosen)
+            laws.extend(told)
+        optima.append(optimum(own, found, law, level=level, generator=stream(5)))
     return tuple(laws), tuple(optima)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from levelfield.records.errors import RefusedError
 from levelfield.scaling.analysis import Currency, CurvePoint, Interval, LawFit, LawRow, Spread
 from levelfield.scaling.backtest import LONG_CURVE, Candidate, Curve
-from levelfield.scaling.dependence import dependent_noise
+from levelfield.scaling.dependence import dependence
 from levelfield.scaling.fit import MIN_BUDGETS, Fit, fit, recency_weights, why_dropped
 from levelfield.scaling.laws import Floats, Law
 from levelfield.scaling.profile import profile_intervals
@@ -177,7 +177,9 @@ def _law_fit(
     profiles = {}
     if points.is_curve:
         _, slope, _ = found.law.derivatives(theta, found.x)
-        noise, degrees = dependent_noise(found.residuals, slope, found.weights)
+        rows = [range(len(found.kept))]
+        told = dependence(found.residuals, slope, found.weights, rows)
+        noise, degrees = told.covariance(rows), told.degrees
     else:
         noise, degrees, excess = noise_about(found, covariance, points.degrees_of_freedom)
         variance = float(np.trace(noise)) / len(noise)

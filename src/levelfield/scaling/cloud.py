@@ -1,9 +1,10 @@
-"""The laws of loss by size and examples, fitted to every cell of a family's profiles: a cloud, not a ladder.
+"""The laws of loss by size and examples, fitted to every tuned cell of a family: a cloud, not a ladder.
 
-Cells are resampled within their budget. Where one budget has few cells, as in a table whose every run has a compute of
-its own, neighbouring budgets are resampled together. Each stratum of n cells is drawn n - 1 times and weighed by
-n / (n - 1), which makes the variance of few cells right (Rao and Wu, "Resampling inference with complex survey data",
-1988).
+Runs of their own are resampled within their budget. Where one budget has few, as in a table whose every run has a
+compute of its own, neighbouring budgets are resampled together. Each stratum of n is drawn n - 1 times and weighed by
+n / (n - 1), which makes the variance of few runs right (Rao and Wu, "Resampling inference with complex survey data",
+1988). Rows of one model that err together, as checkpoints of one run do, are no runs of their own: then errors with the
+memory that the residuals show are drawn along each model's rows (dependence.py).
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from typing import NamedTuple
 import numpy as np
 
 from levelfield.records.errors import RefusedError
-from levelfield.scaling.analysis import HeldOut, Interval, IsoflopPoint, IsoflopProfile, SizeLaw
+from levelfield.records.observation import Observation
+from levelfield.scaling.analysis import HeldOut, SizeLaw
 from levelfield.scaling.backtest import HORIZONS
 from levelfield.scaling.choose import NUM_DRAWS, interval
+from levelfield.scaling.dependence import dependence, err_together
 from levelfield.scaling.fit import MIN_BUDGETS, Fit, fit_law
+from levelfield.scaling.frontier import grouped, tuned_cells
 from levelfield.scaling.laws import LAWS, Floats
 from levelfield.scaling.profile import profile_intervals
 from levelfield.scaling.solver import solve_many
@@ -28,36 +32,32 @@ LEAST_CELLS = 5
 """Cells that are resampled together, at the least."""
 REPEATING = 1.05
 """From so many epochs on examples are repeated: then the law of repeated examples competes."""
-
-
-class Cell(NamedTuple):
-    """The best run of one size at one budget."""
-
-    budget_flops: float
-    point: IsoflopPoint
-
-    @property
-    def unique_examples(self) -> float:
-        return self.point.examples / max(self.point.epochs or 1.0, 1.0)
+TOGETHER = "rows of one model err together, as checkpoints of one run do: intervals allow for it"
+LEAST_ROWS = 3
+"""Rows a model from which their errors can be told to have a memory."""
 
 
 class Cloud(NamedTuple):
-    """A law fitted to ``cells``, and ``thetas`` of (draws, parameters) fitted to cells resampled."""
+    """A law fitted to ``cells``; ``thetas`` are (draws, parameters) as other runs would have given.
+
+    ``degrees`` of freedom are those of the residuals; ``together`` says that rows of one model err together.
+    """
 
     fit: Fit
-    cells: tuple[Cell, ...]
+    cells: tuple[Observation, ...]
     thetas: Floats
+    degrees: float
+    together: bool
 
 
 def clouds_of(
-    profiles: Sequence[IsoflopProfile], *, chance_loss: float | None, generator: np.random.Generator
+    rows: Sequence[Observation], *, chance_loss: float | None, generator: np.random.Generator
 ) -> tuple[Cloud, ...] | str:
-    """The law of size and examples of one family's ``profiles``, with that of repeated examples where some repeat.
+    """The law of size and examples of one family's ``rows``, with that of repeated examples where some repeat.
 
     Why there is none, where there is none.
     """
-    cells = [Cell(profile.budget_flops, point) for profile in profiles for point in profile.points]
-    cells.sort(key=lambda cell: (cell.budget_flops, cell.point.params))
+    cells = sorted(tuned_cells(rows), key=lambda r: (r.budget_flops, r.params or 0.0, r.run))
     if (num := len({cell.budget_flops for cell in cells})) < MIN_BUDGETS:
         return f"{num} budgets, at least {MIN_BUDGETS} are needed"
     found = []
@@ -69,17 +69,27 @@ def clouds_of(
     return tuple(found)
 
 
-def _cloud(cells: Sequence[Cell], form: str, chance_loss: float | None, generator: np.random.Generator) -> Cloud:
-    """The law ``form`` fitted to ``cells``, and to cells resampled."""
-    found = fit_law(form, _inputs(cells), [cell.point.loss for cell in cells], chance_loss=chance_loss)
-    kept = tuple(cell for cell, row in zip(cells, found.rows, strict=True) if not row.dropped)
+def _cloud(cells: Sequence[Observation], form: str, chance_loss: float | None, generator: np.random.Generator) -> Cloud:
+    """The law ``form`` fitted to ``cells``, and to what other runs would have given."""
+    fit = fit_law(form, _inputs(cells), [cell.loss for cell in cells], chance_loss=chance_loss)
+    kept = tuple(cell for cell, row in zip(cells, fit.rows, strict=True) if not row.dropped)
+    theta, places = np.asarray(fit.theta), range(len(kept))
+    models = grouped(kept, lambda r: (r.model, r.params, r.cluster)).values()
+    place = {cell.run: at for cell, at in zip(kept, places, strict=True)}
+    curves = [[place[cell.run] for cell in sorted(own, key=lambda r: r.examples or 0.0)] for own in models]
+    if len(kept) >= LEAST_ROWS * len(curves) and err_together(fit.residuals, curves):
+        _, slope, _ = fit.law.derivatives(theta, fit.x)
+        told = dependence(fit.residuals, slope, np.ones(len(kept)), curves)
+        errors = np.clip(told.draws(curves, NUM_DRAWS, generator), -3.0, 3.0)
+        fitted = fit.law.log_loss(theta, fit.x)
+        thetas = solve_many(fit.law, fit.x, fitted + errors, delta=fit.delta, start=theta)
+        return Cloud(fit, kept, thetas, told.degrees, True)
     weights = np.empty((NUM_DRAWS, len(kept)))
     for its in strata([cell.budget_flops for cell in kept]):
         num = len(its)
         weights[:, its] = generator.multinomial(num - 1, np.full(num, 1 / num), NUM_DRAWS) * num / (num - 1)
-    start = np.asarray(found.theta)
-    thetas = solve_many(found.law, found.x, found.y, weights=weights, delta=found.delta, start=start)
-    return Cloud(found, kept, thetas)
+    thetas = solve_many(fit.law, fit.x, fit.y, weights=weights, delta=fit.delta, start=theta)
+    return Cloud(fit, kept, thetas, float(len(kept) - len(theta)), False)
 
 
 def strata(budgets: Sequence[float]) -> list[list[int]]:
@@ -114,7 +124,7 @@ def _fade(repeated: Cloud, chance_loss: float | None) -> float:
     """The p-value of an F test that a repeated example is as good as a new one: ``repeated`` without R."""
     from scipy.special import fdtrc
 
-    fit, losses = repeated.fit, [cell.point.loss for cell in repeated.cells]
+    fit, losses = repeated.fit, [cell.loss for cell in repeated.cells]
     plain = fit_law(FORM, _inputs(repeated.cells), losses, chance_loss=chance_loss, delta=fit.delta)
     free = len(losses) - len(fit.theta)
     variance = max(float(fit.residuals @ fit.residuals) / free, 1e-16)
@@ -135,7 +145,7 @@ def held_out(found: Cloud, *, chance_loss: float | None) -> dict[tuple[float, fl
             fitted = fit_law(
                 found.fit.form,
                 _inputs(below),
-                [cell.point.loss for cell in below],
+                [cell.loss for cell in below],
                 chance_loss=chance_loss,
                 delta=found.fit.delta,
             )
@@ -145,21 +155,22 @@ def held_out(found: Cloud, *, chance_loss: float | None) -> dict[tuple[float, fl
             there = [cell for cell in beyond if cell.budget_flops == budget]
             given = zip(*(_inputs(there)[name] for name in fitted.law.inputs), strict=True)
             foretold = [fitted.predict(*inputs) for inputs in given]
-            errors[horizon, budget] = np.log([cell.point.loss for cell in there]) - np.log(foretold)
+            errors[horizon, budget] = np.log([cell.loss for cell in there]) - np.log(foretold)
     return errors
 
 
-def _repeats(cells: Sequence[Cell]) -> bool:
+def _repeats(cells: Sequence[Observation]) -> bool:
     """Whether some cells saw examples again, and not all of them equally often."""
-    epochs = [max(cell.point.epochs or 1.0, 1.0) for cell in cells]
+    epochs = [max(cell.epochs or 1.0, 1.0) for cell in cells]
     return max(epochs) > REPEATING and len(set(epochs)) > 1
 
 
-def _inputs(cells: Sequence[Cell]) -> dict[str, list[float]]:
+def _inputs(cells: Sequence[Observation]) -> dict[str, list[float]]:
+    seen = [(cell.params or 0.0, cell.examples or 0.0, max(cell.epochs or 1.0, 1.0)) for cell in cells]
     return {
-        "params": [cell.point.params for cell in cells],
-        "examples": [cell.point.examples for cell in cells],
-        "unique_examples": [cell.unique_examples for cell in cells],
+        "params": [params for params, _, _ in seen],
+        "examples": [examples for _, examples, _ in seen],
+        "unique_examples": [examples / epochs for _, examples, epochs in seen],
     }
 
 
@@ -167,19 +178,17 @@ def _told(family: str, found: Cloud, tested: dict[tuple[float, float], Floats], 
     fit, errors = found.fit, np.concatenate([*tested.values(), np.empty(0)])
     units = np.log(fit.input_units).tolist()
     drawn = fit.law.named(found.thetas, log_units=units, log_loss_unit=math.log(fit.loss_unit))
-    parameters: dict[str, Interval] = {
-        name: interval(value, drawn[name], level) for name, value in fit.parameters.items()
-    }
-    degrees = len(found.cells) - len(fit.theta)
-    variance = float(fit.residuals @ fit.residuals) / degrees
+    variance = float(fit.residuals @ fit.residuals) / (len(found.cells) - len(fit.theta))
     return SizeLaw(
         family=family,
         form=fit.form,
         equation=LAWS[fit.form].equation,
-        parameters=parameters,
-        profiles=profile_intervals(fit, variance=max(variance, 1e-16), degrees=degrees, level=level),
+        parameters={name: interval(value, drawn[name], level) for name, value in fit.parameters.items()},
+        profiles={}
+        if found.together
+        else profile_intervals(fit, variance=max(variance, 1e-16), degrees=found.degrees, level=level),
         chosen=fit.form == chosen,
-        status="; ".join((fit.status, *fit.remarks)),
+        status="; ".join((fit.status, *fit.remarks, *[TOGETHER] * found.together)),
         num_cells=len(found.cells),
         scatter=math.sqrt(variance),
         delta=fit.delta,

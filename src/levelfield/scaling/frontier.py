@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -130,6 +130,25 @@ def seed_groups(rows: Sequence[Observation]) -> list[list[float]]:
     )
     groups = [{run.seed: math.log(run.loss) for run in runs} for runs in cells.values()]
     return [list(group.values()) for group in groups if len(group) > 1]
+
+
+def tuned_cells(rows: Iterable[Observation]) -> tuple[Observation, ...]:
+    """The search runs of known size and length at their best rate: one a (family, budget, size, examples, epochs).
+
+    Runs that differ by their seed alone count by their mean ln loss: the luckiest of them would be too good.
+    """
+    usable = [r for r in rows if r.role == "search" and not r.variant and r.params and r.examples]
+    tuned: dict[Hashable, Observation] = {}
+    for runs in grouped(usable, lambda r: (*_sized(r), r.base_lr, r.global_batch_size)).values():
+        mean = math.exp(sum(math.log(run.loss) for run in runs) / len(runs))
+        known = tuned.get(_sized(runs[0]))
+        if known is None or (mean, runs[0].run) < (known.loss, known.run):
+            tuned[_sized(runs[0])] = replace(runs[0], loss=mean)
+    return tuple(tuned.values())
+
+
+def _sized(row: Observation) -> tuple[Hashable, ...]:
+    return row.family, row.budget_flops, row.model, row.params, row.examples, row.epochs
 
 
 class Frontier(NamedTuple):

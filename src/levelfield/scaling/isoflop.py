@@ -11,7 +11,7 @@ from levelfield.records.observation import Observation
 from levelfield.scaling.analysis import Allocation, Interval, IsoflopPoint, IsoflopProfile
 from levelfield.scaling.choose import NUM_DRAWS, interval
 from levelfield.scaling.fit import MIN_BUDGETS
-from levelfield.scaling.frontier import grouped
+from levelfield.scaling.frontier import grouped, tuned_cells
 from levelfield.scaling.laws import Floats
 from levelfield.scaling.local import LocalCurve, local_curve, minima, why_no_minimum
 
@@ -34,10 +34,10 @@ def isoflop_profiles(
     ``seed_sd`` is the sd of one run's ln loss, known by ``degrees_of_freedom``; without it the scatter about the curves
     of a rung and those beside it serves.
     """
-    usable = (r for r in rows if r.role == "search" and not r.variant and r.params and r.examples)
     rungs: dict[tuple[str, float], list[Observation]] = {}
-    for (family, budget), runs in grouped(usable, lambda r: (r.family, r.budget_flops)).items():
-        best = [min(same, key=lambda r: (r.loss, r.run)) for same in grouped(runs, lambda r: r.model).values()]
+    for (family, budget), runs in grouped(tuned_cells(rows), lambda r: (r.family, r.budget_flops)).items():
+        sizes = grouped(runs, lambda r: (r.model, r.params)).values()
+        best = [min(same, key=lambda r: (r.loss, r.run)) for same in sizes]
         rungs[family, budget] = sorted(best, key=lambda r: (r.params or 0.0, r.model))
     curves = {where: _curve(best) for where, best in rungs.items()}
     profiles = []

@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from levelfield.records.observation import Observation
 from levelfield.scaling.analysis import Allocation, Interval, IsoflopProfile, Optimum, OptimumLine
 from levelfield.scaling.choose import interval
-from levelfield.scaling.cloud import Cell, Cloud
+from levelfield.scaling.cloud import REPEATED, Cloud
 from levelfield.scaling.fit import MIN_BUDGETS, Fit
 from levelfield.scaling.isoflop import line, optima
 from levelfield.scaling.laws import Floats
@@ -129,14 +130,14 @@ def _closed_form(law: Cloud | str, middle: float, level: float) -> tuple[Optimum
         params_exponent=interval(exponent, draws.exponents, level),
         examples_exponent=interval(gamma - kappa * exponent, gamma - kappa * draws.exponents, level),
         params=_exponential(interval(size, draws.sizes, level)),
-        status="; ".join((fit.status, *fit.remarks)),
+        status="; ".join((*["for fresh examples"] * (fit.form == REPEATED), fit.status, *fit.remarks)),
     )
     return told, draws if fit.supported else None
 
 
-def _cost(cells: Sequence[Cell]) -> tuple[float, float, float]:
+def _cost(cells: Sequence[Observation]) -> tuple[float, float, float]:
     """gamma, kappa and ln c of D = c C^gamma N^-kappa: what the table's own compute buys (1 and 1 where C = 6 N D)."""
-    log = np.log([(cell.budget_flops, cell.point.params, cell.point.examples) for cell in cells])
+    log = np.log([(cell.budget_flops, cell.params or 1.0, cell.examples or 1.0) for cell in cells])
     design = np.column_stack([np.ones(len(log)), log[:, 0], log[:, 1]])
     start, gamma, slope = np.linalg.lstsq(design, log[:, 2])[0]
     return float(gamma), float(-slope), float(start)
