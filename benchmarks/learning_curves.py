@@ -17,7 +17,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from levelfield.scaling.backtest import CANDIDATES, Candidate, Curve, Extrapolation, choose, extrapolation, fit_curves
+from levelfield.scaling.backtest import (
+    CANDIDATES,
+    Candidate,
+    Curve,
+    Extrapolation,
+    choose,
+    extrapolation,
+    fit_curves,
+    worthwhile,
+)
 from levelfield.scaling.conformal import half_width, spread_of
 
 
@@ -57,7 +66,7 @@ def leave_one_model_out(fitted: Sequence[Curve], whole: Sequence[Curve], models:
 
 def main(path: str) -> None:
     fitted, whole, models = read_curves(path)
-    choice = choose(fitted)
+    choice = choose(fitted, worthwhile(fitted))
     if choice is None:
         raise SystemExit("no curve is long enough for a backtest")
     started = time.perf_counter()

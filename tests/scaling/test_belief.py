@@ -7,12 +7,14 @@ import pytest
 
 from levelfield.records.observation import Observation
 from levelfield.scaling.analyse import analyse
+from levelfield.scaling.backtest import Curve, worthwhile
 from levelfield.scaling.belief import beliefs
 from levelfield.scaling.choose import Points, draw_thetas, drawn_errors
 from levelfield.scaling.dependence import dependence
 from levelfield.scaling.laws import LAWS
 from levelfield.scaling.predict import predict
 from levelfield.scaling.solver import solve_one
+from tests.scaling.planted import binomial_bounds
 
 COMPUTE = np.geomspace(1e6, 1e9, 40)
 
@@ -134,3 +136,45 @@ def test_intervals_of_a_learning_curve_cover_whether_or_not_its_rows_err_togethe
     rate = float(np.mean(hits))
     print(f"memory {memory}: {rate:.1%} of nominal 90 %")
     assert 0.82 <= rate <= 0.98
+
+
+def test_what_one_learning_curve_foretells_is_covered_beyond_it() -> None:
+    """Ten rows cannot show how wrong extrapolations of their like were: the forms that they allow must do."""
+    hits: list[bool] = []
+    for place in range(40):
+        generator = np.random.default_rng([11, place])
+        compute, floor, exponent = np.geomspace(1e9, 1e11, 10), generator.uniform(0.3, 1.0), generator.uniform(0.2, 0.5)
+        shape = floor + 1.5 * (np.append(compute, [2e11, 4e11]) / 1e10) ** -exponent
+        seen = shape * np.exp(0.01 * generator.standard_normal(12))
+        rows = [
+            Observation(
+                run=str(row), family="one", model="one", role="search", loss=loss, budget_flops=at, train_flops=at
+            )
+            for row, (at, loss) in enumerate(zip(compute.tolist(), seen[:10].tolist(), strict=True))
+        ]
+        analysis = analyse(rows, compared=False)
+        for budget, loss in ((2e11, seen[10]), (4e11, seen[11])):
+            found = predict(analysis, budget=budget)[0].loss
+            assert found is not None
+            hits.append(bool(found.low <= loss <= found.high))
+    print(f"beyond one curve of ten rows: {np.mean(hits):.1%} of nominal 90 %")
+    assert np.mean(hits) >= binomial_bounds(0.9, 40)[0]
+
+
+def test_weights_that_leave_less_than_six_points_do_not_compete() -> None:
+    wide = Curve(name="33 decades", compute=np.geomspace(1e-3, 1e30, 12), loss=np.linspace(2.0, 1.0, 12))
+    assert {candidate.recency for candidate in worthwhile([wide])} == {0.0}
+    narrow = Curve(name="one decade", compute=np.geomspace(1, 10, 12), loss=np.linspace(2.0, 1.0, 12))
+    assert {0.0, 1.0} < {candidate.recency for candidate in worthwhile([narrow])}
+
+
+def test_a_line_that_the_points_reject_is_not_in_the_interval_beyond_them_and_another_is() -> None:
+    compute = np.geomspace(1e9, 1e11, 9)
+    for floor, held in ((0.5, False), (0.02, True)):
+        loss = (floor + 1.5 * (compute / 1e10) ** -0.3) * np.exp(0.003 * np.random.default_rng(0).standard_normal(9))
+        rows = [
+            Observation(run=str(i), family="one", model="one", role="search", loss=v, budget_flops=c, train_flops=c)
+            for i, (c, v) in enumerate(zip(compute.tolist(), loss.tolist(), strict=True))
+        ]
+        told = predict(analyse(rows, compared=False), budget=4e11)[0].notes
+        assert any("another form of law" in note for note in told) == held

@@ -154,6 +154,17 @@ def backtests(
     )
 
 
+def worthwhile(curves: Sequence[Curve], candidates: Sequence[Candidate] = CANDIDATES) -> tuple[Candidate, ...]:
+    """The candidates that leave half of the curves worth 6 points or more, sum(w)^2 / sum(w^2) of their weights."""
+
+    def worth(curve: Curve, recency: float) -> float:
+        weights = recency_weights(np.log(curve.compute)[:, None], recency)
+        return float(weights.sum() ** 2 / (weights @ weights))
+
+    kept = {r for r in RECENCIES if np.median([worth(curve, r) for curve in curves]) >= MIN_POINTS}
+    return tuple(candidate for candidate in candidates if candidate.recency in kept)
+
+
 def extrapolation(
     whole: Curve, cut: float, fitted: tuple[Floats, float, float], form: str, horizon: float
 ) -> Extrapolation:

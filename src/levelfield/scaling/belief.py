@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from levelfield.scaling.backtest import CANDIDATES, Candidate, Choice, Curve, challenged, choose
+from levelfield.scaling.backtest import Candidate, Choice, Curve, challenged, choose, worthwhile
 from levelfield.scaling.choose import FORMS, Belief, Points
 from levelfield.scaling.conformal import spread_of
 
 LINE = Candidate("log-log")
 OF_RUNGS = tuple(map(Candidate, FORMS))
+UNTESTED = "too few rungs to tell forms apart by backtests: a line, whose exponent holds for their range alone"
 
 
 def beliefs(tables: Sequence[Points], *, level: float) -> tuple[Belief, ...]:
@@ -27,11 +28,11 @@ def beliefs(tables: Sequence[Points], *, level: float) -> tuple[Belief, ...]:
 def _believed(tables: Sequence[Points], *, level: float) -> Belief:
     known = [(points, curve) for points in tables if (curve := points.curve) is not None]
     curves = [curve for _, curve in known]
-    candidates = CANDIDATES if tables[0].is_curve else OF_RUNGS
+    candidates = worthwhile(curves) if curves and tables[0].is_curve else OF_RUNGS
     noise_sd = math.sqrt(np.mean([_held_out_sd(*pair) ** 2 for pair in known])) if known else 0.0
     choice = choose(curves, candidates, noise_sd=noise_sd) if curves else None
     if choice is None:
-        return Belief(candidate=LINE)
+        return Belief(candidate=LINE, why=UNTESTED)
     if tables[0].is_curve:  # a ladder has too few rungs for five parameters
         choice = challenged(choice, curves)
     return Belief(
@@ -42,11 +43,14 @@ def _believed(tables: Sequence[Points], *, level: float) -> Belief:
 
 
 def _held_out_sd(points: Points, curve: Curve) -> float:
-    """The sd of a held-out rung about the line prolonged to it: its own noise and the line's."""
+    """The sd of what was held out: of a rung about the line prolonged to it, of a learning curve's row alone.
+
+    A backtest of a learning curve is judged by many rows, which the error of a prolonged line moves all alike.
+    """
     x, y = np.log(curve.compute), np.log(curve.loss)
     before = x[:-1] - x[:-1].mean()
     spread = 1 + 1 / len(before) + (x[-1] - x[:-1].mean()) ** 2 / max(float(before @ before), 1e-12)
-    sd = points.run_sd
+    spread, sd = (1.0 if points.is_curve else spread), points.run_sd
     if sd is None:  # a cubic follows any of the forms, so what it leaves over is noise
         degree = min(3, len(x) - 2)
         left = y - np.polyval(np.polyfit(x - x.mean(), y, degree), x - x.mean())

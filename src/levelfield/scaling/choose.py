@@ -88,7 +88,7 @@ def laws_of(points: Points, belief: Belief, *, level: float, generator: np.rando
     """
     order = np.argsort(points.compute, kind="stable")
     fits: dict[Candidate, Fit] = {}
-    beside = () if points.is_curve else tuple(map(Candidate, FORMS))
+    beside = () if belief.spread else tuple(map(Candidate, FORMS))
     for candidate in dict.fromkeys((*beside, belief.candidate)):
         found = fit(
             points.compute,

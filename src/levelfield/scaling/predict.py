@@ -20,6 +20,9 @@ from levelfield.scaling.laws import LAWS, Floats
 from levelfield.scaling.rates import rate_at
 from levelfield.scaling.solver import solve_one
 
+REJECTED = 0.01
+"""A line goes on beyond the points unless they say at this level that it bends."""
+
 
 @record
 class Prediction:
@@ -108,11 +111,12 @@ def predicted_losses(
 ) -> tuple[tuple[Interval, tuple[str, ...]], ...]:
     """The losses that the chosen law gives, with the interval of a winner yet to be measured, and notes.
 
-    Outside the fitted rungs it is the union of all forms' intervals, since the data do not tell which form goes on.
+    Outside the fitted rungs it is the union of the intervals of all forms that the points do not reject, since these
+    do not tell which form goes on.
     """
-    drawn = [_drawn(law, budgets, generator) for law in laws]
-    chosen = next(place for place, law in enumerate(laws) if law.chosen)
-    law = laws[chosen]
+    law = next(law for law in laws if law.chosen)
+    laws = [law, *(other for other in laws if other is not law and not _rejected(other, laws))]
+    drawn, chosen = [_drawn(each, budgets, generator) for each in laws], 0
     found = []
     for place, budget in enumerate(budgets):
         intervals = [interval(float(middle[place]), draws[:, place], level) for middle, draws in drawn]
@@ -126,8 +130,20 @@ def predicted_losses(
             found.append((own, ()))
         else:
             union = Interval(estimate=own.estimate, low=low, high=high, level=level)
-            found.append((union, ("the interval holds that of the other form of law",)))
+            found.append((union, ("the interval holds that of another form of law",)))
     return tuple(found)
+
+
+def _rejected(law: LawFit, laws: Sequence[LawFit]) -> bool:
+    """Whether the points say by an F test that ``law``, a line, has no floor that it needs."""
+    floored = next((other for other in laws if other.form == "saturating" and other.recency == law.recency), None)
+    if law.form != "log-log" or floored is None or not floored.objective or law.objective is None:
+        return False
+    from scipy.special import fdtrc
+
+    degrees = floored.degrees_of_freedom or 1.0
+    ratio = max(0.0, (law.objective / floored.objective - 1) * degrees)
+    return bool(fdtrc(1, degrees, ratio) < REJECTED)
 
 
 def _spread_out(own: Interval, spread: Spread, distance: float) -> Interval:
