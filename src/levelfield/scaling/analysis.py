@@ -111,8 +111,8 @@ class LawFit:
 
     ``form`` names the equation (see scaling/laws): "log-log" is ln L = ln A - b ln C; "saturating" is L = E + A C^-b.
     ``parameters`` are keyed by name: "A", "b", "E". ``delta`` is the Huber scale in ln loss and ``recency`` the power
-    of compute that weighs the rungs. ``chosen`` marks the form that backtests prefer. ``backtest`` holds the top fitted
-    rung out: (compute, predicted, seen).
+    of compute that weighs the rungs. ``chosen`` marks the form that backtests prefer. ``backtest`` is the top fitted
+    rung held out, of a learning curve the upper half of its compute: (compute, predicted, seen).
 
     ``objective`` is the sum of Huber's loss of the residuals of ln loss, ``gradient_norm`` the largest cosine between
     residuals and a parameter's column, ``agreement`` the share of the best seeds that ended there. ``covariance`` is

@@ -109,13 +109,17 @@ def laws_of(points: Points, belief: Belief, *, level: float, generator: np.rando
     )
 
 
-def held_out_rung(found: Fit) -> tuple[float, float, float] | None:
-    """The top rung held out: (compute, predicted from the others, seen); None where too few are left."""
+def held_out_top(found: Fit, *, is_curve: bool) -> tuple[float, float, float] | None:
+    """The top rung held out, or the upper half of a learning curve's compute: (compute, predicted, seen) at the top.
+
+    The last row of a curve is foretold by the one before it, whatever the law. None where too few are left.
+    """
     kept, x, y = found.kept, found.x, found.y
-    if len(kept) - 1 <= len(found.theta):
+    below = x[:, 0] <= x[-1, 0] - math.log(2) if is_curve else np.arange(len(x)) < len(x) - 1
+    if below.sum() <= len(found.theta):
         return None
     theta, _, _ = solve_one(
-        found.law, x[:-1], y[:-1], weights=recency_weights(x[:-1], found.recency), delta=found.delta
+        found.law, x[below], y[below], weights=recency_weights(x[below], found.recency), delta=found.delta
     )
     predicted = float(np.exp(found.law.log_loss(theta, x[-1:]))[0]) * found.loss_unit
     return kept[-1].inputs[0], predicted, kept[-1].loss
@@ -200,7 +204,7 @@ def _law_fit(
         fitted_low=low,
         fitted_high=high,
         curve=_curve(found, thetas, (low, high), level),
-        backtest=held_out_rung(found),
+        backtest=held_out_top(found, is_curve=points.is_curve),
         rows=tuple(LawRow(compute=row.inputs[0], loss=row.loss, dropped=row.dropped) for row in found.rows),
         delta=found.delta,
         recency=found.recency,
