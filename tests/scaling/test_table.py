@@ -48,7 +48,11 @@ def test_columns_are_found_by_the_names_they_were_given(tmp_path):
             "line 2: compute 6ND needs examples, saw an empty cell",
         ),
         ("flops,loss\n1e9,2\n1e10,two\n", {}, r"line 3, column 'loss': expected a number, saw 'two'"),
-        ("flops,loss\n1e9,\n", {}, r"line 2, column 'loss': expected a number, saw ''"),
+        (
+            "flops,loss\n1e9,\n",
+            {},
+            r"line 2, column 'loss': loss must be positive and finite, saw ''; if the run diverged, --drop-diverged",
+        ),
         ("flops,loss\n-1,2\n", {}, r"line 2, column 'flops': compute must be positive and finite, saw '-1'"),
         ("flops,loss\n1,nan\n", {}, r"column 'loss': loss must be positive and finite, saw 'nan'"),
         ("flops,loss\n", {}, "has a header but no rows"),

@@ -21,6 +21,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+MOST_NAMES = 40
+"""Known names that an error lists at the most."""
+
 
 class LevelfieldError(Exception):
     """The root of the tree; ``exit_code`` is what the command line returns."""
@@ -72,10 +75,14 @@ class TrialError(WorkError):
 
 
 def did_you_mean(seen: str, known: Iterable[str]) -> str:
-    """A hint such as ``" (did you mean 'budgets'?)"``, or the known names when nothing is close."""
+    """A hint such as ``" (did you mean 'budgets'?)"``, or the known names when nothing is close but for its case."""
     names = sorted(known)
-    close = get_close_matches(seen, names, n=1, cutoff=0.6)
-    return f" (did you mean {close[0]!r}?)" if close else f" (known: {', '.join(names)})"
+    by_lower = {name.lower(): name for name in names}
+    close = get_close_matches(seen.lower(), by_lower, n=1, cutoff=0.6)
+    if close:
+        return f" (did you mean {by_lower[close[0]]!r}?)"
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return f" (known: {', '.join(names[:MOST_NAMES])}{more})"
 
 
 def expect(holds: bool, name: str, expected: str, seen: object) -> None:

@@ -1,0 +1,99 @@
+"""A file of rows, one finished run each, as texts: CSV by comma, semicolon or tab, gzipped or not, and Parquet."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from levelfield.records.errors import InputError
+
+_GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
+
+
+class Line(NamedTuple):
+    """A row's cells by column, stripped, empty where absent; ``place`` is where a reader finds it ("line 3")."""
+
+    place: str
+    cells: dict[str, str]
+
+
+class TableFile(NamedTuple):
+    """The columns of a file in their order, and its rows."""
+
+    names: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+
+def read_table_file(path: str | Path) -> TableFile:
+    """The table at ``path``; what it is is told by its first bytes, not by its name.
+
+    Raises:
+        InputError: no such file, neither text in UTF-8 nor Parquet, a column named twice, or a row longer than the
+            header.
+    """
+    try:
+        content = Path(path).read_bytes()
+        if content.startswith(_GZIP):
+            content = gzip.decompress(content)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"{path}: is a damaged gzip file: {error}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    return _of_parquet(path, content) if content.startswith(_PARQUET) else _of_text(path, content)
+
+
+def _of_text(path: str | Path, content: bytes) -> TableFile:
+    try:
+        text = content.decode("utf-8-sig")
+        header = next(iter(io.StringIO(text)), "")
+        delimiter = next((mark for mark in ",;\t" if mark in header), ",")
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        names = [name.strip() for name in next(reader, ())]
+        _expect_each_once(path, names)
+        lines = [_line(path, reader.line_num, names, row) for row in reader if row]
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is no text in UTF-8 ({error}); save it as CSV in UTF-8") from None
+    except csv.Error as error:
+        raise InputError(f"{path}: is no CSV text: {error}") from None
+    return TableFile(tuple(names), tuple(lines))
+
+
+def _line(path: str | Path, number: int, names: Sequence[str], row: Sequence[str]) -> Line:
+    cells = [cell.strip() for cell in row]
+    if any(cells[len(names) :]):
+        raise InputError(
+            f"{path}, line {number}: has {len(cells)} cells where the header names {len(names)} columns; put a cell "
+            "that holds a comma in quotes"
+        )
+    return Line(f"line {number}", dict(zip(names, cells + [""] * (len(names) - len(cells)), strict=False)))
+
+
+def _of_parquet(path: str | Path, content: bytes) -> TableFile:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(pa.BufferReader(content))
+    except pa.ArrowException as error:
+        raise InputError(f"{path}: is a damaged Parquet file: {error}") from None
+    _expect_each_once(path, table.column_names)
+    rows = enumerate(table.to_pylist(), start=1)
+    lines = (Line(f"row {place}", {name: _text(value) for name, value in row.items()}) for place, row in rows)
+    return TableFile(tuple(table.column_names), tuple(lines))
+
+
+def _text(value: object) -> str:
+    absent = value is None or value != value  # pandas writes a missing number as not-a-number
+    return "" if absent else str(value).strip()
+
+
+def _expect_each_once(path: str | Path, names: Sequence[str]) -> None:
+    twice = [name for name, times in Counter(names).items() if name and times > 1]
+    if twice:
+        raise InputError(f"{path}: the header names column {twice[0]!r} twice; rename one of them")
