@@ -2,47 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from levelfield.cli.console import say, say_table
 
 if TYPE_CHECKING:
+    from levelfield.cli.columns import TableOptions
     from levelfield.report import TransferFact
     from levelfield.scaling.analysis import Analysis
 
 
 def read_analysis(
     source: Path,
+    table: TableOptions,
     *,
-    columns: Mapping[str, str | None] | None = None,
     margin: float | None = None,
     named_confounds: Sequence[str] = (),
     compared: bool = True,
 ) -> Analysis:
-    """The analysis of a study's directory, or of a CSV with the named ``columns``, there without verdicts on request.
+    """The analysis of a study's directory, or of the table of runs at ``source``, there without verdicts on request.
 
     Raises:
-        InputError: there is neither at ``source``, or the CSV lacks a column.
+        InputError: there is neither at ``source``, or the table cannot be read as it was said to be.
     """
     from levelfield.records.errors import InputError, did_you_mean
 
     if source.is_dir():
         from levelfield.study.outcome import analyse_outcome, read_outcome
 
+        if not (source / "study.json").exists():
+            raise InputError(
+                f"{source} is a directory that holds no study (no study.json); expected the directory of a study, made "
+                "by `levelfield run`, or a table of runs such as runs.csv"
+            )
+        if table.given:
+            raise InputError(f"{source} is a study, whose columns are known; leave out the options that name columns")
         return analyse_outcome(read_outcome(source), source, margin=margin)
-    if columns is None or not source.exists():
-        raise InputError(f"{source} is no study directory; run one with `levelfield run`, or name its directory")
+    if not source.exists():
+        raise InputError(f"{source}: no such file; expected a table of runs (CSV or Parquet) or a study's directory")
     from levelfield.scaling.analyse import analyse
-    from levelfield.scaling.table import read_runs_csv
+    from levelfield.scaling.table import read_runs
 
-    rows = read_runs_csv(source, columns={key: name for key, name in columns.items() if name})
-    traits = [name for name, _ in rows[0].traits]
+    runs = read_runs(source, columns=table.columns, where=table.where, drop_diverged=table.drop_diverged)
+    traits = [name for name, _ in runs.rows[0].traits]
     for name in named_confounds:
         if name not in traits:
             raise InputError(f"{source}: no column {name!r} for --confound{did_you_mean(name, traits)}")
-    return analyse(rows, margin=margin or 0.05, data=source.name, named_confounds=named_confounds, compared=compared)
+    analysis = analyse(
+        runs.rows, margin=margin or 0.05, data=source.name, named_confounds=named_confounds, compared=compared
+    )
+    return dataclasses.replace(analysis, notices=runs.notices)
+
+
+def say_notices(analysis: Analysis) -> None:
+    """What was left out of a table, or taken for something else."""
+    for notice in analysis.notices:
+        say(f"note: {notice}")
 
 
 def say_refusals(analysis: Analysis) -> None:

@@ -7,33 +7,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from levelfield.cli.columns import TableOptions, reads_table
+
 if TYPE_CHECKING:
     from levelfield.scaling.analysis import Analysis
 
 EXAMPLES = "Examples:  levelfield compare runs/quickstart;  levelfield compare runs.csv --family arch --loss val_loss"
 
 
+@reads_table
 def compare(
-    source: Annotated[Path, typer.Argument(help="The directory of a study, or anybody's CSV of training runs.")],
+    source: Annotated[Path, typer.Argument(help="A study's directory, or anybody's table of training runs.")],
+    *,
     margin: Annotated[
         float | None, typer.Option(help="Margin of 'equivalent' in ln loss; the study's own, or 0.05.")
     ] = None,
-    compute: Annotated[str, typer.Option(help="CSV: column of training compute, or 6ND.")] = "flops",
-    loss: Annotated[str, typer.Option(help="CSV: column of held-out loss.")] = "loss",
-    family: Annotated[str | None, typer.Option(help="CSV: column that names the family.")] = None,
-    role: Annotated[str | None, typer.Option(help="CSV: column of roles (search, winner, control).")] = None,
-    seed: Annotated[str | None, typer.Option(help="CSV: column of seeds.")] = None,
-    model: Annotated[str | None, typer.Option(help="CSV: column that names the model.")] = None,
-    params: Annotated[str | None, typer.Option(help="CSV: column of parameter counts.")] = None,
-    rate: Annotated[str | None, typer.Option(help="CSV: column of learning rates.")] = None,
-    epochs: Annotated[str | None, typer.Option(help="CSV: column of epochs.")] = None,
-    seconds: Annotated[str | None, typer.Option(help="CSV: column of device-seconds.")] = None,
-    cluster: Annotated[
-        str | None, typer.Option(help="CSV: column of what rows share: variants of a run, branches of a trunk.")
-    ] = None,
     confound: Annotated[
-        list[str] | None, typer.Option(help="CSV: column to list as a confound even where balanced (repeatable).")
+        list[str] | None, typer.Option(help="Table: column to list as a confound even where balanced (repeatable).")
     ] = None,
+    table: TableOptions,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
     """Say which family has the lower loss at equal compute: better, worse, equivalent or cannot tell."""
@@ -43,13 +35,9 @@ def compare(
 
     if margin is not None and not 0 < margin < 1:
         raise SpecError(f"--margin must be in (0, 1) of ln loss, saw {margin}")
-    columns = {
-        "compute": compute, "loss": loss, "family": family, "role": role, "seed": seed, "model": model,
-        "params": params, "base_lr": rate, "epochs": epochs, "device_seconds": seconds, "cluster": cluster,
-    }  # fmt: skip
-    analysis = read_analysis(source, columns=columns, margin=margin, named_confounds=confound or ())
+    analysis = read_analysis(source, table, margin=margin, named_confounds=confound or ())
     if json:
-        names = ("headline", "comparisons", "controls", "optimism", "seed_noise", "example_noise")
+        names = ("headline", "comparisons", "controls", "optimism", "seed_noise", "example_noise", "notices")
         transfers = [fact.analysis for fact in read_transfers(source)] if source.is_dir() else []
         say_json({name: getattr(analysis, name) for name in names} | ({"transfers": transfers} if transfers else {}))
         return
@@ -57,7 +45,7 @@ def compare(
 
 
 def _say(analysis: Analysis, source: Path, *, margin_given: bool) -> None:
-    from levelfield.cli.analysis import say_refusals, say_transfers
+    from levelfield.cli.analysis import say_notices, say_refusals, say_transfers
     from levelfield.cli.console import say, say_report_table
     from levelfield.report.comparison_tables import confounds_table, optimism_table, trends_table
     from levelfield.report.control_tables import controls_table
@@ -65,6 +53,7 @@ def _say(analysis: Analysis, source: Path, *, margin_given: bool) -> None:
     from levelfield.report.tables import verdict_table
 
     say(prose(analysis.headline), "strong")
+    say_notices(analysis)
     if margin_given and source.is_dir():
         say("(the margin was given on the command line, after the fact; the study fixed its own in advance)")
     if not source.is_dir():

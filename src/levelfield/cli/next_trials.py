@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from levelfield.cli.columns import TableOptions
     from levelfield.scaling.design import Proposal
 
 
@@ -16,7 +18,7 @@ def plan_next_trials(
     spend: float | None,
     want: str,
     about: str | None,
-    columns: dict[str, str | None],
+    table: TableOptions,
     json: bool,
 ) -> None:
     """Print the trials that tell most of ``target`` for ``spend`` training FLOPs.
@@ -33,8 +35,9 @@ def plan_next_trials(
         raise SpecError("next trials need both: --target FLOPS (to be predicted) and --spend FLOPS (still allowed)")
     if want not in ("loss", "size", "verdict"):
         raise SpecError(f"--want must be loss, size or verdict, saw {want!r}")
-    analysis = read_analysis(source, columns=columns, compared=False)
+    analysis = read_analysis(source, table, compared=False)
     proposal = propose(analysis, target=target, allowance=spend, want=want, family=about)
+    proposal = dataclasses.replace(proposal, notes=(*analysis.notices, *proposal.notes))
     if json:
         say_json(proposal)
     else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from levelfield.cli.columns import TableOptions, reads_table
 from levelfield.cli.run import Data, ReportData
 
 if TYPE_CHECKING:
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
 EXAMPLES = "Example:  levelfield plan study.toml --workers 2"
 
 
+@reads_table
 def plan(
     study: Annotated[
-        Path | None, typer.Argument(help="The study, in TOML; with --target, a study's directory or a CSV of runs.")
+        Path | None, typer.Argument(help="The study, in TOML; with --target, a study's directory or a table of runs.")
     ] = None,
+    *,
     workers: Annotated[int, typer.Option(help="Trials at a time, for the estimate of hours.", min=1)] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda: where to calibrate.")] = "auto",
     calibrate: Annotated[bool, typer.Option(help="Measure the speed here (some seconds).")] = True,
@@ -34,13 +37,7 @@ def plan(
     spend: Annotated[float | None, typer.Option(help="Next trials: the training FLOPs still allowed.")] = None,
     want: Annotated[str, typer.Option(help="Next trials: loss, size or verdict.")] = "loss",
     about: Annotated[str | None, typer.Option(help="Next trials: the family whose loss or size is wanted.")] = None,
-    compute: Annotated[str, typer.Option(help="CSV: column of training compute, or 6ND.")] = "flops",
-    loss: Annotated[str, typer.Option(help="CSV: column of held-out loss.")] = "loss",
-    family: Annotated[str | None, typer.Option(help="CSV: column that names the family.")] = None,
-    params: Annotated[str | None, typer.Option(help="CSV: column of parameter counts.")] = None,
-    examples: Annotated[str | None, typer.Option(help="CSV: column of examples or tokens seen.")] = None,
-    role: Annotated[str | None, typer.Option(help="CSV: column of roles (search, winner, control).")] = None,
-    seed: Annotated[str | None, typer.Option(help="CSV: column of seeds.")] = None,
+    table: TableOptions,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
     """Show what a study costs at most before anything is spent - or, with --target and --spend, the next trials."""
@@ -63,17 +60,10 @@ def plan(
 
         if data is not None or report_data is not None:
             raise SpecError("--data says where a study's images lie; next trials (--target, --spend) read no images")
-        columns = {
-            "compute": compute,
-            "loss": loss,
-            "family": family,
-            "params": params,
-            "examples": examples,
-            "role": role,
-            "seed": seed,
-        }
-        plan_next_trials(study, target=target, spend=spend, want=want, about=about, columns=columns, json=json)
+        plan_next_trials(study, target=target, spend=spend, want=want, about=about, table=table, json=json)
         return
+    if table.given:
+        raise SpecError("columns are those of a table of runs, from which next trials follow: add --target and --spend")
     spec = relocated(load_study(study), data, report_data)
     facts = study_facts(spec)
     planned = plan_study(spec, facts, {})

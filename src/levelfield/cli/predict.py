@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from levelfield.cli.columns import TableOptions, reads_table
+
 if TYPE_CHECKING:
     from levelfield.scaling.predict import Prediction
 
-EXAMPLES = "Example:  levelfield predict runs/quickstart --budget 1e12"
+EXAMPLES = (
+    "Examples:  levelfield predict runs/quickstart --budget 1e12;  "
+    "levelfield predict runs.csv --budget 1e20 --params N --examples D"
+)
 
 
+@reads_table
 def predict(
-    directory: Annotated[Path, typer.Argument(help="The directory of a study.")],
+    source: Annotated[Path, typer.Argument(help="A study's directory, or anybody's table of training runs.")],
     budget: Annotated[float, typer.Option(help="Training FLOPs to be spent, such as 1e12.")],
+    table: TableOptions,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
     """Predict loss, size, examples and learning rate for a budget not yet spent, with intervals."""
@@ -26,7 +34,11 @@ def predict(
 
     if not budget > 0:
         raise SpecError(f"--budget must be positive training FLOPs, saw {budget}")
-    predictions = predict_at(read_analysis(directory), budget=budget)
+    analysis = read_analysis(source, table, compared=False)
+    predictions = [
+        dataclasses.replace(prediction, notes=(*analysis.notices, *prediction.notes))
+        for prediction in predict_at(analysis, budget=budget)
+    ]
     if json:
         say_json(predictions)
         return

@@ -474,6 +474,7 @@ class Analysis:
 
     ``seed_noise`` is the sd of one run's ln loss between seeds, pooled over the study; ``example_noise`` the sd of the
     ln loss ratio of two winners through the finite report set. ``optimism`` has rows where no winner has fresh seeds.
+    ``notices`` say what was left out of somebody's table, or taken for something else.
     """
 
     families: tuple[str, ...]
@@ -495,3 +496,4 @@ class Analysis:
     size_laws: tuple[SizeLaw, ...] = ()
     optima: tuple[Optimum, ...] = ()
     rate_surfaces: tuple[RateSurface, ...] = ()
+    notices: tuple[str, ...] = ()

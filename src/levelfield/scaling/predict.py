@@ -81,7 +81,8 @@ def _of_family(analysis: Analysis, family: str, budget: float, level: float, see
     winners = [winner for winner in analysis.winners if winner.family == family]
     params, examples, told = _allocated(analysis, family, winners, budget, level)
     notes += told
-    per_example = [w.epochs / w.examples for w in winners if w.epochs and w.examples]
+    runs = winners or [point for profile in analysis.isoflop if profile.family == family for point in profile.points]
+    per_example = [run.epochs / run.examples for run in runs if run.epochs and run.examples]
     epochs = examples.value * float(np.median(per_example)) if examples.value and per_example else None
     base_lr, flat, told = _learning_rate(analysis, family, params.value, examples.value, level)
     notes += told

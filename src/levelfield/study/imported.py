@@ -4,29 +4,37 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from levelfield.records.codec import record
+from levelfield.records.codec import later, record
 from levelfield.records.errors import InputError
 from levelfield.records.observation import Observation
 from levelfield.records.store import StudyDirectory, make_directory, read_record, write_record
-from levelfield.scaling.table import read_runs_csv
+from levelfield.scaling.table import read_runs
 
 
 @record
 class ImportedRuns:
-    """Rows of somebody's table; ``source`` says in words where they come from."""
+    """Rows of somebody's table; ``source`` says in words where they come from, ``notices`` what was left out."""
 
     name: str
     source: str
     rows: tuple[Observation, ...]
+    notices: tuple[str, ...] = later(default=())
 
 
 def import_runs(
-    study: StudyDirectory, csv: Path, *, columns: Mapping[str, str], source: str, name: str | None = None
+    study: StudyDirectory,
+    csv: Path,
+    *,
+    columns: Mapping[str, str],
+    where: Sequence[tuple[str, str]] = (),
+    drop_diverged: bool = False,
+    source: str,
+    name: str | None = None,
 ) -> ImportedRuns:
-    """Take the rows of ``csv`` into ``study`` under ``name`` (the file's own when left out).
+    """Take the rows of ``csv`` into ``study`` under ``name`` (the file's own when left out); ``read_runs`` reads them.
 
     Their roles are put aside: what another data set, split or recipe gave supports no verdict here.
 
@@ -43,11 +51,9 @@ def import_runs(
         raise InputError(
             f"{study.path} already holds imported runs named {name!r}; choose another --name, or delete {path}"
         )
-    rows = tuple(
-        dataclasses.replace(row, run=f"{name}: {row.run}", role="imported")
-        for row in read_runs_csv(csv, columns=columns)
-    )
-    taken = ImportedRuns(name=name, source=source, rows=rows)
+    runs = read_runs(csv, columns=columns, where=where, drop_diverged=drop_diverged)
+    rows = tuple(dataclasses.replace(row, run=f"{name}: {row.run}", role="imported") for row in runs.rows)
+    taken = ImportedRuns(name=name, source=source, rows=rows, notices=runs.notices)
     make_directory(study.imported_path)
     write_record(path, taken)
     return taken

@@ -1,0 +1,105 @@
+"""What the verbs that read anybody's table share: options that say what its columns mean and which rows count."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+_COLUMNS = {
+    "compute": ("compute", "training compute ('flops' if left out), or 6ND"),
+    "budget": ("budget", "nominal budgets, where measured compute differs a little from run to run"),
+    "loss": ("loss", "held-out loss ('loss' if left out)"),
+    "family": ("family", "names of families; A,B joins two columns"),
+    "model": ("model", "names of models"),
+    "params": ("params", "parameter counts"),
+    "examples": ("examples", "examples or tokens seen; needed, with --params, for the optimum"),
+    "unique": ("unique", "distinct examples, from which epochs follow"),
+    "epochs": ("epochs", "epochs"),
+    "base_lr": ("rate", "peak learning rates, at one batch size"),
+    "seed": ("seed", "seeds"),
+    "role": ("role", "roles (search, winner, control)"),
+    "cluster": ("cluster", "what rows share: variants of a run, branches of a trunk"),
+    "device_seconds": ("seconds", "device-seconds"),
+    "device": ("device", "names of devices"),
+    "chance_loss": ("chance", "the loss of chance"),
+}
+"""What a column may mean to :func:`levelfield.scaling.table.read_runs`: the option that names it, and its help."""
+_WITH_SUFFIX = ("budget", "device")
+"""Options that some verb has for something else: everywhere they may be written --budget-column, --device-column."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableOptions:
+    """How a table is to be read, as :func:`levelfield.scaling.table.read_runs` is told it."""
+
+    columns: Mapping[str, str]
+    where: Sequence[tuple[str, str]]
+    drop_diverged: bool
+
+    @property
+    def given(self) -> bool:
+        """Whether the command line says anything of a table."""
+        return bool(self.columns or self.where or self.drop_diverged)
+
+
+def reads_table(verb: Callable[..., None]) -> Callable[..., None]:
+    """``verb`` with the options of a table on the command line where it has its parameter ``table``."""
+    own = inspect.signature(verb, eval_str=True).parameters
+    columns = {f"{meaning}_column": _column(name, said, own) for meaning, (name, said) in _COLUMNS.items()}
+    rows = {"where": _WHERE, "drop_diverged": _DROP_DIVERGED}
+    parameters = []
+    for name, parameter in own.items():
+        shared = {**columns, **rows} if name == "table" else {name: parameter}
+        parameters.extend(each.replace(name=given, kind=each.KEYWORD_ONLY) for given, each in shared.items())
+
+    @functools.wraps(verb)
+    def with_table(**given: Any) -> None:
+        named = {meaning: given.pop(f"{meaning}_column") for meaning in _COLUMNS}
+        table = TableOptions(
+            columns={meaning: name for meaning, name in named.items() if name},
+            where=[_pair(text) for text in given.pop("where") or ()],
+            drop_diverged=given.pop("drop_diverged"),
+        )
+        verb(table=table, **given)
+
+    with_table.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue]
+    return with_table
+
+
+def _column(name: str, said: str, own: Mapping[str, Any]) -> inspect.Parameter:
+    flags = [f"--{name}"] * (name not in own) + [f"--{name}-column"] * (name in _WITH_SUFFIX)
+    return _option(str | None, typer.Option(*flags, metavar="COLUMN", help=f"Table: column of {said}."), None)
+
+
+def _option(kind: Any, option: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(
+        "option", inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
+    )
+
+
+_WHERE = _option(
+    list[str] | None,
+    typer.Option(
+        "--where", metavar="COLUMN=VALUE", help="Table: keep rows with this value (repeatable; of a column, any)."
+    ),
+    None,
+)
+_DROP_DIVERGED = _option(
+    bool,
+    typer.Option("--drop-diverged", help="Table: leave out rows whose loss is empty, nan or inf, and say how many."),
+    False,
+)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    from levelfield.records.errors import SpecError
+
+    column, equals, value = text.partition("=")
+    if not equals:
+        raise SpecError(f"--where keeps rows by COLUMN=VALUE, saw {text!r}")
+    return column.strip(), value.strip()
