@@ -68,6 +68,7 @@ def test_small_learning_rates_are_written_out() -> None:
         ("nfnet lies below vit at 4.8e+09 FLOPs", "NFNet lies below ViT at 4.8×10⁹ FLOPs"),
         ("recipe: nfnet by nfnet-short, size nfnet:w8-d1", "recipe: NFNet by nfnet-short, size nfnet:w8-d1"),
         ("adamw against sgd in device_seconds and flops", "AdamW against SGD in device-seconds and FLOPs"),
+        ("1.07e9 lies below 1.13e9 at 4.8e+09", "1.07e9 lies below 1.13e9 at 4.8×10⁹"),
         ("invite 3 people, e2e, 0.05 in ln loss", "invite 3 people, e2e, 0.05 in ln loss"),
     ],
 )

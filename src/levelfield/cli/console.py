@@ -48,10 +48,8 @@ def say_json_line(value: Any) -> None:
 
 def say_report_table(table: Table) -> None:
     """One of the report's own tables."""
-    from levelfield.report.numbers import prose
-
-    columns, rows = [column.title for column in table.columns], [[prose(c.text) for c in row] for row in table.rows]
-    say_table(table.title, columns, rows, numeric=[column.numeric for column in table.columns])
+    columns = [column.title for column in table.columns]
+    say_table(table.title, columns, table.plain(), numeric=[column.numeric for column in table.columns])
 
 
 def say_table(

@@ -6,7 +6,16 @@ import math
 
 from levelfield.report import numbers
 from levelfield.report.figures.loss import CURRENCY_TITLES
-from levelfield.report.table import Cell, Column, Table, family_cell, number_cell, text_cell, words_column
+from levelfield.report.table import (
+    Cell,
+    Column,
+    Table,
+    family_cell,
+    number_cell,
+    sentence_cell,
+    text_cell,
+    words_column,
+)
 from levelfield.scaling.analysis import Analysis, Comparison, Interval
 
 
@@ -35,10 +44,10 @@ def confounds_table(analysis: Analysis) -> Table:
     rows = {
         (comparison.a, comparison.b, confound.name): (
             text_cell(pair_name(comparison)),
-            text_cell(numbers.prose(confound.name.replace("_", " "))),
-            text_cell(numbers.prose(confound.a_values)),
-            text_cell(numbers.prose(confound.b_values)),
-            text_cell(numbers.prose(confound.why)),
+            text_cell(confound.name),
+            sentence_cell(confound.a_values),
+            sentence_cell(confound.b_values),
+            sentence_cell(confound.why),
         )
         for comparison in analysis.comparisons
         for confound in comparison.confounds
@@ -64,7 +73,7 @@ def optimism_table(analysis: Analysis) -> Table:
             number_cell(found.loss, numbers.loss(found.loss)),
             number_cell(found.optimism, numbers.percent(found.optimism)),
             number_cell(found.corrected.estimate if found.corrected else None, numbers.loss_interval(found.corrected)),
-            text_cell(found.status),
+            sentence_cell(found.status),
         )
         for found in analysis.optimism
     )
@@ -132,7 +141,7 @@ def _trend_row(
         text_cell(CURRENCY_TITLES[comparison.currency]),
         text_cell(what),
         Cell(text=text, value=interval.estimate if interval else ""),
-        text_cell(numbers.prose(remark)),
+        sentence_cell(remark),
     )
 
 

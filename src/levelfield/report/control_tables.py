@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from levelfield.report import numbers
 from levelfield.report.facts import StudyFacts
-from levelfield.report.table import Cell, Column, Table, family_cell, model_cell, number_cell, text_cell, words_column
+from levelfield.report.table import (
+    Cell,
+    Column,
+    Table,
+    family_cell,
+    model_cell,
+    number_cell,
+    sentence_cell,
+    text_cell,
+    words_column,
+)
 from levelfield.scaling.analysis import Analysis
 
 _FINGERPRINT_SHOWN = 12
@@ -22,7 +32,7 @@ def controls_table(analysis: Analysis) -> Table:
             ),
             text_cell(control.verdict),
             text_cell("passed" if control.passed else "ALARM"),
-            text_cell(control.reason),
+            sentence_cell(control.reason),
         )
         for control in analysis.controls
     )
@@ -51,7 +61,7 @@ def swaps_table(analysis: Analysis) -> Table:
             number_cell(swap.budget_flops, numbers.flops(swap.budget_flops)),
             family_cell(cell.family),
             model_cell(cell.family, cell.model),
-            text_cell(numbers.prose(cell.optimizer) + (", its own recipe" if cell.own else ", swapped")),
+            sentence_cell(cell.optimizer + (", its own recipe" if cell.own else ", swapped")),
             Cell(text=numbers.loss_interval(cell.loss), value=cell.loss.estimate if cell.loss else ""),
             number_cell(cell.num_seeds, str(cell.num_seeds)),
             number_cell(cell.base_lr, numbers.plain(cell.base_lr)),
@@ -82,7 +92,7 @@ def swap_effects_table(analysis: Analysis) -> Table:
     """What the swap shows, effect by effect."""
     rows = tuple(
         (
-            text_cell(numbers.prose(effect.what)),
+            sentence_cell(effect.what),
             Cell(
                 text=numbers.ratio_interval(effect.difference),
                 value=effect.difference.estimate if effect.difference else "",
@@ -115,7 +125,7 @@ def predictions_table(facts: StudyFacts) -> Table:
                 number_cell(predicted.estimate, numbers.loss_interval(predicted)),
                 number_cell(seen, numbers.loss(seen)),
                 text_cell({None: "not run yet", True: "inside", False: "outside"}[inside]),
-                text_cell(numbers.prose(prediction.recipe)),
+                sentence_cell(prediction.recipe),
                 text_cell(numbers.minute(prediction.locked)),
                 text_cell(prediction.fingerprint[:_FINGERPRINT_SHOWN]),
             )

@@ -26,7 +26,7 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NAMES = {"nfnet": "NFNet", "vit": "ViT", "convnext": "ConvNeXt"}
 _WORDS = {"device_seconds": "device-seconds", "flops": "FLOPs", "adamw": "AdamW", "sgd": "SGD"}
 _FAMILY_WORD = re.compile(rf"\b({'|'.join(_NAMES)})\b(?![:-])")  # not in "nfnet:w8" nor in "nfnet-short"
-_SCIENTIFIC = re.compile(r"(?<![\w.])\d+(\.\d+)?e[+-]?\d+\b")
+_SCIENTIFIC = re.compile(r"(?<![\w.])\d+(\.\d+)?e[+-]\d{2,}\b")  # as Python writes: a family may be called 1.07e9
 _CODE_WORD = re.compile(rf"\b({'|'.join(_WORDS)})\b(?![:.-])")
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from levelfield.report import numbers
-from levelfield.report.table import Column, Table, family_cell, number_cell, text_cell, words_column
+from levelfield.report.table import Column, Table, family_cell, number_cell, sentence_cell, text_cell, words_column
 from levelfield.scaling.analysis import Analysis, Interval, RateSurface, SizeLaw
 from levelfield.scaling.rates import rate_at
 
@@ -18,7 +18,7 @@ def optima_table(analysis: Analysis) -> Table:
             text_cell(numbers.number_interval(line.examples_exponent)),
             number_cell(found.budget_flops, numbers.power(found.budget_flops or 0.0)),
             number_cell(line.params and line.params.estimate, _counted(line.params)),
-            text_cell(numbers.prose(line.status)),
+            sentence_cell(line.status),
         )
         for found in analysis.optima
         for line in (found.profiles, found.closed_form, found.parabola)
@@ -54,7 +54,7 @@ def size_laws_table(analysis: Analysis) -> Table:
             *(text_cell(numbers.powered_interval(law.parameters.get(name))) for name in names),
             number_cell(law.held_out and law.held_out.error, _off(law)),
             text_cell("yes" if law.chosen else "no"),
-            text_cell("; ".join(filter(None, (law.status, numbers.profiled(law.profiles))))),
+            sentence_cell("; ".join(filter(None, (law.status, numbers.profiled(law.profiles))))),
         )
         for law in analysis.size_laws
     )
@@ -98,7 +98,7 @@ def rates_table(analysis: Analysis) -> Table:
             text_cell(numbers.number_interval(found.examples_exponent)),
             number_cell(found.tolerance, numbers.percent(found.tolerance, 2)),
             text_cell(_flat(found)),
-            text_cell(numbers.prose(found.status)),
+            sentence_cell(found.status),
         )
         for found in analysis.rate_surfaces
     )

@@ -56,6 +56,11 @@ def text_cell(text: str) -> Cell:
     return Cell(text=text, value=text)
 
 
+def sentence_cell(text: str) -> Cell:
+    """What the statistics say, as a reader writes it; a name is a :func:`text_cell`, printed as it is."""
+    return text_cell(numbers.prose(text))
+
+
 def number_cell(value: float | None, text: str) -> Cell:
     return Cell(text=text, value="" if value is None else value)
 

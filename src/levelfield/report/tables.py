@@ -11,7 +11,17 @@ from levelfield.report.facts import StudyFacts
 from levelfield.report.figures.comparison import verdict_words
 from levelfield.report.figures.loss import CURRENCY_TITLES
 from levelfield.report.optimum_tables import optima_table, rates_table, size_laws_table
-from levelfield.report.table import Cell, Column, Table, family_cell, model_cell, number_cell, text_cell, words_column
+from levelfield.report.table import (
+    Cell,
+    Column,
+    Table,
+    family_cell,
+    model_cell,
+    number_cell,
+    sentence_cell,
+    text_cell,
+    words_column,
+)
 from levelfield.report.transfer_tables import transfer_tables
 from levelfield.scaling.analysis import Analysis
 
@@ -34,7 +44,7 @@ def verdict_table(analysis: Analysis) -> Table:
                     else Cell(text=numbers.currency(verdict.budget, comparison.currency), value=verdict.budget),
                     text_cell(verdict_words(comparison, verdict)),
                     Cell(text=numbers.ratio_interval(difference), value=difference.estimate if difference else ""),
-                    text_cell(numbers.prose("; ".join(verdict.reasons))),
+                    sentence_cell("; ".join(verdict.reasons)),
                 )
             )
     return Table(
@@ -109,7 +119,7 @@ def laws_table(analysis: Analysis) -> Table:
                 text_cell(numbers.number_interval(law.parameters.get("E"))),
                 text_cell(backtest or numbers.MISSING),
                 text_cell("yes" if law.chosen else "no"),
-                text_cell("; ".join(filter(None, (law.status, numbers.profiled(law.profiles))))),
+                sentence_cell("; ".join(filter(None, (law.status, numbers.profiled(law.profiles))))),
             )
         )
     return Table(
@@ -170,7 +180,7 @@ def refused_cells_table(facts: StudyFacts) -> Table:
             family_cell(cell.family),
             model_cell(cell.family, cell.model),
             number_cell(cell.budget_flops, numbers.power(cell.budget_flops)),
-            text_cell(cell.reason),
+            sentence_cell(cell.reason),
         )
         for cell in facts.refused_cells
     )

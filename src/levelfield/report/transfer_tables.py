@@ -7,7 +7,16 @@ from collections.abc import Iterator
 from levelfield.records.transfer import TransferRow
 from levelfield.report import numbers
 from levelfield.report.facts import TransferFact
-from levelfield.report.table import Cell, Column, Table, family_cell, number_cell, text_cell, words_column
+from levelfield.report.table import (
+    Cell,
+    Column,
+    Table,
+    family_cell,
+    number_cell,
+    sentence_cell,
+    text_cell,
+    words_column,
+)
 
 
 def transfer_tables(transfer: TransferFact) -> Iterator[Table]:
@@ -71,8 +80,8 @@ def worth_table(transfer: TransferFact) -> Table:
             overall, difference = verdict is comparison.overall, verdict.difference
             rows.append(
                 (
-                    text_cell(numbers.prose(f"{comparison.a} against {comparison.b}")),
-                    text_cell(numbers.prose(comparison.currency)),
+                    sentence_cell(f"{comparison.a} against {comparison.b}"),
+                    sentence_cell(comparison.currency),
                     Cell(text="overall", value=0.0)
                     if overall
                     else Cell(text=numbers.currency(verdict.budget, comparison.currency), value=verdict.budget),
@@ -109,7 +118,7 @@ def transfer_laws_table(transfer: TransferFact) -> Table:
             text_cell(numbers.number_interval(law.parameters.get("b"))),
             number_cell(law.num_budgets, str(law.num_budgets)),
             text_cell("yes" if law.chosen else "no"),
-            text_cell(law.status),
+            sentence_cell(law.status),
         )
         for arm in transfer.analysis.arms
         for law in arm.laws
@@ -143,7 +152,7 @@ def ranks_table(transfer: TransferFact) -> Table:
             number_cell(found.num_backbones, str(found.num_backbones)),
             number_cell(found.num_pairs, str(found.num_pairs)),
             Cell(text=numbers.number_interval(found.tau), value=found.tau.estimate if found.tau else ""),
-            text_cell(found.status),
+            sentence_cell(found.status),
         )
         for found in transfer.analysis.agreements
     )
