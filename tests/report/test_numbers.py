@@ -58,6 +58,33 @@ def test_an_interval_keeps_the_decimals_of_its_estimate() -> None:
     assert numbers.number_interval(None) == "–"
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.412, "0.412"),
+        (2.08, "2.080"),
+        (10.824, "10.824"),
+        (0.0, "0.000"),
+        (0.00412, "0.004120"),
+        (0.0523, "0.05230"),
+        (123.4, "123.4"),
+        (41234.5, "41234"),
+        (3.3527e-206, "3.353×10⁻²⁰⁶"),
+        (5.6358e194, "5.636×10¹⁹⁴"),
+        (None, "–"),
+    ],
+)
+def test_a_loss_keeps_its_digits_whatever_its_size(value: float | None, text: str) -> None:
+    assert numbers.loss(value) == text
+
+
+def test_intervals_of_losses_and_parameters_are_written_by_their_size() -> None:
+    assert numbers.loss_interval(Interval(estimate=0.0052, low=0.005, high=0.0054)) == "0.005200 [0.005000, 0.005400]"
+    tiny = Interval(estimate=2.5e-200, low=2.4e-200, high=2.6e-200)
+    assert numbers.loss_interval(tiny) == numbers.powered_interval(tiny) == "2.5×10⁻²⁰⁰ [2.4×10⁻²⁰⁰, 2.6×10⁻²⁰⁰]"
+    assert numbers.powered_interval(Interval(estimate=0.0, low=0.0, high=0.05)) == "0.00 [0.00, 0.05]"
+
+
 def test_small_learning_rates_are_written_out() -> None:
     assert [numbers.plain(rate) for rate in (1.6, 0.0008, 0.00025, 64.0)] == ["1.6", "0.0008", "0.00025", "64"]
 

@@ -12,11 +12,13 @@ from pathlib import Path
 import sample
 
 from levelfield.records.codec import from_plain, to_plain
-from levelfield.report import StudyFacts
+from levelfield.report import StudyFacts, numbers
 from levelfield.report.figures import study_figures
 from levelfield.report.files import ReportFiles, write_report
+from levelfield.report.glossary import glossary
 from levelfield.report.page import render
 from levelfield.scaling.analysis import BudgetVerdict, Interval, Optimism, Refusal
+from levelfield.scaling.laws import LAWS
 
 EVIL = "<script>alert('x')</script>\"&{{ 7*7 }}"
 
@@ -53,6 +55,14 @@ def test_every_panel_is_kept_as_svg_png_and_vega_lite(report: ReportFiles) -> No
     assert len(names) == len(panels) == 24
     for suffix in (".svg", ".png", ".vl.json"):
         assert {path.name.removesuffix(suffix) for path in report.figures if path.name.endswith(suffix)} == names
+
+
+def test_the_glossary_says_what_every_fitted_law_is_and_where_it_comes_from() -> None:
+    analysis = sample.analysis()
+    words = dict(glossary(analysis, sample.facts()))
+    for law in analysis.laws:
+        assert "b is the exponent of compute" in words[numbers.law_form(law.form)]
+        assert LAWS[law.form].source in words[numbers.law_form(law.form)]
 
 
 def test_panels_are_valid_vega_lite() -> None:

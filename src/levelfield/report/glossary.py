@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from levelfield.report import numbers
 from levelfield.report.facts import StudyFacts
 from levelfield.scaling.analysis import Analysis
+from levelfield.scaling.laws import LAWS
 
 _WORDS = (
     (
@@ -60,4 +62,13 @@ def glossary(analysis: Analysis, facts: StudyFacts) -> tuple[tuple[str, str], ..
         words = [pair for pair in words if pair[0] != "Locked prediction"]
     if not analysis.controls:
         words = [pair for pair in words if pair[0] != "A/A control"]
-    return tuple(words)
+    return (*words, *_laws(analysis))
+
+
+def _laws(analysis: Analysis) -> tuple[tuple[str, str], ...]:
+    """Every form of law that was fitted: what its parameters mean, and where it comes from."""
+    found = []
+    for form in dict.fromkeys(law.form for law in (*analysis.laws, *analysis.size_laws)):
+        meanings = ", ".join(f"{parameter.name} is the {parameter.meaning}" for parameter in LAWS[form].parameters)
+        found.append((numbers.law_form(form), f"{meanings}. {LAWS[form].source}."))
+    return tuple(found)

@@ -17,8 +17,8 @@ _LAW_FORMS = {
     "log-log": "L\u00a0=\u00a0A·C⁻ᵇ",
     "saturating": "L\u00a0=\u00a0E\u00a0+\u00a0A·C⁻ᵇ",
     "shifted": "L\u00a0=\u00a0E\u00a0+\u00a0A·(C\u00a0+\u00a0d)⁻ᵇ",
-    "m4": "M4: (L − E)/(l − L)ᵃ = A·C⁻ᵇ",
-    "broken": "L = E + A·C⁻ᶜ⁰·(1 + (C/d)¹ᐟᶠ)⁻ᶜ¹ᶠ",
+    "m4": "M4: (L − E)/(E + S − L)^alpha = beta·C⁻ᶜ",
+    "broken": "L = E + A·C^(−c0)·(1 + (C/d)^(1/f))^(−c1·f)",
     "size-and-examples": "L = E + A·N⁻ᵅ + B·D⁻ᵝ",
     "repeated": "L = E + A·N⁻ᵅ + B·D′⁻ᵝ",
 }
@@ -41,13 +41,13 @@ def model_name(family: str, model: str) -> str:
     return f"{family_name(family)} {model.rpartition(':')[2]}"
 
 
-def power(value: float) -> str:
+def power(value: float, digits: int = 2) -> str:
     """``1.3e10`` as ``1.3×10¹⁰``, ``1e10`` as ``10¹⁰``; numbers from 0.01 to 9999 are written out."""
     if value == 0 or 0.01 <= abs(value) < 1e4:
-        return plain(value)
-    mantissa, _, exponent = f"{value:.1e}".partition("e")
+        return plain(value, max(3, digits))
+    mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
     ten = "10" + str(int(exponent)).translate(_SUPERSCRIPTS)
-    mantissa = mantissa.removesuffix(".0").replace("-", "−")
+    mantissa = mantissa.rstrip("0").removesuffix(".").replace("-", "−")
     return ten if mantissa == "1" else f"{mantissa}×{ten}"
 
 
@@ -98,8 +98,17 @@ def epochs(value: float | None) -> str:
 
 
 def loss(value: float | None) -> str:
-    """A loss in nats, three decimals."""
-    return MISSING if value is None else f"{value:.3f}"
+    """A loss in nats: three decimals, where that is three to five significant digits; else four of those."""
+    return MISSING if value is None else _loss_like(value, value)
+
+
+def _loss_like(value: float, scale: float) -> str:
+    """``value`` with the decimals that a loss of ``scale`` has."""
+    if 0.1 <= scale < 100 or scale == 0:
+        return f"{value:.3f}"
+    if not 1e-4 <= scale < 1e6:
+        return power(value, 4)
+    return f"{value:.{max(0, 3 - math.floor(math.log10(scale)))}f}"
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -124,7 +133,10 @@ def loss_interval(interval: Interval | None) -> str:
     """``0.412 [0.401, 0.424]``."""
     if interval is None:
         return MISSING
-    return f"{loss(interval.estimate)} [{loss(interval.low)}, {loss(interval.high)}]"
+    estimate, low, high = (
+        _loss_like(value, interval.estimate) for value in (interval.estimate, interval.low, interval.high)
+    )
+    return f"{estimate} [{low}, {high}]"
 
 
 def number_interval(interval: Interval | None, digits: int = 3) -> str:
@@ -139,11 +151,12 @@ def number_interval(interval: Interval | None, digits: int = 3) -> str:
     return f"{estimate} [{low}, {high}]"
 
 
-def powered_interval(interval: Interval | None) -> str:
-    """``4.1×10⁵ [3.9×10⁴, 2×10⁶]`` where the numbers are large, else as :func:`number_interval` writes them."""
-    if interval is None or max(abs(interval.low), abs(interval.high)) < 1e4:
-        return number_interval(interval)
-    return f"{power(interval.estimate)} [{power(interval.low)}, {power(interval.high)}]"
+def powered_interval(interval: Interval | None, digits: int = 3) -> str:
+    """``4.1×10⁵ [3.9×10⁴, 2×10⁶]`` where all are large or small, else as :func:`number_interval` writes."""
+    if interval is None or 1e-4 <= max(abs(interval.low), abs(interval.high)) < 1e4:
+        return number_interval(interval, digits)
+    estimate, low, high = (power(value, digits) for value in (interval.estimate, interval.low, interval.high))
+    return f"{estimate} [{low}, {high}]"
 
 
 def profiled(profiles: Mapping[str, ProfileInterval]) -> str:

@@ -23,8 +23,9 @@ from levelfield.report.table import (
     words_column,
 )
 from levelfield.report.transfer_tables import transfer_tables
-from levelfield.scaling.analysis import Analysis
+from levelfield.scaling.analysis import Analysis, LawFit
 
+_NAMED = {"A": "Coefficient A", "b": "Exponent b", "E": "Irreducible loss E"}
 _LESS_THAN_AN_EPOCH = " No run saw a hundredth of an epoch."
 
 
@@ -103,7 +104,7 @@ def winners_table(analysis: Analysis) -> Table:
 
 def laws_table(analysis: Analysis) -> Table:
     """Every fitted law, the chosen ones marked."""
-    rows = []
+    rows, further = [], any(law.parameters.keys() - _NAMED for law in analysis.laws)
     for law in analysis.laws:
         backtest = ""
         if law.backtest is not None:
@@ -115,8 +116,8 @@ def laws_table(analysis: Analysis) -> Table:
                 family_cell(law.family),
                 text_cell(CURRENCY_TITLES[law.currency]),
                 text_cell(numbers.law_form(law.form, law.recency)),
-                text_cell(numbers.number_interval(law.parameters.get("b"))),
-                text_cell(numbers.number_interval(law.parameters.get("E"))),
+                *(text_cell(numbers.powered_interval(law.parameters.get(name), 4)) for name in _NAMED),
+                *((text_cell(_further(law)),) if further else ()),
                 text_cell(backtest or numbers.MISSING),
                 text_cell("yes" if law.chosen else "no"),
                 sentence_cell("; ".join(filter(None, (law.status, numbers.profiled(law.profiles))))),
@@ -125,14 +126,15 @@ def laws_table(analysis: Analysis) -> Table:
     return Table(
         name="laws",
         title="Fitted laws",
-        note="Loss L in nats against compute C; b is the exponent, and E is the loss that no compute removes. The "
-        "chosen form is the one that pooled backtests of all families prefer: fitted below a cut, judged above it.",
+        note="Loss L in nats against compute C; A is the coefficient, b the exponent, and E the loss that no compute "
+        "removes. The chosen form is the one that pooled backtests of all families prefer: fitted below a cut, judged "
+        "above it.",
         columns=(
             words_column("Family"),
             words_column("Currency"),
             words_column("Form"),
-            Column(title="Exponent b"),
-            Column(title="Irreducible loss E"),
+            *(Column(title=title) for title in _NAMED.values()),
+            *((words_column("Further parameters"),) if further else ()),
             words_column("Backtest"),
             words_column("Chosen"),
             words_column("Status"),
@@ -140,6 +142,11 @@ def laws_table(analysis: Analysis) -> Table:
         rows=tuple(rows),
         empty="No law could be fitted: see the refusals.",
     )
+
+
+def _further(law: LawFit) -> str:
+    others = {name: value for name, value in law.parameters.items() if name not in _NAMED}
+    return "; ".join(f"{name} {numbers.powered_interval(value, 4)}" for name, value in others.items())
 
 
 def search_table(analysis: Analysis) -> Table:
