@@ -30,3 +30,91 @@ def test_families_are_called_as_the_table_calls_them(write, invoke):
     _, said, _ = invoke("compare", path, "--family", "arch")
     assert "1.07e9 against 1.13e9" in said
     assert "one cannot tell 1.07e9 from 1.13e9" in said
+
+
+def number(text: str) -> float:
+    """The estimate of a cell such as ``1.3×10⁻⁴ [1.2×10⁻⁴, 1.4×10⁻⁴]``."""
+    mantissa, _, exponent = text.split(" [")[0].replace("−", "-").partition("×10")
+    return float(mantissa) * 10.0 ** int(exponent.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")) or 0)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
+def test_the_printed_law_can_be_computed_by_hand_at_any_scale(scale, write, invoke):
+    def law(c):
+        return scale * (1.7 + 4000 * c**-0.2)
+
+    _, said, _ = invoke("fit", write({"a": law}))
+    header, *rows = (line.split("\t") for line in said.splitlines() if "\t" in line)
+    (row,) = (dict(zip(header, row, strict=True)) for row in rows if len(row) == len(header) and "E" in row[2])
+    a, b, floor = (number(row[name]) for name in ("Coefficient A", "Exponent b", "Irreducible loss E"))
+    for c in np.geomspace(1e16, 1e22, 5):
+        assert floor + a * c**-b == pytest.approx(law(c), rel=0.01)
+
+
+def test_every_law_for_programs_carries_its_equation_and_source(write, invoke):
+    found = json.loads(invoke("fit", write({"a": power}), "--json")[1])
+    assert {law["form"] for law in found["laws"]} == {"log-log", "saturating"}
+    (line,) = (law for law in found["laws"] if law["form"] == "log-log")
+    assert (line["equation"], line["latex"]) == ("ln L = ln A - b ln C", r"\ln L = \ln A - b \ln C")
+    assert line["source"].startswith("2310.16764")
+
+
+def test_parameters_beyond_coefficient_exponent_and_floor_are_printed_by_name(write, invoke):
+    def broken(c):
+        return 3 * (c / 1e19) ** (-0.02 if c < 1e19 else -0.15)
+
+    path = write({"a": broken}, budgets=np.geomspace(1e16, 1e22, 40))
+    _, said, _ = invoke("fit", path, "--form", "broken")
+    assert "Further parameters" in said
+    assert all(f"{name} " in said for name in ("c0", "c1", "d", "f"))
+
+
+def laws(invoke, path, *options):
+    code, said, error = invoke("fit", path, *options, "--json")
+    assert code == 0, error
+    return {law["form"]: law for law in json.loads(said)["laws"]}
+
+
+def noisy(c):
+    return (1.7 + 4000 * c**-0.2) * np.exp(0.02 * np.sin(1e3 * np.log(c)))
+
+
+def test_the_form_that_is_asked_for_is_believed_whatever_backtests_prefer(write, invoke):
+    path = write({"a": power})
+    assert laws(invoke, path)["log-log"]["chosen"]
+    for form in ("saturating", "shifted"):
+        found = laws(invoke, path, "--form", form)
+        assert [name for name, law in found.items() if law["chosen"]] == [form]
+        assert "the form that was asked for" in found[form]["status"]
+
+
+def test_a_form_with_more_parameters_than_the_points_bear_is_refused_and_not_replaced(write, invoke):
+    path = write({"a": power}, budgets=np.geomspace(1e16, 1e22, 5))
+    code, said, _ = invoke("fit", path, "--form", "broken")
+    assert code == 2
+    assert "5 budgets away from chance: the 6 parameters of 'broken' are needed and one more" in said
+
+
+def test_level_recency_and_delta_are_those_that_were_asked_for(write, invoke):
+    path = write({"a": noisy}, budgets=np.geomspace(1e16, 1e22, 30))
+    narrow, wide = (laws(invoke, path, "--form", "saturating", "--level", level)["saturating"] for level in (0.5, 0.99))
+    widths = [law["parameters"]["b"]["high"] - law["parameters"]["b"]["low"] for law in (narrow, wide)]
+    assert (narrow["parameters"]["b"]["level"], widths[0] < widths[1]) == (0.5, True)
+    found = laws(invoke, path, "--recency", "0.75", "--delta", "0.001")
+    assert {(law["recency"], law["delta"]) for law in found.values()} == {(0.75, 0.001)}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--form", "log-lin"), "no law of compute has the form 'log-lin' (did you mean 'log-log'?)"),
+        (("--form", "repeated"), "no law of compute has the form 'repeated' (known: broken, log-log,"),
+        (("--recency", "-1"), "recency must be a power of compute of at least 0, saw -1.0"),
+        (("--delta", "0"), "delta must be a positive Huber scale in ln loss, saw 0.0"),
+        (("--level", "1"), "level must be in (0, 1)"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_answered_with_exit_code_2(options, message, write, invoke):
+    code, _, error = invoke("fit", write({"a": power}), *options)
+    assert (code, error.count("\n")) == (2, 1)
+    assert message in error

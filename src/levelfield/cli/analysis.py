@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from levelfield.cli.columns import TableOptions
     from levelfield.report import TransferFact
     from levelfield.scaling.analysis import Analysis
+    from levelfield.scaling.belief import Asked
 
 
 def read_analysis(
@@ -22,6 +23,8 @@ def read_analysis(
     margin: float | None = None,
     named_confounds: Sequence[str] = (),
     compared: bool = True,
+    level: float = 0.9,
+    asked: Asked | None = None,
 ) -> Analysis:
     """The analysis of a study's directory, or of the table of runs at ``source``, there without verdicts on request.
 
@@ -29,6 +32,7 @@ def read_analysis(
         InputError: there is neither at ``source``, or the table cannot be read as it was said to be.
     """
     from levelfield.records.errors import InputError, did_you_mean
+    from levelfield.scaling.belief import Asked
 
     if source.is_dir():
         from levelfield.study.outcome import analyse_outcome, read_outcome
@@ -40,7 +44,7 @@ def read_analysis(
             )
         if table.given:
             raise InputError(f"{source} is a study, whose columns are known; leave out the options that name columns")
-        return analyse_outcome(read_outcome(source), source, margin=margin)
+        return analyse_outcome(read_outcome(source), source, margin=margin, level=level, asked=asked or Asked())
     if not source.exists():
         raise InputError(f"{source}: no such file; expected a table of runs (CSV or Parquet) or a study's directory")
     from levelfield.scaling.analyse import analyse
@@ -52,7 +56,13 @@ def read_analysis(
         if name not in traits:
             raise InputError(f"{source}: no column {name!r} for --confound{did_you_mean(name, traits)}")
     analysis = analyse(
-        runs.rows, margin=margin or 0.05, data=source.name, named_confounds=named_confounds, compared=compared
+        runs.rows,
+        margin=margin or 0.05,
+        level=level,
+        data=source.name,
+        named_confounds=named_confounds,
+        compared=compared,
+        asked=asked or Asked(),
     )
     return dataclasses.replace(analysis, notices=runs.notices)
 

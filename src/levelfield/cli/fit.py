@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from levelfield.cli.columns import TableOptions, reads_table
+
+if TYPE_CHECKING:
+    from levelfield.scaling.analysis import Analysis, LawFit, SizeLaw
 
 EXAMPLES = "Example:  levelfield fit runs.csv --compute flops --loss val_loss --family arch"
 
@@ -15,21 +18,31 @@ EXAMPLES = "Example:  levelfield fit runs.csv --compute flops --loss val_loss --
 @reads_table
 def fit(
     source: Annotated[Path, typer.Argument(help="A study's directory, or anybody's table of training runs.")],
+    *,
+    level: Annotated[float, typer.Option(help="Level of the intervals, in (0, 1).")] = 0.9,
+    form: Annotated[
+        str | None,
+        typer.Option(help="Form to believe whatever backtests prefer: log-log, saturating, shifted, m4 or broken."),
+    ] = None,
+    recency: Annotated[float | None, typer.Option(help="Power of compute that weighs points; 0 is alike.")] = None,
+    delta: Annotated[float | None, typer.Option(help="Huber scale in ln loss of laws of compute.")] = None,
     table: TableOptions,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
     """Fit the laws of held-out loss against compute, and the optimum of a budget, or say why there is none."""
-    from levelfield.cli.analysis import read_analysis, say_notices, say_optima, say_refusals
-    from levelfield.cli.console import say_json, say_report_table
-    from levelfield.report.optimum_tables import optima_table, rates_table, size_laws_table
-    from levelfield.report.tables import laws_table
+    from levelfield.cli.analysis import read_analysis
+    from levelfield.cli.console import say_json
+    from levelfield.records.errors import RefusedError
+    from levelfield.scaling.belief import Asked
 
-    analysis = read_analysis(source, table, compared=False)
+    analysis = read_analysis(
+        source, table, compared=False, level=level, asked=Asked(form=form, recency=recency, delta=delta)
+    )
     if json:
         say_json(
             {
-                "laws": analysis.laws,
-                "size_laws": analysis.size_laws,
+                "laws": [_with_equation(law) for law in analysis.laws],
+                "size_laws": [_with_equation(law) for law in analysis.size_laws],
                 "allocations": analysis.allocations,
                 "optima": analysis.optima,
                 "rate_surfaces": analysis.rate_surfaces,
@@ -37,11 +50,34 @@ def fit(
                 "notices": analysis.notices,
             }
         )
-        return
+    else:
+        _say(analysis, level)
+    if not (analysis.laws or analysis.size_laws):
+        raise typer.Exit(RefusedError.exit_code)
+
+
+def _say(analysis: Analysis, level: float) -> None:
+    from levelfield.cli.analysis import say_notices, say_optima, say_refusals
+    from levelfield.cli.console import say, say_report_table
+    from levelfield.report.numbers import percent
+    from levelfield.report.optimum_tables import optima_table, rates_table, size_laws_table
+    from levelfield.report.tables import laws_table
+
     say_notices(analysis)
+    if analysis.laws or analysis.size_laws:
+        say(f"intervals at {percent(level, 0)}")
     say_report_table(laws_table(analysis))
     say_report_table(size_laws_table(analysis))
     say_report_table(optima_table(analysis))
     say_optima(analysis)
     say_report_table(rates_table(analysis))
     say_refusals(analysis)
+
+
+def _with_equation(law: LawFit | SizeLaw) -> dict[str, Any]:
+    """The law for a program, with what its form means and where it comes from."""
+    from levelfield.records.codec import to_plain
+    from levelfield.scaling.laws import LAWS
+
+    form = LAWS[law.form]
+    return to_plain(law) | {"equation": form.equation, "latex": form.latex, "source": form.source}

@@ -22,7 +22,7 @@ from levelfield.scaling.analysis import (
     SizeLaw,
     Winner,
 )
-from levelfield.scaling.belief import beliefs
+from levelfield.scaling.belief import NOTHING_ASKED, Asked, beliefs
 from levelfield.scaling.choose import Points, refused_laws
 from levelfield.scaling.cloud import Cloud, clouds_of, size_laws
 from levelfield.scaling.contest import contest_of
@@ -50,6 +50,7 @@ def analyse(
     named_confounds: Sequence[str] = (),
     equal_search: bool = False,
     compared: bool = True,
+    asked: Asked = NOTHING_ASKED,
     seed: int = 0,
 ) -> Analysis:
     """Laws, optima, tuning curves, verdicts and controls of ``observations``, and every refusal with its reason.
@@ -59,8 +60,9 @@ def analyse(
     that of the intervals shown; "better" and "worse" are decided at (1 + level) / 2. Families are compared pair by pair
     in alphabetical order. ``named_confounds`` are traits listed as confounds even where balanced. ``equal_search`` says
     that one rule and one cap were declared for all families before the run; else far fewer search runs make a family's
-    best loss a bound. Without ``compared`` no families are compared: many families have very many pairs. The result
-    depends on the rows and ``seed`` alone, not on the order of the rows.
+    best loss a bound. Without ``compared`` no families are compared: many families have very many pairs. ``asked`` is
+    what the user decides of the laws instead of the backtests. The result depends on the rows and ``seed`` alone, not
+    on the order of the rows.
 
     Raises:
         InputError: a malformed table, or per-example losses that do not belong to it. Weak data never raises.
@@ -87,7 +89,7 @@ def analyse(
     optimism = contest.stand_ins.optimism if contest.stand_ins else ()
     refusals: list[Refusal] = list(_weaknesses(rows, winners, noise, held_out_losses, compared))
 
-    laws, unfitted = _laws(rows, winners, families, noise, optimism, level, stream)
+    laws, unfitted = _laws(rows, winners, families, noise, optimism, level, asked, stream)
     refusals.extend(unfitted)
     profiles = isoflop_profiles(
         rows,
@@ -185,6 +187,7 @@ def _laws(
     noise: Noise,
     optimism: Sequence[Optimism],
     level: float,
+    asked: Asked,
     stream: Callable[[int], np.random.Generator],
 ) -> tuple[tuple[LawFit, ...], list[Refusal]]:
     """The laws of all families in both currencies: one belief of form and recency a currency, or why there is none."""
@@ -194,7 +197,7 @@ def _laws(
     for currency in CURRENCIES:
         tables = {family: _points(rows, winners, family, noise, optimism, currency) for family in families}
         known = {family: points for family, points in tables.items() if isinstance(points, Points)}
-        believed = dict(zip(known, beliefs(list(known.values()), level=level), strict=True))
+        believed = dict(zip(known, beliefs(list(known.values()), level=level, asked=asked), strict=True))
         for place, (family, points) in enumerate(tables.items()):
             if isinstance(points, Refusal):
                 # A table without timings is no weakness: only a family with winners owes a law in both currencies.

@@ -4,41 +4,78 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from levelfield.records.errors import InputError, did_you_mean
 from levelfield.scaling.backtest import Candidate, Choice, Curve, challenged, choose, worthwhile
 from levelfield.scaling.choose import FORMS, Belief, Points
 from levelfield.scaling.conformal import spread_of
+from levelfield.scaling.laws import OF_COMPUTE
 
 LINE = Candidate("log-log")
 OF_RUNGS = tuple(map(Candidate, FORMS))
 UNTESTED = "too few rungs to tell forms apart by backtests: a line, whose exponent holds for their range alone"
 
 
-def beliefs(tables: Sequence[Points], *, level: float) -> tuple[Belief, ...]:
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a user decides instead of the backtests: a form, a recency, the Huber scale in ln loss; None leaves it.
+
+    Raises:
+        InputError: no law of compute has this form, or a number that cannot be meant.
+    """
+
+    form: str | None = None
+    recency: float | None = None
+    delta: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.form is not None and self.form not in OF_COMPUTE:
+            raise InputError(f"no law of compute has the form {self.form!r}{did_you_mean(self.form, OF_COMPUTE)}")
+        if self.recency is not None and not 0 <= self.recency < math.inf:
+            raise InputError(f"recency must be a power of compute of at least 0, saw {self.recency!r}")
+        if self.delta is not None and not 0 < self.delta < math.inf:
+            raise InputError(f"delta must be a positive Huber scale in ln loss, saw {self.delta!r}")
+
+    def of(self, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+        """The ``candidates`` as far as the user leaves them open."""
+        decided = {name: value for name in ("form", "recency") if (value := getattr(self, name)) is not None}
+        return tuple(dict.fromkeys(candidate._replace(**decided) for candidate in candidates))
+
+
+NOTHING_ASKED = Asked()
+
+
+def beliefs(tables: Sequence[Points], *, level: float, asked: Asked = NOTHING_ASKED) -> tuple[Belief, ...]:
     """What to believe of each family: ladders are pooled with ladders, learning curves with learning curves."""
     pooled = {
-        is_curve: _believed([points for points in tables if points.is_curve == is_curve], level=level)
+        is_curve: _believed([points for points in tables if points.is_curve == is_curve], asked, level=level)
         for is_curve in {points.is_curve for points in tables}
     }
     return tuple(pooled[points.is_curve] for points in tables)
 
 
-def _believed(tables: Sequence[Points], *, level: float) -> Belief:
+def _believed(tables: Sequence[Points], asked: Asked, *, level: float) -> Belief:
     known = [(points, curve) for points in tables if (curve := points.curve) is not None]
     curves = [curve for _, curve in known]
-    candidates = worthwhile(curves) if curves and tables[0].is_curve else OF_RUNGS
+    candidates = asked.of(worthwhile(curves) if curves and tables[0].is_curve else OF_RUNGS)
     noise_sd = math.sqrt(np.mean([_held_out_sd(*pair) ** 2 for pair in known])) if known else 0.0
     choice = choose(curves, candidates, noise_sd=noise_sd) if curves else None
+    asked_for = "the form that was asked for" if asked.form else ""
     if choice is None:
-        return Belief(candidate=LINE, why=UNTESTED)
-    if tables[0].is_curve:  # a ladder has too few rungs for five parameters
+        why = asked_for or UNTESTED
+        return Belief(candidate=asked.of([LINE])[0], why=why, delta=asked.delta, asked=asked.form is not None)
+    is_open = asked.form is None and asked.recency is None
+    if is_open and tables[0].is_curve:  # a ladder has too few rungs for five parameters
         choice = challenged(choice, curves)
     return Belief(
         candidate=choice.chosen,
-        why=_why(choice, len(curves)),
+        why=asked_for or _why(choice, len(curves)),
         spread=spread_of(choice.extrapolations, level=level) if tables[0].is_curve else None,
+        delta=asked.delta,
+        asked=asked.form is not None,
     )
 
 

@@ -73,11 +73,17 @@ class Points:
 
 @dataclass(frozen=True, kw_only=True)
 class Belief:
-    """The form and recency to believe of some families, why, and how far backtests of it were off."""
+    """The form and recency to believe of some families, why, and how far backtests of it were off.
+
+    ``delta`` is the Huber scale in ln loss that was asked for; ``asked`` says that the form was, so that no other will
+    do where the points are too few for it.
+    """
 
     candidate: Candidate
     why: str = ""
     spread: Spread | None = None
+    delta: float | None = None
+    asked: bool = False
 
 
 def laws_of(points: Points, belief: Belief, *, level: float, generator: np.random.Generator) -> tuple[LawFit, ...]:
@@ -97,9 +103,15 @@ def laws_of(points: Points, belief: Belief, *, level: float, generator: np.rando
             chance_loss=points.chance_loss,
             run_sd=points.run_sd,
             recency=candidate.recency,
+            delta=belief.delta,
         )
         if len(found.kept) > len(found.theta):
             fits[candidate] = found
+        elif belief.asked and candidate == belief.candidate:
+            raise RefusedError(
+                f"{len(found.kept)} budgets away from chance: the {len(found.theta)} parameters of {candidate.form!r} "
+                "are needed and one more"
+            )
     chosen = belief.candidate if belief.candidate in fits else next(iter(fits))
     kept = [int(i) for i, row in zip(order, fits[chosen].rows, strict=True) if not row.dropped]
     covariance = None if points.covariance is None else points.covariance[np.ix_(kept, kept)]

@@ -16,6 +16,7 @@ from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialResult, TrialSpec, TrialTiming
 from levelfield.scaling.analyse import analyse
 from levelfield.scaling.analysis import Analysis
+from levelfield.scaling.belief import NOTHING_ASKED, Asked
 from levelfield.study.candidate import DataFacts
 from levelfield.study.imported import ImportedRuns, read_imported
 from levelfield.study.locked import Lock, read_locks
@@ -104,13 +105,17 @@ def read_outcome(path: Path) -> Outcome:
     )
 
 
-def analyse_outcome(outcome: Outcome, path: Path, *, margin: float | None = None) -> Analysis:
+def analyse_outcome(
+    outcome: Outcome, path: Path, *, margin: float | None = None, level: float = 0.9, asked: Asked = NOTHING_ASKED
+) -> Analysis:
     """The statistics of ``outcome``; ``margin`` replaces the one that the spec fixed in advance."""
     recipes = ", ".join(f"{entry.name} by {entry.recipe}" for entry in outcome.spec.families)
     return analyse(
         outcome.table,
         held_out_losses=report_losses(outcome.planned, StudyDirectory(path)),
         margin=margin or outcome.spec.verdict.margin,
+        level=level,
+        asked=asked,
         data=outcome.spec.data.source,
         recipe=recipes,
         equal_search=True,  # StudySpec refuses any other
