@@ -19,7 +19,7 @@ NAMED = ("--compute", "C", "--loss", "val", "--params", "N", "--examples", "D", 
 @pytest.fixture
 def table(tmp_path):
     rows = search_rows(np.random.default_rng(0), run_sd=0.003, params_exponent=0.6)
-    lines = [f"{r.budget_flops},{r.loss},{r.params},{r.examples},{r.examples / 1e6},{r.base_lr},a" for r in rows]
+    lines = [f"{r.budget_flops},{r.loss},{r.params},{r.examples},{(r.examples or 0) / 1e6},{r.base_lr},a" for r in rows]
     lines += [line.removesuffix("a") + "b" for line in lines]
     path = tmp_path / "runs.csv"
     path.write_text("\n".join(("C,val,N,D,ep,lr,set", *lines)) + "\n")

@@ -31,6 +31,7 @@ from levelfield.scaling.isoflop import allocation, isoflop_profiles
 from levelfield.scaling.optimum import optimum
 from levelfield.scaling.points import frontier_points, winner_points, winner_record
 from levelfield.scaling.rates import rate_surfaces
+from levelfield.scaling.remedies import allocation_remedy, law_remedy
 from levelfield.scaling.sentences import headline
 from levelfield.scaling.swap import optimizer_swaps
 from levelfield.scaling.tuning import learning_rate_cells
@@ -101,8 +102,7 @@ def analyse(
     allocations = tuple(allocation(profiles, family, level=level) for family in families)
     laws_of_size, optima = _by_size_and_examples(rows, profiles, allocations, level, stream)
     comparisons, controls = contest.held(data=data, recipe=recipe, generator=stream(2))
-    sized = {row.family for row in rows if row.params is not None}
-    refusals.extend(_unallocated([found for found in allocations if found.family in sized]))
+    refusals.extend(_unallocated(rows, allocations))
     refusals.extend(_undecided(comparisons, winners))
     if winners and not controls:
         refusals.append(Refusal(what="the A/A control", why="no run has the role of a control", remedy="run one"))
@@ -205,13 +205,11 @@ def _laws(
                 continue
             fitted, why = refused_laws(points, believed[family], level=level, generator=stream(10 + place))
             laws.extend(() if why else fitted)
-            refusals.extend([_unfitted(points, why)] if why else [])
+            if why:
+                own = [row for row in rows if row.family == family]
+                what = f"the law of {family} in {currency}"
+                refusals.append(Refusal(what=what, why=why, remedy=law_remedy(own, why)))
     return tuple(laws), refusals
-
-
-def _unfitted(points: Points, why: str) -> Refusal:
-    remedy = "add rungs" if "are needed" in why else "tune the rungs that rise, or look for a change of regime"
-    return Refusal(what=f"the law of {points.family} in {points.currency}", why=why, remedy=remedy)
 
 
 def _weaknesses(
@@ -254,12 +252,14 @@ def _weaknesses(
     return found
 
 
-def _unallocated(allocations: Sequence[Allocation]) -> list[Refusal]:
-    return [
-        Refusal(what=f"allocation of {found.family}", why=found.status, remedy="add sizes beyond the best ones")
-        for found in allocations
-        if found.params_exponent is None
-    ]
+def _unallocated(rows: Sequence[Observation], allocations: Sequence[Allocation]) -> list[Refusal]:
+    refused = []
+    for found in allocations:
+        own = [row for row in rows if row.family == found.family]
+        if found.params_exponent is None and any(row.params is not None for row in own):
+            what = f"allocation of {found.family}"
+            refused.append(Refusal(what=what, why=found.status, remedy=allocation_remedy(own)))
+    return refused
 
 
 def _undecided(comparisons: Sequence[Comparison], winners: Sequence[Rung]) -> list[Refusal]:
