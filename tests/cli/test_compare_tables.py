@@ -134,3 +134,20 @@ def test_rows_of_one_cluster_that_count_as_many_would_narrow_the_interval(opencl
         return found["ancova"]["offset"]["high"] - found["ancova"]["offset"]["low"]
 
     assert width("name") > width("run")
+
+
+def test_a_table_without_timings_is_not_compared_by_them(invoke, tmp_path):
+    options = (*COLUMNS, *SEARCHED, "--role", "role")
+    code, out, _ = invoke("compare", OTHERS, *options, "--json")
+    assert code == 0
+    assert {each["currency"] for each in json.loads(out)["comparisons"]} == {"flops"}
+    assert "device-seconds" not in invoke("compare", OTHERS, *options)[1]
+    with open(OTHERS, newline="") as file:
+        rows = [{**row, "s": str(float(row["flops"]) / 1e15)} for row in csv.DictReader(file)]
+    path = tmp_path / "timed.csv"
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    found = json.loads(invoke("compare", path, *options, "--seconds", "s", "--json")[1])
+    assert {each["currency"] for each in found["comparisons"]} == {"flops", "device_seconds"}

@@ -118,3 +118,12 @@ def test_what_cannot_be_asked_for_is_answered_with_exit_code_2(options, message,
     code, _, error = invoke("fit", write({"a": power}), *options)
     assert (code, error.count("\n")) == (2, 1)
     assert message in error
+
+
+def test_a_table_that_supports_no_law_says_why_and_ends_with_exit_code_2(write, invoke):
+    path = write({"a": power}, budgets=[1e18, 1e19])
+    code, said, _ = invoke("fit", path)
+    assert code == 2
+    assert "2 budgets away from chance, at least 4 are needed\tadd rungs" in said
+    code, said, _ = invoke("fit", path, "--json")
+    assert (code, json.loads(said)["laws"]) == (2, [])

@@ -64,7 +64,21 @@ def read_analysis(
         compared=compared,
         asked=asked or Asked(),
     )
-    return dataclasses.replace(analysis, notices=runs.notices)
+    analysis = dataclasses.replace(analysis, notices=runs.notices)
+    return analysis if any(row.device_seconds for row in runs.rows) else _by_flops_alone(analysis)
+
+
+def _by_flops_alone(analysis: Analysis) -> Analysis:
+    """The analysis of a table that states no timings, without the rows that would say so once a pair of families."""
+    from levelfield.scaling.sentences import headline
+
+    comparisons = tuple(each for each in analysis.comparisons if each.currency == "flops")
+    return dataclasses.replace(
+        analysis,
+        comparisons=comparisons,
+        headline=headline(comparisons, analysis.families),
+        refusals=tuple(each for each in analysis.refusals if not each.what.endswith("in device_seconds")),
+    )
 
 
 def say_notices(analysis: Analysis) -> None:

@@ -26,6 +26,8 @@ from levelfield.scaling.laws import Floats
 Want: TypeAlias = Literal["loss", "size", "verdict"]
 Counts: TypeAlias = NDArray[np.intp]
 RUNGS_A_DECADE = 4
+FARTHEST = 1e6
+"""A target may lie so many times above the top rung: every decade adds candidates, and doubt."""
 WORTHWHILE = 0.01
 """A trial that lowers the standard error by a smaller share of it is not proposed, even where the allowance buys it."""
 _GAIN = 1e-9
@@ -77,7 +79,8 @@ def propose(
 
     Raises:
         InputError: a target or an allowance that is no positive number, or a family that is not there or not named.
-        RefusedError: a family has no law, the target is not above the top rung, or the allowance buys no candidate.
+        RefusedError: a family has no law, the target is not above the top rung or more than six decades above it, or
+            the allowance buys no candidate.
     """
     for name, value in (("target", target), ("allowance", allowance)):
         if not (math.isfinite(value) and value > 0):
@@ -96,6 +99,11 @@ def propose(
             raise RefusedError(
                 f"the target of {target:.3g} FLOPs is not above the top rung of {each.family} ({each.highest:.3g}): "
                 "it needs no extrapolation; add seeds there, or name a larger target"
+            )
+        if target > FARTHEST * each.highest:
+            raise RefusedError(
+                f"the target of {target:.3g} FLOPs is {target / each.highest:.3g} times the top rung of {each.family} "
+                f"({each.highest:.3g}); no law is known to hold over more than {FARTHEST:.0e} times: name a nearer one"
             )
     choices = candidates(known, target=target, allowance=allowance, num_seeds=num_seeds)
     counts = _worthwhile(known, choices, best_design(known, choices, allowance))

@@ -78,7 +78,8 @@ def headline(comparisons: Sequence[Comparison], families: Sequence[str]) -> str:
 
 
 def _pair_headline(by_currency: dict[Currency, Comparison]) -> str:
-    flops, seconds = by_currency["flops"], by_currency["device_seconds"]
+    flops = by_currency["flops"]
+    seconds = by_currency.get("device_seconds", flops)  # somebody's table may state no timings
     verdicts = {flops.overall.verdict, seconds.overall.verdict}
     if verdicts == {"better", "worse"}:
         return (
@@ -88,7 +89,8 @@ def _pair_headline(by_currency: dict[Currency, Comparison]) -> str:
     if verdicts == {"cannot tell"}:
         return f"Cannot tell: {_reason(flops.overall)}."
     if len(verdicts) == 1:
-        return f"In both currencies {finding(flops)}."
+        where = "At equal training FLOPs" if seconds is flops else "In both currencies"
+        return f"{where} {finding(flops)}."
     return f"At equal training FLOPs {finding(flops)}; at equal device-seconds {finding(seconds)}."
 
 
