@@ -151,11 +151,11 @@ def number_interval(interval: Interval | None, digits: int = 3) -> str:
     return f"{estimate} [{low}, {high}]"
 
 
-def powered_interval(interval: Interval | None, digits: int = 3) -> str:
+def powered_interval(interval: Interval | None) -> str:
     """``4.1×10⁵ [3.9×10⁴, 2×10⁶]`` where all are large or small, else as :func:`number_interval` writes."""
     if interval is None or 1e-4 <= max(abs(interval.low), abs(interval.high)) < 1e4:
-        return number_interval(interval, digits)
-    estimate, low, high = (power(value, digits) for value in (interval.estimate, interval.low, interval.high))
+        return number_interval(interval)
+    estimate, low, high = (power(value, 3) for value in (interval.estimate, interval.low, interval.high))
     return f"{estimate} [{low}, {high}]"
 
 

@@ -25,7 +25,6 @@ from levelfield.report.table import (
 from levelfield.report.transfer_tables import transfer_tables
 from levelfield.scaling.analysis import Analysis, LawFit
 
-_NAMED = {"A": "Coefficient A", "b": "Exponent b", "E": "Irreducible loss E"}
 _LESS_THAN_AN_EPOCH = " No run saw a hundredth of an epoch."
 
 
@@ -104,7 +103,7 @@ def winners_table(analysis: Analysis) -> Table:
 
 def laws_table(analysis: Analysis) -> Table:
     """Every fitted law, the chosen ones marked."""
-    rows, further = [], any(law.parameters.keys() - _NAMED for law in analysis.laws)
+    rows = []
     for law in analysis.laws:
         backtest = ""
         if law.backtest is not None:
@@ -115,9 +114,9 @@ def laws_table(analysis: Analysis) -> Table:
             (
                 family_cell(law.family),
                 text_cell(CURRENCY_TITLES[law.currency]),
-                text_cell(numbers.law_form(law.form, law.recency)),
-                *(text_cell(numbers.powered_interval(law.parameters.get(name), 4)) for name in _NAMED),
-                *((text_cell(_further(law)),) if further else ()),
+                text_cell(f"{numbers.law_form(law.form, law.recency)}: {_coefficients(law)}"),
+                text_cell(numbers.powered_interval(law.parameters.get("b"))),
+                text_cell(numbers.powered_interval(law.parameters.get("E"))),
                 text_cell(backtest or numbers.MISSING),
                 text_cell("yes" if law.chosen else "no"),
                 sentence_cell("; ".join(filter(None, (law.status, numbers.profiled(law.profiles))))),
@@ -126,15 +125,15 @@ def laws_table(analysis: Analysis) -> Table:
     return Table(
         name="laws",
         title="Fitted laws",
-        note="Loss L in nats against compute C; A is the coefficient, b the exponent, and E the loss that no compute "
-        "removes. The chosen form is the one that pooled backtests of all families prefer: fitted below a cut, judged "
-        "above it.",
+        note="Loss L in nats against compute C; b is the exponent, and E is the loss that no compute removes. By its "
+        "coefficients a law can be computed by hand. The chosen form is the one that pooled backtests of all families "
+        "prefer: fitted below a cut, judged above it.",
         columns=(
             words_column("Family"),
             words_column("Currency"),
-            words_column("Form"),
-            *(Column(title=title) for title in _NAMED.values()),
-            *((words_column("Further parameters"),) if further else ()),
+            words_column("Law"),
+            Column(title="Exponent b"),
+            Column(title="Irreducible loss E"),
             words_column("Backtest"),
             words_column("Chosen"),
             words_column("Status"),
@@ -144,9 +143,10 @@ def laws_table(analysis: Analysis) -> Table:
     )
 
 
-def _further(law: LawFit) -> str:
-    others = {name: value for name, value in law.parameters.items() if name not in _NAMED}
-    return "; ".join(f"{name} {numbers.powered_interval(value, 4)}" for name, value in others.items())
+def _coefficients(law: LawFit) -> str:
+    """Every parameter to four digits: enough to compute the curve by hand."""
+    estimates = {name: numbers.power(value.estimate, 4) for name, value in law.parameters.items()}
+    return ", ".join(f"{name}\u00a0=\u00a0{text}" for name, text in estimates.items())
 
 
 def search_table(analysis: Analysis) -> Table:
