@@ -111,8 +111,9 @@ def test_level_recency_and_delta_are_those_that_were_asked_for(write, invoke):
     narrow, wide = (laws(invoke, path, "--form", "saturating", "--level", level)["saturating"] for level in (0.5, 0.99))
     widths = [law["parameters"]["b"]["high"] - law["parameters"]["b"]["low"] for law in (narrow, wide)]
     assert (narrow["parameters"]["b"]["level"], widths[0] < widths[1]) == (0.5, True)
-    found = laws(invoke, path, "--recency", "0.75", "--delta", "0.001")
-    assert {(law["recency"], law["delta"]) for law in found.values()} == {(0.75, 0.001)}
+    found = json.loads(invoke("fit", path, "--recency", "0.75", "--delta", "0.001", "--json")[1])["laws"]
+    assert [law["recency"] for law in found if law["chosen"]] == [0.75]
+    assert {law["delta"] for law in found} == {0.001}
 
 
 @pytest.mark.parametrize(
