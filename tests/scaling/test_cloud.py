@@ -11,6 +11,7 @@ from levelfield.records.observation import Observation
 from levelfield.scaling.analyse import analyse
 from levelfield.scaling.cloud import clouds_of, size_laws, strata
 from levelfield.scaling.frontier import tuned_cells
+from levelfield.scaling.predict import predict
 from tests.scaling.planted import binomial_bounds
 
 TRUTH = {"E": 1.69, "A": 406.4, "alpha": 0.34, "B": 410.7, "beta": 0.28}
@@ -91,6 +92,15 @@ def test_a_cloud_has_coefficients_an_optimum_and_intervals_though_no_budget_has_
     told = optimum.closed_form.params_exponent
     assert told.estimate == pytest.approx(TRUTH["beta"] / (TRUTH["alpha"] + TRUTH["beta"]), abs=0.03)
     assert 0.01 < told.high - told.low < 0.2
+
+
+def test_a_cloud_foretells_size_examples_and_their_loss_at_a_budget_by_the_closed_form():
+    (found,) = predict(analyse(cloud_rows(np.random.default_rng(0)), compared=False), budget=1e23)
+    ratio = TRUTH["alpha"] * TRUTH["A"] / (TRUTH["beta"] * TRUTH["B"])
+    size = (ratio * (1e23 / 6) ** TRUTH["beta"]) ** (1 / (TRUTH["alpha"] + TRUTH["beta"]))
+    assert found.params_interval.low < size < found.params_interval.high
+    assert found.examples_interval.low < 1e23 / 6 / size < found.examples_interval.high
+    assert f"gives a loss of {planted_loss(size, 1e23 / 6 / size):.2f}" in found.sentence
 
 
 def test_budgets_of_few_runs_are_resampled_with_their_neighbours():

@@ -18,6 +18,7 @@ def optima_table(analysis: Analysis) -> Table:
             text_cell(numbers.number_interval(line.examples_exponent)),
             number_cell(found.budget_flops, numbers.power(found.budget_flops or 0.0)),
             number_cell(line.params and line.params.estimate, _counted(line.params)),
+            number_cell(line.examples and line.examples.estimate, _counted(line.examples)),
             sentence_cell(line.status),
         )
         for found in analysis.optima
@@ -37,6 +38,7 @@ def optima_table(analysis: Analysis) -> Table:
             Column(title="Exponent of examples"),
             Column(title="At FLOPs"),
             Column(title="Optimal parameters"),
+            Column(title="Optimal examples"),
             words_column("Status"),
         ),
         rows=rows,

@@ -252,14 +252,15 @@ class SizeLaw:
 class OptimumLine:
     """How the optimum moves with compute by one ``method``.
 
-    ``params`` is the optimal size at the optimum's ``budget_flops``. Absent where the method gives none; ``status``
-    says why.
+    ``params`` and ``examples`` are optimal at the optimum's ``budget_flops``. Absent where the method gives none;
+    ``status`` says why.
     """
 
     method: str
     params_exponent: Interval | None = None
     examples_exponent: Interval | None = None
     params: Interval | None = None
+    examples: Interval | None = None
     status: str
 
 

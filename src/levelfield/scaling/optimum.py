@@ -60,7 +60,8 @@ def optimum(
         method=PROFILES,
         params_exponent=allocation.params_exponent,
         examples_exponent=allocation.examples_exponent,
-        params=_size_at(budgets, sizes, middle, level) if enough else None,
+        params=_line_at(budgets, sizes, middle, level) if enough else None,
+        examples=_line_at(budgets, examples, middle, level) if enough else None,
         status=allocation.status,
     )
     direct, draws = _closed_form(law, middle, level)
@@ -78,8 +79,8 @@ def optimum(
     return dataclasses.replace(told, sentences=_sentences(told))
 
 
-def _size_at(budgets: Floats, sizes: Floats, at: float, level: float) -> Interval:
-    mean, _ = line(budgets, sizes, level=level, at=at)
+def _line_at(budgets: Floats, logs: Floats, at: float, level: float) -> Interval:
+    mean, _ = line(budgets, logs, level=level, at=at)
     assert mean is not None  # asked for at a place
     return _exponential(mean)
 
@@ -108,7 +109,8 @@ def _parabola(profiles: Sequence[IsoflopProfile], middle: float, level: float) -
         method=PARABOLA,
         params_exponent=line(budgets, sizes, level=level)[1],
         examples_exponent=line(budgets, examples, level=level)[1],
-        params=_size_at(budgets, sizes, middle, level),
+        params=_line_at(budgets, sizes, middle, level),
+        examples=_line_at(budgets, examples, middle, level),
         status=f"fitted on the vertices of {len(found)} of {len(profiles)} rungs",
     )
 
@@ -130,6 +132,9 @@ def _closed_form(law: Cloud | str, middle: float, level: float) -> tuple[Optimum
         params_exponent=interval(exponent, draws.exponents, level),
         examples_exponent=interval(gamma - kappa * exponent, gamma - kappa * draws.exponents, level),
         params=_exponential(interval(size, draws.sizes, level)),
+        examples=_exponential(
+            interval(start + gamma * middle - kappa * size, start + gamma * middle - kappa * draws.sizes, level)
+        ),
         status="; ".join((*["for fresh examples"] * (fit.form == REPEATED), fit.status, *fit.remarks)),
     )
     return told, draws if fit.supported else None

@@ -188,6 +188,8 @@ def _allocated(
         size, seen = (_exponential(line(budgets, y, level=level, at=at)[0]) for y in (sizes, examples))
         return size, seen, ()
     known = [w for w in winners if w.params and w.examples]
+    if not known and (closed := _by_closed_form(analysis, family, budget)) is not None:
+        return closed
     if not known:
         return _Guess(), _Guess(), ("size and examples unknown: too few rungs have a vertex",)
     nearest = min(known, key=lambda w: abs(math.log(w.budget_flops / budget)))
@@ -197,6 +199,38 @@ def _allocated(
     note = (
         f"too few rungs have a vertex: size and examples are those of the winner at {nearest.budget_flops:.3g} FLOPs, "
         "grown at the same rate; they have no interval"
+    )
+    return size, seen, (note,)
+
+
+def _by_closed_form(analysis: Analysis, family: str, budget: float) -> tuple[_Guess, _Guess, tuple[str, ...]] | None:
+    """Optimal params and examples by the law of size and examples, and its loss there; None where it tells none.
+
+    The errors of the middle and of the exponent are added up: what they share is not kept.
+    """
+    found = next((each for each in analysis.optima if each.family == family), None)
+    law = next((each for each in analysis.size_laws if each.family == family and each.chosen), None)
+    if found is None or found.budget_flops is None or law is None:
+        return None
+    way, distance = found.closed_form, math.log(budget / found.budget_flops)
+    guesses = []
+    for at, exponent in ((way.params, way.params_exponent), (way.examples, way.examples_exponent)):
+        if at is None or exponent is None:
+            return None
+        steps = sorted(end * distance for end in (exponent.low, exponent.high))
+        log = Interval(
+            estimate=math.log(at.estimate) + exponent.estimate * distance,
+            low=math.log(at.low) + steps[0],
+            high=math.log(at.high) + steps[1],
+            level=at.level,
+        )
+        guesses.append(_exponential(log))
+    size, seen = guesses
+    told = {name: interval.estimate for name, interval in law.parameters.items()}
+    loss = told["E"] + told["A"] * size.value ** -told["alpha"] + told["B"] * seen.value ** -told["beta"]
+    note = (
+        f"too few rungs have a vertex: size and examples by the closed form of {law.equation}, which gives a loss of "
+        f"{loss:.4g} there"
     )
     return size, seen, (note,)
 
@@ -251,8 +285,9 @@ def _sentence(
     base_lr: float | None,
     notes: tuple[str, ...],
 ) -> str:
+    digits = ".3f" if loss is None or loss.estimate >= 0.1 else ".3g"
     told = [
-        f"loss {loss.estimate:.3f} [{loss.low:.3f}, {loss.high:.3f}] ({loss.level:.0%})" if loss else "",
+        f"loss {loss.estimate:{digits}} [{loss.low:{digits}}, {loss.high:{digits}}] ({loss.level:.0%})" if loss else "",
         f"{params:.3g} parameters" if params else "",
         f"{examples:.3g} examples" if examples else "",
         f"{epochs:.3g} epochs" if epochs else "",
