@@ -8,7 +8,9 @@ Shapes: theta is (..., parameters); x is (points, inputs), or (..., points, inpu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -48,6 +50,15 @@ class Law(Protocol):
     def inputs(self) -> tuple[str, ...]: ...
     @property
     def parameters(self) -> tuple[Parameter, ...]: ...
+    @property
+    def example(self) -> tuple[float, ...]:
+        """A theta well inside the bounds: what the conformance suite plants."""
+        ...
+
+    @property
+    def num_starts(self) -> int:
+        """Seeds from which a single fit starts: more where the objective has more basins."""
+        ...
 
     def log_loss(self, theta: Floats, x: Floats) -> Floats:
         """ln(loss / unit), of shape (..., points)."""
@@ -58,7 +69,11 @@ class Law(Protocol):
         ...
 
     def seeds(self, x: Floats, y: Floats, weights: Floats, *, num: int) -> Floats:
-        """Starting points for ln losses y of (fits, points): (fits, seeds, parameters), the most promising first."""
+        """Starting points for ln losses y of (fits, points): (fits, seeds, parameters), the most promising first.
+
+        No two lie in the same block of the nonlinear parameters, so that they tell basins apart; there may be fewer
+        than ``num``.
+        """
         ...
 
     def named(self, theta: Floats, *, log_units: Sequence[float], log_loss_unit: float) -> dict[str, Floats]:
@@ -116,13 +131,33 @@ def of_exponential(reducible: Floats, gradient: Floats, hessian: Floats) -> tupl
     return slope, reducible[..., None, None] * (hessian + gradient[..., :, None] * gradient[..., None, :])
 
 
+@dataclass(frozen=True)
+class Grid:
+    """A product grid of the nonlinear parameters, (grid, nonlinear), and the blocks that it falls into."""
+
+    values: Floats
+    blocks: tuple[NDArray[np.intp], ...]
+
+    @classmethod
+    def of(cls, *axes: Sequence[float] | Floats, parts: Sequence[int]) -> Grid:
+        """The product of ``axes``, each cut into so many ``parts`` for the blocks."""
+        places = np.arange(math.prod(map(len, axes))).reshape([len(axis) for axis in axes])
+        blocks = [places]
+        for axis, num in enumerate(parts):
+            blocks = [piece for block in blocks for piece in np.array_split(block, num, axis=axis)]
+        values = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
+        return cls(values=values, blocks=tuple(block.ravel() for block in blocks))
+
+
 def projected_seeds(
-    bases: Floats, grid: Floats, y: Floats, weights: Floats, *, num: int, floor: bool
+    bases: Floats, grid: Grid, y: Floats, weights: Floats, *, num: int, floor: bool
 ) -> tuple[Floats, Floats]:
     """Variable projection: at every point of a grid of the nonlinear parameters, the best coefficients in closed form.
 
+    The seeds are the best point of each of the best ``num`` blocks of the grid: neighbours would share a basin.
+
     ``bases`` is (grid, points, terms), or (fits, grid, points, terms), of the terms whose coefficients are sought;
-    ``grid`` is (grid, nonlinear). Residuals are relative, so that small losses count as much as large ones. A ``floor``
+    Residuals are relative, so that small losses count as much as large ones. A ``floor``
     is a constant term of its own, kept at or above 0; other coefficients must be positive. Returns the coefficients
     (fits, num, terms [+ floor]) and the grid's parameters (fits, num, nonlinear) of the best.
     """
@@ -138,8 +173,10 @@ def projected_seeds(
         plain = np.concatenate([plain, np.zeros((*plain.shape[:-1], 1))], axis=-1)
         plain = np.where(above[..., None], raised, plain)
         misfit = np.where(above, raised_misfit, misfit)
-    best = np.argsort(misfit, axis=-1, kind="stable")[:, :num]
-    return np.take_along_axis(plain, best[..., None], axis=1), grid[best]
+    best = np.stack([block[np.argmin(misfit[:, block], axis=-1)] for block in grid.blocks], axis=-1)
+    order = np.argsort(np.take_along_axis(misfit, best, axis=-1), axis=-1, kind="stable")[:, :num]
+    best = np.take_along_axis(best, order, axis=-1)
+    return np.take_along_axis(plain, best[..., None], axis=1), grid.values[best]
 
 
 def _normal_equations(bases: Floats, share: Floats, weighted: Floats) -> tuple[Floats, Floats]:

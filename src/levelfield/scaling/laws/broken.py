@@ -10,6 +10,7 @@ import numpy as np
 from levelfield.scaling.laws.base import (
     MAX_EXPONENT,
     Floats,
+    Grid,
     Parameter,
     exponential,
     log_of,
@@ -18,9 +19,7 @@ from levelfield.scaling.laws.base import (
     projected_seeds,
 )
 
-_GRID = np.stack(
-    np.meshgrid([0.03, 0.15, 0.5, 1.2], [-0.3, 0.3, 1.0], np.linspace(-2.0, 2.0, 7), [0.2, 1.0], indexing="ij"), axis=-1
-).reshape(-1, 4)
+_GRID = Grid.of([0.03, 0.15, 0.5, 1.2], [-0.3, 0.3, 1.0], np.linspace(-2.0, 2.0, 7), [0.2, 1.0], parts=[1, 3, 7, 1])
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,8 @@ class Broken:
         Parameter(name="f", low=0.05, high=5.0, meaning="width of the break in ln compute"),
         Parameter(name="E", low=0.0, high=np.inf, meaning="irreducible loss"),
     )
+    example: tuple[float, ...] = (-0.2, 0.15, 0.5, 0.3, 0.5, 0.2)
+    num_starts: int = 16
 
     def log_loss(self, theta: Floats, x: Floats) -> Floats:
         return np.log(np.maximum(theta[..., 5:6] + np.exp(_exponent(theta, x)), 1e-300))
@@ -64,10 +65,10 @@ class Broken:
         return of_log(np.maximum(theta[..., 5:6] + reducible, 1e-300), gradient, hessian)
 
     def seeds(self, x: Floats, y: Floats, weights: Floats, *, num: int) -> Floats:
-        grid = np.concatenate([np.zeros((len(_GRID), 1)), _GRID, np.zeros((len(_GRID), 1))], axis=-1)
+        grid = np.pad(_GRID.values, [(0, 0), (1, 1)])
         bases = np.exp(_exponent(grid, x[..., None, :, :]))[..., None]
-        found, best = projected_seeds(bases, grid, y, weights, num=num, floor=True)
-        return np.concatenate([log_of(found[..., :1]), best[..., 1:5], found[..., 1:]], axis=-1)
+        found, best = projected_seeds(bases, _GRID, y, weights, num=num, floor=True)
+        return np.concatenate([log_of(found[..., :1]), best, found[..., 1:]], axis=-1)
 
     def named(self, theta: Floats, *, log_units: Sequence[float], log_loss_unit: float) -> dict[str, Floats]:
         a, c0, c1, log_d, f, floor = (theta[..., place] for place in range(6))

@@ -23,6 +23,8 @@ class LogLog:
         Parameter(name="A", low=-np.inf, high=np.inf, meaning="loss at one unit of compute"),
         Parameter(name="b", low=-np.inf, high=np.inf, meaning="exponent of compute"),
     )
+    example: tuple[float, ...] = (0.1, 0.2)
+    num_starts: int = 1
 
     def log_loss(self, theta: Floats, x: Floats) -> Floats:
         return theta[..., 0:1] - theta[..., 1:2] * x[..., 0]

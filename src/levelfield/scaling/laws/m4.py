@@ -11,15 +11,14 @@ from levelfield.scaling.laws.base import (
     MAX_EXPONENT,
     MIN_EXPONENT,
     Floats,
+    Grid,
     Parameter,
     exponential,
     of_log,
     projected_seeds,
 )
 
-_GRID = np.stack(
-    np.meshgrid([0.3, 1.0, 2.0, 4.0], np.geomspace(0.05, 2.0, 9), np.linspace(-4.0, 3.0, 8), indexing="ij"), axis=-1
-).reshape(-1, 3)
+_GRID = Grid.of([0.3, 1.0, 2.0, 4.0], np.geomspace(0.05, 2.0, 9), np.linspace(-4.0, 3.0, 8), parts=[2, 3, 2])
 _NEWTON_STEPS = 50
 
 
@@ -42,6 +41,8 @@ class M4:
         Parameter(name="beta", low=-30.0, high=30.0, meaning="coefficient of compute"),
         Parameter(name="c", low=MIN_EXPONENT, high=MAX_EXPONENT, meaning="exponent of compute"),
     )
+    example: tuple[float, ...] = (0.3, 0.2, 1.5, -0.2, 0.4)
+    num_starts: int = 6
 
     def log_loss(self, theta: Floats, x: Floats) -> Floats:
         z = _logit(theta[..., 2:3], theta[..., 3:4] - theta[..., 4:5] * x[..., 0])
@@ -74,8 +75,8 @@ class M4:
         return of_log(np.maximum(theta[..., 0:1] + span * up, 1e-300), gradient, hessian)
 
     def seeds(self, x: Floats, y: Floats, weights: Floats, *, num: int) -> Floats:
-        log_power = _GRID[:, 2, None] - _GRID[:, 1, None] * x[..., None, :, 0]
-        bases = _sigmoid(_logit(_GRID[:, 0, None], log_power))[..., None]
+        log_power = _GRID.values[:, 2, None] - _GRID.values[:, 1, None] * x[..., None, :, 0]
+        bases = _sigmoid(_logit(_GRID.values[:, 0, None], log_power))[..., None]
         found, grid = projected_seeds(bases, _GRID, y, weights, num=num, floor=True)
         log_span = np.log(np.clip(found[..., 0], 1e-5, 1e5))
         return np.stack([found[..., 1], log_span, grid[..., 0], grid[..., 2], grid[..., 1]], axis=-1)

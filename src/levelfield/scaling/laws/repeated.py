@@ -11,6 +11,7 @@ from levelfield.scaling.laws.base import (
     MAX_EXPONENT,
     MIN_EXPONENT,
     Floats,
+    Grid,
     Parameter,
     exponential,
     log_of,
@@ -20,9 +21,7 @@ from levelfield.scaling.laws.base import (
 )
 
 _EXPONENTS = np.geomspace(0.05, 1.3, 9)
-_GRID = np.stack(np.meshgrid(_EXPONENTS, _EXPONENTS, np.log([2.0, 6.0, 20.0, 100.0]), indexing="ij"), axis=-1).reshape(
-    -1, 3
-)
+_GRID = Grid.of(_EXPONENTS, _EXPONENTS, np.log([2.0, 6.0, 20.0, 100.0]), parts=[3, 3, 2])
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,8 @@ class Repeated:
         Parameter(name="E", low=0.0, high=np.inf, meaning="irreducible loss"),
         Parameter(name="R", low=-3.0, high=8.0, meaning="repetitions after which nothing more is learnt"),
     )
+    example: tuple[float, ...] = (-1.0, 0.35, -0.8, 0.3, 0.4, 1.5)
+    num_starts: int = 3
 
     def log_loss(self, theta: Floats, x: Floats) -> Floats:
         worth, _, _ = _log_worth(theta[..., 5:6], x)
@@ -71,9 +72,9 @@ class Repeated:
         return of_log(theta[..., 4:5] + size + data, gradient, curve_of_size + curve_of_data)
 
     def seeds(self, x: Floats, y: Floats, weights: Floats, *, num: int) -> Floats:
-        worth, _, _ = _log_worth(_GRID[:, 2, None], x[..., None, :, :])
+        worth, _, _ = _log_worth(_GRID.values[:, 2, None], x[..., None, :, :])
         size = np.broadcast_to(x[..., None, :, 0], worth.shape)
-        bases = np.exp(-_GRID[:, None, :2] * np.stack([size, worth], axis=-1))
+        bases = np.exp(-_GRID.values[:, None, :2] * np.stack([size, worth], axis=-1))
         found, grid = projected_seeds(bases, _GRID, y, weights, num=num, floor=True)
         coefficients = (log_of(found[..., 0]), grid[..., 0], log_of(found[..., 1]), grid[..., 1])
         return np.stack([*coefficients, found[..., 2], grid[..., 2]], axis=-1)

@@ -11,6 +11,7 @@ from levelfield.scaling.laws.base import (
     MAX_EXPONENT,
     MIN_EXPONENT,
     Floats,
+    Grid,
     Parameter,
     exponential,
     log_of,
@@ -19,7 +20,7 @@ from levelfield.scaling.laws.base import (
     projected_seeds,
 )
 
-_EXPONENTS = np.geomspace(0.01, MAX_EXPONENT, 40)
+_GRID = Grid.of(np.geomspace(0.01, MAX_EXPONENT, 40), parts=[5])
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Saturating:
         Parameter(name="b", low=MIN_EXPONENT, high=MAX_EXPONENT, meaning="exponent of compute"),
         Parameter(name="E", low=0.0, high=np.inf, meaning="irreducible loss"),
     )
+    example: tuple[float, ...] = (-0.3, 0.4, 0.3)
+    num_starts: int = 3
 
     def log_loss(self, theta: Floats, x: Floats) -> Floats:
         return np.log(theta[..., 2:3] + np.exp(theta[..., 0:1] - theta[..., 1:2] * x[..., 0]))
@@ -49,8 +52,8 @@ class Saturating:
         return of_log(theta[..., 2:3] + reducible, gradient, hessian)
 
     def seeds(self, x: Floats, y: Floats, weights: Floats, *, num: int) -> Floats:
-        bases = np.exp(-_EXPONENTS[:, None, None] * x[..., None, :, 0:1])
-        found, exponents = projected_seeds(bases, _EXPONENTS[:, None], y, weights, num=num, floor=True)
+        bases = np.exp(-_GRID.values[:, :, None] * x[..., None, :, 0:1])
+        found, exponents = projected_seeds(bases, _GRID, y, weights, num=num, floor=True)
         return np.stack([log_of(found[..., 0]), exponents[..., 0], found[..., 1]], axis=-1)
 
     def named(self, theta: Floats, *, log_units: Sequence[float], log_loss_unit: float) -> dict[str, Floats]:

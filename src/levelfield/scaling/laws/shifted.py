@@ -11,6 +11,7 @@ from levelfield.scaling.laws.base import (
     MAX_EXPONENT,
     MIN_EXPONENT,
     Floats,
+    Grid,
     Parameter,
     exponential,
     log_of,
@@ -19,9 +20,7 @@ from levelfield.scaling.laws.base import (
     projected_seeds,
 )
 
-_GRID = np.stack(
-    np.meshgrid(np.geomspace(0.02, MAX_EXPONENT, 20), [0.0, 0.02, 0.1, 0.5, 2.0], indexing="ij"), axis=-1
-).reshape(-1, 2)
+_GRID = Grid.of(np.geomspace(0.02, MAX_EXPONENT, 20), [0.0, 0.02, 0.1, 0.5, 2.0], parts=[4, 3])
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,8 @@ class Shifted:
         Parameter(name="E", low=0.0, high=np.inf, meaning="irreducible loss"),
         Parameter(name="d", low=0.0, high=100.0, meaning="compute below which nothing is learnt"),
     )
+    example: tuple[float, ...] = (-0.3, 0.5, 0.3, 0.3)
+    num_starts: int = 4
 
     def log_loss(self, theta: Floats, x: Floats) -> Floats:
         compute = np.log(np.exp(x[..., 0]) + theta[..., 3:4])
@@ -57,8 +58,8 @@ class Shifted:
         return of_log(theta[..., 2:3] + reducible, gradient, hessian)
 
     def seeds(self, x: Floats, y: Floats, weights: Floats, *, num: int) -> Floats:
-        total = np.exp(x[..., None, :, 0:1]) + _GRID[:, 1, None, None]
-        bases = np.exp(-_GRID[:, 0, None, None] * np.log(total))
+        total = np.exp(x[..., None, :, 0:1]) + _GRID.values[:, 1, None, None]
+        bases = np.exp(-_GRID.values[:, 0, None, None] * np.log(total))
         found, grid = projected_seeds(bases, _GRID, y, weights, num=num, floor=True)
         return np.stack([log_of(found[..., 0]), grid[..., 0], found[..., 1], grid[..., 1]], axis=-1)
 

@@ -12,6 +12,7 @@ from levelfield.scaling.laws.base import (
     MIN_EXPONENT,
     Bend,
     Floats,
+    Grid,
     Parameter,
     exponential,
     log_of,
@@ -20,7 +21,7 @@ from levelfield.scaling.laws.base import (
 )
 
 _EXPONENTS = np.geomspace(0.03, 1.6, 16)
-_GRID = np.stack(np.meshgrid(_EXPONENTS, _EXPONENTS, indexing="ij"), axis=-1).reshape(-1, 2)
+_GRID = Grid.of(_EXPONENTS, _EXPONENTS, parts=[4, 4])
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class SizeAndExamples:
         Parameter(name="beta", low=MIN_EXPONENT, high=MAX_EXPONENT, meaning="exponent of examples"),
         Parameter(name="E", low=0.0, high=np.inf, meaning="irreducible loss"),
     )
+    example: tuple[float, ...] = (-1.0, 0.35, -0.8, 0.3, 0.4)
+    num_starts: int = 3
 
     def log_loss(self, theta: Floats, x: Floats) -> Floats:
         size, data = _terms(theta, x)
@@ -78,7 +81,7 @@ class SizeAndExamples:
         return np.log(loss), slope, bend
 
     def seeds(self, x: Floats, y: Floats, weights: Floats, *, num: int) -> Floats:
-        bases = np.exp(-_GRID[:, None, :] * x[..., None, :, :])
+        bases = np.exp(-_GRID.values[:, None, :] * x[..., None, :, :])
         found, grid = projected_seeds(bases, _GRID, y, weights, num=num, floor=True)
         log_a, log_b = log_of(found[..., 0]), log_of(found[..., 1])
         return np.stack([log_a, grid[..., 0], log_b, grid[..., 1], found[..., 2]], axis=-1)
