@@ -33,6 +33,8 @@ CORRECTIONS = 3
 """Second-order corrections of one step, while each lowers the objective."""
 _POOR, _STUCK = 0.25, 1e-2
 """A step is corrected where the objective fell by less than this share of what was foreseen, in a fit so damped."""
+_FAR_OUT = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+"""A step or a seed may lie where a law has no numbers: it is not taken, and says so by being no better."""
 
 
 class _Fits(NamedTuple):
@@ -61,6 +63,7 @@ class Solution(NamedTuple):
     gradient_norm: Floats
 
 
+@_FAR_OUT
 def minimise(
     law: Law,
     x: Floats,
@@ -104,6 +107,7 @@ def minimise(
     return Solution(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
+@_FAR_OUT
 def solve_one(
     law: Law, x: Floats, y: Floats, *, weights: Floats | None = None, delta: float = np.inf
 ) -> tuple[Floats, Solution, float]:
@@ -120,6 +124,7 @@ def solve_one(
     return end.theta[0], end, agreement
 
 
+@_FAR_OUT
 def solve_many(
     law: Law,
     x: Floats,
