@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from levelfield.records.errors import RefusedError
-from levelfield.scaling.fit import FitStatus, fit
-from levelfield.scaling.laws import LAWS
+from levelfield.scaling.fit import FitStatus, fit, fit_law, refusal
+from levelfield.scaling.laws import LAWS, OF_COMPUTE
 from levelfield.scaling.solver import solve_many
 
 BUDGETS = np.geomspace(1e10, 1e13, 7)
@@ -98,3 +98,44 @@ def test_replicates_from_the_optimum_of_all_points_end_where_their_own_seeds_do(
     started, seeded = solve_many(law, x, y, start=whole, **exact), solve_many(law, x, y, **exact)
     assert started.shape == (600, 5)
     np.testing.assert_allclose(started, seeded, rtol=1e-5, atol=1e-6)
+
+
+def test_every_fit_that_is_not_refused_has_converged():
+    compute = np.geomspace(1e10, 1e13, 10)
+    for seed in range(6):
+        noise = 0.01 * np.random.default_rng(seed).standard_normal(10)
+        for form in ("broken", "m4"):
+            found = fit(compute, np.exp(np.log(0.7 + 300 * compute**-0.25) + noise), form=form)
+            assert found.status is not FitStatus.NOT_CONVERGED
+
+
+def test_a_fit_that_stopped_short_of_its_optimum_is_refused_unless_asked_for(monkeypatch):
+    monkeypatch.setattr("levelfield.scaling.fit.CONVERGED", 0.0)
+    noise = np.exp(0.01 * np.random.default_rng(0).standard_normal(7))
+    loss = (0.7 + 300 * BUDGETS**-0.25) * noise
+    with pytest.raises(RefusedError, match="the solver stopped before the gradient vanished"):
+        fit(BUDGETS, loss, form="saturating")
+    with pytest.raises(RefusedError, match="the solver stopped before the gradient vanished"):
+        fit_law("saturating", {"compute": BUDGETS}, loss)
+    assert fit(BUDGETS, loss, form="saturating", refuse=False).status is FitStatus.NOT_CONVERGED
+
+
+@pytest.mark.parametrize("num", [30, 1000, 3000])
+def test_independent_noise_is_no_rise_however_many_rows_there_are(num):
+    compute = np.geomspace(1e10, 1e14, num)
+    noise = 0.003 * np.random.default_rng(0).standard_normal(num)
+    assert fit(compute, (1.69 + 40 * compute**-0.08) * np.exp(noise), form="saturating").supported
+
+
+def test_ten_rungs_may_rise_by_three_sds_of_a_difference():
+    loss = 40 * np.geomspace(1e10, 1e13, 10) ** -0.1
+    for sds, refused in ((2.99, False), (3.01, True)):
+        risen = loss.copy()
+        risen[5] = loss[4] * math.exp(sds * math.sqrt(2) * 0.01)
+        assert (refusal(np.arange(10.0), np.log(risen), run_sd=0.01) is not None) is refused
+
+
+@pytest.mark.parametrize("form", OF_COMPUTE)
+def test_compute_over_six_hundred_decades_breaks_nothing(form):
+    compute = np.geomspace(1e-300, 1e300, 12)
+    assert fit(compute, 1 + compute**-0.01, form=form, refuse=False).rows

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from statistics import NormalDist
 
 import numpy as np
 
@@ -22,8 +23,10 @@ NEAR_CHANCE = 0.85
 MIN_BUDGETS = 4
 ASSUMED_RUN_SD = 0.02
 """sd of ln loss between seeds, taken where none was measured: small studies show 0.01-0.03 (protocol, preamble)."""
-RISE_SDS = 3.0
-"""A rise of the frontier is beyond noise when it exceeds this many sds of a difference of two rungs."""
+RISE_LEVEL = 0.00135
+"""A rise of the frontier is beyond noise when one as high has this chance (3 sds of a difference of two rungs)..."""
+RISE_RUNGS = 10
+"""...among so many rungs; n rungs make (n / 10)^2 times as many pairs, each of which gets so much less chance."""
 HUBER = 1.345
 """Residuals beyond this many sds count by their size alone: 95 % efficient under normal noise (Huber 1981)."""
 LITERATURE_DELTA = 1e-3
@@ -135,8 +138,8 @@ def fit(
 
     Raises:
         InputError: no law of compute has this form.
-        RefusedError: fewer than 4 budgets away from chance, a frontier that rises beyond noise, or a loss that does
-            not fall with compute.
+        RefusedError: fewer than 4 budgets away from chance, a frontier that rises beyond noise, a loss that does not
+            fall with compute, or a solver that stopped short of the optimum.
     """
     law = law_of(form)
     if law.inputs != ("compute",):
@@ -158,7 +161,7 @@ def fit(
         if refuse:
             raise RefusedError(why[1])
         return _fitted(law, rows, scale, recency, why)
-    return found
+    return _supported(found) if refuse else found
 
 
 def fit_law(
@@ -178,7 +181,8 @@ def fit_law(
 
     Raises:
         InputError: no such law, or an input that it reads is not given.
-        RefusedError: no more rows than parameters, or an input that hardly varies.
+        RefusedError: no more rows than parameters, an input that hardly varies, or a solver that stopped short of the
+            optimum.
     """
     law = law_of(form)
     missing = [name for name in law.inputs if name not in inputs]
@@ -202,7 +206,8 @@ def fit_law(
     if delta is None:
         first = _fitted(law, rows, LITERATURE_DELTA, 0.0, None, share)
         delta = max(LITERATURE_DELTA, HUBER * 1.4826 * float(np.median(np.abs(first.residuals))))
-    return _fitted(law, rows, delta, 0.0, None, share)
+    found = _fitted(law, rows, delta, 0.0, None, share)
+    return _supported(found) if refuse else found
 
 
 def law_of(form: str) -> Law:
@@ -231,7 +236,7 @@ def refusal(log_compute: Floats, log_loss: Floats, *, run_sd: float | None = Non
     if num_budgets < MIN_BUDGETS:
         return FitStatus.TOO_FEW, f"{num_budgets} budgets away from chance, at least {MIN_BUDGETS} are needed"
     rise = log_loss - np.minimum.accumulate(log_loss)
-    allowed = RISE_SDS * math.sqrt(2) * (run_sd if run_sd else _sd_along(log_loss))
+    allowed = _rise_sds(len(log_loss)) * math.sqrt(2) * (run_sd if run_sd else _sd_along(log_loss))
     worst = int(np.argmax(rise))
     if rise[worst] > allowed:
         where = math.exp(log_compute[worst])
@@ -240,6 +245,10 @@ def refusal(log_compute: Floats, log_loss: Floats, *, run_sd: float | None = Non
             f"cheaper rung, more than noise explains ({math.expm1(allowed):.1%})"
         )
     return None
+
+
+def _rise_sds(num_rungs: int) -> float:
+    return -NormalDist().inv_cdf(RISE_LEVEL * min(1.0, (RISE_RUNGS / num_rungs) ** 2))
 
 
 def recency_weights(x: Floats, power: float) -> Floats:
@@ -282,6 +291,12 @@ def _fitted(
     )
 
 
+def _supported(found: Fit) -> Fit:
+    if not found.supported:
+        raise RefusedError(f"{found.law.equation}: {found.status.value} ({'; '.join(found.remarks)})")
+    return found
+
+
 def _sd_along(log_loss: Floats) -> float:
     """The noise of a point: from second differences where the curve is long enough, else what small studies show."""
     if len(log_loss) < 10:
@@ -302,7 +317,7 @@ def _at_bound(law: Law, theta: Floats) -> tuple[str, ...]:
 
 def _status(solution: Solution, held: tuple[str, ...], agreement: float) -> FitStatus:
     # Near the floor of rounding no step lowers the objective although the gradient is not quite CONVERGED.
-    if solution.gradient_norm[0] > 1e3 * CONVERGED and solution.objective[0] > 1e-20:
+    if not (solution.gradient_norm[0] <= 1e3 * CONVERGED or solution.objective[0] <= 1e-20):
         return FitStatus.NOT_CONVERGED
     if held:
         return FitStatus.AT_BOUND
