@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from levelfield.scaling.analysis import LawFit
+from levelfield.scaling.backtest import Candidate
 from levelfield.scaling.belief import beliefs
-from levelfield.scaling.choose import Points, laws_of
+from levelfield.scaling.choose import Belief, Points, laws_of, refused_laws
 from levelfield.scaling.predict import predicted_losses
 from tests.scaling.planted import binomial_bounds
 
@@ -108,3 +109,39 @@ def test_scatter_beyond_the_seeds_widens_the_intervals_and_is_said():
     laws = believed_laws(points, generator)
     assert "scatter about the law by more than seeds explain" in laws[0].status
     assert laws[0].parameters["b"].high - laws[0].parameters["b"].low > 0.03
+
+
+def test_a_learning_curve_with_too_few_rows_for_the_believed_form_gets_the_line():
+    points = Points(
+        family="vit",
+        currency="flops",
+        compute=tuple(np.geomspace(1e9, 1e11, 12)),
+        loss=(6.9,) * 8 + (5, 4.8, 4.6, 4.4),
+        chance_loss=7.0,
+        covariance=None,
+        degrees_of_freedom=0.0,
+    )
+    belief = Belief(candidate=Candidate("shifted"))
+    (law,) = laws_of(points, belief, level=LEVEL, generator=np.random.default_rng(0))
+    assert law.form == "log-log"
+    assert law.chosen
+
+
+@pytest.mark.parametrize("form", ["log-log", "saturating"])
+def test_noise_about_a_constant_loss_is_refused_as_a_law(form):
+    accepted, compute = 0, np.geomspace(1e9, 1e13, 9)
+    for seed in range(40):
+        generator = np.random.default_rng([3, seed])
+        points = Points(
+            family="vit",
+            currency="flops",
+            compute=tuple(compute),
+            loss=tuple(2.0 * np.exp(0.003 * generator.standard_normal(9))),
+            chance_loss=None,
+            covariance=None,
+            degrees_of_freedom=0.0,
+        )
+        laws, why = refused_laws(points, Belief(candidate=Candidate(form)), level=LEVEL, generator=generator)
+        assert laws or "does not fall with compute" in why
+        accepted += bool(laws)
+    assert accepted <= 6

@@ -133,8 +133,9 @@ def test_published_isoflop_exponents_come_out_near_their_authors_values(tmp_path
     assert allocation.params_exponent.estimate == pytest.approx(0.7009, abs=0.04)
 
 
-def test_a_double_descent_is_refused(tmp_path):
-    table = real_table("double_descent/nlp-model-dd.csv")
+@pytest.mark.parametrize("name", ["nlp-model-dd", "dd-translation-samples-aug26-small"])
+def test_a_double_descent_is_refused(name):
+    table = real_table(f"double_descent/{name}.csv")
     found = analyse(read_runs_csv(table, columns={"compute": "n", "loss": "test_loss"}))
     assert found.laws == ()
     assert any("not monotone" in refusal.why for refusal in found.refusals)

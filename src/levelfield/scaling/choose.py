@@ -24,7 +24,8 @@ from levelfield.scaling.solver import solve_many, solve_one
 from levelfield.scaling.uncertainty import matrix_root
 
 NUM_DRAWS = 400
-FORMS = ("log-log", "saturating")
+LINE = "log-log"
+FORMS = (LINE, "saturating")
 """What a ladder's few rungs can tell apart; both are fitted, whichever is believed."""
 POOLING_LEVEL = 0.25
 """Seeds and scatter are pooled unless an F test rejects at this level: Bozivich, Bancroft and Hartley 1956."""
@@ -90,21 +91,13 @@ def laws_of(points: Points, belief: Belief, *, level: float, generator: np.rando
     """The believed law, beside a line and a saturating one where the points are rungs; without enough rungs, the line.
 
     Raises:
-        RefusedError: the points support no law.
+        RefusedError: the points support no law, or the loss falls by no more than noise explains.
     """
     order = np.argsort(points.compute, kind="stable")
     fits: dict[Candidate, Fit] = {}
     beside = () if belief.spread else tuple(map(Candidate, FORMS))
     for candidate in dict.fromkeys((*beside, belief.candidate)):
-        found = fit(
-            points.compute,
-            points.loss,
-            form=candidate.form,
-            chance_loss=points.chance_loss,
-            run_sd=points.run_sd,
-            recency=candidate.recency,
-            delta=belief.delta,
-        )
+        found = _fit(points, candidate, belief.delta)
         if len(found.kept) > len(found.theta):
             fits[candidate] = found
         elif belief.asked and candidate == belief.candidate:
@@ -112,12 +105,27 @@ def laws_of(points: Points, belief: Belief, *, level: float, generator: np.rando
                 f"{len(found.kept)} budgets away from chance: the {len(found.theta)} parameters of {candidate.form!r} "
                 "are needed and one more"
             )
-    chosen = belief.candidate if belief.candidate in fits else next(iter(fits))
+    chosen = belief.candidate
+    if chosen not in fits:
+        chosen = Candidate(LINE)
+        fits[chosen] = fits.get(chosen) or _fit(points, chosen, belief.delta)
     kept = [int(i) for i, row in zip(order, fits[chosen].rows, strict=True) if not row.dropped]
     covariance = None if points.covariance is None else points.covariance[np.ix_(kept, kept)]
     return tuple(
         _law_fit(points, found, covariance, belief if candidate == chosen else None, level, generator)
         for candidate, found in fits.items()
+    )
+
+
+def _fit(points: Points, candidate: Candidate, delta: float | None) -> Fit:
+    return fit(
+        points.compute,
+        points.loss,
+        form=candidate.form,
+        chance_loss=points.chance_loss,
+        run_sd=points.run_sd,
+        recency=candidate.recency,
+        delta=delta,
     )
 
 
@@ -201,6 +209,8 @@ def _law_fit(
         variance = float(np.trace(noise)) / len(noise)
         profiles = profile_intervals(found, variance=variance, degrees=degrees, level=level)
     errors = drawn_errors(noise, degrees, generator)
+    if belief is not None:
+        _refuse_noise(found, errors, level)
     thetas = draw_thetas(found.law, theta, found.x, errors, delta=found.delta, recency=found.recency)
     units = np.log(found.input_units).tolist()
     named = found.law.named(thetas, log_units=units, log_loss_unit=math.log(found.loss_unit))
@@ -228,6 +238,22 @@ def _law_fit(
         spread=belief.spread if belief else None,
         profiles=profiles,
     )
+
+
+def _refuse_noise(found: Fit, errors: Floats, level: float) -> None:
+    """Raise where a line through the fitted curve plus drawn ``errors`` does not fall in enough of the draws.
+
+    A line in place of the law, which may have no way to rise.
+    """
+    x = found.x[:, 0] - found.x[:, 0].mean()
+    drawn = found.law.log_loss(np.asarray(found.theta), found.x) + errors
+    flat = float(np.mean(drawn @ x >= 0))
+    if flat > (1 - level) / 2:
+        low, high = found.kept[0].inputs[0], found.kept[-1].inputs[0]
+        raise RefusedError(
+            f"the loss does not fall with compute by more than noise explains: from {low:.3g} to {high:.3g} it does "
+            f"not fall in {flat:.0%} of the draws, more than the {(1 - level) / 2:.0%} of {level:.0%} intervals"
+        )
 
 
 def _curve(found: Fit, thetas: Floats, span: tuple[float, float], level: float) -> tuple[CurvePoint, ...]:
