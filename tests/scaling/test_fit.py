@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from levelfield.records.errors import RefusedError
-from levelfield.scaling.fit import FitStatus, fit, fit_law, refusal
+from levelfield.scaling.fit import FitStatus, fit, fit_law, refusal, without_outliers
 from levelfield.scaling.laws import LAWS, OF_COMPUTE
 from levelfield.scaling.solver import solve_many
 
@@ -139,3 +139,24 @@ def test_ten_rungs_may_rise_by_three_sds_of_a_difference():
 def test_compute_over_six_hundred_decades_breaks_nothing(form):
     compute = np.geomspace(1e-300, 1e300, 12)
     assert fit(compute, 1 + compute**-0.01, form=form, refuse=False).rows
+
+
+def test_outlying_rows_are_named_with_what_the_law_is_without_them():
+    generator = np.random.default_rng(2)
+    params, examples = generator.uniform(6, 9, 60), generator.uniform(8, 11, 60)
+    inputs = {"params": 10**params, "examples": 10**examples}
+    loss = (1.7 + 400 * 10 ** (-0.34 * params) + 410 * 10 ** (-0.28 * examples)) * np.exp(
+        0.003 * generator.uniform(-1, 1, 60)
+    )
+    assert without_outliers(fit_law("size-and-examples", inputs, loss)) == ""
+    loss[7] *= 1.2
+    said = without_outliers(fit_law("size-and-examples", inputs, loss))
+    where = f"loss {loss[7]:.4g} at {10 ** params[7]:.3g} and {10 ** examples[7]:.3g}"
+    assert said.startswith(f"without 1 row beyond 3.5 robust sds ({where}): A ")
+    assert " instead of " in said
+
+
+def test_a_few_rungs_tell_no_outlier():
+    loss = 40 * BUDGETS**-0.1
+    loss[3] *= 1.01
+    assert without_outliers(fit(BUDGETS, loss)) == ""

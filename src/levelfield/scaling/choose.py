@@ -17,7 +17,7 @@ from levelfield.records.errors import RefusedError
 from levelfield.scaling.analysis import Currency, CurvePoint, Interval, LawFit, LawRow, Spread
 from levelfield.scaling.backtest import LONG_CURVE, Candidate, Curve
 from levelfield.scaling.dependence import dependence
-from levelfield.scaling.fit import MIN_BUDGETS, Fit, fit, recency_weights, why_dropped
+from levelfield.scaling.fit import MIN_BUDGETS, Fit, fit, recency_weights, why_dropped, without_outliers
 from levelfield.scaling.laws import Floats, Law
 from levelfield.scaling.profile import profile_intervals
 from levelfield.scaling.solver import solve_many, solve_one
@@ -275,6 +275,7 @@ def _status(points: Points, found: Fit, belief: Belief | None, excess: bool) -> 
         "" if found.status.value == "the law is fitted" else found.status.value,
         belief.why if belief else "",
         *found.remarks,
+        without_outliers(found) if belief else "",
         points.note,
         "the rungs scatter about the law by more than seeds explain: intervals are widened" if excess else "",
         no_seeds if points.run_sd is None else "",
