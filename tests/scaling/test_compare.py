@@ -322,7 +322,8 @@ def test_the_band_of_one_statement_is_the_t_interval_and_of_many_is_wider():
         seconds = Seconds(sd=0.0, num_runs=np.full(8, 3.0))
         evidence = evidence_of(log_losses.mean(axis=-1), noise, seconds, np.random.default_rng(1))
         band = simultaneous_band(statements, evidence, level=0.9)
-        return band.inner_critical, band.outer_critical
+        one = band.judge(statements[0])
+        return one.inner / one.standard_error, one.outer / one.standard_error
 
     # Student's t with 16 degrees of freedom: 90 % and 95 %, two-sided.
     assert critical(1) == pytest.approx((1.746, 2.120), rel=0.04)

@@ -76,7 +76,7 @@ def test_the_choice_widens_statements_between_families_but_not_between_a_winner_
     winners = winner_rows(generator, control_budget=BUDGETS[2])
     searched = [row for family in ("nfnet", "vit") for row in search_rows(generator, family=family, run_sd=0.02)]
     cells = (*rungs(checked([*winners, *searched]), "winner"), *rungs(checked([*winners, *searched]), "control"))
-    choice = choice_of([*winners, *searched], cells, 0.02, generator)
+    choice = choice_of([*winners, *searched], cells, np.full(len(cells), 0.02), generator)
     places = {(cell.family, cell.budget_flops, cell.first.role): place for place, cell in enumerate(cells)}
     weights = np.zeros((2, len(cells)))
     weights[0, [places["nfnet", BUDGETS[2], "winner"], places["vit", BUDGETS[2], "winner"]]] = 1.0, -1.0
@@ -104,7 +104,7 @@ def test_a_search_that_looks_calm_is_trusted_no_more_than_its_fellows():
 
 
 def test_winners_of_whose_search_nothing_is_known_carry_no_regret():
-    choice = choice_of(winner_rows(np.random.default_rng(0)), rungs(winner_rows(np.random.default_rng(0)), "winner"),
-                       0.02, np.random.default_rng(0))  # fmt: skip
+    rows = winner_rows(np.random.default_rng(0))
+    choice = choice_of(rows, rungs(rows, "winner"), np.full(10, 0.02), np.random.default_rng(0))
     assert choice.sources.tolist() == no_choice(10).sources.tolist()
     assert not choice.draws(np.random.default_rng(0), 5).any()

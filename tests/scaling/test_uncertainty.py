@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 
 from levelfield.records.errors import InputError
+from levelfield.scaling.contrasts import Seconds, Statement, evidence_of, simultaneous_band
 from levelfield.scaling.margins import smallest_decidable_margin
 from levelfield.scaling.uncertainty import (
     effective_examples,
@@ -113,14 +115,19 @@ def test_equal_families_are_called_equivalent_at_the_smallest_decidable_margin_w
         controls=False,
         power=0.8,
     )
-    num = 20000
-    losses = seed_sd * generator.standard_normal((num, 2, seeds))
-    variance = losses.var(axis=-1, ddof=1).mean(axis=-1)
-    difference = losses.mean(axis=-1) @ [1, -1]
-    difference += generator.standard_normal(num) * example_sd / math.sqrt(num_examples)
-    half = 2.132 * np.sqrt(2 * variance / seeds + example_sd**2 / num_examples)
-    power = np.mean(np.abs(difference) + half < margin)
-    assert power == pytest.approx(0.8, abs=0.03)
+    num, weights, known = 600, np.array([1.0, -1.0]), example_sd**2 / num_examples
+    difference = Statement(a="a", b="b", place=1.0, weights=weights, seconds_weights=np.zeros(2))
+    equivalent = 0
+    for _ in range(num):
+        losses = seed_sd * generator.standard_normal((2, seeds))
+        noise = noise_of(losses.tolist(), places=[("a", 1.0), ("b", 1.0)])
+        noise = dataclasses.replace(noise, example_covariance=np.eye(2) * known / 2)
+        means = losses.mean(axis=-1) + math.sqrt(known / 2) * generator.standard_normal(2)
+        seconds = Seconds(sd=0.0, num_runs=np.ones(2))
+        evidence = evidence_of(means, noise, seconds, np.random.default_rng(1), num_draws=999)
+        judged = simultaneous_band([difference], evidence, level=0.9).judge(difference)
+        equivalent += abs(judged.estimate) + judged.inner < margin
+    assert equivalent / num == pytest.approx(0.8, abs=0.05)
 
 
 def test_the_smallest_decidable_margin_shrinks_with_seeds_and_examples_and_is_infinite_with_one_seed():
@@ -131,3 +138,38 @@ def test_the_smallest_decidable_margin_shrinks_with_seeds_and_examples_and_is_in
 
     assert margin(6, 20000) < margin(3, 20000) < margin(3, 2000)
     assert margin(1, 20000) == math.inf
+
+
+def by_family_and_rung(sds, seeds, place: int):
+    """The noise of families a and b on five rungs, noise and seeds given cell by cell."""
+    generator = np.random.default_rng([17, place])
+    losses = [(sd * generator.standard_normal(num)).tolist() for sd, num in zip(sds, seeds, strict=True)]
+    return losses, noise_of(losses, places=[(family, 10.0**rung) for rung in range(5) for family in ("a", "b")])
+
+
+def test_a_noisy_family_of_few_seeds_is_not_judged_by_a_calm_one_of_many():
+    found = [by_family_and_rung([0.05, 0.01] * 5, [3, 8] * 5, place) for place in range(30)]
+    noisy, calm = (np.mean([noise.run_sds[side::2] for _, noise in found], axis=0) for side in (0, 1))
+    assert noisy == pytest.approx(np.full(5, 0.05), rel=0.15)
+    assert calm == pytest.approx(np.full(5, 0.01), rel=0.15)
+    losses, noise = found[0]
+    assert noise.seed_sd is not None
+    assert noise.seed_sd < 0.035, "pooled over the study the calm seeds dominate"
+    assert np.ptp(noise_of(losses).run_sds) == 0, "without places all cells are alike"
+
+
+def test_noise_that_falls_with_compute_is_seen_to_fall():
+    sds = np.repeat([0.06, 0.03, 0.015, 0.008, 0.005], 2)
+    found = [by_family_and_rung(sds, [3] * 10, place)[1] for place in range(30)]
+    shown = np.exp(np.mean([np.log(noise.run_sds) for noise in found], axis=0))
+    assert shown == pytest.approx(sds, rel=0.45)
+    covariance = found[0].covariance([0, 8])
+    assert covariance is not None
+    assert covariance[0, 0] == pytest.approx(found[0].run_sds[0] ** 2 / 3)
+
+
+def test_the_noise_of_one_group_of_seeds_is_that_of_student():
+    noise = noise_of([[0.0, 0.01, 0.03]])
+    variances, degrees = noise.seed_variances(np.ones((1, 1)))
+    assert variances[0] == pytest.approx(np.var([0.0, 0.01, 0.03], ddof=1) / 3, rel=0.05)
+    assert degrees[0] == pytest.approx(2, rel=0.1)

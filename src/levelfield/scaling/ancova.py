@@ -76,11 +76,11 @@ def fit_trend(a: Curve, b: Curve, evidence: Evidence) -> Trend | str:
     left_over = np.eye(len(x)) - design @ solved
     free = round(float(np.trace(left_over)))
     scatter, expected = float(y @ left_over @ y), float(np.trace(left_over @ covariance))
-    noise = evidence.noise
-    factor, degrees, excess = widened(scatter / max(expected, 1e-24), free, noise.degrees_of_freedom)
+    both, noise = np.asarray(solved[-2:], dtype=np.float64), evidence.noise
+    known = _degrees(both, places, evidence)
+    factor, degrees, excess = widened(scatter / max(expected, 1e-24), free, known)
     if noise.from_scatter:  # the noise is this very scatter, which must not vouch for itself
-        factor, degrees, excess = 1.0, noise.degrees_of_freedom, False
-    both = solved[-2:]
+        factor, degrees, excess = 1.0, known, False
     parallel = np.linalg.pinv(design[:, :-1])[-1]
     return Trend(
         a=a.family,
@@ -150,6 +150,13 @@ def _covariance(x: Floats, sign: Floats, y: Floats, places: np.ndarray, a: Curve
         slope = np.where(sign > 0, slopes[0.5], slopes[-0.5])
         covariance = covariance + np.diag(slope**2 * evidence.seconds.sd**2 / evidence.seconds.num_runs[places])
     return covariance
+
+
+def _degrees(both: Floats, places: np.ndarray, evidence: Evidence) -> float:
+    """How well the noise of offset and slope is known: as well as that of the one that is known less."""
+    weights = np.zeros((len(both), len(evidence.log_losses)))
+    weights[:, places] = both
+    return float(np.min(evidence.noise.seed_variances(weights)[1]))
 
 
 def _status(trend: Trend) -> str:

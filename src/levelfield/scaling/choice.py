@@ -69,18 +69,19 @@ def no_choice(num_cells: int) -> Choice:
 
 
 def choice_of(
-    rows: Sequence[Observation], cells: Sequence[Rung], seed_sd: float | None, generator: np.random.Generator
+    rows: Sequence[Observation], cells: Sequence[Rung], run_sds: Floats, generator: np.random.Generator
 ) -> Choice:
-    """The choice behind every one of ``cells``, from the search runs at its budget and the sd of one run."""
+    """The choice behind every one of ``cells``, from the search runs at its budget and the sd of one run of it."""
     searched = grouped((row for row in rows if row.role == "search"), lambda r: (r.family, r.budget_flops))
+    places = {(cell.family, cell.budget_flops): place for place, cell in reversed(list(enumerate(cells)))}
     keys = list(dict.fromkeys((cell.family, cell.budget_flops) for cell in cells))
-    if seed_sd is None or not any(key in searched for key in keys):
+    if not run_sds.any() or not any(key in searched for key in keys):
         return no_choice(len(cells))
     regrets, chosen = np.zeros((len(keys), NUM_SEARCHES)), np.zeros(len(keys), dtype=bool)
     for place, key in enumerate(keys):
         if key in searched:
             means, counts = cell_means(searched[key])
-            regrets[place] = selection_regrets(means, seed_sd / np.sqrt(counts), generator)
+            regrets[place] = selection_regrets(means, run_sds[places[key]] / np.sqrt(counts), generator)
             chosen[place] = len(means) > 1
     sources = np.array([keys.index((cell.family, cell.budget_flops)) for cell in cells])
     return Choice(sources=sources, regrets=regrets, chosen=chosen)

@@ -229,11 +229,14 @@ def contest_of(
     cells = (*winners, *controls)
     known = held_out_losses or {}
     counts = [effective_examples(known[run.run]) for cell in cells for run in cell.runs if run.run in known]
+    others = seed_groups(rows)
     noise = noise_of(
         [cell.log_losses for cell in cells],
+        places=[(cell.family, cell.budget_flops) for cell in cells],
         runs=[[run.run for run in cell.runs] for cell in cells],
         held_out_losses=held_out_losses,
-        other_groups=seed_groups(rows),
+        other_groups=[group.log_losses for group in others],
+        other_places=[(group.family, group.budget_flops) for group in others],
         trunks=[[run.cluster for run in cell.runs] for cell in cells],
     )
     generator = generator or np.random.default_rng(0)
@@ -245,7 +248,7 @@ def contest_of(
         few_examples=min(counts, default=math.inf) < MIN_EFFECTIVE_EXAMPLES,
         margin=margin,
         level=level,
-        choice=choice_of(rows, cells, noise.seed_sd, generator),
+        choice=choice_of(rows, cells, noise.run_sds, generator),
         stand_ins=None if winners else stand_ins(rows, families, generator, level=level),
         confounds={pair: confounds(rows, *pair, named=named_confounds, equal_search=equal_search) for pair in pairs},
         less_searched={pair: "" if equal_search else less_searched(rows, *pair) for pair in pairs},

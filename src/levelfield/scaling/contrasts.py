@@ -18,6 +18,8 @@ from levelfield.scaling.laws import Floats
 from levelfield.scaling.uncertainty import Noise
 
 NUM_DRAWS = 6000
+_FEWEST = 4.0
+"""Degrees of freedom below which rarity is not balanced: tails so heavy would widen that contrast beyond all use."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,20 @@ class Judged:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Errors:
+    """The standard errors of some contrasts, and those ``expected`` without what the contrasts' own cells and searches
+    show, with their degrees of freedom."""
+
+    standard: Floats
+    expected: Floats
+    degrees: Floats
+
+    def half_widths(self, critical: float) -> Floats:
+        """Of their intervals at ``critical`` normal deviates (see :meth:`Evidence.critical`)."""
+        return _student(critical, self.degrees) * self.standard
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evidence:
     """What all statements of a study rest on: the cells' mean ln losses, how they may err, and draws of their errors.
 
@@ -87,25 +103,46 @@ class Evidence:
     loss_errors: Floats
     clock_errors: Floats
 
-    def standard_errors(self, weights: Floats, timed: Floats) -> Floats:
+    def errors(self, weights: Floats, timed: Floats) -> Errors:
         """Of contrasts with (contrasts, cells) ``weights`` of ln losses and ``timed`` of clocks."""
-        beyond_runs = self.seconds.variances(timed) + self.choice.variances(weights)
-        return np.sqrt(self.noise.standard_errors(weights) ** 2 + beyond_runs)
+        seeds, degrees = self.noise.seed_variances(weights)
+        rest = self.noise.example_variances(weights) + self.seconds.variances(timed)
+        expected = np.maximum(seeds + rest + self.choice.pooled_variances(weights), 1e-30)
+        total = self.noise.larger(seeds, weights) + rest + self.choice.variances(weights)
+        return Errors(
+            standard=np.sqrt(total),
+            expected=np.sqrt(expected),
+            degrees=degrees * (expected / np.maximum(seeds, 1e-30)) ** 2,
+        )
 
     def drawn(self, weights: Floats, timed: Floats) -> Floats:
         """(draws, contrasts) plausible errors of the contrasts."""
         return self.loss_errors @ weights.T + self.clock_errors @ timed.T
 
     def critical(self, weights: Floats, timed: Floats, levels: Sequence[float]) -> tuple[float, ...]:
-        """How many standard errors hold for all contrasts at once at each of ``levels``: ranks of the largest |t|.
+        """The normal deviates that hold for all contrasts at once at each of ``levels``: ranks of the largest |z|.
 
-        The rank is that of an exact Monte Carlo test (Barnard 1963), so few draws cost width, not validity.
+        Every |t| is turned into the normal deviate that is as rare, so that a contrast whose noise few seeds measured
+        widens its own interval and not all others'. The rank is that of an exact Monte Carlo test (Barnard 1963), so
+        few draws cost width, not validity.
         """
-        errors = self.noise.pooled_variances(weights) + self.noise.example_variances(weights)
-        errors = np.sqrt(errors + self.seconds.variances(timed) + self.choice.pooled_variances(weights))
-        largest = np.sort(np.max(np.abs(self.drawn(weights, timed)) / np.maximum(errors, 1e-15), axis=-1))
+        errors = self.errors(weights, timed)
+        deviates = _normal(np.abs(self.drawn(weights, timed)) / errors.expected, errors.degrees)
+        largest = np.sort(np.max(deviates, axis=-1))
         ranks = (min(len(largest), math.ceil(level * (len(largest) + 1))) for level in levels)
         return tuple(float(largest[rank - 1]) for rank in ranks)
+
+
+def _normal(t: Floats, degrees: Floats) -> Floats:
+    """The normal deviate as rare as ``t`` of so many degrees of freedom, nearly (Wallace 1959)."""
+    known = np.maximum(degrees, _FEWEST)
+    return (8 * known + 1) / (8 * known + 3) * np.sqrt(known * np.log1p(t**2 / known))
+
+
+def _student(z: float, degrees: Floats) -> Floats:
+    """The inverse of :func:`_normal`."""
+    known = np.maximum(degrees, _FEWEST)
+    return np.sqrt(known * np.expm1((z * (8 * known + 3) / (8 * known + 1)) ** 2 / known))
 
 
 def evidence_of(
@@ -135,7 +172,7 @@ class Band:
     """Everything needed to give a statement its simultaneous intervals.
 
     ``inner_critical`` belongs to ``level`` (shown; decides "equivalent"), ``outer_critical`` to the level halfway from
-    there to certainty (decides "better" and "worse"): 90 % and 95 %.
+    there to certainty (decides "better" and "worse"): 90 % and 95 %. Both are normal deviates.
     """
 
     evidence: Evidence
@@ -144,13 +181,14 @@ class Band:
     outer_critical: float
 
     def judge(self, statement: Statement) -> Judged:
-        error = float(self.evidence.standard_errors(*stacked([statement]))[0])
+        errors = self.evidence.errors(*stacked([statement]))
+        inner, outer = (float(errors.half_widths(z)[0]) for z in (self.inner_critical, self.outer_critical))
         return Judged(
             statement=statement,
             estimate=float(statement.weights @ self.evidence.log_losses),
-            standard_error=error,
-            inner=self.inner_critical * error,
-            outer=self.outer_critical * error,
+            standard_error=float(errors.standard[0]),
+            inner=inner,
+            outer=outer,
             level=self.level,
         )
 

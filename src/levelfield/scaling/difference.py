@@ -24,7 +24,7 @@ def difference_curve(a: Curve, b: Curve, evidence: Evidence, *, level: float) ->
     (a_weights, a_timed), (b_weights, b_timed) = a.weights(at), b.weights(at)
     weights, timed = a_weights - b_weights, a_timed - b_timed
     (critical,) = evidence.critical(weights, timed, (level,))
-    middle, half = weights @ evidence.log_losses, critical * evidence.standard_errors(weights, timed)
+    middle, half = weights @ evidence.log_losses, evidence.errors(weights, timed).half_widths(critical)
     rows = np.stack([np.exp(at), middle, middle - half, middle + half], axis=-1).tolist()
     return DifferenceCurve(
         points=tuple(CurvePoint(x=x, y=y, low=low, high=high) for x, y, low, high in rows),

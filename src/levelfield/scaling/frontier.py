@@ -122,14 +122,16 @@ def rungs(rows: Sequence[Observation], role: str) -> tuple[Rung, ...]:
     return tuple(found)
 
 
-def seed_groups(rows: Sequence[Observation]) -> list[list[float]]:
-    """ln losses of search cells that were run with several seeds."""
+def seed_groups(rows: Sequence[Observation]) -> list[Rung]:
+    """Search cells that were run with several seeds."""
     cells = grouped(
         (row for row in rows if row.role in ("search", "audit")),
         lambda r: (r.family, r.budget_flops, r.model, r.variant, r.base_lr, r.global_batch_size, r.examples, r.params),
     )
-    groups = [{run.seed: math.log(run.loss) for run in runs} for runs in cells.values()]
-    return [list(group.values()) for group in groups if len(group) > 1]
+    groups = [tuple({run.seed: run for run in runs}.values()) for runs in cells.values()]
+    return [
+        Rung(family=runs[0].family, budget_flops=runs[0].budget_flops, runs=runs) for runs in groups if len(runs) > 1
+    ]
 
 
 def tuned_cells(rows: Iterable[Observation]) -> tuple[Observation, ...]:

@@ -7,6 +7,7 @@ are equal.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -24,8 +25,11 @@ from levelfield.scaling.contrasts import (
 )
 from levelfield.scaling.laws import Floats
 from levelfield.scaling.uncertainty import Noise, matrix_root
+from levelfield.scaling.variances import plausible_variances
 
 POWER = 0.8
+_STUDIES, _STUDY_DRAWS = 300, 199
+"""Studies drawn to see how wide their intervals would be, and draws of the errors in each."""
 _SECONDS_PLACES = 5
 
 
@@ -41,7 +45,9 @@ def margin_for(statements: Sequence[Statement], band: Band, *, power: float = PO
     errors = _normal_errors(noise, generator, num_draws) + evidence.choice.draws(generator, num_draws)
     errors = errors @ weights.T + evidence.clock_errors @ timed.T
     others = noise.example_variances(weights) + evidence.seconds.variances(timed) + evidence.choice.variances(weights)
-    widths = band.inner_critical * np.sqrt(_seen_variances(noise, weights, generator, num_draws) + others)
+    known = evidence.errors(weights, timed)
+    stretched = known.half_widths(band.inner_critical) / known.standard
+    widths = stretched * np.sqrt(_seen_variances(noise, weights, generator, num_draws) + others)
     return float(np.quantile(np.max(np.abs(errors) + widths, axis=-1), power))
 
 
@@ -52,7 +58,7 @@ def seeds_for(statements: Sequence[Statement], band: Band, share: float) -> int 
     """
     weights, timed = stacked(statements)
     noise = band.evidence.noise
-    total = band.evidence.standard_errors(weights, timed) ** 2
+    total = band.evidence.errors(weights, timed).standard ** 2
     seeds = noise.standard_errors(weights) ** 2 - noise.example_variances(weights)
     left = share**2 * total - (total - seeds)
     if np.any(left <= 0):
@@ -63,13 +69,14 @@ def seeds_for(statements: Sequence[Statement], band: Band, share: float) -> int 
 def _seen_variances(noise: Noise, weights: Floats, generator: np.random.Generator, num: int) -> Floats:
     """(num, contrasts) variances through seeds as other studies alike would see them, by the rule of ``Noise``."""
     degrees = noise.degrees_of_freedom
+    variances, _ = noise.seed_variances(weights)
     if noise.shared_covariance is not None:
-        return generator.chisquare(degrees, (num, 1)) / degrees * noise.pooled_variances(weights)
+        return generator.chisquare(degrees, (num, 1)) / degrees * variances
     free = np.maximum(noise.num_seeds - 1, 1e-9)
     squares = generator.chisquare(free, (num, len(free)))
     elsewhere = generator.chisquare(degrees - free.sum(), (num, 1)) if degrees > free.sum() + 0.5 else 0.0
-    pooled = (squares.sum(axis=-1, keepdims=True) + elsewhere) / degrees * noise.pooled_variances(weights)
-    own = (squares / free * (noise.seed_sd or 0.0) ** 2 / noise.num_seeds) @ (weights**2).T
+    pooled = (squares.sum(axis=-1, keepdims=True) + elsewhere) / degrees * variances
+    own = (squares / free * noise.run_sds**2 / noise.num_seeds) @ (weights**2).T
     return np.maximum(pooled, own)
 
 
@@ -89,20 +96,13 @@ def smallest_decidable_margin(
 
     ``seed_sd`` is the sd of ln loss between seeds; ``example_sd`` the sd over examples of the paired difference of
     relative per-example losses, alike at every rung. The band is that of a study with ``num_rungs`` rungs, as many
-    places of equal seconds where it is ``timed``, and an A/A control a family. Infinite with one seed.
+    places of equal seconds where it is ``timed``, and an A/A control a family; it is drawn over and over. Infinite with
+    one seed.
     """
-    degrees = 2 * (num_seeds - 1) * (num_rungs + controls)
-    if degrees <= 0:
+    if num_seeds < 2:
         return math.inf
     num_cells = 2 * (num_rungs + controls)
     family = np.arange(num_cells) % 2
-    noise = Noise(
-        num_seeds=np.full(num_cells, float(num_seeds)),
-        seed_sd=seed_sd,
-        degrees_of_freedom=float(degrees),
-        cell_variances=np.full(num_cells, np.nan),
-        example_covariance=(family[:, None] == family) * example_sd**2 / num_examples / 2,
-    )
     at_rungs = [_difference(np.eye(num_rungs)[rung], num_cells) for rung in range(num_rungs)]
     asked = [*at_rungs, mean_statement(at_rungs)]
     if timed and num_rungs > 1:
@@ -113,11 +113,30 @@ def smallest_decidable_margin(
             weights = np.zeros(num_cells)
             weights[[2 * num_rungs + side, 2 * middle + side]] = 1.0, -1.0
             asked.append(_statement(weights))
-    evidence = evidence_of(
-        np.zeros(num_cells), noise, Seconds(sd=0.0, num_runs=np.ones(num_cells)), np.random.default_rng(1)
-    )
-    band = simultaneous_band(asked, evidence, level=level)
-    return margin_for((mean_statement(at_rungs), *trend_ends(at_rungs)), band, power=power)
+    judged = (mean_statement(at_rungs), *trend_ends(at_rungs))
+    weights, clocks = stacked(judged)
+    rung = np.append(np.repeat(np.arange(num_rungs), 2), np.full(2 * controls, num_rungs // 2))
+    generator, free = np.random.default_rng(1), np.full(num_cells, num_seeds - 1.0)
+    reach = []
+    for _ in range(_STUDIES):
+        seen = seed_sd**2 * generator.chisquare(free) / free
+        noise = Noise(
+            num_seeds=np.full(num_cells, float(num_seeds)),
+            seed_sd=seed_sd,
+            degrees_of_freedom=float(free.sum()),
+            run_variances=plausible_variances(seen, free, [str(side) for side in family], rung.astype(float)),
+            cell_variances=seen,
+            example_covariance=(family[:, None] == family) * example_sd**2 / num_examples / 2,
+        )
+        seconds = Seconds(sd=0.0, num_runs=np.ones(num_cells))
+        evidence = evidence_of(np.zeros(num_cells), noise, seconds, generator, num_draws=_STUDY_DRAWS)
+        band = simultaneous_band(asked, evidence, level=level)
+        alike = dataclasses.replace(noise, run_variances=np.full((1, num_cells), seed_sd**2))
+        errors = _normal_errors(alike, generator, _STUDY_DRAWS) @ weights.T
+        reach.append(
+            np.max(np.abs(errors) + evidence.errors(weights, clocks).half_widths(band.inner_critical), axis=-1)
+        )
+    return float(np.quantile(np.concatenate(reach), power))
 
 
 def _normal_errors(noise: Noise, generator: np.random.Generator, num: int) -> Floats:

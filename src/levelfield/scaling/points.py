@@ -23,7 +23,8 @@ def winner_record(rung: Rung, place: int, noise: Noise, *, level: float) -> Winn
         return None
     weights = np.zeros((1, len(noise.num_seeds)))
     weights[0, place] = 1.0
-    half = float(stdtrit(noise.degrees_of_freedom, (1 + level) / 2)) * float(noise.standard_errors(weights)[0])
+    _, degrees = noise.seed_variances(weights)
+    half = float(stdtrit(degrees[0], (1 + level) / 2)) * float(noise.standard_errors(weights)[0])
     first, middle = rung.first, rung.log_loss
     return Winner(
         family=rung.family,
@@ -73,9 +74,18 @@ def winner_points(rungs: Sequence[Rung], places: Sequence[int], noise: Noise, cu
         loss=tuple(math.exp(rung.log_loss) for rung, _ in timed),
         chance_loss=timed[0][0].first.chance_loss,
         covariance=noise.covariance([place for _, place in timed]),
-        degrees_of_freedom=noise.degrees_of_freedom,
+        degrees_of_freedom=_degrees(noise, [place for _, place in timed]),
         note="; ".join(notes),
     )
+
+
+def _degrees(noise: Noise, places: Sequence[int]) -> float:
+    """How well the noise of the cells at ``places`` together is known."""
+    if noise.seed_sd is None:
+        return 0.0
+    weights = np.zeros((1, len(noise.num_seeds)))
+    weights[0, places] = 1.0
+    return float(noise.seed_variances(weights)[1][0])
 
 
 def frontier_points(

@@ -21,7 +21,7 @@ from levelfield.scaling.fit import NEAR_CHANCE
 from levelfield.scaling.frontier import Rung, frontier, grouped, seed_groups
 from levelfield.scaling.laws import Floats
 from levelfield.scaling.optimism import LEFT_OVER, best_of_searches
-from levelfield.scaling.uncertainty import Noise, pooled_sd
+from levelfield.scaling.uncertainty import Noise, common_variances, pooled_sd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ def stand_ins(
     rows = [row for row in rows if row.role == "search"]
     if any(row.cluster for row in rows):
         return _clustered(rows)
-    seed_sd, degrees = pooled_sd(seed_groups(rows))
+    seed_sd, degrees = pooled_sd([group.log_losses for group in seed_groups(rows)])
     chosen, optimism, hows = [], [], []
     for family in families:
         best, how, envelope = frontier(rows, family)
@@ -97,6 +97,7 @@ def _known(seed_sd: float, degrees: float, num_cells: int) -> Noise:
         num_seeds=np.full(num_cells, LEFT_OVER**-2),
         seed_sd=seed_sd,
         degrees_of_freedom=degrees,
+        run_variances=common_variances(seed_sd, degrees, num_cells),
         cell_variances=np.full(num_cells, np.nan),
         example_covariance=None,
     )
@@ -121,10 +122,12 @@ def _scatter(found: Sequence[Rung]) -> Noise | None:
     components = variance_components(residual_maker @ y, residual_maker, same)
     if components is None:
         return None
+    sd, degrees = math.sqrt(components.own + components.trunk), components.degrees_of_freedom
     return Noise(
         num_seeds=np.array([len(rung.runs) for rung in found], dtype=float),
-        seed_sd=math.sqrt(components.own + components.trunk),
-        degrees_of_freedom=components.degrees_of_freedom,
+        seed_sd=sd,
+        degrees_of_freedom=degrees,
+        run_variances=common_variances(sd, degrees, len(found)),
         cell_variances=np.full(len(found), np.nan),
         example_covariance=None,
         shared_covariance=covariance_of_means(cells, len(found), components, same),

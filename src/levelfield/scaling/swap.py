@@ -44,6 +44,7 @@ def _swap(
     """``square`` holds both families by both optimisers, the optimiser changing fastest."""
     noise = noise_of(
         [cell.log_losses for cell in square],
+        places=[(cell.family, cell.budget_flops) for cell in square],
         runs=[[run.run for run in cell.runs] for cell in square],
         held_out_losses=held_out_losses,
     )
@@ -73,7 +74,8 @@ def _interval(weights: np.ndarray, means: np.ndarray, noise: Noise, level: float
 
     if noise.seed_sd is None:
         return None
-    critical = float(stdtrit(noise.degrees_of_freedom, 1 - (1 - level) / 2 / num_effects))
+    _, degrees = noise.seed_variances(weights[None])
+    critical = float(stdtrit(degrees[0], 1 - (1 - level) / 2 / num_effects))
     half = critical * float(noise.standard_errors(weights[None])[0])
     middle = float(weights @ means)
     return Interval(estimate=middle, low=middle - half, high=middle + half, level=level)

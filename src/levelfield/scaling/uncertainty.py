@@ -1,11 +1,11 @@
 """The noise of a winner's loss: runs x held-out examples, in ln loss.
 
 The ln loss of a cell is the mean over its seeds. Two things make it uncertain. Another seed would give another loss:
-that variance is pooled over every cell with two seeds or more, and its few degrees of freedom are carried along (three
-seeds alone would give intervals far too narrow). Another report set would give another loss: the covariance of cells
-through their shared examples is that of their relative per-example losses, so what families find hard alike cancels.
-Together they are the normal limit of resampling runs x examples (a test holds them to the slow bootstrap). Runs that
-share a trunk err together (components.py).
+how noisy the runs of every cell may be is drawn from what all seeds of the study leave plausible (variances.py), so
+that few seeds make wide intervals and no family vouches for another. Another report set would give another loss: the
+covariance of cells through their shared examples is that of their relative per-example losses, so what families find
+hard alike cancels. Together they are the normal limit of resampling runs x examples (a test holds them to the slow
+bootstrap). Runs that share a trunk err together (components.py).
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ from numpy.typing import NDArray
 from levelfield.records.errors import InputError
 from levelfield.scaling.components import covariance_of_means, same_trunk, variance_components
 from levelfield.scaling.laws import Floats
+from levelfield.scaling.variances import NUM_PLAUSIBLE, plausible_variances
 
 MIN_EFFECTIVE_EXAMPLES = 100
 """Below this many, a handful of examples carries the loss and no normal limit holds (plain digits: five of 360)."""
 POOLING_LEVEL = 0.25
+_CHUNK = 500
+"""Contrasts whose plausible variances are held at once."""
 PerExample: TypeAlias = NDArray[np.floating]
 HeldOutLosses: TypeAlias = Mapping[str, PerExample]
 
@@ -33,56 +36,79 @@ HeldOutLosses: TypeAlias = Mapping[str, PerExample]
 class Noise:
     """The errors of the ln losses of some cells, with ``num_seeds`` runs each.
 
-    ``seed_sd`` is the pooled sd of one run with ``degrees_of_freedom``; None where no cell has two seeds.
-    ``cell_variances`` are the cells' own variances of one run (nan with one seed). ``example_covariance`` is the
-    (cells, cells) covariance through the finite report set; None where per-example losses are absent.
-    ``shared_covariance`` is that of the cells' means through seeds where runs share trunks; None where every run is its
-    own. ``from_scatter`` says that no seed measured the noise: it is the scatter about a line.
+    ``run_variances`` are (draws, cells) plausible variances of one run, ``cell_variances`` the cells' own (nan with
+    one seed). ``seed_sd`` is the sd of one run pooled over the study with ``degrees_of_freedom``; None where no cell
+    has two seeds. ``example_covariance`` is the (cells, cells) covariance through the finite report set; None where
+    per-example losses are absent. ``shared_covariance`` is that of the cells' means through seeds where runs share
+    trunks, pooled; None where every run is its own. ``from_scatter`` says that no seed measured the noise: it is the
+    scatter about a line.
     """
 
     num_seeds: Floats
     seed_sd: float | None
     degrees_of_freedom: float
+    run_variances: Floats
     cell_variances: Floats
     example_covariance: Floats | None
     shared_covariance: Floats | None = None
     from_scatter: bool = False
 
     @property
-    def seed_covariance(self) -> Floats:
-        """The (cells, cells) covariance of mean ln losses through seeds, pooled over the study."""
-        if self.shared_covariance is not None:
-            return self.shared_covariance
-        return np.diag((self.seed_sd or 0.0) ** 2 / self.num_seeds)
+    def run_sds(self) -> Floats:
+        """The sd of one run in every cell, as far as it is known."""
+        return np.sqrt(harmonic_mean(self.run_variances))
 
     def covariance(self, places: Sequence[int] | NDArray[np.intp]) -> Floats | None:
         """The covariance of the mean ln losses of the cells at ``places``; None without seed noise."""
         if self.seed_sd is None:
             return None
         index = np.asarray(places, dtype=int)
-        both = self.seed_covariance
-        if self.example_covariance is not None:
-            both = both + self.example_covariance
-        return both[np.ix_(index, index)]
-
-    def pooled_variances(self, weights: Floats) -> Floats:
-        """The variances of linear contrasts through seeds alone, ``weights`` being (contrasts, cells)."""
+        square = np.ix_(index, index)
         if self.shared_covariance is None:
-            return np.sum(weights**2 * (self.seed_sd or 0.0) ** 2 / self.num_seeds, axis=-1)
-        return quadratic_forms(weights, self.shared_covariance)
+            found = np.diag((self.run_sds**2 / self.num_seeds)[index])
+        else:
+            found = self.shared_covariance[square]
+        return found if self.example_covariance is None else found + self.example_covariance[square]
+
+    def seed_variances(self, weights: Floats) -> tuple[Floats, Floats]:
+        """The variances through seeds of linear contrasts, and their degrees of freedom.
+
+        ``weights`` are (contrasts, cells). Both are those of a scaled chi-square with the moments of the plausible
+        precisions (Satterthwaite 1946).
+        """
+        found = [np.empty((2, 0))]
+        for start in range(0, len(weights), _CHUNK):
+            variances = self._plausible(weights[start : start + _CHUNK])
+            middle = harmonic_mean(variances)
+            spread = np.var(middle / np.maximum(variances, 1e-300), axis=0)
+            found.append(np.stack([middle, 2 / np.maximum(spread, 1e-9)]))
+        variances, degrees = np.concatenate(found, axis=1)
+        return variances, degrees
+
+    def _plausible(self, weights: Floats) -> Floats:
+        """(draws, contrasts) plausible variances through seeds."""
+        if self.shared_covariance is None:
+            return self.run_variances @ (weights**2 / self.num_seeds).T
+        pooled = quadratic_forms(weights, self.shared_covariance)
+        return self.run_variances[:, :1] / (self.seed_sd or 1.0) ** 2 * pooled
 
     def standard_errors(self, weights: Floats) -> Floats:
         """Standard errors of linear contrasts, ``weights`` being (contrasts, cells).
 
-        The seeds' part is the larger of the pooled one and of what the contrast's own cells show, so that one noisy
+        The seeds' part is the larger of the plausible one and of what the contrast's own cells show, so that one noisy
         rung is not judged by its calm neighbours.
         """
-        pooled = self.pooled_variances(weights)
-        beyond = (np.nan_to_num(self.cell_variances) - (self.seed_sd or 0.0) ** 2) / self.num_seeds
-        own = pooled + np.sum(weights**2 * beyond, axis=-1)
+        seeds, _ = self.seed_variances(weights)
+        return np.sqrt(self.larger(seeds, weights) + self.example_variances(weights))
+
+    def larger(self, seeds: Floats, weights: Floats) -> Floats:
+        """The larger of the variances ``seeds`` of contrasts and of what their own cells show, where they do."""
+        seen = np.nan_to_num(self.cell_variances)
+        own = weights**2 @ (seen / self.num_seeds)
+        if self.shared_covariance is not None:
+            own = seeds + own - weights**2 @ ((self.seed_sd or 0.0) ** 2 / self.num_seeds)
         known = np.all((weights == 0) | np.isfinite(self.cell_variances), axis=-1)
-        seeds = np.where(known, np.maximum(pooled, own), pooled)
-        return np.sqrt(seeds + self.example_variances(weights))
+        return np.where(known, np.maximum(seeds, own), seeds)
 
     def example_variances(self, weights: Floats) -> Floats:
         """The variances of contrasts through the finite report set; 0 where it is unknown."""
@@ -91,16 +117,30 @@ class Noise:
         return np.maximum(quadratic_forms(weights, self.example_covariance), 0.0)
 
     def draws(self, generator: np.random.Generator, num: int) -> Floats:
-        """(num, cells) plausible errors of the cells: normal runs whose scale is itself uncertain, normal examples."""
-        scale = np.sqrt(self.degrees_of_freedom / generator.chisquare(self.degrees_of_freedom, (num, 1)))
-        errors = generator.standard_normal((num, len(self.num_seeds))) * scale
+        """(num, cells) plausible errors of the cells: normal runs of plausible variances, normal examples."""
+        sds = np.sqrt(self.run_variances[generator.integers(len(self.run_variances), size=num)])
+        errors = generator.standard_normal((num, len(self.num_seeds)))
         if self.shared_covariance is None:
-            errors *= (self.seed_sd or 0.0) / np.sqrt(self.num_seeds)
+            errors *= sds / np.sqrt(self.num_seeds)
         else:
-            errors = errors @ matrix_root(self.shared_covariance).T
+            errors = errors @ matrix_root(self.shared_covariance).T * (sds[:, :1] / (self.seed_sd or 1.0))
         if self.example_covariance is not None:
             errors += generator.standard_normal(errors.shape) @ matrix_root(self.example_covariance).T
         return errors
+
+
+def harmonic_mean(variances: Floats) -> Floats:
+    """Of every column: s^2 where they are plausible given s^2, that is distributed as s^2 degrees / chi-square."""
+    return 1 / np.mean(1 / np.maximum(variances, 1e-300), axis=0)
+
+
+def common_variances(sd: float, degrees: float, num_cells: int) -> Floats:
+    """Plausible variances of one run that are the same in every cell, of a pooled ``sd``."""
+    from scipy.special import chdtri
+
+    shares = (np.arange(NUM_PLAUSIBLE) + 0.5) / NUM_PLAUSIBLE
+    drawn = sd**2 * degrees / np.maximum(chdtri(degrees, shares), 1e-12)
+    return np.broadcast_to(drawn[:, None], (NUM_PLAUSIBLE, num_cells))
 
 
 def quadratic_forms(rows: Floats, covariance: Floats) -> Floats:
@@ -111,42 +151,62 @@ def quadratic_forms(rows: Floats, covariance: Floats) -> Floats:
 def noise_of(
     log_losses: Sequence[Sequence[float]],
     *,
+    places: Sequence[tuple[str, float]] = (),
     runs: Sequence[Sequence[str]] = (),
     held_out_losses: HeldOutLosses | None = None,
     other_groups: Sequence[Sequence[float]] = (),
+    other_places: Sequence[tuple[str, float]] = (),
     trunks: Sequence[Sequence[str]] = (),
 ) -> Noise:
     """The noise of cells from the ln losses of their seeds; ``runs`` are the seeds' keys in ``held_out_losses``.
 
-    ``other_groups`` are further groups of seeds of one cell each, which only inform the pooled sd. Per-example losses
-    are used when every run has them. ``trunks`` name what runs share, cell by cell; runs of one trunk err together.
+    ``places`` are the family and compute of every cell; without them all are alike. ``other_groups`` are further groups
+    of seeds of one cell each, at ``other_places``, which only inform how noisy runs are. Per-example losses are used
+    when every run has them. ``trunks`` name what runs share, cell by cell; runs of one trunk err together.
 
     Raises:
         InputError: per-example losses of different lengths, or that do not average to their run's loss.
     """
-    seed_sd, degrees, shared = _seed_noise(log_losses, other_groups, trunks)
-    variances = [float(np.var(cell, ddof=1)) if len(cell) > 1 else math.nan for cell in log_losses]
+    num_seeds = np.array([len(cell) for cell in log_losses], dtype=float)
+    variances = _variances(log_losses)
+    named = [trunk for cell in trunks for trunk in cell if trunk]
+    shared = None
+    if len(set(named)) < len(named):
+        seed_sd, degrees, shared = _trunk_noise(log_losses, trunks)
+        drawn = common_variances(seed_sd or 0.0, degrees, len(log_losses)) if seed_sd else np.zeros((1, len(num_seeds)))
+    else:
+        groups = [*log_losses, *other_groups]
+        seed_sd, degrees = pooled_sd(groups)
+        drawn = np.zeros((1, len(num_seeds)))
+        if seed_sd is not None:
+            where = [*places, *other_places] if places else [("", 1.0)] * len(groups)
+            free = np.array([max(len(group) - 1, 0) for group in groups], dtype=float)
+            families, compute = zip(*where, strict=True)
+            drawn = plausible_variances(_variances(groups), free, families, np.log(compute))[:, : len(num_seeds)]
     examples = None
     if runs and held_out_losses and all(run in held_out_losses for cell in runs for run in cell):
         _check_held_out(log_losses, runs, held_out_losses)
         examples = example_covariance([[held_out_losses[run] for run in cell] for cell in runs])
     return Noise(
-        num_seeds=np.array([len(cell) for cell in log_losses], dtype=float),
+        num_seeds=num_seeds,
         seed_sd=seed_sd,
         degrees_of_freedom=degrees,
-        cell_variances=np.array(variances),
+        run_variances=drawn,
+        cell_variances=variances,
         example_covariance=examples,
         shared_covariance=shared,
     )
 
 
-def _seed_noise(
-    log_losses: Sequence[Sequence[float]], other_groups: Sequence[Sequence[float]], trunks: Sequence[Sequence[str]]
+def _variances(groups: Sequence[Sequence[float]]) -> Floats:
+    """Of every group; nan where one seed shows none."""
+    return np.array([float(np.var(group, ddof=1)) if len(group) > 1 else math.nan for group in groups])
+
+
+def _trunk_noise(
+    log_losses: Sequence[Sequence[float]], trunks: Sequence[Sequence[str]]
 ) -> tuple[float | None, float, Floats | None]:
     """The sd of one run, its degrees of freedom, and the covariance of the cells' means where runs share trunks."""
-    named = [trunk for cell in trunks for trunk in cell if trunk]
-    if len(set(named)) == len(named):
-        return *pooled_sd([*log_losses, *other_groups]), None
     cells = np.repeat(np.arange(len(log_losses)), [len(cell) for cell in log_losses])
     same = same_trunk([trunk for cell in trunks for trunk in cell])
     in_cell = cells[:, None] == cells
