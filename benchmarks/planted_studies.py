@@ -97,7 +97,28 @@ TABLES: tuple[Truth, ...] = (
           evidence="search", variants={"nfnet": 3, "vit": 1}, trunk_sd=0.019, offset_sd=0.05, slope_sd=0.02,
           budgets={"nfnet": _EIGHT, "vit": tuple(1.5 * budget for budget in _EIGHT)}),
 )  # fmt: skip
-SETTINGS = (*EQUAL, *UNEQUAL, *TABLES)
+_FALLING = (0.06, 0.03, 0.015, 0.008, 0.005)
+
+
+def _uneven(name: str, told: str, nfnet: Sequence[tuple[float, int]], vit: Sequence[tuple[float, int]]) -> Truth:
+    return Truth(name=f"uneven, {name}", told=told, uneven={"nfnet": tuple(nfnet), "vit": tuple(vit)})
+
+
+UNEVEN: tuple[Truth, ...] = (
+    _uneven("5 % x 3, 1 % x 8", "equal families, noise and seeds of nfnet, of vit", [(0.05, 3)] * 5, [(0.01, 8)] * 5),
+    _uneven("3 % x 3, 1 % x 6", "the same", [(0.03, 3)] * 5, [(0.01, 6)] * 5),
+    _uneven("2 % x 3, 1 % x 8", "the same", [(0.02, 3)] * 5, [(0.01, 8)] * 5),
+    _uneven("2 % x 3, 2 % x 8", "only the seeds differ", [(0.02, 3)] * 5, [(0.02, 8)] * 5),
+    _uneven("5 % x 3, 1 % x 3", "only the noise differs", [(0.05, 3)] * 5, [(0.01, 3)] * 5),
+    _uneven("rising", "noise 1, 1, 2, 3, 6 % over the rungs of both, on 8, 6, 5, 3, 3 seeds",
+            *[((0.01, 8), (0.01, 6), (0.02, 5), (0.03, 3), (0.06, 3))] * 2),
+    _uneven("falling", "noise 6, 3, 1.5, 0.8, 0.5 % over the rungs of both", *[[(sd, 3) for sd in _FALLING]] * 2),
+    _uneven("opposite", "the noise of nfnet falls so, that of vit rises so",
+            [(sd, 3) for sd in _FALLING], [(sd, 3) for sd in _FALLING[::-1]]),
+    _uneven("one noisy cell", "only nfnet's lowest rung has four times the noise",
+            [(0.08, 3), *[(0.02, 3)] * 4], [(0.02, 3)] * 5),
+)  # fmt: skip
+SETTINGS = (*EQUAL, *UNEQUAL, *TABLES, *UNEVEN)
 
 
 def tally(

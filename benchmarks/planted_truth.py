@@ -39,7 +39,8 @@ class Truth:
 
     Losses are E + A (C / 1e11)^-b; ln(loss of nfnet / loss of vit) is ``offset`` + ``slope`` x (ln C - MIDDLE), half of
     it on either side; both are drawn anew for every study by the sds. ``seed_sd`` is that of one run, of which
-    ``trunk_sd`` is shared by all branches of a trunk. ``noisy_rung`` has four times the noise. With ``search`` the
+    ``trunk_sd`` is shared by all branches of a trunk. ``noisy_rung`` has four times the noise. ``uneven`` gives the sd
+    of a run and the seeds of a winner family by family and rung by rung instead. With ``search`` the
     winner of a rung is the best of a noisy grid. ``evidence`` says what a study keeps: fresh seeds of winners, or its
     search alone, in which ``repeats`` seeds measure the noise of the last cell. With ``variants`` it keeps neither: a
     rung is one run of a family, shown in so many variants that share its luck.
@@ -56,6 +57,7 @@ class Truth:
     clock_sd: float = 0.03
     seeds: int = 3
     noisy_rung: bool = False
+    uneven: Mapping[str, tuple[tuple[float, int], ...]] = field(default_factory=dict)
     examples: int = 0
     budgets: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: dict.fromkeys(FAMILIES, BUDGETS))
     search: Mapping[str, Search] = field(default_factory=dict)
@@ -98,6 +100,11 @@ def draw_study(truth: Truth, generator: np.random.Generator) -> Study:
         winner_truth={},
     )
     for family in FAMILIES:
+        if truth.uneven:
+            for budget, (sd, seeds) in zip(truth.budgets[family], truth.uneven[family], strict=True):
+                alike = replace(truth, seed_sd=sd, seeds=seeds, uneven={})
+                _draw_rung(alike, study, family, budget, np.zeros(2 * seeds), generator)
+            continue
         trunks = truth.trunk_sd * generator.standard_normal(2 * truth.seeds)
         for budget in truth.budgets[family]:
             _draw_rung(truth, study, family, budget, trunks, generator)

@@ -342,3 +342,19 @@ def test_the_seeds_that_would_decide_are_named_unless_more_seeds_would_not_help(
     assert few.smallest_decidable_margin is not None
     assert few.smallest_decidable_margin > 0.05
     assert few.seeds_to_decide is None, "400 examples decide nothing, however many seeds"
+
+
+def test_the_headline_says_a_shared_reason_once_and_counts_many_pairs():
+    def headline(families, **planted):
+        seconds = dict.fromkeys(families, 1e-10)
+        return judged(families=families, seconds_per_flop=seconds, budgets=BUDGETS[1:4], **planted).headline
+
+    planted = winner_rows(np.random.default_rng(0), families="abc", seconds_per_flop=dict.fromkeys("abc", 1e-10))
+    rows = [dataclasses.replace(row, role="search") for row in planted]
+    assert analyse(rows).headline.count("no winner on fresh seeds") == 2, "a's, said of two pairs, and b's"
+    shift = {"a": -0.3, "b": 0.0, "c": 0.0, "d": 0.3}
+    many = headline(("a", "b", "c", "d"), seed_sd=0.004, seeds=8, shift=shift)
+    assert many.count("lower loss") == 5
+    shift["e"] = 0.6
+    counted = headline(tuple("abcde"), seed_sd=0.004, seeds=8, shift=shift)
+    assert counted == "Of 10 pairs of families 9 differ, 1 are equivalent."

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from levelfield.scaling.analyse import analyse
-from levelfield.scaling.components import Components, covariance_of_means, same_trunk, variance_components
+from levelfield.scaling.components import Components, covariance_of_means, trunk_places, variance_components
 from levelfield.scaling.uncertainty import noise_of
 from tests.scaling.planted import winner_rows
 
@@ -25,9 +25,10 @@ def test_both_components_are_recovered_on_average():
     for place in range(300):
         losses, trunks = branches(np.random.default_rng([3, place]), trunk_sd=0.03, own_sd=0.01)
         noise = noise_of(losses, trunks=trunks)
-        assert noise.shared_covariance is not None
-        shared = noise.shared_covariance[0, 1] * 3
-        found.append((shared, noise.shared_covariance[0, 0] * 3 - shared))
+        covariance = noise.covariance([0, 1])
+        assert covariance is not None
+        shared = covariance[0, 1] * 3
+        found.append((shared, covariance[0, 0] * 3 - shared))
     trunk, own = np.mean(found, axis=0)
     assert trunk == pytest.approx(0.03**2, rel=0.15)
     assert own == pytest.approx(0.01**2, rel=0.1)
@@ -36,7 +37,7 @@ def test_both_components_are_recovered_on_average():
 def test_runs_of_their_own_have_the_pooled_noise_whatever_their_trunks_are_called():
     losses = np.random.default_rng(0).standard_normal((4, 3)).tolist()
     named = noise_of(losses, trunks=[[f"{cell}-{run}" for run in range(3)] for cell in range(4)])
-    assert named.shared_covariance is None
+    assert named.shared is None
     assert named.seed_sd == noise_of(losses).seed_sd
 
 
@@ -47,15 +48,35 @@ def test_one_trunk_a_family_leaves_nothing_to_judge_its_luck_by():
 
 
 def test_the_covariance_of_means_is_that_of_the_runs():
-    same = same_trunk(["a", "b", "a", ""])
+    trunks = trunk_places(["a", "b", "a", ""])
     cells = np.array([0, 0, 1, 1])
-    found = covariance_of_means(cells, 2, Components(own=1.0, trunk=4.0, degrees_of_freedom=2.0), same)
-    assert found == pytest.approx(np.array([[5 / 2, 4 / 4], [4 / 4, 5 / 2]]))
-    assert not any(same[3, :3]), "an unnamed trunk is a run's own"
+    found = covariance_of_means(cells, 2, Components(own=1.0, trunk=4.0, degrees_of_freedom=2.0), trunks)
+    expected = np.array([[5 / 2, 4 / 4], [4 / 4, 5 / 2]])
+    assert found.covariance(np.arange(2)) == pytest.approx(expected)
+    assert found.quadratic_forms(np.array([[1.0, -1.0]])) == pytest.approx([3.0])
+    assert np.cov(found.draws(np.random.default_rng(0), 40_000).T) == pytest.approx(expected, abs=0.06)
+    assert trunks.tolist() == [0, 1, 0, 2], "an unnamed trunk is a run's own"
 
 
 def test_residuals_of_nothing_give_no_components():
-    assert variance_components(np.zeros(3), np.zeros((3, 3)), same_trunk(["a", "a", "b"])) is None
+    assert variance_components(np.ones(3), np.eye(3), trunk_places(["a", "a", "b"])) is None
+
+
+def test_components_are_those_of_the_squares_written_out_in_full():
+    """Henderson's method 3 with runs x runs matrices, as a textbook has it."""
+    generator = np.random.default_rng(4)
+    y, design = generator.standard_normal(30), np.column_stack([np.ones(30), generator.standard_normal((30, 2))])
+    trunks = trunk_places([f"t{place}" for place in generator.integers(0, 9, 30)])
+    y = y + 2 * generator.standard_normal(9)[trunks]
+    makers = [
+        np.eye(30) - each @ np.linalg.pinv(each) for each in (design, np.column_stack([design, np.eye(9)[trunks]]))
+    ]
+    free, inside = (float(np.trace(maker)) for maker in makers)
+    own = float(y @ makers[1] @ y) / inside
+    trunk = (float(y @ makers[0] @ y) - own * free) / float(np.trace(makers[0] @ (trunks[:, None] == trunks)))
+    found = variance_components(y, design, trunks)
+    assert found is not None
+    assert found == pytest.approx((own, trunk, free - inside))
 
 
 def test_branches_of_one_trunk_widen_the_overall_interval_but_not_the_trend():

@@ -73,9 +73,9 @@ def fit_trend(a: Curve, b: Curve, evidence: Evidence) -> Trend | str:
     y = evidence.log_losses[places]
     covariance = _covariance(x, sign, y, places, a, evidence)
     solved = np.linalg.pinv(design)
-    left_over = np.eye(len(x)) - design @ solved
-    free = round(float(np.trace(left_over)))
-    scatter, expected = float(y @ left_over @ y), float(np.trace(left_over @ covariance))
+    free = len(x) - round(float(np.sum(design.T * solved)))
+    scatter = float(np.sum((y - design @ (solved @ y)) ** 2))
+    expected = float(np.trace(covariance) - np.sum(design.T * (solved @ covariance)))
     both, noise = np.asarray(solved[-2:], dtype=np.float64), evidence.noise
     known = _degrees(both, places, evidence)
     factor, degrees, excess = widened(scatter / max(expected, 1e-24), free, known)
@@ -144,7 +144,8 @@ def _covariance(x: Floats, sign: Floats, y: Floats, places: np.ndarray, a: Curve
     """That of the points' ln losses, a clock's error counting by the slope of its family's line."""
     covariance = evidence.noise.covariance(places)
     assert covariance is not None  # no trend is fitted without a noise model
-    covariance = covariance + evidence.choice.covariance(places)
+    if evidence.choice.chosen.any():
+        covariance = covariance + evidence.choice.covariance(places)
     if a.currency == "device_seconds" and evidence.seconds.sd > 0:
         slopes = {value: np.polyfit(x[sign == value], y[sign == value], 1)[0] for value in (0.5, -0.5)}
         slope = np.where(sign > 0, slopes[0.5], slopes[-0.5])

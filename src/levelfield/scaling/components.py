@@ -2,12 +2,13 @@
 
 Branches of one trunk (or variants of one run) share its luck: four of them are not four seeds. The two variances are
 found by equating two sums of squares to what they are expected to be: with the trunks' means taken out, and without.
+Nothing here is ever as large as runs x runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,42 +24,88 @@ class Components(NamedTuple):
     degrees_of_freedom: float
 
 
-def same_trunk(trunks: Sequence[str]) -> NDArray[np.bool_]:
-    """Which runs share a trunk, (runs, runs); an unnamed trunk is a run's own."""
-    names = np.array([name or f"\0{place}" for place, name in enumerate(trunks)])
-    return names[:, None] == names
+class Shared(NamedTuple):
+    """The covariance of cells' means: ``own`` (cells,) on the diagonal, and L L' with the sparse ``root`` L of (cells,
+    trunks)."""
+
+    own: Floats
+    root: Any
+
+    def covariance(self, places: NDArray[np.intp]) -> Floats:
+        """That of the cells at ``places``."""
+        some = self.root[places]
+        return np.diag(self.own[places]) + (some @ some.T).toarray()
+
+    def quadratic_forms(self, weights: Floats) -> Floats:
+        """The variances of contrasts with (contrasts, cells) ``weights``."""
+        return weights**2 @ self.own + np.sum((weights @ self.root) ** 2, axis=-1)
+
+    def draws(self, generator: np.random.Generator, num: int) -> Floats:
+        """(num, cells) normal errors."""
+        cells, trunks = self.root.shape
+        errors = generator.standard_normal((num, cells)) * np.sqrt(self.own)
+        return errors + generator.standard_normal((num, trunks)) @ self.root.T
 
 
-def variance_components(left_over: Floats, residual_maker: Floats, same: NDArray[np.bool_]) -> Components | None:
-    """The components from residuals ``left_over`` = M y of (runs,), M the symmetric projection that made them.
+def trunk_places(trunks: Sequence[str]) -> NDArray[np.intp]:
+    """A number for every run's trunk; an unnamed trunk is a run's own."""
+    names = [name or f"\0{place}" for place, name in enumerate(trunks)]
+    known = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    return np.array([known[name] for name in names], dtype=np.intp)
+
+
+def variance_components(y: Floats, design: Floats, trunks: NDArray[np.intp]) -> Components | None:
+    """The components of ``y`` (runs,) about what ``design`` (runs, columns) explains; ``trunks`` numbers the trunks.
 
     A run's own part is what is left when every trunk has its mean taken out too; the trunk's is the rest, never below
     0. The degrees of freedom are those of the trunks, few as they are. None where no residual is left.
     Source: Henderson 1953, method 3.
     """
-    free = float(np.trace(residual_maker))
-    if free < 0.5:
+    basis = _basis(design)
+    free = len(y) - basis.shape[1]
+    if free < 1:
         return None
-    total = max(float(left_over @ left_over) / free, 1e-24)
-    trunks = np.unique(same, axis=0).astype(np.float64)
-    if len(trunks) == len(same):  # every trunk has one run: the two cannot be told apart, nor need they be
-        return Components(total, 0.0, free)
-    made = residual_maker @ trunks.T
-    within = residual_maker - made @ np.linalg.pinv(made, rcond=1e-8)
-    inside = float(np.trace(within))
-    own = float(left_over @ within @ left_over) / inside if inside > 0.5 else 0.0
-    shared = float(np.trace(made @ trunks))
-    trunk = max(0.0, (float(left_over @ left_over) - own * free) / shared)
+    squares = _left_over(y, basis)
+    total = max(squares / free, 1e-24)
+    counts = np.bincount(trunks)
+    if counts.max() == 1:  # every trunk has one run: the two cannot be told apart, nor need they be
+        return Components(total, 0.0, float(free))
+    inside_basis = _basis(design - _sums(design, trunks)[trunks] / counts[trunks][:, None])
+    inside = len(y) - len(counts) - inside_basis.shape[1]
+    means = _sums(y[:, None], trunks)[trunks, 0] / counts[trunks]
+    own = _left_over(y - means, inside_basis) / inside if inside > 0 else 0.0
+    shared = len(y) - float(np.sum(_sums(basis, trunks) ** 2))
+    trunk = max(0.0, (squares - own * free) / shared)
     own = own if trunk > 0 else total
-    return Components(max(own, 1e-24), trunk, float(np.linalg.matrix_rank(made, tol=1e-8)))
+    between = len(counts) + inside_basis.shape[1] - basis.shape[1]
+    return Components(max(own, 1e-24), trunk, float(between))
 
 
 def covariance_of_means(
-    cells: NDArray[np.intp], num_cells: int, components: Components, same: NDArray[np.bool_]
-) -> Floats:
-    """The (cells, cells) covariance of the means over runs, ``cells`` naming the cell of every run."""
-    means = np.zeros((num_cells, len(cells)))
-    means[cells, np.arange(len(cells))] = 1.0
-    means /= np.maximum(means.sum(axis=1, keepdims=True), 1.0)
-    runs = np.eye(len(cells)) * components.own + same * components.trunk
-    return means @ runs @ means.T
+    cells: NDArray[np.intp], num_cells: int, components: Components, trunks: NDArray[np.intp]
+) -> Shared:
+    """The covariance of the means over runs, ``cells`` naming the cell of every run and ``trunks`` its trunk."""
+    from scipy.sparse import csr_array
+
+    counts = np.maximum(np.bincount(cells, minlength=num_cells), 1)
+    shares = np.sqrt(components.trunk) / counts[cells]
+    root = csr_array((shares, (cells, trunks)), shape=(num_cells, int(trunks.max()) + 1))
+    return Shared(own=components.own / counts, root=root)
+
+
+def _basis(design: Floats) -> Floats:
+    """Orthonormal columns that span those of ``design``."""
+    left, values, _ = np.linalg.svd(design, full_matrices=False)
+    return left[:, values > 1e-8 * max(float(values.max(initial=0.0)), 1e-8)]
+
+
+def _left_over(y: Floats, basis: Floats) -> float:
+    rest = y - basis @ (basis.T @ y)
+    return float(rest @ rest)
+
+
+def _sums(rows: Floats, trunks: NDArray[np.intp]) -> Floats:
+    """Of every column of ``rows`` (runs, columns) within each trunk."""
+    found = np.zeros((int(trunks.max()) + 1, rows.shape[1]))
+    np.add.at(found, trunks, rows)
+    return found

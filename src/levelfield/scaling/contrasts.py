@@ -18,6 +18,8 @@ from levelfield.scaling.laws import Floats
 from levelfield.scaling.uncertainty import Noise
 
 NUM_DRAWS = 6000
+_FEWEST_DRAWS, _MOST_DRAWN = 600, 12_000_000
+"""Draws at least, and drawn errors at most: few draws cost a little width, not validity."""
 _FEWEST = 4.0
 """Degrees of freedom below which rarity is not balanced: tails so heavy would widen that contrast beyond all use."""
 
@@ -117,7 +119,9 @@ class Evidence:
 
     def drawn(self, weights: Floats, timed: Floats) -> Floats:
         """(draws, contrasts) plausible errors of the contrasts."""
-        return self.loss_errors @ weights.T + self.clock_errors @ timed.T
+        used = np.any(weights != 0, axis=0)
+        drawn = self.loss_errors[:, used] @ weights[:, used].T
+        return drawn + self.clock_errors @ timed.T if timed.any() else drawn
 
     def critical(self, weights: Floats, timed: Floats, levels: Sequence[float]) -> tuple[float, ...]:
         """The normal deviates that hold for all contrasts at once at each of ``levels``: ranks of the largest |z|.
@@ -154,7 +158,8 @@ def evidence_of(
     choice: Choice | None = None,
     num_draws: int = NUM_DRAWS,
 ) -> Evidence:
-    """The evidence of cells, with ``num_draws`` draws of their errors."""
+    """The evidence of cells, with ``num_draws`` draws of their errors, fewer of very many cells."""
+    num_draws = min(num_draws, max(_FEWEST_DRAWS, _MOST_DRAWN // len(log_losses)))
     choice = choice or no_choice(len(log_losses))
     clocks = generator.standard_normal((num_draws, len(log_losses))) if seconds.sd > 0 else np.zeros((1, 1))
     return Evidence(

@@ -10,6 +10,8 @@ from levelfield.scaling.curves import Curve, overlap
 
 NUM_PLACES = 41
 """Places between the ends of the overlap; the families' own points are added to them."""
+MOST_POINTS = 400
+"""Where the families have more points inside, they are so close that the places between stand for them."""
 
 
 def difference_curve(a: Curve, b: Curve, evidence: Evidence, *, level: float) -> DifferenceCurve:
@@ -20,7 +22,8 @@ def difference_curve(a: Curve, b: Curve, evidence: Evidence, *, level: float) ->
     """
     low, high = overlap(a, b)
     own = np.concatenate([curve.log_cost[curve.within(low, high)] for curve in (a, b)])
-    at = np.unique(np.concatenate([np.linspace(low, high, NUM_PLACES if high > low else 1), own]).round(12))
+    even = np.linspace(low, high, NUM_PLACES if high > low else 1)
+    at = np.unique(np.concatenate([even, own if len(own) <= MOST_POINTS else []]).round(12))
     (a_weights, a_timed), (b_weights, b_timed) = a.weights(at), b.weights(at)
     weights, timed = a_weights - b_weights, a_timed - b_timed
     (critical,) = evidence.critical(weights, timed, (level,))

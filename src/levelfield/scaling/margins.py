@@ -70,7 +70,7 @@ def _seen_variances(noise: Noise, weights: Floats, generator: np.random.Generato
     """(num, contrasts) variances through seeds as other studies alike would see them, by the rule of ``Noise``."""
     degrees = noise.degrees_of_freedom
     variances, _ = noise.seed_variances(weights)
-    if noise.shared_covariance is not None:
+    if noise.shared is not None:
         return generator.chisquare(degrees, (num, 1)) / degrees * variances
     free = np.maximum(noise.num_seeds - 1, 1e-9)
     squares = generator.chisquare(free, (num, len(free)))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from levelfield.scaling.analysis import BudgetVerdict, Comparison, Currency, Interval
 from levelfield.units import PAPER_FLOPS
 
+MOST_PAIRS = 6
+"""More pairs are counted in the headline, not told one by one."""
+_KINDS = ("differ", "depend on the currency", "are equivalent", "cannot be told apart")
 CURRENCY_WORDS: dict[Currency, str] = {"flops": "training FLOPs", "device_seconds": "device-seconds"}
 
 
@@ -70,11 +74,34 @@ def headline(comparisons: Sequence[Comparison], families: Sequence[str]) -> str:
     """The study's answer in one line: both currencies where they agree, "depends on the currency" where they do not."""
     if len(families) < 2:
         return f"No verdict: {families[0]} alone cannot be compared."
-    told = []
-    for a, b in dict.fromkeys((comparison.a, comparison.b) for comparison in comparisons):
-        by_currency: dict[Currency, Comparison] = {c.currency: c for c in comparisons if (c.a, c.b) == (a, b)}
-        told.append(_pair_headline(by_currency))
-    return " ".join(told)
+    pairs: dict[tuple[str, str], dict[Currency, Comparison]] = {}
+    for comparison in comparisons:
+        pairs.setdefault((comparison.a, comparison.b), {})[comparison.currency] = comparison
+    by_pair = list(pairs.values())
+    if len(by_pair) <= MOST_PAIRS:
+        return " ".join(dict.fromkeys(_pair_headline(pair) for pair in by_pair))
+    return _many_headline(by_pair)
+
+
+def _many_headline(by_pair: Sequence[dict[Currency, Comparison]]) -> str:
+    """How many pairs have which verdicts, and why most of those that cannot be told apart are not."""
+    counts = Counter(_kind(pair) for pair in by_pair)
+    told = [f"{counts[kind]} {kind}" for kind in _KINDS if counts[kind]]
+    reasons = Counter(_reason(pair["flops"].overall) for pair in by_pair if _kind(pair) == _KINDS[-1])
+    if not reasons:
+        return f"Of {len(by_pair)} pairs of families {', '.join(told)}."
+    ((most, num),) = reasons.most_common(1)
+    why = most if num == counts[_KINDS[-1]] else f"{most}; and {len(reasons) - 1} more reasons"
+    return f"Of {len(by_pair)} pairs of families {', '.join(told)} ({why})."
+
+
+def _kind(by_currency: dict[Currency, Comparison]) -> str:
+    verdicts = {comparison.overall.verdict for comparison in by_currency.values()}
+    if verdicts == {"better", "worse"}:
+        return _KINDS[1]
+    if verdicts & {"better", "worse"}:
+        return _KINDS[0]
+    return _KINDS[2] if "equivalent" in verdicts else _KINDS[-1]
 
 
 def _pair_headline(by_currency: dict[Currency, Comparison]) -> str:

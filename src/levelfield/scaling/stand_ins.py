@@ -16,7 +16,7 @@ import numpy as np
 
 from levelfield.records.observation import Observation
 from levelfield.scaling.analysis import Optimism
-from levelfield.scaling.components import covariance_of_means, same_trunk, variance_components
+from levelfield.scaling.components import covariance_of_means, trunk_places, variance_components
 from levelfield.scaling.fit import NEAR_CHANCE
 from levelfield.scaling.frontier import Rung, frontier, grouped, seed_groups
 from levelfield.scaling.laws import Floats
@@ -37,7 +37,7 @@ class StandIns:
     optimism: tuple[Optimism, ...]
     note: str
 
-    @property
+    @cached_property
     def cells(self) -> dict[Rung, int]:
         return {rung: place for place, rung in enumerate(self.rungs)}
 
@@ -111,17 +111,16 @@ def _scatter(found: Sequence[Rung]) -> Noise | None:
     cells = np.array([place for place, _ in runs])
     x, y = np.log([[run.budget_flops, run.loss] for _, run in runs]).T
     x = x - x.mean()
-    of_family = np.array([[run.family == family for family in sorted({r.family for _, r in runs})] for _, run in runs])
+    names = sorted({run.family for _, run in runs})
+    of_family = np.eye(len(names))[[names.index(run.family) for _, run in runs]]
     design = np.column_stack([of_family, of_family * x[:, None]])
     if len(x) - design.shape[1] - 1 >= 2:
         design = np.column_stack([design, x**2])
-    residual_maker = np.eye(len(x)) - design @ np.linalg.pinv(design)
-    same = same_trunk([run.cluster for _, run in runs])
-    if np.trace(residual_maker) < 0.5:
-        return None
-    components = variance_components(residual_maker @ y, residual_maker, same)
+    trunks = trunk_places([run.cluster for _, run in runs])
+    components = variance_components(y, design, trunks)
     if components is None:
         return None
+    together = len(set(trunks.tolist())) < len(trunks)
     sd, degrees = math.sqrt(components.own + components.trunk), components.degrees_of_freedom
     return Noise(
         num_seeds=np.array([len(rung.runs) for rung in found], dtype=float),
@@ -130,7 +129,7 @@ def _scatter(found: Sequence[Rung]) -> Noise | None:
         run_variances=common_variances(sd, degrees, len(found)),
         cell_variances=np.full(len(found), np.nan),
         example_covariance=None,
-        shared_covariance=covariance_of_means(cells, len(found), components, same),
+        shared=covariance_of_means(cells, len(found), components, trunks) if together else None,
         from_scatter=True,
     )
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levelfield.records.errors import InputError
-from levelfield.scaling.components import covariance_of_means, same_trunk, variance_components
+from levelfield.scaling.components import Shared, covariance_of_means, trunk_places, variance_components
 from levelfield.scaling.laws import Floats
 from levelfield.scaling.variances import NUM_PLAUSIBLE, plausible_variances
 
@@ -39,9 +39,9 @@ class Noise:
     ``run_variances`` are (draws, cells) plausible variances of one run, ``cell_variances`` the cells' own (nan with
     one seed). ``seed_sd`` is the sd of one run pooled over the study with ``degrees_of_freedom``; None where no cell
     has two seeds. ``example_covariance`` is the (cells, cells) covariance through the finite report set; None where
-    per-example losses are absent. ``shared_covariance`` is that of the cells' means through seeds where runs share
-    trunks, pooled; None where every run is its own. ``from_scatter`` says that no seed measured the noise: it is the
-    scatter about a line.
+    per-example losses are absent. ``shared`` is that of the cells' means through seeds where runs share trunks, pooled;
+    None where every run is its own. ``from_scatter`` says that no seed measured the noise: it is the scatter about a
+    line.
     """
 
     num_seeds: Floats
@@ -50,7 +50,7 @@ class Noise:
     run_variances: Floats
     cell_variances: Floats
     example_covariance: Floats | None
-    shared_covariance: Floats | None = None
+    shared: Shared | None = None
     from_scatter: bool = False
 
     @property
@@ -63,12 +63,11 @@ class Noise:
         if self.seed_sd is None:
             return None
         index = np.asarray(places, dtype=int)
-        square = np.ix_(index, index)
-        if self.shared_covariance is None:
+        if self.shared is None:
             found = np.diag((self.run_sds**2 / self.num_seeds)[index])
         else:
-            found = self.shared_covariance[square]
-        return found if self.example_covariance is None else found + self.example_covariance[square]
+            found = self.shared.covariance(index)
+        return found if self.example_covariance is None else found + self.example_covariance[np.ix_(index, index)]
 
     def seed_variances(self, weights: Floats) -> tuple[Floats, Floats]:
         """The variances through seeds of linear contrasts, and their degrees of freedom.
@@ -87,9 +86,10 @@ class Noise:
 
     def _plausible(self, weights: Floats) -> Floats:
         """(draws, contrasts) plausible variances through seeds."""
-        if self.shared_covariance is None:
-            return self.run_variances @ (weights**2 / self.num_seeds).T
-        pooled = quadratic_forms(weights, self.shared_covariance)
+        if self.shared is None:
+            used = np.any(weights != 0, axis=0)
+            return self.run_variances[:, used] @ (weights[:, used] ** 2 / self.num_seeds[used]).T
+        pooled = self.shared.quadratic_forms(weights)
         return self.run_variances[:, :1] / (self.seed_sd or 1.0) ** 2 * pooled
 
     def standard_errors(self, weights: Floats) -> Floats:
@@ -105,7 +105,7 @@ class Noise:
         """The larger of the variances ``seeds`` of contrasts and of what their own cells show, where they do."""
         seen = np.nan_to_num(self.cell_variances)
         own = weights**2 @ (seen / self.num_seeds)
-        if self.shared_covariance is not None:
+        if self.shared is not None:
             own = seeds + own - weights**2 @ ((self.seed_sd or 0.0) ** 2 / self.num_seeds)
         known = np.all((weights == 0) | np.isfinite(self.cell_variances), axis=-1)
         return np.where(known, np.maximum(seeds, own), seeds)
@@ -119,11 +119,10 @@ class Noise:
     def draws(self, generator: np.random.Generator, num: int) -> Floats:
         """(num, cells) plausible errors of the cells: normal runs of plausible variances, normal examples."""
         sds = np.sqrt(self.run_variances[generator.integers(len(self.run_variances), size=num)])
-        errors = generator.standard_normal((num, len(self.num_seeds)))
-        if self.shared_covariance is None:
-            errors *= sds / np.sqrt(self.num_seeds)
+        if self.shared is None:
+            errors = generator.standard_normal((num, len(self.num_seeds))) * sds / np.sqrt(self.num_seeds)
         else:
-            errors = errors @ matrix_root(self.shared_covariance).T * (sds[:, :1] / (self.seed_sd or 1.0))
+            errors = self.shared.draws(generator, num) * (sds[:, :1] / (self.seed_sd or 1.0))
         if self.example_covariance is not None:
             errors += generator.standard_normal(errors.shape) @ matrix_root(self.example_covariance).T
         return errors
@@ -173,7 +172,7 @@ def noise_of(
     shared = None
     if len(set(named)) < len(named):
         seed_sd, degrees, shared = _trunk_noise(log_losses, trunks)
-        drawn = common_variances(seed_sd or 0.0, degrees, len(log_losses)) if seed_sd else np.zeros((1, len(num_seeds)))
+        drawn = common_variances(seed_sd, degrees, len(log_losses)) if seed_sd else np.zeros((1, len(num_seeds)))
     else:
         groups = [*log_losses, *other_groups]
         seed_sd, degrees = pooled_sd(groups)
@@ -194,7 +193,7 @@ def noise_of(
         run_variances=drawn,
         cell_variances=variances,
         example_covariance=examples,
-        shared_covariance=shared,
+        shared=shared,
     )
 
 
@@ -205,17 +204,15 @@ def _variances(groups: Sequence[Sequence[float]]) -> Floats:
 
 def _trunk_noise(
     log_losses: Sequence[Sequence[float]], trunks: Sequence[Sequence[str]]
-) -> tuple[float | None, float, Floats | None]:
+) -> tuple[float | None, float, Shared | None]:
     """The sd of one run, its degrees of freedom, and the covariance of the cells' means where runs share trunks."""
     cells = np.repeat(np.arange(len(log_losses)), [len(cell) for cell in log_losses])
-    same = same_trunk([trunk for cell in trunks for trunk in cell])
-    in_cell = cells[:, None] == cells
-    residual_maker = np.eye(len(cells)) - in_cell / in_cell.sum(axis=1, keepdims=True)
-    left_over = residual_maker @ np.array([loss for cell in log_losses for loss in cell])
-    components = variance_components(left_over, residual_maker, same)
+    of = trunk_places([trunk for cell in trunks for trunk in cell])
+    y = np.array([loss for cell in log_losses for loss in cell])
+    components = variance_components(y, np.eye(len(log_losses))[cells], of)
     if components is None:
         return None, 0.0, None
-    covariance = covariance_of_means(cells, len(log_losses), components, same)
+    covariance = covariance_of_means(cells, len(log_losses), components, of)
     return math.sqrt(components.own + components.trunk), components.degrees_of_freedom, covariance
 
 
