@@ -171,7 +171,9 @@ def _drawn(law: LawFit, budgets: Sequence[float], generator: np.random.Generator
     covariance, degrees = np.array(law.covariance), law.degrees_of_freedom or 1.0
     errors = drawn_errors(covariance, degrees, generator)
     thetas = draw_thetas(form, theta, x, errors, delta=law.delta, recency=law.recency)
-    scale = np.sqrt(np.mean(np.diag(covariance)) * degrees / generator.chisquare(degrees, (NUM_DRAWS, 1)))
+    # A new winner is as noisy as the rungs beside it, or as the top one where it lies beyond.
+    variances = np.interp(np.log(budgets), log_compute, np.diag(covariance))
+    scale = np.sqrt(variances * degrees / generator.chisquare(degrees, (NUM_DRAWS, 1)))
     own = np.clip(generator.standard_normal((NUM_DRAWS, len(budgets))) * scale, -3.0, 3.0)
     middle: Floats = np.asarray(np.exp(form.log_loss(theta, at) + loss_unit))
     drawn: Floats = np.asarray(np.exp(form.log_loss(thetas, at) + loss_unit + own), dtype=np.float64)
