@@ -25,7 +25,8 @@ NUM_SEEDS = 3
 _CHUNK_BYTES = 16 << 20
 _SEEDED_AT_ONCE = 512
 """Fits whose grids of seeds are held in memory together."""
-_MAX_DAMPING = 1e12
+_DAMPING, _MAX_DAMPING = 0.1, 1e12
+"""Of a first step, and of a fit that no step lowers."""
 _EXACT = 1e-26
 _LAST_STEPS = 1000
 """Further steps for the best start alone, where it has not converged."""
@@ -38,7 +39,7 @@ _FAR_OUT = np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
 class _Fits(NamedTuple):
-    """What a batch of fits is fitted to, one row a fit."""
+    """What a batch of fits is fitted to, one row a fit, or one row where all fits share it."""
 
     x: Floats
     y: Floats
@@ -48,7 +49,7 @@ class _Fits(NamedTuple):
     high: Floats
 
     def of(self, which: slice | NDArray[np.intp]) -> _Fits:
-        return _Fits(*(part[which] for part in self))
+        return _Fits(*(part if len(part) == 1 else part[which] for part in self))
 
 
 class Solution(NamedTuple):
@@ -90,12 +91,12 @@ def minimise(
     num, points = len(start), x.shape[-2]
     low_of_law, high_of_law = bounds(law)
     whole = _Fits(
-        x=np.broadcast_to(x, (num, *x.shape[-2:])),
-        y=np.broadcast_to(y, (num, points)),
-        weights=np.broadcast_to(1.0 if weights is None else weights, (num, points)),
-        delta=np.broadcast_to(np.asarray(delta, dtype=float)[..., None], (num, 1)),
-        low=np.broadcast_to(low_of_law if low is None else low, start.shape),
-        high=np.broadcast_to(high_of_law if high is None else high, start.shape),
+        x=x if x.ndim == 3 else x[None],
+        y=np.atleast_2d(y),
+        weights=np.atleast_2d(np.ones(points) if weights is None else weights),
+        delta=np.atleast_1d(np.asarray(delta, dtype=np.float64))[:, None],
+        low=np.atleast_2d(low_of_law if low is None else low),
+        high=np.atleast_2d(high_of_law if high is None else high),
     )
     size = max(1, _CHUNK_BYTES // (8 * points * start.shape[-1] ** 2))
     parts = [
@@ -199,10 +200,10 @@ def _minimise(
     theta = np.clip(start, fits.low, fits.high)
     objective = _objective(law.log_loss(theta, fits.x) - fits.y, fits.weights, fits.delta)
     gradient_norm = np.full(len(theta), np.inf)
-    damping = np.full(len(theta), 1e-3)
-    going, its = np.arange(len(theta)), fits
+    damping = np.full(len(theta), _DAMPING)
+    going, its, shrunk = np.arange(len(theta)), fits, False
     for _ in range(max_steps):
-        if len(going) < len(its.y):
+        if shrunk:
             its = fits.of(going)
         model, gradient_norm[going] = _modelled(law, its, theta[going], damping[going])
         # A gradient that is no number is no reason to stop: steps get shorter until it is one, or damping ends the fit.
@@ -224,7 +225,8 @@ def _minimise(
         small = better & (lowered < least_gain * objective[going])
         theta[going] = np.where(better[:, None], trial.theta, model.at)
         objective[going] = np.where(better, trial.objective, objective[going])
-        going = going[open_ & ~small]
+        on = open_ & ~small
+        going, shrunk = going[on], not on.all()
     # Residuals of rounding alone have no direction worth a gradient.
     return Solution(theta, objective, np.where(objective <= _EXACT, 0.0, gradient_norm))
 
@@ -328,12 +330,11 @@ def _damped(hessian: Floats, safe: Floats, held: NDArray[np.bool_], damping: Flo
 
 def _indefinite(system: Floats) -> NDArray[np.bool_]:
     """Whether a pivot of the symmetric elimination is not positive."""
-    left, found = system.copy(), np.zeros(len(system), dtype=bool)
-    for place in range(system.shape[-1]):
-        pivot, row = left[:, place, place], left[:, place, place + 1 :]
+    left, found = np.moveaxis(system, 0, -1).copy(), np.zeros(len(system), dtype=bool)
+    for place in range(len(left)):
+        pivot, row = left[place, place], left[place, place + 1 :]
         found |= ~(pivot > 0)
-        share = row / np.where(found, 1.0, pivot)[:, None]
-        left[:, place + 1 :, place + 1 :] -= share[:, :, None] * row[:, None, :]
+        left[place + 1 :, place + 1 :] -= (row / np.where(found, 1.0, pivot))[:, None] * row[None]
     return found
 
 
