@@ -21,7 +21,7 @@ from levelfield.scaling.analysis import HeldOut, SizeLaw
 from levelfield.scaling.backtest import HORIZONS
 from levelfield.scaling.choose import NUM_DRAWS, interval
 from levelfield.scaling.dependence import dependence, err_together
-from levelfield.scaling.fit import MIN_BUDGETS, Fit, fit_law
+from levelfield.scaling.fit import MIN_BUDGETS, Fit, fit_law, without_outliers
 from levelfield.scaling.frontier import grouped, tuned_cells
 from levelfield.scaling.laws import LAWS, Floats
 from levelfield.scaling.profile import profile_intervals
@@ -188,7 +188,7 @@ def _told(family: str, found: Cloud, tested: dict[tuple[float, float], Floats], 
         if found.together
         else profile_intervals(fit, variance=max(variance, 1e-16), degrees=found.degrees, level=level),
         chosen=fit.form == chosen,
-        status="; ".join((fit.status, *fit.remarks, *[TOGETHER] * found.together)),
+        status="; ".join(filter(None, (fit.status, *fit.remarks, without_outliers(fit), *[TOGETHER] * found.together))),
         num_cells=len(found.cells),
         scatter=math.sqrt(variance),
         delta=fit.delta,
