@@ -125,7 +125,7 @@ def repeated_rows(generator: np.random.Generator, *, worth: float) -> list[Obser
 
 
 def test_the_law_of_repeated_examples_is_chosen_where_repeats_are_worth_less_and_its_worth_is_covered():
-    num, hits = 12, 0
+    num, hits = 10, 0
     for place in range(num):
         plain, repeated = laws_of(repeated_rows(np.random.default_rng([2, place]), worth=4.0))
         assert (plain.form, repeated.form) == ("size-and-examples", "repeated")
@@ -138,7 +138,7 @@ def test_the_law_of_repeated_examples_is_chosen_where_repeats_are_worth_less_and
 
 
 def test_the_law_of_repeated_examples_is_rarely_chosen_where_a_repeat_is_as_good_as_new():
-    num = 12
+    num = 10
     chosen = sum(laws_of(repeated_rows(np.random.default_rng([3, p]), worth=math.inf))[1].chosen for p in range(num))
     print(f"repeats as good as new, yet the other law is chosen: {chosen / num:.0%}")
     assert chosen / num <= binomial_bounds(0.1, num)[1]
@@ -165,7 +165,7 @@ def checkpoint_rows(generator: np.random.Generator, *, memory: float) -> list[Ob
 
 def test_checkpoints_of_one_run_are_no_runs_of_their_own():
     """Taken for independent they would cover the exponent of size in 30 % at a nominal 90 %."""
-    num, hits = 25, dict.fromkeys(TRUTH, 0)
+    num, hits = 15, dict.fromkeys(TRUTH, 0)
     for place in range(num):
         (law,) = laws_of(checkpoint_rows(np.random.default_rng([5, place]), memory=0.9))
         assert "rows of one model err together" in law.status

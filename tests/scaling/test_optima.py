@@ -11,7 +11,7 @@ import pytest
 from levelfield.records.errors import InputError, RefusedError
 from levelfield.records.observation import Observation
 from levelfield.scaling.analyse import analyse
-from levelfield.scaling.isoflop import isoflop_profiles
+from levelfield.scaling.isoflop import allocation, isoflop_profiles
 from levelfield.scaling.predict import predict
 from levelfield.scaling.tuning import learning_rate_cells, tuning_status
 from tests.scaling.planted import BUDGETS, binomial_bounds, saturating_loss, search_rows, winner_rows
@@ -29,19 +29,19 @@ def test_vertices_and_allocation_exponents_recover_the_planted_optimum():
         optimum = 3e4 * (profile.budget_flops / 1e11) ** 0.6
         assert profile.optimal_params is not None
         assert profile.optimal_params.low * 0.9 < optimum < profile.optimal_params.high * 1.1
-    (allocation,) = found.allocations
-    assert allocation.params_exponent is not None
-    assert allocation.examples_exponent is not None
-    assert allocation.params_exponent.low < 0.6 < allocation.params_exponent.high
-    assert allocation.examples_exponent.low < 0.4 < allocation.examples_exponent.high
+    (allocated,) = found.allocations
+    assert allocated.params_exponent is not None
+    assert allocated.examples_exponent is not None
+    assert allocated.params_exponent.low < 0.6 < allocated.params_exponent.high
+    assert allocated.examples_exponent.low < 0.4 < allocated.examples_exponent.high
 
 
 def test_the_allocation_exponent_is_covered_at_the_stated_rate():
     hits = 0
     for place in range(60):
         rows = search_rows(np.random.default_rng([10, place]), run_sd=0.005, rates=(0.2,))
-        (allocation,) = analyse(rows).allocations
-        exponent = allocation.params_exponent
+        profiles = isoflop_profiles(rows, seed_sd=None, level=0.9, generator=np.random.default_rng(0))
+        exponent = allocation(profiles, "nfnet", level=0.9).params_exponent
         hits += exponent is None or exponent.low <= 0.5 <= exponent.high
     print(f"allocation exponent: coverage at 0.9: {hits / 60}")
     assert hits / 60 >= binomial_bounds(0.9, 60)[0]
@@ -87,9 +87,9 @@ def test_an_optimum_at_an_edge_is_a_bound_and_never_an_optimum(sizes, status):
     found = analyse(study(sizes=sizes, run_sd=0.0))
     assert {profile.status for profile in found.isoflop} == {status}
     assert all(profile.optimal_params is None for profile in found.isoflop)
-    (allocation,) = found.allocations
-    assert allocation.params_exponent is None
-    assert allocation.status == "0 of 5 rungs have a vertex, at least 4 are needed"
+    (allocated,) = found.allocations
+    assert allocated.params_exponent is None
+    assert allocated.status == "0 of 5 rungs have a vertex, at least 4 are needed"
     assert any(refusal.what == "allocation of nfnet" for refusal in found.refusals)
 
 

@@ -12,7 +12,10 @@ import pytest
 
 from levelfield.records.observation import Observation
 from levelfield.scaling.analyse import analyse
+from levelfield.scaling.cloud import clouds_of
+from levelfield.scaling.isoflop import allocation, isoflop_profiles
 from levelfield.scaling.local import local_minimum, minima
+from levelfield.scaling.optimum import optimum
 from levelfield.scaling.table import read_runs_csv
 from tests.scaling.planted import binomial_bounds, search_rows
 
@@ -85,7 +88,11 @@ def test_a_parabola_whose_bias_exceeds_its_noise_is_named():
 def test_where_the_form_holds_it_is_rarely_called_doubtful():
     doubtful, covered, num = 0, 0, 60
     for place in range(num):
-        found = optimum_of(surface_rows(np.random.default_rng([1, place]), factor=8, run_sd=0.003))
+        rows = surface_rows(np.random.default_rng([1, place]), factor=8, run_sd=0.003)
+        generator = np.random.default_rng(0)
+        profiles = isoflop_profiles(rows, seed_sd=None, level=0.9, generator=generator)
+        (law,) = clouds_of(rows, chance_loss=None, generator=generator)
+        found = optimum(profiles, allocation(profiles, "all", level=0.9), law, level=0.9, generator=generator)
         doubtful += bool(found.form_doubtful)
         own = found.closed_form.params_exponent
         covered += own.low <= EXPONENT <= own.high
@@ -165,17 +172,17 @@ def test_the_published_isoflop_exponents_are_reproduced_within_their_spread_and_
     found = analyse(read_runs_csv(file, columns=columns), compared=False).optima
     assert len(found) == len(published) == 11
     inside = 0
-    for optimum in found:
-        exponent, truth = optimum.profiles.params_exponent, published[optimum.family]
-        spread = published_spread([row for row in pairs if row["setting"] == optimum.family])
-        assert abs(exponent.estimate - truth) <= 1.645 * spread, optimum.family
+    for own in found:
+        exponent, truth = own.profiles.params_exponent, published[own.family]
+        spread = published_spread([row for row in pairs if row["setting"] == own.family])
+        assert abs(exponent.estimate - truth) <= 1.645 * spread, own.family
         inside += exponent.low <= truth <= exponent.high
-        assert exponent.low - 0.005 <= truth <= exponent.high + 0.005, optimum.family
-        assert optimum.closed_form.params_exponent is not None
+        assert exponent.low - 0.005 <= truth <= exponent.high + 0.005, own.family
+        assert own.closed_form.params_exponent is not None
     print(f"published exponents inside our own interval: {inside} of 11")
-    print(f"gap flagged: {sum(bool(optimum.form_doubtful) for optimum in found)} of 11")
+    print(f"gap flagged: {sum(bool(own.form_doubtful) for own in found)} of 11")
     assert inside >= 7
-    assert sum(bool(optimum.form_doubtful) for optimum in found) >= 10
+    assert sum(bool(own.form_doubtful) for own in found) >= 10
 
 
 def published_spread(pairs):

@@ -24,7 +24,7 @@ def profiles(*, jitter: float, named: bool = True) -> list[Observation]:
     """Seven sizes at each of six budgets whose measured compute differs a little from run to run."""
     generator, rows = np.random.default_rng(0), []
     for budget in np.geomspace(1e18, 1e21, 6):
-        for size in np.geomspace(0.2, 5, 7) * 1e8 * (budget / 1e18) ** 0.5:
+        for size in np.geomspace(0.05, 20, 7) * 1e8 * (budget / 1e18) ** 0.5:
             compute = budget * float(np.exp(jitter * generator.standard_normal()))
             loss = 1.7 + 400 * size**-0.34 + 400 * (compute / 6 / size) ** -0.28
             rows.append(run(len(rows), compute, loss, *((size, compute / 6 / size) if named else ())))

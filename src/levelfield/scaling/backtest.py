@@ -18,7 +18,7 @@ import numpy as np
 from levelfield.records.errors import InputError
 from levelfield.scaling.fit import recency_weights
 from levelfield.scaling.laws import LAWS, Floats
-from levelfield.scaling.solver import NUM_SEEDS, minimise
+from levelfield.scaling.solver import FAR_OUT, NUM_SEEDS, minimise
 
 HORIZONS = (2.0, 4.0, 8.0)
 """How far beyond the fitted part a backtest looks: largest compute over the largest fitted."""
@@ -101,6 +101,7 @@ class Choice:
     challenges: dict[Candidate, tuple[float, float]] = field(default_factory=dict)
 
 
+@FAR_OUT
 def fit_curves(curves: Sequence[Curve], candidate: Candidate) -> list[tuple[Floats, float, float]]:
     """The best theta of every curve, with its units ln compute and ln loss: all curves in one batch."""
     law = LAWS[candidate.form]
@@ -165,6 +166,7 @@ def worthwhile(curves: Sequence[Curve], candidates: Sequence[Candidate] = CANDID
     return tuple(candidate for candidate in candidates if candidate.recency in kept)
 
 
+@FAR_OUT
 def extrapolation(
     whole: Curve, cut: float, fitted: tuple[Floats, float, float], form: str, horizon: float
 ) -> Extrapolation:

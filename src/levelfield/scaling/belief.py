@@ -104,7 +104,7 @@ def _why(choice: Choice, num_families: int) -> str:
     beaten = f"; no challenger is better ({beaten})" if beaten else ""
     others = [candidate for candidate in choice.scores if candidate.form != choice.chosen.form]
     if not others:
-        return ""
+        return UNTESTED
     other = min(others, key=lambda candidate: choice.scores[candidate])
     own, theirs = f"{choice.scores[choice.chosen]:.1%}", f"{choice.scores[other]:.1%}"
     if choice.scores[other] < choice.scores[choice.chosen]:

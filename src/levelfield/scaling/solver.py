@@ -25,11 +25,11 @@ _LAST_STEPS = 1000
 """Further steps for the best start alone, where it has not converged."""
 CORRECTIONS = 3
 """Second-order corrections of one step, while each lowers the objective."""
-_FAR_OUT = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+FAR_OUT = np.errstate(over="ignore", invalid="ignore", divide="ignore")
 """A step or a seed may lie where a law has no numbers: it is not taken, and says so by being no better."""
 
 
-@_FAR_OUT
+@FAR_OUT
 def minimise(
     law: Law,
     x: Floats,
@@ -73,7 +73,7 @@ def minimise(
     return Solution(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
-@_FAR_OUT
+@FAR_OUT
 def solve_one(
     law: Law, x: Floats, y: Floats, *, weights: Floats | None = None, delta: float = np.inf
 ) -> tuple[Floats, Solution, float]:
@@ -90,7 +90,7 @@ def solve_one(
     return end.theta[0], end, agreement
 
 
-@_FAR_OUT
+@FAR_OUT
 def solve_many(
     law: Law,
     x: Floats,
