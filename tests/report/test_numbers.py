@@ -102,3 +102,10 @@ def test_small_learning_rates_are_written_out() -> None:
 def test_prose_names_families_and_powers_as_a_reader_does_and_nothing_else(text, read):
     assert numbers.prose(text) == read
     assert numbers.prose(read) == read
+
+
+def test_coefficients_keep_three_digits_where_the_interval_is_wide_and_a_bound_has_none():
+    assert numbers.powered_interval(Interval(estimate=70.1, low=25.7, high=3619.1)) == "70.1 [25.7, 3620]"
+    assert numbers.powered_interval(Interval(estimate=0.0213, low=0.0, high=0.5413)) == "0.0213 [0, 0.541]"
+    assert numbers.powered_interval(Interval(estimate=0.0, low=0.0, high=0.0)) == "0 (at a bound)"
+    assert numbers.powered_interval(Interval(estimate=475.0, low=349.0, high=629.0)) == "475 [349, 629]"

@@ -209,7 +209,7 @@ def test_a_verdict_number_says_what_it_is_and_which_way_it_points() -> None:
 
 
 def test_what_is_told_beside_the_verdicts_stands_on_the_page() -> None:
-    text = full_page()
+    text = full_page().replace("\u00a0", " ")
     for words in ("1.49× [1.35×, 1.65×]", "12\u202f%", "no value is common", "noise floor of seeds", "0.60\u202f%"):
         assert words in text, words
     assert "The luck of the best" not in text, "every winner has fresh seeds"
@@ -227,7 +227,7 @@ def test_a_search_without_fresh_seeds_shows_its_luck_or_says_that_it_is_unknown(
     )
     unknown = dataclasses.replace(known, corrected=None, optimism=None, status="not taken off")
     analysis = dataclasses.replace(sample.weak_analysis(), optimism=(known, unknown))
-    text = render(analysis, (), sample.weak_facts())
+    text = render(analysis, (), sample.weak_facts()).replace("\u00a0", " ")
     assert "The luck of the best" in text
     assert "1.020 [0.990, 1.050]" in text
     assert "not taken off" in text

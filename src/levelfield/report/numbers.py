@@ -152,7 +152,14 @@ def number_interval(interval: Interval | None, digits: int = 3) -> str:
 
 
 def powered_interval(interval: Interval | None) -> str:
-    """``4.1×10⁵ [3.9×10⁴, 2×10⁶]`` where all are large or small, else as :func:`number_interval` writes."""
+    """``4.1×10⁵ [3.9×10⁴, 2×10⁶]`` where all are large or small, else as :func:`number_interval` writes.
+
+    Ends ten times the estimate have three digits of their own: ``70.1 [25.7, 3620]``. A bound has no interval.
+    """
+    if interval is not None and interval.low == interval.high:
+        return f"{plain(interval.estimate)} (at a bound)"
+    if interval is not None and 1e-4 <= 10 * interval.estimate < interval.high < 1e4:
+        return f"{plain(interval.estimate)} [{plain(interval.low)}, {plain(interval.high)}]"
     if interval is None or 1e-4 <= max(abs(interval.low), abs(interval.high)) < 1e4:
         return number_interval(interval)
     estimate, low, high = (power(value, 3) for value in (interval.estimate, interval.low, interval.high))

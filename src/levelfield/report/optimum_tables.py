@@ -28,7 +28,7 @@ def optima_table(analysis: Analysis) -> Table:
         name="optima",
         title="The optimum of a budget, three ways",
         note="Optimal size and examples grow as compute to their exponents. The profiles are local curves with a cubic "
-        "term at each budget; the closed form is that of L = E + A N^-alpha + B D^-beta fitted to all of them; the "
+        "term at each budget; the closed form is that of L = E + A·N⁻ᵅ + B·D⁻ᵝ fitted to all of them; the "
         "parabola through all sizes is common, and misplaces the optimum of lopsided profiles. On a fixed set epochs "
         "grow as examples do. Where closed form and profiles differ beyond noise, the form is doubtful.",
         columns=(

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _REASON_OF_A_CELL = re.compile(r"^\S+ (steps|epochs)(?: of \d+)?, (.*)$")
 """What cells that are refused for one reason share: of "332 steps of 32, fewer than 500" the last words."""
 
+_INTERVAL = re.compile(r"\[[^\[\]]*\]")
 _TIGHT_TO = 16
 """Characters of a name that no line break may split."""
 _WIDE_FROM = 17
@@ -102,11 +103,12 @@ def render_figures(analysis: Analysis, facts: StudyFacts, figures: dict[str, Fig
 
 
 def cell_classes(cell: Cell, column: Column) -> str:
-    """How a cell is set: flush right, broken over lines, over the whole width of a phone, or not at all there."""
+    """How a cell is set: flush right, broken before its interval or over lines, over a phone's width, or not there."""
     return " ".join(
         name
         for name, wanted in (
             ("number", column.numeric),
+            ("interval", column.numeric and "[" in cell.text),
             ("words", not column.numeric and len(cell.text) > LONG),
             ("tight", not column.numeric and len(cell.text) <= _TIGHT_TO),
             ("wide", len(cell.text) + len(column.title) > _WIDE_FROM),
@@ -114,6 +116,11 @@ def cell_classes(cell: Cell, column: Column) -> str:
         )
         if wanted
     )
+
+
+def breaking(text: str) -> str:
+    """``text`` with no break inside an interval, so that one may come before it."""
+    return _INTERVAL.sub(lambda found: found[0].replace(" ", "\u00a0"), text)
 
 
 def verdict_cards(analysis: Analysis) -> tuple[VerdictCard, ...]:
@@ -224,5 +231,6 @@ def _environment() -> Environment:
     environment.filters["sentence"] = numbers.sentence
     environment.filters["sentence_start"] = lambda text: numbers.sentence(text).removesuffix(".")
     environment.filters["prose"] = numbers.prose
+    environment.filters["breaking"] = breaking
     environment.filters["seconds"] = numbers.seconds
     return environment
