@@ -19,9 +19,11 @@ import numpy as np
 
 from levelfield.scaling.backtest import (
     CANDIDATES,
+    CHALLENGERS,
     Candidate,
     Curve,
     Extrapolation,
+    challenged,
     choose,
     extrapolation,
     fit_curves,
@@ -83,6 +85,12 @@ def main(path: str) -> None:
         inside = [np.mean(np.abs(tail.errors) <= half_width(spread, tail.distances)) for tail in found]
         half = [np.mean(half_width(spread, tail.distances)) for tail in found]
         print(f"nominal 90 % intervals: coverage {np.mean(inside):.1%}, mean half-width {np.mean(half):.4f} in ln")
+    for challenger in CHALLENGERS:
+        errors = [tail.score for tail in tails(fitted, whole, challenger)]
+        print(f"challenger {challenger.form}: RMSLE of the tails {np.mean(errors):.4f}")
+    won = challenged(choice, fitted)
+    told = ", ".join(f"{who.form} {theirs:.4f} against {own:.4f}" for who, (theirs, own) in won.challenges.items())
+    print(f"backtests inside the fitting parts: {told}; believed: {won.chosen.form}")
     print(f"leave one model out: RMSLE {leave_one_model_out(fitted, whole, models):.4f}")
 
 
