@@ -7,6 +7,7 @@ so a deeper statistic replaces what is behind :func:`levelfield.scaling.analyse.
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Literal, TypeAlias
 
 from levelfield.records.codec import record
@@ -25,6 +26,12 @@ class Interval:
     low: float
     high: float
     level: float = 0.9
+
+    @property
+    def exponential(self) -> Interval:
+        """That of e to the power of what this one is of, kept within the range of floats."""
+        low, estimate, high = (math.exp(max(-700.0, min(700.0, end))) for end in (self.low, self.estimate, self.high))
+        return Interval(estimate=estimate, low=low, high=high, level=self.level)
 
 
 @record

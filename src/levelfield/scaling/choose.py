@@ -21,14 +21,12 @@ from levelfield.scaling.fit import MIN_BUDGETS, Fit, fit, recency_weights, why_d
 from levelfield.scaling.laws import Floats, Law
 from levelfield.scaling.profile import profile_intervals
 from levelfield.scaling.solver import solve_many, solve_one
-from levelfield.scaling.uncertainty import matrix_root
+from levelfield.scaling.uncertainty import POOLING_LEVEL, matrix_root
 
 NUM_DRAWS = 400
 LINE = "log-log"
 FORMS = (LINE, "saturating")
 """What a ladder's few rungs can tell apart; both are fitted, whichever is believed."""
-POOLING_LEVEL = 0.25
-"""Seeds and scatter are pooled unless an F test rejects at this level: Bozivich, Bancroft and Hartley 1956."""
 BEYOND = 10.0
 """A law's curve is drawn to this factor beyond the data; a prediction further out is labelled."""
 

@@ -82,12 +82,7 @@ def optimum(
 def _line_at(budgets: Floats, logs: Floats, at: float, level: float) -> Interval:
     mean, _ = line(budgets, logs, level=level, at=at)
     assert mean is not None  # asked for at a place
-    return _exponential(mean)
-
-
-def _exponential(log: Interval) -> Interval:
-    low, estimate, high = (math.exp(max(-700.0, min(700.0, v))) for v in (log.low, log.estimate, log.high))
-    return Interval(estimate=estimate, low=low, high=high, level=log.level)
+    return mean.exponential
 
 
 def _parabola(profiles: Sequence[IsoflopProfile], middle: float, level: float) -> OptimumLine:
@@ -127,14 +122,15 @@ def _closed_form(law: Cloud | str, middle: float, level: float) -> tuple[Optimum
         return OptimumLine(method=CLOSED_FORM, status="the fitted law has no optimum"), None
     sound = np.isfinite(exponents[1:]) & np.isfinite(sizes[1:])
     draws = _Draws(exponent, size, exponents[1:][sound], sizes[1:][sound])
+    bought = start + gamma * middle
     told = OptimumLine(
         method=CLOSED_FORM,
         params_exponent=interval(exponent, draws.exponents, level),
         examples_exponent=interval(gamma - kappa * exponent, gamma - kappa * draws.exponents, level),
-        params=_exponential(interval(size, draws.sizes, level)),
-        examples=_exponential(
-            interval(start + gamma * middle - kappa * size, start + gamma * middle - kappa * draws.sizes, level)
-        ),
+        params=interval(size, draws.sizes, level).exponential,
+        examples=interval(
+            start + gamma * middle - kappa * size, start + gamma * middle - kappa * draws.sizes, level
+        ).exponential,
         status="; ".join((*["for fresh examples"] * (fit.form == REPEATED), fit.status, *fit.remarks)),
     )
     return told, draws if fit.supported else None

@@ -187,7 +187,7 @@ def _allocated(
     budgets, sizes, examples = optima(analysis.isoflop, family)
     if len(budgets) >= MIN_BUDGETS:
         at = math.log(budget)
-        size, seen = (_exponential(line(budgets, y, level=level, at=at)[0]) for y in (sizes, examples))
+        size, seen = (_guessed(line(budgets, y, level=level, at=at)[0]) for y in (sizes, examples))
         return size, seen, ()
     known = [w for w in winners if w.params and w.examples]
     if not known and (closed := _by_closed_form(analysis, family, budget)) is not None:
@@ -226,7 +226,7 @@ def _by_closed_form(analysis: Analysis, family: str, budget: float) -> tuple[_Gu
             high=math.log(at.high) + steps[1],
             level=at.level,
         )
-        guesses.append(_exponential(log))
+        guesses.append(_guessed(log))
     size, seen = guesses
     told = {name: interval.estimate for name, interval in law.parameters.items()}
     loss = told["E"] + told["A"] * size.value ** -told["alpha"] + told["B"] * seen.value ** -told["beta"]
@@ -270,11 +270,10 @@ def _learning_rate(
     return _Guess(nearest.best_base_lr), None, (note,)
 
 
-def _exponential(log: Interval | None) -> _Guess:
+def _guessed(log: Interval | None) -> _Guess:
     if log is None:
         return _Guess()
-    low, estimate, high = (math.exp(max(-700.0, min(700.0, value))) for value in (log.low, log.estimate, log.high))
-    return _Guess(estimate, Interval(estimate=estimate, low=low, high=high, level=log.level))
+    return _Guess(log.exponential.estimate, log.exponential)
 
 
 def _sentence(

@@ -54,7 +54,7 @@ def rate_at(surface: RateSurface, params: float, examples: float, *, level: floa
     if not surface.coefficients:
         return None
     z = np.array([1.0, *(np.log([params, examples]) - np.log(surface.centre))])
-    best = _exponential(_along(surface, z, level))
+    best = _along(surface, z, level).exponential
     low, high = (_reach(surface.shape, surface.tolerance, side) for side in (-1, 1))
     return RateAt(best, (best.estimate * math.exp(low), best.estimate * math.exp(high)))
 
@@ -99,7 +99,7 @@ def _surface(family: str, cells: Sequence[LearningRateCell], tolerance: float, l
         status=f"fitted on {len(used)} tuning curves, {bracketed} of them bracketed{straight}",
     )
     rate, size, length = (_along(surface, row, level) for row in np.eye(3))
-    return dataclasses.replace(surface, rate=_exponential(rate), params_exponent=size, examples_exponent=length)
+    return dataclasses.replace(surface, rate=rate.exponential, params_exponent=size, examples_exponent=length)
 
 
 def _near(cell: LearningRateCell) -> Floats:
@@ -183,8 +183,3 @@ def _along(surface: RateSurface, z: Floats, level: float) -> Interval:
     error = math.sqrt(max(0.0, float(z @ np.array(surface.covariance) @ z)))
     half = float(stdtrit(max(1, surface.num_cells - 3), (1 + level) / 2)) * error
     return Interval(estimate=value, low=value - half, high=value + half, level=level)
-
-
-def _exponential(log: Interval) -> Interval:
-    low, middle, high = (math.exp(max(-700.0, min(700.0, value))) for value in (log.low, log.estimate, log.high))
-    return Interval(estimate=middle, low=low, high=high, level=log.level)

@@ -26,6 +26,7 @@ from levelfield.scaling.variances import NUM_PLAUSIBLE, plausible_variances
 MIN_EFFECTIVE_EXAMPLES = 100
 """Below this many, a handful of examples carries the loss and no normal limit holds (plain digits: five of 360)."""
 POOLING_LEVEL = 0.25
+"""Seeds and scatter are pooled unless an F test rejects at this level: Bozivich, Bancroft and Hartley 1956."""
 _CHUNK = 500
 """Contrasts whose plausible variances are held at once."""
 PerExample: TypeAlias = NDArray[np.floating]
