@@ -208,7 +208,9 @@ def _law_fit(
         profiles = profile_intervals(found, variance=variance, degrees=degrees, level=level)
     errors = drawn_errors(noise, degrees, generator)
     if belief is not None:
-        _refuse_noise(found, errors, level)
+        # Scatter about the wrong form is no noise: where seeds measured the noise, they judge the fall.
+        seeds = errors if covariance is None else drawn_errors(covariance, points.degrees_of_freedom, generator)
+        _refuse_noise(found, seeds, level)
     thetas = draw_thetas(found.law, theta, found.x, errors, delta=found.delta, recency=found.recency)
     units = np.log(found.input_units).tolist()
     named = found.law.named(thetas, log_units=units, log_loss_unit=math.log(found.loss_unit))

@@ -128,9 +128,7 @@ def _closed_form(law: Cloud | str, middle: float, level: float) -> tuple[Optimum
         params_exponent=interval(exponent, draws.exponents, level),
         examples_exponent=interval(gamma - kappa * exponent, gamma - kappa * draws.exponents, level),
         params=interval(size, draws.sizes, level).exponential,
-        examples=interval(
-            start + gamma * middle - kappa * size, start + gamma * middle - kappa * draws.sizes, level
-        ).exponential,
+        examples=interval(bought - kappa * size, bought - kappa * draws.sizes, level).exponential,
         status="; ".join((*["for fresh examples"] * (fit.form == REPEATED), fit.status, *fit.remarks)),
     )
     return told, draws if fit.supported else None
