@@ -101,14 +101,14 @@ def test_intervals_beyond_the_data_are_at_least_as_wide_as_backtests_were_off_an
     ]
     analysis = analyse(rows)
     halves = []
-    for budget in (2e9, 8e9):
+    for budget in (2e9, 4e9, 8e9):
         told = predict(analysis, budget=budget)[0]
         loss = told.loss
         assert loss is not None
         assert any("backtests of 12 curves" in note for note in told.notes)
         halves.append(np.log(loss.high / loss.low) / 2)
         assert halves[-1] >= 0.99 * belief.spread.slope * (belief.spread.offset + np.log(budget / 1e9))
-    assert halves[0] < halves[1]
+    assert halves[0] < halves[1] < halves[2]
 
 
 def test_few_curves_have_no_spread_of_their_own() -> None:
