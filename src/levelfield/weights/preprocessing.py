@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from levelfield.data.sources.images import as_rgb
+from levelfield.data.pictures import as_shown
 from levelfield.data.transforms import NORMALISATION
 from levelfield.records.codec import record
 from levelfield.records.errors import expect
@@ -28,6 +28,7 @@ class Preprocessing:
 
     ``crop_mode`` "center" resizes the shorter side to resolution / crop_pct and crops the middle; "squash" resizes both
     sides to that, whatever the picture's shape; "cover" is what our own data is resized by, and its crop_pct is 1.
+    ``orientation`` records that pictures are turned upright first, as their EXIF says.
     """
 
     resolution: int
@@ -36,6 +37,7 @@ class Preprocessing:
     interpolation: Interpolation = "bicubic"
     crop_pct: float = 1.0
     crop_mode: CropMode = "center"
+    orientation: Literal["exif"] = "exif"
 
     def __post_init__(self) -> None:
         expect(self.resolution >= 1, "preprocessing.resolution", "at least 1 pixel", self.resolution)
@@ -58,9 +60,9 @@ class Preprocessing:
         """``picture`` as uint8 [channels, resolution, resolution], not scaled yet.
 
         Raises:
-            ValueError: its pixels have no agreed RGB.
+            ValueError: its pixels have no agreed 8 bits a channel.
         """
-        picture = as_rgb(picture) if len(self.mean) == 3 else picture.convert("L")
+        picture = as_shown(picture, channels=len(self.mean))
         picture = picture.resize(self._size(*picture.size), _RESAMPLING[self.interpolation])
         width, height = picture.size
         left, top = self._offset(width), self._offset(height)

@@ -4,8 +4,8 @@
 and the fingerprint depend on the images alone: the same images give the same run, byte for byte, from Parquet and from
 a folder. Byte-identical twins of one label are interchangeable.
 
-Pixels come from Pillow: RGB, EXIF orientation ignored (the field's custom), transparency laid on white, the shorter
-side resized to the resolution (bicubic, antialiased) and the centre cropped; an image that has the size is left alone.
+Pixels come from Pillow: upright, in RGB and opaque (:mod:`levelfield.data.pictures`), the shorter side resized to the
+resolution (bicubic, antialiased) and the centre cropped; an image that has the size is left alone.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from PIL import Image
 
 from levelfield.data.draws import Int64s, UInt64s
 from levelfield.data.order import Permutation
+from levelfield.data.pictures import as_shown, orientation_in
 from levelfield.data.sources.base import Examples, check_ids
 from levelfield.data.transforms import augment_photos
 from levelfield.records.data import FolderSpec, ParquetSpec, Split
@@ -58,8 +59,13 @@ class Container(Protocol):
 
 
 def digest_of(encoded: bytes | memoryview) -> bytes:
-    """The 16 bytes of BLAKE2b that identify an encoded image."""
-    return hashlib.blake2b(encoded, digest_size=DIGEST_BYTES).digest()
+    """The 16 bytes of BLAKE2b that identify an encoded image.
+
+    That of a picture that is turned before use says so: its pixels are others than before pictures were turned, and so
+    is what is made of it. No other picture's identity knows of the rule.
+    """
+    turned = b"turned" if orientation_in(bytes(encoded)) != 1 else b""
+    return hashlib.blake2b(encoded, digest_size=DIGEST_BYTES, person=turned).digest()
 
 
 def digest_table(digests: Sequence[bytes]) -> NDArray[np.uint8]:
@@ -136,7 +142,7 @@ def decode(encoded: bytes, resolution: int) -> NDArray[np.uint8]:
             pixel (16-bit, float) that has no agreed RGB.
     """
     with Image.open(io.BytesIO(encoded)) as image:
-        picture = as_rgb(image)
+        picture = as_shown(image)
     width, height = picture.size
     if min(width, height) != resolution:
         scale = resolution / min(width, height)
@@ -146,20 +152,6 @@ def decode(encoded: bytes, resolution: int) -> NDArray[np.uint8]:
     left, top = (width - resolution) // 2, (height - resolution) // 2
     pixels = np.asarray(picture)[top : top + resolution, left : left + resolution]
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
-
-
-def as_rgb(image: Image.Image) -> Image.Image:
-    """``image`` in RGB, transparency laid on white.
-
-    Raises:
-        ValueError: its pixels have no agreed RGB.
-    """
-    if image.mode.startswith("I") or image.mode == "F":
-        raise ValueError(f"pixels of mode {image.mode}; convert them to 8 bits a channel")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        opaque = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", opaque.size, "white"), opaque).convert("RGB")
-    return image.convert("RGB")
 
 
 class ImageSource:
