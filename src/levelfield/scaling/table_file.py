@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from levelfield.records.errors import InputError
+from levelfield.records.files import MAX_RECORD_BYTES, read_regular
 
 _GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
 
@@ -38,14 +39,23 @@ def read_table_file(path: str | Path) -> TableFile:
             header.
     """
     try:
-        content = Path(path).read_bytes()
+        content = read_regular(path)
         if content.startswith(_GZIP):
-            content = gzip.decompress(content)
+            content = _unpacked(path, content)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{path}: is a damaged gzip file: {error}") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     return _of_parquet(path, content) if content.startswith(_PARQUET) else _of_text(path, content)
+
+
+def _unpacked(path: str | Path, content: bytes) -> bytes:
+    """What a gzip file holds, of which no more is unpacked than would be read plain."""
+    with gzip.open(io.BytesIO(content)) as file:
+        plain = file.read(MAX_RECORD_BYTES + 1)
+    if len(plain) > MAX_RECORD_BYTES:
+        raise InputError(f"{path}: unpacks to more than {MAX_RECORD_BYTES:,} bytes; keep as many rows in several files")
+    return plain
 
 
 def _of_text(path: str | Path, content: bytes) -> TableFile:

@@ -11,7 +11,11 @@ from typing import Any
 
 from levelfield.records.codec import from_plain, json_schema
 from levelfield.records.errors import InputError, SpecError
+from levelfield.records.files import read_regular
 from levelfield.records.study import StudySpec
+
+MAX_SPEC_BYTES = 4 * 2**20
+"""A study of a thousand ladders is smaller."""
 
 
 def load_study(path: Path) -> StudySpec:
@@ -21,7 +25,7 @@ def load_study(path: Path) -> StudySpec:
         SpecError: the file is missing, is not TOML, or says something that cannot be meant.
     """
     try:
-        plain = tomllib.loads(path.read_text())
+        plain = tomllib.loads(read_regular(path, at_most=MAX_SPEC_BYTES).decode())
     except FileNotFoundError:
         raise SpecError(
             f"{path} does not exist; expected a study in TOML (see `levelfield quickstart --spec`)"

@@ -1,0 +1,106 @@
+"""Opening what others have put there: regular files only, read once and up to a stated size.
+
+A pipe waits for ever, a device may never end, and a directory is no content. They are told by kind before anything is
+opened, links are followed, and what grows while it is read is read no further than its limit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import stat
+from typing import Any, BinaryIO
+
+from levelfield.records.errors import InputError, LevelfieldError
+
+MAX_RECORD_BYTES = 256 * 2**20
+"""Text that is read whole: TOML, JSON, CSV. A table of a million runs is smaller."""
+
+_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFBLK: "a block device",
+}
+
+
+class FileRefusedError(OSError):
+    """What lies there is no regular file, or a larger one than is read: ``strerror`` says what it is, and the text
+    names the place, too.
+
+    An OSError, so that whoever reads files meets it where it meets a missing one.
+    """
+
+    def __init__(self, number: int, path: str | os.PathLike[str], seen: str) -> None:
+        super().__init__(number, seen, os.fspath(path))
+
+    def __str__(self) -> str:
+        return f"{self.filename} {self.strerror}"
+
+
+def regular_stat(path: str | os.PathLike[str]) -> os.stat_result:
+    """The stat of the regular file at ``path``, links followed; nothing is opened.
+
+    Raises:
+        FileRefusedError: it is of another kind, or a link to nothing or to itself.
+        OSError: it is missing or may not be looked at.
+    """
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP) and os.path.islink(path):
+            raise FileRefusedError(
+                error.errno, path, f"is a link to {os.readlink(path)!r}, where there is no file"
+            ) from None
+        raise
+    if not stat.S_ISREG(found.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "of another kind")
+        number = errno.EISDIR if stat.S_ISDIR(found.st_mode) else errno.EINVAL
+        raise FileRefusedError(number, path, f"is {kind}, expected a regular file; it was not opened")
+    return found
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """The regular file at ``path``, opened to read; see :func:`regular_stat` for what is raised."""
+    regular_stat(path)
+    # What has become a pipe since is not waited for, and is refused below.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with contextlib.ExitStack() as undo:
+        undo.callback(os.close, descriptor)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise FileRefusedError(errno.EINVAL, path, "became something else than a file while it was opened")
+        undo.pop_all()
+    return os.fdopen(descriptor, "rb")
+
+
+def read_regular(path: str | os.PathLike[str], *, at_most: int = MAX_RECORD_BYTES) -> bytes:
+    """All bytes of the regular file at ``path``, of which there may be ``at_most``.
+
+    Raises:
+        FileRefusedError: see :func:`regular_stat`; or it is larger.
+        OSError: it is missing or cannot be read.
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(at_most + 1) if size <= at_most else b""
+    if max(size, len(content)) > at_most:
+        seen = max(size, len(content))
+        raise FileRefusedError(errno.EFBIG, path, f"has {seen:,} bytes or more, expected at most {at_most:,}")
+    return content
+
+
+def parse_json(content: bytes | str, *, where: str, error: type[LevelfieldError] = InputError) -> Any:
+    """What the JSON text ``content`` says.
+
+    Raises:
+        LevelfieldError: of the kind ``error``: it is no JSON in UTF-8, or nested deeper than anything that is meant.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise error(f"{where} is JSON nested too deep to be meant") from None
+    except ValueError as reason:
+        raise error(f"{where} cannot be read as JSON ({reason})") from None
