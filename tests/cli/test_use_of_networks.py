@@ -58,7 +58,7 @@ def test_pictures_are_classified_and_a_damaged_one_costs_no_other(weights, tmp_p
     code, out, error = invoke("classify", path, tmp_path / "mine", "--json", "--top", "2")
     assert code == 2
     assert "1 of 140 pictures cannot be read; the others are above:" in error
-    assert "cat/5.png (not an image that Pillow knows)" in error
+    assert "cat/5.png (no picture that is known here" in error
     found = [json.loads(line) for line in out.splitlines()]
     assert len(found) == 139
     for each in (found[0], found[77], found[-1]):
@@ -82,7 +82,7 @@ def test_a_file_that_is_no_picture_is_named(weights, tmp_path, invoke) -> None:
     code, _, error = invoke("classify", weights[0], tmp_path / "notes.txt")
     assert code == 2
     assert "1 of 1 pictures cannot be read:\n" in error
-    assert "notes.txt (not an image that Pillow knows)" in error
+    assert "notes.txt (no picture that is known here" in error
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_labelled_pictures_are_judged_by_the_names_of_their_classes(weights, tmp
     code, out, error = invoke("evaluate", path, "--data", tmp_path / "mine", "--out", tmp_path / "scores", "--json")
     assert code == 2
     assert "1 of 80 images cannot be read; the others are judged above:" in error
-    assert "dog/3.png (not an image that Pillow knows)" in error
+    assert "dog/3.png (no picture that is known here" in error
     found = json.loads(out)
     pictures = [
         place for place in sorted((tmp_path / "mine").rglob("*.png")) if place.name != "3.png" or "cat" in place.parts

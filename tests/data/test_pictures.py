@@ -8,6 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 from small_pictures import encoded, picture, write_folder, write_parquet
 
+from levelfield.data.encoded import UnreadablePictureError
 from levelfield.data.pictures import as_shown, orientation_in
 from levelfield.data.sources import open_source
 from levelfield.data.sources.images import decode, digest_of
@@ -92,5 +93,5 @@ def test_a_one_channel_network_sees_what_a_colour_network_sees():
 @pytest.mark.parametrize("mode", ["I;16", "I", "F"])
 @pytest.mark.parametrize("fed", [GREY, COLOUR], ids=["grey", "colour"])
 def test_pixels_of_more_than_8_bits_are_refused_whatever_the_channels(mode, fed):
-    with pytest.raises(ValueError, match="convert them to 8 bits a channel"):
+    with pytest.raises(UnreadablePictureError, match="convert them to 8 bits a channel"):
         fed.pixels(Image.new(mode, (16, 16)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -14,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from levelfield.data.encoded import MAX_ENCODED_BYTES, UnreadablePictureError, open_picture
 from levelfield.data.loader import evaluation_batches
 from levelfield.data.sources import Source
 from levelfield.data.sources.folder import IMAGE_SUFFIXES
@@ -24,6 +23,7 @@ from levelfield.data.sources.images import Container
 from levelfield.data.transforms import to_float
 from levelfield.records.data import Split
 from levelfield.records.errors import DataError
+from levelfield.records.files import read_regular
 from levelfield.weights.preprocessing import Preprocessing
 
 BATCH = 64
@@ -74,7 +74,11 @@ def find_pictures(places: Sequence[Path]) -> list[Path]:
 
 def fed_pictures(paths: Sequence[Path], preprocessing: Preprocessing, unreadable: list[Unreadable]) -> Iterator[Fed]:
     """The pictures at ``paths``; those that cannot be read are left out and added to ``unreadable``."""
-    return _fed(lambda row: paths[row].read_bytes(), lambda row: str(paths[row]), len(paths), preprocessing, unreadable)
+
+    def read(row: int) -> bytes:
+        return read_regular(paths[row], at_most=MAX_ENCODED_BYTES)
+
+    return _fed(read, lambda row: str(paths[row]), len(paths), preprocessing, unreadable)
 
 
 def fed_container(
@@ -101,12 +105,11 @@ def _fed(
 ) -> Iterator[Fed]:
     def decoded(row: int) -> NDArray[np.float32] | Unreadable:
         try:
-            with Image.open(io.BytesIO(read(row))) as picture:
-                return preprocessing.apply(picture)
-        except UnidentifiedImageError:
-            return Unreadable(name=name(row), why="not an image that Pillow knows")
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            return Unreadable(name=name(row), why=str(error).replace("\n", " "))
+            return preprocessing.apply(open_picture(read(row)))
+        except UnreadablePictureError as error:
+            return Unreadable(name=name(row), why=str(error))
+        except OSError as error:
+            return Unreadable(name=name(row), why=error.strerror or str(error))
 
     chunks = [range(first, min(first + BATCH, number)) for first in range(0, number, BATCH)]
     with ThreadPoolExecutor(_THREADS) as pool:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from levelfield.data.pictures import as_shown
+from levelfield.data.pictures import as_shown, resized_square
 from levelfield.data.transforms import NORMALISATION
 from levelfield.records.codec import record
 from levelfield.records.errors import expect
@@ -60,14 +60,12 @@ class Preprocessing:
         """``picture`` as uint8 [channels, resolution, resolution], not scaled yet.
 
         Raises:
-            ValueError: its pixels have no agreed 8 bits a channel.
+            UnreadablePictureError: its pixels have no agreed 8 bits a channel.
         """
         picture = as_shown(picture, channels=len(self.mean))
-        picture = picture.resize(self._size(*picture.size), _RESAMPLING[self.interpolation])
-        width, height = picture.size
-        left, top = self._offset(width), self._offset(height)
-        cropped = picture.crop((left, top, left + self.resolution, top + self.resolution))
-        pixels = np.asarray(cropped)
+        width, height = size = self._size(*picture.size)
+        corner = self._offset(width), self._offset(height)
+        pixels = np.asarray(resized_square(picture, size, corner, self.resolution, _RESAMPLING[self.interpolation]))
         return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
 
     def apply(self, picture: Image.Image) -> NDArray[np.float32]:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from levelfield.data.encoded import MAX_ENCODED_BYTES
 from levelfield.data.sources.images import Container, ImageSource, ImageTable, digest_of, digest_table
 from levelfield.records.data import FolderSpec
 from levelfield.records.errors import DataError
+from levelfield.records.files import FileRefusedError, read_regular
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
+
+MAX_IMAGES = 2**25
+"""Of a folder: twice ImageNet-21k. Listing and hashing as many files takes hours."""
 
 _TRAIN, _HELD_OUT = "train", ("test", "val", "validation")
 
@@ -74,7 +80,7 @@ class _ClassFolders:
         self.digests = digest_table([digest_of(_content(path)) for path in self._paths])
 
     def read(self, row: int) -> bytes:
-        return Path(self._paths[row]).read_bytes()
+        return read_regular(self._paths[row], at_most=MAX_ENCODED_BYTES)
 
     def name(self, row: int) -> str:
         return self._paths[row]
@@ -82,7 +88,9 @@ class _ClassFolders:
 
 def _content(path: str) -> bytes:
     try:
-        return Path(path).read_bytes()
+        return read_regular(path, at_most=MAX_ENCODED_BYTES)
+    except FileRefusedError as error:
+        raise DataError(f"{error}: move it out of the class folder") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}") from None
 
@@ -102,10 +110,14 @@ def _folders(root: Path) -> list[Path]:
 
 def _listed(root: Path, names: list[str]) -> Iterator[tuple[int, str]]:
     """Labels and image files."""
+    total = 0
     for folder in _folders(root):
         if folder.name not in names:
             raise DataError(f"{folder} is a class that the training folder does not have (known: {', '.join(names)})")
-        files = list(_images(folder))
+        files = list(islice(_images(folder), MAX_IMAGES + 1))
+        total += len(files)
+        if total > MAX_IMAGES:
+            raise DataError(f"{root} holds more than {MAX_IMAGES:,} images: keep as many in Parquet")
         if not files:
             raise DataError(f"class folder {folder} holds no images: remove it, or put its images there")
         label = names.index(folder.name)
@@ -113,8 +125,13 @@ def _listed(root: Path, names: list[str]) -> Iterator[tuple[int, str]]:
 
 
 def _images(folder: Path) -> Iterator[str]:
+    seen: dict[tuple[int, int], str] = {}
     for directory, inner, files in os.walk(folder, followlinks=True):
+        _refuse_again(directory, seen)
         inner[:] = [name for name in inner if not name.startswith(".")]
+        for name in inner:
+            if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
+                raise DataError(f"{os.path.join(directory, name)} is a folder that is named like an image: rename it")
         for name in files:
             if name.startswith("."):
                 continue
@@ -123,3 +140,10 @@ def _images(folder: Path) -> Iterator[str]:
                 known = " ".join(sorted(IMAGE_SUFFIXES))
                 raise DataError(f"{file} is not named like an image ({known}): move it out of the class folder")
             yield file
+
+
+def _refuse_again(directory: str, seen: dict[tuple[int, int], str]) -> None:
+    """Refuse a folder that links lead to twice: its pictures would count twice, and round a loop for ever."""
+    found = os.stat(directory)
+    if (before := seen.setdefault((found.st_dev, found.st_ino), directory)) != directory:
+        raise DataError(f"{directory} is the same folder as {before}, by a link: remove the link")

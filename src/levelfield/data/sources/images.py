@@ -11,7 +11,6 @@ resolution (bicubic, antialiased) and the centre cropped; an image that has the 
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -22,8 +21,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from levelfield.data.draws import Int64s, UInt64s
+from levelfield.data.encoded import UnreadablePictureError, open_picture
 from levelfield.data.order import Permutation
-from levelfield.data.pictures import as_shown, orientation_in
+from levelfield.data.pictures import as_shown, orientation_in, resized_square
 from levelfield.data.sources.base import Examples, check_ids
 from levelfield.data.transforms import augment_photos
 from levelfield.records.data import FolderSpec, ParquetSpec, Split
@@ -121,15 +121,14 @@ class ImageTable:
         name = self._container.name(row)
         try:
             return decode(self._container.read(row), self.resolution)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise DataError(f"{name} can no longer be read: {error}") from None
+        except OSError as error:
+            raise DataError(f"{name} can no longer be read: {error}") from None
+        except UnreadablePictureError as error:
             if not self._mask_corrupt:
                 raise DataError(
-                    f"{name} is not an image that Pillow can decode ({error}): replace or remove it, or set "
-                    "corrupt = 'mask' to keep its place with no weight"
+                    f"{name} is {error}: replace or remove it, or set corrupt = 'mask' to keep its place with no weight"
                 ) from None
-            logger.warning("masked: %s is not an image that Pillow can decode (%s)", name, error)
+            logger.warning("masked: %s is %s", name, error)
             self._state[number] = _CORRUPT
             return np.full((3, self.resolution, self.resolution), MASKED_PIXEL, dtype=np.uint8)
 
@@ -138,20 +137,16 @@ def decode(encoded: bytes, resolution: int) -> NDArray[np.uint8]:
     """``encoded`` as RGB uint8 ``[3, resolution, resolution]``.
 
     Raises:
-        OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError: Pillow cannot read it, or reads a kind of
-            pixel (16-bit, float) that has no agreed RGB.
+        UnreadablePictureError: it is no picture that is read here, or has no agreed 8 bits a channel.
     """
-    with Image.open(io.BytesIO(encoded)) as image:
-        picture = as_shown(image)
-    width, height = picture.size
-    if min(width, height) != resolution:
-        scale = resolution / min(width, height)
-        size = max(resolution, round(width * scale)), max(resolution, round(height * scale))
-        picture = picture.resize(size, Image.Resampling.BICUBIC)
-        width, height = size
-    left, top = (width - resolution) // 2, (height - resolution) // 2
-    pixels = np.asarray(picture)[top : top + resolution, left : left + resolution]
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    picture = as_shown(open_picture(encoded))
+    width, height = size = picture.size
+    if min(size) != resolution:
+        scale = resolution / min(size)
+        width, height = max(resolution, round(width * scale)), max(resolution, round(height * scale))
+    corner = (width - resolution) // 2, (height - resolution) // 2
+    square = resized_square(picture, (width, height), corner, resolution, Image.Resampling.BICUBIC)
+    return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
 
 
 class ImageSource:
