@@ -142,7 +142,7 @@ def test_classes_that_the_network_does_not_know_are_refused(weights, tmp_path, i
     (tmp_path / "mine" / "cat").rename(tmp_path / "mine" / "yak")
     code, _, error = invoke("evaluate", weights[0], "--data", tmp_path / "mine")
     assert code == 2
-    assert "no output for the class 'yak' (known: cat, dog, owl): fine-tune it, or rename the classes" in error
+    assert "the network has no class 'yak' (known: cat, dog, owl); without a picture in " in error
     code, _, error = invoke("evaluate", weights[0])
     assert (code, "name labelled images by --data" in error) == (2, True)
 

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support, top_k_accuracy_score
 
 from levelfield.inference.answers import Answers
-from levelfield.inference.evaluate import NUM_BINS, own_labels, score
+from levelfield.inference.evaluate import NUM_BINS, score
 from levelfield.records.errors import DataError
 
 CLASSES, IMAGES = 8, 500
@@ -78,15 +78,6 @@ def test_the_interval_of_accuracy_is_wilsons() -> None:
     assert (found.top1.low, found.top1.high) == pytest.approx(
         ((middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n))
     )
-
-
-def test_classes_are_matched_by_name_and_strangers_are_refused() -> None:
-    labels = np.array([0, 1, 1, 2])
-    assert list(own_labels(labels, ("cat", "dog", "owl"), ("owl", "dog", "cat", "fox"))) == [2, 1, 1, 0]
-    assert list(own_labels(labels, ("cat", "dog", "owl"), None)) == [0, 1, 1, 2]
-    assert list(own_labels(np.array([0, 2]), ("cat", "yak", "owl"), ("cat", "owl"))) == [0, 1], "no image is a yak"
-    with pytest.raises(DataError, match=r"no output for the class 'dgo' \(did you mean 'dog'\?\)"):
-        own_labels(labels, ("cat", "dgo", "owl"), ("owl", "dog", "cat"))
 
 
 def test_a_network_that_knows_nothing_has_the_top_5_of_chance() -> None:

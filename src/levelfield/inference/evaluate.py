@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from levelfield.inference.answers import Answers
 from levelfield.inference.pictures import Unreadable
-from levelfield.records.errors import DataError, did_you_mean
+from levelfield.records.errors import DataError
 from levelfield.records.evaluation import CalibrationBin, ClassScore, Confusion, Evaluation, Share
 
 LEVEL = 0.9
@@ -61,24 +61,6 @@ def _ranks(log_p: NDArray[np.float32], of_true: NDArray[np.float32], own: NDArra
     """
     before = (log_p == of_true) & (np.arange(log_p.shape[1]) < own[:, None])
     return ((log_p > of_true) | before).sum(axis=1)
-
-
-def own_labels(labels: NDArray[np.int64], theirs: Sequence[str], ours: Sequence[str] | None) -> NDArray[np.int64]:
-    """``labels`` by the names ``theirs`` as outputs of a network whose outputs are called ``ours``.
-
-    Raises:
-        DataError: a class of the data is no output of the network.
-    """
-    if ours is None or tuple(theirs) == tuple(ours):
-        return labels
-    places = {name: place for place, name in enumerate(ours)}
-    present = sorted({str(theirs[label]) for label in np.unique(labels).tolist()})
-    strange = [name for name in present if name not in places]
-    if strange:
-        shown = ", ".join(map(repr, strange[:3])) + (f" and {len(strange) - 3} more" if len(strange) > 3 else "")
-        hint = did_you_mean(strange[0], places) if len(places) <= 20 else f" (it knows {len(places)} others)"
-        raise DataError(f"the network has no output for the class {shown}{hint}: fine-tune it, or rename the classes")
-    return np.array([places.get(name, -1) for name in theirs], dtype=np.int64)[labels]
 
 
 def _proportion(hits: NDArray[np.bool_]) -> Share:

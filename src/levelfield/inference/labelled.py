@@ -6,17 +6,19 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from levelfield.data.classes import Classes, match_classes
 from levelfield.data.sources import open_source
 from levelfield.data.sources.folder import labelled_folder
 from levelfield.data.sources.parquet import labelled_parquet
 from levelfield.inference.answers import answers, class_names
-from levelfield.inference.evaluate import own_labels, score
+from levelfield.inference.evaluate import score
 from levelfield.inference.pictures import Unreadable, fed_container, fed_source
 from levelfield.records.codec import from_plain
 from levelfield.records.data import ParquetSpec
-from levelfield.records.errors import InputError, SpecError
+from levelfield.records.errors import InputError
 from levelfield.records.evaluation import Evaluation
 from levelfield.records.store import read_record
 from levelfield.records.trial import TrialSpec
@@ -31,25 +33,23 @@ Scored = tuple[Evaluation, list[Unreadable], str]
 def score_place(place: str, loaded: LoadedModel, *, device: torch.device, columns: Mapping[str, str]) -> Scored:
     """``loaded`` judged on all images of a folder of class folders (its held-out part if it has one) or of Parquet.
 
-    Classes are matched by name where both sides have names, else by number.
+    Classes are matched by :func:`levelfield.data.classes.match_classes`.
 
     Raises:
         DataError: nothing lies there, or it holds classes that the network does not know.
     """
     path = Path(place).expanduser()
     if path.suffix == ".parquet" or "*" in place or (path.is_dir() and any(path.glob("*.parquet"))):
-        container, names = labelled_parquet(
+        container = labelled_parquet(
             from_plain(ParquetSpec, {"path": place, "resolution": loaded.card.resolution, **columns}, where="--data")
         )
     else:
-        container, names, path = labelled_folder(place)
+        container, path = labelled_folder(place)
         place = str(path)
-    named = loaded.classes if any(name != str(label) for label, name in enumerate(names)) else None
-    if named is None:
-        if len(names) > loaded.card.num_classes:
-            raise SpecError(f"{place} has {len(names)} classes, the network {loaded.card.num_classes} outputs")
-        logger.warning("the classes of %s or of the network have no names: matched by number", place)
-    labels = own_labels(container.labels, names, named)
+    places, how = match_classes(container.classes, _outputs(loaded), np.unique(container.labels).tolist())
+    if how != "name":
+        logger.warning("the classes of %s are matched to the network's outputs by %s, not by name", place, how)
+    labels = places[container.labels]
     unreadable: list[Unreadable] = []
     fed = fed_container(container, labels, loaded.preprocessing, unreadable)
     found = score(answers(loaded, fed, device=device), class_names(loaded), unreadable=unreadable)
@@ -66,5 +66,12 @@ def score_trial(path: Path, loaded: LoadedModel, *, device: torch.device) -> Sco
     if not (path / "spec.json").exists():
         raise InputError(f"{path} is no trial: name labelled images by --data")
     source = open_source(read_record(TrialSpec, path / "spec.json").data)
-    found = score(answers(loaded, fed_source(source, "report"), device=device), class_names(loaded))
+    theirs = Classes(names=tuple(source.class_names), of=f"the data of {path.name}")
+    places, _ = match_classes(theirs, _outputs(loaded), range(source.num_classes))
+    fed = (each._replace(labels=places[each.labels]) for each in fed_source(source, "report"))
+    found = score(answers(loaded, fed, device=device), class_names(loaded))
     return found, [], "the trial's own report split"
+
+
+def _outputs(loaded: LoadedModel) -> Classes:
+    return Classes(names=class_names(loaded), of="the network")

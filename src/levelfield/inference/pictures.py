@@ -18,8 +18,8 @@ from torch import Tensor
 from levelfield.data.encoded import MAX_ENCODED_BYTES, UnreadablePictureError, open_picture
 from levelfield.data.loader import evaluation_batches
 from levelfield.data.sources import Source
-from levelfield.data.sources.folder import IMAGE_SUFFIXES
 from levelfield.data.sources.images import Container
+from levelfield.data.sources.layout import IMAGE_SUFFIXES
 from levelfield.data.transforms import to_float
 from levelfield.records.data import Split
 from levelfield.records.errors import DataError

@@ -185,6 +185,7 @@ def network_facts(spec: TrialSpec, source: Source) -> NetworkFacts:
         resolution=source.resolution,
         num_classes=source.num_classes,
         in_channels=source.in_channels,
+        classes=tuple(source.class_names),
     )
 
 

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from levelfield.records.codec import from_plain, record, to_json
+from levelfield.records.codec import from_plain, later, record, to_json
 from levelfield.records.errors import StoreError
 from levelfield.records.store import TrialDirectory, write_atomically
 from levelfield.weights.card import HEADER
@@ -20,12 +20,16 @@ from levelfield.weights.card import HEADER
 
 @record
 class NetworkFacts:
-    """What must be known to build the network that some weights belong to."""
+    """What must be known to build the network that some weights belong to, and what its outputs are called.
+
+    ``classes`` is None in files of before they were kept.
+    """
 
     architecture: str
     resolution: int
     num_classes: int
     in_channels: int
+    classes: tuple[str, ...] | None = later(default=None)
 
 
 def keep_weights(directory: TrialDirectory, model: nn.Module, facts: NetworkFacts) -> None:

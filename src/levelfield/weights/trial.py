@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 def load_trial(path: Path) -> LoadedModel:
     """The network that the trial in directory ``path`` has left, for images as it was judged on.
 
-    Its classes have no names where its data is gone.
+    The names of its classes were kept with the weights; of older weights they are those of the data, if it is there.
 
     Raises:
         WeightsError: the trial is not finished, or kept no weights.
@@ -43,16 +43,21 @@ def load_trial(path: Path) -> LoadedModel:
         num_classes=facts.num_classes,
         in_channels=facts.in_channels,
         preprocessing=Preprocessing.of_training(resolution=facts.resolution, in_channels=facts.in_channels),
-        classes=_class_names(spec),
+        classes=facts.classes or _class_names(spec, result.data_fingerprint),
         source=f"trial {spec.name}, {spec.weights} weights",
         train_flops=None if before is None else result.train_flops + before,
     )
     return assemble(card, state, where=str(directory.weights_path))
 
 
-def _class_names(spec: TrialSpec) -> tuple[str, ...] | None:
+def _class_names(spec: TrialSpec, data_fingerprint: str) -> tuple[str, ...] | None:
+    """Those of the trial's data, for weights that were kept without them."""
     try:
-        return tuple(open_source(spec.data).class_names)
+        source = open_source(spec.data)
     except DataError as error:
         logger.warning("the classes of trial %s have no names: %s", spec.name, error)
         return None
+    if source.fingerprint != data_fingerprint:
+        logger.warning("the classes of trial %s have no names: its data has changed", spec.name)
+        return None
+    return tuple(source.class_names)

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from levelfield.data.classes import Classes
 from levelfield.data.encoded import MAX_ENCODED_BYTES
-from levelfield.data.sources.images import Container, ImageSource, ImageTable, digest_of, digest_table
+from levelfield.data.sources.images import Container, digest_of, digest_table
+from levelfield.data.sources.layout import IMAGE_SUFFIXES, class_folders, is_image, parts_of, visible
+from levelfield.data.sources.splits import ImageSource, image_source
 from levelfield.records.data import FolderSpec
 from levelfield.records.errors import DataError
 from levelfield.records.files import FileRefusedError, read_regular
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
+logger = logging.getLogger(__name__)
 
 MAX_IMAGES = 2**25
 """Of a folder: twice ImageNet-21k. Listing and hashing as many files takes hours."""
-
-_TRAIN, _HELD_OUT = "train", ("test", "val", "validation")
 
 
 def open_folder(spec: FolderSpec) -> ImageSource:
@@ -31,50 +33,38 @@ def open_folder(spec: FolderSpec) -> ImageSource:
     report split; the others are not used. Classes of the report part must be classes of the training part.
 
     Raises:
-        DataError: a folder is missing or empty, or holds what is no image.
+        DataError: a folder is missing or empty, holds what is no image, or is laid out otherwise.
     """
-    root, held_out = _parts(_existing(spec.path))
-    report_root = _existing(spec.report_path) if spec.report_path is not None else held_out
-    names = [folder.name for folder in _folders(root)]
-    if not names:
-        raise DataError(f"{root} holds no class folders: expected {root}/<class>/<image>")
-    mask_corrupt = spec.corrupt == "mask"
-    table = ImageTable(_ClassFolders(root, names), resolution=spec.resolution, mask_corrupt=mask_corrupt)
-    report = None
-    if report_root is not None:
-        report = ImageTable(_ClassFolders(report_root, names), resolution=spec.resolution, mask_corrupt=mask_corrupt)
-    return ImageSource(spec, table, report, names)
+    parts = parts_of(_existing(spec.path))
+    report_root = parts.held_out
+    if spec.report_path is not None:
+        report_root = _existing(spec.report_path)
+    for name in parts.unused if spec.report_path is None else ():
+        logger.warning("%s is not used: the report split is %s", parts.train.with_name(name), report_root)
+    report = _ClassFolders(report_root) if report_root is not None else None
+    return image_source(spec, _ClassFolders(parts.train), report)
 
 
-def labelled_folder(place: str) -> tuple[Container, tuple[str, ...], Path]:
-    """All images under ``place`` to be judged on, their classes' names, and where they lie.
+def labelled_folder(place: str) -> tuple[Container, Path]:
+    """All images under ``place`` to be judged on, and where they lie.
 
     Of a root with train and held-out parts, see :func:`open_folder`, it is the held-out part.
 
     Raises:
-        DataError: the folder is missing or empty, or holds what is no image.
+        DataError: the folder is missing or empty, holds what is no image, or is laid out otherwise.
     """
-    root, held_out = _parts(_existing(place))
-    root = held_out or root
-    names = [folder.name for folder in _folders(root)]
-    return _ClassFolders(root, names), tuple(names), root
-
-
-def _parts(root: Path) -> tuple[Path, Path | None]:
-    """Where the training images lie under ``root``, and where the held-out ones do if they lie apart."""
-    parts = {folder.name: folder for folder in _folders(root)}
-    if _TRAIN in parts and set(parts) <= {_TRAIN, *_HELD_OUT} and _folders(parts[_TRAIN]):
-        return parts[_TRAIN], next((parts[name] for name in _HELD_OUT if name in parts), None)
-    return root, None
+    parts = parts_of(_existing(place))
+    root = parts.held_out or parts.train
+    return _ClassFolders(root), root
 
 
 class _ClassFolders:
     """A :class:`levelfield.data.sources.images.Container` of files."""
 
-    def __init__(self, root: Path, names: list[str]) -> None:
-        listed = list(_listed(root, names))
-        if not listed:
-            raise DataError(f"{root} holds no class folders: expected {root}/<class>/<image>")
+    def __init__(self, root: Path) -> None:
+        folders = class_folders(root)
+        listed = list(_listed(root, folders))
+        self.classes = Classes(names=tuple(folder.name for folder in folders), of=str(root), sorted_as_text=True)
         self._paths = [path for _, path in listed]
         self.labels = np.array([label for label, _ in listed], dtype=np.int64)
         self.digests = digest_table([digest_of(_content(path)) for path in self._paths])
@@ -102,25 +92,16 @@ def _existing(path: str) -> Path:
     return root
 
 
-def _folders(root: Path) -> list[Path]:
-    """Visible sub-folders, sorted by the bytes of their names."""
-    folders = [entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
-    return sorted(folders, key=lambda folder: os.fsencode(folder.name))
-
-
-def _listed(root: Path, names: list[str]) -> Iterator[tuple[int, str]]:
+def _listed(root: Path, folders: Sequence[Path]) -> Iterator[tuple[int, str]]:
     """Labels and image files."""
     total = 0
-    for folder in _folders(root):
-        if folder.name not in names:
-            raise DataError(f"{folder} is a class that the training folder does not have (known: {', '.join(names)})")
+    for label, folder in enumerate(folders):
         files = list(islice(_images(folder), MAX_IMAGES + 1))
         total += len(files)
         if total > MAX_IMAGES:
             raise DataError(f"{root} holds more than {MAX_IMAGES:,} images: keep as many in Parquet")
         if not files:
             raise DataError(f"class folder {folder} holds no images: remove it, or put its images there")
-        label = names.index(folder.name)
         yield from ((label, file) for file in files)
 
 
@@ -128,15 +109,12 @@ def _images(folder: Path) -> Iterator[str]:
     seen: dict[tuple[int, int], str] = {}
     for directory, inner, files in os.walk(folder, followlinks=True):
         _refuse_again(directory, seen)
-        inner[:] = [name for name in inner if not name.startswith(".")]
-        for name in inner:
-            if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
-                raise DataError(f"{os.path.join(directory, name)} is a folder that is named like an image: rename it")
-        for name in files:
-            if name.startswith("."):
-                continue
+        inner[:] = filter(visible, inner)
+        for name in filter(is_image, inner):
+            raise DataError(f"{os.path.join(directory, name)} is a folder that is named like an image: rename it")
+        for name in filter(visible, files):
             file = os.path.join(directory, name)
-            if os.path.splitext(name)[1].lower() not in IMAGE_SUFFIXES:
+            if not is_image(name):
                 known = " ".join(sorted(IMAGE_SUFFIXES))
                 raise DataError(f"{file} is not named like an image ({known}): move it out of the class folder")
             yield file

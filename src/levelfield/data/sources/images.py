@@ -1,4 +1,4 @@
-"""Encoded images from any container: one canonical table, three splits, decoding by id, and one cache.
+"""Encoded images from any container: one canonical table, decoding by id, and one cache.
 
 :class:`ImageTable` orders the images of a :class:`Container` by (label, hash of the encoded bytes), so that ids, splits
 and the fingerprint depend on the images alone: the same images give the same run, byte for byte, from Parquet and from
@@ -12,21 +12,17 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from levelfield.data.draws import Int64s, UInt64s
+from levelfield.data.classes import Classes
+from levelfield.data.draws import Int64s
 from levelfield.data.encoded import UnreadablePictureError, open_picture
-from levelfield.data.order import Permutation
 from levelfield.data.pictures import as_shown, orientation_in, resized_square
-from levelfield.data.sources.base import Examples, check_ids
-from levelfield.data.transforms import augment_photos
-from levelfield.records.data import FolderSpec, ParquetSpec, Split
 from levelfield.records.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -43,9 +39,10 @@ _UNREAD, _READY, _CORRUPT = 0, 1, 2
 class Container(Protocol):
     """Encoded images as some format holds them, numbered by row.
 
-    ``labels`` int64 ``[N]``; ``digests`` uint8 ``[N, 16]``, see :func:`digest_of`.
+    ``labels`` int64 ``[N]`` are places in ``classes``; ``digests`` uint8 ``[N, 16]``, see :func:`digest_of`.
     """
 
+    classes: Classes
     labels: Int64s
     digests: NDArray[np.uint8]
 
@@ -76,11 +73,15 @@ def digest_table(digests: Sequence[bytes]) -> NDArray[np.uint8]:
 class ImageTable:
     """Images in canonical order, decoded to uint8 ``[3, R, R]`` one by one when first asked for."""
 
-    def __init__(self, container: Container, *, resolution: int, mask_corrupt: bool) -> None:
+    def __init__(
+        self, container: Container, *, resolution: int, mask_corrupt: bool, labels: Int64s | None = None
+    ) -> None:
+        """``labels`` [N] stand for the container's own where those number the classes otherwise."""
         halves = container.digests.view(">u8")
+        labels = container.labels if labels is None else labels
         self._container = container
-        self._rows = np.lexsort((halves[:, 1], halves[:, 0], container.labels))
-        self.labels = container.labels[self._rows]
+        self._rows = np.lexsort((halves[:, 1], halves[:, 0], labels))
+        self.labels = labels[self._rows]
         self.digests = container.digests[self._rows]
         content = self.labels.astype("<i8").tobytes() + self.digests.tobytes()
         self.fingerprint = hashlib.blake2b(b"image table 1" + content, digest_size=16).hexdigest()
@@ -147,77 +148,3 @@ def decode(encoded: bytes, resolution: int) -> NDArray[np.uint8]:
     corner = (width - resolution) // 2, (height - resolution) // 2
     square = resized_square(picture, (width, height), corner, resolution, Image.Resampling.BICUBIC)
     return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
-
-
-class ImageSource:
-    """Train, select and report splits over one table of images, or two where the data has its own report part.
-
-    Membership is a permutation keyed by content and ``spec.seed``: the first ``report_examples`` ranks report (unless
-    there is a report table, which then is used whole), the next ``select_examples`` select, the rest train.
-    """
-
-    in_channels = 3
-    floor_loss = None
-    no_verdict_because = None
-
-    def __init__(
-        self, spec: ParquetSpec | FolderSpec, table: ImageTable, report: ImageTable | None, names: Sequence[str]
-    ) -> None:
-        self.spec, self._table, self._report = spec, table, report
-        self.resolution = spec.resolution
-        self.class_names = tuple(names)
-        self.num_classes = len(self.class_names)
-        if self.num_classes < 2:
-            raise DataError(f"{spec.path} holds one class, {self.class_names[0]!r}: expected two or more to tell apart")
-        self.chance_loss = math.log(self.num_classes)
-        self._num_report_ranks = 0 if report else spec.report_examples
-        num_train = len(table) - self._num_report_ranks - spec.select_examples
-        if num_train < 1:
-            raise DataError(
-                f"{spec.path} holds {len(table)} images; select_examples = {spec.select_examples} and "
-                f"report_examples = {self._num_report_ranks} taken out of it leave none to train on: lower them"
-            )
-        self.split_sizes: Mapping[Split, int] = {
-            "train": num_train,
-            "select": spec.select_examples,
-            "report": len(report) if report else spec.report_examples,
-        }
-        self.fingerprint = _joined(table, report)
-        self._split = Permutation.of(len(table), "split", table.fingerprint, spec.seed)
-        _check_apart(spec, table, report)
-
-    def batch(self, split: Split, ids: Int64s, augment_keys: UInt64s | None = None) -> Examples:
-        """See :meth:`levelfield.data.sources.base.Source.batch`."""
-        ids = check_ids(ids, self.split_sizes[split], split)
-        table, numbers = self._locate(split, ids)
-        images, valid = table.images(numbers)
-        if split == "train" and augment_keys is not None:
-            images = augment_photos(images, self.spec.augment, augment_keys, ids)
-        return Examples(images, table.labels[numbers], valid)
-
-    def _locate(self, split: Split, ids: Int64s) -> tuple[ImageTable, Int64s]:
-        if split == "report" and self._report is not None:
-            return self._report, ids
-        firsts = {"report": 0, "select": self._num_report_ranks}
-        first = firsts.get(split, self._num_report_ranks + self.spec.select_examples)
-        return self._table, self._split.forward(ids + first)
-
-
-def _joined(table: ImageTable, report: ImageTable | None) -> str:
-    if report is None:
-        return table.fingerprint
-    return hashlib.blake2b(f"{table.fingerprint} {report.fingerprint}".encode(), digest_size=16).hexdigest()
-
-
-def _check_apart(spec: ParquetSpec | FolderSpec, table: ImageTable, report: ImageTable | None) -> None:
-    """Say which held-out images may have been trained on: byte-identical ones."""
-    twins = len(table) - len(table.distinct())
-    if twins:
-        logger.warning("%s holds %d images twice; twins may fall into different splits", spec.path, twins)
-    if report is None:
-        return
-    shared = len(table.distinct() & report.distinct())
-    if shared == len(report.distinct()):
-        raise DataError(f"every image of {spec.report_path} is also in {spec.path}: the report split must be unseen")
-    if shared:
-        logger.warning("%d images of %s are also in %s", shared, spec.report_path, spec.path)

@@ -15,8 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from levelfield.data.classes import Classes
 from levelfield.data.draws import Int64s
-from levelfield.data.sources.images import Container, ImageSource, ImageTable, digest_of, digest_table
+from levelfield.data.sources.images import Container, digest_of, digest_table
+from levelfield.data.sources.splits import ImageSource, image_source
 from levelfield.records.data import ParquetSpec
 from levelfield.records.errors import DataError, did_you_mean
 
@@ -32,36 +34,41 @@ MAX_CLASSES = 1_000_000
 def open_parquet(spec: ParquetSpec) -> ImageSource:
     """The images of ``spec.path``: a file, a folder of ``*.parquet`` files, or a glob.
 
-    Classes are ``0 .. largest label``, named by the schema's ``class_names`` (a JSON list) or Hugging Face's ClassLabel
-    where there are enough names.
+    Classes are ``0 .. largest label``, named by the schema's ``class_names`` (a JSON list) or Hugging Face's
+    ClassLabel; those of the report part are matched to training's by name, or by number where either has no names.
 
     Raises:
         DataError: a file or column is missing or of the wrong kind, a label is negative, not an integer or absent.
     """
-    mask_corrupt = spec.corrupt == "mask"
-    rows = _Rows(spec, spec.path)
-    table = ImageTable(rows, resolution=spec.resolution, mask_corrupt=mask_corrupt)
-    report = None
-    if spec.report_path is not None:
-        report_rows = _Rows(spec, spec.report_path)
-        report = ImageTable(report_rows, resolution=spec.resolution, mask_corrupt=mask_corrupt)
-    num_classes = 1 + max(int(part.labels[-1]) for part in (table, report) if part is not None)
-    return ImageSource(spec, table, report, _names(rows, spec, num_classes))
+    report = _Rows(spec, spec.report_path) if spec.report_path is not None else None
+    return image_source(spec, _Rows(spec, spec.path), report)
 
 
-def labelled_parquet(spec: ParquetSpec) -> tuple[Container, tuple[str, ...]]:
-    """All images of ``spec.path`` to be judged on, and their classes' names.
+def labelled_parquet(spec: ParquetSpec) -> Container:
+    """All images of ``spec.path`` to be judged on.
 
     Raises:
         DataError: see :func:`open_parquet`.
     """
-    rows = _Rows(spec, spec.path)
-    return rows, tuple(_names(rows, spec, 1 + int(rows.labels.max())))
+    return _Rows(spec, spec.path)
 
 
-def _names(rows: _Rows, spec: ParquetSpec, num_classes: int) -> Sequence[str]:
-    names = _class_names(rows.schema, spec.label_column)
-    return names[:num_classes] if len(names) >= num_classes else [str(label) for label in range(num_classes)]
+def _classes(files: Sequence[_File], column: str, num_labels: int, *, of: str) -> Classes:
+    """The classes that the ``files`` of a table name alike, or the numbers of its labels."""
+    named = {file.path: _class_names(file.schema, column) for file in files}
+    first, *others = named
+    for other in others:
+        if named[other] != named[first]:
+            raise DataError(
+                f"{other} names its classes {list(named[other][:3])}…, and {first} {list(named[first][:3])}…: files of "
+                "one table must name the same classes in the same order; read them apart"
+            )
+    names = named[first]
+    if not names:
+        return Classes.numbered(num_labels, of=of)
+    if len(names) < num_labels:
+        raise DataError(f"{of} has the label {num_labels - 1}, but names {len(names)} classes, {names[0]!r} first")
+    return Classes(names=tuple(names), of=of)
 
 
 class _Rows:
@@ -69,7 +76,6 @@ class _Rows:
 
     def __init__(self, spec: ParquetSpec, path: str) -> None:
         files = [_File(file, spec) for file in _paths(path)]
-        self.schema = files[0].schema
         self._groups = [(file, group) for file in files for group in range(file.num_row_groups)]
         self._kept: OrderedDict[int, pa.ChunkedArray] = OrderedDict()
         self._lock = threading.Lock()
@@ -78,6 +84,7 @@ class _Rows:
         if not self._first_rows[-1]:
             raise DataError(f"{path} holds no rows: expected images in column {spec.image_column!r}")
         self.labels = np.concatenate(labels)
+        self.classes = _classes(files, spec.label_column, 1 + int(self.labels.max()), of=path)
         self.digests = digest_table([digest for place in range(len(self._groups)) for digest in self._digests(place)])
 
     def read(self, row: int) -> bytes:

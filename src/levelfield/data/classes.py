@@ -1,0 +1,179 @@
+"""Which class of one list is which of another, by one rule: held-out parts and training parts, tables and networks.
+
+===================  ====================  =========================================================================
+theirs               ours                  matched
+===================  ====================  =========================================================================
+numbers              numbers               by number: ``00`` is ``0``, and ``10`` is not the third of ten
+names                names                 by name; one that ours lacks is refused
+numbers              names                 by number: the place of the name; ``class_3`` is number 3
+names                numbers               ``class_3`` by its number; others where there are as many, in their order
+===================  ====================  =========================================================================
+
+A number is a name that consists of digits, as folders are called and as outputs that nobody named. What the rule cannot
+decide is refused with what either list has alone. Names are equal as text (Unicode NFC), case included.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from levelfield.records.errors import DataError, did_you_mean
+
+How: TypeAlias = Literal["name", "number", "order"]
+
+_MOST_SHOWN = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classes:
+    """The ``names`` of some classes by place, and ``of`` whom they are, as a message calls it.
+
+    ``sorted_as_text`` says that places come from sorting names, as those of folders do, and mean nothing themselves.
+    """
+
+    names: tuple[str, ...]
+    of: str
+    sorted_as_text: bool = False
+
+    @classmethod
+    def numbered(cls, count: int, *, of: str) -> Classes:
+        """``count`` classes that nobody named."""
+        return cls(names=tuple(map(str, range(count))), of=of)
+
+    @property
+    def numbers(self) -> tuple[int, ...] | None:
+        """The number that each name is; None where one is none."""
+        return tuple(map(int, self.names)) if all(map(_is_number, self.names)) else None
+
+    @property
+    def numbers_at_end(self) -> tuple[int, ...] | None:
+        """The numbers of ``class_0``, ``class_1``, …, after the same letters each; None where they are named otherwise.
+
+        Every number below that of classes must stand there: wordnet's n01440764 is a name.
+        """
+        found = [_AT_END.fullmatch(name) for name in self.names]
+        if not found or any(match is None for match in found) or len({match[1] for match in found if match}) > 1:
+            return None
+        numbers = tuple(int(match[2]) for match in found if match)
+        return numbers if sorted(numbers) == list(range(len(numbers))) else None
+
+
+_AT_END = re.compile(r"(.*\D)([0-9]{1,9})")
+
+
+def match_classes(theirs: Classes, ours: Classes, used: Iterable[int]) -> tuple[NDArray[np.int64], How]:
+    """The place in ``ours`` of every class of ``theirs``, -1 where it has none, and by what rule it was found.
+
+    ``used`` are the places of ``theirs`` that pictures have: only those must be found.
+
+    Raises:
+        DataError: one of them is not in ``ours`` or in it twice, or nothing says which is which.
+    """
+    used = sorted(set(used))
+    keys, known, how = _keys(theirs, ours)
+    _refuse_twice(theirs, keys, used)
+    wanted = {keys[place] for place in used}
+    _refuse_twice(ours, known, [place for place, key in enumerate(known) if key in wanted])
+    places = {key: place for place, key in enumerate(known)}
+    strange = [place for place in used if keys[place] not in places]
+    if strange:
+        raise DataError(
+            _difference(theirs, ours, strange, [p for p, key in enumerate(known) if key not in wanted], how)
+        )
+    return np.array([places.get(key, -1) for key in keys], dtype=np.int64), how
+
+
+def _keys(theirs: Classes, ours: Classes) -> tuple[Sequence[str | int], Sequence[str | int], How]:
+    """What tells the classes of either list, and what that is."""
+    their_numbers, our_numbers = theirs.numbers, ours.numbers
+    if their_numbers is not None and our_numbers is not None:
+        return their_numbers, our_numbers, "number"
+    if their_numbers is not None:
+        return their_numbers, ours.numbers_at_end or range(len(ours.names)), "number"
+    if our_numbers is None:
+        return [_name(name) for name in theirs.names], [_name(name) for name in ours.names], "name"
+    if (at_end := theirs.numbers_at_end) is not None:
+        return at_end, our_numbers, "number"
+    if len(theirs.names) != len(ours.names) or our_numbers != tuple(range(len(our_numbers))) or _ambiguous(theirs):
+        raise DataError(
+            f"{theirs.of} names its {len(theirs.names)} classes ({_shown(theirs.names)}) and {ours.of} numbers "
+            f"{len(ours.names)}: nothing says which is which; call folders by the numbers (0, 1, …), or give the "
+            "network the names of its outputs"
+        )
+    return range(len(theirs.names)), range(len(ours.names)), "order"
+
+
+def _ambiguous(classes: Classes) -> bool:
+    """Whether places come from sorting names that stand otherwise when numbers in them are read as such."""
+    if not classes.sorted_as_text:
+        return False
+    return sorted(classes.names, key=_by_numbers) != sorted(classes.names)
+
+
+def _by_numbers(name: str) -> list[str | int]:
+    """A key that puts ``10`` after ``9``."""
+    return [int(part) if odd % 2 else part for odd, part in enumerate(_PARTS.split(name))]
+
+
+_PARTS = re.compile(r"([0-9]+)")
+
+
+def spellings(names: Sequence[str]) -> Mapping[str, list[str]]:
+    """Those of ``names`` that are one class in several spellings: case, blanks, Unicode forms, leading zeros.
+
+    Single letters are told apart by case, as handwriting is.
+    """
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(_spelt(name), []).append(name)
+    return {key: same for key, same in found.items() if len(same) > 1}
+
+
+def _spelt(name: str) -> str:
+    plain = " ".join(_name(name).split())
+    if _is_number(plain):
+        return str(int(plain))
+    return plain if len(plain) == 1 else plain.casefold()
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdigit() and len(name) <= 9
+
+
+def _name(name: str) -> str:
+    """File systems hand the same name out composed and decomposed."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _refuse_twice(classes: Classes, keys: Sequence[str | int], used: Sequence[int]) -> None:
+    often = Counter(keys)
+    twice = [classes.names[place] for place in used if often[keys[place]] > 1]
+    if twice:
+        raise DataError(f"{classes.of} has the class {twice[0]!r} twice: nothing says which of the two is meant")
+
+
+def _difference(theirs: Classes, ours: Classes, strange: Sequence[int], unmet: Sequence[int], how: How) -> str:
+    said = [theirs.names[place] for place in strange]
+    hint = did_you_mean(said[0], ours.names) if how == "name" and len(ours.names) <= 20 else ""
+    if how == "number":
+        hint = f" (it has the numbers {_range(ours)}; labels count from 0)"
+    alone = f"; without a picture in {theirs.of}: {_shown([ours.names[place] for place in unmet])}" if unmet else ""
+    return f"{theirs.of}: {ours.of} has no class {_shown(said)}{hint}{alone}; call equal classes by equal names"
+
+
+def _range(classes: Classes) -> str:
+    numbers = classes.numbers or classes.numbers_at_end or range(len(classes.names))
+    return f"{min(numbers)} to {max(numbers)}"
+
+
+def _shown(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_SHOWN
+    return ", ".join(map(repr, names[:_MOST_SHOWN])) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,188 @@
+"""Three splits over labelled images: whose classes are whose, which image is in which split, and what must be said."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from levelfield.data.classes import Classes, match_classes
+from levelfield.data.draws import Int64s, UInt64s
+from levelfield.data.order import Permutation
+from levelfield.data.sources.base import Examples, check_ids
+from levelfield.data.sources.images import Container, ImageTable
+from levelfield.data.transforms import augment_photos
+from levelfield.records.data import FolderSpec, ParquetSpec, Split
+from levelfield.records.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+_MOST_SHOWN = 5
+
+
+def image_source(spec: ParquetSpec | FolderSpec, train: Container, report: Container | None) -> ImageSource:
+    """The source over ``train`` and, where the data has its own, a ``report`` part, its classes matched to training's.
+
+    Raises:
+        DataError: there are too few classes or images, or the report part has a class that training lacks.
+    """
+    names = _trained(spec, train)
+    said = {"resolution": spec.resolution, "mask_corrupt": spec.corrupt == "mask"}
+    table, held_out = ImageTable(train, **said), None
+    if report is not None:
+        ours = Classes(
+            names=names, of=f"the training part {train.classes.of}", sorted_as_text=train.classes.sorted_as_text
+        )
+        places, how = match_classes(report.classes, ours, np.unique(report.labels).tolist())
+        labels = places[report.labels]
+        _refuse_untrained(np.setdiff1d(labels, train.labels), ours, report.classes.of)
+        if how != "name" and report.classes.names != names:
+            logger.warning(
+                "the classes of %s are matched to those of %s by %s", report.classes.of, train.classes.of, how
+            )
+        held_out = ImageTable(report, **said, labels=labels)
+    return ImageSource(spec, table, held_out, names)
+
+
+def _trained(spec: ParquetSpec | FolderSpec, train: Container) -> tuple[str, ...]:
+    """The names of the classes to be told apart: as many as the largest label says."""
+    names = train.classes.names[: 1 + int(train.labels.max())]
+    if len(names) < 2:
+        raise DataError(f"{spec.path} holds one class, {names[0]!r}: expected two or more to tell apart")
+    if len(names) > len(train.labels):
+        raise DataError(
+            f"{spec.path} has labels up to {len(names) - 1}, so {len(names)} classes, of {len(train.labels)} images: "
+            "number the classes from 0 without gaps"
+        )
+    return names
+
+
+def _refuse_untrained(labels: Int64s, ours: Classes, theirs: str) -> None:
+    if len(labels):
+        names = [ours.names[label] for label in labels.tolist()[:1]]
+        raise DataError(f"{theirs} holds the class {names[0]!r}, of which {ours.of} has no image: move some there")
+
+
+class ImageSource:
+    """Train, select and report splits over one table of images, or two where the data has its own report part.
+
+    Membership is a permutation keyed by content and ``spec.seed``: the first ``report_examples`` ranks report (unless
+    there is a report table, which then is used whole), the next ``select_examples`` select, the rest train. Where that
+    would leave a class without a training image, the ranks are stratified, see :func:`stratified`.
+
+    ``remarks`` are sentences about the data that whoever uses its results must know.
+    """
+
+    in_channels = 3
+    floor_loss = None
+    no_verdict_because = None
+
+    def __init__(
+        self, spec: ParquetSpec | FolderSpec, table: ImageTable, report: ImageTable | None, names: Sequence[str]
+    ) -> None:
+        self.spec, self._table, self._report = spec, table, report
+        self.resolution = spec.resolution
+        self.class_names = tuple(names)
+        self.num_classes = len(self.class_names)
+        self.chance_loss = math.log(self.num_classes)
+        self._num_report_ranks = 0 if report else spec.report_examples
+        num_train = len(table) - self._num_report_ranks - spec.select_examples
+        counts = np.bincount(table.labels, minlength=self.num_classes)
+        if num_train < np.count_nonzero(counts):
+            raise DataError(
+                f"{spec.path} holds {len(table)} images; select_examples = {spec.select_examples} and "
+                f"report_examples = {self._num_report_ranks} taken out of it leave "
+                f"{'none' if num_train < 1 else f'{num_train} of {np.count_nonzero(counts)} classes'} to train on: "
+                "lower them"
+            )
+        self.split_sizes: Mapping[Split, int] = {
+            "train": num_train,
+            "select": spec.select_examples,
+            "report": len(report) if report else spec.report_examples,
+        }
+        self.fingerprint = _joined(table, report)
+        self._split = Permutation.of(len(table), "split", table.fingerprint, spec.seed)
+        self._strata = self._stratified_if_needed(counts)
+        self.remarks = tuple(self._remarks(counts))
+        for remark in self.remarks:
+            logger.warning("%s", remark)
+        _check_apart(spec, table, report)
+
+    def _stratified_if_needed(self, counts: Int64s) -> Int64s | None:
+        held_out = self._split.forward(np.arange(len(self._table) - self.split_sizes["train"]))
+        left = counts - np.bincount(self._table.labels[held_out], minlength=self.num_classes)
+        if (left[counts > 0] > 0).all():
+            return None
+        return stratified(self._table.labels, self._split.forward(np.arange(len(self._table))))
+
+    def _remarks(self, counts: Int64s) -> Iterator[str]:
+        if self._strata is not None:
+            yield (
+                f"{self.spec.path}: some classes have so few images that a plain draw of the held-out ones left them "
+                "none to train on, so splits are stratified by class"
+            )
+        empty = np.flatnonzero(counts == 0).tolist()
+        if empty:
+            names = ", ".join(repr(self.class_names[label]) for label in empty[:_MOST_SHOWN])
+            more = f" and {len(empty) - _MOST_SHOWN} more" if len(empty) > _MOST_SHOWN else ""
+            first = int(np.flatnonzero(counts)[0])
+            ones = f"; labels run from {first} to {self.num_classes - 1}: subtract {first} where they should start at 0"
+            yield (
+                f"{self.spec.path}: {len(empty)} of {self.num_classes} classes have no image, {names}{more}, so the "
+                f"network cannot learn them{ones if first else ''}"
+            )
+
+    def batch(self, split: Split, ids: Int64s, augment_keys: UInt64s | None = None) -> Examples:
+        """See :meth:`levelfield.data.sources.base.Source.batch`."""
+        ids = check_ids(ids, self.split_sizes[split], split)
+        table, numbers = self._locate(split, ids)
+        images, valid = table.images(numbers)
+        if split == "train" and augment_keys is not None:
+            images = augment_photos(images, self.spec.augment, augment_keys, ids)
+        return Examples(images, table.labels[numbers], valid)
+
+    def _locate(self, split: Split, ids: Int64s) -> tuple[ImageTable, Int64s]:
+        if split == "report" and self._report is not None:
+            return self._report, ids
+        firsts = {"report": 0, "select": self._num_report_ranks}
+        first = firsts.get(split, self._num_report_ranks + self.spec.select_examples)
+        return self._table, self._split.forward(ids + first) if self._strata is None else self._strata[ids + first]
+
+
+def stratified(labels: Int64s, order: Int64s) -> Int64s:
+    """``order`` [N], a permutation of the images of classes ``labels`` [N], so that any run of ranks takes its share of
+    every class, and the last image of each class stands at the end, to be trained on.
+
+    Source: systematic sampling; the j-th of n images of a class stands at quantile (j + 1/2) / n.
+    """
+    by_class = np.argsort(labels[order], kind="stable")
+    counts = np.bincount(labels)
+    counts = counts[counts > 0]
+    within = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+    size = np.repeat(counts, counts)
+    quantile = np.empty(len(order))
+    quantile[by_class] = np.where(within == size - 1, 1.0, (within + 0.5) / size)
+    return order[np.argsort(quantile, kind="stable")]
+
+
+def _joined(table: ImageTable, report: ImageTable | None) -> str:
+    if report is None:
+        return table.fingerprint
+    return hashlib.blake2b(f"{table.fingerprint} {report.fingerprint}".encode(), digest_size=16).hexdigest()
+
+
+def _check_apart(spec: ParquetSpec | FolderSpec, table: ImageTable, report: ImageTable | None) -> None:
+    """Say which held-out images may have been trained on: byte-identical ones."""
+    twins = len(table) - len(table.distinct())
+    if twins:
+        logger.warning("%s holds %d images twice; twins may fall into different splits", spec.path, twins)
+    if report is None:
+        return
+    shared = len(table.distinct() & report.distinct())
+    if shared == len(report.distinct()):
+        raise DataError(f"every image of {spec.report_path} is also in {spec.path}: the report split must be unseen")
+    if shared:
+        logger.warning("%d images of %s are also in %s", shared, spec.report_path, spec.path)
