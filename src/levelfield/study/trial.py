@@ -23,7 +23,7 @@ from levelfield.records.trial import HeldOutLoss, TrialResult, TrialSpec, TrialT
 from levelfield.tasks.base import Task
 from levelfield.tasks.registry import build_task
 from levelfield.train.checkpoint import CheckpointFolder
-from levelfield.train.device import device_name
+from levelfield.train.device import compute_float32_in_float32, device_name
 from levelfield.train.evaluate import evaluate
 from levelfield.train.loop import training_steps
 from levelfield.train.metrics import MetricsLog
@@ -65,6 +65,7 @@ def run_trial(
         StoreError: the directory cannot be written or holds another trial.
     """
     started = time.perf_counter()
+    compute_float32_in_float32()
     source, test_source = near(source, device), near(test_source or source, device)
     directory.open(spec)
     torch.set_num_threads(spec.threads)

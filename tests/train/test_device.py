@@ -1,0 +1,62 @@
+"""Float32 means float32, whatever torch's defaults are."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from levelfield.data.sources import open_source
+from levelfield.records.data import DigitPairsSpec
+from levelfield.records.store import TrialDirectory
+from levelfield.records.trial import TrialSpec
+from levelfield.study.recipes import preset
+from levelfield.study.trial import run_trial
+from levelfield.train.device import resolve_device
+
+
+@pytest.fixture
+def tf32_allowed():
+    """As torch begins with convolutions, and as some set matrix products."""
+    before = allowed()
+    allow(True, True)
+    yield
+    allow(*before)
+
+
+def allowed() -> tuple[bool, bool]:
+    return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+
+def allow(convolutions: bool, products: bool) -> None:
+    torch.backends.cudnn.allow_tf32 = convolutions
+    torch.backends.cuda.matmul.allow_tf32 = products
+
+
+def test_a_device_is_set_up_to_compute_float32_in_float32(tf32_allowed):
+    assert allowed() == (True, True)
+    resolve_device("cpu")
+    assert allowed() == (False, False)
+
+
+def test_a_trial_computes_float32_in_float32_whoever_runs_it(tf32_allowed, tmp_path):
+    data = DigitPairsSpec(resolution=16, select_examples=8, report_examples=8)
+    spec = TrialSpec(
+        architecture="nfnet:w4-d1-s4",
+        data=data,
+        recipe=preset("nfnet-short", peak_lr=0.1),
+        budget_flops=1e6,
+        global_batch_size=4,
+        steps=1,
+    )
+    run_trial(spec, TrialDirectory(tmp_path), open_source(data), device=torch.device("cpu"))
+    assert allowed() == (False, False)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_convolutions_and_products_on_a_gpu_are_off_by_rounding_alone(tf32_allowed):
+    device = resolve_device("cuda")
+    torch.manual_seed(0)
+    images, kernel, matrix = torch.randn(8, 64, 16, 16), torch.randn(64, 64, 3, 3), torch.randn(512, 512)
+    for call, tensors in ((F.conv2d, (images, kernel)), (torch.matmul, (matrix, matrix))):
+        wanted = call(*(tensor.double() for tensor in tensors))
+        seen = call(*(tensor.to(device) for tensor in tensors)).cpu()
+        assert (seen - wanted).norm() / wanted.norm() < 1e-5  # TF32 is off by 3e-4
