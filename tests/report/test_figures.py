@@ -5,18 +5,20 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import sys
 
 import pytest
 import sample
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from levelfield.records.errors import WorkError
 from levelfield.report import numbers
 from levelfield.report.figures import Figure, published_figure, study_figures, theme
 from levelfield.report.figures.axes import linear_axis, log_axis, percent_axis, spread
 from levelfield.report.figures.canvas import Canvas
 from levelfield.report.figures.labels import Label, write_labels
-from levelfield.report.svg import draw_svg
+from levelfield.report.svg import draw_png, draw_svg
 from levelfield.scaling.analysis import DifferenceCurve
 
 
@@ -325,3 +327,9 @@ def test_without_a_curve_the_verdicts_are_joined_by_a_line() -> None:
     layers = study_figures(bare, runs)["difference"].panels[0].specification["layer"]
     assert [layer["mark"]["type"] for layer in layers].count("line") == 1
     assert "area" not in [layer["mark"]["type"] for layer in layers]
+
+
+def test_without_vl_convert_one_sentence_says_what_is_kept_and_what_to_do(monkeypatch):
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    with pytest.raises(WorkError, match=r"what was trained is kept: pip install vl-convert-python and run"):
+        draw_png("<svg/>")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from levelfield.records.errors import WorkError
 from levelfield.report.figures.theme import INK, PAPER
 
 _PNG_SCALE = 2.0
@@ -27,10 +28,8 @@ def draw_svg(specification: dict[str, Any], name: str) -> str:
 
 def draw_png(svg: str) -> bytes:
     """An SVG as PNG at twice its size, on white, in a font that has the superscripts where there is one."""
-    import vl_convert
-
     lettered = re.sub(r'font-family="[^"]*"', f'font-family="{_PNG_FONTS}"', svg)
-    return vl_convert.svg_to_png(lettered, scale=_PNG_SCALE)
+    return _vl_convert().svg_to_png(lettered, scale=_PNG_SCALE)
 
 
 def stacked(pictures: Sequence[tuple[str, str]]) -> str:
@@ -62,9 +61,18 @@ def for_page(svg: str) -> str:
 @functools.lru_cache(maxsize=128)
 def _drawn(specification: str) -> str:
     """Pure, and the slow part of a report (some 50 ms a panel), so what was drawn once is kept."""
-    import vl_convert
+    return _vl_convert().vegalite_to_svg(specification, allowed_base_urls=[])
 
-    return vl_convert.vegalite_to_svg(specification, allowed_base_urls=[])
+
+def _vl_convert() -> Any:
+    try:
+        import vl_convert
+    except ImportError:
+        raise WorkError(
+            "figures need vl-convert, which is not installed here; what was trained is kept: pip install "
+            "vl-convert-python and run `levelfield report` on the directory, here or where it is copied to"
+        ) from None
+    return vl_convert
 
 
 def _with_own_ids(svg: str, name: str) -> str:
