@@ -1,0 +1,225 @@
+"""How fast is the device, and how fast is training on it beside timm's, eager and compiled."""
+
+from __future__ import annotations
+
+import gc
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from benchmarks.gpu import grouped, side_by_side
+from benchmarks.gpu.apart import Apart, Turn
+from benchmarks.gpu.clock import host_share, interleaved, median_seconds, quotient, seconds_of, synchronise
+from benchmarks.gpu.nets import Net, OurStep, TimmStep, nets, our_state, our_trial, resident
+from benchmarks.gpu.rows import Deadline, Figure, Row, Seen, Setting
+from levelfield.data.transforms import to_float
+from levelfield.tasks.registry import build_task
+from levelfield.train.clipping import clip_adaptively, global_norm
+from levelfield.train.device import compute_float32_in_float32
+
+Step = OurStep | TimmStep
+
+
+def rows(setting: Setting, deadline: Deadline) -> Iterator[Row]:
+    """Peaks, eager steps, grouped convolutions, trials side by side, then what has to be compiled first."""
+    peaks: dict[str, float] = {}
+    timed = nets(toy=setting.toy)
+    yield Row(title="measured peaks", measure=lambda: measured_peaks(setting, peaks))
+    for net in timed:
+        yield Row(
+            title=f"{net.title}: ours and timm eager, bf16, cudnn.benchmark on for both",
+            measure=partial(eager, setting, net, peaks),
+            needs_s=10.0,
+        )
+    yield Row(
+        title=f"{timed[0].title}: processes side by side, float32 as in study 0002",
+        measure=lambda: side_by_side.measure(setting, deadline, timed[0], "float32"),
+        needs_s=20.0,
+    )
+    yield from grouped.rows(setting, peaks)
+    if setting.on_gpu:
+        yield Row(
+            title=f"{timed[0].title}: our step as one CUDA graph (prototype), bf16",
+            measure=lambda: graphed(setting, timed[0]),
+        )
+    apart = (
+        timed[:1] if setting.toy else sorted(timed, key=lambda net: net.architecture == "nfnet:F0")
+    )  # compiles longest
+    shipped = [
+        Row(
+            title=f"{net.title}: ours as shipped (cudnn.benchmark off), bf16",
+            measure=partial(_apart, deadline, as_shipped, setting, net, peaks),
+            needs_s=12.0,
+        )
+        for net in apart
+    ]
+    yield shipped[0]
+    yield from _compiled_rows(setting, deadline, apart, peaks, ours=False)
+    yield from shipped[1:]
+    yield from _compiled_rows(setting, deadline, apart, peaks, ours=True)
+
+
+def _compiled_rows(
+    setting: Setting, deadline: Deadline, timed: Sequence[Net], peaks: dict[str, float], *, ours: bool
+) -> Iterator[Row]:
+    """All networks compile at once, in processes of their own, and are then timed one at a time."""
+    there_is_time = deadline.left() >= 20
+    begun = {net: Apart(compiled, setting, net, peaks, ours) for net in timed if there_is_time}
+    whose = "ours" if ours else "timm"
+    try:
+        for net in timed:
+            yield Row(
+                title=f"{net.title}: {whose} compiled against {whose} eager, bf16",
+                measure=lambda net=net: begun[net].seen(deadline),
+                needs_s=0.0 if begun else float("inf"),
+            )
+    finally:
+        for process in begun.values():
+            process.end()
+
+
+def _apart(deadline: Deadline, measure: Callable[..., Mapping[str, Figure]], *arguments: object) -> Seen:
+    return Apart(measure, *arguments).seen(deadline)
+
+
+def measured_peaks(setting: Setting, peaks: dict[str, float]) -> Seen:
+    """A large bf16 matrix product and a large copy, on random data; they are left in ``peaks``."""
+    side, length = (256, 1 << 20) if setting.toy else (8192, 1 << 30)
+    one, two = (torch.randn(side, side, device=setting.device, dtype=torch.bfloat16) for _ in range(2))
+    block_s = 0.01 if setting.toy else 0.2
+    product = median_seconds(lambda: one @ two, setting.device, block_s=block_s)
+    source = torch.randint(0, 256, (length,), dtype=torch.uint8, device=setting.device)
+    target = torch.empty_like(source)
+    copy = median_seconds(lambda: target.copy_(source), setting.device, block_s=block_s)
+    peaks |= {"FLOP/s": 2 * side**3 / product, "B/s": 2 * length / copy}
+    figures = {f"bf16 matmul of {side}, TFLOP/s": peaks["FLOP/s"] / 1e12}
+    return Seen(figures=figures | {"copy, read and written, TB/s": peaks["B/s"] / 1e12})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Warm:
+    """A step that has run, the most memory that took (None on a CPU), and the seconds until it was warm."""
+
+    step: Step
+    memory_gb: float | None
+    seconds: float
+
+
+def warmed(setting: Setting, build: Callable[[], Step], *, times: int = 4) -> Warm:
+    """Build and run a few steps: kernels are chosen and compiled, memory is reserved."""
+    gpu = setting.on_gpu
+    before = torch.cuda.memory_allocated() if gpu else 0
+    if gpu:
+        torch.cuda.reset_peak_memory_stats()
+    begun = time.perf_counter()
+    step = build()
+    for _ in range(times):
+        step()
+    synchronise(setting.device)
+    memory = (torch.cuda.max_memory_allocated() - before) / 1e9 if gpu else None
+    return Warm(step=step, memory_gb=memory, seconds=time.perf_counter() - begun)
+
+
+def eager(setting: Setting, net: Net, peaks: dict[str, float]) -> Seen:
+    """Our plain step and timm's, in turn."""
+    _prepare(tried=True)
+    builds = {"ours": partial(OurStep, net, setting.device), "timm": partial(TimmStep, net, setting.device)}
+    warm = {name: warmed(setting, build) for name, build in builds.items()}
+    return Seen(figures=_compared(setting, net, peaks, warm, base="timm"))
+
+
+def as_shipped(turn: Turn, setting: Setting, net: Net, peaks: dict[str, float]) -> Mapping[str, Figure]:
+    """Ours alone, as a worker of a study runs it."""
+    _prepare(tried=False)
+    warm = {"ours": warmed(setting, partial(OurStep, net, setting.device))}
+    turn()
+    return _compared(setting, net, peaks, warm, base=None)
+
+
+def compiled(turn: Turn, setting: Setting, net: Net, peaks: dict[str, float], ours: bool) -> Mapping[str, Figure]:
+    """The compiled step against the eager one of the same kind; the seconds of compiling are told."""
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "6")
+    _prepare(tried=True)
+    kind, backend = (OurStep if ours else TimmStep), ("aot_eager" if setting.toy else "inductor")
+    fast = warmed(setting, partial(kind, net, setting.device, compiled=backend), times=3)
+    turn()
+    plain = warmed(setting, partial(kind, net, setting.device))
+    figures = _compared(setting, net, peaks, {"compiled": fast, "eager": plain}, base="eager")
+    return {"s to compile": fast.seconds, **figures}
+
+
+def _compared(
+    setting: Setting, net: Net, peaks: dict[str, float], warm: Mapping[str, Warm], *, base: str | None
+) -> dict[str, Figure]:
+    """Images a second, ratio to ``base``, share of the measured peak, the host's share, and memory."""
+    calls = {name: one.step for name, one in warm.items()}
+    block_s, rounds = (0.02, 3) if setting.toy else (0.6, 5)
+    found = interleaved(calls, setting.device, block_s=block_s, rounds=rounds)
+    figures: dict[str, Figure] = {}
+    for name, seconds in found.items():
+        middle = statistics.median(seconds)
+        figures[f"{name} images/s"] = net.batch / middle
+        figures[f"{name} ms"] = 1e3 * middle
+        if base is not None and name != base:
+            figures[f"{name} over {base}"] = quotient(found[base], seconds)
+        flops = net.train_flops * net.batch
+        figures[f"{name} MFU %"] = 100 * flops / middle / peaks["FLOP/s"] if peaks else None
+        shared = host_share(calls[name], setting.device, middle)
+        figures[f"{name} host %"] = None if shared is None else 100 * shared
+        figures[f"{name} GB"] = warm[name].memory_gb
+        figures[f"{name} M parameters"] = warm[name].step.params / 1e6
+    return figures
+
+
+def graphed(setting: Setting, net: Net) -> Seen:
+    """What the engine may reach: forward, backward, norm, clipping, SGD and average replayed as one graph.
+
+    Rate, decay and the finite check are frozen into it, so it trains nothing; it is timed against the plain step.
+    """
+    _prepare(tried=True)
+    plain, device = OurStep(net, setting.device), setting.device
+    spec = our_trial(net, "bfloat16")
+    state, task = our_state(net, spec, device), build_task(spec.task, spec.recipe)
+    images, labels = resident(net, device)
+    pixels, valid = to_float(images), torch.ones(net.batch, dtype=torch.bool, device=device)
+    parameters = list(state.parameters.values())
+    clipped = [state.parameters[row.name] for row in state.policy if row.clipped]
+
+    def step() -> None:
+        with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
+            loss = task.training_loss(state.model, pixels, labels, valid)
+        loss.backward()
+        global_norm(parameters)
+        clip_adaptively(clipped, clip_lambda=0.16)
+        state.optimizer.step()
+        assert state.average is not None
+        state.average.update(parameters, step=1)
+        state.optimizer.zero_grad(set_to_none=False)
+
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(4):
+            step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    seconds_of(plain, device, 4)
+    found = interleaved({"plain": plain, "graph": graph.replay}, device, block_s=0.4, rounds=5)
+    middle = {name: statistics.median(seconds) for name, seconds in found.items()}
+    figures: dict[str, Figure] = {f"{name} ms": 1e3 * seconds for name, seconds in middle.items()}
+    return Seen(figures=figures | {"graph over plain": quotient(found["plain"], found["graph"])})
+
+
+def _prepare(*, tried: bool) -> None:
+    """As a trial sets it, and whether cuDNN tries its algorithms out; nothing of an earlier row stays in memory."""
+    gc.collect()
+    torch.cuda.empty_cache()
+    compute_float32_in_float32()
+    torch.backends.cudnn.benchmark = tried
