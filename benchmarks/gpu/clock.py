@@ -11,6 +11,8 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 Call = Callable[[], object]
+MOST_TO_LAUNCH_S = 50e-6
+CALLS_A_GRAPH = 20
 
 
 def synchronise(device: torch.device) -> None:
@@ -34,6 +36,18 @@ def median_seconds(call: Call, device: torch.device, *, block_s: float, blocks: 
     seconds_of(call, device, warm)
     times = _times(seconds_of(call, device, 1), block_s)
     return statistics.median(seconds_of(call, device, times) for _ in range(blocks))
+
+
+def kernel_seconds(call: Call, device: torch.device, *, block_s: float) -> float:
+    """:func:`median_seconds` of what the device does: where launching may take longer, launches are one graph."""
+    seconds = median_seconds(call, device, block_s=block_s)
+    if device.type != "cuda" or seconds > MOST_TO_LAUNCH_S:
+        return seconds
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for _ in range(CALLS_A_GRAPH):
+            call()
+    return median_seconds(graph.replay, device, block_s=block_s) / CALLS_A_GRAPH
 
 
 def interleaved(

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 import torch
 import torch.nn.functional as F
 
-from benchmarks.gpu.clock import median_seconds
+from benchmarks.gpu.clock import kernel_seconds
 from benchmarks.gpu.rows import Figure, Row, Seen, Setting
 
 Pass: TypeAlias = Literal["forward", "data gradient", "weight gradient"]
@@ -80,7 +80,7 @@ def _seconds(
         return torch.ops.aten.convolution_backward(grad, images, weight, None, *geometry, mask)
 
     torch.backends.cudnn.benchmark = tried
-    seconds = median_seconds(call, setting.device, block_s=0.001 if setting.toy else 0.015)
+    seconds = kernel_seconds(call, setting.device, block_s=0.001 if setting.toy else 0.015)
     return seconds, 2.0 * (2 * images.numel() + weight.numel())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import subprocess
@@ -153,12 +154,17 @@ def pictures(setting: Setting) -> Seen:
     return Seen(figures={"equal": equal, "of": compared}, right=equal == compared)
 
 
+@functools.cache
+def reference(case: Case, resolution: int) -> Trained:
+    """Five steps in float64 on the CPU."""
+    return trained(case.trial(resolution=resolution), CPU, in_float64=True)
+
+
 def steps(setting: Setting, case: Case, dtype: Dtype) -> Seen:
     """The errors of five steps on the device and on the CPU, both against float64 on the CPU."""
     spec = case.trial(resolution=16 if setting.toy else 32, dtype=dtype)
-    reference = trained(case.trial(resolution=spec.data.resolution), CPU, in_float64=True)
-    here = errors(trained(spec, CPU), reference)
-    there = errors(trained(spec, setting.device), reference)
+    exact = reference(case, spec.data.resolution)
+    here, there = errors(trained(spec, CPU), exact), errors(trained(spec, setting.device), exact)
     figures = {
         "error of the displacement": there.moved,
         "the CPU's": here.moved,

@@ -33,7 +33,7 @@ def rows(setting: Setting, deadline: Deadline) -> Iterator[Row]:
     folder = STUDIES / "0002_digit_strings"
     course = Course(setting, deadline, folder / ("small.toml" if setting.toy else "study.toml"))
     yield Row(title="state to go on from", measure=course.restore)
-    number, piece_s = 0, 20.0 if setting.toy else 75.0
+    number, piece_s = 0, 20.0 if setting.toy else 100.0
     last = 1 if setting.toy else 200
     while number < last and not course.stopped and deadline.left() > TIDYING_S + piece_s / 3:
         number += 1
