@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from levelfield.families.registry import parse, rules_of
 from levelfield.records.codec import from_plain, record, to_json
 from levelfield.records.errors import SpecError, WeightsError, expect
+from levelfield.records.files import parse_json
 from levelfield.weights.preprocessing import Preprocessing
 
 HEADER = "levelfield"  # one key: a map of several would be written in any order, and equal weights in unequal bytes
@@ -66,10 +66,7 @@ def read_card(header: Mapping[str, str], *, where: str) -> Card | None:
     """
     if HEADER not in header:
         return None
-    try:
-        plain = json.loads(header[HEADER])
-    except json.JSONDecodeError as error:
-        raise WeightsError(f"{where}: its levelfield header is no JSON ({error})") from None
+    plain = parse_json(header[HEADER], where=f"the levelfield header of {where}", error=WeightsError)
     return card_from_plain(plain, where=where)
 
 

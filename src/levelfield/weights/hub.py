@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from levelfield.records.errors import LevelfieldError, WeightsError
+from levelfield.records.files import parse_json, read_regular
 from levelfield.weights.card import Card, card_from_plain
 from levelfield.weights.preprocessing import Preprocessing
 
 # Arguments of timm's that change nothing that is not seen in the tensors themselves.
 _HARMLESS_ARGUMENTS = frozenset({"img_size", "num_classes", "in_chans", "drop_rate", "drop_path_rate"})
+
+
+MAX_CONFIG_BYTES = 32 * 2**20
+"""The names of a million classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +36,9 @@ def read_config(path: Path) -> HubConfig:
         WeightsError: it is no such file, or names a network changed by arguments that we do not read.
     """
     try:
-        plain = json.loads(path.read_bytes())
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise WeightsError(f"{path} cannot be read as JSON ({error})") from None
+        plain = parse_json(read_regular(path, at_most=MAX_CONFIG_BYTES), where=str(path), error=WeightsError)
+    except OSError as error:
+        raise WeightsError(f"{path} {error.strerror}") from None
     if not isinstance(plain, dict):
         raise WeightsError(f"{path} holds no table")
     if "levelfield" in plain:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -62,11 +63,24 @@ def assemble(card: Card, state: Mapping[str, Tensor], *, where: str) -> LoadedMo
     Raises:
         WeightsError: a tensor is missing, left over or of another shape; the message names it.
     """
+    built = functools.partial(
+        build,
+        card.architecture,
+        num_classes=card.num_classes,
+        resolution=card.resolution,
+        in_channels=card.in_channels,
+    )
+    with torch.device("meta"):
+        _refuse_others(card, state, dict(built().named_parameters()), where)
     with _Undrawn():
-        model = build(
-            card.architecture, num_classes=card.num_classes, resolution=card.resolution, in_channels=card.in_channels
-        )
-    parameters = dict(model.named_parameters())
+        model = built()
+    for name, parameter in model.named_parameters():
+        parameter.copy_(state[name])
+    return LoadedModel(model=model.eval(), card=card)
+
+
+def _refuse_others(card: Card, state: Mapping[str, Tensor], parameters: Mapping[str, Tensor], where: str) -> None:
+    """Refuse what does not fill ``parameters``, before a network of any size that a header names takes memory."""
     for problem, names in (
         ("lacks", parameters.keys() - state.keys()),
         ("has no place for", state.keys() - parameters.keys()),
@@ -77,8 +91,6 @@ def assemble(card: Card, state: Mapping[str, Tensor], *, where: str) -> LoadedMo
         if state[name].shape != parameter.shape:
             seen, expected = tuple(state[name].shape), tuple(parameter.shape)
             raise WeightsError(f"{where}: {name} of {card.architecture} has shape {expected}, saw {seen}")
-        parameter.copy_(state[name])
-    return LoadedModel(model=model.eval(), card=card)
 
 
 class _Undrawn(TorchFunctionMode):

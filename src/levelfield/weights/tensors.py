@@ -11,10 +11,12 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from levelfield.records.errors import WeightsError
+from levelfield.records.files import open_regular, regular_stat
+from levelfield.weights.archives import read_npz, refuse_costly_torch, refuse_excess, told
 from levelfield.weights.unpickle import read_pickled_arrays
 
 Format: TypeAlias = Literal["safetensors", "torch", "npz", "pickle"]
@@ -24,6 +26,11 @@ _TORCH_LEGACY = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)[:-1]
 _WRAPPERS = ("state_dict", "model", "module", "state_dict_ema", "model_ema")
 _PREFIXES = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
 _SHOWN = 5
+
+_NUMBERS = frozenset(
+    {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool}
+    | {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,8 +52,12 @@ def read_tensors(path: Path, *, key: str | None = None) -> WeightFile:
         WeightsError: there is no such file, it is damaged, reading it would run code, it holds no tensors, or numbers
             that are not finite.
     """
-    if not path.is_file():
-        raise WeightsError(f"{path} is no directory of a trial and no file of weights ({path.absolute()})")
+    try:
+        size = regular_stat(path).st_size
+    except FileNotFoundError:
+        raise WeightsError(f"{path} is no directory of a trial and no file of weights ({path.absolute()})") from None
+    except OSError as error:
+        raise WeightsError(f"{path} {error.strerror}: name a file of weights or a directory of a trial") from None
     format = _format_of(path)
     header: dict[str, str] = {}
     if format == "safetensors":
@@ -54,22 +65,23 @@ def read_tensors(path: Path, *, key: str | None = None) -> WeightFile:
     elif format == "torch":
         tensors = _unwrapped(_read_torch(path), path, key)
     else:
-        arrays = _read_npz(path) if format == "npz" else read_pickled_arrays(path)
-        tensors = {name: torch.from_numpy(np.array(array, order="C")) for name, array in arrays.items()}
+        arrays = read_npz(path) if format == "npz" else read_pickled_arrays(path)
+        tensors = {name: _of_array(name, array, path) for name, array in arrays.items()}
     if not tensors:
         raise WeightsError(f"{path} holds no tensors")
+    _refuse_what_is_not_stored(tensors, path, size)
     _refuse_not_finite(tensors, path)
     return WeightFile(path=path, format=format, tensors=tensors, header=header)
 
 
 def _format_of(path: Path) -> Format:
-    with path.open("rb") as file:
+    with told(path, "file"), open_regular(path) as file:
         head = file.read(32)
     # First, as the header's length, which safetensors begin with, can end in the first bytes of any other format.
     if head[4:9] == b"\0\0\0\0{":
         return "safetensors"
     if head[:2] == b"PK":
-        with _told(path, "zip file", (zipfile.BadZipFile,)), zipfile.ZipFile(path) as archive:
+        with told(path, "zip file"), zipfile.ZipFile(path) as archive:
             return "npz" if any(name.endswith(".npy") for name in archive.namelist()) else "torch"
     if head.startswith(_TORCH_LEGACY):
         return "torch"
@@ -81,31 +93,43 @@ def _format_of(path: Path) -> Format:
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    with _told(path, "safetensors file", (SafetensorError, OSError)), safe_open(path, framework="pt") as file:
+    with told(path, "safetensors file"), safe_open(path, framework="pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
 
 
 def _read_torch(path: Path) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        wanted = next((line for line in str(error).splitlines() if "GLOBAL" in line), str(error).splitlines()[0])
-        raise WeightsError(
-            f"{path} cannot be read without running code, so it was not read, and nothing was run: {wanted.strip()}. "
-            "Save its state dict alone where you trust it, at best as safetensors"
-        ) from None
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError, AssertionError) as error:
-        raise WeightsError(f"{path} is a damaged torch file ({str(error).splitlines()[0]})") from None
+    refuse_costly_torch(path)
+    with told(path, "torch file"):
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            lines = str(error).splitlines()
+            wanted = next((line for line in lines if "GLOBAL" in line), lines[0])
+            raise WeightsError(
+                f"{path} cannot be read without running code, so it was not read, and nothing was run: "
+                f"{wanted.strip()}. Save its state dict alone where you trust it, at best as safetensors"
+            ) from None
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except ValueError as error:
-        raise WeightsError(f"{path} holds more than arrays of numbers, so it was not read ({error})") from None
-    except (OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
-        raise WeightsError(f"{path} is a damaged .npz ({error})") from None
+def _of_array(name: str, array: np.ndarray[Any, Any], path: Path) -> Tensor:
+    if array.dtype.itemsize > 8:
+        raise WeightsError(f"{path}: {name} holds {array.dtype}, which torch has not; save it as float32")
+    return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="), order="C"))
+
+
+def _refuse_what_is_not_stored(tensors: Mapping[str, Tensor], path: Path, size: int) -> None:
+    """Refuse tensors that are no plain numbers, and views of a few stored ones as many."""
+    total = 0
+    for name, tensor in tensors.items():
+        plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_nested
+        if not plain or tensor.dtype not in _NUMBERS:
+            kind = f"{tensor.dtype} ({tensor.layout}, on {tensor.device})".replace("torch.", "")
+            raise WeightsError(f"{path}: {name} is a tensor of {kind}, expected plain numbers such as float32")
+        wanted, stored = tensor.numel() * tensor.itemsize, tensor.untyped_storage().nbytes()
+        if wanted > stored:
+            raise WeightsError(f"{path}: {name} shows {stored:,} stored bytes as {wanted:,}; save it contiguous")
+        total += wanted
+    refuse_excess(total, size, path)
 
 
 def _unwrapped(value: Any, path: Path, key: str | None) -> dict[str, Tensor]:
@@ -136,16 +160,3 @@ def _refuse_not_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
     if bad:
         more = f" and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
         raise WeightsError(f"{path} holds numbers that are not finite, in {', '.join(bad[:_SHOWN])}{more}")
-
-
-class _told:
-    """Turn what a library says of a damaged file into one clear message."""
-
-    def __init__(self, path: Path, kind: str, errors: tuple[type[BaseException], ...]) -> None:
-        self.path, self.kind, self.errors = path, kind, errors
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, self.errors):
-            raise WeightsError(f"{self.path} is a damaged {self.kind} ({error})") from None

@@ -1,7 +1,7 @@
 """Reading a pickle of NumPy arrays without letting it run anything.
 
 A pickle is a program: it names functions and calls them. Here it may name only what rebuilds an array, and each such
-name stands for a function of ours.
+name stands for a function of ours; no object of NumPy's is handed to it before it is whole.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levelfield.records.errors import WeightsError
+from levelfield.records.files import open_regular
+from levelfield.weights.pickle_claims import claims_of
 
 
 def read_pickled_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -23,9 +25,11 @@ def read_pickled_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
     Raises:
         WeightsError: the pickle wants anything but dictionaries and arrays of numbers, and the message says what; or
-            it is damaged. Nothing it names has been run.
+            it is damaged, or costs more than its length. Nothing it names has been run.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
+        claims_of(file, path)
+        file.seek(0)
         try:
             value = _ArraysOnly(file, path).load()
         except WeightsError:
@@ -34,7 +38,11 @@ def read_pickled_arrays(path: Path) -> dict[str, NDArray[Any]]:
             raise WeightsError(f"{path} is a damaged pickle ({error})") from None
     if not isinstance(value, Mapping):
         raise WeightsError(f"{path} holds a {type(value).__name__}, expected a dictionary of arrays")
-    return dict(_flat(value, (), path))
+    found = _flat(value, (), path)
+    arrays = dict(found)
+    if len(arrays) < len(found):
+        raise WeightsError(f"{path} holds two arrays of one name, when the keys to them are joined by /")
+    return arrays
 
 
 class _ArraysOnly(pickle.Unpickler):
@@ -52,7 +60,33 @@ class _ArraysOnly(pickle.Unpickler):
         return allowed
 
     def persistent_load(self, pid: Any) -> Any:
-        raise WeightsError(f"{self._path} refers to data outside itself ({pid!r}); it is no pickle of arrays")
+        raise WeightsError(f"{self._path} refers to data outside itself; it is no pickle of arrays")
+
+
+class _Dtype:
+    """A dtype that the pickle may set the byte order of, and nothing else."""
+
+    def __init__(self, text: str, align: bool = False, copy: bool = True) -> None:
+        self.plain = _plain_dtype(np.dtype(text))
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _version, order, *rest = state
+        if order not in ("<", ">", "|", "=") or any(part not in (None, -1, 0) for part in rest):
+            raise ValueError(f"expected a dtype of plain numbers, saw the state {state!r:.80}")
+        self.plain = self.plain.newbyteorder(order)
+
+
+class _Array:
+    """An array still to be filled by the pickle's own state."""
+
+    def __init__(self, kind: Any, shape: Any, dtype: Any) -> None:
+        if kind is not _Array:
+            raise ValueError("expected numpy.ndarray to be rebuilt")
+        self.whole: NDArray[Any] | None = None
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        shape, dtype, fortran, content = state[-4:]
+        self.whole = _from_buffer(content, dtype, shape, "F" if fortran else "C")
 
 
 def _encode(text: str, encoding: str) -> bytes:
@@ -62,24 +96,12 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-def _array(kind: Any, shape: Any, dtype: Any) -> NDArray[Any]:
-    """An array still to be filled by the pickle's own state."""
-    if kind is not np.ndarray:
-        raise ValueError(f"expected numpy.ndarray, saw {kind!r}")
-    return np.ndarray.__new__(np.ndarray, shape, _plain_dtype(np.dtype(dtype)))
+def _scalar(dtype: _Dtype, content: bytes) -> Any:
+    return np.frombuffer(content, dtype.plain, count=1)[0]
 
 
-def _scalar(dtype: Any, content: bytes) -> Any:
-    return np.frombuffer(content, _plain_dtype(np.dtype(dtype)), count=1)[0]
-
-
-def _from_buffer(content: Any, dtype: Any, shape: Any, order: str) -> NDArray[Any]:
-    return np.frombuffer(content, _plain_dtype(np.dtype(dtype))).reshape(shape, order="F" if order == "F" else "C")
-
-
-def _dtype(text: str, align: bool = False, copy: bool = True) -> np.dtype[Any]:
-    """A dtype of its own: the pickle goes on to set its byte order, and must not set that of one shared by all."""
-    return _plain_dtype(np.dtype(text, align=False, copy=True))
+def _from_buffer(content: Any, dtype: _Dtype, shape: Any, order: str) -> NDArray[Any]:
+    return np.frombuffer(content, dtype.plain).reshape(shape, order="F" if order == "F" else "C")
 
 
 def _plain_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -89,11 +111,11 @@ def _plain_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 _ALLOWED: dict[tuple[str, str], Callable[..., Any] | type] = {
-    ("numpy.core.multiarray", "_reconstruct"): _array,
+    ("numpy.core.multiarray", "_reconstruct"): _Array,
     ("numpy.core.multiarray", "scalar"): _scalar,
     ("numpy.core.numeric", "_frombuffer"): _from_buffer,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): _dtype,
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _Dtype,
     ("_codecs", "encode"): _encode,
     ("collections", "OrderedDict"): OrderedDict,
 }
@@ -103,10 +125,11 @@ def _flat(value: Mapping[Any, Any], place: tuple[str, ...], path: Path) -> list[
     found: list[tuple[str, NDArray[Any]]] = []
     for key, item in value.items():
         here = (*place, str(key))
-        if isinstance(item, Mapping):
-            found += _flat(item, here, path)
-        elif isinstance(item, (np.ndarray, np.generic)) and item.dtype.kind in "fiub":
-            found.append(("/".join(here), np.asarray(item)))
+        whole = item.whole if isinstance(item, _Array) else item
+        if isinstance(whole, Mapping):
+            found += _flat(whole, here, path)
+        elif isinstance(whole, (np.ndarray, np.generic)):
+            found.append(("/".join(here), np.asarray(whole)))
         else:
             raise WeightsError(f"{path}: {'/'.join(here)} is a {type(item).__name__}, expected an array of numbers")
     return found
