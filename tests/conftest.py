@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from levelfield.cli import main
+
 # Machines that run the suite are shared: how long a draw takes says nothing of the code.
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
@@ -56,6 +58,22 @@ def tiny_study(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.toml"
     path.write_text(TINY_STUDY)
     return path
+
+
+@pytest.fixture
+def invoke(monkeypatch, capsys):
+    """Run a command line in this process; exit code and what it wrote."""
+
+    def invoked(*arguments):
+        monkeypatch.setattr(sys, "argv", ["levelfield", *map(str, arguments)])
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        return code, *capsys.readouterr()
+
+    return invoked
 
 
 def levelfield(*arguments: object) -> list[str]:

@@ -186,7 +186,7 @@ def resumed(setting: Setting, case: Case, dtype: Dtype) -> Seen:
 
     def pause(state: TrainState) -> TrainState:
         with tempfile.TemporaryDirectory() as folder:
-            checkpoints = CheckpointFolder(Path(folder))
+            checkpoints = CheckpointFolder(Path(folder), trial=spec.fingerprint, data="drawn")
             checkpoints.save(state.step, {"state": state.to_plain()})
             saved = checkpoints.load_latest()
         assert saved is not None

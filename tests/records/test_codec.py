@@ -8,6 +8,7 @@ import pytest
 
 from levelfield.records.codec import from_plain, later, record, to_json, to_plain
 from levelfield.records.data import DigitPairsSpec, ParquetSpec
+from levelfield.records.difference import difference
 from levelfield.records.errors import SpecError
 from levelfield.records.fingerprint import fingerprint
 from levelfield.records.trial import RecipeSpec, TrialSpec
@@ -43,11 +44,34 @@ def test_a_whole_number_is_the_same_identity_as_int_and_as_float():
     assert dataclasses.replace(TRIAL, budget_flops=10**9).fingerprint == TRIAL.fingerprint
 
 
-def test_where_the_data_lies_is_no_part_of_a_trial():
-    here = dataclasses.replace(TRIAL, data=ParquetSpec(path="/here.parquet", resolution=32))
-    there = dataclasses.replace(TRIAL, data=ParquetSpec(path="/there.parquet", resolution=32))
+def images(path: str, content: str) -> TrialSpec:
+    return dataclasses.replace(TRIAL, data=ParquetSpec(path=path, resolution=32), data_content=content)
+
+
+def test_where_the_data_lies_is_no_part_of_a_trial_and_what_lies_there_is():
+    here, there = images("/here.parquet", "a"), images("/there.parquet", "a")
     assert here.fingerprint == there.fingerprint
     assert here.name == there.name
+    assert images("/here.parquet", "b").name != here.name
+
+
+def test_images_without_their_content_are_no_identity_and_what_is_drawn_needs_none():
+    with pytest.raises(SpecError, match="data_content must be the fingerprint of the images"):
+        dataclasses.replace(TRIAL, data=ParquetSpec(path="/here.parquet", resolution=32))
+    with pytest.raises(SpecError, match="data_content must be absent: digit-pairs says it all"):
+        dataclasses.replace(TRIAL, data_content="a")
+
+
+def test_what_differs_between_two_specs_is_said_in_words():
+    held = images("/here.parquet", "a")
+    assert difference(held, images("/there.parquet", "a")) == ""
+    assert difference(held, images("/here.parquet", "b")) == "its data was changed: it was run on a, now there is b"
+    hotter = dataclasses.replace(held, recipe=dataclasses.replace(held.recipe, peak_lr=0.2, sam_rho=0.1), seed=1)
+    told = "recipe.peak_lr was 0.4, is 0.2; recipe.sam_rho was none, is 0.1; seed was 0, is 1"
+    assert difference(held, hotter) == told
+    assert difference(held, TRIAL) == "its data was images, is digit-pairs"
+    other = dataclasses.replace(TRIAL, data=DigitPairsSpec(resolution=16, seed=3))
+    assert difference(TRIAL, other) == "data.resolution was 32, is 16; data.seed was 0, is 3"
 
 
 def test_a_fingerprint_is_stable_across_versions_of_python():

@@ -161,13 +161,15 @@ def test_a_lock_is_read_as_written_and_an_edited_one_is_refused(tmp_path):
     outcome = outcome_of(spec, *run_to_the_end(spec))
     directory = StudyDirectory(tmp_path)
     written = lock_rungs(directory, outcome, analyse_outcome(outcome, tmp_path))
-    assert read_locks(directory) == written
+    assert read_locks(directory, data="simulated") == written
+    with pytest.raises(StoreError, match="it was run on simulated, now there is other"):
+        read_locks(directory, data="other")
     (path,) = directory.locks_path.glob("*.json")
     plain = json.loads(path.read_text())
     plain["recipes"][0]["loss"]["high"] += 1
     path.write_text(json.dumps(plain))
     with pytest.raises(StoreError, match="a prediction is not edited"):
-        read_locks(directory)
+        read_locks(directory, data="simulated")
 
 
 @pytest.mark.parametrize("locked", [[6e11], [1e11], [3e12, 2e12]])

@@ -11,7 +11,7 @@ from levelfield.train.checkpoint import CheckpointFolder
 
 @pytest.fixture
 def folder(tmp_path):
-    return CheckpointFolder(tmp_path / "checkpoints")
+    return CheckpointFolder(tmp_path / "checkpoints", trial="a trial", data="its data")
 
 
 def test_the_latest_checkpoint_comes_back_bit_for_bit(folder):
@@ -47,6 +47,19 @@ def test_a_half_written_temporary_file_is_no_checkpoint(folder):
     folder.save(1, {"step": 1})
     (folder.path / ".step_0000000002.ckpt.tmp").write_bytes(b"half")
     assert folder.load_latest()["step"] == 1
+
+
+@pytest.mark.parametrize(
+    ("made_of", "message"),
+    [
+        ({"trial": "another", "data": "its data"}, r"a checkpoint of another trial \(a trial, not another\)"),
+        ({"trial": "a trial", "data": "others"}, "its data was changed: it was run on its data, now there is others"),
+    ],
+)
+def test_a_checkpoint_of_another_trial_or_of_other_data_is_no_place_to_go_on_from(folder, made_of, message):
+    folder.save(1, {"step": 1})
+    with pytest.raises(StoreError, match=message):
+        CheckpointFolder(folder.path, **made_of).load_latest()
 
 
 def test_no_checkpoint_is_none(folder):

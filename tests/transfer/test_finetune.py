@@ -194,9 +194,11 @@ def test_equal_weights_have_equal_bytes_and_say_what_they_are(pretrained, tmp_pa
     from levelfield.families import registry
     from levelfield.weights.kept import keep_weights
 
-    facts, state = read_weights(pretrained / "weights.safetensors")
-    assert (facts.num_classes, facts.in_channels, facts.resolution) == (100, 1, 16)
-    model = registry.build(facts.architecture, num_classes=100, resolution=16, in_channels=1)
+    result = TrialDirectory(pretrained).result()
+    facts, state = read_weights(pretrained / "weights.safetensors", result)
+    assert (facts.trial, facts.data) == (result.fingerprint, result.data_fingerprint)
+    assert (facts.network.num_classes, facts.network.in_channels, facts.network.resolution) == (100, 1, 16)
+    model = registry.build(facts.network.architecture, num_classes=100, resolution=16, in_channels=1)
     model.load_state_dict(state)
     keep_weights(TrialDirectory(tmp_path), model, facts)
     assert (tmp_path / "weights.safetensors").read_bytes() == (pretrained / "weights.safetensors").read_bytes()

@@ -68,14 +68,14 @@ def plan(
     facts = study_facts(spec)
     planned = plan_study(spec, facts, {})
     if json:
-        speeds = calibration.calibrate(spec, planned, device=device) if calibrate else {}
+        speeds = calibration.calibrate(spec, facts, planned, device=device) if calibrate else {}
         charged = bill(spec, facts, planned, speeds)
         transfers = transfer_bill(spec, facts, planned, speeds)
         answer = {"rows": charged.rows, "trials_at_most": charged.trials_at_most, "seconds": charged.seconds}
         say_json(answer | ({"transfers": transfers} if transfers else {}))
         return
     _say_cells(spec, planned)
-    speeds = calibration.calibrate(spec, planned, device=device) if calibrate else {}
+    speeds = calibration.calibrate(spec, facts, planned, device=device) if calibrate else {}
     _say_bill(spec, bill(spec, facts, planned, speeds), workers, facts.num_report or spec.data.report_examples)
     if spec.transfer:
         _say_transfers(transfer_bill(spec, facts, planned, speeds), workers)

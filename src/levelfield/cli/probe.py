@@ -32,6 +32,7 @@ def probe(
     from levelfield.cli.data import named_data
     from levelfield.data.sources import open_source
     from levelfield.records.codec import from_plain
+    from levelfield.records.data import data_content
     from levelfield.records.probe import ProbeSpec
     from levelfield.records.probe_store import ProbeDirectory
     from levelfield.report.numbers import flops, percent
@@ -42,15 +43,13 @@ def probe(
     where = resolve_device(device)
     backbone = backbone_at(start, device=where, arch=arch)
     said = named_data(data, report_data, resolution=resolution, select=select, report=report)
+    source = open_source(said)
     plain = {"probes": [name.strip() for name in probes.split(",")], "num_train": examples, "data": said}
+    plain |= {"data_content": data_content(said, source.fingerprint)}
     named = {"architecture": backbone.facts.architecture, "start": backbone.identity}
     spec = from_plain(ProbeSpec, plain | named, where="--probes")
     kept = ProbeDirectory(directory / spec.name)
-    kept.open(spec)
-    with kept.locked():
-        result = kept.result() or run_probe(
-            spec, kept, open_source(said), backbone, features_folder=directory / "features", device=where
-        )
+    result = run_probe(spec, kept, source, backbone, features_folder=directory / "features", device=where)
     if json:
         say_json(result)
         return

@@ -18,9 +18,10 @@ from levelfield.inference.evaluate import score
 from levelfield.inference.pictures import Unreadable, fed_container, fed_source
 from levelfield.records.codec import from_plain
 from levelfield.records.data import ParquetSpec
+from levelfield.records.difference import refuse_other_data
 from levelfield.records.errors import InputError
 from levelfield.records.evaluation import Evaluation
-from levelfield.records.store import read_record
+from levelfield.records.store import TrialDirectory, read_record
 from levelfield.records.trial import TrialSpec
 from levelfield.weights.loaded import LoadedModel
 
@@ -62,10 +63,12 @@ def score_trial(path: Path, loaded: LoadedModel, *, device: torch.device) -> Sco
     Raises:
         InputError: ``path`` is no trial.
         DataError: the trial's data is gone.
+        StoreError: other data lies there now.
     """
     if not (path / "spec.json").exists():
         raise InputError(f"{path} is no trial: name labelled images by --data")
-    source = open_source(read_record(TrialSpec, path / "spec.json").data)
+    source, result = open_source(read_record(TrialSpec, path / "spec.json").data), TrialDirectory(path).result()
+    refuse_other_data(result.data_fingerprint if result else None, source.fingerprint, where=path)
     theirs = Classes(names=tuple(source.class_names), of=f"the data of {path.name}")
     places, _ = match_classes(theirs, _outputs(loaded), range(source.num_classes))
     fed = (each._replace(labels=places[each.labels]) for each in fed_source(source, "report"))

@@ -137,11 +137,30 @@ def _check_common(spec: Any) -> None:
     expect(spec.report_examples >= 1, "report_examples", "at least 1", spec.report_examples)
 
 
+def data_content(spec: DataSpec, fingerprint: str) -> str | None:
+    """The part of a trial's identity that ``spec`` leaves open: which images lie there, by their ``fingerprint``.
+
+    None where the spec alone says what is drawn.
+    """
+    return fingerprint if isinstance(spec, ParquetSpec | FolderSpec) else None
+
+
+def check_content(spec: DataSpec, content: str | None) -> None:
+    """Refuse a trial or probe that does not say which images it is of.
+
+    Raises:
+        SpecError: ``content`` is missing where ``spec`` leaves it open, or said where it does not.
+    """
+    open_part = data_content(spec, "")
+    expected = "the fingerprint of the images" if open_part is not None else f"absent: {spec.source} says it all"
+    expect((content is None) == (open_part is None), "data_content", expected, content)
+
+
 def data_identity(spec: DataSpec) -> dict[str, Any]:
     """What of ``spec`` makes a trial another trial.
 
     Where images lie and in which container is no part of it: the same images give the same results from Parquet and
-    from a folder, and their content's own fingerprint is kept with every study.
+    from a folder, and are named by :func:`data_content`.
     """
     plain = to_plain(spec)
     if isinstance(spec, ParquetSpec | FolderSpec):

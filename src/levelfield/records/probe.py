@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from typing import Literal, TypeAlias
 
-from levelfield.records.codec import record, to_plain
-from levelfield.records.data import DataSpec, data_identity
+from levelfield.records.codec import later, record, to_plain
+from levelfield.records.data import DataSpec, check_content, data_identity
 from levelfield.records.errors import expect
 from levelfield.records.fingerprint import fingerprint
 from levelfield.records.trial import Dtype
@@ -18,9 +18,9 @@ ProbeKind: TypeAlias = Literal["linear", "few-shot", "knn"]
 class ProbeSpec:
     """The probes of one backbone on one data set: its features are computed once, never augmented.
 
-    ``start`` names the weights as :class:`levelfield.records.trial.TrialSpec` does. Probes are fitted on the train
-    split (on ``num_train`` of its examples, the same for every backbone, where that is said), set by the select split,
-    and judged on the report split.
+    ``start`` and ``data_content`` name the weights and the images as :class:`levelfield.records.trial.TrialSpec` does.
+    Probes are fitted on the train split (on ``num_train`` of its examples, the same for every backbone, where that is
+    said), set by the select split, and judged on the report split.
     """
 
     architecture: str
@@ -30,11 +30,13 @@ class ProbeSpec:
     num_train: int | None = None
     dtype: Dtype = "float32"
     threads: int = 1
+    data_content: str | None = later(default=None)
 
     def __post_init__(self) -> None:
         expect(len(self.probes) > 0, "probes", "at least one of linear, few-shot, knn", self.probes)
         expect(len(set(self.probes)) == len(self.probes), "probes", "distinct", self.probes)
         expect(self.num_train is None or self.num_train >= 1, "num_train", "at least 1 example", self.num_train)
+        check_content(self.data, self.data_content)
 
     @property
     def fingerprint(self) -> str:

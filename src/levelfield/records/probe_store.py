@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from levelfield.records.difference import difference
 from levelfield.records.errors import StoreError
 from levelfield.records.probe import ProbeResult, ProbeSpec, ProbeTiming
 from levelfield.records.store import StudyDirectory, TrialState, hold, make_directory, read_record, write_record
@@ -26,16 +27,30 @@ class ProbeDirectory:
         make_directory(self.path)
         if not (self.path / "spec.json").exists():
             write_record(self.path / "spec.json", spec)
-        elif self.spec().fingerprint != spec.fingerprint:
-            raise StoreError(f"{self.path} holds another probe than {spec.name}; move it away and run again")
+        elif (held := self.spec()).fingerprint != spec.fingerprint:
+            raise StoreError(
+                f"{self.path} holds another probe ({held.fingerprint}, not {spec.fingerprint}): "
+                f"{difference(held, spec)}; move the directory away, or run in another"
+            )
 
     def spec(self) -> ProbeSpec:
         return read_record(ProbeSpec, self.path / "spec.json")
 
     def result(self) -> ProbeResult | None:
-        """The outcome, or None where the probe is not done."""
+        """The outcome, or None where the probe is not done.
+
+        Raises:
+            StoreError: it is damaged, or the outcome of another probe than this directory's.
+        """
         path = self.path / "result.json"
-        return read_record(ProbeResult, path) if path.exists() else None
+        if not path.exists():
+            return None
+        result, own = read_record(ProbeResult, path), self.spec().fingerprint
+        if result.fingerprint != own:
+            raise StoreError(
+                f"{path} is the result of another probe ({result.fingerprint}, not {own}); remove it and run again"
+            )
+        return result
 
     def timing(self) -> ProbeTiming | None:
         path = self.path / "timing.json"

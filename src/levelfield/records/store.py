@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
 
 from levelfield.records.codec import from_plain, record, to_json
+from levelfield.records.difference import difference
 from levelfield.records.errors import InputError, StoreError
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialResult, TrialSpec, TrialTiming
@@ -147,8 +148,8 @@ class TrialDirectory:
         held = read_record(TrialSpec, spec_path)
         if held.fingerprint != spec.fingerprint:
             raise StoreError(
-                f"{self.path} holds trial {held.fingerprint}, not {spec.fingerprint}: its spec.json was changed; "
-                "move the directory away and run again"
+                f"{self.path} holds another trial ({held.fingerprint}, not {spec.fingerprint}): "
+                f"{difference(held, spec)}; move the directory away, or run in another"
             )
 
     def state(self) -> TrialState | None:
@@ -156,9 +157,20 @@ class TrialDirectory:
         return read_record(TrialState, path) if path.exists() else None
 
     def result(self) -> TrialResult | None:
-        """The outcome, or None where the trial is not done."""
+        """The outcome, or None where the trial is not done.
+
+        Raises:
+            StoreError: it is damaged, or the outcome of another trial than this directory's.
+        """
         path = self.path / "result.json"
-        return read_record(TrialResult, path) if path.exists() else None
+        if not path.exists():
+            return None
+        result, own = read_record(TrialResult, path), read_record(TrialSpec, self.path / "spec.json").fingerprint
+        if result.fingerprint != own:
+            raise StoreError(
+                f"{path} is the result of another trial ({result.fingerprint}, not {own}); remove it and run again"
+            )
+        return result
 
     def timing(self) -> TrialTiming | None:
         path = self.path / "timing.json"
@@ -210,6 +222,11 @@ class StudyDirectory:
     @property
     def imported_path(self) -> Path:
         return self.path / "imported"
+
+    @property
+    def begun(self) -> bool:
+        """Whether any trial of the study has been started."""
+        return any(self._trials())
 
     def trial(self, spec: TrialSpec) -> TrialDirectory:
         return TrialDirectory(self.path / "trials" / spec.name)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 from levelfield.records.codec import later, record, to_plain
-from levelfield.records.data import DataSpec, Split, data_identity
+from levelfield.records.data import DataSpec, Split, check_content, data_identity
 from levelfield.records.errors import SpecError, did_you_mean, expect
 from levelfield.records.fingerprint import fingerprint
 
@@ -118,6 +118,7 @@ class TrialSpec:
     threads: int = 1
     start: str | None = later(default=None)
     test_resolution: int | None = later(default=None)
+    data_content: str | None = later(default=None)
 
     def __post_init__(self) -> None:
         for name in ("budget_flops", "global_batch_size", "steps", "threads"):
@@ -132,6 +133,7 @@ class TrialSpec:
             "at least 1 pixel",
             self.test_resolution,
         )
+        check_content(self.data, self.data_content)
 
     @property
     def examples(self) -> int:
@@ -191,7 +193,7 @@ class TrialResult:
     A diverged trial carries its ``reason`` and no losses: a missing number is absent. ``held_out`` is keyed
     by split. ``evaluate_flops`` is charged apart from ``train_flops``. ``seen_digest`` proves which examples were seen,
     each how often and how augmented. ``start_flops`` is what training the weights that it started from had cost, where
-    that is known; ``train_flops`` does not hold it.
+    that is known; ``train_flops`` does not hold it. ``weights_digest`` names the weights that were judged.
     """
 
     fingerprint: str
@@ -214,6 +216,7 @@ class TrialResult:
     levelfield_version: str
     torch_version: str
     start_flops: float | None = later(default=None)
+    weights_digest: str | None = later(default=None)
 
 
 @record

@@ -14,7 +14,7 @@ from levelfield.data.sources import open_source_once
 from levelfield.records.errors import InputError, StoreError
 from levelfield.records.store import StudyDirectory, TrialDirectory, read_record
 from levelfield.records.trial import TrialResult, TrialSpec
-from levelfield.study.trial import run_trial
+from levelfield.study.trial import held_result, run_trial
 from levelfield.transfer.backbone import Backbone, backbone_of_trial, open_backbone
 from levelfield.weights.loaded import LoadedModel
 from levelfield.weights.read import load_model
@@ -80,11 +80,12 @@ def _remake_weights(directory: TrialDirectory, known: TrialResult, *, device: to
     """Train the trial again beside itself; its result must come out equal, and then so are its weights."""
     spec = read_record(TrialSpec, directory.path / "spec.json")
     logger.warning("%s kept no weights: training it again for them", spec.name)
-    again = TrialDirectory(directory.path / "again")
-    result = again.result() or run_trial(
+    again, source = TrialDirectory(directory.path / "again"), open_source_once(spec.data)
+    again.open(spec)
+    result = held_result(again, source) or run_trial(
         spec,
         again,
-        open_source_once(spec.data),
+        source,
         device=device,
         backbone=_start_of(spec, directory, device=device),
         test_source=open_source_once(spec.held_out_data),

@@ -16,14 +16,14 @@ from levelfield.records.errors import TrialError
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialSpec
 from levelfield.study.bill import Speed
-from levelfield.study.candidate import Candidate, trial_spec
+from levelfield.study.candidate import Candidate, DataFacts, trial_spec
 from levelfield.study.launch.local import worker_environment
 from levelfield.study.plan import Plan
 
 _SECONDS_EACH = 0.4
 
 
-def calibrate(spec: StudySpec, planned: Plan, *, device: str) -> dict[str, Speed]:
+def calibrate(spec: StudySpec, facts: DataFacts, planned: Plan, *, device: str) -> dict[str, Speed]:
     """Measured speeds by architecture, for every allowed size of ``planned`` at its largest batch.
 
     Raises:
@@ -34,6 +34,7 @@ def calibrate(spec: StudySpec, planned: Plan, *, device: str) -> dict[str, Speed
     trials = [
         trial_spec(
             spec,
+            facts,
             entries[cell.family],
             Candidate(architecture=cell.architecture, base_lr=entries[cell.family].base_lr.start),
             cell.affordable,

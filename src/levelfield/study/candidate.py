@@ -11,6 +11,7 @@ from levelfield.compute.analytic import count
 from levelfield.compute.budget import examples_for, global_batch_size
 from levelfield.families.registry import parse
 from levelfield.records.codec import later, record
+from levelfield.records.data import data_content
 from levelfield.records.errors import SpecError
 from levelfield.records.study import AxisValue, FamilyEntry, LadderSpec, StudySpec
 from levelfield.records.trial import RecipeSpec, TrialSpec
@@ -138,6 +139,7 @@ def cost_of(architecture: str, resolution: int, num_classes: int, in_channels: i
 
 def trial_spec(
     spec: StudySpec,
+    facts: DataFacts,
     entry: FamilyEntry,
     candidate: Candidate,
     affordable: Affordable,
@@ -161,6 +163,7 @@ def trial_spec(
         weights=spec.verdict.weights,
         dtype=spec.dtype,
         threads=spec.threads,
+        data_content=data_content(spec.data, facts.fingerprint),
     )
 
 

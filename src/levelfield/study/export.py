@@ -43,6 +43,7 @@ COLUMNS: dict[str, str] = {
     "code": "version of Levelfield and commit that finished the trial",
     "torch": "version of torch",
     "masked_examples": "corrupt training images that weighed nothing",
+    "data": "fingerprint of the images, or of what draws them; of an imported row, that of its table",
     "seen_digest": "digest of the examples seen, each how often and how augmented",
 }
 
@@ -129,14 +130,16 @@ def rows(outcome: Outcome) -> Iterator[dict[str, Any]]:
             }
             found |= {"examples": result.examples_seen, "torch": result.torch_version, "device": result.device}
             found |= {"masked_examples": result.masked_examples, "seen_digest": result.seen_digest}
+            found |= {"data": result.data_fingerprint}
         if held_out:
             found |= {"loss": held_out.loss, "top1": held_out.top1}
         if timing:
             found |= {"device_seconds": timing.device_seconds, "code": timing.code_version}
         yield {name: found.get(name) for name in COLUMNS}
-    for row in (row for row in outcome.table if row.role == "imported"):
-        plain = dataclasses.asdict(row) | {"trial": row.run, "status": "imported"}
-        yield {name: plain.get(name) for name in COLUMNS}
+    for runs in outcome.imported:
+        for row in runs.rows:
+            plain = dataclasses.asdict(row) | {"trial": row.run, "status": "imported", "data": runs.table}
+            yield {name: plain.get(name) for name in COLUMNS}
 
 
 def _csv(header: list[str], lines: Any) -> bytes:

@@ -9,10 +9,10 @@ import torch
 
 from levelfield.compute.analytic import count
 from levelfield.data.sources import Source, open_source
-from levelfield.records.data import DataSpec
+from levelfield.records.data import DataSpec, data_content
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import TrialResult, TrialSpec, Weights
-from levelfield.study.trial import OnStep, run_trial
+from levelfield.study.trial import OnStep, held_result, run_trial
 from levelfield.transfer.backbone import Backbone
 from levelfield.transfer.recipes import steps_of, transfer_preset, transfer_recipe
 
@@ -61,6 +61,7 @@ def finetune_spec(
         weights=weights or ("ema" if made.ema_fraction > 0 else "raw"),
         start=backbone.identity,
         test_resolution=test_resolution,
+        data_content=data_content(data, source.fingerprint),
     )
 
 
@@ -77,13 +78,13 @@ def finetune(
     """Run ``spec`` in directory ``path``, keeping its weights; the same call resumes, and a finished one is read back.
 
     Raises:
-        StoreError: the directory holds another trial, is in use, or cannot be written.
+        StoreError: the directory holds another trial or one on other data, is in use, or cannot be written.
         DataError: an image is corrupt.
     """
     directory = TrialDirectory(path)
     directory.open(spec)
     with directory.locked():
-        return directory.result() or run_trial(
+        return held_result(directory, source) or run_trial(
             spec,
             directory,
             source,

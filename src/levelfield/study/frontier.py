@@ -39,7 +39,8 @@ def frontier_of(
     budget, candidate = winner.budget_flops, winner.candidate
 
     def trial(of: Candidate, seed: int, held_out: str) -> TrialSpec:
-        return trial_spec(spec, entry, of, afford(spec, facts, entry, of, budget), budget, seed=seed, held_out=held_out)
+        affordable = afford(spec, facts, entry, of, budget)
+        return trial_spec(spec, facts, entry, of, affordable, budget, seed=seed, held_out=held_out)
 
     selecting = trial(candidate, SEARCH_SEED, "select")
     return Frontier(

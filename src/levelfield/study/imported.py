@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,12 +17,16 @@ from levelfield.scaling.table import read_runs
 
 @record
 class ImportedRuns:
-    """Rows of somebody's table; ``source`` says in words where they come from, ``notices`` what was left out."""
+    """Rows of somebody's table; ``source`` says in words where they come from, ``notices`` what was left out.
+
+    ``table`` is the fingerprint of the file that they were read from.
+    """
 
     name: str
     source: str
     rows: tuple[Observation, ...]
     notices: tuple[str, ...] = later(default=())
+    table: str | None = later(default=None)
 
 
 def import_runs(
@@ -53,10 +58,15 @@ def import_runs(
         )
     runs = read_runs(csv, columns=columns, where=where, drop_diverged=drop_diverged)
     rows = tuple(dataclasses.replace(row, run=f"{name}: {row.run}", role="imported") for row in runs.rows)
-    taken = ImportedRuns(name=name, source=source, rows=rows, notices=runs.notices)
+    taken = ImportedRuns(name=name, source=source, rows=rows, notices=runs.notices, table=_content_of(csv))
     make_directory(study.imported_path)
     write_record(path, taken)
     return taken
+
+
+def _content_of(csv: Path) -> str:
+    with csv.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def read_imported(study: StudyDirectory) -> tuple[ImportedRuns, ...]:

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from levelfield.records.code_version import code_version
-from levelfield.records.codec import record
+from levelfield.records.codec import later, record
+from levelfield.records.difference import refuse_other_data
 from levelfield.records.errors import StoreError
 from levelfield.records.fingerprint import fingerprint
 from levelfield.records.store import StudyDirectory, make_directory, read_record, write_record
@@ -40,7 +41,7 @@ class LockedRecipe:
 
 @record
 class Lock:
-    """A prediction as it was written down: from which results, when (UTC), and by which version.
+    """A prediction as it was written down: from which results on which ``data``, when (UTC), and by which version.
 
     ``refused`` says, by family, why nothing could be predicted. ``results`` is the fingerprint of all losses known
     then; ``fingerprint`` covers everything else in the record.
@@ -50,6 +51,7 @@ class Lock:
     recipes: tuple[LockedRecipe, ...]
     refused: dict[str, str] = dataclasses.field(default_factory=dict)
     results: str
+    data: str | None = later(default=None)
     written: str
     code_version: str
     fingerprint: str = ""
@@ -86,6 +88,7 @@ def lock_rungs(study: StudyDirectory, outcome: Outcome, analysis: Analysis) -> d
                 recipes=recipes,
                 refused={family: why for family, why in found.items() if isinstance(why, str)},
                 results=results_fingerprint(outcome),
+                data=outcome.facts.fingerprint,
                 written=datetime.now(UTC).isoformat(timespec="seconds"),
                 code_version=code_version(),
             ).sealed()
@@ -95,17 +98,18 @@ def lock_rungs(study: StudyDirectory, outcome: Outcome, analysis: Analysis) -> d
     return locks
 
 
-def read_locks(study: StudyDirectory) -> dict[float, Lock]:
-    """The locks of ``study`` by budget.
+def read_locks(study: StudyDirectory, *, data: str) -> dict[float, Lock]:
+    """The locks of ``study``, which is one on ``data``, by budget.
 
     Raises:
-        StoreError: a lock was changed after it was written.
+        StoreError: a lock was changed after it was written, or predicts for other data.
     """
     locks = {}
     for path in sorted(study.locks_path.glob("*.json")):
         lock = read_record(Lock, path)
         if lock.sealed().fingerprint != lock.fingerprint:
             raise StoreError(f"{path} was changed after it was written; restore it: a prediction is not edited")
+        refuse_other_data(lock.data, data, where=path)
         locks[lock.budget_flops] = lock
     return locks
 
@@ -124,9 +128,12 @@ def predicted_recipes(outcome: Outcome, analysis: Analysis, budget: float) -> di
     }
 
 
+_NO_EVIDENCE = ("prediction", "imported")
+
+
 def results_fingerprint(outcome: Outcome) -> str:
     """The identity of everything that a prediction is made from: the searched and judged losses below it."""
-    return fingerprint("results", sorted((row.run, row.loss) for row in outcome.table if row.role != "prediction"))
+    return fingerprint("results", sorted((row.run, row.loss) for row in outcome.table if row.role not in _NO_EVIDENCE))
 
 
 def _recipe(outcome: Outcome, entry: FamilyEntry, prediction: Prediction, budget: float) -> LockedRecipe | str:

@@ -18,6 +18,7 @@ from levelfield.scaling.analyse import analyse
 from levelfield.scaling.analysis import Analysis
 from levelfield.scaling.belief import NOTHING_ASKED, Asked
 from levelfield.study.candidate import DataFacts
+from levelfield.study.content import refuse_results_of_other_data
 from levelfield.study.imported import ImportedRuns, read_imported
 from levelfield.study.locked import Lock, read_locks
 from levelfield.study.plan import Plan, plan
@@ -83,13 +84,15 @@ def read_outcome(path: Path) -> Outcome:
 
     Raises:
         InputError: no study was run there.
+        StoreError: a file of it is damaged, or made of something else than the study is.
     """
     study = StudyDirectory(path)
     spec = study.spec()
     facts = read_record(DataFacts, study.facts_path)
     results, timings = study.results(), study.timings()
-    locks = read_locks(study)
+    locks, probes = read_locks(study, data=facts.fingerprint), probe_results(study)
     planned = plan(spec, facts, results, locks)
+    refuse_results_of_other_data(study, planned, results, probes, facts)
     imported = read_imported(study)
     return Outcome(
         spec=spec,
@@ -100,7 +103,7 @@ def read_outcome(path: Path) -> Outcome:
         failed=study.failed() | failed_probes(study),
         locks=locks,
         imported=imported,
-        probes=probe_results(study),
+        probes=probes,
         table=(*observations(planned, results, timings), *(row for runs in imported for row in runs.rows)),
     )
 

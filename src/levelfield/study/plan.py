@@ -176,7 +176,8 @@ class _Planner:
             for cell in cells:
                 for _, candidate in self._choices(entry, Candidate(architecture=cell.architecture, base_lr=1.0), axis):
                     affordable = self.wants.afford(entry, candidate, budget)
-                    trial_spec(self.spec, entry, candidate, dataclasses.replace(affordable, steps=1), budget)
+                    moved = dataclasses.replace(affordable, steps=1)
+                    trial_spec(self.spec, self.wants.facts, entry, candidate, moved, budget)
 
     def _choices(self, entry: FamilyEntry, candidate: Candidate, axis: str) -> list[tuple[bool, Candidate]]:
         """``candidate`` at every value of ``axis``, and whether that value is the default."""

@@ -12,6 +12,7 @@ from levelfield import __version__
 from levelfield.compute.analytic import count
 from levelfield.data.sources import Source
 from levelfield.records.data import Split
+from levelfield.records.difference import refuse_other_data
 from levelfield.records.errors import RefusedError
 from levelfield.records.probe import ProbeResult, ProbeScore, ProbeSpec, ProbeTiming
 from levelfield.records.probe_store import ProbeDirectory
@@ -31,15 +32,29 @@ def run_probe(
     features_folder: Path,
     device: torch.device,
 ) -> ProbeResult:
-    """Compute the features that ``spec`` needs (or take them from ``features_folder``), probe them, publish the result.
+    """Compute the features that ``spec`` needs (or take them from ``features_folder``), probe them, publish the result;
+    one that is done is read back.
 
     Raises:
         SpecError, DataError: the backbone is another or does not fit, or an image is corrupt.
         RefusedError: there are fewer training images than the probe was to take.
-        StoreError: the directory cannot be written or holds another probe.
+        StoreError: the directory cannot be written or holds another probe, or the data is not what the spec names.
     """
-    begun = time.perf_counter()
+    refuse_other_data(spec.data_content, source.fingerprint, where=f"probe {spec.name}")
     directory.open(spec)
+    with directory.locked():
+        if (done := directory.result()) is not None:
+            refuse_other_data(done.data_fingerprint, source.fingerprint, where=directory.path)
+            return done
+        result, timing = _probed(spec, source, backbone, features_folder=features_folder, device=device)
+        directory.finish(result, timing)
+        return result
+
+
+def _probed(
+    spec: ProbeSpec, source: Source, backbone: Backbone, *, features_folder: Path, device: torch.device
+) -> tuple[ProbeResult, ProbeTiming]:
+    begun = time.perf_counter()
     torch.set_num_threads(spec.threads)
     if spec.num_train is not None and spec.num_train > source.split_sizes["train"]:
         raise RefusedError(
@@ -88,8 +103,7 @@ def run_probe(
         device_seconds=stopwatch.seconds["features"],
         wall_seconds=time.perf_counter() - begun,
     )
-    directory.finish(result, timing)
-    return result
+    return result, timing
 
 
 def _without_penalty_to_choose(spec: ProbeSpec, train: Features, report: Features) -> Iterator[ProbeScore]:

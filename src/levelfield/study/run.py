@@ -19,6 +19,7 @@ from levelfield.records.store import StudyDirectory, write_record
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialResult
 from levelfield.study.candidate import DataFacts, TargetFacts
+from levelfield.study.content import refuse_other_study, refuse_results_of_other_data
 from levelfield.study.launch.base import Launcher, LaunchEvent
 from levelfield.study.launch.local import LocalLauncher
 from levelfield.study.locked import Lock, lock_rungs, read_locks
@@ -103,10 +104,12 @@ def run_study(
     study = StudyDirectory(path)
     with study.locked():
         facts = study_facts(spec)
-        results, probed = study.results(), set(probe_results(study))
-        locks = read_locks(study)
+        results, probes = study.results(), probe_results(study)
+        probed = set(probes)
+        refuse_other_study(study, spec, facts)
+        locks = read_locks(study, data=facts.fingerprint)
         planned = plan(spec, facts, results, locks)
-        _refuse_other_data(path, planned, results, facts)
+        refuse_results_of_other_data(study, planned, results, probes, facts)
         _tell_other_versions(path, results)
         study.save_spec(spec)
         write_record(study.facts_path, facts)
@@ -193,18 +196,6 @@ def _run_wanted(
         wanted = planned.num_wanted
         left = len(planned.pending(results, probed))
         on_progress(RunProgress(event=event, done=wanted - left, wanted=wanted))
-
-
-def _refuse_other_data(path: Path, planned: Plan, results: Mapping[str, TrialResult], facts: DataFacts) -> None:
-    """Results that the plan uses must be of the data that lies there now."""
-    held = {trial.spec.fingerprint: facts.fingerprint for trial in planned.trials}
-    held |= {each.spec.fingerprint: facts.target(each.transfer).fingerprint for each in planned.transfers}
-    for key, fingerprint in held.items():
-        if key in results and results[key].data_fingerprint != fingerprint:
-            raise StoreError(
-                f"{path} was run on data {results[key].data_fingerprint}, the source now holds {fingerprint}; "
-                "restore the data, or run in another directory"
-            )
 
 
 def _tell_other_versions(path: Path, results: Mapping[str, TrialResult]) -> None:

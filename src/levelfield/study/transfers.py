@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from levelfield.compute.budget import examples_for
 from levelfield.records.codec import record
+from levelfield.records.data import data_content
 from levelfield.records.errors import SpecError
 from levelfield.records.probe import ProbeSpec
 from levelfield.records.study import StudySpec
@@ -108,6 +109,7 @@ class TransferWants:
             num_train=transfer.probe_examples,
             dtype=self.spec.dtype,
             threads=self.spec.threads,
+            data_content=self._content(transfer),
         )
         self.want(_planned(probe, "probe", transfer, frontier, start))
 
@@ -221,7 +223,11 @@ class TransferWants:
             threads=self.spec.threads,
             start=None if start is None else f"trial:{start.fingerprint}",
             test_resolution=transfer.test_resolution,
+            data_content=self._content(transfer),
         )
+
+    def _content(self, transfer: TransferSpec) -> str | None:
+        return data_content(transfer.data, self.facts.target(transfer.name).fingerprint)
 
     def _loss(
         self, transfer: TransferSpec, frontier: Frontier, arm: str, choice: Choice, trial: TrialSpec | str

@@ -17,6 +17,7 @@ from levelfield.data.sources import Source, near
 from levelfield.families.registry import build, parse
 from levelfield.records.code_version import code_version
 from levelfield.records.data import Split
+from levelfield.records.difference import refuse_other_data
 from levelfield.records.errors import SpecError
 from levelfield.records.store import TrialDirectory, write_atomically, write_record
 from levelfield.records.trial import HeldOutLoss, TrialResult, TrialSpec, TrialTiming
@@ -33,7 +34,8 @@ from levelfield.train.step import StepReport, TrainingStep
 from levelfield.train.timing import Stopwatch
 from levelfield.transfer.backbone import Backbone
 from levelfield.transfer.surgery import assembled, graft
-from levelfield.weights.kept import NetworkFacts, keep_weights
+from levelfield.weights.kept import KeptFacts, NetworkFacts, keep_weights
+from levelfield.weights.loaded import weights_digest
 
 LOGGED_STEPS = 100
 # The training loss of the record is the mean over this last share of the run: one batch says little.
@@ -62,10 +64,12 @@ def run_trial(
 
     Raises:
         SpecError, DataError: the trial cannot be meant, or an image is corrupt.
-        StoreError: the directory cannot be written or holds another trial.
+        StoreError: the directory cannot be written or holds another trial, or the data is not what the spec names.
     """
     started = time.perf_counter()
     compute_float32_in_float32()
+    for seen in (source, test_source or source):
+        refuse_other_data(spec.data_content, seen.fingerprint, where=f"trial {spec.name}")
     source, test_source = near(source, device), near(test_source or source, device)
     directory.open(spec)
     torch.set_num_threads(spec.threads)
@@ -74,7 +78,7 @@ def run_trial(
     if spec.test_resolution not in (None, test_source.resolution):
         raise SpecError(f"trial {spec.name} is judged at {spec.test_resolution} px, not at {test_source.resolution}")
     write_record(directory.path / "policy.json", {"tensors": state.policy})
-    checkpoints = CheckpointFolder(directory.path / "checkpoints")
+    checkpoints = CheckpointFolder(directory.path / "checkpoints", trial=spec.fingerprint, data=source.fingerprint)
     stopwatch = Stopwatch(device)
     if (saved := checkpoints.load_latest()) is not None:
         state.restore(saved["state"])
@@ -99,7 +103,7 @@ def run_trial(
         with stopwatch.charge("evaluate"):
             held_out[spec.held_out] = _judge(spec, state, task, test_source, directory, device)
         if keeps_weights:
-            keep_weights(directory, state.model, network_facts(spec, source))
+            keep_weights(directory, state.model, _kept_facts(spec, source))
     result = _result(spec, state, source, held_out, reason=diverged, device=device)
     if backbone is not None:
         result = dataclasses.replace(result, start_flops=backbone.train_flops)
@@ -115,6 +119,18 @@ def run_trial(
     )
     directory.finish(result, timing)
     checkpoints.drop()
+    return result
+
+
+def held_result(directory: TrialDirectory, source: Source) -> TrialResult | None:
+    """The outcome of a trial on ``source`` that is done; None where it is not.
+
+    Raises:
+        StoreError: it is damaged, or of another trial or other data.
+    """
+    result = directory.result()
+    if result is not None:
+        refuse_other_data(result.data_fingerprint, source.fingerprint, where=directory.path)
     return result
 
 
@@ -179,15 +195,15 @@ def training_batches(spec: TrialSpec, source: Source, *, start_step: int) -> Ite
     )
 
 
-def network_facts(spec: TrialSpec, source: Source) -> NetworkFacts:
-    """What network ``spec`` trains on ``source``."""
-    return NetworkFacts(
+def _kept_facts(spec: TrialSpec, source: Source) -> KeptFacts:
+    network = NetworkFacts(
         architecture=parse(spec.architecture).text,
         resolution=source.resolution,
         num_classes=source.num_classes,
         in_channels=source.in_channels,
         classes=tuple(source.class_names),
     )
+    return KeptFacts(network=network, trial=spec.fingerprint, data=source.fingerprint)
 
 
 def _judge(
@@ -249,4 +265,5 @@ def _result(
         device=device_name(device),
         levelfield_version=__version__,
         torch_version=str(torch.__version__),
+        weights_digest=None if reason else weights_digest(parse(spec.architecture).text, state.parameters),
     )

@@ -59,7 +59,7 @@ class Wants:
         affordable = self.afford(entry, candidate, budget)
         if affordable.refusal:
             return math.inf
-        trial = trial_spec(self.spec, entry, candidate, affordable, budget, seed=SEARCH_SEED)
+        trial = trial_spec(self.spec, self.facts, entry, candidate, affordable, budget, seed=SEARCH_SEED)
         self._want(trial, role, entry, budget, candidate, variant)
         result = self.results.get(trial.fingerprint)
         if result is None:
@@ -79,7 +79,9 @@ class Wants:
         """Want ``candidate`` on ``seeds``, judged on the report split."""
         affordable = self.afford(entry, candidate, budget)
         for seed in seeds:
-            trial = trial_spec(self.spec, entry, candidate, affordable, budget, seed=seed, held_out="report")
+            trial = trial_spec(
+                self.spec, self.facts, entry, candidate, affordable, budget, seed=seed, held_out="report"
+            )
             self._want(trial, role, entry, budget, candidate, variant)
 
     def _want(

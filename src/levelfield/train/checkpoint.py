@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from levelfield.records.difference import refuse_other_data
 from levelfield.records.errors import StoreError
 from levelfield.records.store import make_directory, write_atomically
 
@@ -22,10 +23,10 @@ _DIGEST_BYTES = 16
 
 
 class CheckpointFolder:
-    """The checkpoints of one trial, by step."""
+    """The checkpoints of one trial, by step; each names the ``trial`` and the ``data`` that it was made of."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, trial: str, data: str) -> None:
+        self.path, self.trial, self.data = path, trial, data
 
     def save(self, step: int, plain: dict[str, Any]) -> None:
         """Write one and drop all but the last two.
@@ -35,19 +36,31 @@ class CheckpointFolder:
         """
         make_directory(self.path)
         buffer = io.BytesIO()
-        torch.save(plain, buffer)
+        torch.save({"trial": self.trial, "data": self.data, **plain}, buffer)
         payload = buffer.getvalue()
         write_atomically(self.path / f"step_{step:010d}.ckpt", _digest(payload) + payload)
         for old in self._newest_first()[_KEPT:]:
             old.unlink(missing_ok=True)
 
     def load_latest(self) -> dict[str, Any] | None:
-        """The newest whole checkpoint, or None; a torn one is passed over with a warning."""
+        """The newest whole checkpoint, or None; a torn one is passed over with a warning.
+
+        Raises:
+            StoreError: it was made of another trial or of other data.
+        """
         for path in self._newest_first():
             try:
-                return _read(path)
+                found = _read(path)
             except StoreError as error:
                 logger.warning("%s; falling back to the one before", error)
+                continue
+            if found.get("trial") != self.trial:
+                raise StoreError(
+                    f"{path} is a checkpoint of another trial ({found.get('trial')}, not {self.trial}); remove it and "
+                    "run again"
+                )
+            refuse_other_data(found["data"], self.data, where=path)
+            return found
         return None
 
     def drop(self) -> None:

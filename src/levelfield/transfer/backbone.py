@@ -48,11 +48,11 @@ def backbone_of_trial(path: Path) -> Backbone:
         raise InputError(
             f"trial {path.name} kept no weights; `levelfield finetune` and `levelfield probe` train it again for them"
         )
-    facts, state = read_weights(directory.weights_path)
+    kept, state = read_weights(directory.weights_path, result)
     before = 0.0 if spec.start is None else result.start_flops
     return Backbone(
         identity=f"trial:{spec.fingerprint}",
-        facts=facts,
+        facts=kept.network,
         state=state,
         train_flops=None if before is None else result.train_flops + before,
     )

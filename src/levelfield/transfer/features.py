@@ -66,14 +66,15 @@ def features_of(
     if spec.start != backbone.identity:
         raise SpecError(f"probe {spec.name} starts from {spec.start}, but was given {backbone.identity}")
     content = [FEATURES_VERSION, spec.start, data_identity(spec.data), source.fingerprint, split, spec.dtype]
-    path = folder / f"{fingerprint('features', content)}.npz"
-    if (kept := _read(path)) is not None:
+    made_of = fingerprint("features", content)
+    path = folder / f"{made_of}.npz"
+    if (kept := _read(path, made_of)) is not None:
         return kept
     family = parse(backbone.facts.architecture)
     model = assembled(family, backbone.state, resolution=source.resolution, in_channels=source.in_channels)
     found = _extract(model.to(device), source, split, device=device, bfloat16=spec.dtype == "bfloat16")
     buffer = io.BytesIO()
-    np.savez(buffer, x=found.x, y=found.y)
+    np.savez(buffer, x=found.x, y=found.y, made_of=made_of)
     make_directory(folder)
     write_atomically(path, buffer.getvalue())
     return found
@@ -91,12 +92,16 @@ def _extract(model: nn.Module, source: Source, split: Split, *, device: torch.de
     return Features(x=torch.cat(x).numpy(), y=torch.cat(y).numpy())
 
 
-def _read(path: Path) -> Features | None:
+def _read(path: Path, made_of: str) -> Features | None:
+    """The features in ``path``, which must say themselves that they are ``made_of`` that: a name can be given anew."""
     if not path.exists():
         return None
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as kept:
-            return Features(x=kept["x"], y=kept["y"])
+            if str(kept["made_of"]) == made_of:
+                return Features(x=kept["x"], y=kept["y"])
+        logger.warning("%s holds features of something else; computing them again", path)
+        return None
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         logger.warning("%s is damaged (%s); computing its features again", path, error)
         return None

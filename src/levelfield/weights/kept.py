@@ -1,6 +1,7 @@
 """The weights that a trial keeps in ``weights.safetensors``: those it was judged by, averaged where its spec says so.
 
-A header says what network they are; the rest of what is known of them stands in the trial's own records.
+A header says what network they are, and of which trial and data; the trial's result holds the digest of the numbers.
+Both are compared whenever they are read, so that a file of another trial is never taken for this one's.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from levelfield.records.codec import from_plain, later, record, to_json
+from levelfield.records.difference import changed_data
 from levelfield.records.errors import StoreError
 from levelfield.records.store import TrialDirectory, write_atomically
+from levelfield.records.trial import TrialResult
 from levelfield.weights.card import HEADER
+from levelfield.weights.loaded import weights_digest
 
 
 @record
@@ -32,7 +36,16 @@ class NetworkFacts:
     classes: tuple[str, ...] | None = later(default=None)
 
 
-def keep_weights(directory: TrialDirectory, model: nn.Module, facts: NetworkFacts) -> None:
+@record
+class KeptFacts:
+    """What the header of kept weights says: the network, and the fingerprints of the trial and data that made it."""
+
+    network: NetworkFacts
+    trial: str
+    data: str
+
+
+def keep_weights(directory: TrialDirectory, model: nn.Module, facts: KeptFacts) -> None:
     """Write the parameters of ``model`` beside the result of its trial; equal weights give equal bytes.
 
     Raises:
@@ -42,11 +55,11 @@ def keep_weights(directory: TrialDirectory, model: nn.Module, facts: NetworkFact
     write_atomically(directory.weights_path, save(tensors, metadata={HEADER: to_json(facts, indent=None)}))
 
 
-def read_weights(path: Path) -> tuple[NetworkFacts, dict[str, Tensor]]:
-    """What :func:`keep_weights` wrote.
+def read_weights(path: Path, result: TrialResult) -> tuple[KeptFacts, dict[str, Tensor]]:
+    """What :func:`keep_weights` wrote for the trial of ``result``.
 
     Raises:
-        StoreError: the file is damaged, or was not written by it.
+        StoreError: the file is damaged, was not written by it, or holds other weights than ``result`` was judged by.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -56,4 +69,15 @@ def read_weights(path: Path) -> tuple[NetworkFacts, dict[str, Tensor]]:
         raise StoreError(f"{path} cannot be read as safetensors ({error}); remove it and run again") from None
     if header is None:
         raise StoreError(f"{path} does not say what network it holds: Levelfield did not write it")
-    return from_plain(NetworkFacts, json.loads(header), where=str(path)), state
+    facts = from_plain(KeptFacts, json.loads(header), where=str(path))
+    if facts.trial != result.fingerprint:
+        raise _of_another(path, f"they are of trial {facts.trial}, not of {result.fingerprint}")
+    if facts.data != result.data_fingerprint:
+        raise _of_another(path, changed_data(facts.data, result.data_fingerprint))
+    if weights_digest(facts.network.architecture, state) != result.weights_digest:
+        raise _of_another(path, "their numbers are not those that the trial was judged by")
+    return facts, state
+
+
+def _of_another(path: Path, why: str) -> StoreError:
+    return StoreError(f"{path} holds other weights than this trial's: {why}; remove it, and they are trained again")

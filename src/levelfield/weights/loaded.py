@@ -49,11 +49,16 @@ class LoadedModel:
 
     def digest(self) -> str:
         """What these weights are, whatever file they lie in: equal for equal numbers of equal networks."""
-        digest = hashlib.blake2b(self.card.architecture.encode(), digest_size=16)
-        for name, parameter in sorted(self.model.named_parameters()):
-            digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode())
-            digest.update(parameter.detach().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        return weights_digest(self.card.architecture, dict(self.model.named_parameters()))
+
+
+def weights_digest(architecture: str, state: Mapping[str, Tensor]) -> str:
+    """What the weights ``state`` of the network ``architecture`` (its canonical text) are, in 32 hexadecimal digits."""
+    digest = hashlib.blake2b(architecture.encode(), digest_size=16)
+    for name, tensor in sorted(state.items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 @torch.no_grad()

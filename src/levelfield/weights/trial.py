@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
-from levelfield.data.sources import open_source
-from levelfield.records.errors import DataError, WeightsError
+from levelfield.records.errors import WeightsError
 from levelfield.records.store import TrialDirectory, read_record
 from levelfield.records.trial import TrialSpec
 from levelfield.weights.card import Card
@@ -14,13 +12,9 @@ from levelfield.weights.kept import read_weights
 from levelfield.weights.loaded import LoadedModel, assemble
 from levelfield.weights.preprocessing import Preprocessing
 
-logger = logging.getLogger(__name__)
-
 
 def load_trial(path: Path) -> LoadedModel:
     """The network that the trial in directory ``path`` has left, for images as it was judged on.
-
-    The names of its classes were kept with the weights; of older weights they are those of the data, if it is there.
 
     Raises:
         WeightsError: the trial is not finished, or kept no weights.
@@ -35,7 +29,8 @@ def load_trial(path: Path) -> LoadedModel:
         raise WeightsError(
             f"trial {path.name} kept no weights; `levelfield finetune` and `levelfield probe` train it again for them"
         )
-    facts, state = read_weights(directory.weights_path)
+    kept, state = read_weights(directory.weights_path, result)
+    facts = kept.network
     before = 0.0 if spec.start is None else result.start_flops
     card = Card.of(
         facts.architecture,
@@ -43,21 +38,8 @@ def load_trial(path: Path) -> LoadedModel:
         num_classes=facts.num_classes,
         in_channels=facts.in_channels,
         preprocessing=Preprocessing.of_training(resolution=facts.resolution, in_channels=facts.in_channels),
-        classes=facts.classes or _class_names(spec, result.data_fingerprint),
+        classes=facts.classes,
         source=f"trial {spec.name}, {spec.weights} weights",
         train_flops=None if before is None else result.train_flops + before,
     )
     return assemble(card, state, where=str(directory.weights_path))
-
-
-def _class_names(spec: TrialSpec, data_fingerprint: str) -> tuple[str, ...] | None:
-    """Those of the trial's data, for weights that were kept without them."""
-    try:
-        source = open_source(spec.data)
-    except DataError as error:
-        logger.warning("the classes of trial %s have no names: %s", spec.name, error)
-        return None
-    if source.fingerprint != data_fingerprint:
-        logger.warning("the classes of trial %s have no names: its data has changed", spec.name)
-        return None
-    return tuple(source.class_names)

@@ -71,15 +71,16 @@ class _Worker:
     def _train(self, spec: TrialSpec) -> None:
         from levelfield.data.sources import open_source_once
         from levelfield.study.backbones import backbone_in
-        from levelfield.study.trial import run_trial
+        from levelfield.study.trial import held_result, run_trial
 
-        directory = self.study.trial(spec)
+        directory, source = self.study.trial(spec), open_source_once(spec.data)
+        directory.open(spec)
         with directory.locked():
-            if directory.result() is None:
+            if held_result(directory, source) is None:
                 run_trial(
                     spec,
                     directory,
-                    open_source_once(spec.data),
+                    source,
                     device=self.device,
                     backbone=backbone_in(self.study, spec.start, device=self.device) if spec.start else None,
                     test_source=open_source_once(spec.held_out_data),
@@ -93,18 +94,14 @@ class _Worker:
         from levelfield.study.backbones import backbone_in
         from levelfield.study.probe import run_probe
 
-        directory = probe_directory(self.study, spec)
-        directory.open(spec)
-        with directory.locked():
-            if directory.result() is None:
-                run_probe(
-                    spec,
-                    directory,
-                    open_source_once(spec.data),
-                    backbone_in(self.study, spec.start, device=self.device),
-                    features_folder=self.study.path / "features",
-                    device=self.device,
-                )
+        run_probe(
+            spec,
+            probe_directory(self.study, spec),
+            open_source_once(spec.data),
+            backbone_in(self.study, spec.start, device=self.device),
+            features_folder=self.study.path / "features",
+            device=self.device,
+        )
 
     def _tell_progress(self, step: int) -> None:
         if step % _PROGRESS_STEPS == 0:
