@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import sys
+from typing import cast
 
 
 def main() -> None:
-    """Run the command line; 0 done, 1 the work failed, 2 the input is wrong, 75 the time is over."""
-    from levelfield.cli.app import app
-    from levelfield.cli.console import complain
-    from levelfield.records.errors import LevelfieldError
+    """Run the command line. Exit codes:
 
+    0 done, 1 the work failed, 2 the input is wrong, 70 a bug of ours, 75 the time is over; 130 stopped by Ctrl-C, 143
+    by SIGTERM, 141 by a reader that went away.
+    """
+    from levelfield.cli.boundary import run_command
+
+    sys.exit(run_command(_verb))
+
+
+def _verb() -> int:
+    """Parse the command line and run its verb; what it is told wrong is click's to say."""
+    import typer
+
+    from levelfield.cli.app import app
+
+    # click's UsageError, which typer hands out under no name
+    wrong_usage = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
     try:
-        app()
-    except LevelfieldError as error:
-        complain(str(error))
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        complain("stopped; the same command goes on where it was")
-        sys.exit(130)
+        command = typer.main.get_command(app)
+        with command.make_context("levelfield", sys.argv[1:]) as context:
+            command.invoke(context)
+    except typer.Exit as stop:
+        return stop.exit_code
+    except wrong_usage as error:
+        error.show()
+        return error.exit_code
+    return 0

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from levelfield.cli.streams import says_unicode, without_control
 from levelfield.cli.terminal import paragraph, table_lines
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _WIDEST_TEXT = 100
 
 def complain(message: str) -> None:
     """An error, on standard error."""
-    print(f"levelfield: {message}", file=sys.stderr)
+    print(f"levelfield: {without_control(message)}", file=sys.stderr)
 
 
 def say(message: str = "", style: Style = "plain") -> None:
@@ -36,14 +37,15 @@ def say_json(value: Any) -> None:
     """The answer for a program: records become plain tables."""
     from levelfield.records.codec import to_plain
 
-    print(json.dumps(to_plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+    print(json.dumps(to_plain(value), indent=2, ensure_ascii=not says_unicode(), allow_nan=False))
 
 
 def say_json_line(value: Any) -> None:
     """One of many answers for a program, on a line of its own."""
-    from levelfield.records.codec import to_json
+    from levelfield.records.codec import to_plain
 
-    print(to_json(value, indent=None).rstrip(), flush=True)
+    text = json.dumps(to_plain(value), sort_keys=True, ensure_ascii=not says_unicode(), allow_nan=False)
+    print(text, flush=True)
 
 
 def say_report_table(table: Table) -> None:

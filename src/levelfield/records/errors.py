@@ -89,3 +89,9 @@ def expect(holds: bool, name: str, expected: str, seen: object) -> None:
     """Raise a :class:`SpecError` that names the value, unless ``holds``."""
     if not holds:
         raise SpecError(f"{name} must be {expected}, saw {seen!r}")
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Whether ``error`` says that memory has run out: on a CPU torch raises a RuntimeError for that."""
+    words = ("out of memory", "can't allocate memory", "not enough memory", "Unable to allocate")
+    return isinstance(error, MemoryError) or any(each in str(error) for each in words)

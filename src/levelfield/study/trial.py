@@ -21,6 +21,7 @@ from levelfield.records.difference import refuse_other_data
 from levelfield.records.errors import SpecError
 from levelfield.records.store import TrialDirectory, write_atomically, write_record
 from levelfield.records.trial import HeldOutLoss, TrialResult, TrialSpec, TrialTiming
+from levelfield.study.stopping import HeldSignals, held_signals
 from levelfield.tasks.base import Task
 from levelfield.tasks.registry import build_task
 from levelfield.train.checkpoint import CheckpointFolder
@@ -91,12 +92,16 @@ def run_trial(
     batches = training_batches(spec, source, start_step=state.step)
     reports = training_steps(state, step, batches, num_steps=spec.steps, stopwatch=stopwatch)
     diverged = ""
-    for report in _checkpointed(reports, state, checkpoints, stopwatch, every_seconds=checkpoint_seconds, code=code):
-        if not report.finite:
-            diverged = f"loss {report.loss}, gradient norm {report.gradient_norm} after {report.step} steps"
-        elif report.step % max(1, spec.steps // LOGGED_STEPS) == 0 or report.step == spec.steps:
-            metrics.append(report)
-        on_step(report)
+    with held_signals() as held:
+        kept = _checkpointed(
+            reports, state, checkpoints, stopwatch, every_seconds=checkpoint_seconds, code=code, held=held
+        )
+        for report in kept:
+            if not report.finite:
+                diverged = f"loss {report.loss}, gradient norm {report.gradient_norm} after {report.step} steps"
+            elif report.step % max(1, spec.steps // LOGGED_STEPS) == 0 or report.step == spec.steps:
+                metrics.append(report)
+            on_step(report)
 
     held_out: dict[Split, HeldOutLoss] = {}
     if not diverged:
@@ -142,15 +147,21 @@ def _checkpointed(
     *,
     every_seconds: float,
     code: tuple[str, ...],
+    held: HeldSignals,
 ) -> Iterator[StepReport]:
-    """Pass ``reports`` on, saving every so often the state, what it cost so far, and the ``code`` that ran it."""
+    """Pass ``reports`` on, saving every so often the state, what it cost so far, and the ``code`` that ran it.
+
+    A signal that was ``held`` back ends the trial after the step, with its state saved.
+    """
     saved_at = time.monotonic()
     for report in reports:
         yield report
-        if report.finite and time.monotonic() - saved_at >= every_seconds:
+        if report.finite and (held or time.monotonic() - saved_at >= every_seconds):
             costs = {"seconds": dict(stopwatch.seconds), "code": list(code)}
             checkpoints.save(state.step, {"state": state.to_plain(), **costs})
             saved_at = time.monotonic()
+        if held:
+            held.let_go()
 
 
 def build_state(

@@ -41,5 +41,5 @@ class Launcher(Protocol):
         ...
 
     def close(self) -> None:
-        """Stop everything; unfinished trials resume from their checkpoints another time."""
+        """Stop everything, saved where it is; unfinished trials resume from their checkpoints another time."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Iterator
 from pathlib import Path
 
 from levelfield.records.codec import to_plain
@@ -18,6 +20,8 @@ from levelfield.study.launch.base import LaunchEvent, Planned
 
 # A trial whose worker dies this often is given up: it takes the machine down, and a retry would only repeat that.
 _MAX_DEATHS = 3
+_SAVING_SECONDS = 10.0
+"""How long workers may take to end their step and save it when they are stopped; what they publish is whole anyway."""
 
 
 class LocalLauncher:
@@ -65,7 +69,10 @@ class LocalLauncher:
 
     def close(self) -> None:
         for process in self._processes:
-            process.stop()
+            process.ask_to_stop()
+        end = time.monotonic() + _SAVING_SECONDS
+        for process in self._processes:
+            process.stop(max(0.0, end - time.monotonic()))
 
     def _start(self) -> _Process:
         return _Process(self._command, self._environment, self._events)
@@ -116,9 +123,10 @@ class _Process:
         self, command: list[str], environment: dict[str, str], events: queue.Queue[tuple[_Process, dict]]
     ) -> None:
         self.trial: Planned | None = None
-        self._child = subprocess.Popen(
-            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        with _interrupts_blocked():
+            self._child = subprocess.Popen(
+                command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
         threading.Thread(target=self._forward, args=(events,), daemon=True).start()
 
     def run(self, trial: Planned) -> None:
@@ -131,9 +139,16 @@ class _Process:
             # It died a moment ago; its "died" event is on the way and takes the trial back.
             return
 
-    def stop(self) -> None:
-        self._child.kill()
-        self._child.wait()
+    def ask_to_stop(self) -> None:
+        self._child.terminate()
+
+    def stop(self, seconds: float) -> None:
+        """Let it end by itself for ``seconds`` at the most."""
+        try:
+            self._child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
         for pipe in (self._child.stdin, self._child.stdout):
             if pipe is not None:
                 pipe.close()
@@ -147,6 +162,16 @@ class _Process:
             return  # closed by stop()
         code = self._child.wait()
         events.put((self, {"event": "died", "reason": f"its worker died ({_cause(code)})"}))
+
+
+@contextlib.contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Ctrl-C reaches every process of a terminal: what is started here leaves it to us, who stop it in order."""
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
 # glibc hands large blocks back to the system at once and fetches them again the next step, page by page: kept, a small

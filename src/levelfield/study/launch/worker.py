@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from levelfield.records.codec import from_plain
-from levelfield.records.errors import InputError, StoreError
+from levelfield.records.errors import InputError, StoreError, lacks_memory
 from levelfield.records.probe import ProbeSpec
 from levelfield.records.probe_store import probe_directory
 from levelfield.records.store import StudyDirectory
@@ -115,10 +115,8 @@ class _Worker:
 def _reason(error: Exception) -> str:
     """What happened, and what to do where that is known: torch raises a RuntimeError for memory on a CPU."""
     seen = f"{type(error).__name__}: {error}"
-    lacked = isinstance(error, MemoryError) or any(
-        words in str(error) for words in ("out of memory", "can't allocate memory", "not enough memory")
-    )
-    return f"out of memory ({seen}); use fewer workers, a smaller size or a smaller batch" if lacked else seen
+    advice = "use fewer workers, a smaller size or a smaller batch"
+    return f"out of memory ({seen}); {advice}" if lacks_memory(error) else seen
 
 
 def _read_stdin(inbox: queue.Queue[dict[str, Any]]) -> None:

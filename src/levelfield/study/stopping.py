@@ -1,0 +1,51 @@
+"""Ctrl-C and SIGTERM while a trial trains: they wait for the end of a step, so that its state can be saved first."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+
+
+class HeldSignals:
+    """What has come since signals are held back."""
+
+    def __init__(self, signals: tuple[int, ...]) -> None:
+        # What is ignored stays so, and what was not set from Python cannot be set back.
+        earlier = {signum: signal.getsignal(signum) for signum in signals}
+        self._earlier = {signum: do for signum, do in earlier.items() if do not in (signal.SIG_IGN, None)}
+        self._came: int | None = None
+        for signum in self._earlier:
+            signal.signal(signum, self._note)
+
+    def __bool__(self) -> bool:
+        return self._came is not None
+
+    def let_go(self) -> None:
+        """Give signals back to whom they belonged; what came meanwhile is delivered now."""
+        while self._earlier:
+            signal.signal(*self._earlier.popitem())
+        if self._came is not None:
+            came, self._came = self._came, None
+            signal.raise_signal(came)
+
+    def _note(self, signum: int, frame: object) -> None:
+        insists = self._came is not None
+        self._came = signum
+        if insists:
+            self.let_go()
+
+
+@contextlib.contextmanager
+def held_signals() -> Iterator[HeldSignals]:
+    """Hold back SIGINT and SIGTERM until ``let_go`` or the end of the block; a second one acts at once.
+
+    Outside the main thread Python takes no signals, and nothing is held.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    held = HeldSignals((signal.SIGINT, signal.SIGTERM) if in_main else ())
+    try:
+        yield held
+    finally:
+        held.let_go()
