@@ -81,7 +81,7 @@ class Course:
         workers, every = (2, 1) if self._setting.toy else (8, 10)
         code = self._levelfield(
             *("run", self._path, "--dir", self._directory, "--workers", workers, "--device", self._setting.device),
-            *("--for", f"{seconds:.0f}s", "--checkpoint-every", every),
+            *("--for", f"{seconds:.0f}s", "--checkpoint-every", every, "--cheapest-first"),
         )
         minutes = (time.perf_counter() - begun) / 60
         self.complete = read_outcome(self._directory).complete

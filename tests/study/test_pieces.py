@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from levelfield.study.run import RunProgress, run_study
+from levelfield.study.spec_file import load_study
 from tests.conftest import lasting_files, one_complaint, run
 
 RUN_0002 = Path(__file__).parents[2] / "studies" / "0002_digit_strings" / "run.py"
@@ -23,6 +25,26 @@ def test_a_time_that_cannot_be_meant_is_refused(piece, tiny_study, tmp_path):
     done = run("run", tiny_study, "--dir", tmp_path / "out", f"--for={piece}")
     assert "--for takes a time such as '90s', '9m' or '1.5h'" in one_complaint(done, 2)
     assert not (tmp_path / "out").exists()
+
+
+class Enough(Exception):
+    """Stands for whoever has seen what they wanted."""
+
+
+@pytest.mark.parametrize(("cheapest_first", "budget", "enough"), [(True, 1.36e8, 8), (False, 2.72e8, 2)])
+def test_trials_start_at_the_top_rung_or_when_asked_at_the_lowest(cheapest_first, budget, enough, tiny_study, tmp_path):
+    tiny_study.write_text(tiny_study.read_text().replace("[1.36e8]", "[1.36e8, 2.72e8]"))
+    started = []
+
+    def note(progress: RunProgress) -> None:
+        if progress.event.kind == "started":
+            started.append(progress.event.trial.budget_flops)
+        if len(started) == enough:
+            raise Enough
+
+    with pytest.raises(Enough):
+        run_study(load_study(tiny_study), tmp_path / "out", cheapest_first=cheapest_first, on_progress=note)
+    assert started == enough * [budget]
 
 
 @pytest.mark.slow

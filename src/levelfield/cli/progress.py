@@ -25,6 +25,7 @@ def run_and_show(
     retry_failed: bool,
     checkpoint_seconds: float,
     seconds: float | None = None,
+    cheapest_first: bool = False,
 ) -> None:
     """Run ``spec`` in ``directory``, write its report, and say what came of it."""
     from levelfield.cli.analysis import say_findings, say_transfers
@@ -52,6 +53,7 @@ def run_and_show(
             retry_failed=retry_failed,
             checkpoint_seconds=checkpoint_seconds,
             seconds=seconds,
+            cheapest_first=cheapest_first,
             on_progress=on_progress,
         )
     page, analysis = publish(directory, fresh=trained > 0)

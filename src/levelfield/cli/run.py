@@ -30,6 +30,9 @@ def run(
     piece: Annotated[
         str | None, typer.Option("--for", help="Stop after '9m' (s, m, h): exit code 75 says to run it again.")
     ] = None,
+    cheapest_first: Annotated[
+        bool, typer.Option("--cheapest-first", help="Finish low rungs first, where time will not do for all.")
+    ] = False,
 ) -> None:
     """Train every trial that the study wants, then write the report. Run again to resume; finished trials stay."""
     from levelfield.cli.progress import run_and_show
@@ -47,6 +50,7 @@ def run(
         retry_failed=retry == "failed",
         checkpoint_seconds=checkpoint_every,
         seconds=None if piece is None else _seconds(piece),
+        cheapest_first=cheapest_first,
     )
 
 

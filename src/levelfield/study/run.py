@@ -86,12 +86,14 @@ def run_study(
     retry_failed: bool = False,
     checkpoint_seconds: float = 30.0,
     seconds: float | None = None,
+    cheapest_first: bool = False,
     on_progress: OnProgress = lambda progress: None,
 ) -> Plan:
     """Run ``spec`` in directory ``path`` until every wanted trial has a result; the same call resumes.
 
     A spec that differs from the last one keeps every trial that it still wants. After ``seconds`` trials stop where
-    their last checkpoint is.
+    their last checkpoint is. Of what is wanted the dearest starts first, since it holds up the most; where the time is
+    too short for all, ``cheapest_first`` finishes low rungs. Results do not depend on it.
 
     Raises:
         StoreError: the directory is in use, cannot be written, or was run on other data.
@@ -130,7 +132,10 @@ def run_study(
                 keeps_weights=bool(spec.transfer),
             )
             try:
-                planned, failed = _run_wanted(spec, facts, study, launcher, locks, failed, on_progress, end)
+                cheapest = num_workers if cheapest_first else None
+                planned, failed = _run_wanted(
+                    spec, facts, study, launcher, locks, failed, on_progress, end, cheapest=cheapest
+                )
             finally:
                 launcher.close()
     if failed:
@@ -148,9 +153,13 @@ def _run_wanted(
     failed: dict[str, str],
     on_progress: OnProgress,
     end: float | None,
+    *,
+    cheapest: int | None,
 ) -> tuple[Plan, dict[str, str]]:
     """Submit what is wanted as soon as it is, until nothing runs and nothing is wanted, or the clock shows ``end``.
 
+    With ``cheapest`` at most so many are submitted at a time, low rungs first: what a finished one makes wanted there
+    is then not behind dearer ones.
     A locked rung is wanted once everything below it is done and its prediction lies in a file.
     """
     results, probed = study.results(), set(probe_results(study))
@@ -158,8 +167,11 @@ def _run_wanted(
     running: set[str] = set()
     planned = plan(spec, facts, results, locks)
     while True:
-        for trial in planned.pending(results, probed):
+        pending = planned.pending(results, probed)
+        for trial in pending if cheapest is None else reversed(pending):
             key = trial.spec.fingerprint
+            if cheapest is not None and len(running) >= cheapest:
+                break
             if key not in running and key not in failed:
                 running.add(key)
                 launcher.submit(trial)
