@@ -47,8 +47,13 @@ def answers(loaded: LoadedModel, fed: Iterator[Fed], *, device: torch.device) ->
     """What ``loaded`` says of ``fed``, a batch at a time, in float32.
 
     Raises:
-        WeightsError: an answer is no number.
+        WeightsError: an answer is no number, or there is nothing to choose between.
     """
+    if loaded.card.num_classes < 2:
+        raise WeightsError(
+            f"{loaded.card.source}: {loaded.card.architecture} has {loaded.card.num_classes} output, whose softmax is "
+            "1 whatever the picture: it tells no classes apart; fine-tune it on two or more"
+        )
     network = folded(loaded).to(device)
     for images, places, labels in fed:
         with torch.inference_mode():

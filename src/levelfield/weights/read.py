@@ -135,6 +135,8 @@ def _from_timm(read: WeightFile, arch: str | None, config: HubConfig | None, res
 def _sizes(text: str, read: WeightFile) -> dict[str, Any]:
     try:
         return conversion(text).sizes_in_timm(read.tensors)
+    except SpecError as error:
+        raise WeightsError(f"{read.path}: {error}") from None
     except (KeyError, IndexError) as error:
         raise WeightsError(f"{read.path} is no {parse(text).text} in timm's names: it lacks {error}") from None
 

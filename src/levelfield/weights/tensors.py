@@ -17,14 +17,14 @@ from torch import Tensor
 from levelfield.records.errors import WeightsError
 from levelfield.records.files import open_regular, regular_stat
 from levelfield.weights.archives import read_npz, refuse_costly_torch, refuse_excess, told
+from levelfield.weights.card import HEADER
 from levelfield.weights.unpickle import read_pickled_arrays
+from levelfield.weights.wrappers import bare_tensors
 
 Format: TypeAlias = Literal["safetensors", "torch", "npz", "pickle"]
 
 # What torch.save wrote before it wrote zip files: a pickle that begins with this number (torch/serialization.py).
 _TORCH_LEGACY = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)[:-1]
-_WRAPPERS = ("state_dict", "model", "module", "state_dict_ema", "model_ema")
-_PREFIXES = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
 _SHOWN = 5
 
 _NUMBERS = frozenset(
@@ -62,8 +62,9 @@ def read_tensors(path: Path, *, key: str | None = None) -> WeightFile:
     header: dict[str, str] = {}
     if format == "safetensors":
         tensors, header = _read_safetensors(path)
+        tensors = tensors if HEADER in header else bare_tensors(tensors, where=str(path), key=key)
     elif format == "torch":
-        tensors = _unwrapped(_read_torch(path), path, key)
+        tensors = bare_tensors(_read_torch(path), where=str(path), key=key)
     else:
         arrays = read_npz(path) if format == "npz" else read_pickled_arrays(path)
         tensors = {name: _of_array(name, array, path) for name, array in arrays.items()}
@@ -130,29 +131,6 @@ def _refuse_what_is_not_stored(tensors: Mapping[str, Tensor], path: Path, size: 
             raise WeightsError(f"{path}: {name} shows {stored:,} stored bytes as {wanted:,}; save it contiguous")
         total += wanted
     refuse_excess(total, size, path)
-
-
-def _unwrapped(value: Any, path: Path, key: str | None) -> dict[str, Tensor]:
-    """The state dict within a checkpoint, under the names that the bare network has."""
-    if not isinstance(value, Mapping):
-        raise WeightsError(f"{path} holds a {type(value).__name__}, expected a state dict")
-    wrapped = [name for name in _WRAPPERS if isinstance(value.get(name), Mapping)]
-    if key is not None:
-        if not isinstance(value.get(key), Mapping):
-            raise WeightsError(f"{path} has no state dict {key!r}; it holds {', '.join(map(repr, wrapped)) or 'none'}")
-        value = value[key]
-    elif len(wrapped) > 1:
-        raise WeightsError(f"{path} holds several sets of weights, {', '.join(wrapped)}: say which with --key")
-    elif wrapped:
-        value = value[wrapped[0]]
-    others = [str(name) for name, item in value.items() if not isinstance(item, Tensor)]
-    if others:
-        raise WeightsError(f"{path} holds more than tensors: {', '.join(others[:_SHOWN])}; expected a state dict")
-    tensors = {str(name): tensor for name, tensor in value.items()}
-    for prefix in _PREFIXES:
-        if all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    return tensors
 
 
 def _refuse_not_finite(tensors: Mapping[str, Tensor], path: Path) -> None:

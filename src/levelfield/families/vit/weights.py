@@ -61,14 +61,30 @@ def sizes_in_timm(state: Mapping[str, Tensor]) -> dict[str, int | None]:
 
     Raises:
         KeyError: the state is of no such network.
+        SpecError: its positions are those of no square grid.
     """
     patches = state["patch_embed.proj.weight"]
-    side = math.isqrt(state["pos_embed"].shape[1])  # of a grid and at most one class token
     return {
         "num_classes": len(state["head.weight"]),
         "in_channels": patches.shape[1],
-        "resolution": side * patches.shape[-1],
+        "resolution": _grid_side(state) * patches.shape[-1],
     }
+
+
+def _grid_side(state: Mapping[str, Tensor]) -> int:
+    """Patches along a side. The class token has a position of its own, but for DeiT III, which is known by its scales
+    of branches: nothing else tells 2 x 4 patches and a token from 3 x 3 patches."""
+    positions = state["pos_embed"].shape[1]
+    token = "cls_token" in state and not any(name.endswith(".ls1.gamma") for name in state)
+    patches = positions - token
+    side = math.isqrt(max(patches, 0))
+    if side < 1 or side * side != patches:
+        of = f"{positions} less the class token's" if token else str(positions)
+        raise SpecError(
+            f"it has {of} positions, and no square has so many patches: it was trained on pictures that are not "
+            "square, or has tokens of another kind; resample its positions to a square grid first"
+        )
+    return side
 
 
 def _without_layer_scales(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
