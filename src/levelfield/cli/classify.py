@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from levelfield.cli.data import Arch, Start
+from levelfield.cli.data import Arch, Key, Start
 from levelfield.cli.run import Device
 
 EXAMPLES = "Example:  levelfield classify runs/STUDY/trials/NAME holiday.jpg pictures/"
@@ -17,6 +17,7 @@ def classify(
     start: Start,
     images: Annotated[list[Path], typer.Argument(help="Pictures, and folders of them.")],
     arch: Arch = None,
+    key: Key = None,
     top: Annotated[int, typer.Option(help="Classes to name for each.", min=1)] = 5,
     device: Device = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each picture.")] = False,
@@ -32,7 +33,7 @@ def classify(
 
     where = resolve_device(device)
     paths = find_pictures(images)
-    loaded = model_at(start, device=where, arch=arch)
+    loaded = model_at(start, device=where, arch=arch, key=key)
     unreadable: list[Unreadable] = []
     found = run_classify(loaded, paths, device=where, top=top, unreadable=unreadable)
     if json:

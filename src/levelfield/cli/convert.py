@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from levelfield.cli.data import Arch, Start
+from levelfield.cli.data import Arch, Key, Start
 
 EXAMPLES = "Example:  levelfield convert dm_nfnet_f0.pth f0.safetensors --arch dm_nfnet_f0"
 
@@ -19,7 +19,7 @@ def convert(
         Literal["safetensors", "timm", "hub", "onnx", "torch-export"], typer.Option(help="For whom.")
     ] = "safetensors",
     arch: Arch = None,
-    key: Annotated[str | None, typer.Option(help="Which weights of a training checkpoint: state_dict_ema.")] = None,
+    key: Key = None,
     resolution: Annotated[int | None, typer.Option(help="Image side, where the weights do not tell.", min=1)] = None,
 ) -> None:
     """Read a trial's or another's weights, running nothing in them, and write them for Levelfield or another."""

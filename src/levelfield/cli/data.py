@@ -16,6 +16,14 @@ Start = Annotated[
 Arch = Annotated[
     str | None, typer.Option("--arch", help="Which network the file holds, as timm or Levelfield calls it.")
 ]
+Key = Annotated[
+    str | None, typer.Option("--key", help="Which weights of a training checkpoint, such as state_dict_ema.")
+]
+ImageColumn = Annotated[str | None, typer.Option("--image-column", help="Parquet: column of encoded images ('image').")]
+LabelColumn = Annotated[str | None, typer.Option("--label-column", help="Parquet: column of labels ('label').")]
+AdaptChannels = Annotated[
+    bool, typer.Option("--adapt-channels", help="Change the first layer for images of other channels (grey, colour).")
+]
 DataPlace = Annotated[
     str, typer.Option("--data", help="A folder of class folders, Parquet (file, folder or glob), or 'digits'.")
 ]
@@ -26,13 +34,22 @@ Report = Annotated[int, typer.Option("--report", help="Images set aside to judge
 
 
 def named_data(
-    place: str, report_place: Path | None, *, resolution: int, select: int, report: int, augment: str | None = None
+    place: str,
+    report_place: Path | None,
+    *,
+    resolution: int,
+    select: int,
+    report: int,
+    augment: str | None = None,
+    image_column: str | None = None,
+    label_column: str | None = None,
 ) -> DataSpec:
     """The spec of the data at ``place``.
 
     Raises:
         SpecError: nothing lies there, or the augmentation is none of that data.
     """
+    from levelfield.data.sources.layout import is_parquet
     from levelfield.records.codec import from_plain
     from levelfield.records.data import DigitsSpec, FolderSpec, ParquetSpec
     from levelfield.records.errors import SpecError
@@ -40,11 +57,27 @@ def named_data(
     said = {"resolution": resolution, "select_examples": select, "report_examples": report}
     if augment is not None:
         said |= {"augment": augment}
+    parquet = place != "digits" and is_parquet(place)
+    said |= columns_said(f"--data {place!r}", image_column, label_column, parquet=parquet)
     if place == "digits":
         return from_plain(DigitsSpec, said, where="--data digits")
     path = Path(place).expanduser()
     said |= {"path": place, "report_path": str(report_place) if report_place else None}
-    parquet = path.suffix == ".parquet" or "*" in place or (path.is_dir() and any(path.glob("*.parquet")))
     if not parquet and not path.is_dir():
         raise SpecError(f"--data {place!r} is no folder here ({path.absolute()}), no Parquet file and not 'digits'")
     return from_plain(ParquetSpec if parquet else FolderSpec, said, where=f"--data {place}")
+
+
+def columns_said(place: str, image: str | None, label: str | None, *, parquet: bool) -> dict[str, str]:
+    """The columns that were named, as fields of a spec.
+
+    Raises:
+        SpecError: some were, and ``place`` is no table.
+    """
+    from levelfield.records.errors import SpecError
+
+    said = {name: value for name, value in (("image_column", image), ("label_column", label)) if value is not None}
+    if said and not parquet:
+        option = f"--{next(iter(said)).replace('_', '-')}"
+        raise SpecError(f"{option} names a column of Parquet, and {place} is none: leave it out")
+    return said

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from levelfield.cli.data import Arch, Start
+from levelfield.cli.data import Arch, ImageColumn, Key, LabelColumn, Start, columns_said
 from levelfield.cli.run import Device
 
 if TYPE_CHECKING:
@@ -26,8 +26,9 @@ def evaluate(
         ),
     ] = None,
     arch: Arch = None,
-    image_column: Annotated[str, typer.Option(help="Parquet: column of encoded images.")] = "image",
-    label_column: Annotated[str, typer.Option(help="Parquet: column of labels.")] = "label",
+    key: Key = None,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
     out: Annotated[Path | None, typer.Option(help="A folder for scores and figures.")] = None,
     device: Device = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
@@ -37,6 +38,7 @@ def evaluate(
     Images that cannot be read are named at the end, with exit code 2; the others are judged.
     """
     from levelfield.cli.console import say, say_json
+    from levelfield.data.sources.layout import is_parquet
     from levelfield.inference.answers import class_names
     from levelfield.inference.labelled import score_place, score_trial
     from levelfield.records.errors import DataError
@@ -45,11 +47,13 @@ def evaluate(
     from levelfield.train.device import resolve_device
 
     where = resolve_device(device)
-    loaded = model_at(start, device=where, arch=arch)
+    loaded = model_at(start, device=where, arch=arch, key=key)
+    judged = "the trial's own data" if data is None else f"--data {data!r}"
+    parquet = data is not None and is_parquet(data)
+    columns = columns_said(judged, image_column, label_column, parquet=parquet)
     if data is None:
         found, unreadable, place = score_trial(start, loaded, device=where)
     else:
-        columns = {"image_column": image_column, "label_column": label_column}
         found, unreadable, place = score_place(data, loaded, device=where, columns=columns)
     written = write_evaluation(found, class_names(loaded), out) if out is not None else ()
     if json:

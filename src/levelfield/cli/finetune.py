@@ -7,7 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from levelfield.cli.data import Arch, DataPlace, Report, ReportPlace, Resolution, Select, Start
+from levelfield.cli.data import (
+    AdaptChannels,
+    Arch,
+    DataPlace,
+    ImageColumn,
+    Key,
+    LabelColumn,
+    Report,
+    ReportPlace,
+    Resolution,
+    Select,
+    Start,
+)
 from levelfield.cli.run import CheckpointEvery, Device
 
 EXAMPLES = "Example:  levelfield finetune runs/STUDY/trials/NAME --data flowers --resolution 64 --length '20 epochs'"
@@ -21,6 +33,10 @@ def finetune(
     resolution: Resolution,
     report_data: ReportPlace = None,
     arch: Arch = None,
+    key: Key = None,
+    adapt_channels: AdaptChannels = False,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
     test_resolution: Annotated[int | None, typer.Option(help="Judge at another image side.", min=1)] = None,
     recipe: Annotated[str, typer.Option(help=RECIPES)] = "short-sgd",
     lr: Annotated[float | None, typer.Option(help="Peak learning rate; the recipe's when left out.")] = None,
@@ -47,12 +63,23 @@ def finetune(
     from levelfield.study.finetune import finetune as run_finetune
     from levelfield.study.finetune import finetune_spec
     from levelfield.train.device import resolve_device
+    from levelfield.transfer.channels import suited
     from levelfield.transfer.recipes import transfer_recipe
 
     where = resolve_device(device)
-    backbone = backbone_at(start, device=where, arch=arch)
-    said = named_data(data, report_data, resolution=resolution, select=select, report=report, augment=augment)
+    backbone = backbone_at(start, device=where, arch=arch, key=key)
+    said = named_data(
+        data,
+        report_data,
+        resolution=resolution,
+        select=select,
+        report=report,
+        augment=augment,
+        image_column=image_column,
+        label_column=label_column,
+    )
     source = open_source(said)
+    backbone = suited(backbone, source.in_channels, adapt=adapt_channels)
     spec = finetune_spec(
         backbone,
         said,

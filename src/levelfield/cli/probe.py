@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from levelfield.cli.data import Arch, DataPlace, Report, ReportPlace, Resolution, Select, Start
+from levelfield.cli.data import (
+    AdaptChannels,
+    Arch,
+    DataPlace,
+    ImageColumn,
+    Key,
+    LabelColumn,
+    Report,
+    ReportPlace,
+    Resolution,
+    Select,
+    Start,
+)
 from levelfield.cli.run import Device
 
 EXAMPLES = "Example:  levelfield probe runs/STUDY/trials/NAME --data flowers --resolution 64 --probes linear,knn"
@@ -19,6 +31,10 @@ def probe(
     resolution: Resolution,
     report_data: ReportPlace = None,
     arch: Arch = None,
+    key: Key = None,
+    adapt_channels: AdaptChannels = False,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
     probes: Annotated[str, typer.Option(help="Some of linear, few-shot and knn.")] = "linear,few-shot,knn",
     examples: Annotated[int | None, typer.Option(help="Training images to fit on; all when left out.", min=1)] = None,
     select: Select = 100,
@@ -39,11 +55,21 @@ def probe(
     from levelfield.study.backbones import backbone_at
     from levelfield.study.probe import run_probe
     from levelfield.train.device import resolve_device
+    from levelfield.transfer.channels import suited
 
     where = resolve_device(device)
-    backbone = backbone_at(start, device=where, arch=arch)
-    said = named_data(data, report_data, resolution=resolution, select=select, report=report)
+    backbone = backbone_at(start, device=where, arch=arch, key=key)
+    said = named_data(
+        data,
+        report_data,
+        resolution=resolution,
+        select=select,
+        report=report,
+        image_column=image_column,
+        label_column=label_column,
+    )
     source = open_source(said)
+    backbone = suited(backbone, source.in_channels, adapt=adapt_channels)
     plain = {"probes": [name.strip() for name in probes.split(",")], "num_train": examples, "data": said}
     plain |= {"data_content": data_content(said, source.fingerprint)}
     named = {"architecture": backbone.facts.architecture, "start": backbone.identity}

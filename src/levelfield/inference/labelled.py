@@ -12,6 +12,7 @@ import torch
 from levelfield.data.classes import Classes, match_classes
 from levelfield.data.sources import open_source
 from levelfield.data.sources.folder import labelled_folder
+from levelfield.data.sources.layout import is_parquet
 from levelfield.data.sources.parquet import labelled_parquet
 from levelfield.inference.answers import answers, class_names
 from levelfield.inference.evaluate import score
@@ -40,7 +41,7 @@ def score_place(place: str, loaded: LoadedModel, *, device: torch.device, column
         DataError: nothing lies there, or it holds classes that the network does not know.
     """
     path = Path(place).expanduser()
-    if path.suffix == ".parquet" or "*" in place or (path.is_dir() and any(path.glob("*.parquet"))):
+    if is_parquet(place):
         container = labelled_parquet(
             from_plain(ParquetSpec, {"path": place, "resolution": loaded.card.resolution, **columns}, where="--data")
         )

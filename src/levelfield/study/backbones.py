@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from levelfield.data.sources import open_source_once
-from levelfield.records.errors import InputError, StoreError
+from levelfield.records.errors import InputError, SpecError, StoreError
 from levelfield.records.store import StudyDirectory, TrialDirectory, read_record
 from levelfield.records.trial import TrialResult, TrialSpec
 from levelfield.study.trial import held_result, run_trial
@@ -25,16 +25,18 @@ _MADE_BY = ("levelfield_version", "torch_version", "device")
 _PATIENCE_S = 24 * 3600.0  # another worker may be training it
 
 
-def backbone_at(path: Path, *, device: torch.device, arch: str | None = None) -> Backbone:
-    """The backbone at ``path``: a trial of a study, trained again where it has kept no weights, or weights of ``arch``.
+def backbone_at(path: Path, *, device: torch.device, arch: str | None = None, key: str | None = None) -> Backbone:
+    """The backbone at ``path``: a trial of a study, trained again where it has kept no weights, or weights of ``arch``,
+    the set ``key`` of several.
 
     Raises:
         InputError: there is no finished trial.
         StoreError: training it again gave something else, so its weights are lost.
     """
+    _refuse_key_of_trial(path, key)
     directory = TrialDirectory(path)
     if not (path / "spec.json").exists() or directory.weights_path.exists():
-        return open_backbone(path, arch=arch)
+        return open_backbone(path, arch=arch, key=key)
     result = directory.result()
     if result is None or result.status != "finished":
         return backbone_of_trial(path)  # refuses, and says why
@@ -59,8 +61,13 @@ def model_at(
         InputError: see :func:`backbone_at` and there.
     """
     if (path / "spec.json").exists():
-        backbone_at(path, device=device)
+        backbone_at(path, device=device, key=key)
     return load_model(path, arch=arch, key=key, resolution=resolution)
+
+
+def _refuse_key_of_trial(path: Path, key: str | None) -> None:
+    if key is not None and (path / "spec.json").exists():
+        raise SpecError(f"{path} is a trial, which keeps one set of weights: leave --key out")
 
 
 def backbone_in(study: StudyDirectory, start: str, *, device: torch.device) -> Backbone:

@@ -14,6 +14,7 @@ from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import TrialResult, TrialSpec, Weights
 from levelfield.study.trial import OnStep, held_result, run_trial
 from levelfield.transfer.backbone import Backbone
+from levelfield.transfer.channels import suited
 from levelfield.transfer.recipes import steps_of, transfer_preset, transfer_recipe
 
 
@@ -36,8 +37,10 @@ def finetune_spec(
     Weights are judged averaged where the recipe averages them. The budget of the trial is what it costs.
 
     Raises:
-        SpecError: there is no such recipe or field, or the length is no length.
+        SpecError: there is no such recipe or field, the length is no length, or the backbone takes images of other
+            channels.
     """
+    backbone = suited(backbone, source.in_channels)
     published = transfer_recipe(recipe)
     batch = global_batch_size or published.global_batch_size
     made = transfer_preset(recipe, peak_lr=peak_lr or published.peak_lr, override=override)

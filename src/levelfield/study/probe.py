@@ -19,6 +19,7 @@ from levelfield.records.probe_store import ProbeDirectory
 from levelfield.train.device import device_name
 from levelfield.train.timing import Stopwatch
 from levelfield.transfer.backbone import Backbone
+from levelfield.transfer.channels import suited
 from levelfield.transfer.features import Features, features_of
 from levelfield.transfer.probes import few_shot_probes, knn_probe, linear_probe
 
@@ -40,6 +41,7 @@ def run_probe(
         RefusedError: there are fewer training images than the probe was to take.
         StoreError: the directory cannot be written or holds another probe, or the data is not what the spec names.
     """
+    backbone = suited(backbone, source.in_channels)
     refuse_other_data(spec.data_content, source.fingerprint, where=f"probe {spec.name}")
     directory.open(spec)
     with directory.locked():

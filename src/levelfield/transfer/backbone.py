@@ -58,7 +58,7 @@ def backbone_of_trial(path: Path) -> Backbone:
     )
 
 
-def open_backbone(path: Path, *, arch: str | None = None) -> Backbone:
+def open_backbone(path: Path, *, arch: str | None = None, key: str | None = None) -> Backbone:
     """The backbone at ``path``: the directory of a finished trial, or weights of which :func:`load_model` can tell
     what they are, changed to take images as Levelfield feeds them.
 
@@ -67,7 +67,7 @@ def open_backbone(path: Path, *, arch: str | None = None) -> Backbone:
     """
     if (path / "spec.json").exists():
         return backbone_of_trial(path)
-    loaded = fed_as_trained(load_model(path, arch=arch))
+    loaded = fed_as_trained(load_model(path, arch=arch, key=key))
     facts = NetworkFacts(
         architecture=loaded.card.architecture,
         resolution=loaded.card.resolution,

@@ -53,6 +53,7 @@ class Preprocessing:
     @classmethod
     def of_training(cls, *, resolution: int, in_channels: int) -> Preprocessing:
         """What networks that Levelfield trains are fed."""
+        expect(in_channels in NORMALISATION, "channels of an image", "1 or 3", in_channels)
         mean, std = NORMALISATION[in_channels]
         return cls(resolution=resolution, mean=mean, std=std, crop_mode="cover")
 

@@ -37,6 +37,12 @@ class Parts:
     unused: tuple[str, ...] = ()
 
 
+def is_parquet(place: str) -> bool:
+    """Whether ``place`` names Parquet: a file, a glob, or a folder that holds some."""
+    path = Path(place).expanduser()
+    return path.suffix == ".parquet" or "*" in place or (path.is_dir() and any(path.glob("*.parquet")))
+
+
 def parts_of(root: Path) -> Parts:
     """The parts of a root that holds nothing but ``train`` and some of ``test``, ``val`` and ``validation``.
 
