@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import stat
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from levelfield.records.errors import InputError, LevelfieldError
@@ -90,6 +91,20 @@ def read_regular(path: str | os.PathLike[str], *, at_most: int = MAX_RECORD_BYTE
         seen = max(size, len(content))
         raise FileRefusedError(errno.EFBIG, path, f"has {seen:,} bytes or more, expected at most {at_most:,}")
     return content
+
+
+def walk(folder: str | os.PathLike[str]) -> Iterator[tuple[str, list[str], list[str]]]:
+    """:func:`os.walk` that follows links, and ends: each folder is entered once.
+
+    Raises:
+        FileRefusedError: links lead to a folder a second time, or round a loop.
+    """
+    seen: dict[tuple[int, int], str] = {}
+    for directory, inner, files in os.walk(folder, followlinks=True):
+        found = os.stat(directory)
+        if (before := seen.setdefault((found.st_dev, found.st_ino), directory)) != directory:
+            raise FileRefusedError(errno.ELOOP, directory, f"is the same folder as {before}, by a link: remove it")
+        yield directory, inner, files
 
 
 def parse_json(content: bytes | str, *, where: str, error: type[LevelfieldError] = InputError) -> Any:

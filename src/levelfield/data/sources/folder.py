@@ -17,7 +17,7 @@ from levelfield.data.sources.layout import IMAGE_SUFFIXES, class_folders, is_ima
 from levelfield.data.sources.splits import ImageSource, image_source
 from levelfield.records.data import FolderSpec
 from levelfield.records.errors import DataError
-from levelfield.records.files import FileRefusedError, read_regular
+from levelfield.records.files import FileRefusedError, read_regular, walk
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,10 @@ def _listed(root: Path, folders: Sequence[Path]) -> Iterator[tuple[int, str]]:
     """Labels and image files."""
     total = 0
     for label, folder in enumerate(folders):
-        files = list(islice(_images(folder), MAX_IMAGES + 1))
+        try:
+            files = list(islice(_images(folder), MAX_IMAGES + 1))
+        except FileRefusedError as error:
+            raise DataError(str(error)) from None
         total += len(files)
         if total > MAX_IMAGES:
             raise DataError(f"{root} holds more than {MAX_IMAGES:,} images: keep as many in Parquet")
@@ -106,9 +109,7 @@ def _listed(root: Path, folders: Sequence[Path]) -> Iterator[tuple[int, str]]:
 
 
 def _images(folder: Path) -> Iterator[str]:
-    seen: dict[tuple[int, int], str] = {}
-    for directory, inner, files in os.walk(folder, followlinks=True):
-        _refuse_again(directory, seen)
+    for directory, inner, files in walk(folder):
         inner[:] = filter(visible, inner)
         for name in filter(is_image, inner):
             raise DataError(f"{os.path.join(directory, name)} is a folder that is named like an image: rename it")
@@ -118,10 +119,3 @@ def _images(folder: Path) -> Iterator[str]:
                 known = " ".join(sorted(IMAGE_SUFFIXES))
                 raise DataError(f"{file} is not named like an image ({known}): move it out of the class folder")
             yield file
-
-
-def _refuse_again(directory: str, seen: dict[tuple[int, int], str]) -> None:
-    """Refuse a folder that links lead to twice: its pictures would count twice, and round a loop for ever."""
-    found = os.stat(directory)
-    if (before := seen.setdefault((found.st_dev, found.st_ino), directory)) != directory:
-        raise DataError(f"{directory} is the same folder as {before}, by a link: remove the link")

@@ -1,0 +1,148 @@
+"""One Parquet file of images: its columns checked, its row groups read in pieces of bounded size."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from levelfield.data.draws import Int64s
+from levelfield.data.sources.parquet_claims import refuse_claims
+from levelfield.records.data import ParquetSpec
+from levelfield.records.errors import DataError, did_you_mean
+from levelfield.records.files import parse_json
+
+MAX_CLASSES = 1_000_000
+"""A larger label is a hash or an identifier, not the number of a class."""
+
+
+class ParquetFile:
+    """The file at ``path``. ``class_names`` are those that its schema names, and none where it names none.
+
+    Raises:
+        DataError: it is damaged, claims more than its size allows, or lacks a column of the right kind.
+    """
+
+    def __init__(self, path: Path, spec: ParquetSpec) -> None:
+        self.path, self._image_column, self._label_column = path, spec.image_column, spec.label_column
+        with self._told():
+            self._parquet = pq.ParquetFile(path)
+            self._schema = self._parquet.schema_arrow
+        self.num_row_groups = self._parquet.num_row_groups
+        for name in (self._image_column, self._label_column):
+            times = self._schema.names.count(name)
+            if times == 0:
+                raise DataError(f"{path} has no column {name!r}{did_you_mean(name, self._schema.names)}")
+            if times > 1:
+                raise DataError(f"{path} has {times} columns {name!r}: expected one")
+        self._check_types(self._schema.field(self._image_column).type, self._schema.field(self._label_column).type)
+        self._most_bytes = refuse_claims(path, self._parquet.metadata, (self._image_column, self._label_column))
+        self.class_names = _class_names(self._schema, self._label_column, path)
+
+    def labels(self, group: int) -> Int64s:
+        """The labels of a row group, in [0, MAX_CLASSES)."""
+        with self._told(f"row group {group} of "):
+            column = self._parquet.read_row_group(group, columns=[self._label_column]).column(self._label_column)
+            labels = column.cast(pa.int64(), safe=False).fill_null(-1).to_numpy()
+        self._check_rows(group, len(labels))
+        wrong = (labels < 0) | (labels >= MAX_CLASSES)
+        if wrong.any():
+            inside = int(np.argmax(wrong))
+            row = sum(self._num_rows(earlier) for earlier in range(group)) + inside
+            seen = column[inside].as_py()
+            raise DataError(f"labels must be integers in [0, {MAX_CLASSES}): {self.path} row {row} has {seen}")
+        return labels
+
+    def images(self, group: int) -> pa.ChunkedArray:
+        """The encoded images of a row group.
+
+        A dictionary may spell one image out for every row, so no more rows are read at once than stay within what the
+        file may unpack to if each were as large as all of the dictionary.
+        """
+        found: list[pa.Array] = []
+        total = 0
+        with self._told(f"row group {group} of "):
+            for batch in self._parquet.iter_batches(
+                max(1, min(self._num_rows(group), self._most_bytes // self._image_bytes(group))),
+                row_groups=[group],
+                columns=[self._image_column],
+                use_threads=False,
+            ):
+                column = batch.column(0)
+                if isinstance(column, pa.StructArray):
+                    column = column.flatten()[column.type.get_field_index("bytes")]
+                found.append(column)
+                total += column.nbytes
+                if total > self._most_bytes:
+                    raise DataError(
+                        f"row group {group} of {self.path} unpacks to {total:,} bytes or more: it is no data"
+                    )
+        images = pa.chunked_array(found, type=None if found else pa.binary())
+        self._check_rows(group, len(images))
+        return images
+
+    def _image_bytes(self, group: int) -> int:
+        row_group = self._parquet.metadata.row_group(group)
+        chunks = (row_group.column(place) for place in range(row_group.num_columns))
+        return 1 + sum(
+            chunk.total_uncompressed_size
+            for chunk in chunks
+            if chunk.path_in_schema.partition(".")[0] == self._image_column and _has_dictionary(chunk)
+        )
+
+    def _num_rows(self, group: int) -> int:
+        return self._parquet.metadata.row_group(group).num_rows
+
+    def _check_rows(self, group: int, seen: int) -> None:
+        if seen != self._num_rows(group):
+            raise DataError(f"row group {group} of {self.path} claims {self._num_rows(group)} rows and has {seen}")
+
+    def _check_types(self, image: pa.DataType, label: pa.DataType) -> None:
+        if not pa.types.is_integer(label):
+            raise DataError(f"labels must be integers: column {self._label_column!r} of {self.path} holds {label}")
+        if isinstance(image, pa.StructType) and image.get_field_index("bytes") >= 0:
+            image = image.field("bytes").type
+        if not (pa.types.is_binary(image) or pa.types.is_large_binary(image)):
+            place = f"column {self._image_column!r} of {self.path}"
+            raise DataError(f"images must be encoded bytes (JPEG, PNG, …): {place} holds {image}")
+
+    @contextlib.contextmanager
+    def _told(self, part: str = "") -> Iterator[None]:
+        """Turn what Arrow raises of a damaged file, which may be anything, into one clear message."""
+        try:
+            yield
+        except DataError:
+            raise
+        except Exception as error:
+            said = "cannot be read" if part else "cannot be read as Parquet"
+            seen = next(iter(str(error).splitlines()), type(error).__name__)[:200]
+            raise DataError(f"{part}{self.path} {said}: {seen}") from None
+
+
+def _has_dictionary(chunk: Any) -> bool:
+    return chunk.has_dictionary_page or any("DICTIONARY" in encoding for encoding in chunk.encodings)
+
+
+def _class_names(schema: pa.Schema, label_column: str, path: Path) -> Sequence[str]:
+    metadata = schema.metadata or {}
+    names: Any = _json(metadata, b"class_names", path) or []
+    if not names and b"huggingface" in metadata:
+        names = _json(metadata, b"huggingface", path)
+        for key in ("info", "features", label_column, "names"):
+            names = names.get(key) if isinstance(names, dict) else None
+    if not isinstance(names, list):
+        return []
+    if len(names) > MAX_CLASSES:
+        raise DataError(f"{path} names {len(names):,} classes, expected at most {MAX_CLASSES:,}")
+    return [str(name) for name in names]
+
+
+def _json(metadata: Any, key: bytes, path: Path) -> Any:
+    if key not in metadata:
+        return None
+    return parse_json(metadata[key], where=f"the metadata {key.decode()!r} of {path}", error=DataError)

@@ -1,0 +1,150 @@
+"""What a Parquet file claims is held against its size before any of it is unpacked."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from small_pictures import encoded, picture, write_parquet
+
+from levelfield.data.encoded import MAX_ENCODED_BYTES
+from levelfield.data.sources import open_source
+from levelfield.data.sources.parquet_claims import _Compact, refuse_claims
+from levelfield.records.data import ParquetSpec
+from levelfield.records.errors import DataError
+
+
+def from_parquet(path: Path | str, **more):
+    return open_source(ParquetSpec(path=str(path), resolution=16, select_examples=5, report_examples=6, **more))
+
+
+def write(path: Path, images: list[bytes] | pa.Array, labels: list[int] | pa.Array, **options) -> None:
+    table = pa.table({"image": images, "label": labels})
+    pq.write_table(table.replace_schema_metadata(options.pop("metadata", None)), path, **options)
+
+
+def one_for_all(image: bytes, rows: int) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array([image], pa.binary()))
+
+
+CLAIMS = {
+    "400 MB of zeros": (
+        lambda path: write(path, [bytes(4 * 10**8), b""], [0, 1], compression="zstd"),
+        "value or page of",
+    ),
+    "many images that unpack": (
+        lambda path: write(path, [bytes(10**7)] * 30, [0, 1] * 15, compression="zstd", use_dictionary=False),
+        "unpacks to",
+    ),
+    "one image spelt out for each row": (
+        lambda path: write(path, one_for_all(os.urandom(10**6), 20_000), [0, 1] * 10_000, row_group_size=20_000, store_schema=False),
+        "unpacks to",
+    ),
+    "more rows than bytes": (lambda path: write(path, [b""] * 10**5, [0] * 10**5), "claims 100,000 rows"),
+    "metadata that is nested": (
+        lambda path: write(path, [b"x"] * 20, [0, 1] * 10, metadata={"class_names": "[" * 10**5}),
+        "metadata 'class_names' of .* nested too deep",
+    ),
+    "metadata that is no JSON": (
+        lambda path: write(path, [b"x"] * 20, [0, 1] * 10, metadata={"huggingface": "{"}),
+        "metadata 'huggingface' of .* cannot be read as JSON",
+    ),
+    "a million names and one": (
+        lambda path: write(path, [b"x"] * 20, [0, 1] * 10, metadata={"class_names": json.dumps(["a"] * (10**6 + 1))}),
+        "names 1,000,001 classes",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_a_claim_is_refused_before_it_is_unpacked(tmp_path, claim):
+    make, message = CLAIMS[claim]
+    make(tmp_path / "x.parquet")
+    script = f"""
+from levelfield.data.sources import open_source
+from levelfield.records.data import ParquetSpec
+from levelfield.records.errors import DataError
+try:
+    open_source(ParquetSpec(path={str(tmp_path / "x.parquet")!r}, resolution=16))
+except DataError as error:
+    print(error)
+print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30)
+    said, peak = done.stdout.splitlines()
+    assert re.search(message, said), said
+    assert int(peak) * 1024 < 1e9
+
+
+def test_pages_are_held_against_their_own_heads_whatever_the_footer_says(tmp_path):
+    write(tmp_path / "x.parquet", [bytes(MAX_ENCODED_BYTES + 2**25), b""], [0, 1], compression="zstd")
+
+    class Lying:
+        """The footer of the file, which says that all is small."""
+
+        def __init__(self, told):
+            self.told = told
+
+        def __getattr__(self, name):
+            value = {"total_uncompressed_size": 1}.get(name, getattr(self.told, name))
+            return (lambda place: Lying(value(place))) if name in ("row_group", "column") else value
+
+    with pytest.raises(DataError, match=r"value or page of .* bytes in 'image'"):
+        refuse_claims(tmp_path / "x.parquet", Lying(pq.read_metadata(tmp_path / "x.parquet")), ("image", "label"))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"data_page_version": "2.0"}, {"write_page_checksum": True}, {"compression": "zstd"}]
+)
+def test_the_heads_of_pages_add_up_to_what_the_footer_says(tmp_path, options):
+    images = [encoded(picture(seed)) for seed in range(40)]
+    write(tmp_path / "x.parquet", images, [0, 1] * 20, data_page_size=2000, row_group_size=30, **options)
+    assert sum(from_parquet(tmp_path / "x.parquet").split_sizes.values()) == 40
+    metadata = pq.read_metadata(tmp_path / "x.parquet")
+    with (tmp_path / "x.parquet").open("rb") as file:
+        chunk = metadata.row_group(0).column(0)
+        place = chunk.dictionary_page_offset or chunk.data_page_offset
+        end, values = place + chunk.total_compressed_size, 0
+        while place < end:
+            file.seek(place)
+            reader = _Compact(file.read(5000))
+            head = reader.struct()
+            values += next((head[kind][1] for kind in (5, 8) if kind in head), 0)
+            place += reader.place + head[3]
+    assert values == 30
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (os.mkfifo, "x.parquet is a named pipe, expected a regular file"),
+        (lambda path: Path(path).symlink_to("gone"), "x.parquet is a link to 'gone'"),
+        (lambda path: Path(path).symlink_to("/dev/zero"), "x.parquet is a character device"),
+    ],
+)
+@pytest.mark.parametrize("named", ["x.parquet", "", "*.parquet"])
+def test_what_is_no_file_is_no_table(tmp_path, make, message, named):
+    make(tmp_path / "x.parquet")
+    with pytest.raises(DataError, match=message):
+        from_parquet(tmp_path / named)
+
+
+def test_a_glob_does_not_follow_links_round(tmp_path, pictures):
+    write_parquet(tmp_path / "deep" / "a.parquet", pictures)
+    for name in ("one", "two"):
+        (tmp_path / "deep" / name).symlink_to(tmp_path)
+    with pytest.raises(DataError, match=r"is the same folder as .*, by a link"):
+        from_parquet(tmp_path / "**" / "*.parquet")
+
+
+@pytest.mark.parametrize("cut", [4, 50, 200, 2000])
+def test_a_file_cut_short_is_one_sentence(tmp_path, pictures, cut):
+    whole = write_parquet(tmp_path / "x.parquet", pictures)
+    whole.write_bytes(whole.read_bytes()[:-cut])
+    with pytest.raises(DataError, match=r"x.parquet cannot be read as Parquet"):
+        from_parquet(whole)
