@@ -42,7 +42,7 @@ CLAIMS = {
         "unpacks to",
     ),
     "one image spelt out for each row": (
-        lambda path: write(path, one_for_all(os.urandom(10**6), 20_000), [0, 1] * 10_000, row_group_size=20_000, store_schema=False),
+        lambda path: write(path, one_for_all(os.urandom(10**6), 20_000), [0, 1] * 10_000, store_schema=False),
         "unpacks to",
     ),
     "more rows than bytes": (lambda path: write(path, [b""] * 10**5, [0] * 10**5), "claims 100,000 rows"),

@@ -61,7 +61,11 @@ def _refuse_storages(asked: Iterable[Made], stored: Mapping[str, int], otherwise
     for made in asked:
         tag, kind, key, _, number, *_ = made.parts[0].parts if isinstance(made.parts[0], Made) else (None,) * 5
         wanted = _STORED_BYTES.get(str(kind).rpartition(".")[2].removesuffix("Storage"), 1)
-        if tag != "storage" or not isinstance(number, int) or not 0 <= number * wanted <= stored.get(key, otherwise):
+        if (
+            tag != "storage"
+            or not isinstance(number, int)
+            or not 0 <= number * wanted <= stored.get(str(key), otherwise)
+        ):
             raise WeightsError(f"{path} is a damaged torch file: it asks for {number!s:.30} numbers, which it lacks")
         all_wanted[key] = number * wanted
     refuse_excess(sum(all_wanted.values()), regular_stat(path).st_size, path)
