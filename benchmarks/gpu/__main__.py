@@ -1,7 +1,7 @@
 """What a GPU shows in a quarter of an hour: is it right, how fast is it, and as much of study 0002 as there is time.
 
     python -m benchmarks.gpu [right] [speed] [study] [--device cuda] [--minutes 4] [--out DIR] [--state FILE]
-        [--work DIR] [--toy]
+        [--work DIR] [--only WORDS] [--toy]
 
 Every row is printed, and written to DIR, as soon as it is known; a row that fails says so and the next goes on. The
 code is 1 where a row failed or is wrong, 0 else. ``--toy --device cpu`` tries all of it in a minute.
@@ -24,6 +24,7 @@ def main() -> int:
     options.add_argument("--toy", action="store_true", help="the sizes of a dry run")
     options.add_argument("--out", type=Path, default=Path("runs/gpu"), help="where tables and the study's state go")
     options.add_argument("--state", type=Path, help="a study-0002.tar.xz to go on from")
+    options.add_argument("--only", action="append", default=[], help="words: only rows that hold one of them")
     options.add_argument("--work", type=Path, help="where the study lives; runs/<its name> when left out")
     said = options.parse_args()
     if unknown := [name for name in said.sets if name not in SETS]:
@@ -38,14 +39,17 @@ def main() -> int:
         device = resolve_device(said.device)
     except SpecError as error:
         options.error(str(error))
-    setting = Setting(device=device, toy=said.toy, out=said.out, state=said.state, work=said.work)
+    setting = Setting(
+        device=device, toy=said.toy, out=said.out, state=said.state, work=said.work, only=tuple(said.only)
+    )
     rows = {"right": right.rows, "speed": speed.rows, "study": study.rows}
     verdicts = []
     for name in said.sets or SETS:
         deadline = Deadline(60 * said.minutes)
         table = Table(name, setting, deadline)
         for row in rows[name](setting, deadline):
-            table.take(row)
+            if setting.asks_for(row.title):
+                table.take(row)
         verdicts += table.verdicts
         print(flush=True)
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))

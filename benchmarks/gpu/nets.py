@@ -162,11 +162,21 @@ def our_state(net: Net, spec: TrialSpec, device: torch.device) -> TrainState:
 
 
 class OurStep:
-    """A step as a trial takes it: images lie on the device, labels and what else a batch holds on the CPU."""
+    """A step as a trial takes it: images lie on the device, labels and what else a batch holds on the CPU.
+
+    ``deterministic`` is what cuDNN is told before each step; nothing where it is left out.
+    """
 
     def __init__(
-        self, net: Net, device: torch.device, *, dtype: Dtype = "bfloat16", compiled: str | None = None
+        self,
+        net: Net,
+        device: torch.device,
+        *,
+        dtype: Dtype = "bfloat16",
+        compiled: str | None = None,
+        deterministic: bool | None = None,
     ) -> None:
+        self.deterministic = deterministic
         spec = our_trial(net, dtype)
         self.state = our_state(net, spec, device)
         self.step = TrainingStep(spec, build_task(spec.task, spec.recipe), device=device)
@@ -185,6 +195,8 @@ class OurStep:
         )
 
     def __call__(self) -> None:
+        if self.deterministic is not None:
+            torch.backends.cudnn.deterministic = self.deterministic
         self.step(self.state, self.batch)
 
     @property

@@ -181,7 +181,7 @@ def steps(setting: Setting, case: Case, dtype: Dtype) -> Seen:
 
 
 def resumed(setting: Setting, case: Case, dtype: Dtype) -> Seen:
-    """Six steps whole, again, and by way of a checkpoint; and again where cuDNN is asked to be deterministic."""
+    """Six steps whole, again, and by way of a checkpoint; and twice by torch's defaults, which promise no order."""
     spec = case.trial(resolution=16 if setting.toy else 32, dtype=dtype, steps=6)
 
     def pause(state: TrainState) -> TrainState:
@@ -196,17 +196,17 @@ def resumed(setting: Setting, case: Case, dtype: Dtype) -> Seen:
 
     run: Callable[..., Trained] = partial(trained, spec, setting.device)
     one, again, cut = run(), run(), run(pause=pause)
-    torch.backends.cudnn.deterministic = True
-    fixed, fixed_again = run(), run()
     torch.backends.cudnn.deterministic = False
+    loose, loose_again = run(), run()
+    torch.backends.cudnn.deterministic = True
     figures = {
         "resumed equals whole": _yes(cut.equals(one)),
         "whole equals whole again": _yes(again.equals(one)),
-        "the same under cudnn.deterministic": _yes(fixed.equals(fixed_again)),
+        "the same by torch's defaults": _yes(loose.equals(loose_again)),
         "last loss": one.losses[-1],
         "apart by": abs(cut.losses[-1] - one.losses[-1]),
     }
-    return Seen(figures=figures, right=cut.equals(one))
+    return Seen(figures=figures, right=cut.equals(one) and again.equals(one))
 
 
 def evaluation(setting: Setting, case: Case) -> Seen:

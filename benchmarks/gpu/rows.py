@@ -27,7 +27,8 @@ Verdict: TypeAlias = Literal["ok", "WRONG", "FAILED", "not reached"]
 class Setting:
     """Where and how large everything is measured; ``toy`` takes the sizes of a dry run.
 
-    Tables go to ``out``; the study lives in ``work``, or else in runs/<its name>, and goes on from ``state``.
+    Tables go to ``out``; the study lives in ``work``, or else in runs/<its name>, and goes on from ``state``. Of all
+    rows those are measured that hold one of the words ``only``, where there are any.
     """
 
     device: torch.device
@@ -35,10 +36,15 @@ class Setting:
     out: Path
     state: Path | None = None
     work: Path | None = None
+    only: tuple[str, ...] = ()
 
     @property
     def on_gpu(self) -> bool:
         return self.device.type == "cuda"
+
+    def asks_for(self, title: str) -> bool:
+        """Whether the row of that title is to be measured."""
+        return not self.only or any(word in title for word in self.only)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from benchmarks.gpu.rows import Deadline, Figure, Row, Seen, Setting
 from levelfield.data.transforms import to_float
 from levelfield.tasks.registry import build_task
 from levelfield.train.clipping import clip_adaptively, global_norm
-from levelfield.train.device import compute_float32_in_float32
+from levelfield.train.device import compute_as_recorded
 
 Step = OurStep | TimmStep
 
@@ -52,7 +52,7 @@ def rows(setting: Setting, deadline: Deadline) -> Iterator[Row]:
     )  # compiles longest
     shipped = [
         Row(
-            title=f"{net.title}: ours as shipped (cudnn.benchmark off), bf16",
+            title=f"{net.title}: ours as shipped (kernels of one order) and as torch begins, bf16",
             measure=partial(_apart, deadline, as_shipped, setting, net, peaks),
             needs_s=12.0,
         )
@@ -127,24 +127,27 @@ def warmed(setting: Setting, build: Callable[[], Step], *, times: int = 4) -> Wa
 
 def eager(setting: Setting, net: Net, peaks: dict[str, float]) -> Seen:
     """Our plain step and timm's, in turn."""
-    _prepare(tried=True)
+    _prepare(fastest=True)
     builds = {"ours": partial(OurStep, net, setting.device), "timm": partial(TimmStep, net, setting.device)}
     warm = {name: warmed(setting, build) for name, build in builds.items()}
     return Seen(figures=_compared(setting, net, peaks, warm, base="timm"))
 
 
 def as_shipped(turn: Turn, setting: Setting, net: Net, peaks: dict[str, float]) -> Mapping[str, Figure]:
-    """Ours alone, as a worker of a study runs it."""
-    _prepare(tried=False)
-    warm = {"ours": warmed(setting, partial(OurStep, net, setting.device))}
+    """Ours as a worker of a study runs it, and by kernels that add up in any order: what exact repetition costs."""
+    _prepare(fastest=False)
+    warm = {
+        name: warmed(setting, partial(OurStep, net, setting.device, deterministic=name == "shipped"))
+        for name in ("shipped", "any order")
+    }
     turn()
-    return _compared(setting, net, peaks, warm, base=None)
+    return _compared(setting, net, peaks, warm, base="any order")
 
 
 def compiled(turn: Turn, setting: Setting, net: Net, peaks: dict[str, float], ours: bool) -> Mapping[str, Figure]:
     """The compiled step against the eager one of the same kind; the seconds of compiling are told."""
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "6")
-    _prepare(tried=True)
+    _prepare(fastest=True)
     kind, backend = (OurStep if ours else TimmStep), ("aot_eager" if setting.toy else "inductor")
     fast = warmed(setting, partial(kind, net, setting.device, compiled=backend), times=3)
     turn()
@@ -181,7 +184,7 @@ def graphed(setting: Setting, net: Net) -> Seen:
 
     Rate, decay and the finite check are frozen into it, so it trains nothing; it is timed against the plain step.
     """
-    _prepare(tried=True)
+    _prepare(fastest=True)
     plain, device = OurStep(net, setting.device), setting.device
     spec = our_trial(net, "bfloat16")
     state, task = our_state(net, spec, device), build_task(spec.task, spec.recipe)
@@ -217,9 +220,12 @@ def graphed(setting: Setting, net: Net) -> Seen:
     return Seen(figures=figures | {"graph over plain": quotient(found["plain"], found["graph"])})
 
 
-def _prepare(*, tried: bool) -> None:
-    """As a trial sets it, and whether cuDNN tries its algorithms out; nothing of an earlier row stays in memory."""
+def _prepare(*, fastest: bool) -> None:
+    """As a trial sets it, or cuDNN free to try its algorithms out and to add up in any order, as timm's users have it.
+
+    Nothing of an earlier row stays in memory.
+    """
     gc.collect()
     torch.cuda.empty_cache()
-    compute_float32_in_float32()
-    torch.backends.cudnn.benchmark = tried
+    compute_as_recorded()
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = fastest, not fastest

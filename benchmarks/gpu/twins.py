@@ -63,13 +63,13 @@ class Trained:
 
     start: dict[str, Tensor]
     weights: dict[str, Tensor]
-    averages: list[Tensor]
+    averages: dict[str, Tensor]
     losses: list[float]
 
     def equals(self, other: Trained) -> bool:
         """To the last bit."""
         pairs = [*zip(self.weights.values(), other.weights.values(), strict=True)]
-        pairs += zip(self.averages, other.averages, strict=True)
+        pairs += zip(self.averages.values(), other.averages.values(), strict=True)
         return self.losses == other.losses and all(torch.equal(one, two) for one, two in pairs)
 
 
@@ -91,7 +91,8 @@ def trained(
             assert report.finite, f"step {report.step} is not finite: loss {report.loss}"
             if pause is not None and state.step == spec.steps // 2:
                 state = pause(state)
-    averages = [tensor.detach().cpu() for tensor in state.average.averages] if state.average else []
+    kept = state.average.averages if state.average else []
+    averages = {name: tensor.detach().cpu() for name, tensor in zip(state.parameters, kept, strict=bool(kept))}
     return Trained(start=start, weights=copied(state), averages=averages, losses=state.losses)
 
 
@@ -155,22 +156,28 @@ def errors(seen: Trained, reference: Trained) -> Errors:
         moved=_relative([move for move, _ in moves.values()], [wanted for _, wanted in moves.values()]),
         worst=worst[0],
         worst_name=worst[1],
-        averaged=_relative(seen.averages, reference.averages),
+        averaged=_relative(
+            *([_told(name, tensor) for name, tensor in run.averages.items()] for run in (seen, reference))
+        ),
         losses=max(abs(one - two) / two for one, two in zip(seen.losses, reference.losses, strict=True)),
     )
 
 
 def _moves(name: str, seen: Trained, reference: Trained) -> tuple[Tensor, Tensor]:
-    """How far a tensor moved, and how far it should have.
+    """How far a tensor moved, and how far it should have."""
+    one, two = (_told(name, run.weights[name].double() - run.start[name].double()) for run in (seen, reference))
+    return one, two
 
-    Without the biases of ViT's keys: they cannot change a softmax, so their gradients are rounding alone, which Adam
-    blows up to whole steps.
+
+def _told(name: str, tensor: Tensor) -> Tensor:
+    """``tensor`` without the biases of ViT's keys.
+
+    They cannot change a softmax, so their gradients are rounding alone, which Adam blows up to whole steps.
     """
-    pair = [run.weights[name].double() - run.start[name].double() for run in (seen, reference)]
-    if name.endswith("qkv.bias"):
-        width = len(pair[0]) // 3
-        pair = [torch.cat([move[:width], move[2 * width :]]) for move in pair]
-    return pair[0], pair[1]
+    if not name.endswith("qkv.bias"):
+        return tensor
+    width = len(tensor) // 3
+    return torch.cat([tensor[:width], tensor[2 * width :]])
 
 
 def _relative(seen: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:

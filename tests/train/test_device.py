@@ -1,4 +1,4 @@
-"""Float32 means float32, whatever torch's defaults are."""
+"""A trial computes what its record says, and the same when it is repeated, whatever torch's defaults are."""
 
 import pytest
 import torch
@@ -14,30 +14,37 @@ from levelfield.train.device import resolve_device
 
 
 @pytest.fixture
-def tf32_allowed():
-    """As torch begins with convolutions, and as some set matrix products."""
-    before = allowed()
-    allow(True, True)
+def anything_goes():
+    """As torch begins with convolutions, and as some set it for speed."""
+    before = setting()
+    set_to(True, True, False, True)
     yield
-    allow(*before)
+    set_to(*before)
 
 
-def allowed() -> tuple[bool, bool]:
-    return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+def setting() -> tuple[bool, ...]:
+    """TF32 in convolutions and in products, one order of sums, kernels chosen by the clock."""
+    cudnn = torch.backends.cudnn
+    return cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32, cudnn.deterministic, cudnn.benchmark
 
 
-def allow(convolutions: bool, products: bool) -> None:
+def set_to(convolutions: bool, products: bool, deterministic: bool, benchmark: bool) -> None:
     torch.backends.cudnn.allow_tf32 = convolutions
     torch.backends.cuda.matmul.allow_tf32 = products
+    torch.backends.cudnn.deterministic = deterministic
+    torch.backends.cudnn.benchmark = benchmark
 
 
-def test_a_device_is_set_up_to_compute_float32_in_float32(tf32_allowed):
-    assert allowed() == (True, True)
+AS_RECORDED = (False, False, True, False)
+
+
+def test_a_device_is_set_up_to_compute_float32_in_float32_and_in_one_order(anything_goes):
+    assert setting() == (True, True, False, True)
     resolve_device("cpu")
-    assert allowed() == (False, False)
+    assert setting() == AS_RECORDED
 
 
-def test_a_trial_computes_float32_in_float32_whoever_runs_it(tf32_allowed, tmp_path):
+def test_a_trial_computes_as_recorded_whoever_runs_it(anything_goes, tmp_path):
     data = DigitPairsSpec(resolution=16, select_examples=8, report_examples=8)
     spec = TrialSpec(
         architecture="nfnet:w4-d1-s4",
@@ -48,11 +55,11 @@ def test_a_trial_computes_float32_in_float32_whoever_runs_it(tf32_allowed, tmp_p
         steps=1,
     )
     run_trial(spec, TrialDirectory(tmp_path), open_source(data), device=torch.device("cpu"))
-    assert allowed() == (False, False)
+    assert setting() == AS_RECORDED
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
-def test_convolutions_and_products_on_a_gpu_are_off_by_rounding_alone(tf32_allowed):
+def test_convolutions_and_products_on_a_gpu_are_off_by_rounding_alone(anything_goes):
     device = resolve_device("cuda")
     torch.manual_seed(0)
     images, kernel, matrix = torch.randn(8, 64, 16, 16), torch.randn(64, 64, 3, 3), torch.randn(512, 512)

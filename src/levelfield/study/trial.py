@@ -25,7 +25,7 @@ from levelfield.study.stopping import HeldSignals, held_signals
 from levelfield.tasks.base import Task
 from levelfield.tasks.registry import build_task
 from levelfield.train.checkpoint import CheckpointFolder
-from levelfield.train.device import compute_float32_in_float32, device_name
+from levelfield.train.device import compute_as_recorded, device_name
 from levelfield.train.evaluate import evaluate
 from levelfield.train.loop import training_steps
 from levelfield.train.metrics import MetricsLog
@@ -68,7 +68,7 @@ def run_trial(
         StoreError: the directory cannot be written or holds another trial, or the data is not what the spec names.
     """
     started = time.perf_counter()
-    compute_float32_in_float32()
+    compute_as_recorded()
     for seen in (source, test_source or source):
         refuse_other_data(spec.data_content, seen.fingerprint, where=f"trial {spec.name}")
     source, test_source = near(source, device), near(test_source or source, device)

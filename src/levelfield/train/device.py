@@ -16,7 +16,7 @@ def resolve_device(name: str) -> torch.device:
     Raises:
         SpecError: the name is unknown, or there is no such device here.
     """
-    compute_float32_in_float32()
+    compute_as_recorded()
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind = name.partition(":")[0]
@@ -27,16 +27,21 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def compute_float32_in_float32() -> None:
-    """Make a float32 trial compute what its record says, on every device of this process.
+def compute_as_recorded() -> None:
+    """Make a trial compute what its record says, and the same bits again when it is repeated, on every device.
 
     By default torch lets cuDNN round what convolutions multiply to the 10 bits of TensorFloat-32, and matrix products
-    not: ConvNets would silently train at 3e-4 where ViTs train at 1e-6. Whoever wants speed asks for bfloat16.
+    not: ConvNets would silently train at 3e-4 where ViTs train at 1e-6. Whoever wants speed asks for bfloat16. It also
+    lets cuDNN add up gradients in any order, or choose its kernels by the clock: on an H200 six float32 steps of an
+    NFNet then differed from run to run, and a resumed trial from an undisturbed one.
 
-    Source: torch documentation, notes/numerical_accuracy ("TensorFloat-32 on NVIDIA Ampere and later devices").
+    Source: torch documentation, notes/numerical_accuracy ("TensorFloat-32 on NVIDIA Ampere and later devices") and
+    notes/randomness ("CUDA convolution determinism"); benchmarks/results/gpu_h200_202611.md.
     """
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
 
 
 def device_name(device: torch.device) -> str:
