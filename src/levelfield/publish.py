@@ -156,6 +156,7 @@ def _axis_words(field: str) -> str:
 def _caveats(outcome: Outcome) -> Iterator[str]:
     if outcome.facts.no_verdict_because:
         yield outcome.facts.no_verdict_because
+    yield from outcome.facts.remarks
     for budget, lock in sorted(outcome.locks.items()):
         for family, why in lock.refused.items():
             yield f"no prediction of {family} at {flops(budget)} was locked: {why}"

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -111,7 +112,7 @@ def folder(root, names, *, seed, each=4):
 
 def opened(path, report=None, *, select=3, num_report=3, **more):
     spec = ParquetSpec if path.endswith(".parquet") else FolderSpec
-    held_out = {"select_examples": select, "report_examples": num_report}
+    held_out: Any = {"select_examples": select, "report_examples": num_report}
     return open_source(spec(path=path, report_path=report, resolution=8, augment="none", **held_out, **more))
 
 

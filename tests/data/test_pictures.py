@@ -2,6 +2,7 @@
 
 import io
 import struct
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ def test_only_a_picture_that_is_turned_has_another_identity(tmp_path):
     assert digest_of(plain) == hashlib.blake2b(plain, digest_size=16).digest()
     assert digest_of(memoryview(marked)) == digest_of(marked) != hashlib.blake2b(marked, digest_size=16).digest()
     rows = [(seed % 3, tagged(picture(seed), 6 if seed == 4 else 1, "JPEG")) for seed in range(12)]
-    said = {"resolution": 16, "select_examples": 2, "report_examples": 2}
+    said: dict[str, Any] = {"resolution": 16, "select_examples": 2, "report_examples": 2}
     folder = open_source(FolderSpec(path=str(write_folder(tmp_path / "f", rows)), **said))
     assert (
         folder.fingerprint

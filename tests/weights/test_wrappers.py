@@ -3,6 +3,7 @@
 import itertools
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -95,7 +96,8 @@ def test_a_wrapped_checkpoint_gives_its_logits_from_any_format(form, tmp_path: P
     ("grid", "said"), [((2, 4), "9 less the class token's"), ((3, 5), "16 less the class token's")]
 )
 def test_positions_of_no_square_grid_are_refused_and_not_read_as_another(grid, said, tmp_path: Path):
-    theirs = timm_network("vit_base_patch16_224", **SMALL_VIT | {"img_size": (8 * grid[0], 8 * grid[1])})
+    options: dict[str, Any] = SMALL_VIT | {"img_size": (8 * grid[0], 8 * grid[1])}
+    theirs = timm_network("vit_base_patch16_224", **options)
     save_file(theirs.state_dict(), tmp_path / "w")
     with pytest.raises(WeightsError, match=f"it has {said} positions, and no square has so many patches"):
         load_model(tmp_path / "w", arch=SMALL_TEXT)

@@ -23,6 +23,7 @@ class DataFacts:
     """What the plan needs to know of the data: shapes and sizes, no pixels.
 
     ``num_report`` images judge winners, None in records of before it was kept. ``targets`` are those of its transfers.
+    ``remarks`` are sentences that must be read with the results.
     """
 
     num_classes: int
@@ -33,6 +34,7 @@ class DataFacts:
     no_verdict_because: str | None = None
     num_report: int | None = later(default=None)
     targets: tuple[TargetFacts, ...] = later(default=())
+    remarks: tuple[str, ...] = later(default=())
 
     def target(self, name: str) -> TargetFacts:
         """The facts of the transfer ``name``."""

@@ -47,7 +47,7 @@ def study_facts(spec: StudySpec) -> DataFacts:
     Raises:
         DataError: some of it is missing, empty or not what the spec says.
     """
-    targets = []
+    targets, remarks = [], []
     for transfer in spec.transfer:
         source = open_source(transfer.data)
         targets.append(
@@ -61,7 +61,9 @@ def study_facts(spec: StudySpec) -> DataFacts:
                 fingerprint=source.fingerprint,
             )
         )
-    return dataclasses.replace(data_facts(open_source(spec.data)), targets=tuple(targets))
+        remarks.extend(f"transfer {transfer.name}: {remark}" for remark in source.remarks)
+    facts = data_facts(open_source(spec.data))
+    return dataclasses.replace(facts, targets=tuple(targets), remarks=(*facts.remarks, *remarks))
 
 
 def data_facts(source: Source) -> DataFacts:
@@ -74,6 +76,7 @@ def data_facts(source: Source) -> DataFacts:
         fingerprint=source.fingerprint,
         no_verdict_because=source.no_verdict_because,
         num_report=source.split_sizes["report"],
+        remarks=source.remarks,
     )
 
 

@@ -30,7 +30,8 @@ class Source(Protocol):
 
     ``fingerprint`` names the content and not the place: the same images read from Parquet and from a folder share it.
     ``chance_loss`` is ln(classes); ``floor_loss`` the entropy that no network can go below, where it is known, else
-    None. ``no_verdict_because`` is None, or why results on this source compare nothing.
+    None. ``no_verdict_because`` is None, or why results on this source compare nothing. ``remarks`` are sentences that
+    whoever uses such results must know.
     """
 
     @property
@@ -51,6 +52,8 @@ class Source(Protocol):
     def floor_loss(self) -> float | None: ...
     @property
     def no_verdict_because(self) -> str | None: ...
+    @property
+    def remarks(self) -> tuple[str, ...]: ...
 
     def batch(self, split: Split, ids: Int64s, augment_keys: UInt64s | None = None) -> Examples:
         """The examples ``ids`` ``[B]`` of ``split``, each independent of the others in the batch.

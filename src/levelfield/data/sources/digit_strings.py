@@ -66,6 +66,7 @@ class DigitStrings:
 
     in_channels = 1
     no_verdict_because = None
+    remarks = ()
 
     def __init__(self, spec: DigitPairsSpec | DigitStringsSpec) -> None:
         self.spec = spec

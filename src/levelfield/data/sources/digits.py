@@ -33,6 +33,7 @@ class Digits:
         "scikit-learn's plain digits: five of the 360 held-out images carry most of the loss, and seeds differ by a "
         "factor of two; use digit-pairs"
     )
+    remarks = ()
 
     def __init__(self, spec: DigitsSpec) -> None:
         self.spec = spec

@@ -73,7 +73,6 @@ class ImageSource:
     there is a report table, which then is used whole), the next ``select_examples`` select, the rest train. Where that
     would leave a class without a training image, the ranks are stratified, see :func:`stratified`.
 
-    ``remarks`` are sentences about the data that whoever uses its results must know.
     """
 
     in_channels = 3
@@ -108,7 +107,7 @@ class ImageSource:
         self._strata = self._stratified_if_needed(counts)
         self.remarks = tuple(self._remarks(counts))
         for remark in self.remarks:
-            logger.warning("%s", remark)
+            logger.warning("%s: %s", spec.path, remark)
         _check_apart(spec, table, report)
 
     def _stratified_if_needed(self, counts: Int64s) -> Int64s | None:
@@ -121,8 +120,8 @@ class ImageSource:
     def _remarks(self, counts: Int64s) -> Iterator[str]:
         if self._strata is not None:
             yield (
-                f"{self.spec.path}: some classes have so few images that a plain draw of the held-out ones left them "
-                "none to train on, so splits are stratified by class"
+                "some classes have so few images that a plain draw of the held-out ones left them none to train on, so "
+                "splits are stratified by class"
             )
         empty = np.flatnonzero(counts == 0).tolist()
         if empty:
@@ -131,8 +130,8 @@ class ImageSource:
             first = int(np.flatnonzero(counts)[0])
             ones = f"; labels run from {first} to {self.num_classes - 1}: subtract {first} where they should start at 0"
             yield (
-                f"{self.spec.path}: {len(empty)} of {self.num_classes} classes have no image, {names}{more}, so the "
-                f"network cannot learn them{ones if first else ''}"
+                f"{len(empty)} of {self.num_classes} classes have no image, {names}{more}, so the network cannot learn "
+                f"them{ones if first else ''}"
             )
 
     def batch(self, split: Split, ids: Int64s, augment_keys: UInt64s | None = None) -> Examples:
