@@ -55,6 +55,14 @@ def parts_of(root: Path) -> Parts:
     return Parts(train=parts[_TRAIN], held_out=parts[held_out[0]] if held_out else None, unused=tuple(held_out[1:]))
 
 
+def part_of(path: Path) -> str | None:
+    """The part of a data set that a file is called after, as Hugging Face's ``data/train-00000-of-00002.parquet``."""
+    for word in (path.stem, *(folder.name for folder in path.parents)):
+        if match := _PART.fullmatch(re.split(r"[-_.]", word.casefold())[0]):
+            return match[1]
+    return None
+
+
 def class_folders(root: Path) -> list[Path]:
     """The class folders under ``root``, sorted by the bytes of their names.
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from levelfield.data.classes import Classes
 from levelfield.data.sources.images import Container, digest_of, digest_table
+from levelfield.data.sources.layout import part_of
 from levelfield.data.sources.parquet_file import ParquetFile
 from levelfield.data.sources.splits import ImageSource, image_source
 from levelfield.records.data import ParquetSpec
@@ -135,6 +136,13 @@ def _paths(path: str) -> list[Path]:
     if not paths:
         raise DataError(
             f"path {path!r} names no Parquet file here ({place.absolute()}): expected a file, folder or glob"
+        )
+    parts = {part: file for file in paths if place.is_dir() and (part := part_of(file.relative_to(place)))}
+    if len(parts) > 1:
+        seen = " and ".join(str(file.relative_to(place)) for file in parts.values())
+        raise DataError(
+            f"{place} holds parts of a data set, {seen}: name one of them by a file or a glob ({place}/train*), and "
+            "the held-out one by report_path (--report-data)"
         )
     return paths
 

@@ -1,0 +1,134 @@
+"""Folders that are laid out otherwise than <class>/<image>: understood by one rule, or refused with what was seen."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_pictures import CLASSES, encoded, picture, write_folder, write_parquet
+
+from levelfield.data.sources import open_source
+from levelfield.data.sources.folder import labelled_folder
+from levelfield.records.data import FolderSpec, ParquetSpec
+from levelfield.records.errors import DataError
+
+PICTURE = encoded(picture(1))
+HELD_OUT: dict[str, Any] = {"resolution": 8, "select_examples": 2, "report_examples": 2}
+
+
+def laid(root: Path, *files: str) -> Path:
+    """``root`` with ``files``, images distinct; a name that ends in / is an empty folder."""
+    for number, name in enumerate(files):
+        path = root / name
+        if name.endswith("/"):
+            path.mkdir(parents=True)
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = path.suffix.lower() in (".png", ".jpg")
+        path.write_bytes(
+            encoded(picture(number), "JPEG" if path.suffix.lower() == ".jpg" else "PNG") if image else b"?"
+        )
+    return root
+
+
+def opened(root: Path, **more: Any):
+    return open_source(FolderSpec(path=str(root), **HELD_OUT, **more))
+
+
+def each(*folders: str, count: int = 4, suffix: str = ".png") -> list[str]:
+    return [f"{folder}/{number}{suffix}" for folder in folders for number in range(count)]
+
+
+REFUSED = {
+    "train and valid": (each("train/cat", "train/dog", "valid/cat", "valid/dog"), "'train', 'valid', of which"),
+    "capitals": (
+        each("Train/cat", "Train/dog", "Test/cat", "Test/dog"),
+        "'Test', 'Train', of which 'Test', 'Train' are",
+    ),
+    "all capitals": (each("TRAIN/cat", "VALID/cat"), "'TRAIN', 'VALID' are called like parts of a data set"),
+    "training and testing": (each("training/cat", "testing/cat"), "are called like parts"),
+    "test alone": (each("test/cat", "test/dog"), "'test' are called like parts"),
+    "flat parts": (each("train", "test"), "are called like parts"),
+    "parts beside others": (each("train/cat", "train/dog", "notes"), "'notes', 'train', of which 'train' are called"),
+    "two parts among classes": (each("cat", "train", "val"), "of which 'train', 'val' are called"),
+    "COCO": (each("train2017", "val2017"), "are called like parts"),
+    "numbered parts": (each("train_1/cat", "test_1/cat"), "are called like parts"),
+    "a wrapper": (each("flowers/rose", "flowers/tulip"), "holds one folder, 'flowers', and that holds 'rose', 'tulip'"),
+    "a wrapper twice": (each("a/b/rose", "a/b/tulip"), "holds one folder, 'a', and that holds 'b': name"),
+    "one deeper": (each("site1/cat", "site1/dog", "site2/cat", "site2/dog"), "each with a folder 'cat': nothing says"),
+    "folds": (each("fold0/a", "fold0/b", "fold1/b", "fold1/c"), "'fold0', 'fold1' without images of their own"),
+    "loose images": ([*each("cat", "dog"), "x.png"], r"holds 1 images \('x.png'\) beside its class folders"),
+    "flat": (["1.png", "2.png"], "holds 2 images and no class folders: expected"),
+    "flat with a table": (["1.png", "labels.csv"], "no class folders, and 'labels.csv', which is not read: expected"),
+    "a table alone": (["labels.csv"], "holds no class folders, and 'labels.csv', which is not read"),
+    "YOLO": ([*each("images"), "labels/1.txt"], "of which 'labels' holds no pictures: annotations of detection"),
+    "COCO's annotations": ([*each("cat", "dog"), "Annotations/x.json"], "'Annotations' holds no pictures"),
+    "two cases": (each("Cat", "cat", "dog"), "holds 'Cat', 'cat', one class in several spellings"),
+    "a blank at the end": (each("cat", "cat ", "dog"), "'cat', 'cat ', one class in several spellings"),
+    "composed and not": (each("caf\u00e9", "cafe\u0301", "tea"), "one class in several spellings"),
+    "leading zeros": (each("1", "01", "2"), "'01', '1', one class in several spellings"),
+    "an empty class": ([*each("cat", "dog"), "owl/"], "class folder .*owl holds no images"),
+    "hidden alone": ([".cat/1.png"], "holds no class folders"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_a_layout_that_is_not_understood_is_refused_with_what_was_seen_by_every_verb(kind, tmp_path):
+    files, message = REFUSED[kind]
+    root = laid(tmp_path / "data", *files)
+    with pytest.raises(DataError, match=message):
+        opened(root)  # run, plan, finetune and probe
+    with pytest.raises(DataError, match=message):
+        labelled_folder(str(root))  # evaluate
+    good = laid(tmp_path / "good", *each("cat", "dog"))
+    with pytest.raises(DataError, match=message):
+        opened(good, report_path=str(root))
+
+
+UNDERSTOOD = {
+    "class folders": (each("cat", "dog"), ("cat", "dog")),
+    "sub-folders of classes": (each("cat/a", "cat/b", "dog/c"), ("cat", "dog")),
+    "one and the same sub-folder": (each("cat/images", "dog/images", "owl/images"), ("cat", "dog", "owl")),
+    "mixed suffixes": (each("cat", suffix=".PNG") + each("dog", suffix=".Jpg"), ("cat", "dog")),
+    "what systems leave": (
+        [*each("cat", "dog"), "__MACOSX/cat/._1.png", "Thumbs.db", "cat/Thumbs.db", "cat/.DS_Store", "dog/desktop.ini"],
+        ("cat", "dog"),
+    ),
+    "a file beside": ([*each("cat", "dog"), "LICENSE", "README.md"], ("cat", "dog")),
+    "train and test": (each("train/cat", "train/dog", "test/cat"), ("cat", "dog")),
+    "train alone": (each("train/cat", "train/dog"), ("cat", "dog")),
+    "a class called train": (each("bus", "train", "tram"), ("bus", "train", "tram")),
+    "letters of both cases": (each("A", "a", "b"), ("A", "a", "b")),
+    "names that begin like parts": (each("trainer", "testament", "valley"), ("testament", "trainer", "valley")),
+}
+
+
+@pytest.mark.parametrize("kind", UNDERSTOOD)
+def test_a_layout_that_is_understood_has_the_classes_of_its_folders(kind, tmp_path):
+    files, names = UNDERSTOOD[kind]
+    source = opened(laid(tmp_path / "data", *files))
+    assert source.class_names == names
+    assert set(source.batch("train", np.arange(source.split_sizes["train"])).labels.tolist()) == set(range(len(names)))
+
+
+def test_a_part_that_is_not_used_is_said(tmp_path, caplog):
+    opened(laid(tmp_path / "data", *each("train/cat", "train/dog", "test/cat", "val/dog")))
+    assert "val is not used: the report split is" in caplog.text
+
+
+def test_parts_in_one_folder_of_parquet_are_not_mixed(tmp_path):
+    rows = [(seed % 3, encoded(picture(seed))) for seed in range(20)]
+    write_parquet(tmp_path / "data" / "train-00000-of-00002.parquet", rows[:8])
+    write_parquet(tmp_path / "data" / "train-00001-of-00002.parquet", rows[8:16])
+    open_source(ParquetSpec(path=str(tmp_path / "data"), **HELD_OUT))
+    write_parquet(tmp_path / "data" / "test-00000-of-00001.parquet", rows[16:])
+    with pytest.raises(DataError, match=r"holds parts of a data set, test-00000.* and train-0000"):
+        open_source(ParquetSpec(path=str(tmp_path / "data"), **HELD_OUT))
+    globbed = ParquetSpec(path=f"{tmp_path}/data/train*", report_path=f"{tmp_path}/data/test*", **HELD_OUT)
+    assert open_source(globbed).split_sizes == {"train": 14, "select": 2, "report": 4}
+
+
+def test_hidden_files_and_classes_stay_as_they_were(tmp_path):
+    assert (
+        opened(write_folder(tmp_path, [(seed % 3, encoded(picture(seed))) for seed in range(9)])).class_names == CLASSES
+    )
