@@ -16,6 +16,15 @@ from levelfield.cli import main
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
 
+
+@pytest.fixture(scope="session", autouse=True)
+def _digests_of_their_own(tmp_path_factory):
+    """Digests of the pictures that tests make are kept in a place of theirs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LEVELFIELD_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 TINY_STUDY = """
 name = "tiny"
 question = "Does the plumbing hold?"

@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from levelfield.records.errors import InputError
-from levelfield.records.store import StudyDirectory
+from levelfield.data.sources import digests, open_source
+from levelfield.records.errors import InputError, StoreError
+from levelfield.records.store import StudyDirectory, read_record
+from levelfield.study.candidate import DataFacts
 from levelfield.study.run import run_study
 from levelfield.study.spec_file import load_study
 from levelfield.study.verify import verify_study
@@ -51,6 +53,30 @@ def test_a_touched_result_is_found_and_the_command_fails(finished, touched):
     finally:
         for file, content in kept.items():
             file.write_bytes(content)
+
+
+def test_verifying_reads_every_byte_of_the_data_whatever_is_kept_of_it(finished, tmp_path, monkeypatch):
+    """A picture is changed, and what is kept of the files is made to say that it was not."""
+    monkeypatch.setenv("LEVELFIELD_CACHE", str(tmp_path))
+    monkeypatch.setattr(digests, "RACY_NS", -(10**12))
+    spec, facts = StudyDirectory(finished).spec(), read_record(DataFacts, finished / "facts.json")
+    assert open_source(spec.data).fingerprint == facts.fingerprint
+    (cache,) = (tmp_path / "digests").iterdir()
+    paths, known = sorted(map(str, (finished.parent / "images").rglob("*.png"))), digests._read(cache)
+    held = {path: known[digests._key(path).digest] for path in paths}  # pyright: ignore[reportOptionalMemberAccess]
+    with open(paths[0], "r+b") as picture:
+        content = picture.read()
+        picture.seek(0)
+        picture.write(content[:-1] + b"?")
+    try:
+        lies = {digests._key(path).digest: held[path] for path in paths}  # pyright: ignore[reportOptionalMemberAccess]
+        cache.write_bytes(digests._packed(lies))
+        assert open_source(spec.data).fingerprint == facts.fingerprint, "the lie is believed"
+        with pytest.raises(StoreError, match="its data was changed"):
+            verify_study(finished, sample=1, device="cpu")
+    finally:
+        with open(paths[0], "r+b") as picture:
+            picture.write(content)
 
 
 def test_an_empty_folder_has_nothing_to_verify(tmp_path):

@@ -31,6 +31,9 @@ _EXIF = b"Exif\0\0"
 _BLOCK = re.compile(rb"(?:Exif\0\0|eXIf|EXIF....)(?=II\*\0|MM\0\*)", re.DOTALL)
 """What stands before a block in JPEG, in PNG, and, with its length, in WebP."""
 
+_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
+"""How a TIFF structure begins, and how its numbers are then written."""
+
 _TRANSPARENT = ("RGBA", "LA", "PA", "La", "RGBa")
 _MODES = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV", *_TRANSPARENT)
 _REACH = 3
@@ -93,13 +96,15 @@ def orientation_in(encoded: bytes) -> int:
 
     Nothing is decoded.
     """
+    if not any(order in encoded for order in _ORDERS):  # every picture is looked at twice, and few have one
+        return 1
     block = _BLOCK.search(encoded)
     return _of_directory(encoded[block.end() : block.end() + _LONGEST]) if block else 1
 
 
 def _of_directory(block: bytes) -> int:
     """The tag in the first directory of a TIFF structure."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
+    order = _ORDERS.get(block[:4])
     if order is None or len(block) < 8:
         return 1
     first = struct.unpack_from(f"{order}I", block, 4)[0]

@@ -11,7 +11,8 @@ from pathlib import Path
 from levelfield.data.sources import open_source
 from levelfield.records.codec import to_plain
 from levelfield.records.data import DataSpec
-from levelfield.records.errors import InputError, StoreError
+from levelfield.records.difference import changed_data, refuse_other_data
+from levelfield.records.errors import DataError, InputError, StoreError
 from levelfield.records.store import StudyDirectory
 from levelfield.records.trial import TrialResult
 from levelfield.study.launch.base import LaunchEvent
@@ -55,8 +56,8 @@ def verify_study(
     With a ``tolerance`` another kind of device may agree instead of repeat: trials of the lowest rung alone are drawn,
     they must have seen the same examples, and held-out losses may differ by that share.
 
-    ``data`` says where the data lies now, if it has moved. Locked predictions are checked against the results they were
-    made from. The study itself is only read.
+    ``data`` says where the data lies now, if it has moved; every byte of it is read, whatever is kept of it. Locked
+    predictions are checked against the results they were made from. The study itself is only read.
 
     Raises:
         InputError: there is no study, or no finished trial in it.
@@ -65,18 +66,14 @@ def verify_study(
     outcome = read_outcome(path)
     if data is not None:
         outcome = dataclasses.replace(outcome, spec=dataclasses.replace(outcome.spec, data=data))
-    source = open_source(outcome.spec.data)
-    if source.fingerprint != outcome.facts.fingerprint:
-        raise StoreError(
-            f"{path} was run on data {outcome.facts.fingerprint}, the source now holds {source.fingerprint}; "
-            "say where the data lies with --data"
-        )
+    source = open_source(outcome.spec.data, rehash=True)
+    refuse_other_data(outcome.facts.fingerprint, source.fingerprint, where=path)
     drawn = _drawn(outcome, sample, seed, lowest_rung=tolerance is not None)
     with tempfile.TemporaryDirectory(prefix="levelfield-verify-") as scratch:
         _retrain(drawn, Path(scratch), outcome, device, num_workers, on_event)
         directories = StudyDirectory(path), StudyDirectory(Path(scratch))
         trials = tuple(_compared(trial, *directories, tolerance=tolerance) for trial in drawn)
-    return (*trials, *_locks(outcome))
+    return (*trials, *_targets(outcome), *_locks(outcome))
 
 
 def _drawn(outcome: Outcome, sample: int, seed: int, *, lowest_rung: bool) -> list[PlannedTrial]:
@@ -158,6 +155,19 @@ def _disagreements(first: TrialResult, second: TrialResult, tolerance: float) ->
 def _elsewhere(first: TrialResult, second: TrialResult) -> str:
     moved = [(name, getattr(first, name), getattr(second, name)) for name in _MADE_BY]
     return "; ".join(f"{name} was {was!r}, is {now!r}" for name, was, now in moved if was != now)
+
+
+def _targets(outcome: Outcome) -> Iterator[Verified]:
+    """Every byte of the data of the transfers, where it lies here: their trials are not trained again."""
+    for transfer in outcome.spec.transfer:
+        what = f"the data of transfer {transfer.name!r}"
+        try:
+            now = open_source(transfer.data, rehash=True).fingerprint
+        except DataError as error:
+            yield Verified(what=what, made_elsewhere=f"not compared: {error}")
+            continue
+        held = outcome.facts.target(transfer.name).fingerprint
+        yield Verified(what=what, differences=() if held == now else (changed_data(held, now),))
 
 
 def _locks(outcome: Outcome) -> tuple[Verified, ...]:

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["Examples", "Source", "near", "open_source", "open_source_once"]
 
 
-def open_source(spec: DataSpec) -> Source:
+def open_source(spec: DataSpec, *, rehash: bool = False) -> Source:
     """The source that ``spec`` describes, opened: content listed and fingerprinted, no image decoded yet.
+
+    Files that have not changed are known by the digests kept of them; with ``rehash`` every byte is read.
 
     Raises:
         DataError: the data is missing, empty or not what the spec says; the message names the place.
@@ -33,11 +35,11 @@ def open_source(spec: DataSpec) -> Source:
         case ParquetSpec():
             from levelfield.data.sources.parquet import open_parquet
 
-            return open_parquet(spec)
+            return open_parquet(spec, rehash=rehash)
         case FolderSpec():
             from levelfield.data.sources.folder import open_folder
 
-            return open_folder(spec)
+            return open_folder(spec, rehash=rehash)
 
 
 @functools.lru_cache(maxsize=4)

@@ -12,7 +12,8 @@ import numpy as np
 
 from levelfield.data.classes import Classes
 from levelfield.data.encoded import MAX_ENCODED_BYTES
-from levelfield.data.sources.images import Container, digest_of, digest_table
+from levelfield.data.sources.digests import KeptDigests
+from levelfield.data.sources.images import DIGEST_RULE, Container, digest_of
 from levelfield.data.sources.layout import IMAGE_SUFFIXES, class_folders, is_image, parts_of, visible
 from levelfield.data.sources.splits import ImageSource, image_source
 from levelfield.records.data import FolderSpec
@@ -25,7 +26,7 @@ MAX_IMAGES = 2**25
 """Of a folder: twice ImageNet-21k. Listing and hashing as many files takes hours."""
 
 
-def open_folder(spec: FolderSpec) -> ImageSource:
+def open_folder(spec: FolderSpec, *, rehash: bool = False) -> ImageSource:
     """The images under ``spec.path``, one folder a class, sub-folders of a class included, hidden files left out.
 
     A root that holds nothing but ``train`` and some of ``test``, ``val`` and ``validation`` is such a data set: train
@@ -41,8 +42,8 @@ def open_folder(spec: FolderSpec) -> ImageSource:
         report_root = _existing(spec.report_path)
     for name in parts.unused if spec.report_path is None else ():
         logger.warning("%s is not used: the report split is %s", parts.train.with_name(name), report_root)
-    report = _ClassFolders(report_root) if report_root is not None else None
-    return image_source(spec, _ClassFolders(parts.train), report)
+    report = _ClassFolders(report_root, rehash=rehash) if report_root is not None else None
+    return image_source(spec, _ClassFolders(parts.train, rehash=rehash), report)
 
 
 def labelled_folder(place: str) -> tuple[Container, Path]:
@@ -61,13 +62,15 @@ def labelled_folder(place: str) -> tuple[Container, Path]:
 class _ClassFolders:
     """A :class:`levelfield.data.sources.images.Container` of files."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, rehash: bool = False) -> None:
         folders = class_folders(root)
         listed = list(_listed(root, folders))
         self.classes = Classes(names=tuple(folder.name for folder in folders), of=str(root), sorted_as_text=True)
         self._paths = [path for _, path in listed]
         self.labels = np.array([label for label, _ in listed], dtype=np.int64)
-        self.digests = digest_table([digest_of(_content(path)) for path in self._paths])
+        kept = KeptDigests(root, DIGEST_RULE, rehash=rehash)
+        self.digests = np.concatenate([kept.of(path, lambda path=path: [_digest(path)]) for path in self._paths])
+        kept.save()
 
     def read(self, row: int) -> bytes:
         return read_regular(self._paths[row], at_most=MAX_ENCODED_BYTES)
@@ -76,9 +79,9 @@ class _ClassFolders:
         return self._paths[row]
 
 
-def _content(path: str) -> bytes:
+def _digest(path: str) -> bytes:
     try:
-        return read_regular(path, at_most=MAX_ENCODED_BYTES)
+        return digest_of(read_regular(path, at_most=MAX_ENCODED_BYTES))
     except FileRefusedError as error:
         raise DataError(f"{error}: move it out of the class folder") from None
     except OSError as error:

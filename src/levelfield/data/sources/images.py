@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -23,6 +22,7 @@ from levelfield.data.classes import Classes
 from levelfield.data.draws import Int64s
 from levelfield.data.encoded import UnreadablePictureError, open_picture
 from levelfield.data.pictures import as_shown, orientation_in, resized_square
+from levelfield.data.sources.digests import forget_digests
 from levelfield.records.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -55,6 +55,10 @@ class Container(Protocol):
         ...
 
 
+DIGEST_RULE = "pictures 1"
+"""A change to what :func:`digest_of` takes of a picture must change it: digests are kept under it."""
+
+
 def digest_of(encoded: bytes | memoryview) -> bytes:
     """The 16 bytes of BLAKE2b that identify an encoded image.
 
@@ -63,11 +67,6 @@ def digest_of(encoded: bytes | memoryview) -> bytes:
     """
     turned = b"turned" if orientation_in(bytes(encoded)) != 1 else b""
     return hashlib.blake2b(encoded, digest_size=DIGEST_BYTES, person=turned).digest()
-
-
-def digest_table(digests: Sequence[bytes]) -> NDArray[np.uint8]:
-    """Digests as uint8 ``[N, 16]``."""
-    return np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, DIGEST_BYTES)
 
 
 class ImageTable:
@@ -105,7 +104,7 @@ class ImageTable:
         """Pixels ``[B, 3, R, R]`` and validity ``[B]`` of the table's entries ``numbers``.
 
         Raises:
-            DataError: an image cannot be decoded, and corrupt images are not masked.
+            DataError: an image has changed since it was listed, or cannot be decoded and corrupt ones are not masked.
         """
         if self._cache is None:
             pixels = np.empty((len(numbers), 3, self.resolution, self.resolution), dtype=np.uint8)
@@ -121,9 +120,14 @@ class ImageTable:
         row = int(self._rows[number])
         name = self._container.name(row)
         try:
-            return decode(self._container.read(row), self.resolution)
+            encoded = self._container.read(row)
         except OSError as error:
             raise DataError(f"{name} can no longer be read: {error}") from None
+        if digest_of(encoded) != self.digests[number].tobytes():
+            forget_digests()
+            raise DataError(f"{name} has changed since it was listed, so this is other data now: run again")
+        try:
+            return decode(encoded, self.resolution)
         except UnreadablePictureError as error:
             if not self._mask_corrupt:
                 raise DataError(

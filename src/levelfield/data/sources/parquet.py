@@ -8,6 +8,7 @@ import os
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -15,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 
 from levelfield.data.classes import Classes
-from levelfield.data.sources.images import Container, digest_of, digest_table
+from levelfield.data.sources.digests import KeptDigests
+from levelfield.data.sources.images import DIGEST_RULE, Container, digest_of
 from levelfield.data.sources.layout import part_of
 from levelfield.data.sources.parquet_file import ParquetFile
 from levelfield.data.sources.splits import ImageSource, image_source
@@ -32,7 +34,7 @@ MAX_FILES = 2**16
 """Of a table, which are all opened to begin with."""
 
 
-def open_parquet(spec: ParquetSpec) -> ImageSource:
+def open_parquet(spec: ParquetSpec, *, rehash: bool = False) -> ImageSource:
     """The images of ``spec.path``: a file, a folder of ``*.parquet`` files, or a glob.
 
     Classes are ``0 .. largest label``, named by the schema's ``class_names`` (a JSON list) or Hugging Face's
@@ -41,8 +43,8 @@ def open_parquet(spec: ParquetSpec) -> ImageSource:
     Raises:
         DataError: a file or column is missing or of the wrong kind, a label is negative, not an integer or absent.
     """
-    report = _Rows(spec, spec.report_path) if spec.report_path is not None else None
-    return image_source(spec, _Rows(spec, spec.path), report)
+    report = _Rows(spec, spec.report_path, rehash=rehash) if spec.report_path is not None else None
+    return image_source(spec, _Rows(spec, spec.path, rehash=rehash), report)
 
 
 def labelled_parquet(spec: ParquetSpec) -> Container:
@@ -75,7 +77,7 @@ def _classes(files: Sequence[ParquetFile], num_labels: int, *, of: str) -> Class
 class _Rows:
     """A :class:`levelfield.data.sources.images.Container` of rows, over all row groups of all files."""
 
-    def __init__(self, spec: ParquetSpec, path: str) -> None:
+    def __init__(self, spec: ParquetSpec, path: str, *, rehash: bool = False) -> None:
         files = [ParquetFile(file, spec) for file in _paths(path)]
         self._groups = [(file, group) for file in files for group in range(file.num_row_groups)]
         self._kept: OrderedDict[int, pa.ChunkedArray] = OrderedDict()
@@ -86,7 +88,13 @@ class _Rows:
             raise DataError(f"{path} holds no rows: expected images in column {spec.image_column!r}")
         self.labels = np.concatenate(labels)
         self.classes = _classes(files, 1 + int(self.labels.max()), of=path)
-        self.digests = digest_table([digest for place in range(len(self._groups)) for digest in self._digests(place)])
+        kept, first, digests = KeptDigests(path, f"{DIGEST_RULE} in {spec.image_column}", rehash=rehash), 0, []
+        for file in files:
+            places = range(first, first := first + file.num_row_groups)
+            rows = sum(len(labels[place]) for place in places)
+            digests.append(kept.of(file.path, partial(self._digests, places), rows=rows))
+        self.digests = np.concatenate(digests)
+        kept.save()
 
     def read(self, row: int) -> bytes:
         place = int(np.searchsorted(self._first_rows, row, side="right")) - 1
@@ -97,12 +105,15 @@ class _Rows:
         file, group = self._groups[place]
         return f"{file.path} row {row - int(self._first_rows[place - group])}"
 
-    def _digests(self, place: int) -> list[bytes]:
-        images = self._images(place)
-        if images.null_count:
-            row = int(self._first_rows[place]) + images.is_null().to_pylist().index(True)
-            raise DataError(f"{self.name(row)} has no image: fill the row or remove it")
-        return [digest_of(image.as_buffer()) for image in images]
+    def _digests(self, places: range) -> list[bytes]:
+        found: list[bytes] = []
+        for place in places:
+            images = self._images(place)
+            if images.null_count:
+                row = int(self._first_rows[place]) + images.is_null().to_pylist().index(True)
+                raise DataError(f"{self.name(row)} has no image: fill the row or remove it")
+            found.extend(digest_of(image.as_buffer()) for image in images)
+        return found
 
     def _images(self, place: int) -> pa.ChunkedArray:
         """The image column of one row group, from memory where it is still there."""
