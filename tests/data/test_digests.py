@@ -11,6 +11,7 @@ from small_pictures import encoded, picture
 
 from levelfield.data.sources import digests, open_source
 from levelfield.data.sources.digests import KeptDigests, cache_folder
+from levelfield.data.sources.folder import labelled_folder
 from levelfield.records.data import FolderSpec, ParquetSpec
 from levelfield.records.errors import DataError
 
@@ -110,6 +111,17 @@ def test_a_picture_exchanged_after_it_was_listed_is_no_example(picture_folder):
     for split in ("train", "select", "report"):
         with pytest.raises(DataError, match="has changed since it was listed, so this is other data now"):
             source.batch(split, np.arange(1))
+
+
+def test_a_picture_exchanged_after_it_was_listed_is_not_judged(picture_folder):
+    from levelfield.inference.pictures import fed_container
+    from levelfield.weights.preprocessing import Preprocessing
+
+    container, _ = labelled_folder(str(picture_folder))
+    file = sorted(picture_folder.rglob("*.png"))[-1]
+    file.write_bytes(encoded(picture(1000)))
+    with pytest.raises(DataError, match=f"{file.name} has changed since it was listed"):
+        list(fed_container(container, container.labels, Preprocessing.of_training(resolution=16, in_channels=3), []))
 
 
 @pytest.mark.parametrize("damage", [b"", b"levelfield digests 1\nbut torn", b"\0" * 5000])

@@ -248,7 +248,12 @@ def test_half_made_weights_of_another_trial_are_no_weights_of_this_one(two):
 
 
 def test_a_trial_is_not_judged_on_other_data_than_its_own(finished, tmp_path, invoke):
-    assert invoke("evaluate", finished.path)[0] == 0
+    code, out, _ = invoke("evaluate", finished.path, "--json")
+    result = finished.result()
+    assert code == 0
+    assert result is not None
+    assert json.loads(out)["data"] == result.data_fingerprint
+    assert json.loads(out)["weights"] == result.weights_digest
     (tmp_path / "images" / "cat" / "0.png").rename(tmp_path / "images" / "dog" / "moved.png")
     code, _, error = invoke("evaluate", finished.path)
     assert code == 1

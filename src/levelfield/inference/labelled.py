@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from levelfield.data.classes import Classes, match_classes
 from levelfield.data.sources import open_source
 from levelfield.data.sources.folder import labelled_folder
+from levelfield.data.sources.images import canonical_order
 from levelfield.data.sources.layout import is_parquet
 from levelfield.data.sources.parquet import labelled_parquet
 from levelfield.inference.answers import answers, class_names
@@ -55,7 +57,8 @@ def score_place(place: str, loaded: LoadedModel, *, device: torch.device, column
     unreadable: list[Unreadable] = []
     fed = fed_container(container, labels, loaded.preprocessing, unreadable)
     found = score(answers(loaded, fed, device=device), class_names(loaded), unreadable=unreadable)
-    return found, unreadable, place
+    _, data = canonical_order(container.labels, container.digests)
+    return dataclasses.replace(found, weights=loaded.digest(), data=data), unreadable, place
 
 
 def score_trial(path: Path, loaded: LoadedModel, *, device: torch.device) -> Scored:
@@ -74,6 +77,7 @@ def score_trial(path: Path, loaded: LoadedModel, *, device: torch.device) -> Sco
     places, _ = match_classes(theirs, _outputs(loaded), range(source.num_classes))
     fed = (each._replace(labels=places[each.labels]) for each in fed_source(source, "report"))
     found = score(answers(loaded, fed, device=device), class_names(loaded))
+    found = dataclasses.replace(found, weights=loaded.digest(), data=source.fingerprint)
     return found, [], "the trial's own report split"
 
 

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from torch import Tensor
 from levelfield.data.encoded import MAX_ENCODED_BYTES, UnreadablePictureError, open_picture
 from levelfield.data.loader import evaluation_batches
 from levelfield.data.sources import Source
-from levelfield.data.sources.images import Container
+from levelfield.data.sources.images import Container, read_listed
 from levelfield.data.sources.layout import IMAGE_SUFFIXES
 from levelfield.data.transforms import to_float
 from levelfield.records.data import Split
@@ -85,7 +86,8 @@ def fed_container(
     container: Container, labels: NDArray[np.int64], preprocessing: Preprocessing, unreadable: list[Unreadable]
 ) -> Iterator[Fed]:
     """The pictures of ``container``, by row, of which ``labels`` [N] are the true classes; see :func:`fed_pictures`."""
-    for images, places, _ in _fed(container.read, container.name, len(labels), preprocessing, unreadable):
+    read = partial(read_listed, container)
+    for images, places, _ in _fed(read, container.name, len(labels), preprocessing, unreadable):
         yield Fed(images, places, labels[places])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from levelfield.records.codec import record
+from levelfield.records.codec import later, record
 
 
 @record
@@ -52,7 +52,8 @@ class Confusion:
 class Evaluation:
     """The answers to ``num_images`` images. ``loss`` in nats; ``calibration_error`` is the expected one (arXiv
     1706.04599) over the ``bins``. ``top5`` is None of 5 classes or fewer, where it would be 1 whatever is answered.
-    ``confusions`` hold every pair that occurred, right answers too.
+    ``confusions`` hold every pair that occurred, right answers too. ``weights`` and ``data`` are the fingerprints of
+    what answered and of what was asked.
     """
 
     num_images: int
@@ -64,3 +65,5 @@ class Evaluation:
     bins: tuple[CalibrationBin, ...]
     classes: tuple[ClassScore, ...]
     confusions: tuple[Confusion, ...]
+    weights: str | None = later(default=None)
+    data: str | None = later(default=None)

@@ -72,6 +72,7 @@ TRANSFER_COLUMNS: dict[str, str] = {
     "device_seconds": "seconds of the training steps on the target",
     "pretrain_seconds": "those of pre-training",
     "device": "device that the seconds were measured on",
+    "data": "fingerprint of the target's images, or of what draws them",
 }
 
 
@@ -91,13 +92,14 @@ def export_study(outcome: Outcome, folder: Path) -> tuple[Path, ...]:
         return trials, columns
     transfers, meanings = folder / "transfers.csv", folder / "transfer_columns.csv"
     lines = sorted(transfer_rows(outcome), key=lambda row: (row.transfer, row.family, row.budget_flops, row.run))
-    write_atomically(transfers, _csv(list(TRANSFER_COLUMNS), map(_transfer_line, lines)))
+    told = [_transfer_line(row, outcome.facts.target(row.transfer).fingerprint) for row in lines]
+    write_atomically(transfers, _csv(list(TRANSFER_COLUMNS), told))
     write_atomically(meanings, _csv(["column", "meaning"], TRANSFER_COLUMNS.items()))
     return trials, columns, transfers, meanings
 
 
-def _transfer_line(row: TransferRow) -> list[Any]:
-    plain = dataclasses.asdict(row) | {"edges": " ".join(row.edges)}
+def _transfer_line(row: TransferRow, data: str) -> list[Any]:
+    plain = dataclasses.asdict(row) | {"edges": " ".join(row.edges), "data": data}
     return [plain[name] for name in TRANSFER_COLUMNS]
 
 

@@ -69,6 +69,28 @@ def digest_of(encoded: bytes | memoryview) -> bytes:
     return hashlib.blake2b(encoded, digest_size=DIGEST_BYTES, person=turned).digest()
 
 
+def read_listed(container: Container, row: int) -> bytes:
+    """The encoded image of ``row``, which must be the one that was listed, whatever is kept of its file.
+
+    Raises:
+        DataError: it is another by now.
+        OSError: it is gone.
+    """
+    encoded = container.read(row)
+    if digest_of(encoded) != container.digests[row].tobytes():
+        forget_digests()
+        raise DataError(f"{container.name(row)} has changed since it was listed, so this is other data now: run again")
+    return encoded
+
+
+def canonical_order(labels: Int64s, digests: NDArray[np.uint8]) -> tuple[Int64s, str]:
+    """The rows of images by label and digest, and the fingerprint of their content, which knows no other order."""
+    halves = digests.view(">u8")
+    rows = np.lexsort((halves[:, 1], halves[:, 0], labels))
+    content = labels[rows].astype("<i8").tobytes() + digests[rows].tobytes()
+    return rows, hashlib.blake2b(b"image table 1" + content, digest_size=16).hexdigest()
+
+
 class ImageTable:
     """Images in canonical order, decoded to uint8 ``[3, R, R]`` one by one when first asked for."""
 
@@ -76,14 +98,11 @@ class ImageTable:
         self, container: Container, *, resolution: int, mask_corrupt: bool, labels: Int64s | None = None
     ) -> None:
         """``labels`` [N] stand for the container's own where those number the classes otherwise."""
-        halves = container.digests.view(">u8")
         labels = container.labels if labels is None else labels
         self._container = container
-        self._rows = np.lexsort((halves[:, 1], halves[:, 0], labels))
+        self._rows, self.fingerprint = canonical_order(labels, container.digests)
         self.labels = labels[self._rows]
         self.digests = container.digests[self._rows]
-        content = self.labels.astype("<i8").tobytes() + self.digests.tobytes()
-        self.fingerprint = hashlib.blake2b(b"image table 1" + content, digest_size=16).hexdigest()
         self.resolution, self._mask_corrupt = resolution, mask_corrupt
         size = len(self) * 3 * resolution**2
         self._state = np.zeros(len(self), dtype=np.uint8)
@@ -120,14 +139,9 @@ class ImageTable:
         row = int(self._rows[number])
         name = self._container.name(row)
         try:
-            encoded = self._container.read(row)
+            return decode(read_listed(self._container, row), self.resolution)
         except OSError as error:
             raise DataError(f"{name} can no longer be read: {error}") from None
-        if digest_of(encoded) != self.digests[number].tobytes():
-            forget_digests()
-            raise DataError(f"{name} has changed since it was listed, so this is other data now: run again")
-        try:
-            return decode(encoded, self.resolution)
         except UnreadablePictureError as error:
             if not self._mask_corrupt:
                 raise DataError(
