@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +18,9 @@ from levelfield.weights.card import Card
 from levelfield.weights.preprocessing import Preprocessing
 
 _SHOWN = 5
+
+_SMALL = 10**6
+"""Parameters that may be lacking from a file before its tensors are compared by name."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,24 +70,12 @@ def assemble(card: Card, state: Mapping[str, Tensor], *, where: str) -> LoadedMo
     Raises:
         WeightsError: a tensor is missing, left over or of another shape; the message names it.
     """
-    built = functools.partial(
-        build,
-        card.architecture,
-        num_classes=card.num_classes,
-        resolution=card.resolution,
-        in_channels=card.in_channels,
-    )
-    with torch.device("meta"):
-        _refuse_others(card, state, dict(built().named_parameters()), where)
+    _refuse_larger(card, state, where)
     with _Undrawn():
-        model = built()
-    for name, parameter in model.named_parameters():
-        parameter.copy_(state[name])
-    return LoadedModel(model=model.eval(), card=card)
-
-
-def _refuse_others(card: Card, state: Mapping[str, Tensor], parameters: Mapping[str, Tensor], where: str) -> None:
-    """Refuse what does not fill ``parameters``, before a network of any size that a header names takes memory."""
+        model = build(
+            card.architecture, num_classes=card.num_classes, resolution=card.resolution, in_channels=card.in_channels
+        )
+    parameters = dict(model.named_parameters())
     for problem, names in (
         ("lacks", parameters.keys() - state.keys()),
         ("has no place for", state.keys() - parameters.keys()),
@@ -96,6 +86,17 @@ def _refuse_others(card: Card, state: Mapping[str, Tensor], parameters: Mapping[
         if state[name].shape != parameter.shape:
             seen, expected = tuple(state[name].shape), tuple(parameter.shape)
             raise WeightsError(f"{where}: {name} of {card.architecture} has shape {expected}, saw {seen}")
+        parameter.copy_(state[name])
+    return LoadedModel(model=model.eval(), card=card)
+
+
+def _refuse_larger(card: Card, state: Mapping[str, Tensor], where: str) -> None:
+    """Refuse a network far larger than its weights, before it takes memory: its header may name one of any size."""
+    facts = {"resolution": card.resolution, "num_classes": card.num_classes, "in_channels": card.in_channels}
+    wanted = sum(layer.params for layer in parse(card.architecture).layers(**facts))
+    stored = sum(tensor.numel() for tensor in state.values())
+    if wanted > 2 * stored + _SMALL:
+        raise WeightsError(f"{where} holds {stored:,} numbers, and {card.architecture} has {wanted:,} parameters")
 
 
 class _Undrawn(TorchFunctionMode):

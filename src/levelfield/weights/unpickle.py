@@ -51,7 +51,8 @@ class _ArraysOnly(pickle.Unpickler):
         self._path = path
 
     def find_class(self, module: str, name: str) -> Any:
-        allowed = _ALLOWED.get((module.replace("numpy._core", "numpy.core"), name))
+        now = module.replace("numpy._core", "numpy.core").replace("__builtin__", "builtins")
+        allowed = _ALLOWED.get((now, name))
         if allowed is None:
             raise WeightsError(
                 f"{self._path} wants to run {module}.{name}, which weights never need; nothing was run. Convert it "
@@ -96,6 +97,11 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
+def _no_bytes() -> bytes:
+    """What protocol 2 calls for bytes of an empty array."""
+    return b""
+
+
 def _scalar(dtype: _Dtype, content: bytes) -> Any:
     return np.frombuffer(content, dtype.plain, count=1)[0]
 
@@ -117,6 +123,7 @@ _ALLOWED: dict[tuple[str, str], Callable[..., Any] | type] = {
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,
     ("_codecs", "encode"): _encode,
+    ("builtins", "bytes"): _no_bytes,
     ("collections", "OrderedDict"): OrderedDict,
 }
 
