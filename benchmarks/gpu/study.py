@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.gpu.rows import Deadline, Figure, Row, Seen, Setting
-from levelfield.records.store import write_atomically
 from levelfield.records.study import StudySpec
+from levelfield.records.writing import write_atomically
 from levelfield.study.bill import bill
 from levelfield.study.outcome import read_outcome
 from levelfield.study.plan import plan

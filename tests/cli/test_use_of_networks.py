@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from levelfield.families import registry
-from levelfield.records.store import read_record
+from levelfield.records.sealed import read_record
 from levelfield.records.trial import TrialResult
 from levelfield.weights.card import Card
 from levelfield.weights.loaded import LoadedModel

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from levelfield.compute.analytic import count
+from levelfield.records.sealed import write_record
+from levelfield.records.store import StudyDirectory
 from levelfield.records.study import StudySpec
-from levelfield.records.trial import HeldOutLoss, TrialResult
+from levelfield.records.trial import HeldOutLoss, TrialResult, TrialTiming
 from levelfield.study.candidate import DataFacts
 from levelfield.study.locked import Lock
 from levelfield.study.plan import Plan, plan
@@ -81,6 +84,25 @@ def outcome_of(trial: PlannedTrial, loss: float) -> TrialResult:
         levelfield_version="0",
         torch_version="0",
     )
+
+
+def written_down(
+    path: Path, spec: StudySpec, planned: Plan, results: Mapping[str, TrialResult], *, facts: DataFacts = FACTS
+) -> StudyDirectory:
+    """The directory that running such a study would leave; every trial took as many seconds as it took FLOPs / 1e9."""
+    directory = StudyDirectory(path)
+    directory.save_spec(spec)
+    write_record(directory.facts_path, facts)
+    for trial in planned.trials:
+        if (result := results.get(trial.spec.fingerprint)) is not None:
+            held = directory.trial(trial.spec)
+            held.open(trial.spec)
+            seconds = {"device_seconds": result.train_flops / 1e9, "data_seconds": 0.0, "evaluate_seconds": 0.0}
+            held.finish(
+                result,
+                TrialTiming(fingerprint=result.fingerprint, device="none", wall_seconds=1.0, **seconds),
+            )
+    return directory
 
 
 def run_to_the_end(

@@ -4,7 +4,7 @@ Real runs of the command line; docs/explanation/faults.md counts them.
 """
 
 import contextlib
-import json
+import dataclasses
 import os
 import random
 import resource
@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 
 from levelfield.records.errors import DataError, StoreError
+from levelfield.records.sealed import read_record, write_record
 from levelfield.records.store import StudyDirectory
+from levelfield.records.trial import TrialResult
 from levelfield.study.run import run_study
 from levelfield.study.spec_file import load_study, relocated
 from tests.conftest import TINY_STUDY, lasting_files, levelfield, one_complaint, run
@@ -137,27 +139,37 @@ def test_results_after_a_torn_checkpoint_are_the_undisturbed_ones(finished, undi
     ("name", "content", "message"),
     [
         ("result.json", b"{torn", "is not JSON"),
-        ("result.json", b'{"loss": 1}', "unknown key 'loss'"),
+        ("result.json", b'{"loss": 1}', "bears no seal"),
     ],
 )
-def test_a_wrong_file_is_named_and_left_alone(finished, tiny_study, name, content, message):
+def test_a_wrong_file_is_named_by_who_reads_and_its_trial_is_trained_again_by_a_run(
+    finished, undisturbed, tiny_study, name, content, message
+):
     path = sorted(finished.glob(f"trials/*/{name}"))[0]
     path.write_bytes(content)
-    for command in (("run", tiny_study, "--dir", finished), ("report", finished)):
-        done = run(*command)
-        said = one_complaint(done, done.returncode or 1)
-        assert message in said
-        assert str(path) in said
-    assert path.read_bytes() == content
+    said = one_complaint(run("report", finished), 2)
+    assert message in said
+    assert str(path) in said
+    done = run("run", tiny_study, "--dir", finished)
+    assert done.returncode == 0, done.stderr
+    assert f"moved to {path.parent.name}.damaged-1" in done.stderr
+    aside = path.parent.with_name(f"{path.parent.name}.damaged-1")
+    assert (aside / name).read_bytes() == content
+    shutil.rmtree(aside)
+    assert lasting_files(finished) == lasting_files(undisturbed)
 
 
-def test_an_edited_trial_is_an_error_not_another_trial(finished, tiny_study):
+def test_a_directory_with_the_spec_of_another_trial_is_never_that_trial(finished, undisturbed, tiny_study):
     (name,) = forget(finished, 1)
     other = sorted(finished.glob("trials/*/spec.json"))[0]
     (finished / "trials" / name).mkdir()
     shutil.copy(other, finished / "trials" / name / "spec.json")
-    message = one_complaint(run("run", tiny_study, "--dir", finished), 1)
-    assert "holds another trial" in message
+    assert "holds trial" in one_complaint(run("report", finished), 2)
+    done = run("run", tiny_study, "--dir", finished)
+    assert done.returncode == 0, done.stderr
+    assert "spec.json.damaged-1, written again" in done.stderr
+    (finished / "trials" / name / "spec.json.damaged-1").unlink()
+    assert lasting_files(finished) == lasting_files(undisturbed)
 
 
 def test_a_study_edited_between_runs_keeps_every_trial_that_it_still_wants(finished, tmp_path):
@@ -174,9 +186,8 @@ def test_a_study_edited_between_runs_keeps_every_trial_that_it_still_wants(finis
 
 def test_results_of_another_version_are_kept_and_told(finished, tiny_study):
     paths = sorted(finished.glob("trials/*/result.json"))
-    plain = json.loads(paths[0].read_text())
-    plain["levelfield_version"] = "0.0.7"
-    paths[0].write_text(json.dumps(plain))
+    result = read_record(TrialResult, paths[0])
+    write_record(paths[0], dataclasses.replace(result, levelfield_version="0.0.7"))
     done = run("run", tiny_study, "--dir", finished)
     assert done.returncode == 0, done.stderr
     assert "1 of" in done.stderr

@@ -5,27 +5,19 @@ import csv
 import pytest
 
 from levelfield.records.errors import InputError
-from levelfield.records.store import StudyDirectory, write_record
+from levelfield.records.store import StudyDirectory
 from levelfield.scaling.analyse import analyse
 from levelfield.study.export import COLUMNS, export_study
 from levelfield.study.imported import import_runs
 from levelfield.study.outcome import read_outcome
-from tests.study.simulated import FACTS, run_to_the_end, study
+from tests.study.simulated import run_to_the_end, study, written_down
 
 
 @pytest.fixture
 def finished(tmp_path):
     """The directory of a study whose losses come from a formula."""
     spec = study()
-    planned, results = run_to_the_end(spec)
-    directory = StudyDirectory(tmp_path / "study")
-    directory.save_spec(spec)
-    write_record(directory.facts_path, FACTS)
-    for trial in planned.trials:
-        held = directory.trial(trial.spec)
-        held.open(trial.spec)
-        write_record(held.path / "result.json", results[trial.spec.fingerprint])
-    return directory
+    return written_down(tmp_path / "study", spec, *run_to_the_end(spec))
 
 
 def others(folder, text="arch,flops,loss,n\nvit,1e10,1.5,1000\nconvnext,3e10,1.2,\n"):

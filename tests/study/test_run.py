@@ -27,7 +27,14 @@ def test_a_study_of_other_data_is_refused_and_nothing_is_lost(tmp_path):
     trial = plan(study(), FACTS, {}).trials[0]
     directory = StudyDirectory(tmp_path).trial(trial.spec)
     directory.open(trial.spec)
-    timing = TrialTiming(device="none", device_seconds=1, data_seconds=1, evaluate_seconds=1, wall_seconds=1)
+    timing = TrialTiming(
+        fingerprint=trial.spec.fingerprint,
+        device="none",
+        device_seconds=1,
+        data_seconds=1,
+        evaluate_seconds=1,
+        wall_seconds=1,
+    )
     directory.finish(outcome_of(trial, 1.0), timing)
     with pytest.raises(StoreError, match="its data was changed: it was run on simulated"):
         run_study(study(), tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from levelfield.records.errors import SpecError, StoreError
+from levelfield.records.errors import DamagedError, SpecError, StoreError
 from levelfield.records.store import StudyDirectory
 from levelfield.scaling.analysis import Interval
 from levelfield.study.bill import bill
@@ -168,7 +168,7 @@ def test_a_lock_is_read_as_written_and_an_edited_one_is_refused(tmp_path):
     plain = json.loads(path.read_text())
     plain["recipes"][0]["loss"]["high"] += 1
     path.write_text(json.dumps(plain))
-    with pytest.raises(StoreError, match="a prediction is not edited"):
+    with pytest.raises(DamagedError, match="a prediction is not edited"):
         read_locks(directory, data="simulated")
 
 

@@ -1,7 +1,6 @@
 """Fine-tuning as a trial: exact resume, compute charged truthfully, weights that are named by what made them."""
 
 import dataclasses
-import json
 import shutil
 
 import numpy as np
@@ -14,13 +13,14 @@ from levelfield.data.loader import training_order
 from levelfield.data.sources import open_source
 from levelfield.records.data import DigitsSpec
 from levelfield.records.errors import InputError, SpecError, StoreError
+from levelfield.records.sealed import write_record
 from levelfield.records.store import StudyDirectory, TrialDirectory
 from levelfield.study.backbones import backbone_at, backbone_in, model_at
 from levelfield.study.finetune import finetune, finetune_spec
 from levelfield.study.trial import run_trial
 from levelfield.transfer.backbone import backbone_of_trial
 from levelfield.transfer.recipes import RECIPES, steps_of, transfer_preset, transfer_recipe
-from levelfield.weights.kept import read_weights
+from levelfield.weights.kept import KeptFacts, keep_weights, weights_of_trial
 from levelfield.weights.read import load_model
 from tests.transfer.conftest import CPU, PRETRAINING, pretraining
 
@@ -169,14 +169,15 @@ def test_weights_whose_trial_comes_out_otherwise_are_lost(pretrained, tmp_path):
     family = backbone_of_trial(pretrained).facts.architecture.partition(":")[0]
     directory = StudyDirectory(tmp_path).trial(pretraining(family))
     run_trial(pretraining(family), directory, open_source(PRETRAINING), device=CPU)
-    result = json.loads((directory.path / "result.json").read_text())
-    (directory.path / "result.json").write_text(json.dumps(result | {"train_loss": 1.0}))
+    result = directory.result()
+    assert result is not None
+    write_record(directory.path / "result.json", dataclasses.replace(result, train_loss=1.0))
     with pytest.raises(StoreError, match="another result than its record"):
         backbone_at(directory.path, device=CPU)
 
 
 @pytest.mark.parametrize(
-    ("state", "message"), [("empty", "is no"), ("unfinished", "is not finished"), ("damaged", "cannot be read")]
+    ("state", "message"), [("empty", "is no"), ("unfinished", "is not finished"), ("damaged", "was changed or damaged")]
 )
 def test_what_is_no_backbone_is_refused_with_the_reason(state, message, pretrained, tmp_path):
     path = tmp_path / "trial"
@@ -184,7 +185,7 @@ def test_what_is_no_backbone_is_refused_with_the_reason(state, message, pretrain
         TrialDirectory(path).open(pretraining("vit"))
     if state == "damaged":
         path.mkdir()
-        for file in ("spec.json", "result.json", "weights.safetensors"):
+        for file in ("spec.json", "result.json", "timing.json", "weights.safetensors"):
             (path / file).write_bytes((pretrained / file).read_bytes()[: None if file.endswith("json") else 40])
     with pytest.raises((InputError, StoreError), match=message):
         backbone_at(path, device=CPU)
@@ -192,15 +193,14 @@ def test_what_is_no_backbone_is_refused_with_the_reason(state, message, pretrain
 
 def test_equal_weights_have_equal_bytes_and_say_what_they_are(pretrained, tmp_path):
     from levelfield.families import registry
-    from levelfield.weights.kept import keep_weights
 
-    result = TrialDirectory(pretrained).result()
-    facts, state = read_weights(pretrained / "weights.safetensors", result)
-    assert (facts.trial, facts.data) == (result.fingerprint, result.data_fingerprint)
-    assert (facts.network.num_classes, facts.network.in_channels, facts.network.resolution) == (100, 1, 16)
-    model = registry.build(facts.network.architecture, num_classes=100, resolution=16, in_channels=1)
+    kept = weights_of_trial(pretrained)
+    facts, state = kept.facts, kept.state
+    assert (facts.num_classes, facts.in_channels, facts.resolution) == (100, 1, 16)
+    model = registry.build(facts.architecture, num_classes=100, resolution=16, in_channels=1)
     model.load_state_dict(state)
-    keep_weights(TrialDirectory(tmp_path), model, facts)
+    names = {"trial": kept.spec.fingerprint, "data": kept.result.data_fingerprint}
+    keep_weights(TrialDirectory(tmp_path), model, KeptFacts(network=facts, **names))
     assert (tmp_path / "weights.safetensors").read_bytes() == (pretrained / "weights.safetensors").read_bytes()
 
 

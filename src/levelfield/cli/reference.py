@@ -63,7 +63,7 @@ def reference(
 
 def _draw(path: Path) -> None:
     from levelfield.records.errors import SpecError
-    from levelfield.records.store import write_atomically
+    from levelfield.records.writing import write_atomically
     from levelfield.report.figures.published import published_figure
     from levelfield.report.svg import draw_png, draw_svg, stacked
 

@@ -24,8 +24,7 @@ from levelfield.records.data import ParquetSpec
 from levelfield.records.difference import refuse_other_data
 from levelfield.records.errors import InputError
 from levelfield.records.evaluation import Evaluation
-from levelfield.records.store import TrialDirectory, read_record
-from levelfield.records.trial import TrialSpec
+from levelfield.records.store import TrialDirectory
 from levelfield.weights.loaded import LoadedModel
 
 logger = logging.getLogger(__name__)
@@ -69,9 +68,10 @@ def score_trial(path: Path, loaded: LoadedModel, *, device: torch.device) -> Sco
         DataError: the trial's data is gone.
         StoreError: other data lies there now.
     """
-    if not (path / "spec.json").exists():
+    spec = TrialDirectory(path).spec()
+    if spec is None:
         raise InputError(f"{path} is no trial: name labelled images by --data")
-    source, result = open_source(read_record(TrialSpec, path / "spec.json").data), TrialDirectory(path).result()
+    source, result = open_source(spec.data), TrialDirectory(path).result()
     refuse_other_data(result.data_fingerprint if result else None, source.fingerprint, where=path)
     theirs = Classes(names=tuple(source.class_names), of=f"the data of {path.name}")
     places, _ = match_classes(theirs, _outputs(loaded), range(source.num_classes))

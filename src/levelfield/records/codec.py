@@ -2,6 +2,7 @@
 
 ``to_plain`` refuses what has no stable text (NaN, sets, arbitrary objects). ``from_plain`` lets pydantic rebuild the
 dataclass from its annotations and turns its findings into one :class:`SpecError` that names each place.
+``plain_from_json`` reads strictly what must be one of ours: nothing in it is guessed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from levelfield.records.errors import SpecError, did_you_mean
 
 T = TypeVar("T")
 _LATER = "levelfield: added later"
+MOST_DIGITS = 30
+"""Digits that a whole number in JSON may have."""
+MOST_DEPTH = 64
+"""How deep JSON may be nested."""
 
 
 def later(*, default: Any) -> Any:
@@ -65,6 +70,70 @@ def _unsaid(value: Any, field: dataclasses.Field[Any]) -> bool:
 def to_json(value: Any, *, indent: int | None = 2) -> str:
     """``value`` as JSON with sorted keys, ending in a newline; equal records give equal bytes."""
     return json.dumps(to_plain(value), indent=indent, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def plain_from_json(text: bytes | str) -> Any:
+    """The value that ``text`` writes in strict JSON: no NaN or infinity, no key twice, no endless number or depth.
+
+    Raises:
+        ValueError: it is none; the message says why, as the end of a sentence.
+    """
+    try:
+        value = json.loads(
+            text if isinstance(text, str) else text.decode("utf-8"),
+            parse_constant=_refused_constant,
+            parse_float=_finite,
+            parse_int=_short,
+            object_pairs_hook=_without_twins,
+        )
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"its text is not UTF-8 (byte {error.start})") from None
+    _refuse_deep(value)
+    return value
+
+
+def _refuse_deep(value: Any) -> None:
+    level = [value]
+    for _ in range(MOST_DEPTH):
+        strings = [item for item in level if isinstance(item, str)]
+        if any("\ud800" <= letter <= "\udfff" for text in strings if not text.isascii() for letter in text):
+            raise ValueError("it holds half a character (a lone surrogate)")
+        level = [child for item in level if isinstance(item, dict | list) for child in _children(item)]
+        if not level:
+            return
+    raise ValueError(f"it is nested more than {MOST_DEPTH} deep")
+
+
+def _children(item: dict[str, Any] | list[Any]) -> list[Any]:
+    return item if isinstance(item, list) else [*item, *item.values()]
+
+
+def _refused_constant(name: str) -> Any:
+    raise ValueError(f"it holds {name}, expected finite numbers")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"it holds the number {text[:MOST_DIGITS]}, which is not finite")
+    return value
+
+
+def _short(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"it holds a number of {len(text):,} digits")
+    return int(text)
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it holds the key {twice[:60]!r} twice")
+    return found
 
 
 def from_plain(cls: type[T], plain: Any, *, where: str = "") -> T:

@@ -7,10 +7,11 @@
     │   ├── SpecError       a study, trial or architecture text that cannot be meant
     │   ├── DataError       a data source that is missing, corrupt or has moved
     │   ├── WeightsError    a weight file that is damaged, needs code, or holds something else
+    │   ├── DamagedError    a file of a study that was changed, damaged or lost after it was written
     │   └── RefusedError    the numbers do not support the question (too few budgets, an optimum at an edge, …)
     ├── UnfinishedError     the time allowed is over: exit code 75, the same command goes on
     └── WorkError           the work failed: exit code 1, finished results are kept
-        ├── StoreError      a directory that is locked, torn, or holds something else
+        ├── StoreError      a directory that is in use, cannot be written, or holds something else
         └── TrialError      a trial that could not be run to its end
 
 A message says what was seen, what was expected and what to do.
@@ -49,6 +50,18 @@ class WeightsError(InputError):
     """A weight file that is damaged, that only running code could read, or that holds something else."""
 
 
+class DamagedError(InputError):
+    """A file of a study that was changed, damaged or lost after it was written: nothing is read from it.
+
+    ``seen`` is what was seen, ``remedy`` what to do.
+    """
+
+    def __init__(self, seen: str, remedy: str) -> None:
+        super().__init__(f"{seen}; {remedy}")
+        self.seen = seen
+        self.remedy = remedy
+
+
 class RefusedError(InputError):
     """The numbers do not support the question asked of them."""
 
@@ -67,7 +80,7 @@ class WorkError(LevelfieldError):
 
 
 class StoreError(WorkError):
-    """A directory that is locked, torn, or holds something else."""
+    """A directory that is in use, cannot be written, or holds something else."""
 
 
 class TrialError(WorkError):

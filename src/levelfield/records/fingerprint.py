@@ -18,6 +18,11 @@ def fingerprint(purpose: str, value: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+def digest(content: bytes) -> str:
+    """32 hexadecimal digits that name the bytes of a file."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
 def _with_one_kind_of_number(plain: Any) -> Any:
     """``plain`` with 1.0 written as 1: the same number from Python, TOML or JSON must be the same identity."""
     if isinstance(plain, dict):

@@ -103,6 +103,7 @@ class ProbeResult:
 class ProbeTiming:
     """Device-seconds that computing the features took here, by the clock of :class:`TrialTiming`, and all seconds."""
 
+    fingerprint: str
     device: str
     device_seconds: float
     wall_seconds: float

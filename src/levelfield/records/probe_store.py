@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
 from levelfield.records.difference import difference
-from levelfield.records.errors import StoreError
+from levelfield.records.errors import DamagedError, StoreError
 from levelfield.records.probe import ProbeResult, ProbeSpec, ProbeTiming
-from levelfield.records.store import StudyDirectory, TrialState, hold, make_directory, read_record, write_record
+from levelfield.records.sealed import MEND, read_record_if_there, write_record
+from levelfield.records.store import StudyDirectory, TrialState, named_entries
+from levelfield.records.writing import hold, make_directory
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HeldProbe:
+    """What a probe's directory holds, whole and of one probe."""
+
+    directory: ProbeDirectory
+    fingerprint: str
+    state: TrialState | None
+    result: ProbeResult | None
+
+    @property
+    def failure(self) -> str | None:
+        """Why it failed, where it did and has not been done since."""
+        return self.state.reason if self.state is not None and self.result is None else None
 
 
 class ProbeDirectory:
@@ -25,46 +43,46 @@ class ProbeDirectory:
             StoreError: the directory cannot be made, or holds another probe.
         """
         make_directory(self.path)
-        if not (self.path / "spec.json").exists():
+        held = self.spec()
+        if held is None:
             write_record(self.path / "spec.json", spec)
-        elif (held := self.spec()).fingerprint != spec.fingerprint:
+        elif held.fingerprint != spec.fingerprint:
             raise StoreError(
                 f"{self.path} holds another probe ({held.fingerprint}, not {spec.fingerprint}): "
                 f"{difference(held, spec)}; move the directory away, or run in another"
             )
 
-    def spec(self) -> ProbeSpec:
-        return read_record(ProbeSpec, self.path / "spec.json")
+    def spec(self) -> ProbeSpec | None:
+        return read_record_if_there(ProbeSpec, self.path / "spec.json")
 
     def result(self) -> ProbeResult | None:
-        """The outcome, or None where the probe is not done.
+        """The outcome, or None where the probe is not done."""
+        held = self.held()
+        return None if held is None else held.result
+
+    def held(self) -> HeldProbe | None:
+        """Everything that the directory holds, or None where no probe was begun in it.
 
         Raises:
-            StoreError: it is damaged, or the outcome of another probe than this directory's.
+            DamagedError: a record is damaged, lost, or of another probe than those beside it.
         """
-        path = self.path / "result.json"
-        if not path.exists():
+        spec, state = self.spec(), read_record_if_there(TrialState, self.path / "status.json")
+        result = read_record_if_there(ProbeResult, self.path / "result.json")
+        timing = read_record_if_there(ProbeTiming, self.path / "timing.json")
+        known = {each.fingerprint for each in (spec, state, result, timing) if each is not None}
+        if len(known) > 1:
+            raise DamagedError(f"the records in {self.path} are of {len(known)} probes", MEND)
+        if result is not None and timing is None:
+            raise DamagedError(f"{self.path / 'timing.json'} is missing", MEND)
+        if not known:
             return None
-        result, own = read_record(ProbeResult, path), self.spec().fingerprint
-        if result.fingerprint != own:
-            raise StoreError(
-                f"{path} is the result of another probe ({result.fingerprint}, not {own}); remove it and run again"
-            )
-        return result
-
-    def timing(self) -> ProbeTiming | None:
-        path = self.path / "timing.json"
-        return read_record(ProbeTiming, path) if path.exists() else None
-
-    def failure(self) -> str | None:
-        """Why it failed, where it did and has not been done since."""
-        path = self.path / "status.json"
-        return read_record(TrialState, path).reason if path.exists() and self.result() is None else None
+        return HeldProbe(directory=self, fingerprint=known.pop(), state=state, result=result)
 
     def fail(self, spec: ProbeSpec, reason: str) -> None:
         """Mark the probe as failed: it is not tried again unless asked for."""
         self.open(spec)
-        write_record(self.path / "status.json", TrialState(state="failed", reason=reason))
+        state = TrialState(fingerprint=spec.fingerprint, state="failed", reason=reason)
+        write_record(self.path / "status.json", state)
 
     def finish(self, result: ProbeResult, timing: ProbeTiming) -> None:
         write_record(self.path / "timing.json", timing)
@@ -82,19 +100,16 @@ def probe_directory(study: StudyDirectory, spec: ProbeSpec) -> ProbeDirectory:
     return ProbeDirectory(study.path / "probes" / spec.name)
 
 
-def probe_directories(study: StudyDirectory) -> Iterator[ProbeDirectory]:
-    """Every probe of ``study``, done or not."""
-    for path in sorted((study.path / "probes").glob("*/spec.json")):
-        yield ProbeDirectory(path.parent)
+def held_probes(study: StudyDirectory) -> dict[str, HeldProbe]:
+    """Every probe of ``study`` that was begun, by fingerprint.
 
-
-def probe_results(study: StudyDirectory) -> dict[str, ProbeResult]:
-    """Every outcome by probe fingerprint."""
-    found = (directory.result() for directory in probe_directories(study))
-    return {result.fingerprint: result for result in found if result is not None}
-
-
-def failed_probes(study: StudyDirectory) -> dict[str, str]:
-    """Why probes failed, by probe fingerprint."""
-    found = ((directory, directory.failure()) for directory in probe_directories(study))
-    return {directory.spec().fingerprint: reason for directory, reason in found if reason is not None}
+    Raises:
+        DamagedError: a directory holds something damaged, or a probe whose directory has another name.
+    """
+    found = {}
+    for path in named_entries(study.path / "probes"):
+        if (held := ProbeDirectory(path).held()) is not None:
+            if not path.name.endswith(f"_{held.fingerprint[:8]}"):
+                raise DamagedError(f"{path} holds the probe {held.fingerprint}", "rename it, or move it away")
+            found[held.fingerprint] = held
+    return found

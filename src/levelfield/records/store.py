@@ -3,113 +3,85 @@
 ::
 
     <study>/study.json                      the spec as last run
+    <study>/sealed.json                     what was fixed before the first result, and what has grown since
     <study>/facts.json                      shapes, sizes and fingerprint of its data
     <study>/locked/<budget>.json            a prediction, written down before its rung ran
     <study>/imported/<name>.json            others' results, shown beside the study's own
     <study>/trials/<name>/spec.json         what the trial is; its fingerprint is its identity
     <study>/trials/<name>/status.json       running, finished, diverged or failed; how many attempts
     <study>/trials/<name>/metrics.jsonl     one line a logged step
+    <study>/trials/<name>/policy.json       how each tensor is trained
     <study>/trials/<name>/result.json       the outcome, equal on every rerun; its presence means done
     <study>/trials/<name>/timing.json       what it cost here
     <study>/trials/<name>/report_losses.npy one loss a held-out example, for winners
     <study>/trials/<name>/report_hits.npy   whether each was classified right, for winners
     <study>/trials/<name>/weights.safetensors  the weights it was judged by, where the study transfers them
+    <study>/trials/<name>.damaged-N         a trial that had lost something, moved aside and trained again
     <study>/probes/<name>/…                 the same for probes of frozen features: spec, result and timing
-    <study>/features/<key>.npz              frozen features; safe to delete
+    <study>/features/<key>.features         frozen features; safe to delete
 
-Every file but the appended metrics is written whole: temporary name, fsync, rename.
+Every file but the appended metrics is written whole: temporary name, fsync, rename. Every JSON record bears a seal
+(:mod:`levelfield.records.sealed`), and ``result.json`` names what lies beside it by digest, so that a file which was
+changed, damaged, exchanged or lost is never read for what it was.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
-import os
+import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, Literal, TypeVar
+from typing import Literal
 
-from levelfield.records.codec import from_plain, record, to_json
+from levelfield.records.codec import record
 from levelfield.records.difference import difference
-from levelfield.records.errors import InputError, StoreError
+from levelfield.records.errors import DamagedError, InputError, StoreError
+from levelfield.records.fingerprint import digest
+from levelfield.records.sealed import MEND, read_file, read_record, read_record_if_there, write_record
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialResult, TrialSpec, TrialTiming
+from levelfield.records.writing import hold, is_there, make_directory
 
-T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+MOST_COMPANION_BYTES = 1 << 34
+"""What a file beside a record may take, read to be compared: 16 GiB, four thousand million parameters."""
+_NAME = re.compile(r".*_[0-9a-f]{8}")
+_SET_ASIDE = re.compile(r".*\.damaged-\d+")
 
 
 @record
 class TrialState:
-    """Where a trial stands; ``attempts`` counts starts, ``lost_steps`` the steps that crashes made it train again."""
+    """Where the trial of that fingerprint stands.
 
+    ``attempts`` counts starts, ``lost_steps`` the steps that crashes made it train again.
+    """
+
+    fingerprint: str
     state: Literal["running", "finished", "diverged", "failed"]
     attempts: int = 1
     lost_steps: int = 0
     reason: str = ""
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace ``path`` so that a reader or a crash sees the old content or the new, never a part.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HeldTrial:
+    """What a trial's directory holds, whole and of one trial; what is None has not been written, or can be again."""
 
-    Raises:
-        StoreError: the disk is full, or the directory cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with _told(path):
-            with open(temporary, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-            _fsync_directory(path.parent)
-    except StoreError:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
+    directory: TrialDirectory
+    fingerprint: str
+    spec: TrialSpec | None
+    state: TrialState | None
+    result: TrialResult | None
+    timing: TrialTiming | None
 
-
-@contextlib.contextmanager
-def open_to_append(path: Path) -> Iterator[IO[str]]:
-    """``path``, opened to append text.
-
-    Raises:
-        StoreError: the disk is full, or the file cannot be written.
-    """
-    with _told(path), open(path, "a") as file:
-        yield file
-
-
-@contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Turn what the system refuses into one clear message."""
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {path}: {error.strerror}; free space or permissions there, then run again"
-        ) from error
-
-
-def write_record(path: Path, value: Any) -> None:
-    """Write a record as JSON, whole or not at all."""
-    write_atomically(path, to_json(value).encode())
-
-
-def read_record(cls: type[T], path: Path) -> T:
-    """Read what :func:`write_record` wrote.
-
-    Raises:
-        StoreError: the file is missing or is not what a Levelfield record looks like.
-    """
-    try:
-        plain = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise StoreError(f"{path} is missing") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise StoreError(f"{path} is not JSON ({error}); move it away and run again") from None
-    return from_plain(cls, plain, where=str(path))
+    @property
+    def failure(self) -> str | None:
+        """Why it failed, where it did and has not been done since."""
+        failed = self.result is None and self.state is not None and self.state.state == "failed"
+        return self.state.reason if failed and self.state is not None else None
 
 
 class TrialDirectory:
@@ -134,6 +106,10 @@ class TrialDirectory:
     def metrics_path(self) -> Path:
         return self.path / "metrics.jsonl"
 
+    @property
+    def policy_path(self) -> Path:
+        return self.path / "policy.json"
+
     def open(self, spec: TrialSpec) -> None:
         """Make the directory this trial's, or check that it is.
 
@@ -141,62 +117,121 @@ class TrialDirectory:
             StoreError: the directory cannot be made, or holds another trial.
         """
         make_directory(self.path)
-        spec_path = self.path / "spec.json"
-        if not spec_path.exists():
-            write_record(spec_path, spec)
-            return
-        held = read_record(TrialSpec, spec_path)
-        if held.fingerprint != spec.fingerprint:
+        held = self.spec()
+        if held is None:
+            write_record(self.path / "spec.json", spec)
+        elif held.fingerprint != spec.fingerprint:
             raise StoreError(
                 f"{self.path} holds another trial ({held.fingerprint}, not {spec.fingerprint}): "
                 f"{difference(held, spec)}; move the directory away, or run in another"
             )
 
+    def spec(self) -> TrialSpec | None:
+        return read_record_if_there(TrialSpec, self.path / "spec.json")
+
     def state(self) -> TrialState | None:
-        path = self.path / "status.json"
-        return read_record(TrialState, path) if path.exists() else None
+        return read_record_if_there(TrialState, self.path / "status.json")
 
     def result(self) -> TrialResult | None:
-        """The outcome, or None where the trial is not done.
-
-        Raises:
-            StoreError: it is damaged, or the outcome of another trial than this directory's.
-        """
-        path = self.path / "result.json"
-        if not path.exists():
-            return None
-        result, own = read_record(TrialResult, path), read_record(TrialSpec, self.path / "spec.json").fingerprint
-        if result.fingerprint != own:
-            raise StoreError(
-                f"{path} is the result of another trial ({result.fingerprint}, not {own}); remove it and run again"
-            )
-        return result
+        """The outcome, or None where the trial is not done."""
+        held = self.held()
+        return None if held is None else held.result
 
     def timing(self) -> TrialTiming | None:
-        path = self.path / "timing.json"
-        return read_record(TrialTiming, path) if path.exists() else None
+        held = self.held()
+        return None if held is None else held.timing
 
-    def begin(self, *, lost_steps: int) -> TrialState:
+    def held(self) -> HeldTrial | None:
+        """Everything that the directory holds, or None where no trial was begun in it.
+
+        Raises:
+            DamagedError: a record is damaged, lost, or of another trial than those beside it.
+        """
+        spec, state = self.spec(), self.state()
+        result = read_record_if_there(TrialResult, self.path / "result.json")
+        timing = read_record_if_there(TrialTiming, self.path / "timing.json")
+        named = {
+            name: each.fingerprint
+            for name, each in (("spec", spec), ("result", result), ("status", state), ("timing", timing))
+            if each is not None
+        }
+        if not named:
+            return None
+        (first, fingerprint), *others = named.items()
+        for name, other in others:
+            if other != fingerprint:
+                raise DamagedError(
+                    f"{self.path / name}.json is of trial {other}, {first}.json beside it of {fingerprint}", MEND
+                )
+        if result is None and state is not None and state.state in ("finished", "diverged"):
+            raise DamagedError(f"{self.path / 'result.json'} is missing, and the trial was done", MEND)
+        if result is not None and timing is None:
+            raise DamagedError(f"{self.path / 'timing.json'} is missing", MEND)
+        return HeldTrial(directory=self, fingerprint=fingerprint, spec=spec, state=state, result=result, timing=timing)
+
+    def companion(self, path: Path, result: TrialResult) -> bytes | None:
+        """The content of a file that ``result`` vouches for, or None where it names none of that name.
+
+        Raises:
+            DamagedError: the file is lost, or is not what was written beside that result.
+        """
+        known = result.kept.get(path.name)
+        if known is None:
+            return None
+        content = read_file(path, limit=MOST_COMPANION_BYTES, remedy=MEND)
+        if content is None:
+            raise DamagedError(f"{path} is missing", MEND)
+        if digest(content) != known:
+            raise DamagedError(f"{path} was changed or damaged after it was written", MEND)
+        return content
+
+    def digests(self, spec: TrialSpec) -> dict[str, str]:
+        """What a result vouches for: the digests of the files that training ``spec`` has left beside it.
+
+        Raises:
+            DamagedError: one of them cannot be read.
+        """
+        paths = [self.metrics_path, self.policy_path]
+        if spec.held_out == "report":
+            paths += [self.report_losses_path, self.report_hits_path]
+        found = ((path, read_file(path, limit=MOST_COMPANION_BYTES, remedy=MEND)) for path in paths)
+        return {path.name: digest(content) for path, content in found if content is not None}
+
+    def begin(self, spec: TrialSpec, *, lost_steps: int) -> TrialState:
         """Count one more attempt, and the steps that the last one lost; mark the trial as running."""
-        earlier = self.state() or TrialState(state="running", attempts=0)
-        state = TrialState(state="running", attempts=earlier.attempts + 1, lost_steps=earlier.lost_steps + lost_steps)
+        earlier = self.state() or TrialState(fingerprint=spec.fingerprint, state="running", attempts=0)
+        state = dataclasses.replace(
+            earlier,
+            state="running",
+            attempts=earlier.attempts + 1,
+            lost_steps=earlier.lost_steps + lost_steps,
+            reason="",
+        )
         write_record(self.path / "status.json", state)
         return state
 
     def fail(self, spec: TrialSpec, reason: str) -> None:
         """Mark the trial as failed: it is not tried again unless asked for."""
         self.open(spec)
-        state = self.state() or TrialState(state="running")
+        state = self.state() or TrialState(fingerprint=spec.fingerprint, state="running")
         write_record(self.path / "status.json", dataclasses.replace(state, state="failed", reason=reason))
 
     def finish(self, result: TrialResult, timing: TrialTiming) -> None:
-        """Publish the outcome; ``result.json`` comes last, since its presence means done."""
+        """Publish the outcome. ``result.json`` means done, so what it needs is there first and what it tells, after."""
         write_record(self.path / "timing.json", timing)
+        write_record(self.path / "result.json", result)
+        self.tell(result, timing)
+
+    def tell(self, result: TrialResult, timing: TrialTiming) -> None:
+        """Say in ``status.json`` what the other records say."""
         state = TrialState(
-            state=result.status, attempts=timing.attempts, lost_steps=timing.lost_steps, reason=result.reason
+            fingerprint=result.fingerprint,
+            state=result.status,
+            attempts=timing.attempts,
+            lost_steps=timing.lost_steps,
+            reason=result.reason,
         )
         write_record(self.path / "status.json", state)
-        write_record(self.path / "result.json", result)
 
     @contextlib.contextmanager
     def locked(self, *, timeout_s: float = 30.0) -> Iterator[None]:
@@ -226,29 +261,32 @@ class StudyDirectory:
     @property
     def begun(self) -> bool:
         """Whether any trial of the study has been started."""
-        return any(self._trials())
+        return any(True for _ in self.trial_directories())
 
     def trial(self, spec: TrialSpec) -> TrialDirectory:
         return TrialDirectory(self.path / "trials" / spec.name)
 
+    def trials(self) -> dict[str, HeldTrial]:
+        """Every trial that was begun, by fingerprint.
+
+        Raises:
+            DamagedError: a directory holds something damaged, or a trial whose directory has another name.
+        """
+        found = {}
+        for directory in self.trial_directories():
+            if (held := directory.held()) is not None:
+                refuse_misplaced(directory, held)
+                found[held.fingerprint] = held
+        return found
+
+    def trial_directories(self) -> Iterator[TrialDirectory]:
+        """Whatever has the name of a trial, a directory or not, in order."""
+        for path in named_entries(self.path / "trials"):
+            yield TrialDirectory(path)
+
     def results(self) -> dict[str, TrialResult]:
         """Every outcome by trial fingerprint."""
-        found = (directory.result() for directory in self._trials())
-        return {result.fingerprint: result for result in found if result is not None}
-
-    def timings(self) -> dict[str, TrialTiming]:
-        """What every finished trial cost, by trial fingerprint."""
-        pairs = ((directory.result(), directory.timing()) for directory in self._trials())
-        return {result.fingerprint: timing for result, timing in pairs if result is not None and timing is not None}
-
-    def failed(self) -> dict[str, str]:
-        """Why trials failed, by trial fingerprint."""
-        states = ((directory, directory.state()) for directory in self._trials())
-        return {
-            read_record(TrialSpec, directory.path / "spec.json").fingerprint: state.reason
-            for directory, state in states
-            if state is not None and state.state == "failed"
-        }
+        return {key: held.result for key, held in self.trials().items() if held.result is not None}
 
     def save_spec(self, spec: StudySpec) -> None:
         make_directory(self.path)
@@ -259,11 +297,12 @@ class StudyDirectory:
 
         Raises:
             InputError: no study was run in this directory.
+            DamagedError: one was, and its ``study.json`` is damaged or lost.
         """
-        path = self.path / "study.json"
-        if not path.exists():
+        path, again = self.path / "study.json", f"`levelfield run SPEC --dir {self.path}` writes it again"
+        if not is_there(path) and not any(is_there(self.path / name) for name in ("trials", "sealed.json")):
             raise InputError(f"{self.path} holds no study (no study.json); start one with `levelfield run SPEC`")
-        return read_record(StudySpec, path)
+        return read_record(StudySpec, path, remedy=again)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -277,48 +316,32 @@ class StudyDirectory:
         with hold(self.path / "lock", 0.0, message):
             yield
 
-    def _trials(self) -> Iterator[TrialDirectory]:
-        for path in sorted((self.path / "trials").glob("*/spec.json")):
-            yield TrialDirectory(path.parent)
 
+def named_entries(folder: Path) -> list[Path]:
+    """What lies in ``folder`` under the name of a trial or a probe: its last eight letters are those of a fingerprint.
 
-@contextlib.contextmanager
-def hold(path: Path, timeout_s: float, message: str) -> Iterator[None]:
-    """Hold the lock file at ``path`` for this process; a killed holder lets go at once.
+    What was set aside and what is hidden is passed over, and so is what somebody else laid there, with a warning.
 
     Raises:
-        StoreError: with ``message``, another process holds it for longer than ``timeout_s``.
+        DamagedError: something else than a folder lies there.
     """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(path)
+    if not is_there(folder):
+        return []
     try:
-        lock.acquire(timeout=timeout_s)
-    except Timeout:
-        raise StoreError(message) from None
+        entries = sorted(folder.iterdir())
     except OSError as error:
-        raise StoreError(f"cannot write {path.parent}: {error.strerror}; check its permissions and space") from error
-    try:
-        yield
-    finally:
-        lock.release()
+        raise DamagedError(f"{folder} cannot be read: {error.strerror}; expected a folder", MEND) from None
+    entries = [path for path in entries if not path.name.startswith(".") and not _SET_ASIDE.fullmatch(path.name)]
+    for path in entries:
+        if not _NAME.fullmatch(path.name):
+            logger.warning("%s has no name that Levelfield gives; it is passed over", path)
+    return [path for path in entries if _NAME.fullmatch(path.name)]
 
 
-def make_directory(path: Path) -> None:
-    """Make ``path`` and its parents.
-
-    Raises:
-        StoreError: the system refuses.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"cannot make the directory {path}: {error.strerror}; choose another with --dir") from error
-
-
-def _fsync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def refuse_misplaced(directory: TrialDirectory, held: HeldTrial) -> None:
+    """A directory is the one that its trial's name says."""
+    name, short = directory.path.name, held.fingerprint[:8]
+    right = name == held.spec.name if held.spec is not None else name.endswith(f"_{short}")
+    if not right:
+        expected = held.spec.name if held.spec is not None else f"a name that ends in {short}"
+        raise DamagedError(f"{directory.path} holds trial {short}, expected {expected}", "rename it, or move it away")

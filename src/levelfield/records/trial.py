@@ -193,7 +193,8 @@ class TrialResult:
     A diverged trial carries its ``reason`` and no losses: a missing number is absent. ``held_out`` is keyed
     by split. ``evaluate_flops`` is charged apart from ``train_flops``. ``seen_digest`` proves which examples were seen,
     each how often and how augmented. ``start_flops`` is what training the weights that it started from had cost, where
-    that is known; ``train_flops`` does not hold it. ``weights_digest`` names the weights that were judged.
+    that is known; ``train_flops`` does not hold it. ``weights_digest`` names the weights that were judged, ``kept`` the
+    content of the files beside the record, by name.
     """
 
     fingerprint: str
@@ -217,11 +218,12 @@ class TrialResult:
     torch_version: str
     start_flops: float | None = later(default=None)
     weights_digest: str | None = later(default=None)
+    kept: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 @record
 class TrialTiming:
-    """What a trial cost here, on the named device.
+    """What the trial of that fingerprint cost here, on the named device.
 
     ``device_seconds`` is the time of the training steps alone: on a CPU, process CPU seconds over all its threads
     (robust on a shared machine); on a GPU, synchronised wall seconds. Data rendering, evaluation and the whole attempt
@@ -229,6 +231,7 @@ class TrialTiming:
     ``code_version`` is the code that trained it, with the commit where there is one: "A then B" where it changed.
     """
 
+    fingerprint: str
     device: str
     device_seconds: float
     data_seconds: float

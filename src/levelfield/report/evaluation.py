@@ -9,7 +9,7 @@ from pathlib import Path
 
 from levelfield.records.codec import to_json
 from levelfield.records.evaluation import Evaluation
-from levelfield.records.store import make_directory, write_atomically
+from levelfield.records.writing import make_directory, write_atomically
 from levelfield.report.figures.confusion import confusion_panel, reliability_panel
 from levelfield.report.files import write_panel
 from levelfield.report.svg import draw_svg

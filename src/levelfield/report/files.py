@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from levelfield.records.observation import Observation
-from levelfield.records.store import make_directory, write_atomically
+from levelfield.records.writing import make_directory, write_atomically
 from levelfield.report.facts import StudyFacts
 from levelfield.report.figures import study_figures
 from levelfield.report.figures.figure import Panel

@@ -12,10 +12,13 @@ import torch
 
 from levelfield.data.sources import open_source_once
 from levelfield.records.errors import InputError, SpecError, StoreError
-from levelfield.records.store import StudyDirectory, TrialDirectory, read_record
+from levelfield.records.sealed import read_record
+from levelfield.records.store import StudyDirectory, TrialDirectory
 from levelfield.records.trial import TrialResult, TrialSpec
+from levelfield.records.writing import is_there
 from levelfield.study.trial import held_result, run_trial
-from levelfield.transfer.backbone import Backbone, backbone_of_trial, open_backbone
+from levelfield.transfer.backbone import Backbone, open_backbone
+from levelfield.weights.kept import is_trial, refuse_other_architecture
 from levelfield.weights.loaded import LoadedModel
 from levelfield.weights.read import load_model
 
@@ -35,15 +38,14 @@ def backbone_at(path: Path, *, device: torch.device, arch: str | None = None, ke
     """
     _refuse_key_of_trial(path, key)
     directory = TrialDirectory(path)
-    if not (path / "spec.json").exists() or directory.weights_path.exists():
-        return open_backbone(path, arch=arch, key=key)
-    result = directory.result()
-    if result is None or result.status != "finished":
-        return backbone_of_trial(path)  # refuses, and says why
-    with directory.locked(timeout_s=_PATIENCE_S):
-        if not directory.weights_path.exists():
-            _remake_weights(directory, result, device=device)
-    return backbone_of_trial(path)
+    if is_trial(path) and not is_there(directory.weights_path):
+        refuse_other_architecture(path, arch)
+        result = directory.result()
+        if result is not None and result.status == "finished":
+            with directory.locked(timeout_s=_PATIENCE_S):
+                if not is_there(directory.weights_path):
+                    _remake_weights(directory, result, device=device)
+    return open_backbone(path, arch=arch, key=key)
 
 
 def model_at(
@@ -60,8 +62,8 @@ def model_at(
     Raises:
         InputError: see :func:`backbone_at` and there.
     """
-    if (path / "spec.json").exists():
-        backbone_at(path, device=device, key=key)
+    if is_trial(path):
+        backbone_at(path, device=device, arch=arch, key=key)
     return load_model(path, arch=arch, key=key, resolution=resolution)
 
 
@@ -78,7 +80,8 @@ def backbone_in(study: StudyDirectory, start: str, *, device: torch.device) -> B
     """
     fingerprint = start.removeprefix("trial:")
     for path in sorted((study.path / "trials").glob(f"*_{fingerprint[:8]}")):
-        if read_record(TrialSpec, path / "spec.json").fingerprint == fingerprint:
+        held = TrialDirectory(path).held()
+        if held is not None and held.fingerprint == fingerprint:
             return backbone_at(path, device=device)
     raise InputError(f"{study.path} holds no trial {fingerprint} to start from")
 

@@ -8,7 +8,8 @@ from levelfield.records.data import DataSpec, data_identity
 from levelfield.records.difference import changed_data, difference, refuse_other_data
 from levelfield.records.errors import StoreError
 from levelfield.records.probe import ProbeResult
-from levelfield.records.store import StudyDirectory, read_record
+from levelfield.records.sealed import read_record
+from levelfield.records.store import StudyDirectory
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialResult
 from levelfield.study.candidate import DataFacts, TargetFacts

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from levelfield.records.store import make_directory, write_atomically
 from levelfield.records.transfer import TransferRow
+from levelfield.records.writing import make_directory, write_atomically
 from levelfield.study.outcome import Outcome
 from levelfield.study.transfer_table import transfer_rows
 

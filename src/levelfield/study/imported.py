@@ -9,10 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from levelfield.records.codec import later, record
-from levelfield.records.errors import InputError
+from levelfield.records.errors import DamagedError, InputError
 from levelfield.records.observation import Observation
-from levelfield.records.store import StudyDirectory, make_directory, read_record, write_record
+from levelfield.records.sealed import read_record, write_record
+from levelfield.records.store import StudyDirectory
+from levelfield.records.writing import is_there, make_directory
 from levelfield.scaling.table import read_runs
+
+_AGAIN = "move it away, and take it in again by `levelfield import`"
 
 
 @record
@@ -52,7 +56,7 @@ def import_runs(
     if not re.fullmatch(r"[\w.+-]+", name):
         raise InputError(f"--name must be letters, digits, '.', '+', '-' or '_', saw {name!r}")
     path = study.imported_path / f"{name}.json"
-    if path.exists():
+    if is_there(path):
         raise InputError(
             f"{study.path} already holds imported runs named {name!r}; choose another --name, or delete {path}"
         )
@@ -70,5 +74,15 @@ def _content_of(csv: Path) -> str:
 
 
 def read_imported(study: StudyDirectory) -> tuple[ImportedRuns, ...]:
-    """What was imported into ``study``, by name."""
-    return tuple(read_record(ImportedRuns, path) for path in sorted(study.imported_path.glob("*.json")))
+    """What was imported into ``study``, by name.
+
+    Raises:
+        DamagedError: a file of it is damaged, or lies under another's name.
+    """
+    found = []
+    for path in sorted(study.imported_path.glob("*.json")):
+        runs = read_record(ImportedRuns, path, remedy=_AGAIN)
+        if runs.name != path.stem:
+            raise DamagedError(f"{path} holds the imported runs {runs.name!r}", _AGAIN)
+        found.append(runs)
+    return tuple(found)

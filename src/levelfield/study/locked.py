@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from levelfield.records.code_version import code_version
 from levelfield.records.codec import later, record
 from levelfield.records.difference import refuse_other_data
-from levelfield.records.errors import StoreError
+from levelfield.records.errors import DamagedError
 from levelfield.records.fingerprint import fingerprint
-from levelfield.records.store import StudyDirectory, make_directory, read_record, write_record
+from levelfield.records.sealed import read_record, write_record
+from levelfield.records.store import StudyDirectory
 from levelfield.records.study import AxisValue, FamilyEntry
+from levelfield.records.writing import make_directory
 from levelfield.scaling.analysis import Analysis, Interval
 from levelfield.study.candidate import Candidate
 from levelfield.study.wants import Wants
@@ -22,6 +24,8 @@ from levelfield.study.wants import Wants
 if TYPE_CHECKING:
     from levelfield.scaling.predict import Prediction
     from levelfield.study.outcome import Outcome
+
+_RESTORE = "restore it from a copy: a prediction is not edited, nor made again once its rung has run"
 
 
 @record
@@ -44,7 +48,7 @@ class Lock:
     """A prediction as it was written down: from which results on which ``data``, when (UTC), and by which version.
 
     ``refused`` says, by family, why nothing could be predicted. ``results`` is the fingerprint of all losses known
-    then; ``fingerprint`` covers everything else in the record.
+    then; ``fingerprint`` names everything else in the record.
     """
 
     budget_flops: float
@@ -93,22 +97,28 @@ def lock_rungs(study: StudyDirectory, outcome: Outcome, analysis: Analysis) -> d
                 code_version=code_version(),
             ).sealed()
             make_directory(study.locks_path)
-            write_record(study.locks_path / f"{budget:.4g}.json", lock)
+            write_record(study.locks_path / lock_name(budget), lock)
             locks[budget] = lock
     return locks
+
+
+def lock_name(budget: float) -> str:
+    """The file of the prediction for ``budget``."""
+    return f"{budget:.4g}.json"
 
 
 def read_locks(study: StudyDirectory, *, data: str) -> dict[float, Lock]:
     """The locks of ``study``, which is one on ``data``, by budget.
 
     Raises:
-        StoreError: a lock was changed after it was written, or predicts for other data.
+        DamagedError: a lock was changed after it was written, or lies under the name of another.
+        StoreError: one predicts for other data.
     """
     locks = {}
     for path in sorted(study.locks_path.glob("*.json")):
-        lock = read_record(Lock, path)
-        if lock.sealed().fingerprint != lock.fingerprint:
-            raise StoreError(f"{path} was changed after it was written; restore it: a prediction is not edited")
+        lock = read_record(Lock, path, remedy=_RESTORE)
+        if path.name != lock_name(lock.budget_flops):
+            raise DamagedError(f"{path} holds the prediction for {lock.budget_flops:.4g} FLOPs", _RESTORE)
         refuse_other_data(lock.data, data, where=path)
         locks[lock.budget_flops] = lock
     return locks

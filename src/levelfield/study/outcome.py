@@ -10,8 +10,9 @@ from pathlib import Path
 from levelfield.compute.ledger import Ledger
 from levelfield.records.observation import Observation
 from levelfield.records.probe import ProbeResult
-from levelfield.records.probe_store import failed_probes, probe_results
-from levelfield.records.store import StudyDirectory, read_record
+from levelfield.records.probe_store import held_probes
+from levelfield.records.sealed import read_record
+from levelfield.records.store import StudyDirectory
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialResult, TrialSpec, TrialTiming
 from levelfield.scaling.analyse import analyse
@@ -84,13 +85,19 @@ def read_outcome(path: Path) -> Outcome:
 
     Raises:
         InputError: no study was run there.
-        StoreError: a file of it is damaged, or made of something else than the study is.
+        DamagedError: one was, and a file of it is damaged or lost.
+        StoreError: a file of it is made of something else than the study is.
     """
     study = StudyDirectory(path)
     spec = study.spec()
-    facts = read_record(DataFacts, study.facts_path)
-    results, timings = study.results(), study.timings()
-    locks, probes = read_locks(study, data=facts.fingerprint), probe_results(study)
+    facts = read_record(DataFacts, study.facts_path, remedy=f"`levelfield run SPEC --dir {path}` writes it again")
+    held, looks = study.trials(), held_probes(study)
+    results = {key: trial.result for key, trial in held.items() if trial.result is not None}
+    timings = {
+        key: trial.timing for key, trial in held.items() if trial.result is not None and trial.timing is not None
+    }
+    probes = {key: probe.result for key, probe in looks.items() if probe.result is not None}
+    locks = read_locks(study, data=facts.fingerprint)
     planned = plan(spec, facts, results, locks)
     refuse_results_of_other_data(study, planned, results, probes, facts)
     imported = read_imported(study)
@@ -100,7 +107,7 @@ def read_outcome(path: Path) -> Outcome:
         planned=planned,
         results=results,
         timings=timings,
-        failed=study.failed() | failed_probes(study),
+        failed={key: each.failure for key, each in {**held, **looks}.items() if each.failure is not None},
         locks=locks,
         imported=imported,
         probes=probes,
@@ -115,7 +122,7 @@ def analyse_outcome(
     recipes = ", ".join(f"{entry.name} by {entry.recipe}" for entry in outcome.spec.families)
     return analyse(
         outcome.table,
-        held_out_losses=report_losses(outcome.planned, StudyDirectory(path)),
+        held_out_losses=report_losses(outcome.planned, outcome.results, StudyDirectory(path)),
         margin=margin or outcome.spec.verdict.margin,
         level=level,
         asked=asked,

@@ -101,6 +101,7 @@ def _probed(
         torch_version=str(torch.__version__),
     )
     timing = ProbeTiming(
+        fingerprint=spec.fingerprint,
         device=result.device,
         device_seconds=stopwatch.seconds["features"],
         wall_seconds=time.perf_counter() - begun,

@@ -14,8 +14,9 @@ from levelfield import __version__
 from levelfield.data.sources import Source, open_source
 from levelfield.records.errors import DataError, RefusedError, StoreError, TrialError, UnfinishedError
 from levelfield.records.probe import ProbeSpec
-from levelfield.records.probe_store import failed_probes, probe_directory, probe_results
-from levelfield.records.store import StudyDirectory, write_record
+from levelfield.records.probe_store import HeldProbe, held_probes, probe_directory
+from levelfield.records.sealed import write_record
+from levelfield.records.store import HeldTrial, StudyDirectory
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialResult
 from levelfield.study.candidate import DataFacts, TargetFacts
@@ -23,6 +24,7 @@ from levelfield.study.content import refuse_other_study, refuse_results_of_other
 from levelfield.study.launch.base import Launcher, LaunchEvent
 from levelfield.study.launch.local import LocalLauncher
 from levelfield.study.locked import Lock, lock_rungs, read_locks
+from levelfield.study.mend import mend, restore_specs
 from levelfield.study.outcome import analyse_outcome, read_outcome
 from levelfield.study.plan import Plan, plan
 
@@ -95,10 +97,12 @@ def run_study(
     """Run ``spec`` in directory ``path`` until every wanted trial has a result; the same call resumes.
 
     A spec that differs from the last one keeps every trial that it still wants. After ``seconds`` trials stop where
-    their last checkpoint is. Of what is wanted the dearest starts first, since it holds up the most; where the time is
-    too short for all, ``cheapest_first`` finishes low rungs. Results do not depend on it.
+    their last checkpoint is. What the directory has lost is restored where it follows from the rest, else retrained. Of
+    what is wanted the dearest starts first, since it holds up the most; where the time is too short for all,
+    ``cheapest_first`` finishes low rungs. Results do not depend on it.
 
     Raises:
+        DamagedError: something is damaged that cannot be made again, such as a locked prediction.
         StoreError: the directory is in use, cannot be written, or was run on other data.
         RefusedError: the protocol allows no cell.
         DataError: the data cannot be read; it names the image.
@@ -109,7 +113,10 @@ def run_study(
     study = StudyDirectory(path)
     with study.locked():
         facts = study_facts(spec)
-        results, probes = study.results(), probe_results(study)
+        mend(study)
+        held, looks = study.trials(), held_probes(study)
+        results = {key: trial.result for key, trial in held.items() if trial.result is not None}
+        probes = {key: probe.result for key, probe in looks.items() if probe.result is not None}
         probed = set(probes)
         refuse_other_study(study, spec, facts)
         locks = read_locks(study, data=facts.fingerprint)
@@ -124,7 +131,8 @@ def run_study(
         if planned.to_lock:
             locks |= _lock(study)
             planned = plan(spec, facts, results, locks)
-        failed = {} if retry_failed else study.failed() | failed_probes(study)
+        restore_specs(study, (each.spec for each in (*planned.trials, *planned.transfers)), {**held, **looks})
+        failed = {} if retry_failed else _failures({**held, **looks})
         if any(waiting.spec.fingerprint not in failed for waiting in planned.pending(results, probed)):
             launcher = LocalLauncher(
                 path,
@@ -137,7 +145,7 @@ def run_study(
             try:
                 cheapest = num_workers if cheapest_first else None
                 planned, failed = _run_wanted(
-                    spec, facts, study, launcher, locks, failed, on_progress, end, cheapest=cheapest
+                    spec, facts, study, launcher, locks, results, probed, failed, on_progress, end, cheapest=cheapest
                 )
             finally:
                 launcher.close()
@@ -153,6 +161,8 @@ def _run_wanted(
     study: StudyDirectory,
     launcher: Launcher,
     locks: dict[float, Lock],
+    results: dict[str, TrialResult],
+    probed: set[str],
     failed: dict[str, str],
     on_progress: OnProgress,
     end: float | None,
@@ -165,8 +175,7 @@ def _run_wanted(
     is then not behind dearer ones.
     A locked rung is wanted once everything below it is done and its prediction lies in a file.
     """
-    results, probed = study.results(), set(probe_results(study))
-    failed = dict(failed)
+    results, probed, failed = dict(results), set(probed), dict(failed)
     running: set[str] = set()
     planned = plan(spec, facts, results, locks)
     while True:
@@ -211,6 +220,11 @@ def _run_wanted(
         wanted = planned.num_wanted
         left = len(planned.pending(results, probed))
         on_progress(RunProgress(event=event, done=wanted - left, wanted=wanted))
+
+
+def _failures(held: Mapping[str, HeldTrial | HeldProbe]) -> dict[str, str]:
+    """Why trials and probes failed, by fingerprint."""
+    return {key: each.failure for key, each in held.items() if each.failure is not None}
 
 
 def _tell_other_versions(path: Path, results: Mapping[str, TrialResult]) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from levelfield.records.observation import Observation
-from levelfield.records.store import StudyDirectory
+from levelfield.records.store import StudyDirectory, TrialDirectory
 from levelfield.records.trial import TrialResult, TrialTiming
 from levelfield.study.plan import Plan
 from levelfield.study.wants import PlannedTrial
@@ -26,14 +28,33 @@ def observations(
     )
 
 
-def report_losses(planned: Plan, study: StudyDirectory) -> dict[str, NDArray[np.float32]]:
-    """The loss of every report example, by trial fingerprint, of the trials that kept them."""
-    paths = {
-        trial.spec.fingerprint: study.trial(trial.spec).report_losses_path
-        for trial in planned.trials
-        if trial.role in ("winner", "control", "swap")
-    }
-    return {key: np.load(path) for key, path in paths.items() if path.exists()}
+def report_losses(
+    planned: Plan, results: Mapping[str, TrialResult], study: StudyDirectory
+) -> dict[str, NDArray[np.float32]]:
+    """The loss of every report example, by trial fingerprint, of the trials in ``results`` that kept them.
+
+    Raises:
+        DamagedError: a file of them is damaged or lost.
+    """
+    found = {}
+    for trial in planned.trials:
+        result = results.get(trial.spec.fingerprint)
+        if result is not None and trial.role in ("winner", "control", "swap"):
+            directory = study.trial(trial.spec)
+            losses = kept_array(directory, directory.report_losses_path, result)
+            if losses is not None:
+                found[trial.spec.fingerprint] = losses
+    return found
+
+
+def kept_array(directory: TrialDirectory, path: Path, result: TrialResult) -> NDArray[np.float32] | None:
+    """The array at ``path``, of which ``result`` knows the digest, or None where it kept none.
+
+    Raises:
+        DamagedError: it is damaged or lost.
+    """
+    content = directory.companion(path, result)
+    return None if content is None else np.load(io.BytesIO(content), allow_pickle=False)
 
 
 def _row(

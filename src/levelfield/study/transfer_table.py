@@ -14,6 +14,7 @@ from levelfield.records.store import StudyDirectory
 from levelfield.records.transfer import FINE_TUNED, FROM_SCRATCH, Metric, TransferRow, TransferSpec
 from levelfield.records.trial import TrialResult, TrialSpec
 from levelfield.scaling.transfer import TransferAnalysis, analyse_transfer
+from levelfield.study.table import kept_array
 from levelfield.study.transfers import PlannedTransfer
 
 if TYPE_CHECKING:
@@ -132,15 +133,19 @@ def _per_example(outcome: Outcome, study: StudyDirectory, transfer: TransferSpec
     found = {}
     for planned in outcome.planned.transfers:
         if planned.transfer == transfer.name and planned.role in _JUDGED and isinstance(planned.spec, TrialSpec):
-            values = _kept(study, planned.spec, transfer.metric)
+            values = _kept(study, planned.spec, outcome.results.get(planned.spec.fingerprint), transfer.metric)
             if values is not None:
                 found[planned.spec.fingerprint] = values[np.isfinite(values)]
     return found
 
 
-def _kept(study: StudyDirectory, spec: TrialSpec, metric: Metric) -> NDArray[np.floating] | None:
-    directory = study.trial(spec)
-    path = directory.report_hits_path if metric == "error" else directory.report_losses_path
-    if not path.exists():
+def _kept(
+    study: StudyDirectory, spec: TrialSpec, result: TrialResult | None, metric: Metric
+) -> NDArray[np.floating] | None:
+    if result is None:
         return None
-    return 1 - np.load(path) if metric == "error" else np.load(path)
+    directory = study.trial(spec)
+    if metric != "error":
+        return kept_array(directory, directory.report_losses_path, result)
+    hits = kept_array(directory, directory.report_hits_path, result)
+    return None if hits is None else 1 - hits

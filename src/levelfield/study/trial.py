@@ -19,8 +19,10 @@ from levelfield.records.code_version import code_version
 from levelfield.records.data import Split
 from levelfield.records.difference import refuse_other_data
 from levelfield.records.errors import SpecError
-from levelfield.records.store import TrialDirectory, write_atomically, write_record
+from levelfield.records.sealed import write_record
+from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import HeldOutLoss, TrialResult, TrialSpec, TrialTiming
+from levelfield.records.writing import write_atomically
 from levelfield.study.stopping import HeldSignals, held_signals
 from levelfield.tasks.base import Task
 from levelfield.tasks.registry import build_task
@@ -78,15 +80,17 @@ def run_trial(
     state = build_state(spec, source, device=device, backbone=backbone)
     if spec.test_resolution not in (None, test_source.resolution):
         raise SpecError(f"trial {spec.name} is judged at {spec.test_resolution} px, not at {test_source.resolution}")
-    write_record(directory.path / "policy.json", {"tensors": state.policy})
+    write_record(directory.policy_path, {"tensors": state.policy})
     checkpoints = CheckpointFolder(directory.path / "checkpoints", trial=spec.fingerprint, data=source.fingerprint)
     stopwatch = Stopwatch(device)
     if (saved := checkpoints.load_latest()) is not None:
         state.restore(saved["state"])
         stopwatch.seconds.update(saved["seconds"])
     code = tuple(dict.fromkeys((*(saved["code"] if saved else ()), code_version())))
-    metrics = MetricsLog(directory.metrics_path, resumed_step=state.step)
-    begun = directory.begin(lost_steps=metrics.lost_steps)
+    metrics = MetricsLog(
+        directory.metrics_path, lines=saved["metrics"] if saved else (), resumed_step=state.step, num_steps=spec.steps
+    )
+    begun = directory.begin(spec, lost_steps=metrics.lost_steps)
 
     step = TrainingStep(spec, task, device=device)
     batches = training_batches(spec, source, start_step=state.step)
@@ -94,7 +98,7 @@ def run_trial(
     diverged = ""
     with held_signals() as held:
         kept = _checkpointed(
-            reports, state, checkpoints, stopwatch, every_seconds=checkpoint_seconds, code=code, held=held
+            reports, state, metrics, checkpoints, stopwatch, every_seconds=checkpoint_seconds, code=code, held=held
         )
         for report in kept:
             if not report.finite:
@@ -110,9 +114,13 @@ def run_trial(
         if keeps_weights:
             keep_weights(directory, state.model, _kept_facts(spec, source))
     result = _result(spec, state, source, held_out, reason=diverged, device=device)
-    if backbone is not None:
-        result = dataclasses.replace(result, start_flops=backbone.train_flops)
+    result = dataclasses.replace(
+        result,
+        start_flops=None if backbone is None else backbone.train_flops,
+        kept=directory.digests(spec),
+    )
     timing = TrialTiming(
+        fingerprint=spec.fingerprint,
         device=result.device,
         device_seconds=stopwatch.seconds["step"],
         data_seconds=stopwatch.seconds["data"],
@@ -142,6 +150,7 @@ def held_result(directory: TrialDirectory, source: Source) -> TrialResult | None
 def _checkpointed(
     reports: Iterator[StepReport],
     state: TrainState,
+    metrics: MetricsLog,
     checkpoints: CheckpointFolder,
     stopwatch: Stopwatch,
     *,
@@ -149,7 +158,8 @@ def _checkpointed(
     code: tuple[str, ...],
     held: HeldSignals,
 ) -> Iterator[StepReport]:
-    """Pass ``reports`` on, saving every so often the state, what it cost so far, and the ``code`` that ran it.
+    """Pass ``reports`` on, saving every so often the state, its trace, what it cost so far, and the ``code`` that ran
+    it.
 
     A signal that was ``held`` back ends the trial after the step, with its state saved.
     """
@@ -157,7 +167,7 @@ def _checkpointed(
     for report in reports:
         yield report
         if report.finite and (held or time.monotonic() - saved_at >= every_seconds):
-            costs = {"seconds": dict(stopwatch.seconds), "code": list(code)}
+            costs = {"seconds": dict(stopwatch.seconds), "code": list(code), "metrics": list(metrics.lines)}
             checkpoints.save(state.step, {"state": state.to_plain(), **costs})
             saved_at = time.monotonic()
         if held:

@@ -12,8 +12,8 @@ from levelfield.data.sources import open_source
 from levelfield.records.codec import to_plain
 from levelfield.records.data import DataSpec
 from levelfield.records.difference import changed_data, refuse_other_data
-from levelfield.records.errors import DataError, InputError, StoreError
-from levelfield.records.store import StudyDirectory
+from levelfield.records.errors import DamagedError, DataError, InputError, StoreError
+from levelfield.records.store import StudyDirectory, TrialDirectory
 from levelfield.records.trial import TrialResult
 from levelfield.study.launch.base import LaunchEvent
 from levelfield.study.launch.local import LocalLauncher
@@ -130,16 +130,22 @@ def _compared(
     differences = [
         f"{name}: {plain[name]!r} in the study, {retrained[name]!r} now"
         for name in plain
-        if name not in _MADE_BY and plain[name] != retrained[name]
+        if name not in (*_MADE_BY, "kept") and plain[name] != retrained[name]
     ]
-    for kept in ("metrics_path", "report_losses_path"):
-        one, other = getattr(held, kept), getattr(again, kept)
-        if (one.exists(), other.exists()) != (True, True):
-            if one.exists() != other.exists():
-                differences.append(f"{one.name} is missing")
-        elif one.read_bytes() != other.read_bytes():
-            differences.append(f"{one.name} differs")
+    for name in sorted(first.kept.keys() | second.kept.keys()):
+        if first.kept.get(name) != second.kept.get(name):
+            differences.append(f"{name} differs")
+        else:
+            differences += _damaged(held, name, first)
     return Verified(what=trial.spec.name, differences=tuple(differences), made_elsewhere=_elsewhere(first, second))
+
+
+def _damaged(held: TrialDirectory, name: str, result: TrialResult) -> Iterator[str]:
+    """Why a file of the study is not what its own result names, where it is not."""
+    try:
+        held.companion(held.path / name, result)
+    except DamagedError as error:
+        yield error.seen
 
 
 def _disagreements(first: TrialResult, second: TrialResult, tolerance: float) -> Iterator[str]:

@@ -7,19 +7,23 @@ import io
 import logging
 import pickle
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from levelfield.records.difference import refuse_other_data
-from levelfield.records.errors import StoreError
-from levelfield.records.store import make_directory, write_atomically
+from levelfield.records.errors import DamagedError, StoreError
+from levelfield.records.sealed import read_file
+from levelfield.records.store import MOST_COMPANION_BYTES
+from levelfield.records.writing import make_directory, write_atomically
 
 logger = logging.getLogger(__name__)
 
 _KEPT = 2
 _DIGEST_BYTES = 16
+_AGAIN = "move it away and run again"
 
 
 class CheckpointFolder:
@@ -40,7 +44,8 @@ class CheckpointFolder:
         payload = buffer.getvalue()
         write_atomically(self.path / f"step_{step:010d}.ckpt", _digest(payload) + payload)
         for old in self._newest_first()[_KEPT:]:
-            old.unlink(missing_ok=True)
+            if not old.is_dir():
+                old.unlink(missing_ok=True)
 
     def load_latest(self) -> dict[str, Any] | None:
         """The newest whole checkpoint, or None; a torn one is passed over with a warning.
@@ -51,8 +56,8 @@ class CheckpointFolder:
         for path in self._newest_first():
             try:
                 found = _read(path)
-            except StoreError as error:
-                logger.warning("%s; falling back to the one before", error)
+            except DamagedError as error:
+                logger.warning("%s; falling back to the one before", error.seen)
                 continue
             if found.get("trial") != self.trial:
                 raise StoreError(
@@ -65,10 +70,8 @@ class CheckpointFolder:
 
     def drop(self) -> None:
         """Remove them all: the trial is done."""
-        for path in self.path.glob("*"):
-            path.unlink(missing_ok=True)
-        if self.path.exists():
-            self.path.rmdir()
+        if self.path.is_dir():
+            shutil.rmtree(self.path)
 
     def _newest_first(self) -> list[Path]:
         whole_name = re.compile(r"step_\d{10}\.ckpt")
@@ -76,14 +79,14 @@ class CheckpointFolder:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    content = path.read_bytes()
+    content = read_file(path, limit=MOST_COMPANION_BYTES, remedy=_AGAIN) or b""
     payload = content[_DIGEST_BYTES:]
     if content[:_DIGEST_BYTES] != _digest(payload):
-        raise StoreError(f"{path} is torn: its content does not match its digest")
+        raise DamagedError(f"{path} is torn: its content does not match its digest", _AGAIN)
     try:
         return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError) as error:
-        raise StoreError(f"{path} is no checkpoint of this version ({error})") from error
+        raise DamagedError(f"{path} is no checkpoint of this version ({error})", _AGAIN) from error
 
 
 def _digest(payload: bytes) -> bytes:

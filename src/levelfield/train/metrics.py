@@ -3,40 +3,57 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 
-from levelfield.records.store import open_to_append, write_atomically
+from levelfield.records.codec import plain_from_json
+from levelfield.records.sealed import read_file
+from levelfield.records.writing import open_to_append, write_atomically
 from levelfield.train.step import StepReport
+
+logger = logging.getLogger(__name__)
+
+_MOST_BYTES = 64 << 20
 
 
 class MetricsLog:
-    """Appends to ``metrics.jsonl``; after a restart the lines beyond the checkpoint are taken back first.
+    """Appends to ``metrics.jsonl``; after a restart the file is what the checkpoint knew of it, whatever lies there.
 
-    ``lost_steps`` is how far the last attempt had logged beyond its checkpoint.
+    ``lines`` are those up to ``resumed_step`` of ``num_steps``; ``lost_steps`` is how far the last attempt had logged
+    beyond its checkpoint.
+
+    Raises:
+        DamagedError: something else than a file lies there.
+        StoreError: it cannot be written.
     """
 
-    def __init__(self, path: Path, *, resumed_step: int) -> None:
+    def __init__(self, path: Path, *, lines: Sequence[str], resumed_step: int, num_steps: int) -> None:
         self.path = path
-        lines = self._lines()
-        kept = [line for line in lines if _step_of(line) <= resumed_step]
-        self.lost_steps = _step_of(lines[-1]) - resumed_step if len(kept) < len(lines) else 0
-        write_atomically(path, b"".join(kept))
+        self.lines = list(lines)
+        self.lost_steps = max(0, min(_last_step(path), num_steps) - resumed_step)
+        write_atomically(path, "".join(self.lines).encode())
 
     def append(self, report: StepReport) -> None:
-        line = {
+        plain = {
             "step": report.step,
             "loss": report.loss,
             "learning_rate": report.learning_rate,
             "gradient_norm": report.gradient_norm,
         }
+        self.lines.append(json.dumps(plain) + "\n")
         with open_to_append(self.path) as file:
-            file.write(json.dumps(line) + "\n")
-
-    def _lines(self) -> list[bytes]:
-        if not self.path.exists():
-            return []
-        return [line for line in self.path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+            file.write(self.lines[-1])
 
 
-def _step_of(line: bytes) -> int:
-    return json.loads(line)["step"]
+def _last_step(path: Path) -> int:
+    """How far the trace at ``path`` reaches; 0 where its last whole line cannot be read, which a line then says."""
+    content = read_file(path, limit=_MOST_BYTES, remedy="move it away and run again")
+    whole = [line for line in (content or b"").splitlines(keepends=True) if line.endswith(b"\n")]
+    if not whole:
+        return 0
+    try:
+        return int(plain_from_json(whole[-1])["step"])
+    except (ValueError, TypeError, KeyError):
+        logger.warning("%s is damaged; what its last attempt lost is not known, and not charged", path)
+        return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +19,11 @@ from levelfield.data.transforms import to_float
 from levelfield.families.registry import parse
 from levelfield.records.data import Split, data_identity
 from levelfield.records.errors import SpecError
-from levelfield.records.fingerprint import fingerprint
+from levelfield.records.fingerprint import digest, fingerprint
 from levelfield.records.probe import ProbeSpec
-from levelfield.records.store import make_directory, write_atomically
+from levelfield.records.sealed import read_file
+from levelfield.records.store import MOST_COMPANION_BYTES
+from levelfield.records.writing import make_directory, write_atomically
 from levelfield.train.evaluate import EVALUATION_BATCH
 from levelfield.transfer.backbone import Backbone
 from levelfield.transfer.surgery import assembled
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 FEATURES_VERSION = 1
 """Part of every key: a change that moves a single feature must change it."""
+_SEAL_BYTES = 16
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,17 +68,18 @@ def features_of(
     if spec.start != backbone.identity:
         raise SpecError(f"probe {spec.name} starts from {spec.start}, but was given {backbone.identity}")
     content = [FEATURES_VERSION, spec.start, data_identity(spec.data), source.fingerprint, split, spec.dtype]
-    made_of = fingerprint("features", content)
-    path = folder / f"{made_of}.npz"
-    if (kept := _read(path, made_of)) is not None:
+    key = fingerprint("features", content)
+    path = folder / f"{key}.features"
+    if (kept := _read(path, key)) is not None:
         return kept
     family = parse(backbone.facts.architecture)
     model = assembled(family, backbone.state, resolution=source.resolution, in_channels=source.in_channels)
     found = _extract(model.to(device), source, split, device=device, bfloat16=spec.dtype == "bfloat16")
     buffer = io.BytesIO()
-    np.savez(buffer, x=found.x, y=found.y, made_of=made_of)
+    np.savez(buffer, x=found.x, y=found.y)
     make_directory(folder)
-    write_atomically(path, buffer.getvalue())
+    payload = buffer.getvalue()
+    write_atomically(path, _seal(key, payload) + payload)
     return found
 
 
@@ -92,16 +95,19 @@ def _extract(model: nn.Module, source: Source, split: Split, *, device: torch.de
     return Features(x=torch.cat(x).numpy(), y=torch.cat(y).numpy())
 
 
-def _read(path: Path, made_of: str) -> Features | None:
-    """The features in ``path``, which must say themselves that they are ``made_of`` that: a name can be given anew."""
-    if not path.exists():
+def _read(path: Path, key: str) -> Features | None:
+    """What was kept under ``key``; nothing where the file is damaged, or was kept under another."""
+    content = read_file(path, limit=MOST_COMPANION_BYTES, remedy="move it away and run again")
+    if content is None:
         return None
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as kept:
-            if str(kept["made_of"]) == made_of:
-                return Features(x=kept["x"], y=kept["y"])
-        logger.warning("%s holds features of something else; computing them again", path)
+    seal, payload = content[:_SEAL_BYTES], content[_SEAL_BYTES:]
+    if seal != _seal(key, payload):
+        logger.warning("%s is damaged, or was kept for something else; computing its features again", path)
         return None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        logger.warning("%s is damaged (%s); computing its features again", path, error)
-        return None
+    with np.load(io.BytesIO(payload), allow_pickle=False) as kept:
+        return Features(x=kept["x"], y=kept["y"])
+
+
+def _seal(key: str, payload: bytes) -> bytes:
+    """What stands before a NumPy archive and binds it to the key that it was computed for."""
+    return bytes.fromhex(digest(key.encode() + payload))

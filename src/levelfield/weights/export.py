@@ -15,7 +15,7 @@ from torch import nn
 from levelfield.families.registry import conversion
 from levelfield.records.codec import to_json
 from levelfield.records.errors import WeightsError
-from levelfield.records.store import write_atomically
+from levelfield.records.writing import write_atomically
 from levelfield.weights.card import HEADER
 from levelfield.weights.loaded import LoadedModel
 

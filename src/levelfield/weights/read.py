@@ -24,6 +24,7 @@ from levelfield.families.registry import build, conversion, parse
 from levelfield.records.errors import SpecError, WeightsError
 from levelfield.weights.card import Card, read_card
 from levelfield.weights.hub import HubConfig, read_config
+from levelfield.weights.kept import is_trial, refuse_contradiction, refuse_other_architecture
 from levelfield.weights.loaded import LoadedModel, assemble
 from levelfield.weights.preprocessing import Preprocessing
 from levelfield.weights.tensors import WeightFile, read_tensors
@@ -39,22 +40,25 @@ def load_model(
     """The network whose weights lie at ``path``.
 
     ``arch`` is timm's name of a network ("vit_base_patch16_224.augreg_in21k") or one of our texts
-    ("nfnet:F0,ws=timm,gelu=erf"), where nothing beside the weights says which it is. ``key`` chooses among the sets of
-    weights of a training checkpoint. ``resolution`` replaces that of the preprocessing; positions learned for another
-    are not resampled, so it is for networks without them.
+    ("nfnet:F0,ws=timm,gelu=erf"), where nothing beside the weights says which it is, and may not contradict what does.
+    ``key`` chooses among the sets of weights of a training checkpoint. ``resolution`` replaces that of the
+    preprocessing; positions learned for another are not resampled, so it is for networks without them.
 
     Raises:
         WeightsError: the file is damaged, reading it would run code, a tensor is missing, left over or not finite, or
             nothing says what the weights are.
         SpecError: the architecture is none that our families hold.
     """
-    if (path / "spec.json").exists():
+    if is_trial(path):
+        refuse_other_architecture(path, arch)
         return _at(load_trial(path), resolution)
     folder, file = path.parent, path
     if path.is_dir():
         folder, file = path, _hub_file(path)
     read = read_tensors(file, key=key)
     if (card := read_card(read.header, where=str(file))) is not None:
+        if arch is not None:
+            refuse_contradiction(arch, card.architecture, where=str(file))
         return _at(assemble(card, read.tensors, where=str(file)), resolution)
     if any("/nf_block" in name or name.startswith("nf_block") for name in read.tensors):
         return _at(_from_released(read, arch), resolution)

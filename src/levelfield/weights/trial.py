@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
-from levelfield.records.errors import WeightsError
-from levelfield.records.store import TrialDirectory, read_record
-from levelfield.records.trial import TrialSpec
 from levelfield.weights.card import Card
-from levelfield.weights.kept import read_weights
+from levelfield.weights.kept import weights_of_trial
 from levelfield.weights.loaded import LoadedModel, assemble
 from levelfield.weights.preprocessing import Preprocessing
+
+logger = logging.getLogger(__name__)
 
 
 def load_trial(path: Path) -> LoadedModel:
@@ -18,20 +18,10 @@ def load_trial(path: Path) -> LoadedModel:
 
     Raises:
         WeightsError: the trial is not finished, or kept no weights.
-        StoreError: its files are damaged.
+        DamagedError: its files are damaged.
     """
-    directory = TrialDirectory(path)
-    spec, result = read_record(TrialSpec, path / "spec.json"), directory.result()
-    if result is None or result.status != "finished":
-        state = "is not finished" if result is None else "diverged"
-        raise WeightsError(f"trial {path.name} {state}: it has no weights to read")
-    if not directory.weights_path.exists():
-        raise WeightsError(
-            f"trial {path.name} kept no weights; `levelfield finetune` and `levelfield probe` train it again for them"
-        )
-    kept, state = read_weights(directory.weights_path, result)
-    facts = kept.network
-    before = 0.0 if spec.start is None else result.start_flops
+    kept = weights_of_trial(path)
+    spec, facts = kept.spec, kept.facts
     card = Card.of(
         facts.architecture,
         resolution=facts.resolution,
@@ -40,6 +30,6 @@ def load_trial(path: Path) -> LoadedModel:
         preprocessing=Preprocessing.of_training(resolution=facts.resolution, in_channels=facts.in_channels),
         classes=facts.classes,
         source=f"trial {spec.name}, {spec.weights} weights",
-        train_flops=None if before is None else result.train_flops + before,
+        train_flops=kept.train_flops,
     )
-    return assemble(card, state, where=str(directory.weights_path))
+    return assemble(card, kept.state, where=str(path))

@@ -17,7 +17,7 @@ from torch import Tensor
 from levelfield.families.registry import conversion
 from levelfield.records.codec import to_plain
 from levelfield.records.errors import SpecError
-from levelfield.records.store import make_directory, write_atomically
+from levelfield.records.writing import make_directory, write_atomically
 from levelfield.weights.card import Card
 from levelfield.weights.loaded import LoadedModel
 

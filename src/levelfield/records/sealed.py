@@ -1,0 +1,96 @@
+"""Records as files: JSON that people can read, with a seal, so that what is read is what was written.
+
+The seal is the fingerprint of everything else in the file. It stands against accidents and second thoughts, not against
+forgery: who rewrites a record can rewrite its seal, and ``levelfield verify`` is there to find that out.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+from levelfield.records.codec import from_plain, plain_from_json, to_json, to_plain
+from levelfield.records.errors import DamagedError, SpecError, StoreError
+from levelfield.records.files import FileRefusedError, read_regular
+from levelfield.records.fingerprint import fingerprint
+from levelfield.records.writing import is_there, write_atomically
+
+T = TypeVar("T")
+SEAL = "seal"
+MOST_BYTES = 32 << 20
+"""What a record may take: far more than any does, and little enough to be read at once."""
+MEND = "restore it from a copy; where it belongs to a study, `levelfield run` mends or retrains what it can"
+
+
+def write_record(path: Path, value: Any) -> None:
+    """Write a record as JSON with its seal, whole or not at all; equal records give equal bytes.
+
+    Raises:
+        StoreError: it is larger than a record may be, or the directory cannot be written.
+    """
+    plain = to_plain(value)
+    content = to_json({**plain, SEAL: _seal(plain)}).encode()
+    if len(content) > MOST_BYTES:
+        raise StoreError(f"cannot write {path}: it takes {len(content):,} bytes, a record may have {MOST_BYTES:,}")
+    write_atomically(path, content)
+
+
+def read_record(cls: type[T], path: Path, *, remedy: str = MEND) -> T:
+    """Read what :func:`write_record` wrote.
+
+    Raises:
+        DamagedError: the file is missing, or is not what was written; the message ends with ``remedy``.
+    """
+    found = read_record_if_there(cls, path, remedy=remedy)
+    if found is None:
+        raise DamagedError(f"{path} is missing", remedy)
+    return found
+
+
+def read_record_if_there(cls: type[T], path: Path, *, remedy: str = MEND) -> T | None:
+    """The same, or None where nothing has that name."""
+    content = read_file(path, limit=MOST_BYTES, remedy=remedy)
+    if content is None:
+        return None
+    try:
+        plain = plain_from_json(content)
+    except json.JSONDecodeError as error:
+        raise DamagedError(f"{path} is not JSON ({error})", remedy) from None
+    except ValueError as error:
+        raise DamagedError(f"{path} is no record: {error}", remedy) from None
+    if not isinstance(plain, dict):
+        raise DamagedError(f"{path} is no record: it holds a {type(plain).__name__}, expected an object", remedy)
+    if SEAL not in plain:
+        raise DamagedError(
+            f"{path} bears no seal: another version of Levelfield wrote it, or it was written by hand", remedy
+        )
+    seal = plain.pop(SEAL)
+    if seal != _seal(plain):
+        raise DamagedError(f"{path} was changed or damaged after it was written", remedy)
+    try:
+        return from_plain(cls, plain, where=str(path))
+    except SpecError as error:
+        raise DamagedError(str(error), remedy) from None
+
+
+def read_file(path: Path, *, limit: int, remedy: str) -> bytes | None:
+    """The content of the regular file ``path``, or None where nothing has that name.
+
+    Raises:
+        DamagedError: something else lies there, it may not be read, or it has more than ``limit`` bytes.
+    """
+    if not is_there(path):
+        return None
+    try:
+        return read_regular(path, at_most=limit)
+    except FileNotFoundError:
+        return None  # it went away meanwhile: a trial was finished, or moved aside
+    except FileRefusedError as error:
+        raise DamagedError(str(error), remedy) from None
+    except OSError as error:
+        raise DamagedError(f"{path} cannot be read: {error.strerror}", remedy) from None
+
+
+def _seal(plain: dict[str, Any]) -> str:
+    return fingerprint("record", plain)
