@@ -154,6 +154,10 @@ def _axis_words(field: str) -> str:
 
 
 def _caveats(outcome: Outcome) -> Iterator[str]:
+    if outcome.in_progress:
+        yield "the study is in progress: every verdict is provisional"
+    for grown in outcome.grown:
+        yield f"the study has grown: {grown}"
     if outcome.facts.no_verdict_because:
         yield outcome.facts.no_verdict_because
     yield from outcome.facts.remarks

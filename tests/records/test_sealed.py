@@ -36,6 +36,13 @@ def refused(path) -> str:
     return str(raised.value)
 
 
+def read_or_refused(path):
+    try:
+        return read_record(Measured, path)
+    except DamagedError as error:
+        return "refused" if str(path) in str(error) else str(error)
+
+
 def test_a_record_is_read_as_written_and_equal_records_give_equal_bytes(path, tmp_path):
     assert read_record(Measured, path) == HELD
     write_record(tmp_path / "again.json", HELD)
@@ -58,10 +65,7 @@ def test_whatever_bit_flips_the_record_is_equal_or_refused(path):
     for _ in range(300):
         place, bit = draw.randrange(len(whole)), 1 << draw.randrange(8)
         path.write_bytes(whole[:place] + bytes([whole[place] ^ bit]) + whole[place + 1 :])
-        try:
-            assert read_record(Measured, path) == HELD
-        except DamagedError as error:
-            assert str(path) in str(error)
+        assert read_or_refused(path) in (HELD, "refused")
 
 
 def test_a_record_without_a_seal_says_so_and_one_of_another_kind_names_the_key(path):

@@ -13,6 +13,7 @@ from levelfield.records.store import StudyDirectory
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import HeldOutLoss, TrialResult, TrialTiming
 from levelfield.study.candidate import DataFacts
+from levelfield.study.fixed import fix
 from levelfield.study.locked import Lock
 from levelfield.study.plan import Plan, plan
 from levelfield.study.spec_file import study_from_plain
@@ -93,6 +94,7 @@ def written_down(
     directory = StudyDirectory(path)
     directory.save_spec(spec)
     write_record(directory.facts_path, facts)
+    fix(directory, spec, num_results=0)
     for trial in planned.trials:
         if (result := results.get(trial.spec.fingerprint)) is not None:
             held = directory.trial(trial.spec)

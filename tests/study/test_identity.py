@@ -13,13 +13,15 @@ import torch
 
 from levelfield.data.sources import open_source
 from levelfield.records.data import DigitPairsSpec, FolderSpec, data_content
-from levelfield.records.errors import StoreError, UnfinishedError
+from levelfield.records.errors import DamagedError, StoreError, UnfinishedError
 from levelfield.records.probe import ProbeSpec
 from levelfield.records.probe_store import ProbeDirectory
+from levelfield.records.sealed import write_record
 from levelfield.records.store import StudyDirectory, TrialDirectory
 from levelfield.records.trial import TrialSpec
 from levelfield.study.backbones import backbone_at, model_at
 from levelfield.study.finetune import finetune, finetune_spec
+from levelfield.study.fixed import fix
 from levelfield.study.outcome import read_outcome
 from levelfield.study.plan import plan
 from levelfield.study.probe import run_probe
@@ -204,14 +206,14 @@ def test_the_result_of_another_trial_is_refused(two, tmp_path):
         StudyDirectory(tmp_path / "study").results,
         lambda: backbone_at(two[1].path, device=CPU),
     ):
-        with pytest.raises(StoreError, match="is the result of another trial"):
+        with pytest.raises(DamagedError, match=r"result\.json is of trial .*, spec\.json beside it of"):
             read()
 
 
 @pytest.mark.parametrize("read", [backbone_at, model_at])
 def test_the_weights_of_another_trial_are_refused(two, read):
     shutil.copy(two[0].weights_path, two[1].weights_path)
-    with pytest.raises(StoreError, match="holds other weights than this trial's: they are of trial"):
+    with pytest.raises(DamagedError, match="holds other weights than this trial's: they are of trial"):
         read(two[1].path, device=CPU)
 
 
@@ -219,7 +221,7 @@ def test_weights_that_only_say_that_they_are_the_trials_are_refused(two):
     own, other = (directory.weights_path.read_bytes() for directory in two)
     size = int.from_bytes(own[:8], "little") + 8  # the header, in front of the numbers
     two[0].weights_path.write_bytes(own[:size] + other[size:])
-    with pytest.raises(StoreError, match="their numbers are not those that the trial was judged by"):
+    with pytest.raises(DamagedError, match="their numbers are not those that the trial was judged by"):
         backbone_at(two[0].path, device=CPU)
 
 
@@ -233,7 +235,7 @@ def test_a_checkpoint_of_another_trial_is_refused(finished, tmp_path):
             run_trial(spec, directory, source, device=CPU, checkpoint_seconds=0, on_step=killed_at(3))
     for path in (one.path / "checkpoints").iterdir():
         shutil.copy(path, other.path / "checkpoints")
-    with pytest.raises(StoreError, match="is a checkpoint of another trial"):
+    with pytest.raises(DamagedError, match="is a checkpoint of another trial"):
         run_trial(trial(data, seed=3), other, source, device=CPU)
 
 
@@ -293,7 +295,7 @@ def test_features_of_something_else_under_the_right_name_are_computed_again(fini
     one, other = sorted(folder.iterdir())
     one.write_bytes(other.read_bytes())
     again = [features_of(spec, backbone, source, split, folder=folder, device=CPU) for split in ("train", "report")]
-    assert "holds features of something else" in caplog.text
+    assert "was kept for something else" in caplog.text
     assert np.array_equal(again[0].x, train.x)
     assert np.array_equal(again[1].x, report.x)
 
@@ -323,10 +325,12 @@ def test_a_study_whose_facts_are_of_other_data_than_its_results_is_not_shown(tmp
     facts = study_facts(spec)
     first = plan(spec, facts, {}).trials[0].spec
     run_trial(first, study.trial(first), open_source(spec.data), device=CPU)
+    fix(study, spec, num_results=0)
     with pytest.raises(UnfinishedError):
         run_study(spec, study.path, device="cpu", seconds=0)
     assert read_outcome(study.path).results
-    result = study.trial(first).path / "result.json"
-    result.write_text(result.read_text().replace(facts.fingerprint, "0" * 32))
+    held = study.trial(first).result()
+    assert held is not None
+    write_record(study.trial(first).path / "result.json", dataclasses.replace(held, data_fingerprint="0" * 32))
     with pytest.raises(StoreError, match=CHANGED + "0000"):
         read_outcome(study.path)

@@ -37,14 +37,15 @@ def compare(
         raise SpecError(f"--margin must be in (0, 1) of ln loss, saw {margin}")
     analysis = read_analysis(source, table, margin=margin, named_confounds=confound or ())
     if json:
-        names = ("headline", "comparisons", "controls", "optimism", "seed_noise", "example_noise", "notices")
+        numbers = ("optimism", "seed_noise", "example_noise", "notices")
+        names = ("headline", "in_progress", "fixed_margin", "comparisons", "controls", *numbers)
         transfers = [fact.analysis for fact in read_transfers(source)] if source.is_dir() else []
         say_json({name: getattr(analysis, name) for name in names} | ({"transfers": transfers} if transfers else {}))
         return
-    _say(analysis, source, margin_given=margin is not None)
+    _say(analysis, source)
 
 
-def _say(analysis: Analysis, source: Path, *, margin_given: bool) -> None:
+def _say(analysis: Analysis, source: Path) -> None:
     from levelfield.cli.analysis import say_notices, say_refusals, say_transfers
     from levelfield.cli.console import say, say_report_table
     from levelfield.report.comparison_tables import confounds_table, optimism_table, trends_table
@@ -54,8 +55,6 @@ def _say(analysis: Analysis, source: Path, *, margin_given: bool) -> None:
 
     say(prose(analysis.headline), "strong")
     say_notices(analysis)
-    if margin_given and source.is_dir():
-        say("(the margin was given on the command line, after the fact; the study fixed its own in advance)")
     if not source.is_dir():
         say("(a table that others made: what is confounded with the family is listed, and no cause is claimed)")
     for comparison in analysis.comparisons:

@@ -35,7 +35,7 @@ def status(
         )
         return
     wanted = outcome.planned.num_wanted
-    state = "complete" if outcome.complete else "under way"
+    state = "complete" if outcome.complete else "in progress"
     say(f"{outcome.spec.name}: {state}, {wanted - len(pending)} of {wanted} trials wanted so far are done", "strong")
     for name, reason in outcome.failed.items():
         say(f"failed: {name}: {reason}", "alarm")

@@ -247,6 +247,14 @@ class StudyDirectory:
         self.path = path
 
     @property
+    def spec_path(self) -> Path:
+        return self.path / "study.json"
+
+    @property
+    def sealed_path(self) -> Path:
+        return self.path / "sealed.json"
+
+    @property
     def facts_path(self) -> Path:
         return self.path / "facts.json"
 
@@ -290,7 +298,7 @@ class StudyDirectory:
 
     def save_spec(self, spec: StudySpec) -> None:
         make_directory(self.path)
-        write_record(self.path / "study.json", spec)
+        write_record(self.spec_path, spec)
 
     def spec(self) -> StudySpec:
         """The spec as last run.
@@ -299,10 +307,10 @@ class StudyDirectory:
             InputError: no study was run in this directory.
             DamagedError: one was, and its ``study.json`` is damaged or lost.
         """
-        path, again = self.path / "study.json", f"`levelfield run SPEC --dir {self.path}` writes it again"
-        if not is_there(path) and not any(is_there(self.path / name) for name in ("trials", "sealed.json")):
+        again = f"`levelfield run SPEC --dir {self.path}` writes it again"
+        if not any(is_there(path) for path in (self.spec_path, self.sealed_path, self.path / "trials")):
             raise InputError(f"{self.path} holds no study (no study.json); start one with `levelfield run SPEC`")
-        return read_record(StudySpec, path, remedy=again)
+        return read_record(StudySpec, self.spec_path, remedy=again)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -482,7 +482,9 @@ class Analysis:
 
     ``seed_noise`` is the sd of one run's ln loss between seeds, pooled over the study; ``example_noise`` the sd of the
     ln loss ratio of two winners through the finite report set. ``optimism`` has rows where no winner has fresh seeds.
-    ``notices`` say what was left out of somebody's table, or taken for something else.
+    ``notices`` say what was left out of somebody's table, or taken for something else. ``in_progress`` says how far a
+    study is that is not done: then every verdict is provisional. ``fixed_margin`` is the margin that was fixed in
+    advance, where the verdicts are by another that was chosen after results.
     """
 
     families: tuple[str, ...]
@@ -505,3 +507,5 @@ class Analysis:
     optima: tuple[Optimum, ...] = ()
     rate_surfaces: tuple[RateSurface, ...] = ()
     notices: tuple[str, ...] = ()
+    in_progress: str = ""
+    fixed_margin: float | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,8 @@ from levelfield.records.difference import refuse_other_data
 from levelfield.records.errors import DamagedError
 from levelfield.records.fingerprint import fingerprint
 from levelfield.records.sealed import read_record, write_record
-from levelfield.records.store import StudyDirectory
-from levelfield.records.study import AxisValue, FamilyEntry
+from levelfield.records.store import HeldTrial, StudyDirectory
+from levelfield.records.study import AxisValue, FamilyEntry, StudySpec
 from levelfield.records.writing import make_directory
 from levelfield.scaling.analysis import Analysis, Interval
 from levelfield.study.candidate import Candidate
@@ -122,6 +122,22 @@ def read_locks(study: StudyDirectory, *, data: str) -> dict[float, Lock]:
         refuse_other_data(lock.data, data, where=path)
         locks[lock.budget_flops] = lock
     return locks
+
+
+def refuse_lost_locks(spec: StudySpec, held: Iterable[HeldTrial], locks: Mapping[float, Lock]) -> None:
+    """A rung that has been run cannot be foretold: its prediction is there, or was lost.
+
+    Raises:
+        DamagedError: trials of a locked rung were begun, and no prediction for it lies in the directory.
+    """
+    for trial in held:
+        budget = None if trial.spec is None else trial.spec.budget_flops
+        if budget in spec.ladder.locked and budget not in locks:
+            raise DamagedError(
+                f"locked/{lock_name(budget)} is missing, and the rung of {budget:.4g} FLOPs that it foretold was begun "
+                f"({trial.directory.path.name})",
+                "restore it from a copy: a prediction is not made again once its rung has run",
+            )
 
 
 def predicted_recipes(outcome: Outcome, analysis: Analysis, budget: float) -> dict[str, LockedRecipe | str]:

@@ -18,10 +18,12 @@ from levelfield.records.trial import TrialResult, TrialSpec, TrialTiming
 from levelfield.scaling.analyse import analyse
 from levelfield.scaling.analysis import Analysis
 from levelfield.scaling.belief import NOTHING_ASKED, Asked
+from levelfield.scaling.qualified import qualified
 from levelfield.study.candidate import DataFacts
 from levelfield.study.content import refuse_results_of_other_data
+from levelfield.study.fixed import Fixed, read_fixed
 from levelfield.study.imported import ImportedRuns, read_imported
-from levelfield.study.locked import Lock, read_locks
+from levelfield.study.locked import Lock, read_locks, refuse_lost_locks
 from levelfield.study.plan import Plan, plan
 from levelfield.study.table import observations, report_losses
 
@@ -40,10 +42,17 @@ class Outcome:
     imported: tuple[ImportedRuns, ...]
     table: tuple[Observation, ...]
     probes: Mapping[str, ProbeResult] = dataclasses.field(default_factory=dict)
+    grown: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
         return not self.planned.pending(self.results, self.probes) and not self.planned.to_lock
+
+    @property
+    def in_progress(self) -> str:
+        """How far a study is that is not done, as a sentence; empty where every wanted trial has a result."""
+        wanted, left = self.planned.num_wanted, len(self.planned.pending(self.results, self.probes))
+        return f"In progress: {wanted - left} of {wanted} trials wanted so far are done." if left else ""
 
     @property
     def device_seconds(self) -> float:
@@ -97,7 +106,9 @@ def read_outcome(path: Path) -> Outcome:
         key: trial.timing for key, trial in held.items() if trial.result is not None and trial.timing is not None
     }
     probes = {key: probe.result for key, probe in looks.items() if probe.result is not None}
+    fixed = read_fixed(study, spec) if results else Fixed(spec=spec)
     locks = read_locks(study, data=facts.fingerprint)
+    refuse_lost_locks(spec, held.values(), locks)
     planned = plan(spec, facts, results, locks)
     refuse_results_of_other_data(study, planned, results, probes, facts)
     imported = read_imported(study)
@@ -110,6 +121,7 @@ def read_outcome(path: Path) -> Outcome:
         failed={key: each.failure for key, each in {**held, **looks}.items() if each.failure is not None},
         locks=locks,
         imported=imported,
+        grown=fixed.grown,
         probes=probes,
         table=(*observations(planned, results, timings), *(row for runs in imported for row in runs.rows)),
     )
@@ -118,9 +130,12 @@ def read_outcome(path: Path) -> Outcome:
 def analyse_outcome(
     outcome: Outcome, path: Path, *, margin: float | None = None, level: float = 0.9, asked: Asked = NOTHING_ASKED
 ) -> Analysis:
-    """The statistics of ``outcome``; ``margin`` replaces the one that the spec fixed in advance."""
+    """The statistics of ``outcome``, provisional while it is in progress.
+
+    ``margin`` replaces the one that the spec fixed in advance; every sentence that rests on it then says so.
+    """
     recipes = ", ".join(f"{entry.name} by {entry.recipe}" for entry in outcome.spec.families)
-    return analyse(
+    found = analyse(
         outcome.table,
         held_out_losses=report_losses(outcome.planned, outcome.results, StudyDirectory(path)),
         margin=margin or outcome.spec.verdict.margin,
@@ -130,3 +145,6 @@ def analyse_outcome(
         recipe=recipes,
         equal_search=True,  # StudySpec refuses any other
     )
+    fixed = outcome.spec.verdict.margin
+    other = None if margin in (None, fixed) else fixed
+    return qualified(found, in_progress=outcome.in_progress, fixed_margin=other)

@@ -21,9 +21,10 @@ from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialResult
 from levelfield.study.candidate import DataFacts, TargetFacts
 from levelfield.study.content import refuse_other_study, refuse_results_of_other_data
+from levelfield.study.fixed import fix
 from levelfield.study.launch.base import Launcher, LaunchEvent
 from levelfield.study.launch.local import LocalLauncher
-from levelfield.study.locked import Lock, lock_rungs, read_locks
+from levelfield.study.locked import Lock, lock_rungs, read_locks, refuse_lost_locks
 from levelfield.study.mend import mend, restore_specs
 from levelfield.study.outcome import analyse_outcome, read_outcome
 from levelfield.study.plan import Plan, plan
@@ -103,6 +104,7 @@ def run_study(
 
     Raises:
         DamagedError: something is damaged that cannot be made again, such as a locked prediction.
+        SpecError: ``spec`` changes what was fixed before the results that are known.
         StoreError: the directory is in use, cannot be written, or was run on other data.
         RefusedError: the protocol allows no cell.
         DataError: the data cannot be read; it names the image.
@@ -120,9 +122,11 @@ def run_study(
         probed = set(probes)
         refuse_other_study(study, spec, facts)
         locks = read_locks(study, data=facts.fingerprint)
+        refuse_lost_locks(spec, held.values(), locks)
         planned = plan(spec, facts, results, locks)
         refuse_results_of_other_data(study, planned, results, probes, facts)
         _tell_other_versions(path, results)
+        fix(study, spec, num_results=len(results) + len(probed))
         study.save_spec(spec)
         write_record(study.facts_path, facts)
         if all(cell.affordable.refusal for cell in planned.cells):

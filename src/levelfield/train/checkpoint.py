@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from levelfield.records.difference import refuse_other_data
-from levelfield.records.errors import DamagedError, StoreError
+from levelfield.records.errors import DamagedError
 from levelfield.records.sealed import read_file
 from levelfield.records.store import MOST_COMPANION_BYTES
 from levelfield.records.writing import make_directory, write_atomically
@@ -60,9 +60,8 @@ class CheckpointFolder:
                 logger.warning("%s; falling back to the one before", error.seen)
                 continue
             if found.get("trial") != self.trial:
-                raise StoreError(
-                    f"{path} is a checkpoint of another trial ({found.get('trial')}, not {self.trial}); remove it and "
-                    "run again"
+                raise DamagedError(
+                    f"{path} is a checkpoint of another trial ({found.get('trial')}, not {self.trial})", _AGAIN
                 )
             refuse_other_data(found["data"], self.data, where=path)
             return found
