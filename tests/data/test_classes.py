@@ -38,7 +38,7 @@ def test_numbers_are_matched_by_number_whatever_their_spelling_and_order():
     as_text = tuple(sorted(NUMBERS))
     assert places(as_text, NUMBERS, folders=True) == ([int(name) for name in as_text], "number")
     assert places(NUMBERS, as_text)[0] == [as_text.index(name) for name in NUMBERS]
-    assert places(("00", "01", "11"), NUMBERS)[0] == [0, 1, 11]
+    assert places(("00", "01", "11"), NUMBERS, folders=True)[0] == [0, 1, 11]
     assert places(("2020", "2019"), ("2019", "2020"))[0] == [1, 0]
     letters = tuple(sorted(f"class_{number}" for number in NUMBERS))
     assert places(letters, NUMBERS, folders=True) == ([int(name[6:]) for name in letters], "number")
@@ -61,6 +61,8 @@ def test_numbers_and_names_meet_by_place_alone():
         (("cat", "dog"), ("0", "1", "2"), r"names its 2 classes \('cat', 'dog'\) and ours numbers 3: nothing says"),
         (("a1", "a10", "a2"), ("0", "1", "2"), "nothing says which is which"),
         (("cat", "dog"), ("1", "0"), "nothing says which is which"),
+        (("00", "01", "stranger"), ("0", "1", "2"), "nothing says which is which"),
+        (("\u00e9t\u00e9", "tea"), ("0", "1"), "nothing says which is which"),
         (("crane", "dog"), ("crane", "dog", "crane"), "ours has the class 'crane' twice"),
         (("1", "01"), NUMBERS, "theirs has the class '1' twice"),
     ],
@@ -68,6 +70,19 @@ def test_numbers_and_names_meet_by_place_alone():
 def test_what_nothing_decides_is_refused_with_what_either_has_alone(theirs, ours, message):
     with pytest.raises(DataError, match=message):
         places(theirs, ours, folders=True)
+
+
+@pytest.mark.parametrize("theirs", [("0", "10", "2"), ("c_0", "c_2", "c_1")])
+def test_labels_whose_names_are_other_numbers_are_refused_where_only_numbers_are_known(theirs):
+    with pytest.raises(DataError, match=r"calls label 1 '.*', and ours has numbers alone: nothing says"):
+        places(theirs, NUMBERS)
+    assert places(theirs, theirs)[0] == [0, 1, 2], "named on both sides"
+
+
+def test_folders_of_numbers_and_folders_of_names_do_not_meet():
+    numbered = Classes(names=("0", "1"), of="the training part", sorted_as_text=True)
+    with pytest.raises(DataError, match="nothing says which is which"):
+        match_classes(Classes(names=("cat", "dog"), of="held-out", sorted_as_text=True), numbered, range(2))
 
 
 def test_one_class_in_several_spellings_is_found():

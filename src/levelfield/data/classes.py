@@ -15,6 +15,7 @@ decide is refused with what either list has alone. Names are equal as text (Unic
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections import Counter
@@ -52,6 +53,11 @@ class Classes:
     def numbers(self) -> tuple[int, ...] | None:
         """The number that each name is; None where one is none."""
         return tuple(map(int, self.names)) if all(map(_is_number, self.names)) else None
+
+    @property
+    def only_numbered(self) -> bool:
+        """Whether the classes have no names but the numbers of their places."""
+        return not self.sorted_as_text and self.numbers == tuple(range(len(self.names)))
 
     @property
     def numbers_at_end(self) -> tuple[int, ...] | None:
@@ -94,6 +100,14 @@ def match_classes(theirs: Classes, ours: Classes, used: Iterable[int]) -> tuple[
 def _keys(theirs: Classes, ours: Classes) -> tuple[Sequence[str | int], Sequence[str | int], How]:
     """What tells the classes of either list, and what that is."""
     their_numbers, our_numbers = theirs.numbers, ours.numbers
+    if our_numbers is not None and not theirs.sorted_as_text and ours.only_numbered:
+        by_name = their_numbers or theirs.numbers_at_end
+        if by_name is not None and list(by_name) != list(range(len(by_name))):
+            label = next(place for place, number in enumerate(by_name) if place != number)
+            raise DataError(
+                f"{theirs.of} calls label {label} {theirs.names[label]!r}, and {ours.of} has numbers alone: "
+                "nothing says whether the number or the name is meant; give both the same names"
+            )
     if their_numbers is not None and our_numbers is not None:
         return their_numbers, our_numbers, "number"
     if their_numbers is not None:
@@ -102,7 +116,7 @@ def _keys(theirs: Classes, ours: Classes) -> tuple[Sequence[str | int], Sequence
         return [_name(name) for name in theirs.names], [_name(name) for name in ours.names], "name"
     if (at_end := theirs.numbers_at_end) is not None:
         return at_end, our_numbers, "number"
-    if len(theirs.names) != len(ours.names) or our_numbers != tuple(range(len(our_numbers))) or _ambiguous(theirs):
+    if len(theirs.names) != len(ours.names) or not ours.only_numbered or _ambiguous(theirs):
         raise DataError(
             f"{theirs.of} names its {len(theirs.names)} classes ({_shown(theirs.names)}) and {ours.of} numbers "
             f"{len(ours.names)}: nothing says which is which; call folders by the numbers (0, 1, …), or give the "
@@ -112,10 +126,14 @@ def _keys(theirs: Classes, ours: Classes) -> tuple[Sequence[str | int], Sequence
 
 
 def _ambiguous(classes: Classes) -> bool:
-    """Whether places come from sorting names that stand otherwise when numbers in them are read as such."""
+    """Whether some of the names are numbers and others not, or places come from sorting names that somebody else would
+    sort otherwise: by the numbers in them, or as another file system spells them."""
+    if any(map(_is_number, classes.names)):
+        return True
     if not classes.sorted_as_text:
         return False
-    return sorted(classes.names, key=_by_numbers) != sorted(classes.names)
+    forms = (functools.partial(unicodedata.normalize, form) for form in ("NFC", "NFD"))
+    return any(sorted(classes.names, key=key) != sorted(classes.names) for key in (_by_numbers, *forms))
 
 
 def _by_numbers(name: str) -> list[str | int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
 import math
@@ -33,9 +34,7 @@ def image_source(spec: ParquetSpec | FolderSpec, train: Container, report: Conta
     said = {"resolution": spec.resolution, "mask_corrupt": spec.corrupt == "mask"}
     table, held_out = ImageTable(train, **said), None
     if report is not None:
-        ours = Classes(
-            names=names, of=f"the training part {train.classes.of}", sorted_as_text=train.classes.sorted_as_text
-        )
+        ours = dataclasses.replace(train.classes, names=names, of=f"the training part {train.classes.of}")
         places, how = match_classes(report.classes, ours, np.unique(report.labels).tolist())
         labels = places[report.labels]
         _refuse_untrained(np.setdiff1d(labels, train.labels), ours, report.classes.of)
