@@ -16,6 +16,10 @@ Examples = NewType("Examples", int)
 Steps = NewType("Steps", int)
 DeviceSeconds = NewType("DeviceSeconds", float)
 
+SMALLEST, LARGEST = 1e-60, 1e60
+"""No loss, compute, rate or time lies beyond these: such a number is a damaged cell or a slip, and what is computed of
+those within stays finite."""
+
 PAPER_FLOPS = Flops(21_347e18)
 """Training FLOPs of NFNet-F7+, the largest run of arXiv 2310.16764 (derived: 111.18 GMACs x 6 x 32e9 images)."""
 

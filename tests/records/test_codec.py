@@ -153,3 +153,9 @@ PUBLISHED_FINGERPRINT = "4b6c8f3dce0ec145aa636ddd66a0af74"
 
 def test_a_published_trial_keeps_its_fingerprint():
     assert from_plain(TrialSpec, PUBLISHED_TRIAL).fingerprint == PUBLISHED_FINGERPRINT
+
+
+@pytest.mark.parametrize(("field", "said"), [("resolution", True), ("max_rotation_deg", True)])
+def test_a_truth_value_is_no_number(field, said):
+    with pytest.raises(SpecError, match=f"here: {field} must be a number, saw {str(said).lower()}"):
+        from_plain(DigitPairsSpec, {"source": "digit-pairs", field: said}, where="here")

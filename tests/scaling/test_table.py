@@ -181,3 +181,11 @@ def test_convnext_and_vit_of_open_clip_get_laws_and_refusals_but_no_claim(tmp_pa
     found = analyse(read_runs_csv(written(tmp_path, "\n".join(lines) + "\n"), columns=columns))
     assert {comparison.overall.verdict for comparison in found.comparisons} == {"cannot tell"}
     assert found.headline.startswith("Cannot tell")
+
+
+@pytest.mark.parametrize("cell", ["1e308", "1e-300", "1e61"])
+def test_a_number_that_nothing_can_measure_is_refused(cell, tmp_path):
+    path = tmp_path / "runs.csv"
+    path.write_text(f"flops,loss\n1e18,2\n1e19,{cell}\n")
+    with pytest.raises(InputError, match="line 3, column 'loss': loss must lie between 1e-60 and 1e\\+60"):
+        read_runs_csv(path)

@@ -1,5 +1,6 @@
 """Files of rows as people keep them: other delimiters, gzipped, Parquet, thousands separators, runs that diverged."""
 
+import contextlib
 import gzip
 
 import pyarrow as pa
@@ -148,3 +149,24 @@ def test_a_column_of_compute_that_is_not_named_like_it_gives_a_notice(tmp_path):
 def test_a_hint_ignores_case_and_lists_no_more_names_than_one_can_read():
     assert did_you_mean("FLOPS", ["flops"]) == " (did you mean 'flops'?)"
     assert did_you_mean("zzz", map(str, range(100))).endswith(" and 60 more)")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_the_delimiter_is_that_of_the_header_whatever_cells_and_names_hold(end, tmp_path):
+    path = tmp_path / "runs.csv"
+    path.write_text(end.join(("", 'flops;"loss, in nats";note', '1;2;"a, b, c, d"', "")), newline="")
+    table = read_table_file(path)
+    assert table.names == ("flops", "loss, in nats", "note")
+    assert table.lines[0].cells == {"flops": "1", "loss, in nats": "2", "note": "a, b, c, d"}
+
+
+@pytest.mark.parametrize("place", range(4, 300, 12))
+def test_a_parquet_file_with_a_damaged_byte_is_refused_or_reads_the_same(place, tmp_path):
+    path = tmp_path / "runs.parquet"
+    pq.write_table(pa.table({"flops": [1.5, 2.5, 3.5], "loss": [3.0, 2.0, 1.0]}), path, write_page_checksum=True)
+    whole = read_table_file(path)
+    content = bytearray(path.read_bytes())
+    content[place] ^= 0x55
+    path.write_bytes(content)
+    with contextlib.suppress(InputError):
+        assert read_table_file(path) == whole

@@ -15,10 +15,11 @@ from typing import NoReturn
 
 from levelfield.cli.console import complain
 from levelfield.cli.streams import drop_output, prepare_streams
-from levelfield.records.errors import LevelfieldError, lacks_memory
+from levelfield.records.errors import InputError, LevelfieldError, lacks_memory
 
 BUG = os.EX_SOFTWARE
 """Exit code of a bug of ours (sysexits: 70)."""
+_OF_A_PATH = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL)
 _OF_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 _NO_READER = 128 + signal.SIGPIPE
 _RESUMING = ("run", "quickstart", "finetune", "probe")
@@ -67,7 +68,7 @@ def _code_of(command: Callable[[], int]) -> int:
             return 1
         if isinstance(error, OSError):
             complain(_of_system(error))
-            return 1
+            return InputError.exit_code if error.filename is not None and error.errno in _OF_A_PATH else 1
         _tell_bug(error)
         return BUG
 

@@ -28,9 +28,10 @@ def count(
     from levelfield.compute.devices import device_hours
     from levelfield.records.errors import SpecError
     from levelfield.report import numbers
+    from levelfield.units import LARGEST, SMALLEST
 
-    if examples is not None and not examples > 0:
-        raise SpecError(f"--examples must be positive, saw {examples}")
+    if examples is not None and not SMALLEST <= examples <= LARGEST:
+        raise SpecError(f"--examples must be positive and at most {LARGEST:g}, saw {examples}")
     if device is not None and examples is None:
         raise SpecError("--device needs --examples: hours belong to a whole run")
     counted = analytic.count(architecture, resolution=resolution, num_classes=num_classes, in_channels=in_channels)

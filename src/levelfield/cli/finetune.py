@@ -58,6 +58,7 @@ def finetune(
     from levelfield.cli.console import say, say_json
     from levelfield.cli.data import named_data
     from levelfield.data.sources import open_source
+    from levelfield.records.errors import TrialError
     from levelfield.report.numbers import flops, percent
     from levelfield.study.backbones import backbone_at
     from levelfield.study.finetune import finetune as run_finetune
@@ -100,9 +101,9 @@ def finetune(
     result = run_finetune(spec, backbone, source, path, device=where, checkpoint_seconds=checkpoint_every)
     if json:
         say_json(result)
-        return
-    if not result.held_out:
-        say(f"{result.status}: {result.reason}")
+    if result.status == "diverged":
+        raise TrialError(f"{path} has diverged: {result.reason}; try a lower --lr, in another --dir")
+    if json:
         return
     held_out = result.held_out["report"]
     say(f"top-1 {percent(held_out.top1)}, loss {held_out.loss:.4f} on {held_out.num_examples} held-out images")

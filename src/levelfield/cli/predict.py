@@ -29,11 +29,8 @@ def predict(
     """Predict loss, size, examples and learning rate for a budget not yet spent, with intervals."""
     from levelfield.cli.analysis import read_analysis
     from levelfield.cli.console import say_json
-    from levelfield.records.errors import SpecError
     from levelfield.scaling.predict import predict as predict_at
 
-    if not budget > 0:
-        raise SpecError(f"--budget must be positive training FLOPs, saw {budget}")
     analysis = read_analysis(source, table, compared=False)
     predictions = [
         dataclasses.replace(prediction, notes=(*analysis.notices, *prediction.notes))

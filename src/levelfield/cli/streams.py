@@ -16,6 +16,7 @@ _SPELT = str.maketrans(
     }
 )  # fmt: skip
 _RAISED = re.compile("[⁻⁰¹²³⁴⁵⁶⁷⁸⁹ᵅᵝᵇᶜ]+")
+_ENDLESS = re.compile(r"\S{400,}")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -49,8 +50,9 @@ def says_unicode() -> bool:
     return _is_unicode(sys.stdout.encoding)
 
 
-def without_control(text: str) -> str:
-    """``text`` with control characters spelt out: a file's name or content commands no terminal."""
+def quoted(text: str) -> str:
+    """``text`` that quotes what others wrote: it commands no terminal, and a word without end is cut in the middle."""
+    text = _ENDLESS.sub(lambda word: f"{word[0][:100]}... ({len(word[0]):,} characters) ...{word[0][-100:]}", text)
     return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 

@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar, dataclass_transform
 
 from levelfield.records.errors import SpecError, did_you_mean
@@ -145,11 +145,28 @@ def from_plain(cls: type[T], plain: Any, *, where: str = "") -> T:
     from pydantic import ValidationError
 
     try:
-        return _adapter(cls).validate_python(plain)
+        made = _adapter(cls).validate_python(plain)
     except ValidationError as error:
         findings = _of_meant_member(error.errors(include_url=False))
         text = "; ".join(_finding(cls, finding) for finding in findings)
         raise SpecError(f"{where or cls.__name__}: {text}") from None
+    for place, seen in _truths_as_numbers(plain, made):
+        raise SpecError(f"{where or cls.__name__}: {place} must be a number, saw {str(seen).lower()}")
+    return made
+
+
+def _truths_as_numbers(plain: Any, made: Any, place: str = "") -> Iterator[tuple[str, bool]]:
+    """Where ``plain`` says true or false and ``made`` holds 1 or 0, which pydantic makes of it and nobody means."""
+    if isinstance(plain, bool):
+        if not isinstance(made, bool):
+            yield place, plain
+    elif isinstance(plain, Mapping):
+        for key, item in plain.items():
+            inside = made.get(key) if isinstance(made, Mapping) else getattr(made, str(key), None)
+            yield from _truths_as_numbers(item, inside, f"{place}.{key}".lstrip("."))
+    elif isinstance(plain, (list, tuple)) and isinstance(made, (list, tuple)):
+        for number, pair in enumerate(zip(plain, made, strict=False)):
+            yield from _truths_as_numbers(*pair, f"{place}.{number}")
 
 
 @functools.cache

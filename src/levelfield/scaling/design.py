@@ -22,6 +22,7 @@ from levelfield.records.study import PROTOCOL_MIN_SEEDS
 from levelfield.scaling.analysis import Analysis, LawFit
 from levelfield.scaling.knowledge import Knowledge, loss_knowledge, size_knowledge
 from levelfield.scaling.laws import Floats
+from levelfield.units import LARGEST, SMALLEST
 
 Want: TypeAlias = Literal["loss", "size", "verdict"]
 Counts: TypeAlias = NDArray[np.intp]
@@ -83,8 +84,8 @@ def propose(
             the allowance buys no candidate.
     """
     for name, value in (("target", target), ("allowance", allowance)):
-        if not (math.isfinite(value) and value > 0):
-            raise InputError(f"{name} must be positive training FLOPs, saw {value!r}")
+        if not SMALLEST <= value <= LARGEST:
+            raise InputError(f"{name} must be training FLOPs between {SMALLEST:g} and {LARGEST:g}, saw {value!r}")
     families = _asked(analysis, want, family)
     if want == "size":
         num_seeds = 1

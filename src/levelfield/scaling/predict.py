@@ -19,6 +19,7 @@ from levelfield.scaling.isoflop import line, optima
 from levelfield.scaling.laws import LAWS, Floats
 from levelfield.scaling.rates import rate_at
 from levelfield.scaling.solver import solve_one
+from levelfield.units import LARGEST, SMALLEST
 
 REJECTED = 0.01
 """A line goes on beyond the points unless they say at this level that it bends."""
@@ -62,11 +63,11 @@ def predict(analysis: Analysis, *, budget: float, level: float = 0.9, seed: int 
     """The prediction for every family at ``budget`` training FLOPs.
 
     Raises:
-        InputError: the budget is not positive and finite.
+        InputError: the budget is no number of FLOPs that anybody could spend.
         RefusedError: no family has a law.
     """
-    if not (math.isfinite(budget) and budget > 0):
-        raise InputError(f"budget must be positive training FLOPs, saw {budget!r}")
+    if not SMALLEST <= budget <= LARGEST:
+        raise InputError(f"budget must be training FLOPs between {SMALLEST:g} and {LARGEST:g}, saw {budget!r}")
     if not any(law.currency == "flops" for law in analysis.laws):
         reasons = [refusal.why for refusal in analysis.refusals if refusal.what.startswith("the law of")]
         raise RefusedError("no family has a law to predict from: " + ("; ".join(dict.fromkeys(reasons)) or "no rungs"))

@@ -13,6 +13,7 @@ from typing import NamedTuple, get_args
 from levelfield.records.errors import InputError, did_you_mean
 from levelfield.records.observation import Observation, Role
 from levelfield.scaling.table_file import Line, TableFile, read_table_file
+from levelfield.units import LARGEST, SMALLEST
 
 DEFAULT_COLUMNS: Mapping[str, str] = {"compute": "flops", "loss": "loss"}
 _POSITIVE = (
@@ -151,6 +152,8 @@ class _Row(NamedTuple):
             raise self.wrong(meaning, f"expected a number, saw {text!r}{told}") from None
         if not (math.isfinite(value) and value > 0):
             raise self.wrong(meaning, f"{meaning} must be positive and finite, saw {text!r}")
+        if not SMALLEST <= value <= LARGEST:
+            raise self.wrong(meaning, f"{meaning} must lie between {SMALLEST:g} and {LARGEST:g}, saw {text!r}")
         return value
 
     def wrong(self, meaning: str, why: str) -> InputError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from typing import NamedTuple
 from levelfield.records.errors import InputError
 from levelfield.records.files import MAX_RECORD_BYTES, read_regular
 
+_DELIMITERS = (",", ";", "\t")
 _GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
 
 
@@ -61,9 +63,8 @@ def _unpacked(path: str | Path, content: bytes) -> bytes:
 def _of_text(path: str | Path, content: bytes) -> TableFile:
     try:
         text = content.decode("utf-8-sig")
-        header = next(iter(io.StringIO(text)), "")
-        delimiter = next((mark for mark in ",;\t" if mark in header), ",")
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        text = text.lstrip("\r\n")
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
         names = [name.strip() for name in next(reader, ())]
         _expect_each_once(path, names)
         lines = [_line(path, reader.line_num, names, row) for row in reader if row]
@@ -72,6 +73,12 @@ def _of_text(path: str | Path, content: bytes) -> TableFile:
     except csv.Error as error:
         raise InputError(f"{path}: is no CSV text: {error}") from None
     return TableFile(tuple(names), tuple(lines))
+
+
+def _delimiter(text: str) -> str:
+    """Comma, semicolon or tab: whichever makes most columns of the header, not what its names or later cells hold."""
+    header = re.split("[\r\n]", text, maxsplit=1)[0]
+    return max(_DELIMITERS, key=lambda mark: len(next(csv.reader([header], delimiter=mark), ())))
 
 
 def _line(path: str | Path, number: int, names: Sequence[str], row: Sequence[str]) -> Line:
@@ -89,8 +96,8 @@ def _of_parquet(path: str | Path, content: bytes) -> TableFile:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(pa.BufferReader(content))
-    except pa.ArrowException as error:
+        table = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:  # OSError: what its Thrift or its checksums say
         raise InputError(f"{path}: is a damaged Parquet file: {error}") from None
     _expect_each_once(path, table.column_names)
     rows = enumerate(table.to_pylist(), start=1)

@@ -108,7 +108,7 @@ def run_study(
         StoreError: the directory is in use, cannot be written, or was run on other data.
         RefusedError: the protocol allows no cell.
         DataError: the data cannot be read; it names the image.
-        TrialError: trials failed; those that did not depend on them are done.
+        TrialError: trials failed, those that did not depend on them are done; or every trial diverged.
         UnfinishedError: ``seconds`` are over, and trials are left.
     """
     end = None if seconds is None else time.monotonic() + seconds
@@ -156,6 +156,7 @@ def run_study(
     if failed:
         reasons = "; ".join(sorted(set(failed.values())))
         raise TrialError(f"{len(failed)} trials failed ({reasons}); mend the cause and add --retry failed")
+    _refuse_all_diverged(planned, study.results())
     return planned
 
 
@@ -229,6 +230,17 @@ def _run_wanted(
 def _failures(held: Mapping[str, HeldTrial | HeldProbe]) -> dict[str, str]:
     """Why trials and probes failed, by fingerprint."""
     return {key: each.failure for key, each in held.items() if each.failure is not None}
+
+
+def _refuse_all_diverged(planned: Plan, results: Mapping[str, TrialResult]) -> None:
+    """A study of which nothing came is no success, though each of its trials has an outcome."""
+    found = [results.get(trial.spec.fingerprint) for trial in planned.trials]
+    reasons = {result.reason for result in found if result is not None and result.status == "diverged"}
+    if found and all(result is not None and result.status == "diverged" for result in found):
+        raise TrialError(
+            f"every one of {len(found)} trials diverged ({'; '.join(sorted(reasons)[:3])}), so there is nothing to "
+            "compare; give its families lower rates (base_lr) and run it again"
+        )
 
 
 def _tell_other_versions(path: Path, results: Mapping[str, TrialResult]) -> None:

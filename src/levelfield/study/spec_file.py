@@ -25,13 +25,15 @@ def load_study(path: Path) -> StudySpec:
         SpecError: the file is missing, is not TOML, or says something that cannot be meant.
     """
     try:
-        plain = tomllib.loads(read_regular(path, at_most=MAX_SPEC_BYTES).decode())
+        plain = tomllib.loads(read_regular(path, at_most=MAX_SPEC_BYTES).decode("utf-8-sig"))
     except FileNotFoundError:
         raise SpecError(
             f"{path} does not exist; expected a study in TOML (see `levelfield quickstart --spec`)"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SpecError(f"{path} is not TOML: {error}") from None
+    except RecursionError:
+        raise SpecError(f"{path} is nested deeper than any study; write its tables as [headings]") from None
     except OSError as error:
         raise SpecError(f"cannot read {path}: {error.strerror}") from None
     return study_from_plain(_with_absolute_paths(plain, path.parent), where=str(path))

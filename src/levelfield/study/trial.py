@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import math
 import time
 from collections.abc import Callable, Iterator
 
@@ -110,8 +111,12 @@ def run_trial(
     held_out: dict[Split, HeldOutLoss] = {}
     if not diverged:
         with stopwatch.charge("evaluate"):
-            held_out[spec.held_out] = _judge(spec, state, task, test_source, directory, device)
-        if keeps_weights:
+            judged = _judge(spec, state, task, test_source, directory, device)
+        if math.isfinite(judged.loss):
+            held_out[spec.held_out] = judged
+        else:  # the last update may be the one that broke it
+            diverged = f"held-out loss {judged.loss} after {state.step} steps"
+        if keeps_weights and not diverged:
             keep_weights(directory, state.model, _kept_facts(spec, source))
     result = _result(spec, state, source, held_out, reason=diverged, device=device)
     result = dataclasses.replace(
@@ -238,7 +243,7 @@ def _judge(
         family, channels = parse(spec.architecture), source.in_channels
         model = assembled(family, state.parameters, resolution=spec.test_resolution, in_channels=channels).to(device)
     judged = evaluate(model, task, source, spec.held_out, device=device, dtype=spec.dtype)
-    if spec.held_out == "report":
+    if spec.held_out == "report" and math.isfinite(judged.mean.loss):
         for path, each in ((directory.report_losses_path, judged.losses), (directory.report_hits_path, judged.hits)):
             buffer = io.BytesIO()
             np.save(buffer, each)

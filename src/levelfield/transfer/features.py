@@ -18,7 +18,7 @@ from levelfield.data.sources import Source
 from levelfield.data.transforms import to_float
 from levelfield.families.registry import parse
 from levelfield.records.data import Split, data_identity
-from levelfield.records.errors import SpecError
+from levelfield.records.errors import SpecError, WeightsError
 from levelfield.records.fingerprint import digest, fingerprint
 from levelfield.records.probe import ProbeSpec
 from levelfield.records.sealed import read_file
@@ -63,6 +63,7 @@ def features_of(
     Raises:
         SpecError: ``backbone`` is not what the probe starts from, or cannot take such images.
         DataError: an image is corrupt and not masked.
+        WeightsError: a feature is no finite number.
         StoreError: the folder cannot be written.
     """
     if spec.start != backbone.identity:
@@ -92,7 +93,14 @@ def _extract(model: nn.Module, source: Source, split: Split, *, device: torch.de
             features = model.features(to_float(batch.images.to(device)))  # pyright: ignore[reportCallIssue]
         x.append(features.float().cpu()[batch.valid])
         y.append(batch.labels[batch.valid])
-    return Features(x=torch.cat(x).numpy(), y=torch.cat(y).numpy())
+    found = Features(x=torch.cat(x).numpy(), y=torch.cat(y).numpy())
+    wrong = int((~np.isfinite(found.x)).any(axis=1).sum())
+    if wrong:
+        raise WeightsError(
+            f"the features of {wrong} of {len(found.x)} images are not finite: the weights overflow; take a checkpoint "
+            "from before they diverged"
+        )
+    return found
 
 
 def _read(path: Path, key: str) -> Features | None:
