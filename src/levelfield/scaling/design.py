@@ -85,7 +85,9 @@ def propose(
     """
     for name, value in (("target", target), ("allowance", allowance)):
         if not SMALLEST <= value <= LARGEST:
-            raise InputError(f"{name} must be training FLOPs between {SMALLEST:g} and {LARGEST:g}, saw {value!r}")
+            raise InputError(
+                f"{name} must be positive training FLOPs, between {SMALLEST:g} and {LARGEST:g}, saw {value!r}"
+            )
     families = _asked(analysis, want, family)
     if want == "size":
         num_seeds = 1

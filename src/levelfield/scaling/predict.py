@@ -67,7 +67,9 @@ def predict(analysis: Analysis, *, budget: float, level: float = 0.9, seed: int 
         RefusedError: no family has a law.
     """
     if not SMALLEST <= budget <= LARGEST:
-        raise InputError(f"budget must be training FLOPs between {SMALLEST:g} and {LARGEST:g}, saw {budget!r}")
+        raise InputError(
+            f"budget must be positive training FLOPs, between {SMALLEST:g} and {LARGEST:g}, saw {budget!r}"
+        )
     if not any(law.currency == "flops" for law in analysis.laws):
         reasons = [refusal.why for refusal in analysis.refusals if refusal.what.startswith("the law of")]
         raise RefusedError("no family has a law to predict from: " + ("; ".join(dict.fromkeys(reasons)) or "no rungs"))
