@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -316,6 +317,21 @@ def test_a_probe_is_read_back_on_its_own_data_alone(finished, tmp_path):
     (tmp_path / "target" / "cat" / "0.png").rename(tmp_path / "target" / "dog" / "moved.png")
     with pytest.raises(StoreError, match=CHANGED):
         run_probe(spec, directory, open_source(data), backbone, features_folder=features, device=CPU)
+
+
+def test_a_probe_of_what_is_drawn_is_compared_too(tmp_path):
+    """As for trials: the spec says it all, and the library may draw otherwise."""
+    drawn = DigitPairsSpec(resolution=8, select_examples=16, report_examples=16, stream_examples=64)
+    spec, directory = trial(drawn), TrialDirectory(tmp_path / "trial")
+    run_trial(spec, directory, open_source(drawn), device=CPU, keeps_weights=True)
+    backbone, source = backbone_at(directory.path, device=CPU), open_source(drawn)
+    probe = ProbeSpec(architecture=backbone.facts.architecture, start=backbone.identity, data=drawn, probes=("knn",))
+    run = partial(run_probe, probe, ProbeDirectory(tmp_path / "probe"), source, backbone)
+    done = run(features_folder=tmp_path / "features", device=CPU)
+    assert run(features_folder=tmp_path / "features", device=CPU) == done
+    source.fingerprint = "drawn otherwise"  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(StoreError, match="now there is drawn otherwise"):
+        run(features_folder=tmp_path / "features", device=CPU)
 
 
 def test_a_study_whose_facts_are_of_other_data_than_its_results_is_not_shown(tmp_path):
