@@ -124,6 +124,32 @@ def test_a_probe_of_other_pictures_gives_their_own_answer(finished, tmp_path, mo
 # What was begun is not gone on with on other pictures
 
 
+def test_a_start_that_was_trained_to_other_weights_since_is_another_start(finished, tmp_path):
+    """As a trial of the same name, trained on another device, would have them."""
+    backbone, data = backbone_at(finished.path, device=CPU), pictures(tmp_path / "target", seed=3)
+    moved = {name: tensor + 1e-6 for name, tensor in backbone.state.items()}
+    other, source = dataclasses.replace(backbone, state=moved), open_source(data)
+    spec = finetune_spec(backbone, data, source, recipe="short-sgd", length="4 steps", global_batch_size=4)
+    tune = partial(finetune, spec, source=source, device=CPU, checkpoint_seconds=0)
+    with pytest.raises(Killed):
+        tune(backbone, path=tmp_path / "cut", on_step=killed_at(2))
+    tune(backbone, path=tmp_path / "whole")
+    for path in ("cut", "whole"):
+        with pytest.raises(StoreError, match="what it starts from was changed"):
+            tune(other, path=tmp_path / path)
+    probe = ProbeSpec(
+        architecture=backbone.facts.architecture,
+        start=backbone.identity,
+        data=data,
+        data_content=source.fingerprint,
+        probes=("knn",),
+    )
+    look = partial(run_probe, probe, ProbeDirectory(tmp_path / "probe"), source, device=CPU)
+    look(backbone, features_folder=tmp_path / "features")
+    with pytest.raises(StoreError, match="what it starts from was changed"):
+        look(other, features_folder=tmp_path / "features")
+
+
 def test_one_picture_in_another_class_between_kill_and_resume_of_a_fine_tuning_is_refused(finished, tmp_path):
     backbone, data = backbone_at(finished.path, device=CPU), pictures(tmp_path / "target", seed=3)
 
@@ -157,7 +183,7 @@ def test_a_study_cut_in_its_first_trial_refuses_other_pictures(tmp_path):
     shutil.rmtree(tmp_path / "images")
     write_folder(tmp_path / "images", seed=1)
     with pytest.raises(StoreError, match=r"was begun on other data: its data was changed: .*48 to train on, 2 classes"):
-        run_study(spec, study.path, device="cpu")
+        run_study(spec, study.path, device="cpu", seconds=0)
     shutil.rmtree(tmp_path / "images")
     write_folder(tmp_path / "images", seed=0)
     with pytest.raises(UnfinishedError):
@@ -173,10 +199,10 @@ def test_a_study_of_the_same_name_on_other_data_is_refused_with_what_differs(tmp
     study.trial(first := plan(spec, study_facts(spec), {}).trials[0].spec).open(first)
     other = dataclasses.replace(spec, data=dataclasses.replace(spec.data, select_examples=8))
     with pytest.raises(StoreError, match=r"data\.select_examples was 6, is 8"):
-        run_study(other, study.path, device="cpu")
+        run_study(other, study.path, device="cpu", seconds=0)
     drawn = dataclasses.replace(spec, data=DigitPairsSpec())
     with pytest.raises(StoreError, match="its data was images, is digit-pairs"):
-        run_study(drawn, study.path, device="cpu")
+        run_study(drawn, study.path, device="cpu", seconds=0)
 
 
 def test_a_worker_compares_again_what_the_plan_has_seen(tmp_path):

@@ -5,7 +5,7 @@ import logging
 import pytest
 import torch
 
-from levelfield.records.errors import StoreError
+from levelfield.records.errors import DamagedError, StoreError
 from levelfield.train.checkpoint import CheckpointFolder
 
 
@@ -53,12 +53,13 @@ def test_a_half_written_temporary_file_is_no_checkpoint(folder):
     ("made_of", "message"),
     [
         ({"trial": "another", "data": "its data"}, r"a checkpoint of another trial \(a trial, not another\)"),
+        ({"trial": "a trial", "data": "its data", "start": "b"}, "it began with weights none, now there are b"),
         ({"trial": "a trial", "data": "others"}, "its data was changed: it was run on its data, now there is others"),
     ],
 )
 def test_a_checkpoint_of_another_trial_or_of_other_data_is_no_place_to_go_on_from(folder, made_of, message):
     folder.save(1, {"step": 1})
-    with pytest.raises(StoreError, match=message):
+    with pytest.raises((DamagedError, StoreError), match=message):
         CheckpointFolder(folder.path, **made_of).load_latest()
 
 

@@ -26,6 +26,21 @@ def refuse_other_data(held: str | None, now: str, *, where: object) -> None:
         raise StoreError(f"{where}: {changed_data(held, now)}; restore the data, or run in another directory")
 
 
+def refuse_other_start(held: str | None, now: str | None, *, where: object) -> None:
+    """Compare the weights that ``where`` started from, by their digest, with those that its start has now.
+
+    A trial that was trained again, on another device or by another version, is the same trial with other weights.
+
+    Raises:
+        StoreError: they differ.
+    """
+    if held != now:
+        raise StoreError(
+            f"{where}: what it starts from was changed: it began with weights {_said(held)}, now there are "
+            f"{_said(now)}; restore them, or run in another directory"
+        )
+
+
 def difference(held: Any, now: Any, *, name: str = "") -> str:
     """What differs between two specs of a class, field by field; empty where nothing does.
 

@@ -81,7 +81,8 @@ class ProbeResult:
     """What came of a :class:`ProbeSpec`; equal on every rerun.
 
     ``train_flops`` are those of the features that probes were fitted and set on, ``evaluate_flops`` those of the judged
-    ones, ``solver_flops`` those of the linear probe's iterations, counted as one evaluation each.
+    ones, ``solver_flops`` those of the linear probe's iterations, counted as one evaluation each. ``start_weights``
+    names the weights that gave the features.
     """
 
     fingerprint: str
@@ -97,6 +98,7 @@ class ProbeResult:
     device: str
     levelfield_version: str
     torch_version: str
+    start_weights: str | None = later(default=None)
 
 
 @record

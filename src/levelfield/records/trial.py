@@ -193,8 +193,8 @@ class TrialResult:
     A diverged trial carries its ``reason`` and no losses: a missing number is absent. ``held_out`` is keyed
     by split. ``evaluate_flops`` is charged apart from ``train_flops``. ``seen_digest`` proves which examples were seen,
     each how often and how augmented. ``start_flops`` is what training the weights that it started from had cost, where
-    that is known; ``train_flops`` does not hold it. ``weights_digest`` names the weights that were judged, ``kept`` the
-    content of the files beside the record, by name.
+    that is known; ``train_flops`` does not hold it. ``weights_digest`` names the weights that were judged,
+    ``start_weights`` those that it started from, ``kept`` the content of the files beside the record, by name.
     """
 
     fingerprint: str
@@ -218,6 +218,7 @@ class TrialResult:
     torch_version: str
     start_flops: float | None = later(default=None)
     weights_digest: str | None = later(default=None)
+    start_weights: str | None = later(default=None)
     kept: dict[str, str] = dataclasses.field(default_factory=dict)
 
 

@@ -92,12 +92,13 @@ def _remake_weights(directory: TrialDirectory, known: TrialResult, *, device: to
     logger.warning("%s kept no weights: training it again for them", spec.name)
     again, source = TrialDirectory(directory.path / "again"), open_source_once(spec.data)
     again.open(spec)
-    result = held_result(again, source) or run_trial(
+    start = _start_of(spec, directory, device=device)
+    result = held_result(again, source, start) or run_trial(
         spec,
         again,
         source,
         device=device,
-        backbone=_start_of(spec, directory, device=device),
+        backbone=start,
         test_source=open_source_once(spec.held_out_data),
         keeps_weights=True,
     )

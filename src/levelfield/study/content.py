@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from levelfield.records.data import DataSpec, data_identity
-from levelfield.records.difference import changed_data, difference, refuse_other_data
+from levelfield.records.difference import changed_data, difference, refuse_other_data, refuse_other_start
 from levelfield.records.errors import StoreError
 from levelfield.records.probe import ProbeResult
 from levelfield.records.sealed import read_record
@@ -38,7 +38,7 @@ def refuse_results_of_other_data(
     probes: Mapping[str, ProbeResult],
     facts: DataFacts,
 ) -> None:
-    """Results that the plan uses must be of the data that ``facts`` describe.
+    """Results that the plan uses must be of the data that ``facts`` describe, and of the weights of their own start.
 
     Raises:
         StoreError: one is not; it names the trial.
@@ -50,6 +50,11 @@ def refuse_results_of_other_data(
     for key, (name, fingerprint) in wanted.items():
         if key in held:
             refuse_other_data(held[key].data_fingerprint, fingerprint, where=f"{study.path}, {name}")
+    for each in planned.transfers:
+        key, start = each.spec.fingerprint, results.get(each.pretraining or "")
+        if key in held and start is not None:
+            where = f"{study.path}, {each.spec.name}"
+            refuse_other_start(held[key].start_weights, start.weights_digest, where=where)
 
 
 def _changes(held: StudySpec, was: DataFacts, spec: StudySpec, now: DataFacts) -> Iterator[str]:

@@ -87,7 +87,7 @@ def finetune(
     directory = TrialDirectory(path)
     directory.open(spec)
     with directory.locked():
-        return held_result(directory, source) or run_trial(
+        return held_result(directory, source, backbone) or run_trial(
             spec,
             directory,
             source,

@@ -12,7 +12,7 @@ from levelfield import __version__
 from levelfield.compute.analytic import count
 from levelfield.data.sources import Source
 from levelfield.records.data import Split
-from levelfield.records.difference import refuse_other_data
+from levelfield.records.difference import refuse_other_data, refuse_other_start
 from levelfield.records.errors import RefusedError
 from levelfield.records.probe import ProbeResult, ProbeScore, ProbeSpec, ProbeTiming
 from levelfield.records.probe_store import ProbeDirectory
@@ -47,6 +47,7 @@ def run_probe(
     with directory.locked():
         if (done := directory.result()) is not None:
             refuse_other_data(done.data_fingerprint, source.fingerprint, where=directory.path)
+            refuse_other_start(done.start_weights, backbone.digest, where=directory.path)
             return done
         result, timing = _probed(spec, source, backbone, features_folder=features_folder, device=device)
         directory.finish(result, timing)
@@ -99,6 +100,7 @@ def _probed(
         device=device_name(device),
         levelfield_version=__version__,
         torch_version=str(torch.__version__),
+        start_weights=backbone.digest,
     )
     timing = ProbeTiming(
         fingerprint=spec.fingerprint,

@@ -18,7 +18,7 @@ from levelfield.data.sources import Source, near
 from levelfield.families.registry import build, parse
 from levelfield.records.code_version import code_version
 from levelfield.records.data import Split
-from levelfield.records.difference import refuse_other_data
+from levelfield.records.difference import refuse_other_data, refuse_other_start
 from levelfield.records.errors import SpecError
 from levelfield.records.sealed import write_record
 from levelfield.records.store import TrialDirectory
@@ -82,7 +82,10 @@ def run_trial(
     if spec.test_resolution not in (None, test_source.resolution):
         raise SpecError(f"trial {spec.name} is judged at {spec.test_resolution} px, not at {test_source.resolution}")
     write_record(directory.policy_path, {"tensors": state.policy})
-    checkpoints = CheckpointFolder(directory.path / "checkpoints", trial=spec.fingerprint, data=source.fingerprint)
+    start = backbone.digest if backbone else None
+    checkpoints = CheckpointFolder(
+        directory.path / "checkpoints", trial=spec.fingerprint, data=source.fingerprint, start=start
+    )
     stopwatch = Stopwatch(device)
     if (saved := checkpoints.load_latest()) is not None:
         state.restore(saved["state"])
@@ -122,6 +125,7 @@ def run_trial(
     result = dataclasses.replace(
         result,
         start_flops=None if backbone is None else backbone.train_flops,
+        start_weights=start,
         kept=directory.digests(spec),
     )
     timing = TrialTiming(
@@ -140,15 +144,16 @@ def run_trial(
     return result
 
 
-def held_result(directory: TrialDirectory, source: Source) -> TrialResult | None:
-    """The outcome of a trial on ``source`` that is done; None where it is not.
+def held_result(directory: TrialDirectory, source: Source, backbone: Backbone | None = None) -> TrialResult | None:
+    """The outcome of a trial on ``source``, from ``backbone``, that is done; None where it is not.
 
     Raises:
-        StoreError: it is damaged, or of another trial or other data.
+        StoreError: it is damaged, or of another trial, other data or other weights to start from.
     """
     result = directory.result()
     if result is not None:
         refuse_other_data(result.data_fingerprint, source.fingerprint, where=directory.path)
+        refuse_other_start(result.start_weights, backbone.digest if backbone else None, where=directory.path)
     return result
 
 

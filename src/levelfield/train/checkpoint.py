@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from levelfield.records.difference import refuse_other_data
+from levelfield.records.difference import refuse_other_data, refuse_other_start
 from levelfield.records.errors import DamagedError
 from levelfield.records.sealed import read_file
 from levelfield.records.store import MOST_COMPANION_BYTES
@@ -27,10 +27,11 @@ _AGAIN = "move it away and run again"
 
 
 class CheckpointFolder:
-    """The checkpoints of one trial, by step; each names the ``trial`` and the ``data`` that it was made of."""
+    """The checkpoints of one trial, by step; each names the ``trial``, the ``data`` and the weights to ``start`` from
+    that it was made of."""
 
-    def __init__(self, path: Path, *, trial: str, data: str) -> None:
-        self.path, self.trial, self.data = path, trial, data
+    def __init__(self, path: Path, *, trial: str, data: str, start: str | None = None) -> None:
+        self.path, self.trial, self.data, self.start = path, trial, data, start
 
     def save(self, step: int, plain: dict[str, Any]) -> None:
         """Write one and drop all but the last two.
@@ -40,7 +41,7 @@ class CheckpointFolder:
         """
         make_directory(self.path)
         buffer = io.BytesIO()
-        torch.save({"trial": self.trial, "data": self.data, **plain}, buffer)
+        torch.save({"trial": self.trial, "data": self.data, "start": self.start, **plain}, buffer)
         payload = buffer.getvalue()
         write_atomically(self.path / f"step_{step:010d}.ckpt", _digest(payload) + payload)
         for old in self._newest_first()[_KEPT:]:
@@ -51,7 +52,7 @@ class CheckpointFolder:
         """The newest whole checkpoint, or None; a torn one is passed over with a warning.
 
         Raises:
-            StoreError: it was made of another trial or of other data.
+            StoreError: it was made of another trial, of other data or of other weights to start from.
         """
         for path in self._newest_first():
             try:
@@ -64,6 +65,7 @@ class CheckpointFolder:
                     f"{path} is a checkpoint of another trial ({found.get('trial')}, not {self.trial})", _AGAIN
                 )
             refuse_other_data(found["data"], self.data, where=path)
+            refuse_other_start(found["start"], self.start, where=path)
             return found
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from levelfield.weights.kept import NetworkFacts, is_trial, refuse_other_architecture, weights_of_trial
+from levelfield.weights.loaded import weights_digest
 from levelfield.weights.read import load_model
 from levelfield.weights.refed import fed_as_trained
 
@@ -25,6 +27,11 @@ class Backbone:
     facts: NetworkFacts
     state: Mapping[str, Tensor]
     train_flops: float | None = None
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """The name of the weights themselves: a trial that was trained again may have others."""
+        return weights_digest(self.facts.architecture, self.state)
 
 
 def backbone_of_trial(path: Path) -> Backbone:

@@ -68,7 +68,7 @@ def features_of(
     """
     if spec.start != backbone.identity:
         raise SpecError(f"probe {spec.name} starts from {spec.start}, but was given {backbone.identity}")
-    content = [FEATURES_VERSION, spec.start, data_identity(spec.data), source.fingerprint, split, spec.dtype]
+    content = [FEATURES_VERSION, backbone.digest, data_identity(spec.data), source.fingerprint, split, spec.dtype]
     key = fingerprint("features", content)
     path = folder / f"{key}.features"
     if (kept := _read(path, key)) is not None:

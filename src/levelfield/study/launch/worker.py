@@ -76,13 +76,14 @@ class _Worker:
         directory, source = self.study.trial(spec), open_source_once(spec.data)
         directory.open(spec)
         with directory.locked():
-            if held_result(directory, source) is None:
+            start = backbone_in(self.study, spec.start, device=self.device) if spec.start else None
+            if held_result(directory, source, start) is None:
                 run_trial(
                     spec,
                     directory,
                     source,
                     device=self.device,
-                    backbone=backbone_in(self.study, spec.start, device=self.device) if spec.start else None,
+                    backbone=start,
                     test_source=open_source_once(spec.held_out_data),
                     keeps_weights=self.keeps_weights and spec.start is None,
                     checkpoint_seconds=self.checkpoint_seconds,
