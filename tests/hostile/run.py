@@ -21,7 +21,7 @@ MOST_BYTES = 2 * 10**9
 FAULTS = ("wrong", "traceback", "slow", "large")
 _BATCH = 500
 """Attempts a child makes before a fresh one takes over, so that what one leaves behind cannot grow without end."""
-_STARTING_SECONDS = 120.0
+_STARTING_SECONDS = 600.0
 _LOOK_EVERY_SECONDS = 0.05
 
 

@@ -172,16 +172,21 @@ def test_a_directory_with_the_spec_of_another_trial_is_never_that_trial(finished
     assert lasting_files(finished) == lasting_files(undisturbed)
 
 
-def test_a_study_edited_between_runs_keeps_every_trial_that_it_still_wants(finished, tmp_path):
-    (tmp_path / "wider.toml").write_text(
-        TINY_STUDY.replace("low = 0.032, start = 0.064, high = 0.128", "low = 0.064, start = 0.064, high = 0.128")
-        .replace("low = 3.2, start = 6.4, high = 12.8", "low = 6.4, start = 6.4, high = 12.8")
-    )  # fmt: skip
+def test_a_study_that_has_grown_keeps_every_trial_and_one_that_takes_back_is_refused(finished, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in finished.glob("trials/*/result.json")}
-    done = run("run", tmp_path / "wider.toml", "--dir", finished)
+    narrow, wide = (
+        TINY_STUDY.replace("low = 0.032", f"low = {vit}").replace("low = 3.2", f"low = {nfnet}")
+        for vit, nfnet in ((0.064, 6.4), (0.016, 1.6))
+    )
+    (tmp_path / "edited.toml").write_text(narrow)
+    message = one_complaint(run("run", tmp_path / "edited.toml", "--dir", finished), 2)
+    assert "families.nfnet.base_lr.low was 3.2, is now 6.4" in message
+    assert "run in another directory" in message
+    (tmp_path / "edited.toml").write_text(wide)
+    done = run("run", tmp_path / "edited.toml", "--dir", finished)
     assert done.returncode == 0, done.stderr
-    assert "\n0 trials trained" in done.stdout
-    assert {path: path.stat().st_mtime_ns for path in finished.glob("trials/*/result.json")} == before
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert "families.nfnet.base_lr.low was 3.2, is now 1.6, after" in (finished / "sealed.json").read_text()
 
 
 def test_results_of_another_version_are_kept_and_told(finished, tiny_study):

@@ -11,7 +11,7 @@ from levelfield.records.difference import difference
 from levelfield.records.errors import DamagedError, StoreError
 from levelfield.records.probe import ProbeResult, ProbeSpec, ProbeTiming
 from levelfield.records.sealed import MEND, read_record_if_there, write_record
-from levelfield.records.store import StudyDirectory, TrialState, named_entries
+from levelfield.records.store import StudyDirectory, TrialState, named_entries, refuse_no_folder
 from levelfield.records.writing import hold, make_directory
 
 
@@ -66,6 +66,7 @@ class ProbeDirectory:
         Raises:
             DamagedError: a record is damaged, lost, or of another probe than those beside it.
         """
+        refuse_no_folder(self.path)
         spec, state = self.spec(), read_record_if_there(TrialState, self.path / "status.json")
         result = read_record_if_there(ProbeResult, self.path / "result.json")
         timing = read_record_if_there(ProbeTiming, self.path / "timing.json")

@@ -147,6 +147,7 @@ class TrialDirectory:
         Raises:
             DamagedError: a record is damaged, lost, or of another trial than those beside it.
         """
+        refuse_no_folder(self.path)
         spec, state = self.spec(), self.state()
         result = read_record_if_there(TrialResult, self.path / "result.json")
         timing = read_record_if_there(TrialTiming, self.path / "timing.json")
@@ -344,6 +345,12 @@ def named_entries(folder: Path) -> list[Path]:
         if not _NAME.fullmatch(path.name):
             logger.warning("%s has no name that Levelfield gives; it is passed over", path)
     return [path for path in entries if _NAME.fullmatch(path.name)]
+
+
+def refuse_no_folder(path: Path) -> None:
+    """Where the folder of a trial or a probe should lie, nothing else may."""
+    if is_there(path) and not path.is_dir():
+        raise DamagedError(f"{path} is no folder, expected that of a trial or a probe", MEND)
 
 
 def refuse_misplaced(directory: TrialDirectory, held: HeldTrial) -> None:

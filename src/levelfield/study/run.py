@@ -94,13 +94,14 @@ def run_study(
     seconds: float | None = None,
     cheapest_first: bool = False,
     on_progress: OnProgress = lambda progress: None,
+    launch: Callable[..., Launcher] = LocalLauncher,
 ) -> Plan:
     """Run ``spec`` in directory ``path`` until every wanted trial has a result; the same call resumes.
 
     A spec that differs from the last one keeps every trial that it still wants. After ``seconds`` trials stop where
     their last checkpoint is. What the directory has lost is restored where it follows from the rest, else retrained. Of
     what is wanted the dearest starts first, since it holds up the most; where the time is too short for all,
-    ``cheapest_first`` finishes low rungs. Results do not depend on it.
+    ``cheapest_first`` finishes low rungs. Results do not depend on it, nor on what ``launch`` makes to run trials.
 
     Raises:
         DamagedError: something is damaged that cannot be made again, such as a locked prediction.
@@ -138,7 +139,7 @@ def run_study(
         restore_specs(study, (each.spec for each in (*planned.trials, *planned.transfers)), {**held, **looks})
         failed = {} if retry_failed else _failures({**held, **looks})
         if any(waiting.spec.fingerprint not in failed for waiting in planned.pending(results, probed)):
-            launcher = LocalLauncher(
+            launcher = launch(
                 path,
                 num_workers=num_workers,
                 device=device,
