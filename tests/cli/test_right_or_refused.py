@@ -106,7 +106,7 @@ def test_columns_are_named_in_every_verb_that_reads_tables_of_pictures(table, tm
 
 def test_of_several_sets_of_weights_every_verb_can_be_told_one(table, tmp_path, invoke, caplog):
     caplog.set_level(logging.CRITICAL)
-    model = registry.build("vit:w16-d1-p4", num_classes=3, resolution=SIDE)
+    model: Any = registry.build("vit:w16-d1-p4", num_classes=3, resolution=SIDE)
     from levelfield.families.vit.weights import to_timm
 
     state = to_timm(model)

@@ -50,7 +50,7 @@ def _trained(spec: ParquetSpec | FolderSpec, train: Container) -> tuple[str, ...
     """The names of the classes to be told apart: as many as the largest label says."""
     names = train.classes.names[: 1 + int(train.labels.max())]
     if len(names) < 2:
-        raise DataError(f"{spec.path} holds one class, {names[0]!r}: expected two or more to tell apart")
+        raise DataError(f"{spec.path} holds one class, {train.classes.names[0]!r}: expected two or more to tell apart")
     if len(names) > len(train.labels):
         raise DataError(
             f"{spec.path} has labels up to {len(names) - 1}, so {len(names)} classes, of {len(train.labels)} images: "
