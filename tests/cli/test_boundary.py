@@ -70,8 +70,10 @@ def test_a_reader_that_has_enough_ends_the_command_quietly():
     assert shell("$L 2>&1 | head -c 0").returncode == 141
 
 
-def test_a_full_disk_under_the_output_is_told():
-    done = shell("$L > /dev/full")
+@pytest.mark.parametrize("verb", ["reference --points", "families"])
+def test_a_full_disk_under_the_output_is_told(verb):
+    """While it is written, and where all of it waits to be written at the end."""
+    done = shell("$L > /dev/full", L=" ".join(levelfield(*verb.split())))
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "cannot write the output: No space left on device" in done.stderr
 

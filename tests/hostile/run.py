@@ -107,9 +107,9 @@ class _Child:
         assert process.stdin is not None
         process.stdin.write(b"%d\n" % index)
         process.stdin.flush()
-        begun, peak = time.monotonic(), 0
+        clock, peak = _Clock(process.pid), 0
         verdict, what, trace = "slow", f"more than {seconds:g} s", ""
-        while (taken := time.monotonic() - begun) < seconds:
+        while (taken := clock.look()) < seconds:
             answer = self._answer(_LOOK_EVERY_SECONDS)
             peak = max(peak, _peak(process.pid))
             if answer is not None:
@@ -170,6 +170,35 @@ class _Child:
         except PermissionError:
             return False  # a fresh child has a fresh peak
         return True
+
+
+class _Clock:
+    """The seconds that a process computes or waits, less those in which it stands in the queue for a processor.
+
+    So a hang counts in full, blocked or in a loop, and a busy machine makes nothing slow.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._taken = 0.0
+        self._computed, _ = _computed(pid)
+        self._at = time.monotonic()
+
+    def look(self) -> float:
+        now, (computed, runnable) = time.monotonic(), _computed(self._pid)
+        more = max(0.0, computed - self._computed)
+        self._taken += more if more or runnable else now - self._at
+        self._at, self._computed = now, computed
+        return self._taken
+
+
+def _computed(pid: int) -> tuple[float, bool]:
+    """Processor seconds of process ``pid``, and whether it would go on if it had a processor."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0, False
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), fields[0] == "R"
 
 
 def _peak(pid: int) -> int:

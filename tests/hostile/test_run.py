@@ -12,7 +12,8 @@ from tests.hostile.child import is_sentence
 from tests.hostile.run import run_kind
 
 BEHAVIOURS = (
-    "right", "refused", "a sentence", "no sentence", "wrong", "raises", "exits", "dies", "hangs", "eats", "right again",
+    "right", "refused", "a sentence", "no sentence", "wrong", "raises", "exits", "dies", "hangs", "loops", "eats",
+    "right again",
 )  # fmt: skip
 
 
@@ -35,6 +36,9 @@ def attempt(seed: int, index: int, folder: Path) -> str:
         child = subprocess.Popen(["sleep", "60"])
         Path(os.environ["HOSTILE_CHILD"]).write_text(str(child.pid))
         time.sleep(60)
+    if behaviour == "loops":
+        while True:
+            pass
     if behaviour == "eats":
         eaten = b"x" * 400_000_000
         return f"right{eaten[:0].decode()}"
@@ -47,10 +51,10 @@ def test_every_way_to_fail_is_counted_as_what_it_is(tmp_path, monkeypatch):
     verdicts = {BEHAVIOURS[one.index]: one.verdict for one in tally.attempts}
     assert verdicts == {
         "right": "right", "refused": "refused", "a sentence": "refused", "no sentence": "wrong", "wrong": "wrong",
-        "raises": "traceback", "exits": "traceback", "dies": "traceback", "hangs": "slow", "eats": "large",
-        "right again": "right",
+        "raises": "traceback", "exits": "traceback", "dies": "traceback", "hangs": "slow", "loops": "slow",
+        "eats": "large",         "right again": "right",
     }  # fmt: skip
-    assert len(tally.faults) == 7
+    assert len(tally.faults) == 8
     assert "--seed 5 --only 5" in tally.told()
     assert "code 7" in tally.attempts[BEHAVIOURS.index("dies")].what
     # What a hanging attempt has started is ended with it.
