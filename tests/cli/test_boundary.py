@@ -70,7 +70,7 @@ def test_a_reader_that_has_enough_ends_the_command_quietly():
     assert shell("$L 2>&1 | head -c 0").returncode == 141
 
 
-@pytest.mark.parametrize("verb", ["reference --points", "families"])
+@pytest.mark.parametrize("verb", ["reference --points", "count nfnet:F0"])
 def test_a_full_disk_under_the_output_is_told(verb):
     """While it is written, and where all of it waits to be written at the end."""
     done = shell("$L > /dev/full", L=" ".join(levelfield(*verb.split())))
