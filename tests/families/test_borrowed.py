@@ -188,7 +188,9 @@ def test_a_study_races_one_under_a_name_of_its_own(tmp_path: Path) -> None:
     )
     path = tmp_path / "study.toml"
     path.write_text(
-        study.replace("nfnet:w4-d1-s4", "timm:convnextv2_atto,depths=1x1x1x1,dims=4x4x4x4").replace("= 16", "= 32")
+        study.replace("nfnet:w4-d1-s4", "timm:convnextv2_atto,depths=1x1x1x1,dims=4x4x4x4")
+        .replace("= 16", "= 32")
+        .replace("1.36e8", "1.36e9")
     )
     done = run("plan", path, "--no-calibrate")
     assert done.returncode == 0, done.stderr

@@ -159,6 +159,14 @@ def test_unequal_search_cannot_be_written_down():
         ({"search": {"audit_budgets": [1.0]}}, "one of ladder.budgets"),
         ({"ladder": {"budgetz": [1e10]}}, "did you mean 'budgets'"),
         ({"search": {"cap": 2}}, "at least 3"),
+        ({"verdict": {"control_budget": 0.0}}, "one of ladder.budgets"),
+        ({"ladder": {"budgets": [1e9 * 2**step for step in range(65)]}}, "at most 64"),
+        ({"ladder": {"budgets": [1e10], "max_epochs": "4"}}, "valid number, saw '4'"),
+        ({"ladder": {"budgets": [True]}}, "valid number, saw True"),
+        ({"dtype": "float64"}, "Input should be 'float32' or 'bfloat16'"),
+        ({"threads": 0}, "from 1 to 1024"),
+        ({"name": "a/b"}, "a name of at most 100 bytes"),
+        ({"question": "\x1b[2J"}, "none of them a control character"),
     ],
 )
 def test_a_spec_that_cannot_be_fair_is_refused_with_the_reason(changes, message):
@@ -172,12 +180,64 @@ def test_a_spec_that_cannot_be_fair_is_refused_with_the_reason(changes, message)
         ({"field": "model.s", "values": [4, 32]}, "cannot read .s32."),
         ({"field": "recipe.momentum", "values": [0.9, 1.5]}, "momentum must be in"),
         ({"field": "recipe.agc_lambda", "values": [0.04, 0.08]}, "must hold the default of 0.16"),
+        (
+            {"field": "recipe.beta2", "values": [0.9, 0.999]},
+            "searches beta2, which changes nothing: the optimizer is sgd",
+        ),
+        ({"field": "recipe.ema_fraction", "values": [0.0, 0.05]}, "ema_fraction is 0"),
+        ({"field": "recipe.nesterov", "values": [0, 1]}, "nesterov must be true or false, saw 0"),
+        (
+            {"field": "recipe.optimizer", "values": ["evil", "sgd"]},
+            "optimizer must be one of 'sgd', 'adamw', saw 'evil'",
+        ),
+        ({"field": "model.p", "values": [4, 8]}, "cannot read 'p4'"),
+        ({"field": "model.s", "values": [4, 8.5]}, "cannot read 's8.5'"),
     ],
 )
 def test_an_axis_value_that_cannot_be_meant_is_refused_before_anything_is_trained(axis, message):
     family = dataclasses.asdict(study().families[0]) | {"axes": {"odd": axis}}
     with pytest.raises(SpecError, match=message):
         plan(study(families=[family]), FACTS, {})
+
+
+def test_values_that_are_sound_alone_and_not_together_are_refused_before_anything_is_trained():
+    axes = {
+        "width": {"field": "model.w", "values": [64, 96]},
+        "heads": {"field": "model.h", "values": [2, 3]},
+    }
+    family = dataclasses.asdict(study().families[1]) | {"axes": axes, "sizes": ["vit:w96-d2-p8-h2"]}
+    with pytest.raises(SpecError, match="heads must be a divisor of the width 64, saw 3"):
+        plan(study(families=[family]), FACTS, {})
+
+
+def test_a_study_of_more_cells_than_can_be_planned_is_refused():
+    families = [dataclasses.asdict(entry) for entry in study().families]
+    families[1]["sizes"] = [f"vit:w{8 * width}-d1-p8" for width in range(1, 128)]
+    ladder = {"budgets": [1e10 * 1.1**step for step in range(40)]}
+    with pytest.raises(SpecError, match="at most 4096 cells"):
+        study(families=families, ladder=ladder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"search": {"check_budgets": [2e10]}}, "no family has any"),
+        ({"verdict": {"swap_budget": 2e10}}, "give every family a"),
+    ],
+)
+def test_what_is_said_and_would_be_ignored_is_refused(changes, message):
+    families = [dataclasses.asdict(entry) | {"axes": {}} for entry in study().families]
+    with pytest.raises(SpecError, match=message):
+        study(families=families, **changes)
+
+
+def test_a_swap_that_no_rung_asks_for_or_of_an_unknown_recipe_is_refused():
+    swap = {"recipe": "vit-shrt", "base_lr": {"low": 0.1, "start": 0.1, "high": 0.1}, "lr_batch_exponent": 0.5}
+    families = [dataclasses.asdict(entry) | {"swap": swap} for entry in study().families]
+    with pytest.raises(SpecError, match="says how, and nothing where"):
+        study(families=families)
+    with pytest.raises(SpecError, match="unknown recipe 'vit-shrt'"):
+        plan(study(families=families, verdict={"swap_budget": 2e10}), FACTS, {})
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,10 @@ DataPlace = Annotated[
 ReportPlace = Annotated[Path | None, typer.Option("--report-data", help="The held-out part, where it lies apart.")]
 Resolution = Annotated[int, typer.Option(help="Image side in pixels.", min=1)]
 Select = Annotated[int, typer.Option("--select", help="Training images set aside to choose by.", min=1)]
-Report = Annotated[int, typer.Option("--report", help="Images set aside to judge, if not apart already.", min=1)]
+Report = Annotated[
+    int | None, typer.Option("--report", help="Images set aside to judge, if not apart already; 1000 unsaid.", min=1)
+]
+_REPORT_UNSAID = 1000
 
 
 def named_data(
@@ -39,7 +42,7 @@ def named_data(
     *,
     resolution: int,
     select: int,
-    report: int,
+    report: int | None,
     augment: str | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
@@ -54,12 +57,14 @@ def named_data(
     from levelfield.records.data import DigitsSpec, FolderSpec, ParquetSpec
     from levelfield.records.errors import SpecError
 
-    said = {"resolution": resolution, "select_examples": select, "report_examples": report}
+    said = {"resolution": resolution, "select_examples": select, "report_examples": report or _REPORT_UNSAID}
     if augment is not None:
         said |= {"augment": augment}
     parquet = place != "digits" and is_parquet(place)
     said |= columns_said(f"--data {place!r}", image_column, label_column, parquet=parquet)
     if place == "digits":
+        if report_place is not None:
+            raise SpecError("--report-data says where held-out images lie; 'digits' are split here: leave it out")
         return from_plain(DigitsSpec, said, where="--data digits")
     path = Path(place).expanduser()
     said |= {"path": place, "report_path": str(report_place) if report_place else None}

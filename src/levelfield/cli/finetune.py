@@ -47,7 +47,7 @@ def finetune(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of order, augmentation and dropout.")] = 0,
     select: Select = 100,
-    report: Report = 1000,
+    report: Report = None,
     augment: Annotated[str | None, typer.Option(help="none, flip or crop-flip.")] = None,
     directory: Annotated[Path | None, typer.Option("--dir", help="Where the run lives.")] = None,
     device: Device = "auto",
@@ -57,7 +57,7 @@ def finetune(
     """Fine-tune a trained backbone: new head, same weights, another resolution if asked. Run again to resume."""
     from levelfield.cli.console import say, say_json
     from levelfield.cli.data import named_data
-    from levelfield.data.sources import open_source
+    from levelfield.data.sources import open_source, refuse_overruled_sizes
     from levelfield.records.errors import TrialError
     from levelfield.report.numbers import flops, percent
     from levelfield.study.backbones import backbone_at
@@ -80,6 +80,7 @@ def finetune(
         label_column=label_column,
     )
     source = open_source(said)
+    refuse_overruled_sizes(source, report)
     backbone = suited(backbone, source.in_channels, adapt=adapt_channels)
     spec = finetune_spec(
         backbone,
@@ -122,5 +123,5 @@ def _changed(text: str) -> tuple[str, Any]:
         raise SpecError(f"--set takes FIELD=VALUE, saw {text!r}")
     try:
         return field, json.loads(value)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return field, value

@@ -38,7 +38,7 @@ def probe(
     probes: Annotated[str, typer.Option(help="Some of linear, few-shot and knn.")] = "linear,few-shot,knn",
     examples: Annotated[int | None, typer.Option(help="Training images to fit on; all when left out.", min=1)] = None,
     select: Select = 100,
-    report: Report = 1000,
+    report: Report = None,
     directory: Annotated[Path, typer.Option("--dir", help="Where results and features live.")] = Path("runs/probe"),
     device: Device = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
@@ -46,7 +46,7 @@ def probe(
     """Probe frozen features: logistic regression, ridge regression of a few shots, nearest neighbours."""
     from levelfield.cli.console import say, say_json, say_table
     from levelfield.cli.data import named_data
-    from levelfield.data.sources import open_source
+    from levelfield.data.sources import open_source, refuse_overruled_sizes
     from levelfield.records.codec import from_plain
     from levelfield.records.data import data_content
     from levelfield.records.probe import ProbeSpec
@@ -69,6 +69,7 @@ def probe(
         label_column=label_column,
     )
     source = open_source(said)
+    refuse_overruled_sizes(source, report)
     backbone = suited(backbone, source.in_channels, adapt=adapt_channels)
     plain = {"probes": [name.strip() for name in probes.split(",")], "num_train": examples, "data": said}
     plain |= {"data_content": data_content(said, source.fingerprint)}

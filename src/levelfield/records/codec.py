@@ -11,10 +11,10 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar, dataclass_transform
 
-from levelfield.records.errors import SpecError, did_you_mean
+from levelfield.records.errors import SpecError, did_you_mean, shown
 
 T = TypeVar("T")
 _LATER = "levelfield: added later"
@@ -139,34 +139,33 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def from_plain(cls: type[T], plain: Any, *, where: str = "") -> T:
     """Rebuild a ``cls`` from what :func:`to_plain` gave, or from a parsed TOML file.
 
+    Nothing is coerced but a whole number where any number may stand: "1" is no number, and neither is true.
+
     Raises:
         SpecError: keys are unknown or missing, or values have the wrong type; the message names every place.
     """
     from pydantic import ValidationError
 
+    where = where or cls.__name__
     try:
-        made = _adapter(cls).validate_python(plain)
+        text = json.dumps(plain, default=_plain_or_refused)
+    except RecursionError:
+        raise SpecError(f"{where}: it is nested deeper than any record") from None
+    except ValueError as error:  # a whole number of thousands of digits
+        raise SpecError(f"{where}: {error}") from None
+    try:
+        # pydantic is strict about types in JSON and still takes its arrays for tuples, its objects for dataclasses.
+        return _adapter(cls).validate_json(text, strict=True)
     except ValidationError as error:
         findings = _of_meant_member(error.errors(include_url=False))
         text = "; ".join(_finding(cls, finding) for finding in findings)
-        raise SpecError(f"{where or cls.__name__}: {text}") from None
-    for place, seen in _truths_as_numbers(plain, made):
-        raise SpecError(f"{where or cls.__name__}: {place} must be a number, saw {str(seen).lower()}")
-    return made
+        raise SpecError(f"{where}: {text}") from None
 
 
-def _truths_as_numbers(plain: Any, made: Any, place: str = "") -> Iterator[tuple[str, bool]]:
-    """Where ``plain`` says true or false and ``made`` holds 1 or 0, which pydantic makes of it and nobody means."""
-    if isinstance(plain, bool):
-        if not isinstance(made, bool):
-            yield place, plain
-    elif isinstance(plain, Mapping):
-        for key, item in plain.items():
-            inside = made.get(key) if isinstance(made, Mapping) else getattr(made, str(key), None)
-            yield from _truths_as_numbers(item, inside, f"{place}.{key}".lstrip("."))
-    elif isinstance(plain, (list, tuple)) and isinstance(made, (list, tuple)):
-        for number, pair in enumerate(zip(plain, made, strict=False)):
-            yield from _truths_as_numbers(*pair, f"{place}.{number}")
+def _plain_or_refused(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return to_plain(value)
+    raise SpecError(f"{type(value).__name__} values such as {value} mean nothing here: write text or numbers")
 
 
 @functools.cache
@@ -194,7 +193,7 @@ def _finding(cls: type, finding: Any) -> str:
         return f"unknown key {place!r}{did_you_mean(str(finding['loc'][-1]), _known_keys(cls))}"
     if finding["type"] in ("missing", "missing_keyword_only_argument"):
         return f"{place!r} is missing"
-    return f"{place}: {finding['msg']}, saw {finding['input']!r}"
+    return f"{place}: {finding['msg']}, saw {shown(finding['input'])}"
 
 
 def _known_keys(cls: type) -> set[str]:

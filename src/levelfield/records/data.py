@@ -8,14 +8,27 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeAlias
 
-from levelfield.records.codec import record, to_plain
+from levelfield.records.codec import later, to_plain
 from levelfield.records.errors import expect
+from levelfield.records.stated import LARGEST_WHOLE_NUMBER, stated
+
+LARGEST_SIDE = 4096
+"""Pixels along a side of an image that anybody trains on."""
+LARGEST_DRAWN_SIDE = 128
+"""The same of digit streams, whose backgrounds are cut out of a bank of 1,024 times as many pixels in memory."""
+LONGEST_STREAM = 2**62
+"""Examples that an order can count (see :mod:`levelfield.data.order`)."""
+LONGEST_PATH = 4096
+MOST_HELD_OUT = 10**7
+"""Held-out examples of a split: each is judged by every trial, and its loss kept."""
+HELD_OUT_UNSAID = 5000
+"""Report examples that are taken out of the training images where nothing is said."""
 
 Split: TypeAlias = Literal["train", "select", "report"]
 CorruptPolicy: TypeAlias = Literal["stop", "mask"]
 
 
-@record
+@stated
 class _DigitStreamSpec:
     """What the unlimited streams of handwritten digits over 1/f noise have in common.
 
@@ -39,14 +52,16 @@ class _DigitStreamSpec:
     def __post_init__(self) -> None:
         expect(0 <= self.label_noise < 0.99, "label_noise", "in [0, 0.99)", self.label_noise)
         expect(0 <= self.noise_contrast <= 1, "noise_contrast", "in [0, 1]", self.noise_contrast)
-        expect(self.max_scale >= 1, "max_scale", "at least 1", self.max_scale)
+        expect(1 <= self.max_scale <= 4, "max_scale", "from 1 to 4", self.max_scale)
         expect(0 <= self.max_shift <= 0.25, "max_shift", "in [0, 0.25] of the image's side", self.max_shift)
         expect(0 <= self.max_rotation_deg <= 180, "max_rotation_deg", "in [0, 180]", self.max_rotation_deg)
-        expect(self.stream_examples >= 1, "stream_examples", "at least 1", self.stream_examples)
+        most = LONGEST_STREAM
+        expect(1 <= self.stream_examples <= most, "stream_examples", f"from 1 to {most}", self.stream_examples)
+        expect(self.resolution <= LARGEST_DRAWN_SIDE, "resolution", f"at most {LARGEST_DRAWN_SIDE}", self.resolution)
         _check_common(self)
 
 
-@record
+@stated
 class DigitPairsSpec(_DigitStreamSpec):
     """Two digits side by side, 100 classes; the embedded default. Fields: see :class:`_DigitStreamSpec`."""
 
@@ -57,7 +72,7 @@ class DigitPairsSpec(_DigitStreamSpec):
         return 2
 
 
-@record
+@stated
 class DigitStringsSpec(_DigitStreamSpec):
     """``num_digits`` digits side by side: 10 to that power classes. Fields: see :class:`_DigitStreamSpec`."""
 
@@ -69,7 +84,7 @@ class DigitStringsSpec(_DigitStreamSpec):
         expect(1 <= self.num_digits <= 4, "num_digits", "from 1 to 4", self.num_digits)
 
 
-@record
+@stated
 class DigitsSpec:
     """scikit-learn's 1,797 handwritten digits, 8 px: a smoke test that supports no verdict."""
 
@@ -86,12 +101,13 @@ class DigitsSpec:
         _check_common(self)
 
 
-@record
+@stated
 class ParquetSpec:
     """Encoded images with integer labels in one or more Parquet files.
 
     ``path`` holds the training examples; ``report_path`` holds the report split where the data has its own, else
-    ``report_examples`` are taken out of ``path``. ``select_examples`` always are.
+    ``report_examples`` are taken out of ``path`` (5000 where nothing is said). ``select_examples`` always are. A report
+    split of its own is judged whole: ``report_examples`` may say how many it holds, and is refused where it errs.
     """
 
     source: Literal["parquet"] = "parquet"
@@ -103,16 +119,19 @@ class ParquetSpec:
     augment: Literal["none", "flip", "crop-flip"] = "crop-flip"
     corrupt: CorruptPolicy = "stop"
     select_examples: int = 5000
-    report_examples: int = 5000
+    report_examples: int | None = later(default=None)
     seed: int = 0
 
     def __post_init__(self) -> None:
         _check_common(self)
 
 
-@record
+@stated
 class FolderSpec:
-    """A folder of class folders (ImageFolder layout): sorted folder names are the classes."""
+    """A folder of class folders (ImageFolder layout): sorted folder names are the classes.
+
+    ``report_examples`` as in :class:`ParquetSpec`.
+    """
 
     source: Literal["folder"] = "folder"
     path: str
@@ -121,7 +140,7 @@ class FolderSpec:
     augment: Literal["none", "flip", "crop-flip"] = "crop-flip"
     corrupt: CorruptPolicy = "stop"
     select_examples: int = 5000
-    report_examples: int = 5000
+    report_examples: int | None = later(default=None)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -132,9 +151,14 @@ DataSpec: TypeAlias = DigitPairsSpec | DigitStringsSpec | DigitsSpec | ParquetSp
 
 
 def _check_common(spec: Any) -> None:
-    expect(spec.resolution >= 1, "resolution", "at least 1 pixel", spec.resolution)
-    expect(spec.select_examples >= 1, "select_examples", "at least 1", spec.select_examples)
-    expect(spec.report_examples >= 1, "report_examples", "at least 1", spec.report_examples)
+    expect(1 <= spec.resolution <= LARGEST_SIDE, "resolution", f"from 1 to {LARGEST_SIDE} pixels", spec.resolution)
+    for name in ("select_examples", "report_examples"):
+        size = getattr(spec, name)
+        expect(size is None or 1 <= size <= MOST_HELD_OUT, name, f"from 1 to {MOST_HELD_OUT}", size)
+    expect(0 <= spec.seed <= LARGEST_WHOLE_NUMBER, "seed", f"from 0 to {LARGEST_WHOLE_NUMBER}", spec.seed)
+    for name in ("path", "report_path"):
+        place = getattr(spec, name, None)
+        expect(place is None or 1 <= len(place) <= LONGEST_PATH, name, f"of 1 to {LONGEST_PATH} characters", place)
 
 
 def data_content(spec: DataSpec, fingerprint: str) -> str | None:
@@ -165,8 +189,14 @@ def data_identity(spec: DataSpec) -> dict[str, Any]:
     plain = to_plain(spec)
     if isinstance(spec, ParquetSpec | FolderSpec):
         plain = {key: value for key, value in plain.items() if key not in _CONTAINER_FIELDS}
-        plain |= {"source": "images", "own_report_split": spec.report_path is not None}
+        own = spec.report_path is not None
+        plain |= {"source": "images", "own_report_split": own, "report_examples": num_report_asked(spec)}
     return plain
+
+
+def num_report_asked(spec: DataSpec) -> int:
+    """The report examples that are taken out of the training images, where none lie apart."""
+    return HELD_OUT_UNSAID if spec.report_examples is None else spec.report_examples
 
 
 _CONTAINER_FIELDS = {"path", "report_path", "image_column", "label_column"}

@@ -24,6 +24,9 @@ from difflib import get_close_matches
 
 MOST_NAMES = 40
 """Known names that an error lists at the most."""
+_MOST_SHOWN = 300
+_MOST_BITS = 1024
+"""Whole numbers beyond are larger than any float, and Python writes none of more than 4,300 digits."""
 
 
 class LevelfieldError(Exception):
@@ -101,7 +104,20 @@ def did_you_mean(seen: str, known: Iterable[str]) -> str:
 def expect(holds: bool, name: str, expected: str, seen: object) -> None:
     """Raise a :class:`SpecError` that names the value, unless ``holds``."""
     if not holds:
-        raise SpecError(f"{name} must be {expected}, saw {seen!r}")
+        raise SpecError(f"{name} must be {expected}, saw {shown(seen)}")
+
+
+def first_line(error: BaseException) -> str:
+    """What ``error`` says, or nothing: some say nothing at all."""
+    return next(iter(str(error).splitlines()), "")
+
+
+def shown(seen: object) -> str:
+    """``seen`` as a message shows it: as Python writes it, shortened where nobody would read on."""
+    if isinstance(seen, int) and seen.bit_length() > _MOST_BITS:
+        return f"a whole number of {seen.bit_length()} bits"
+    text = repr(seen)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}… ({len(text)} characters)"
 
 
 def lacks_memory(error: Exception) -> bool:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 
-from levelfield.records.codec import record
 from levelfield.records.errors import expect
+from levelfield.records.stated import stated
+
+LOWEST_RATE, HIGHEST_RATE = 1e-12, 1e4
+"""Learning rates beyond train nothing, or nothing that stays finite."""
+MOST_RATES = 32
 
 
-@record
+@stated
 class LearningRateGrid:
     """A factor-2 grid of base learning rates from ``low`` to ``high`` through ``start``.
 
@@ -21,11 +25,13 @@ class LearningRateGrid:
     high: float
 
     def __post_init__(self) -> None:
-        expect(0 < self.low <= self.start <= self.high, "base_lr", "0 < low <= start <= high", self)
+        rising = LOWEST_RATE <= self.low <= self.start <= self.high <= HIGHEST_RATE
+        expect(rising, "base_lr", f"{LOWEST_RATE:g} <= low <= start <= high <= {HIGHEST_RATE:g}", self)
         for name in ("low", "high"):
             octaves = math.log2(getattr(self, name) / self.start)
             on_grid = abs(octaves - round(octaves)) < 1e-6
             expect(on_grid, f"base_lr.{name}", "start times a power of two", getattr(self, name))
+        expect(len(self.values) <= MOST_RATES, "base_lr", f"a grid of at most {MOST_RATES} rates", len(self.values))
 
     @property
     def values(self) -> tuple[float, ...]:

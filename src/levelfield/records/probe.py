@@ -9,12 +9,13 @@ from levelfield.records.codec import later, record, to_plain
 from levelfield.records.data import DataSpec, check_content, data_identity
 from levelfield.records.errors import expect
 from levelfield.records.fingerprint import fingerprint
-from levelfield.records.trial import Dtype
+from levelfield.records.stated import stated
+from levelfield.records.trial import MOST_THREADS, Dtype
 
 ProbeKind: TypeAlias = Literal["linear", "few-shot", "knn"]
 
 
-@record
+@stated
 class ProbeSpec:
     """The probes of one backbone on one data set: its features are computed once, never augmented.
 
@@ -37,6 +38,7 @@ class ProbeSpec:
         expect(len(set(self.probes)) == len(self.probes), "probes", "distinct", self.probes)
         expect(self.num_train is None or self.num_train >= 1, "num_train", "at least 1 example", self.num_train)
         check_content(self.data, self.data_content)
+        expect(1 <= self.threads <= MOST_THREADS, "threads", f"from 1 to {MOST_THREADS}", self.threads)
 
     @property
     def fingerprint(self) -> str:

@@ -7,22 +7,43 @@ spec is made, so an unfair study cannot be written down.
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TypeAlias
 
-from levelfield.records.codec import later, record
+from levelfield.records.codec import later
 from levelfield.records.data import DataSpec
 from levelfield.records.errors import SpecError, did_you_mean, expect
 from levelfield.records.grid import LearningRateGrid
+from levelfield.records.stated import expect_name, stated
 from levelfield.records.transfer import TransferSpec, check_transfers
-from levelfield.records.trial import Dtype, RecipeSpec, Weights
+from levelfield.records.trial import MOST_THREADS, Dtype, RecipeSpec, RecipeValue, Weights
 
 PROTOCOL_MIN_STEPS = 500
 PROTOCOL_MIN_SEEDS = 3
 PROTOCOL_MAX_EPOCHS = 4.0
 AxisValue: TypeAlias = float | int | str
 
+LARGEST_BUDGET = 1e28
+"""Training FLOPs of one run: about a hundred times what anybody has spent."""
+MOST_BUDGETS = 64
+MOST_LOCKED = 16
+MOST_FAMILIES = 16
+MOST_SIZES = 128
+MOST_AXES = 8
+MOST_AXIS_VALUES = 32
+MOST_SHAPES = 128
+"""What the ``model`` axes of a family may make of one size, all together."""
+MOST_CELLS = 4096
+"""Families x sizes x rungs. A study in print has some hundred; every finished trial plans all of them again."""
+MOST_SEEDS = 1000
+MOST_CAP = 1000
+LARGEST_RULED_BATCH = 2**18
+LARGEST_BATCH_FACTOR = 64.0
+LARGEST_COEFFICIENT = 1e6
+MOST_EPOCHS = 1e6
 
-@record
+
+@stated
 class LadderSpec:
     """The rungs: budgets in training FLOPs, and what a budget buys.
 
@@ -42,16 +63,29 @@ class LadderSpec:
 
     def __post_init__(self) -> None:
         expect(len(self.budgets) > 0, "ladder.budgets", "at least one budget in training FLOPs", self.budgets)
+        for name, most in (("budgets", MOST_BUDGETS), ("locked", MOST_LOCKED)):
+            expect(len(getattr(self, name)) <= most, f"ladder.{name}", f"at most {most}", len(getattr(self, name)))
         rising = all(low < high for low, high in zip(self.budgets, self.budgets[1:], strict=False))
         expect(rising and self.budgets[0] > 0, "ladder.budgets", "positive and strictly rising", self.budgets)
         ladder = (*self.budgets, *self.locked)
         above = all(low < high for low, high in zip(ladder[len(self.budgets) - 1 :], self.locked, strict=False))
         expect(above, "ladder.locked", f"rising, above ladder.budgets {self.budgets}", self.locked)
-        expect(self.batch_coefficient > 0, "ladder.batch_coefficient", "positive", self.batch_coefficient)
+        expect(ladder[-1] <= LARGEST_BUDGET, "ladder", f"at most {LARGEST_BUDGET:g} training FLOPs", ladder[-1])
+        least = 1 / LARGEST_COEFFICIENT
         expect(
-            1 <= self.smallest_batch <= self.largest_batch,
+            least <= self.batch_coefficient <= LARGEST_COEFFICIENT,
+            "ladder.batch_coefficient",
+            f"positive, from {least:g} to {LARGEST_COEFFICIENT:g}",
+            self.batch_coefficient,
+        )
+        for name in ("smallest_batch", "largest_batch"):
+            limit = getattr(self, name)
+            whole = 1 <= limit <= LARGEST_RULED_BATCH and limit & (limit - 1) == 0
+            expect(whole, f"ladder.{name}", f"a power of two from 1 to {LARGEST_RULED_BATCH}", limit)
+        expect(
+            self.smallest_batch <= self.largest_batch,
             "ladder.smallest_batch",
-            "between 1 and ladder.largest_batch",
+            f"at most ladder.largest_batch ({self.largest_batch})",
             self.smallest_batch,
         )
         expect(
@@ -66,33 +100,49 @@ class LadderSpec:
             f"at least ladder.min_steps ({self.min_steps}), or left out",
             self.max_steps,
         )
-        expect(self.max_epochs > 0, "ladder.max_epochs", "positive", self.max_epochs)
+        held = 0 < self.max_epochs <= MOST_EPOCHS
+        expect(held, "ladder.max_epochs", f"positive, at most {MOST_EPOCHS:g}", self.max_epochs)
 
 
-@record
+@stated
 class AxisSpec:
     """A searched axis beside the learning rate: an ordered grid around the family's own default.
 
     ``field`` is ``recipe.<field>``, ``model.<code>`` of the size's text ("model.p" is the patch of "vit:w64-d3-p4"),
-    or ``batch_factor`` (a factor on the batch rule). The search starts at the default, which must be one of ``values``.
+    or ``batch_factor`` (a factor on the batch rule). The search starts at the default, which must be one of ``values``;
+    numbers rise, since what stands side by side is taken for near.
     """
 
     field: str
     values: tuple[AxisValue, ...]
 
     def __post_init__(self) -> None:
-        expect(len(self.values) >= 2, f"axis {self.field!r}", "at least two values", self.values)
-        expect(len(set(self.values)) == len(self.values), f"axis {self.field!r}", "distinct values", self.values)
+        where, values = f"axis {self.field!r}", self.values
         section, _, name = self.field.partition(".")
         if section == "recipe":
-            known = {field.name for field in dataclasses.fields(RecipeSpec)}
+            known = RecipeSpec.searchable()
             if name not in known:
-                raise SpecError(f"axis field {self.field!r} is no recipe field{did_you_mean(name, known)}")
-        elif section not in ("model", "batch_factor"):
-            raise SpecError(f"axis field must be 'recipe.…', 'model.…' or 'batch_factor', saw {self.field!r}")
+                raise SpecError(f"axis field {self.field!r} is no recipe field to search{did_you_mean(name, known)}")
+        elif self.field != "batch_factor" and not (section == "model" and len(name) == 1 and name.isalpha()):
+            wanted = "'recipe.<field>', 'model.<letter of a size>' or 'batch_factor'"
+            raise SpecError(f"axis field must be {wanted}, saw {self.field!r}")
+        expect(2 <= len(values) <= MOST_AXIS_VALUES, where, f"of 2 to {MOST_AXIS_VALUES} values", values)
+        expect(len(set(values)) == len(values), where, "distinct values", values)
+        numbers = [value for value in values if not isinstance(value, str)]
+        expect(numbers in ([], sorted(numbers)), where, "rising numbers", values)
+        expect(len(numbers) in (0, len(values)), where, "numbers, or texts", values)
+        if self.field == "batch_factor":
+            most = LARGEST_BATCH_FACTOR
+            held = numbers and 1 / most <= numbers[0] and numbers[-1] <= most
+            expect(bool(held), where, f"numbers from 1/{most:g} to {most:g}", values)
+
+    @property
+    def section(self) -> str:
+        """What the axis moves: ``recipe``, ``model`` or ``batch_factor``."""
+        return self.field.partition(".")[0]
 
 
-@record
+@stated
 class SwapEntry:
     """The optimiser swap (protocol 8): another recipe for a family's winner, and the grid its rate is searched on."""
 
@@ -104,7 +154,7 @@ class SwapEntry:
         expect(0 <= self.lr_batch_exponent <= 1, "swap.lr_batch_exponent", "in [0, 1]", self.lr_batch_exponent)
 
 
-@record
+@stated
 class FamilyEntry:
     """A competitor: its sizes in the text form of its family, its recipe preset and its declared grids."""
 
@@ -113,17 +163,27 @@ class FamilyEntry:
     recipe: str
     base_lr: LearningRateGrid
     lr_batch_exponent: float
-    override: dict[str, AxisValue | bool | None] = dataclasses.field(default_factory=dict)
+    override: dict[str, RecipeValue] = dataclasses.field(default_factory=dict)
     axes: dict[str, AxisSpec] = dataclasses.field(default_factory=dict)
     swap: SwapEntry | None = None
 
     def __post_init__(self) -> None:
-        expect(len(self.sizes) > 0, f"family {self.name!r}: sizes", "at least one size", self.sizes)
-        expect(len(set(self.sizes)) == len(self.sizes), f"family {self.name!r}: sizes", "distinct", self.sizes)
+        where = f"family {self.name!r}"
+        expect_name(self.name, "families.name")
+        expect(1 <= len(self.sizes) <= MOST_SIZES, f"{where}: sizes", f"of 1 to {MOST_SIZES} sizes", len(self.sizes))
+        expect(len(set(self.sizes)) == len(self.sizes), f"{where}: sizes", "distinct", self.sizes)
         expect(0 <= self.lr_batch_exponent <= 1, "lr_batch_exponent", "in [0, 1]", self.lr_batch_exponent)
+        expect(len(self.axes) <= MOST_AXES, f"{where}: axes", f"at most {MOST_AXES}", len(self.axes))
+        fields = [axis.field for axis in self.axes.values()]
+        expect(len(set(fields)) == len(fields), f"{where}: axes", "of distinct fields", fields)
+        shapes = math.prod(len(axis.values) for axis in self.axes.values() if axis.section == "model")
+        expect(shapes <= MOST_SHAPES, f"{where}: model axes", f"of at most {MOST_SHAPES} shapes together", shapes)
+        for name in self.axes:
+            expect_name(name, f"{where}: the name of an axis")
+            expect(not set(name) & set(",="), f"{where}: the name of an axis", "without ',' and '='", name)
 
 
-@record
+@stated
 class SearchSpec:
     """The search, declared before the run and equal for all families.
 
@@ -137,10 +197,14 @@ class SearchSpec:
     audit_budgets: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        expect(self.cap >= 3, "search.cap", "at least 3 (an optimum needs both neighbours)", self.cap)
+        held = 3 <= self.cap <= MOST_CAP
+        expect(held, "search.cap", f"at least 3 (an optimum needs both neighbours), at most {MOST_CAP}", self.cap)
+        for name in ("check_budgets", "audit_budgets"):
+            budgets = getattr(self, name) or ()
+            expect(len(set(budgets)) == len(budgets), f"search.{name}", "distinct", budgets)
 
 
-@record
+@stated
 class VerdictSpec:
     """What is compared and by which margin, fixed before the run.
 
@@ -158,14 +222,14 @@ class VerdictSpec:
     def __post_init__(self) -> None:
         expect(0 < self.margin < 1, "verdict.margin", "in (0, 1) of ln loss", self.margin)
         expect(
-            self.seeds >= PROTOCOL_MIN_SEEDS,
+            PROTOCOL_MIN_SEEDS <= self.seeds <= MOST_SEEDS,
             "verdict.seeds",
-            f"at least {PROTOCOL_MIN_SEEDS} (a winner without seeds supports no verdict)",
+            f"at least {PROTOCOL_MIN_SEEDS} (a winner without seeds supports no verdict), at most {MOST_SEEDS}",
             self.seeds,
         )
 
 
-@record
+@stated
 class StudySpec:
     """One question and everything needed to answer it, run again to resume."""
 
@@ -182,22 +246,24 @@ class StudySpec:
     transfer: tuple[TransferSpec, ...] = later(default=())
 
     def __post_init__(self) -> None:
-        expect(bool(self.name.strip()), "name", "a short name", self.name)
+        expect_name(self.name, "name")
+        expect(1 <= self.threads <= MOST_THREADS, "threads", f"from 1 to {MOST_THREADS}", self.threads)
         names = [family.name for family in self.families]
-        expect(len(names) > 0, "families", "at least one family", names)
+        expect(1 <= len(names) <= MOST_FAMILIES, "families", f"of 1 to {MOST_FAMILIES} families", names)
         expect(len(set(names)) == len(names), "families", "distinct names", names)
+        cells = sum(len(family.sizes) for family in self.families) * len((*self.ladder.budgets, *self.ladder.locked))
+        expect(cells <= MOST_CELLS, "the study", f"of at most {MOST_CELLS} cells (sizes x rungs)", cells)
         self._refuse_unequal_search()
+        self._refuse_overruled()
         for where, budgets in (
             ("search.check_budgets", self.search.check_budgets or ()),
             ("search.audit_budgets", self.search.audit_budgets),
-            ("verdict.control_budget", (self.verdict.control_budget,) if self.verdict.control_budget else ()),
-            ("verdict.swap_budget", (self.verdict.swap_budget,) if self.verdict.swap_budget else ()),
+            ("verdict.control_budget", (self.verdict.control_budget,)),
+            ("verdict.swap_budget", (self.verdict.swap_budget,)),
         ):
             for budget in budgets:
-                expect(budget in self.ladder.budgets, where, f"one of ladder.budgets {self.ladder.budgets}", budget)
-
-        if self.verdict.swap_budget is not None and self.families[0].swap is None:
-            raise SpecError("verdict.swap_budget asks for an optimiser swap: give every family a [families.swap] table")
+                held = budget is None or budget in self.ladder.budgets
+                expect(held, where, f"one of ladder.budgets {self.ladder.budgets}", budget)
         check_transfers(self.transfer, families=names, budgets=self.ladder.budgets)
 
     def _refuse_unequal_search(self) -> None:
@@ -215,6 +281,16 @@ class StudySpec:
                         f"unequal search: {what} are {of(first)} for {first.name!r}, {of(other)} for {other.name!r}; "
                         "give every family the same axes with grids of the same length"
                     )
+
+    def _refuse_overruled(self) -> None:
+        """What is said and would be ignored in silence."""
+        swaps = self.families[0].swap is not None
+        if self.verdict.swap_budget is not None and not swaps:
+            raise SpecError("verdict.swap_budget asks for an optimiser swap: give every family a [families.swap] table")
+        if self.verdict.swap_budget is None and swaps:
+            raise SpecError("[families.swap] says how, and nothing where: give verdict.swap_budget, or leave it out")
+        if self.search.check_budgets is not None and not self.families[0].axes:
+            raise SpecError("search.check_budgets says where the other axes are searched, but no family has any")
 
     @property
     def control_budget(self) -> float:

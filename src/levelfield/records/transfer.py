@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from levelfield.records.codec import record
-from levelfield.records.data import DataSpec
+from levelfield.records.data import LARGEST_SIDE, DataSpec
 from levelfield.records.errors import SpecError, expect
 from levelfield.records.grid import LearningRateGrid
 from levelfield.records.probe import ProbeKind
+from levelfield.records.stated import LONGEST_NAME, stated
+from levelfield.records.trial import MOST_STEPS, RecipeValue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Metric: TypeAlias = Literal["error", "loss"]
+MOST_SPENDS = 32
+MOST_TRANSFERS = 16
 FINE_TUNED = "fine-tuned"
 FROM_SCRATCH = "from scratch"
 
 
-@record
+@stated
 class ArmSpec:
     """How one arm trains on the target: a recipe, single fields of it replaced, and the grid its rate is searched on.
 
@@ -29,13 +33,13 @@ class ArmSpec:
     recipe: str
     base_lr: LearningRateGrid
     lr_batch_exponent: float = 0.5
-    override: dict[str, Any] = dataclasses.field(default_factory=dict)
+    override: dict[str, RecipeValue] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         expect(0 <= self.lr_batch_exponent <= 1, "transfer.lr_batch_exponent", "in [0, 1]", self.lr_batch_exponent)
 
 
-@record
+@stated
 class TransferFamily:
     """A family's arms: ``finetune`` starts from its backbones, ``scratch`` from nothing at equal total compute."""
 
@@ -44,7 +48,7 @@ class TransferFamily:
     scratch: ArmSpec | None = None
 
 
-@record
+@stated
 class TransferSpec:
     """One target: its data, the probes of frozen features, and the arms that train on it.
 
@@ -72,9 +76,21 @@ class TransferSpec:
 
     def __post_init__(self) -> None:
         where = f"transfer {self.name!r}"
-        expect(self.name.isidentifier(), "transfer.name", "a word", self.name)
+        word = self.name.isidentifier() and len(self.name.encode()) <= LONGEST_NAME
+        expect(word, "transfer.name", f"a word of at most {LONGEST_NAME} bytes", self.name)
         expect(bool(self.probes or self.families), where, "probes, or families to fine-tune", "neither")
-        expect(0 < self.share <= 10, f"{where}: share", "in (0, 10] of a rung's FLOPs", self.share)
+        expect(len(set(self.probes)) == len(self.probes), f"{where}: probes", "distinct", self.probes)
+        num, side = self.probe_examples, self.test_resolution
+        expect(num is None or num >= 1, f"{where}: probe_examples", "at least 1", num)
+        if num is not None and not self.probes:
+            raise SpecError(f"{where}: probe_examples says what probes are fitted on, but there are no probes")
+        held = side is None or 1 <= side <= LARGEST_SIDE
+        expect(held, f"{where}: test_resolution", f"from 1 to {LARGEST_SIDE} pixels", side)
+        budgets = self.budgets
+        distinct = budgets is None or 0 < len(set(budgets)) == len(budgets)
+        expect(distinct, f"{where}: budgets", "distinct rungs, or left out for all", budgets)
+        expect(0.001 <= self.share <= 10, f"{where}: share", "from 0.001 to 10 of a rung's FLOPs", self.share)
+        expect(len(self.spends) <= MOST_SPENDS, f"{where}: spends", f"at most {MOST_SPENDS}", len(self.spends))
         rising = all(low < high for low, high in zip(self.spends, self.spends[1:], strict=False))
         expect(
             rising and self.spends[:1] > (0,) and self.spends[-1:] == (1.0,),
@@ -83,7 +99,7 @@ class TransferSpec:
             self.spends,
         )
         expect(self.off_frontier >= 0, f"{where}: off_frontier", "at least 0", self.off_frontier)
-        expect(self.min_steps >= 1, f"{where}: min_steps", "at least 1", self.min_steps)
+        expect(1 <= self.min_steps <= MOST_STEPS, f"{where}: min_steps", f"from 1 to {MOST_STEPS}", self.min_steps)
         names = [family.name for family in self.families]
         expect(len(set(names)) == len(names), f"{where}: families", "distinct", names)
         self._refuse_unequal_search()
@@ -112,6 +128,7 @@ def check_transfers(transfers: Sequence[TransferSpec], *, families: Sequence[str
     """
     names = [transfer.name for transfer in transfers]
     expect(len(set(names)) == len(names), "transfer", "tables of distinct names", names)
+    expect(len(names) <= MOST_TRANSFERS, "transfer", f"at most {MOST_TRANSFERS} tables", len(names))
     for transfer in transfers:
         for entry in transfer.families:
             expect(entry.name in families, f"transfer {transfer.name!r}: families", f"among {families}", entry.name)

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 from levelfield.records.codec import later, record, to_plain
-from levelfield.records.data import DataSpec, Split, check_content, data_identity
-from levelfield.records.errors import SpecError, did_you_mean, expect
+from levelfield.records.data import LARGEST_SIDE, DataSpec, Split, check_content, data_identity
+from levelfield.records.errors import SpecError, did_you_mean, expect, shown
 from levelfield.records.fingerprint import fingerprint
+from levelfield.records.stated import LARGEST_WHOLE_NUMBER, stated
 
 Weights: TypeAlias = Literal["raw", "ema"]
 Dtype: TypeAlias = Literal["float32", "bfloat16"]
+RecipeValue: TypeAlias = float | int | str | bool | None
 TrialStatus: TypeAlias = Literal["finished", "diverged"]
 
+LEAST, MOST = 1e-30, 1e30
+"""What a positive number of a recipe lies between: beyond, single precision turns it into 0 or infinity."""
+MOST_VIEWS = 1024
+MOST_THREADS = 1024
+MOST_FLOPS = 1e30
+_WITHIN = f"from {LEAST:g} to {MOST:g}"
+LARGEST_BATCH = 2**24
+MOST_STEPS = 10**12
 
-@record
+
+@stated
 class RecipeSpec:
     """How a network is trained. Learning rates are the peak of a linear warm-up followed by a cosine to zero.
 
@@ -54,32 +64,63 @@ class RecipeSpec:
     multiplicity: int = later(default=1)
 
     def __post_init__(self) -> None:
-        expect(math.isfinite(self.peak_lr) and self.peak_lr > 0, "peak_lr", "positive", self.peak_lr)
+        for name in ("peak_lr", "agc_eps"):
+            expect(LEAST <= getattr(self, name) <= MOST, name, f"positive, {_WITHIN}", getattr(self, name))
         for name in ("warmup_fraction", "momentum", "beta1", "beta2", "dropout", "stochastic_depth", "label_smoothing"):
             expect(0 <= getattr(self, name) < 1, name, "in [0, 1)", getattr(self, name))
         expect(0 <= self.ema_fraction <= 1, "ema_fraction", "in [0, 1]", self.ema_fraction)
-        expect(self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay)
+        expect(0 <= self.weight_decay <= MOST, "weight_decay", f"from 0 to {MOST:g}", self.weight_decay)
         for name in ("agc_lambda", "global_clip_norm", "sam_rho"):
             value = getattr(self, name)
-            expect(value is None or value > 0, name, "positive, or absent for none", value)
+            held = value is None or LEAST <= value <= MOST
+            expect(held, name, f"positive, {_WITHIN}, or absent for none", value)
         for name in ("sam_fraction", "layer_decay"):
             expect(0 < getattr(self, name) <= 1, name, "in (0, 1]", getattr(self, name))
-        expect(self.multiplicity >= 1, "multiplicity", "at least 1 view of an example", self.multiplicity)
+        views = self.multiplicity
+        expect(1 <= views <= MOST_VIEWS, "multiplicity", f"from 1 to {MOST_VIEWS} views of an example", views)
+
+    @classmethod
+    def searchable(cls) -> frozenset[str]:
+        """The fields that a study may override or search along; the rest is decided elsewhere."""
+        return frozenset(field.name for field in dataclasses.fields(cls)) - {"preset", "peak_lr"}
+
+    def without_effect(self, field: str) -> str:
+        """Why ``field`` changes nothing here; empty where it does."""
+        if field in ("momentum", "nesterov") and self.optimizer != "sgd":
+            return "the optimizer is adamw"
+        if field in ("beta1", "beta2") and self.optimizer != "adamw":
+            return "the optimizer is sgd"
+        if field in ("agc_eps", "clip_skip_gain") and self.agc_lambda is None:
+            return "nothing is clipped adaptively without agc_lambda"
+        if field == "sam_fraction" and self.sam_rho is None:
+            return "nothing climbs without sam_rho"
+        return ""
 
     @classmethod
     def of(
-        cls, preset: str, fields: Mapping[str, Any], *, peak_lr: float, override: Mapping[str, Any] | None = None
+        cls,
+        preset: str,
+        fields: Mapping[str, Any],
+        *,
+        peak_lr: float,
+        override: Mapping[str, RecipeValue] | None = None,
     ) -> RecipeSpec:
         """The recipe called ``preset``, made of ``fields``, with single ones replaced by ``override``.
 
         Raises:
-            SpecError: a recipe has no field that ``override`` names.
+            SpecError: a recipe has no field that ``override`` names, cannot take its value, or ignores it.
         """
-        if override:
-            known = {field.name for field in dataclasses.fields(cls)} - {"preset", "peak_lr"}
-            for field in override.keys() - known:
-                raise SpecError(f"recipe {preset!r} has no field {field!r} to override{did_you_mean(field, known)}")
-        return cls(preset=preset, peak_lr=peak_lr, **{**fields, **(override or {})})
+        override = override or {}
+        for field in override.keys() - cls.searchable():
+            raise SpecError(
+                f"recipe {preset!r} has no field {field!r} to override{did_you_mean(field, cls.searchable())}"
+            )
+        made: dict[str, Any] = {**fields, **override}
+        recipe = cls(preset=preset, peak_lr=peak_lr, **made)
+        for field, value in override.items():
+            if why := recipe.without_effect(field):
+                raise SpecError(f"recipe {preset!r}: {field} = {shown(value)} would change nothing: {why}")
+        return recipe
 
     @property
     def ascent_share(self) -> float:
@@ -91,7 +132,7 @@ class RecipeSpec:
         return max(1, round(self.ascent_share * global_batch_size)) if self.ascent_share else 0
 
 
-@record
+@stated
 class TrialSpec:
     """One training run, complete: two equal specs are the same trial and it is never trained twice.
 
@@ -121,19 +162,17 @@ class TrialSpec:
     data_content: str | None = later(default=None)
 
     def __post_init__(self) -> None:
-        for name in ("budget_flops", "global_batch_size", "steps", "threads"):
-            expect(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        for name, most in _LIMITS.items():
+            expect(1 <= getattr(self, name) <= most, name, f"from 1 to {most:g}", getattr(self, name))
+        expect(self.examples <= LARGEST_WHOLE_NUMBER, "steps", "fewer: no whole number counts the examples", self.steps)
+        expect(0 <= self.seed <= LARGEST_WHOLE_NUMBER, "seed", f"from 0 to {LARGEST_WHOLE_NUMBER}", self.seed)
         if self.weights == "ema" and self.recipe.ema_fraction == 0:
             raise SpecError("weights = 'ema' asks for averaged weights, but ema_fraction is 0: set it, or use 'raw'")
         if self.start is not None and self.start.partition(":")[0] not in ("trial", "weights"):
             raise SpecError(f"start must be 'trial:<fingerprint>' or 'weights:<digest>', saw {self.start!r}")
-        expect(
-            self.test_resolution is None or self.test_resolution >= 1,
-            "test_resolution",
-            "at least 1 pixel",
-            self.test_resolution,
-        )
         check_content(self.data, self.data_content)
+        side = self.test_resolution
+        expect(side is None or 1 <= side <= LARGEST_SIDE, "test_resolution", f"from 1 to {LARGEST_SIDE} pixels", side)
 
     @property
     def examples(self) -> int:
@@ -169,6 +208,14 @@ class TrialSpec:
         if self.start is not None:
             model += f"_from-{self.start.partition(':')[2][:8]}"
         return f"{model}_n{self.examples}_b{batch}_lr{self.recipe.peak_lr:.3g}_s{seed}_{self.fingerprint[:8]}"
+
+
+_LIMITS = {
+    "budget_flops": MOST_FLOPS,
+    "global_batch_size": LARGEST_BATCH,
+    "steps": MOST_STEPS,
+    "threads": MOST_THREADS,
+}
 
 
 # A plan asks for the same fingerprints again after every finished trial.

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from levelfield.compute.analytic import count
 from levelfield.records.codec import record
+from levelfield.records.data import num_report_asked
 from levelfield.records.study import FamilyEntry, StudySpec
 from levelfield.study.candidate import DataFacts
 from levelfield.study.plan import Cell, Plan
@@ -80,7 +81,7 @@ def _row(
     allowed = [cell for cell in cells if not cell.affordable.refusal]
     search, judged = _trials_at_most(spec, entry, budget, len(allowed)) if allowed else (0, 0)
     forward = max((_forward_flops(facts, cell) for cell in allowed), default=0.0)
-    select, report = spec.data.select_examples, facts.num_report or spec.data.report_examples
+    select, report = spec.data.select_examples, facts.num_report or num_report_asked(spec.data)
     known = [(cell, speeds[cell.architecture]) for cell in allowed if cell.architecture in speeds]
     seconds = [_seconds(cell, speed, select, report) for cell, speed in known]
     dearest_search, dearest_judged = map(max, zip(*seconds, strict=True)) if seconds else (0.0, 0.0)

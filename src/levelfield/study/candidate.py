@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from levelfield.compute.analytic import count
 from levelfield.compute.budget import examples_for, global_batch_size
@@ -93,7 +94,7 @@ def afford(spec: StudySpec, facts: DataFacts, entry: FamilyEntry, candidate: Can
     architecture = with_codes(candidate.architecture, _fields(entry, candidate, "model"))
     params, flops_per_example = cost_of(architecture, facts.resolution, facts.num_classes, facts.in_channels)
     ladder = spec.ladder
-    recipe = _recipe(entry, candidate, peak_lr=1.0)
+    recipe = recipe_of(entry, candidate, peak_lr=1.0)
     factor = float(_fields(entry, candidate, "batch_factor").get("", 1))
     batch, steps = batch_and_steps(ladder, recipe, examples_for(budget, flops_per_example), batch_factor=factor)
     epochs = steps * batch / recipe.multiplicity / facts.num_train
@@ -156,7 +157,7 @@ def trial_spec(
     return TrialSpec(
         architecture=affordable.architecture,
         data=spec.data,
-        recipe=_recipe(entry, candidate, peak_lr=peak_lr),
+        recipe=recipe_of(entry, candidate, peak_lr=peak_lr),
         budget_flops=budget,
         global_batch_size=batch,
         steps=affordable.steps,
@@ -189,9 +190,11 @@ def default_value(entry: FamilyEntry, axis: str, architecture: str) -> AxisValue
     return held[0]
 
 
-def _recipe(entry: FamilyEntry, candidate: Candidate, *, peak_lr: float) -> RecipeSpec:
-    override = {**entry.override, **_fields(entry, candidate, "recipe")}
-    return preset(entry.recipe, peak_lr=peak_lr, override=override)
+def recipe_of(entry: FamilyEntry, candidate: Candidate, *, peak_lr: float) -> RecipeSpec:
+    """The family's recipe with the searched values of ``candidate``."""
+    recipe = preset(entry.recipe, peak_lr=peak_lr, override=entry.override)
+    moved: dict[str, Any] = _fields(entry, candidate, "recipe")
+    return dataclasses.replace(recipe, **moved) if moved else recipe
 
 
 def _fields(entry: FamilyEntry, candidate: Candidate, section: str) -> dict[str, AxisValue]:
@@ -209,6 +212,6 @@ def with_codes(architecture: str, codes: Mapping[str, AxisValue]) -> str:
 def _replaced(architecture: str, codes: tuple[tuple[str, AxisValue], ...]) -> str:
     family, _, rest = architecture.partition(":")
     body, comma, options = rest.partition(",")
-    kept = [code for code in body.split("-") if code[0] not in dict(codes)]
+    kept = [code for code in body.split("-") if code[:1] not in dict(codes)]
     moved = [f"{letter}{value}" for letter, value in codes]
     return parse(f"{family}:{'-'.join(kept + moved)}{comma}{options}").text

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 
 from levelfield.families.registry import list_families
 from levelfield.records.codec import record
-from levelfield.records.errors import SpecError
+from levelfield.records.errors import RefusedError, SpecError
 from levelfield.records.study import FamilyEntry, StudySpec
 from levelfield.records.trial import TrialResult
-from levelfield.study.candidate import Affordable, Candidate, DataFacts, default_value, trial_spec
+from levelfield.study.candidate import Affordable, Candidate, DataFacts
+from levelfield.study.declared import choices_along, refuse_meaningless
 from levelfield.study.locked import Lock, want_locked
 from levelfield.study.search import LineSearch, search_two, search_until_bracketed
 from levelfield.study.swap import want_swap
@@ -122,6 +123,41 @@ def plan(
     )
 
 
+def refuse_if_nothing_is_allowed(planned: Plan) -> None:
+    """Refuse a study with no trial to run.
+
+    Raises:
+        RefusedError: the protocol allows no cell of any searched rung; some are named with the reason.
+    """
+    if not planned.trials:
+        refused = [cell for cell in planned.cells if cell.affordable.refusal]
+        shown = list(dict.fromkeys((*refused[:2], *refused[-1:])))
+        reasons = "; ".join(
+            f"{cell.architecture} at {cell.budget_flops:.3g}: {cell.affordable.refusal}" for cell in shown
+        )
+        raise RefusedError(f"the protocol allows no cell of this study ({reasons}): change its sizes, budgets or data")
+
+
+def size_edges(spec: StudySpec, listed: Sequence[Cell], cells: Sequence[Cell]) -> set[int]:
+    """Places in ``cells``, the allowed of those ``listed``, beyond which nobody looked: no size is declared there, or
+    one left out by ``max_steps``. A neighbour that the protocol refuses is no edge: nobody could run it.
+    """
+    most = spec.ladder.max_steps
+    left_out = [most is not None and cell.affordable.steps > most for cell in listed]
+    edges = set()
+    for place, cell in enumerate(cells):
+        where = listed.index(cell)
+        if any(not 0 <= i < len(listed) or left_out[i] for i in (where - 1, where + 1)):
+            edges.add(place)
+    return edges
+
+
+def checked_axes(spec: StudySpec, entry: FamilyEntry, budget: float) -> list[str]:
+    """The axes beside the learning rate that are searched at ``budget``."""
+    checked = spec.search.check_budgets
+    return list(entry.axes) if checked is None or budget in checked else []
+
+
 class _Planner:
     """Searches the cells of every family for the winners of its rungs."""
 
@@ -133,6 +169,7 @@ class _Planner:
         self.winners: list[RungWinner] = []
 
     def plan_family(self, entry: FamilyEntry) -> None:
+        refuse_meaningless(self.spec, self.wants.facts, entry)
         rungs = {budget: self._cells(entry, budget) for budget in self.spec.ladder.budgets}
         for budget in self.spec.ladder.locked:
             self._cells(entry, budget)
@@ -166,26 +203,8 @@ class _Planner:
         params = [cell.affordable.params for cell in cells]
         if params != sorted(set(params)):
             raise SpecError(f"sizes of {entry.name!r} must be listed in rising number of parameters, saw {params}")
-        self._refuse_meaningless_axes(entry, cells, budget)
         self.cells.extend(cells)
         return [cell for cell in cells if not cell.affordable.refusal]
-
-    def _refuse_meaningless_axes(self, entry: FamilyEntry, cells: list[Cell], budget: float) -> None:
-        """Read every declared value once, so that one that cannot be meant is refused before anything is trained."""
-        for axis in entry.axes:
-            for cell in cells:
-                for _, candidate in self._choices(entry, Candidate(architecture=cell.architecture, base_lr=1.0), axis):
-                    affordable = self.wants.afford(entry, candidate, budget)
-                    moved = dataclasses.replace(affordable, steps=1)
-                    trial_spec(self.spec, self.wants.facts, entry, candidate, moved, budget)
-
-    def _choices(self, entry: FamilyEntry, candidate: Candidate, axis: str) -> list[tuple[bool, Candidate]]:
-        """``candidate`` at every value of ``axis``, and whether that value is the default."""
-        default = default_value(entry, axis, candidate.architecture)
-        return [
-            (value == default, candidate.moved(axis, None if value == default else value))
-            for value in entry.axes[axis].values
-        ]
 
     def _search_anchor(self, entry: FamilyEntry, cell: Cell) -> LineSearch:
         return self._search_lr(entry, cell, rule="anchor", start=entry.base_lr.start_index)
@@ -238,9 +257,9 @@ class _Planner:
                 return None
             candidate = dataclasses.replace(candidate, base_lr=grid[search.best])
         edges = [] if search.status == "bracketed" else ["base_lr"]
-        if place in self._size_edges(listed, cells):
+        if place in size_edges(self.spec, listed, cells):
             edges.append("size")
-        for axis in self._checked_axes(entry, cell.budget_flops):
+        for axis in checked_axes(self.spec, entry, cell.budget_flops):
             moved = self._search_axis(entry, cell, candidate, axis)
             if moved is None:
                 return None
@@ -259,31 +278,10 @@ class _Planner:
             edges=tuple(edges),
         )
 
-    def _size_edges(self, listed: list[Cell], cells: list[Cell]) -> set[int]:
-        """Places in ``cells`` beyond which nobody looked: no size declared there, or one left out by ``max_steps``.
-
-        A neighbour that the protocol refuses is no edge: nobody could run it.
-        """
-        edges = set()
-        for place, cell in enumerate(cells):
-            where = listed.index(cell)
-            beyond = [listed[i] if 0 <= i < len(listed) else None for i in (where - 1, where + 1)]
-            if any(neighbour is None or self._is_left_out(neighbour) for neighbour in beyond):
-                edges.add(place)
-        return edges
-
-    def _is_left_out(self, cell: Cell) -> bool:
-        most = self.spec.ladder.max_steps
-        return most is not None and cell.affordable.steps > most
-
-    def _checked_axes(self, entry: FamilyEntry, budget: float) -> list[str]:
-        checked = self.spec.search.check_budgets
-        return list(entry.axes) if checked is None or budget in checked else []
-
     def _search_axis(
         self, entry: FamilyEntry, cell: Cell, candidate: Candidate, axis: str
     ) -> tuple[Candidate, str] | None:
-        choices = self._choices(entry, candidate, axis)
+        choices = choices_along(entry, candidate, axis)
         search = search_until_bracketed(
             len(choices),
             [is_default for is_default, _ in choices].index(True),

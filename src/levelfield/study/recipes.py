@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 from levelfield.records.errors import SpecError, did_you_mean
-from levelfield.records.trial import RecipeSpec
+from levelfield.records.trial import RecipeSpec, RecipeValue
 
 # Averaging horizon of every preset, as a fraction of the run; the average changes nothing about the raw weights.
 _EMA_FRACTION = 0.05
@@ -54,7 +55,7 @@ def preset_names() -> tuple[str, ...]:
     return tuple(_PRESETS)
 
 
-def preset(name: str, *, peak_lr: float, override: Mapping[str, Any] | None = None) -> RecipeSpec:
+def preset(name: str, *, peak_lr: float, override: Mapping[str, RecipeValue] | None = None) -> RecipeSpec:
     """The recipe ``name`` at ``peak_lr``, with single fields replaced by ``override``.
 
     Raises:
@@ -62,5 +63,11 @@ def preset(name: str, *, peak_lr: float, override: Mapping[str, Any] | None = No
     """
     if name not in _PRESETS:
         raise SpecError(f"unknown recipe {name!r}{did_you_mean(name, _PRESETS)}")
+    return _made(name, peak_lr, tuple((field, type(value), value) for field, value in (override or {}).items()))
+
+
+# A plan asks for the same recipes again after every finished trial. True and 1 are one key of a table: hence the types.
+@functools.lru_cache(maxsize=4096)
+def _made(name: str, peak_lr: float, override: tuple[tuple[str, type, RecipeValue], ...]) -> RecipeSpec:
     fields = {"ema_fraction": _EMA_FRACTION, **_PRESETS[name]}
-    return RecipeSpec.of(name, fields, peak_lr=peak_lr, override=override)
+    return RecipeSpec.of(name, fields, peak_lr=peak_lr, override={field: value for field, _, value in override})

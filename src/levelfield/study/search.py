@@ -44,6 +44,18 @@ def search_until_bracketed(
             return LineSearch(best=best, status="bound")
 
 
+def can_bracket(num_values: int, start: int, *, cap: int) -> bool:
+    """Whether any losses let :func:`search_until_bracketed` end between two worse neighbours.
+
+    Losses that fall towards one place and rise beyond lead there by the fewest trials.
+    """
+    ends = (
+        search_until_bracketed(num_values, start, lambda index, best=best: float(abs(index - best)), cap=cap)
+        for best in range(num_values)
+    )
+    return any(search.status == "bracketed" for search in ends)
+
+
 def search_two(guess: int, loss_at: Callable[[int], float | None]) -> LineSearch:
     """The paper's two trials: the guess and half of it, since the optimum falls with size and epochs.
 

@@ -284,6 +284,9 @@ def plan_transfers(
 
 def _refuse_meaningless(spec: StudySpec, transfer: TransferSpec, facts: DataFacts) -> None:
     target = facts.target(transfer.name)
+    asked = transfer.probe_examples
+    if asked is not None and asked > target.num_train:
+        raise SpecError(f"transfer {transfer.name!r}: probe_examples = {asked}, but {target.num_train} are there")
     for arms in transfer.families:
         transfer_preset(arms.finetune.recipe, peak_lr=1.0, override=arms.finetune.override)
         if arms.scratch is not None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from levelfield.records.codec import record
 from levelfield.records.errors import SpecError, did_you_mean
-from levelfield.records.trial import RecipeSpec
+from levelfield.records.trial import RecipeSpec, RecipeValue
 from levelfield.units import TrainingLength
 
 
@@ -154,7 +154,7 @@ def transfer_recipe(name: str) -> TransferRecipe:
     return known[name]
 
 
-def transfer_preset(name: str, *, peak_lr: float, override: Mapping[str, Any] | None = None) -> RecipeSpec:
+def transfer_preset(name: str, *, peak_lr: float, override: Mapping[str, RecipeValue] | None = None) -> RecipeSpec:
     """The optimiser's part of recipe ``name`` at ``peak_lr``, with single fields replaced by ``override``.
 
     Raises:

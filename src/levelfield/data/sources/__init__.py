@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from levelfield.data.sources.base import Examples, Source
 from levelfield.records.data import DataSpec, DigitPairsSpec, DigitsSpec, DigitStringsSpec, FolderSpec, ParquetSpec
+from levelfield.records.errors import SpecError
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Examples", "Source", "near", "open_source", "open_source_once"]
+__all__ = ["Examples", "Source", "near", "open_source", "open_source_once", "refuse_overruled_sizes"]
 
 
 def open_source(spec: DataSpec, *, rehash: bool = False) -> Source:
@@ -40,6 +41,20 @@ def open_source(spec: DataSpec, *, rehash: bool = False) -> Source:
             from levelfield.data.sources.folder import open_folder
 
             return open_folder(spec, rehash=rehash)
+
+
+def refuse_overruled_sizes(source: Source, report_examples: int | None) -> None:
+    """Refuse a number of report examples that somebody said and that the data's own report split overrules.
+
+    Raises:
+        SpecError: the split holds another number.
+    """
+    held = source.split_sizes["report"]
+    if report_examples not in (None, held):
+        raise SpecError(
+            f"{report_examples} report examples are asked for, but the data has a report split of its own that holds "
+            f"{held}, all of which judge: leave the number out, or say {held}"
+        )
 
 
 @functools.lru_cache(maxsize=4)

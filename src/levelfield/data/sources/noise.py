@@ -51,10 +51,14 @@ class NoiseBank:
 def _tiles(side: int) -> NDArray[np.float64]:
     """``[NUM_TILES, T, T]`` of zero mean and unit variance, flat in spectrum above one canvas side in wavelength."""
     tile = TILE_SIDES * side
-    bits = draw_bits(key_words(1, "one-over-f", side), np.arange(NUM_TILES * tile), tile)
-    phases = 2j * np.pi * unit_interval(bits).reshape(NUM_TILES, tile, tile)
     frequencies = np.hypot(np.fft.fftfreq(tile)[:, None], np.fft.fftfreq(tile)[None, :])
     amplitudes = 1 / np.maximum(frequencies, 1 / side)
     amplitudes[0, 0] = 0
-    noise = np.fft.ifft2(np.exp(phases) * amplitudes).real
-    return noise / noise.std()
+    keys = key_words(1, "one-over-f", side)
+    noise = np.empty((NUM_TILES, tile, tile))
+    for place in range(NUM_TILES):  # one at a time: complex numbers of all tiles together would take gigabytes
+        bits = draw_bits(keys, np.arange(place * tile, (place + 1) * tile), tile)
+        phases = 2j * np.pi * unit_interval(bits).reshape(tile, tile)
+        noise[place] = np.fft.ifft2(np.exp(phases) * amplitudes).real
+    noise /= noise.std()
+    return noise

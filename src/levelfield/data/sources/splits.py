@@ -16,7 +16,7 @@ from levelfield.data.order import Permutation
 from levelfield.data.sources.base import Examples, check_ids
 from levelfield.data.sources.images import Container, ImageTable
 from levelfield.data.transforms import augment_photos
-from levelfield.records.data import FolderSpec, ParquetSpec, Split
+from levelfield.records.data import FolderSpec, ParquetSpec, Split, num_report_asked
 from levelfield.records.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class ImageSource:
         self.class_names = tuple(names)
         self.num_classes = len(self.class_names)
         self.chance_loss = math.log(self.num_classes)
-        self._num_report_ranks = 0 if report else spec.report_examples
+        self._num_report_ranks = 0 if report else num_report_asked(spec)
         num_train = len(table) - self._num_report_ranks - spec.select_examples
         counts = np.bincount(table.labels, minlength=self.num_classes)
         if num_train < np.count_nonzero(counts):
@@ -99,7 +99,7 @@ class ImageSource:
         self.split_sizes: Mapping[Split, int] = {
             "train": num_train,
             "select": spec.select_examples,
-            "report": len(report) if report else spec.report_examples,
+            "report": len(report) if report else self._num_report_ranks,
         }
         self.fingerprint = _joined(table, report)
         self._split = Permutation.of(len(table), "split", table.fingerprint, spec.seed)

@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from levelfield.families.base import Layer, LayerKind, ParameterRole
 from levelfield.families.borrowed.model import BorrowedNetwork, build
 from levelfield.families.borrowed.spec import BorrowedSpec, ParameterPlace
-from levelfield.records.errors import SpecError
+from levelfield.records.errors import SpecError, first_line
 
 _ROLE_RESOLUTION = 224
 _EMBEDDING = r".*(pos_embed\w*|cls_token|reg_token|dist_token|relative_position_bias\w*|rel_pos\w*|query|latent)"
@@ -52,7 +52,7 @@ def list_layers(spec: BorrowedSpec, *, resolution: int, num_classes: int, in_cha
             network(images)
     except Exception as error:  # whatever a network of timm's raises of images that it cannot take
         raise SpecError(
-            f"{spec.text} cannot take images of {resolution} px: {type(error).__name__}: {str(error).splitlines()[0]}"
+            f"{spec.text} cannot take images of {resolution} px: {type(error).__name__}: {first_line(error)}"
         ) from None
     root = type(network).__name__
     flops = {

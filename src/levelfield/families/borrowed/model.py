@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from levelfield.families.borrowed.spec import FAMILY, BorrowedSpec
-from levelfield.records.errors import SpecError, did_you_mean
+from levelfield.records.errors import SpecError, did_you_mean, first_line
 
 HEAD_STD = 0.02
 _STATISTICS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
@@ -84,7 +84,7 @@ def _created(timm: Any, spec: BorrowedSpec, options: dict[str, Any], resolution:
                 return timm.create_model(spec.name, **options)
     except Exception as error:  # whatever a constructor of timm's raises of arguments that it cannot take
         raise SpecError(
-            f"timm cannot build {spec.text} for {resolution} px: {type(error).__name__}: {str(error).splitlines()[0]}"
+            f"timm cannot build {spec.text} for {resolution} px: {type(error).__name__}: {first_line(error)}"
         ) from None
 
 

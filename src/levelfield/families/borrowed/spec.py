@@ -12,11 +12,13 @@ from levelfield.families import grammar
 from levelfield.families.base import Layer, ParameterRole
 from levelfield.records.codec import record
 from levelfield.records.errors import SpecError
+from levelfield.records.stated import stated
 
 FAMILY = "timm"
 GRAMMAR = "<timm's name>[,<argument>=<number, numbers joined by x, true or false>]*"
 EXAMPLES = ("timm:convnextv2_atto", "timm:convnext_atto,depths=1x1x1x1,dims=16x32x64x128,patch_size=1")
 _NAME = "[a-z][a-z0-9_]*"
+_KEY = "[a-z_][a-z0-9_]*"
 _NUMBER = r"(0|[1-9][0-9]*)(\.[0-9]+)?"
 _VALUE = rf"true|false|{_NUMBER}(x{_NUMBER})*"
 
@@ -33,7 +35,7 @@ _DECIDED = {
 Argument = bool | int | float | tuple[int | float, ...]
 
 
-@record
+@stated
 class BorrowedSpec:
     """``timm.create_model(name, **arguments)``; ``options`` are the arguments as text, sorted by name.
 
@@ -50,8 +52,11 @@ class BorrowedSpec:
         for key, value in self.options:
             if key in _DECIDED:
                 raise SpecError(f"timm:{self.name}: {key} is no choice here: {_DECIDED[key]}")
-            if not re.fullmatch(_VALUE, value):
+            if not re.fullmatch(_KEY, key) or not re.fullmatch(_VALUE, value):
                 raise SpecError(f"timm:{self.name}: {key}={value!r}: expected {GRAMMAR}")
+            most = grammar.DEEPEST if "depth" in key or "layers" in key else grammar.WIDEST
+            if value not in ("true", "false") and max(map(float, value.split("x"))) > most:
+                raise SpecError(f"timm:{self.name}: {key}={value!r}: numbers must be at most {most}")
 
     @property
     def family(self) -> str:

@@ -14,6 +14,7 @@ from levelfield.families import grammar
 from levelfield.families.base import Layer, ParameterRole
 from levelfield.records.codec import record
 from levelfield.records.errors import SpecError, did_you_mean
+from levelfield.records.stated import stated
 
 FAMILY = "nfnet"
 WsRule: TypeAlias = Literal["clamp", "timm"]
@@ -70,7 +71,7 @@ class BlockShape:
     drop_fraction: float
 
 
-@record
+@stated
 class NFNetSpec:
     """One NFNet, by its explicit shape; :meth:`variant` and :meth:`ladder` make the shapes that have a text.
 
@@ -268,9 +269,12 @@ def _variant_shape(name: str) -> dict[str, Any]:
 
 
 def _ladder_shape(width: int, depths: tuple[int, ...], group_width: int, stem_stride: int) -> dict[str, Any]:
-    _expect(width >= 4 and width % 2 == 0, "w", "an even number of channels, at least 4", width)
+    widest, deepest = grammar.WIDEST // max(LADDER_MULTIPLIERS), grammar.DEEPEST
+    even = 4 <= width <= widest and width % 2 == 0
+    _expect(even, "w", f"an even number of channels, at least 4 and at most {widest}", width)
     _expect(1 <= len(depths) <= 4 and min(depths) >= 1, "d", "1 to 4 stages of at least 1 block", depths)
-    _expect(group_width >= 1, "g", "at least 1 channel", group_width)
+    _expect(sum(depths) <= deepest, "d", f"at most {deepest} blocks in all", depths)
+    _expect(1 <= group_width <= grammar.WIDEST, "g", f"from 1 to {grammar.WIDEST} channels", group_width)
     _expect(stem_stride in (1, 2, 4, 8, 16), "s", "1, 2, 4, 8 or 16", stem_stride)
     first = tuple(max(LADDER_SMALLEST_STEM, width // share) for share in (16, 8, 4) if share <= stem_stride)
     return {

@@ -12,8 +12,9 @@ from typing import Literal, TypeAlias
 
 from levelfield.families import grammar
 from levelfield.families.base import Layer, ParameterRole
-from levelfield.records.codec import record
+from levelfield.records.data import LARGEST_SIDE
 from levelfield.records.errors import SpecError, did_you_mean
+from levelfield.records.stated import stated
 
 FAMILY = "vit"
 Pooling: TypeAlias = Literal["gap", "token", "map"]
@@ -40,11 +41,18 @@ _SHAPES: dict[str, tuple[int, int, int, int]] = {
     "G": (1664, 48, 8192, 16),
 }
 VARIANTS = tuple(_SHAPES)
+_LARGEST = {
+    "width": grammar.WIDEST,
+    "depth": grammar.DEEPEST,
+    "mlp_width": 16 * grammar.WIDEST,
+    "num_heads": grammar.WIDEST,
+    "patch_size": LARGEST_SIDE,
+}
 LADDER_MLP_RATIO = 4
 LADDER_HEAD_WIDTH = 32  # half the published 64, so that small widths still have several heads
 
 
-@record
+@stated
 class ViTSpec:
     """One Vision Transformer, by its explicit shape; :meth:`variant` and :meth:`ladder` make the shapes with a text.
 
@@ -65,8 +73,8 @@ class ViTSpec:
     gelu: Gelu = "tanh"
 
     def __post_init__(self) -> None:
-        for name in ("width", "depth", "mlp_width", "num_heads", "patch_size"):
-            _expect(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        for name, most in _LARGEST.items():
+            _expect(1 <= getattr(self, name) <= most, name, f"from 1 to {most}", getattr(self, name))
         for name, option in (("pooling", "pool"), ("position", "pos"), ("gelu", "gelu")):
             _expect(getattr(self, name) in OPTIONS[option], name, f"one of {OPTIONS[option]}", getattr(self, name))
         _expect(self.width % self.num_heads == 0, "heads", f"a divisor of the width {self.width}", self.num_heads)
@@ -122,7 +130,7 @@ class ViTSpec:
         Raises:
             SpecError: a number is out of range.
         """
-        _expect(width >= 1, "w", "at least 1", width)
+        _expect(1 <= width <= grammar.WIDEST, "width", f"from 1 to {grammar.WIDEST}", width)
         return cls(
             width=width,
             depth=depth,
