@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from levelfield.records.data import DigitPairsSpec, DigitStringsSpec
+from levelfield.records.data import DigitPairsSpec, DigitStringsSpec, num_report_asked
 from levelfield.records.fingerprint import fingerprint
 from levelfield.records.study import StudySpec
 from levelfield.report.facts import (
@@ -27,6 +27,7 @@ from levelfield.study.locked import LockedRecipe
 from levelfield.study.outcome import Outcome, analyse_outcome, read_outcome
 from levelfield.study.recipes import preset
 from levelfield.study.transfer_table import analyse_transfers, transfer_rows
+from levelfield.study.undecidable import undecidable
 
 _CODES_OF_SIZES = {"s": "stem stride", "p": "patch size in px", "w": "width", "d": "depth"}
 """What a letter in the name of a size stands for ("vit:w64-d3-p4")."""
@@ -161,6 +162,9 @@ def _caveats(outcome: Outcome) -> Iterator[str]:
     if outcome.facts.no_verdict_because:
         yield outcome.facts.no_verdict_because
     yield from outcome.facts.remarks
+    for each in undecidable(outcome.spec, outcome.facts, outcome.planned):
+        if each.why != outcome.facts.no_verdict_because:
+            yield f"by design, {each.sentence}"
     for budget, lock in sorted(outcome.locks.items()):
         for family, why in lock.refused.items():
             yield f"no prediction of {family} at {flops(budget)} was locked: {why}"
@@ -195,7 +199,7 @@ def _data_sentence(outcome: Outcome) -> str:
         else f"{facts.num_train:,} training images"
     )
     noise = f", {data.label_noise:.0%} label noise" if isinstance(data, DigitPairsSpec | DigitStringsSpec) else ""
-    judging = facts.num_report or data.report_examples
+    judging = facts.num_report or num_report_asked(data)
     return (
         f"{data.source}: {size} of {facts.num_classes} classes at {facts.resolution} px{noise}; "
         f"{data.select_examples:,} images chose the recipe, {judging:,} others judged the winners"

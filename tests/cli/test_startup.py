@@ -8,7 +8,7 @@ from importlib import resources
 
 import pytest
 
-from levelfield.study.spec_file import load_study, quickstart_study, study_schema
+from levelfield.study.spec_file import load_study, quickstart_study, quickstart_text, study_schema
 from tests.conftest import TINY_STUDY, run
 from tests.study.pictures import FOLDER_STUDY, write_folder
 
@@ -84,6 +84,55 @@ def test_a_study_that_cannot_be_meant_is_answered_with_exit_code_2(edit, message
 
 
 @pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (
+            ("budgets = [1.36e8]", "budgets = [9e5]"),
+            "the protocol allows no cell of this study (nfnet:w4-d1-s4 at 9e+05",
+        ),
+        (('recipe = "vit-short"', 'recipe = "vit-short"\noverride = { optimizer = "evil" }'), "saw 'evil'"),
+        (('recipe = "vit-short"', 'recipe = "vit-short"\noverride = { momentum = 0.8 }'), "would change nothing"),
+        (('name = "tiny"', 'name = "../../tiny"'), "name must be a name of at most 100 bytes without '/'"),
+        (('name = "tiny"', 'name = "tiny"\nthreads = 2024-01-01'), "date values such as 2024-01-01 mean nothing here"),
+        (('name = "tiny"', 'name = "tiny"\nthreads = ' + 9999 * "9"), "integer string conversion"),
+        (('name = "tiny"', 'name = "tiny"\nthreads = ' + 9999 * "["), "nested deeper than any study"),
+        (('name = "tiny"', 'name = "tiny"\nthreads = true'), "valid integer, saw True"),
+        (("batch_coefficient", "x = 0 #" + 2**20 * "-" + "\nbatch_coefficient"), "expected at most 1,048,576"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_planning_refuses_what_running_could_not_mean(edit, message, tmp_path, invoke):
+    path = tmp_path / "study.toml"
+    assert edit[0] in TINY_STUDY
+    path.write_text(TINY_STUDY.replace(*edit))
+    for command in (("plan", path, "--no-calibrate"), ("run", path, "--dir", tmp_path / "study")):
+        code, _, error = invoke(*command)
+        assert (code, message in error) == (2, True), error
+    assert not (tmp_path / "study" / "study.json").exists()
+
+
+def test_planning_says_what_the_design_cannot_decide_to_readers_and_to_programs(tmp_path, invoke):
+    (tmp_path / "study.toml").write_text(quickstart_text())
+    code, output, _ = invoke("plan", tmp_path / "study.toml", "--no-calibrate")
+    assert code == 0
+    assert "What this design cannot decide, whatever comes out" in output
+    assert "nothing but 'NFNet better' can come out" in output
+    assert "families that are equal could not be called equivalent within 0.05" in output
+    code, output, _ = invoke("plan", tmp_path / "study.toml", "--no-calibrate", "--json")
+    told = json.loads(output)
+    assert code == 0
+    assert {each["question"] for each in told["undecidable"]} == {"one side", "verdict", "optimal size"}
+    assert told["no_verdict_at_all"] is False
+    assert told["smallest_decidable_margin"] > told["margin"] == 0.05
+
+
+@pytest.mark.parametrize("options", [("--want", "size"), ("--about", "vit")])
+def test_options_of_next_trials_are_not_ignored_where_a_study_is_planned(options, tiny_study, invoke):
+    code, _, error = invoke("plan", tiny_study, "--no-calibrate", *options)
+    assert (code, "--want and --about are about next trials" in error) == (2, True)
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (["status", "nowhere"], 2, "holds no study"),
@@ -139,8 +188,13 @@ def test_the_bill_counts_the_report_images_that_there_are(tmp_path, invoke):
     study = FOLDER_STUDY.replace('path = "images"', 'path = "images"\nreport_path = "judges"')
     (tmp_path / "pictures.toml").write_text(study)
     write_folder(tmp_path / "other", seed=9, count=7)
+    code, _, error = invoke("plan", tmp_path / "pictures.toml", "--no-calibrate")
+    assert code == 2
+    assert "6 report examples are asked for, but the data has a report split of its own that holds 8" in error
+    (tmp_path / "pictures.toml").write_text(study.replace("report_examples = 6", "report_examples = 8"))
     code, output, _ = invoke("plan", tmp_path / "pictures.toml", "--no-calibrate")
     assert code == 0
     assert "and 8 report examples" in output
+    (tmp_path / "pictures.toml").write_text(study.replace("report_examples = 6", ""))
     code, output, _ = invoke("plan", tmp_path / "pictures.toml", "--no-calibrate", "--report-data", tmp_path / "other")
     assert "and 14 report examples" in output

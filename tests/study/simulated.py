@@ -63,7 +63,7 @@ def bowl(trial: PlannedTrial) -> float:
     return 2.0 * 10 ** (-0.1 * (budget - 10)) * math.exp(0.02 * off_lr**2 + 0.05 * size**2 + noise + batch) + 0.5
 
 
-def outcome_of(trial: PlannedTrial, loss: float) -> TrialResult:
+def outcome_of(trial: PlannedTrial, loss: float, facts: DataFacts = FACTS) -> TrialResult:
     """The record that a trial with held-out ``loss`` leaves; infinite means diverged."""
     spec = trial.spec
     finished = math.isfinite(loss)
@@ -74,7 +74,7 @@ def outcome_of(trial: PlannedTrial, loss: float) -> TrialResult:
         params=count(spec.architecture, resolution=32, num_classes=100, in_channels=1).params,
         steps=spec.steps,
         examples_seen=spec.examples,
-        epochs=spec.examples / FACTS.num_train,
+        epochs=spec.examples / facts.num_train,
         train_flops=trial.budget_flops,
         evaluate_flops=1.0,
         held_out=held_out,
@@ -123,4 +123,4 @@ def run_to_the_end(
         if not pending:
             return planned, results
         trial = choose(pending)
-        results[trial.spec.fingerprint] = outcome_of(trial, loss(trial))
+        results[trial.spec.fingerprint] = outcome_of(trial, loss(trial), facts)

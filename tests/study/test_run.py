@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from levelfield.records.errors import DataError, RefusedError, SpecError, StoreError
+from levelfield.records.errors import InputError, RefusedError, SpecError, StoreError
 from levelfield.records.store import StudyDirectory
 from levelfield.study.run import run_study
 from levelfield.study.spec_file import load_study, relocated, study_from_plain
@@ -78,7 +78,7 @@ def test_a_corrupt_image_stops_the_run_with_its_name(tmp_path):
             ],
         }
     )
-    with pytest.raises(DataError, match=r"dog.7\.png"):
+    with pytest.raises(InputError, match=r"dog.7\.png"):
         run_study(spec, tmp_path / "study", device="cpu")
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from levelfield.study.bill import Bill
     from levelfield.study.plan import Plan
     from levelfield.study.transfer_bill import TransferBillRow
+    from levelfield.study.undecidable import Undecidable
 
 EXAMPLES = "Example:  levelfield plan study.toml --workers 2"
 
@@ -35,20 +36,24 @@ def plan(
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a study for your editor.")] = False,
     target: Annotated[float | None, typer.Option(help="Next trials: the budget to be predicted, in FLOPs.")] = None,
     spend: Annotated[float | None, typer.Option(help="Next trials: the training FLOPs still allowed.")] = None,
-    want: Annotated[str, typer.Option(help="Next trials: loss, size or verdict.")] = "loss",
+    want: Annotated[str | None, typer.Option(help="Next trials: loss, size or verdict; loss unsaid.")] = None,
     about: Annotated[str | None, typer.Option(help="Next trials: the family whose loss or size is wanted.")] = None,
     table: TableOptions,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
     """Show what a study costs at most before anything is spent - or, with --target and --spend, the next trials."""
     from levelfield.cli.console import say, say_json
+    from levelfield.records.codec import to_plain
+    from levelfield.records.data import num_report_asked
     from levelfield.records.errors import SpecError
     from levelfield.study import calibrate as calibration
     from levelfield.study.bill import bill
     from levelfield.study.plan import plan as plan_study
+    from levelfield.study.plan import refuse_if_nothing_is_allowed
     from levelfield.study.run import study_facts
     from levelfield.study.spec_file import load_study, relocated, study_schema
     from levelfield.study.transfer_bill import transfer_bill
+    from levelfield.study.undecidable import gives_no_verdict, undecidable
 
     if schema:
         say(study_schema().rstrip())
@@ -60,25 +65,36 @@ def plan(
 
         if data is not None or report_data is not None:
             raise SpecError("--data says where a study's images lie; next trials (--target, --spend) read no images")
-        plan_next_trials(study, target=target, spend=spend, want=want, about=about, table=table, json=json)
+        plan_next_trials(study, target=target, spend=spend, want=want or "loss", about=about, table=table, json=json)
         return
     if table.given:
         raise SpecError("columns are those of a table of runs, from which next trials follow: add --target and --spend")
+    if want is not None or about is not None:
+        raise SpecError("--want and --about are about next trials: add --target and --spend, or leave them out")
     spec = relocated(load_study(study), data, report_data)
     facts = study_facts(spec)
     planned = plan_study(spec, facts, {})
+    if not json:
+        _say_cells(spec, planned)
+    refuse_if_nothing_is_allowed(planned)
+    found = undecidable(spec, facts, planned)
+    num_report = facts.num_report or num_report_asked(spec.data)
+    speeds = calibration.calibrate(spec, facts, planned, device=device) if calibrate else {}
+    charged, transfers = bill(spec, facts, planned, speeds), transfer_bill(spec, facts, planned, speeds)
     if json:
-        speeds = calibration.calibrate(spec, facts, planned, device=device) if calibrate else {}
-        charged = bill(spec, facts, planned, speeds)
-        transfers = transfer_bill(spec, facts, planned, speeds)
         answer = {"rows": charged.rows, "trials_at_most": charged.trials_at_most, "seconds": charged.seconds}
+        answer |= {
+            "undecidable": [to_plain(each) | {"sentence": each.sentence} for each in found],
+            "no_verdict_at_all": gives_no_verdict(found, spec),
+            "margin": spec.verdict.margin,
+            "smallest_decidable_margin": _decidable_margin(spec, num_report),
+        }
         say_json(answer | ({"transfers": transfers} if transfers else {}))
         return
-    _say_cells(spec, planned)
-    speeds = calibration.calibrate(spec, facts, planned, device=device) if calibrate else {}
-    _say_bill(spec, bill(spec, facts, planned, speeds), workers, facts.num_report or spec.data.report_examples)
+    _say_bill(spec, charged, workers, num_report)
     if spec.transfer:
-        _say_transfers(transfer_bill(spec, facts, planned, speeds), workers)
+        _say_transfers(transfers, workers)
+    _say_undecidable(spec, found)
 
 
 def _say_cells(spec: StudySpec, planned: Plan) -> None:
@@ -105,7 +121,6 @@ def _say_cells(spec: StudySpec, planned: Plan) -> None:
 def _say_bill(spec: StudySpec, charged: Bill, workers: int, num_report: int) -> None:
     from levelfield.cli.console import say, say_table
     from levelfield.report.numbers import family_name, flops, seconds
-    from levelfield.scaling.margins import smallest_decidable_margin
 
     rows = [
         (
@@ -125,18 +140,45 @@ def _say_bill(spec: StudySpec, charged: Bill, workers: int, num_report: int) -> 
     say(f"at most {charged.trials_at_most} trials, {flops(charged.train_flops)} of training")
     if charged.seconds is not None:
         say(f"at most {seconds(charged.seconds / workers)} here with {workers} worker{'s' * (workers > 1)}")
-    decidable = smallest_decidable_margin(
+    decidable, margin = _decidable_margin(spec, num_report), spec.verdict.margin
+    say(
+        f"with {spec.verdict.seeds} seeds and {num_report} report examples the smallest decidable "
+        f"margin is about {decidable:.3f} in ln loss (seed noise of {ASSUMED_SEED_SD:.0%} assumed); the margin is "
+        f"{margin}"
+    )
+    if decidable > margin:
+        say(
+            f"families that are equal could not be called equivalent within {margin}: take more seeds or report "
+            f"examples, or a margin of {decidable:.2g}; a difference beyond it can still be found",
+            "alarm",
+        )
+
+
+def _decidable_margin(spec: StudySpec, num_report: int) -> float:
+    """The smallest margin within which equal families would be called equivalent, at a guessed noise of seeds."""
+    from levelfield.scaling.margins import smallest_decidable_margin
+
+    return smallest_decidable_margin(
         seed_sd=ASSUMED_SEED_SD,
         num_seeds=spec.verdict.seeds,
         example_sd=ASSUMED_EXAMPLE_SD,
         num_examples=num_report,
         num_rungs=len(spec.ladder.budgets),
     )
-    say(
-        f"with {spec.verdict.seeds} seeds and {num_report} report examples the smallest decidable "
-        f"margin is about {decidable:.3f} in ln loss (seed noise of {ASSUMED_SEED_SD:.0%} assumed); the margin is "
-        f"{spec.verdict.margin}"
-    )
+
+
+def _say_undecidable(spec: StudySpec, found: Sequence[Undecidable]) -> None:
+    from levelfield.cli.console import say
+    from levelfield.report.numbers import prose
+    from levelfield.study.undecidable import NO_VERDICT_AT_ALL, gives_no_verdict
+
+    if found:
+        say()
+        say("What this design cannot decide, whatever comes out", "strong")
+    for each in found:
+        say(f"  {prose(each.sentence)}")
+    if gives_no_verdict(found, spec):
+        say(NO_VERDICT_AT_ALL, "alarm")
 
 
 def _say_transfers(charged: Sequence[TransferBillRow], workers: int) -> None:

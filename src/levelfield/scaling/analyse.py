@@ -50,6 +50,7 @@ def analyse(
     recipe: str = "not stated",
     named_confounds: Sequence[str] = (),
     equal_search: bool = False,
+    no_verdict_because: str | None = None,
     compared: bool = True,
     asked: Asked = NOTHING_ASKED,
     seed: int = 0,
@@ -61,9 +62,9 @@ def analyse(
     that of the intervals shown; "better" and "worse" are decided at (1 + level) / 2. Families are compared pair by pair
     in alphabetical order. ``named_confounds`` are traits listed as confounds even where balanced. ``equal_search`` says
     that one rule and one cap were declared for all families before the run; else far fewer search runs make a family's
-    best loss a bound. Without ``compared`` no families are compared: many families have very many pairs. ``asked`` is
-    what the user decides of the laws instead of the backtests. The result depends on the rows and ``seed`` alone, not
-    on the order of the rows.
+    best loss a bound. ``no_verdict_because`` says why losses on this data compare nothing. Without ``compared`` no
+    families are compared: many families have very many pairs. ``asked`` is what the user decides of the laws instead of
+    the backtests. The result depends on the rows and ``seed`` alone, not on the order of the rows.
 
     Raises:
         InputError: a malformed table, or per-example losses that do not belong to it. Weak data never raises.
@@ -83,6 +84,7 @@ def analyse(
         level=level,
         named_confounds=named_confounds,
         equal_search=equal_search,
+        no_verdict_because=no_verdict_because,
         compared=families if compared else (),
         generator=stream(3),
     )

@@ -128,7 +128,7 @@ def ancova_record(trend: Trend, a: Curve, b: Curve, *, level: float) -> Ancova:
         half = critical * error
         return Interval(estimate=estimate, low=estimate - half, high=estimate + half, level=level)
 
-    offset_error, slope_error = np.sqrt(np.diag(trend.covariance)).tolist()
+    offset_error, slope_error = np.sqrt(np.maximum(np.diag(trend.covariance), 0.0)).tolist()
     return Ancova(
         middle=math.exp(trend.middle),
         offset=around(trend.offset, offset_error),

@@ -73,6 +73,19 @@ def verdict_at(judged: Judged, margin: float, *, leaves: str = "") -> tuple[Verd
     return "cannot tell", (*bounded, leaves or _undetected(judged, margin))
 
 
+def attainable(statement: Statement, margin: float) -> frozenset[Verdict]:
+    """The verdicts that some outcome could give ``statement``: those that losses without any noise would get."""
+    if statement.undecidable:
+        return frozenset()
+    outcomes = (
+        Judged(statement=statement, estimate=estimate, standard_error=0.0, inner=0.0, outer=0.0, level=0.9)
+        for estimate in (-2 * margin, 0.0, 2 * margin)
+    )
+    found: set[Verdict] = {verdict_at(judged, margin)[0] for judged in outcomes}
+    found.discard("cannot tell")
+    return frozenset(found)
+
+
 def budget_verdicts(question: Question, band: Band | None, margin: float) -> tuple[BudgetVerdict, ...]:
     """The verdict at every place of ``question``; without a band there is no noise model, so none is given."""
     verdicts = []

@@ -60,7 +60,7 @@ class Contest:
 
     ``few_examples`` is True where a handful of report examples carries the loss. ``stand_ins`` are the rows of a table
     without winners. ``confounds`` are those of every pair, ``less_searched`` its family that was tried much less often
-    (empty where neither was).
+    (empty where neither was). ``never`` says why losses on this data compare nothing at all.
     """
 
     winners: tuple[Rung, ...]
@@ -73,6 +73,7 @@ class Contest:
     stand_ins: StandIns | None
     confounds: Mapping[tuple[str, str], tuple[Confound, ...]]
     less_searched: Mapping[tuple[str, str], str]
+    never: tuple[str, ...] = ()
 
     @property
     def cells(self) -> dict[Rung, int]:
@@ -127,7 +128,7 @@ class Contest:
         a, b = pair
         left, right = (tuple(rung for rung in self.winners if rung.family == family) for family in pair)
         found = self.confounds.get(pair, ())
-        why_never = forbidding(found)
+        why_never = (*self.never, *forbidding(found))
         if not (left and right):
             why = why_never[0] if why_never else f"{b if left else a} has no winner on fresh seeds"
             curves = why if why_never or self.stand_ins is None else self._described(pair, currency)
@@ -213,6 +214,7 @@ def contest_of(
     level: float,
     named_confounds: Sequence[str] = (),
     equal_search: bool = False,
+    no_verdict_because: str | None = None,
     compared: Sequence[str],
     generator: np.random.Generator | None = None,
 ) -> Contest:
@@ -252,6 +254,7 @@ def contest_of(
         stand_ins=None if winners else stand_ins(rows, families, generator, level=level),
         confounds={pair: confounds(rows, *pair, named=named_confounds, equal_search=equal_search) for pair in pairs},
         less_searched={pair: "" if equal_search else less_searched(rows, *pair) for pair in pairs},
+        never=(no_verdict_because,) if no_verdict_because else (),
     )
 
 

@@ -144,6 +144,7 @@ def analyse_outcome(
         data=outcome.spec.data.source,
         recipe=recipes,
         equal_search=True,  # StudySpec refuses any other
+        no_verdict_because=outcome.facts.no_verdict_because,
     )
     fixed = outcome.spec.verdict.margin
     other = None if margin in (None, fixed) else fixed

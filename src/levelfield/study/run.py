@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from levelfield import __version__
-from levelfield.data.sources import Source, open_source
-from levelfield.records.errors import DataError, RefusedError, StoreError, TrialError, UnfinishedError
+from levelfield.data.sources import Source, open_source, refuse_overruled_sizes
+from levelfield.records.data import DataSpec
+from levelfield.records.errors import InputError, StoreError, TrialError, UnfinishedError
 from levelfield.records.probe import ProbeSpec
 from levelfield.records.probe_store import HeldProbe, held_probes, probe_directory
 from levelfield.records.sealed import write_record
@@ -27,7 +28,8 @@ from levelfield.study.launch.local import LocalLauncher
 from levelfield.study.locked import Lock, lock_rungs, read_locks, refuse_lost_locks
 from levelfield.study.mend import mend, restore_specs
 from levelfield.study.outcome import analyse_outcome, read_outcome
-from levelfield.study.plan import Plan, plan
+from levelfield.study.plan import Plan, plan, refuse_if_nothing_is_allowed
+from levelfield.study.undecidable import NO_VERDICT_AT_ALL, gives_no_verdict, undecidable
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ class RunProgress:
     wanted: int
 
 
+_BLAMED = {"input": InputError, "store": StoreError, "worker": TrialError}
 OnProgress = Callable[[RunProgress], None]
 
 
@@ -52,7 +55,7 @@ def study_facts(spec: StudySpec) -> DataFacts:
     """
     targets, remarks = [], []
     for transfer in spec.transfer:
-        source = open_source(transfer.data)
+        source = _opened(transfer.data)
         targets.append(
             TargetFacts(
                 name=transfer.name,
@@ -65,8 +68,14 @@ def study_facts(spec: StudySpec) -> DataFacts:
             )
         )
         remarks.extend(f"transfer {transfer.name}: {remark}" for remark in source.remarks)
-    facts = data_facts(open_source(spec.data))
+    facts = data_facts(_opened(spec.data))
     return dataclasses.replace(facts, targets=tuple(targets), remarks=(*facts.remarks, *remarks))
+
+
+def _opened(data: DataSpec) -> Source:
+    source = open_source(data)
+    refuse_overruled_sizes(source, data.report_examples)
+    return source
 
 
 def data_facts(source: Source) -> DataFacts:
@@ -108,7 +117,7 @@ def run_study(
         SpecError: ``spec`` changes what was fixed before the results that are known.
         StoreError: the directory is in use, cannot be written, or was run on other data.
         RefusedError: the protocol allows no cell.
-        DataError: the data cannot be read; it names the image.
+        InputError: the data cannot be read, or a trial not be meant here; it names the image, or the trial.
         TrialError: trials failed, those that did not depend on them are done; or every trial diverged.
         UnfinishedError: ``seconds`` are over, and trials are left.
     """
@@ -125,14 +134,13 @@ def run_study(
         locks = read_locks(study, data=facts.fingerprint)
         refuse_lost_locks(spec, held.values(), locks)
         planned = plan(spec, facts, results, locks)
+        refuse_if_nothing_is_allowed(planned)
         refuse_results_of_other_data(study, planned, results, probes, facts)
         _tell_other_versions(path, results)
         fix(study, spec, num_results=len(results) + len(probed))
+        _tell_undecidable(spec, facts, planned)
         study.save_spec(spec)
         write_record(study.facts_path, facts)
-        if all(cell.affordable.refusal for cell in planned.cells):
-            reasons = "; ".join(f"{cell.architecture}: {cell.affordable.refusal}" for cell in planned.cells[:3])
-            raise RefusedError(f"the protocol allows no cell of this study ({reasons}); see `levelfield plan`")
         if planned.to_lock:
             locks |= _lock(study)
             planned = plan(spec, facts, results, locks)
@@ -215,8 +223,7 @@ def _run_wanted(
                 planned = plan(spec, facts, results, locks)
         elif event.kind == "failed":
             if event.blame != "trial":
-                error = DataError if event.blame == "input" else StoreError
-                raise error(f"trial {event.trial.spec.name}: {event.reason}")
+                raise _BLAMED[event.blame](f"trial {event.trial.spec.name}: {event.reason}")
             failed[key] = event.reason
             if isinstance(done, ProbeSpec):
                 probe_directory(study, done).fail(done, event.reason)
@@ -257,6 +264,15 @@ def _tell_other_versions(path: Path, results: Mapping[str, TrialResult]) -> None
             "`levelfield verify` tells whether they still come out equal",
             path, num, len(results), levelfield, torch, *here,
         )  # fmt: skip
+
+
+def _tell_undecidable(spec: StudySpec, facts: DataFacts, planned: Plan) -> None:
+    """Say what this design leaves open whatever comes out; the run goes on, since its curves are of use."""
+    found = undecidable(spec, facts, planned)
+    for each in found:
+        logger.warning("%s: %s", spec.name, each.sentence)
+    if gives_no_verdict(found, spec):
+        logger.warning("%s: %s", spec.name, NO_VERDICT_AT_ALL)
 
 
 def _lock(study: StudyDirectory) -> dict[float, Lock]:

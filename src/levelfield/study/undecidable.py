@@ -1,0 +1,256 @@
+"""What no outcome of a study can decide, told before it is paid for: a pure function of its spec and plan.
+
+Each rule is asked of the code that will judge: the search says whether it can end between two worse neighbours, the
+plan which sizes are edges, the comparison which verdicts a statement with such edges can get. What depends on losses
+(noise, nearness to chance, runs that diverge) is not foretold: where nothing is said here, "cannot tell" may still come
+out.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from levelfield.records.codec import record
+from levelfield.records.study import PROTOCOL_MAX_EPOCHS, FamilyEntry, StudySpec
+from levelfield.scaling.analysis import Verdict
+from levelfield.scaling.compare import attainable
+from levelfield.scaling.contrasts import Statement
+from levelfield.scaling.fit import MIN_BUDGETS
+from levelfield.scaling.local import MIN_SIZES
+from levelfield.scaling.uncertainty import MIN_EFFECTIVE_EXAMPLES
+from levelfield.study.candidate import Candidate, DataFacts, afford, default_value
+from levelfield.study.plan import Cell, Plan, checked_axes, size_edges
+from levelfield.study.search import can_bracket
+
+Question: TypeAlias = Literal[
+    "cell", "verdict", "one side", "verdict over all rungs", "verdict by device-seconds", "law", "optimal size"
+]
+NO_VERDICT_AT_ALL = "as planned, this study can give no verdict on its families, whatever comes out"
+_MOST_COMBINATIONS = 4096
+"""Settings of the axes of one rung; of more, nothing is foretold of epochs."""
+_FEWEST_RUNGS_BY_SECONDS = 2
+
+
+@record
+class Undecidable:
+    """A question of a study that stays open whatever comes out, and why; without a budget, of the study as a whole.
+
+    "one side" is a verdict that can come out one way alone: ``why`` says which.
+    """
+
+    question: Question
+    families: tuple[str, ...]
+    budget_flops: float | None
+    why: str
+
+    @property
+    def sentence(self) -> str:
+        who = " against ".join(self.families)
+        where = "" if self.budget_flops is None else f" at {self.budget_flops:.3g} FLOPs"
+        if self.question == "cell":
+            return f"no size of {who} is allowed{where}: {self.why}"
+        if self.question == "one side":
+            return f"of {who}{where} nothing but {self.why}"
+        if not self.families:
+            return f"no verdict can come out: {self.why}"
+        about = " on" if len(self.families) > 1 else " of"
+        return f"no {self.question}{about} {who}{where} can come out: {self.why}"
+
+
+@record
+class _Rung:
+    """What is certain of a family's winner at one budget before it is known."""
+
+    family: str
+    budget_flops: float
+    cells: tuple[Cell, ...]
+    edges: tuple[str, ...]
+    limited: bool
+
+
+def undecidable(spec: StudySpec, facts: DataFacts, planned: Plan) -> tuple[Undecidable, ...]:
+    """Every question of ``spec`` that no outcome can decide, given the cells of ``planned``."""
+    rungs = {entry.name: _rungs(spec, facts, entry, planned) for entry in spec.families}
+    told = [*_refused(spec, planned), *_without_pairs(spec, facts)]
+    for a, b in itertools.combinations(sorted(rungs), 2):
+        told += _of_pair(rungs[a], rungs[b], spec.verdict.margin)
+    for family, own in rungs.items():
+        told += _of_laws(family, list(own.values()))
+    return tuple(told)
+
+
+def gives_no_verdict(found: Sequence[Undecidable], spec: StudySpec) -> bool:
+    """Whether ``found`` leaves no verdict at all: of no pair, at no rung, in no currency."""
+    if any(each.question == "verdict" and not each.families for each in found):
+        return True
+    open_questions = {("verdict", budget) for budget in spec.ladder.budgets} | {("verdict by device-seconds", None)}
+    for pair in itertools.combinations(sorted(entry.name for entry in spec.families), 2):
+        if open_questions - {(each.question, each.budget_flops) for each in found if each.families == pair}:
+            return False
+    return True
+
+
+def _refused(spec: StudySpec, planned: Plan) -> Iterator[Undecidable]:
+    """The rungs at which a family has no cell that the protocol allows."""
+    for entry in spec.families:
+        for budget in (*spec.ladder.budgets, *spec.ladder.locked):
+            refusals = [
+                f"{cell.architecture} {cell.affordable.refusal}"
+                for cell in planned.cells
+                if (cell.family, cell.budget_flops) == (entry.name, budget)
+            ]
+            if not _allowed(planned, entry.name, budget):
+                ends = refusals if len(refusals) < 3 else [refusals[0], "…", refusals[-1]]
+                yield _cannot("cell", (entry.name,), budget, "; ".join(ends))
+
+
+def _without_pairs(spec: StudySpec, facts: DataFacts) -> Iterator[Undecidable]:
+    if len(spec.families) == 1:
+        yield _cannot("verdict", (), None, f"{spec.families[0].name} is the only family, so nothing is compared")
+    if facts.no_verdict_because:
+        yield _cannot("verdict", (), None, facts.no_verdict_because)
+    if facts.num_report is not None and facts.num_report < MIN_EFFECTIVE_EXAMPLES:
+        why = f"{facts.num_report} report examples judge, at least {MIN_EFFECTIVE_EXAMPLES} are needed"
+        yield _cannot("verdict", (), None, why)
+
+
+def _of_pair(a: dict[float, _Rung], b: dict[float, _Rung], margin: float) -> Iterator[Undecidable]:
+    pair = (next(iter(a.values())).family, next(iter(b.values())).family)
+    left_over = []
+    for budget in a:
+        verdicts, why = _open_to(a[budget], b[budget], margin)
+        if not verdicts:
+            yield _cannot("verdict", pair, budget, why)
+        elif "equivalent" not in verdicts:
+            words = " or ".join(f"'{pair[0]} {verdict}'" for verdict in sorted(verdicts))
+            yield _cannot("one side", pair, budget, f"{words} can come out: {why}")
+        if not verdicts:
+            left_over.append(f"at {budget:.3g} none can be given")
+        elif a[budget].limited or b[budget].limited:
+            who = " and ".join(rung.family for rung in (a[budget], b[budget]) if rung.limited)
+            left_over.append(
+                f"at {budget:.3g} every size of {who} sees its data more than {PROTOCOL_MAX_EPOCHS:g} times"
+            )
+        else:
+            left_over.append("")
+    if all(left_over):
+        why = "; ".join(left_over)
+        yield _cannot("verdict over all rungs", pair, None, why)
+    usable = [[rung for rung in side.values() if rung.cells and not rung.limited] for side in (a, b)]
+    for side, own in zip(pair, usable, strict=True):
+        if len(own) < _FEWEST_RUNGS_BY_SECONDS:
+            why = f"{side} can have {len(own)} rungs fit for it, at least {_FEWEST_RUNGS_BY_SECONDS} are needed"
+            yield _cannot("verdict by device-seconds", pair, None, why)
+            return
+    if all(rung.edges for own in usable for rung in own):
+        yield _cannot("verdict by device-seconds", pair, None, "every winner of both lies at an edge of its search")
+
+
+def _open_to(a: _Rung, b: _Rung, margin: float) -> tuple[frozenset[Verdict], str]:
+    """The verdicts that two winners can get by the rules that will judge them, and what rules out the others."""
+    lacking = " and ".join(rung.family for rung in (a, b) if not rung.cells)
+    if lacking:
+        return frozenset(), f"no size of {lacking} is allowed there"
+    nowhere = np.zeros(1)
+    statement = Statement(
+        a=a.family,
+        b=b.family,
+        place=a.budget_flops,
+        weights=nowhere,
+        seconds_weights=nowhere,
+        a_edges=a.edges,
+        b_edges=b.edges,
+    )
+    bounded = [
+        f"the winner of {rung.family} always lies at an edge of its search ({', '.join(rung.edges)}), so that its best "
+        "loss is only bounded"
+        for rung in (a, b)
+        if rung.edges
+    ]
+    return attainable(statement, margin), "; ".join(bounded)
+
+
+def _of_laws(family: str, rungs: Sequence[_Rung]) -> Iterator[Undecidable]:
+    run = [rung for rung in rungs if rung.cells]
+    if len(run) < MIN_BUDGETS:
+        why = f"{len(run)} rungs have an allowed size, a law and a prediction need {MIN_BUDGETS}"
+        yield _cannot("law", (family,), None, why)
+    wide = [rung for rung in run if len(rung.cells) >= MIN_SIZES]
+    if len(wide) < MIN_BUDGETS:
+        why = f"{len(wide)} rungs have {MIN_SIZES} allowed sizes, the optimum's growth needs {MIN_BUDGETS} such rungs"
+        yield _cannot("optimal size", (family,), None, why)
+
+
+def _rungs(spec: StudySpec, facts: DataFacts, entry: FamilyEntry, planned: Plan) -> dict[float, _Rung]:
+    allowed = {budget: _allowed(planned, entry.name, budget) for budget in spec.ladder.budgets}
+    run = [budget for budget, cells in allowed.items() if cells]
+    ends = {min(run), max(run)} if run else set()
+    return {
+        budget: _Rung(
+            family=entry.name,
+            budget_flops=budget,
+            cells=tuple(cells),
+            edges=_certain_edges(spec, entry, planned, budget, cells, at_end=budget in ends) if cells else (),
+            limited=bool(cells) and _always_limited(spec, facts, entry, budget, cells),
+        )
+        for budget, cells in allowed.items()
+    }
+
+
+def _certain_edges(
+    spec: StudySpec, entry: FamilyEntry, planned: Plan, budget: float, cells: list[Cell], *, at_end: bool
+) -> tuple[str, ...]:
+    """The axes at whose edge the winner lies whichever cell wins and whatever the losses are."""
+    grid, cap = entry.base_lr, spec.search.cap
+    edges = []
+    if spec.search.bracket_winners:
+        found = any(can_bracket(len(grid.values), start, cap=cap) for start in range(len(grid.values)))
+    else:
+        found = at_end and can_bracket(len(grid.values), grid.start_index, cap=cap)
+    if not found:
+        edges.append("base_lr")
+    listed = [cell for cell in planned.cells if (cell.family, cell.budget_flops) == (entry.name, budget)]
+    if size_edges(spec, listed, cells) == set(range(len(cells))):
+        edges.append("size")
+    for axis in checked_axes(spec, entry, budget):
+        values = entry.axes[axis].values
+        starts = {values.index(default_value(entry, axis, cell.architecture)) for cell in cells}
+        if not any(can_bracket(len(values), start, cap=cap) for start in starts):
+            edges.append(axis)
+    return tuple(edges)
+
+
+def _always_limited(
+    spec: StudySpec, facts: DataFacts, entry: FamilyEntry, budget: float, cells: Sequence[Cell]
+) -> bool:
+    """Whether every possible winner sees its data more often than a fair verdict allows."""
+    if min(cell.affordable.epochs for cell in cells) <= PROTOCOL_MAX_EPOCHS:
+        return False
+    axes = checked_axes(spec, entry, budget)
+    if len(cells) * math.prod(len(entry.axes[axis].values) for axis in axes) > _MOST_COMBINATIONS:
+        return False
+    for cell in cells:
+        for values in itertools.product(*(entry.axes[axis].values for axis in axes)):
+            axes_moved = tuple(sorted(zip(axes, values, strict=True)))
+            candidate = Candidate(architecture=cell.architecture, base_lr=1.0, axes=axes_moved)
+            bought = afford(spec, facts, entry, candidate, budget)
+            if not bought.refusal and bought.epochs <= PROTOCOL_MAX_EPOCHS:
+                return False
+    return True
+
+
+def _allowed(planned: Plan, family: str, budget: float) -> list[Cell]:
+    return [
+        cell
+        for cell in planned.cells
+        if (cell.family, cell.budget_flops) == (family, budget) and not cell.affordable.refusal
+    ]
+
+
+def _cannot(question: Question, families: tuple[str, ...], budget: float | None, why: str) -> Undecidable:
+    return Undecidable(question=question, families=families, budget_flops=budget, why=why)
