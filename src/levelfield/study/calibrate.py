@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from levelfield.records.codec import from_plain, to_plain
-from levelfield.records.errors import TrialError
+from levelfield.records.errors import InputError, TrialError
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialSpec
 from levelfield.study.bill import Speed
@@ -27,7 +27,7 @@ def calibrate(spec: StudySpec, facts: DataFacts, planned: Plan, *, device: str) 
     """Measured speeds by architecture, for every allowed size of ``planned`` at its largest batch.
 
     Raises:
-        TrialError: the measuring process failed; its message is passed on.
+        InputError, TrialError: the measuring process was refused something, or failed; its message is passed on.
     """
     entries = {entry.name: entry for entry in spec.families}
     largest = {cell.architecture: cell for cell in planned.cells if not cell.affordable.refusal}
@@ -50,10 +50,13 @@ def calibrate(spec: StudySpec, facts: DataFacts, planned: Plan, *, device: str) 
         env=worker_environment(spec.threads),
         check=False,
     )
-    if done.returncode != 0:
-        raise TrialError(f"the calibration failed: {done.stderr.strip().splitlines()[-1:]}")
-    measured = json.loads(done.stdout.splitlines()[-1])
-    return {name: from_plain(Speed, speed) for name, speed in zip(largest, measured, strict=True)}
+    answer = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
+    if isinstance(answer, str):
+        raise InputError(answer)
+    if answer is None:
+        said = [line for line in done.stderr.splitlines() if line.strip()] or ["it died without a word"]
+        raise TrialError(f"the calibration failed: {said[-1].strip()}; --no-calibrate leaves it out")
+    return {name: from_plain(Speed, speed) for name, speed in zip(largest, answer, strict=True)}
 
 
 def measure(trial: TrialSpec, source: Any, *, device: str) -> Speed:
@@ -96,10 +99,13 @@ def measure(trial: TrialSpec, source: Any, *, device: str) -> Speed:
 def _main(device: str) -> None:
     from levelfield.data.sources import open_source
 
-    trials = [from_plain(TrialSpec, plain) for plain in json.load(sys.stdin)]
-    sources = {data: open_source(data) for data in {trial.data for trial in trials}}
-    speeds = [to_plain(measure(trial, sources[trial.data], device=device)) for trial in trials]
-    print(json.dumps(speeds))
+    try:
+        trials = [from_plain(TrialSpec, plain) for plain in json.load(sys.stdin)]
+        sources = {data: open_source(data) for data in {trial.data for trial in trials}}
+        answer: Any = [to_plain(measure(trial, sources[trial.data], device=device)) for trial in trials]
+    except InputError as error:  # the sentence is the answer: a device that is not there, an image that is no image
+        answer = str(error)
+    print(json.dumps(answer))
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ class LaunchEvent:
     """Something that happened to a trial, for the study and for whoever shows it.
 
     ``step`` and ``num_steps`` tell progress; ``reason`` says why a trial failed or a worker died, ``blame`` whose fault
-    that is: the trial's own, the input's (a corrupt image: no retry can mend it), or the store's (a full disk: every
-    other trial would fail alike).
+    that is: the trial's own, the input's (a corrupt image: no retry can mend it), the store's (a full disk: every other
+    trial would fail alike), or the worker's (none can start here).
     """
 
     kind: Literal["started", "progress", "finished", "failed", "restarted"]
@@ -26,7 +26,7 @@ class LaunchEvent:
     step: int = 0
     num_steps: int = 0
     reason: str = ""
-    blame: Literal["trial", "input", "store"] = "trial"
+    blame: Literal["trial", "input", "store", "worker"] = "trial"
 
 
 class Launcher(Protocol):

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from levelfield.records.codec import to_plain
@@ -20,6 +20,8 @@ from levelfield.study.launch.base import LaunchEvent, Planned
 
 # A trial whose worker dies this often is given up: it takes the machine down, and a retry would only repeat that.
 _MAX_DEATHS = 3
+_MOST_LAST_WORDS = 20
+_LAST_WORDS_SECONDS = 2.0
 _SAVING_SECONDS = 10.0
 """How long workers may take to end their step and save it when they are stopped; what they publish is whole anyway."""
 
@@ -50,7 +52,8 @@ class LocalLauncher:
         self._events: queue.Queue[tuple[_Process, dict]] = queue.Queue()
         self._deaths: Counter[str] = Counter()
         self._ready: deque[LaunchEvent] = deque()
-        self._processes = [self._start() for _ in range(num_workers)]
+        self._num_workers = num_workers
+        self._processes: list[_Process] = []
 
     def submit(self, trial: Planned) -> None:
         self._waiting.append(trial)
@@ -78,18 +81,27 @@ class LocalLauncher:
         return _Process(self._command, self._environment, self._events)
 
     def _feed(self) -> None:
-        for process in self._processes:
-            if process.trial is None and self._waiting:
-                process.run(self._waiting.popleft())
-                assert process.trial is not None
-                self._ready.append(LaunchEvent(kind="started", trial=process.trial))
+        """Give what waits to idle workers, starting them as they are needed: one that dies idle is not replaced."""
+        while self._waiting:
+            process = next((process for process in self._processes if process.trial is None), None)
+            if process is None:
+                if len(self._processes) == self._num_workers:
+                    return
+                process = self._start()
+                self._processes.append(process)
+            trial = self._waiting.popleft()
+            process.run(trial)
+            self._ready.append(LaunchEvent(kind="started", trial=trial))
 
     def _take(self, process: _Process, event: dict) -> None:
         trial = process.trial
         if event["event"] == "died":
-            self._processes[self._processes.index(process)] = self._start()
+            self._processes.remove(process)
+            process.stop(0.0)
             if trial is not None:
-                self._resume(trial, event["reason"])
+                self._resume(trial, event["reason"], started=process.has_started)
+        elif event["event"] == "ready":
+            process.has_started = True
         elif trial is None:
             return
         elif event["event"] == "progress":
@@ -107,10 +119,11 @@ class LocalLauncher:
                 )
             )
 
-    def _resume(self, trial: Planned, reason: str) -> None:
+    def _resume(self, trial: Planned, reason: str, *, started: bool) -> None:
         self._deaths[trial.spec.fingerprint] += 1
         if self._deaths[trial.spec.fingerprint] >= _MAX_DEATHS:
-            self._ready.append(LaunchEvent(kind="failed", trial=trial, reason=f"{reason}, {_MAX_DEATHS} times"))
+            told, blame = f"{reason}, {_MAX_DEATHS} times", "trial" if started else "worker"
+            self._ready.append(LaunchEvent(kind="failed", trial=trial, reason=told, blame=blame))
             return
         self._ready.append(LaunchEvent(kind="restarted", trial=trial, reason=reason))
         self._waiting.appendleft(trial)
@@ -123,10 +136,20 @@ class _Process:
         self, command: list[str], environment: dict[str, str], events: queue.Queue[tuple[_Process, dict]]
     ) -> None:
         self.trial: Planned | None = None
+        self.has_started = False
+        self._last_words: deque[str] = deque(maxlen=_MOST_LAST_WORDS)
         with _interrupts_blocked():
             self._child = subprocess.Popen(
-                command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                command,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
             )
+        self._listener = threading.Thread(target=self._pass_on, daemon=True)
+        self._listener.start()
         threading.Thread(target=self._forward, args=(events,), daemon=True).start()
 
     def run(self, trial: Planned) -> None:
@@ -149,9 +172,11 @@ class _Process:
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
-        for pipe in (self._child.stdin, self._child.stdout):
+        self._listener.join(_LAST_WORDS_SECONDS)
+        for pipe in (self._child.stdin, self._child.stdout, self._child.stderr):
             if pipe is not None:
-                pipe.close()
+                with contextlib.suppress(BrokenPipeError):  # what it never read died with it
+                    pipe.close()
 
     def _forward(self, events: queue.Queue[tuple[_Process, dict]]) -> None:
         assert self._child.stdout is not None
@@ -161,7 +186,15 @@ class _Process:
         except ValueError:
             return  # closed by stop()
         code = self._child.wait()
-        events.put((self, {"event": "died", "reason": f"its worker died ({_cause(code)})"}))
+        self._listener.join(_LAST_WORDS_SECONDS)
+        events.put((self, {"event": "died", "reason": f"its worker died ({_cause(code, tuple(self._last_words))})"}))
+
+    def _pass_on(self) -> None:
+        """What the worker says on standard error is shown as it comes, and its end kept: it may say why it died."""
+        assert self._child.stderr is not None
+        for line in self._child.stderr:
+            self._last_words.append(line.rstrip())
+            print(line, end="", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
@@ -186,7 +219,10 @@ def worker_environment(threads: int) -> dict[str, str]:
     return {**_KEEP_MEMORY, **os.environ, **fixed, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 
 
-def _cause(code: int) -> str:
+def _cause(code: int, last_words: Sequence[str]) -> str:
     if code == -signal.SIGKILL:
         return "signal 9: killed, as the system does to whoever takes its last memory; try fewer workers"
-    return f"signal {-code}" if code < 0 else f"exit code {code}"
+    if code < 0:
+        return f"signal {-code}"
+    said = [line.strip() for line in last_words if line.strip()]
+    return f"{said[-1]}, exit code {code}" if said else f"exit code {code}, without a word"

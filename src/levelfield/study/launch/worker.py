@@ -7,13 +7,14 @@ closes, so that a killed parent leaves nothing behind that still writes.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import queue
 import sys
 import threading
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from levelfield.records.codec import from_plain
 from levelfield.records.errors import InputError, StoreError, lacks_memory
@@ -21,6 +22,9 @@ from levelfield.records.probe import ProbeSpec
 from levelfield.records.probe_store import probe_directory
 from levelfield.records.store import StudyDirectory
 from levelfield.records.trial import TrialSpec
+
+if TYPE_CHECKING:
+    import torch
 
 _PROGRESS_STEPS = 20
 
@@ -31,31 +35,36 @@ def main(directory: str, device: str, checkpoint_seconds: str, *keep_weights: st
     threading.Thread(target=_read_stdin, args=(inbox,), daemon=True).start()
     study = StudyDirectory(Path(directory))
     worker = _Worker(study, device, float(checkpoint_seconds), events, keeps_weights=bool(keep_weights))
+    worker.tell({"event": "ready"})
     while True:
-        plain = inbox.get()
-        worker.run(from_plain(ProbeSpec, plain) if "probes" in plain else from_plain(TrialSpec, plain))
+        worker.run(inbox.get())
 
 
 class _Worker:
     def __init__(
         self, study: StudyDirectory, device: str, checkpoint_seconds: float, events: TextIO, *, keeps_weights: bool
     ) -> None:
-        from levelfield.train.device import resolve_device
-
         self.study = study
-        self.device = resolve_device(device)
+        self.device_name = device
         self.checkpoint_seconds = checkpoint_seconds
         self.events = events
         self.keeps_weights = keeps_weights
 
-    def run(self, spec: TrialSpec | ProbeSpec) -> None:
+    @functools.cached_property
+    def device(self) -> torch.device:
+        from levelfield.train.device import resolve_device
+
+        return resolve_device(self.device_name)
+
+    def run(self, plain: dict[str, Any]) -> None:
+        """Train or probe what ``plain`` describes; whatever prevents that is told in its own words."""
         try:
-            if isinstance(spec, TrialSpec):
-                self._train(spec)
+            if "probes" in plain:
+                self._probe(from_plain(ProbeSpec, plain))
             else:
-                self._probe(spec)
+                self._train(from_plain(TrialSpec, plain))
         except (InputError, StoreError) as error:
-            self._tell(
+            self.tell(
                 {
                     "event": "failed",
                     "reason": str(error),
@@ -64,9 +73,9 @@ class _Worker:
             )
         # The boundary of the process: whatever a trial raises is its outcome, and the next one must still run.
         except Exception as error:
-            self._tell({"event": "failed", "reason": _reason(error)})
+            self.tell({"event": "failed", "reason": _reason(error)})
         else:
-            self._tell({"event": "finished"})
+            self.tell({"event": "finished"})
 
     def _train(self, spec: TrialSpec) -> None:
         from levelfield.data.sources import open_source_once
@@ -106,9 +115,9 @@ class _Worker:
 
     def _tell_progress(self, step: int) -> None:
         if step % _PROGRESS_STEPS == 0:
-            self._tell({"event": "progress", "step": step})
+            self.tell({"event": "progress", "step": step})
 
-    def _tell(self, event: dict[str, Any]) -> None:
+    def tell(self, event: dict[str, Any]) -> None:
         self.events.write(json.dumps(event) + "\n")
         self.events.flush()
 
