@@ -85,9 +85,9 @@ def as_shown(image: Image.Image, *, channels: int = 3) -> Image.Image:
         image = image.transpose(turn)
         image.info.pop("exif", None)  # done: whoever takes the result must not turn it again
     if image.mode in _TRANSPARENT or "transparency" in image.info:
-        opaque = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", opaque.size, "white"), opaque)
-    colour = image.convert("RGB")
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    colour = image if image.mode == "RGB" else image.convert("RGB")  # a copy of the largest takes 360 MB
     return colour if channels == 3 else colour.convert("L")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from levelfield.data.encoded import MAX_ENCODED_BYTES, UnreadablePictureError, open_picture
+from levelfield.data.encoded import MAX_ENCODED_BYTES, UnreadablePictureError, claimed_pixels, open_picture
 from levelfield.data.loader import evaluation_batches
 from levelfield.data.sources import Source
 from levelfield.data.sources.images import Container, read_listed
@@ -28,6 +30,12 @@ from levelfield.records.files import read_regular
 from levelfield.weights.preprocessing import Preprocessing
 
 BATCH = 64
+BATCH_BYTES = 2**29
+"""Of a batch as the network takes it, and of each that is decoded ahead: 64 pictures of 836 px."""
+
+MANY_PIXELS = 2**25
+"""A larger picture is decoded while no other as large is: some 400 MB at this size, a GB at the most there may be."""
+
 _THREADS = min(8, os.cpu_count() or 1)
 _AHEAD = 2
 """Batches that are decoded while the network works on one."""
@@ -105,15 +113,21 @@ def _fed(
     preprocessing: Preprocessing,
     unreadable: list[Unreadable],
 ) -> Iterator[Fed]:
+    alone = threading.Lock()
+
     def decoded(row: int) -> NDArray[np.float32] | Unreadable:
         try:
-            return preprocessing.apply(open_picture(read(row)))
+            encoded = read(row)
+            with alone if claimed_pixels(encoded) > MANY_PIXELS else contextlib.nullcontext():
+                return preprocessing.apply(open_picture(encoded))
         except UnreadablePictureError as error:
             return Unreadable(name=name(row), why=str(error))
         except OSError as error:
             return Unreadable(name=name(row), why=error.strerror or str(error))
 
-    chunks = [range(first, min(first + BATCH, number)) for first in range(0, number, BATCH)]
+    bytes_each = 4 * len(preprocessing.mean) * preprocessing.resolution**2
+    batch = max(1, min(BATCH, BATCH_BYTES // bytes_each))
+    chunks = [range(first, min(first + batch, number)) for first in range(0, number, batch)]
     with ThreadPoolExecutor(_THREADS) as pool:
         waiting = deque([[pool.submit(decoded, row) for row in chunk] for chunk in chunks[:_AHEAD]])
         for place, rows in enumerate(chunks):

@@ -44,6 +44,7 @@ class Card:
             "a number a channel",
             self.preprocessing.mean,
         )
+        expect(self.resolution == self.preprocessing.resolution, "resolution", "that of preprocessing", self.resolution)
         named = self.classes is None or len(self.classes) == self.num_classes
         expect(named, "classes", f"{self.num_classes} names", len(self.classes or ()))
 

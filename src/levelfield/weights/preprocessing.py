@@ -21,6 +21,12 @@ CropMode: TypeAlias = Literal["cover", "center", "squash"]
 Interpolation: TypeAlias = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 _RESAMPLING = {name: Image.Resampling[name.upper()] for name in ("nearest", "bilinear", "bicubic", "lanczos")}
 
+MAX_RESOLUTION = 4096
+"""Pixels of a side that a network may be fed: four times the largest that one was published for."""
+
+MIN_CROP = 0.1
+"""Of the resized side; published networks keep 0.8 or more. The less is kept, the larger the rest is made."""
+
 
 @record
 class Preprocessing:
@@ -40,13 +46,16 @@ class Preprocessing:
     orientation: Literal["exif"] = "exif"
 
     def __post_init__(self) -> None:
-        expect(self.resolution >= 1, "preprocessing.resolution", "at least 1 pixel", self.resolution)
+        sized = 1 <= self.resolution <= MAX_RESOLUTION
+        expect(sized, "preprocessing.resolution", f"from 1 to {MAX_RESOLUTION} pixels", self.resolution)
         expect(self.crop_mode in ("cover", "center", "squash"), "preprocessing.crop_mode", "known", self.crop_mode)
         expect(self.interpolation in _RESAMPLING, "preprocessing.interpolation", "known", self.interpolation)
         expect(len(self.mean) in (1, 3), "preprocessing.mean", "1 or 3 numbers", self.mean)
         expect(len(self.std) == len(self.mean), "preprocessing.std", "as many numbers as mean", self.std)
+        finite = all(math.isfinite(number) for number in (*self.mean, *self.std))
+        expect(finite, "preprocessing.mean and std", "finite", (self.mean, self.std))
         expect(min(self.std) > 0, "preprocessing.std", "positive", self.std)
-        expect(0 < self.crop_pct <= 1, "preprocessing.crop_pct", "in (0, 1]", self.crop_pct)
+        expect(MIN_CROP <= self.crop_pct <= 1, "preprocessing.crop_pct", f"in [{MIN_CROP}, 1]", self.crop_pct)
         covers = self.crop_mode != "cover" or self.crop_pct == 1
         expect(covers, "preprocessing.crop_pct", "1 where crop_mode is 'cover'", self.crop_pct)
 

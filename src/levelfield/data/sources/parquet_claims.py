@@ -1,16 +1,18 @@
 """What a Parquet file claims to unpack to, read from its footer and the heads of its pages before any is unpacked.
 
 A page of a few kilobytes may unpack to gigabytes, a value may be a gigabyte, and what the footer says need not be what
-the pages say.
+the pages say. Arrow's own view of a footer is not asked: a damaged one ends the process in C++.
 
-Source: apache/parquet-format, parquet.thrift (PageHeader), and the compact protocol of Apache Thrift.
+Source: apache/parquet-format, parquet.thrift (FileMetaData, PageHeader), and the compact protocol of Apache Thrift.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from levelfield.data.encoded import MAX_ENCODED_BYTES
 from levelfield.records.errors import DataError
@@ -26,104 +28,147 @@ MIN_ROW_BYTES = 8
 MAX_PAGE_BYTES = MAX_ENCODED_BYTES + 16 * 2**20
 """Unpacked: a page of usual size, a MiB, that ends with the largest picture there may be."""
 
-MAX_PAGES = 2**20
+MAX_VALUES = 2**22
+"""In a footer; a column in a row group takes some fifty."""
+
 _HEAD_BYTES, _LONGEST_HEAD_BYTES = 2**12, 2**24
 _BOOLEANS, _BYTE, _INTEGERS, _DOUBLE, _BINARY, _LISTS, _STRUCT = (1, 2), 3, (4, 5, 6), 7, 8, (9, 10), 12
+_ROW_GROUPS, _COLUMNS, _COLUMN, _NUM_ROWS = 4, 1, 3, 3  # fields of FileMetaData, RowGroup, ColumnChunk, RowGroup
+_PATH, _PACKED_SIZE, _DATA_PAGE, _DICTIONARY_PAGE = 3, 7, 9, 11  # fields of ColumnMetaData
+_UNPACKED, _PACKED, _OF_DICTIONARY = 2, 3, 7  # fields of PageHeader
 
 
-def refuse_claims(path: Path, metadata: Any, columns: Sequence[str]) -> int:
-    """Refuse a file that claims more than its size allows; else the bytes that its ``columns`` may unpack to.
+@dataclass(frozen=True, kw_only=True)
+class Claims:
+    """``most_bytes`` is what a file may unpack to; by row group, ``num_rows`` and ``dictionary_bytes``, the unpacked
+    size of what may be spelt out for any row, 0 where nothing is."""
+
+    most_bytes: int
+    num_rows: tuple[int, ...]
+    dictionary_bytes: tuple[int, ...]
+
+
+def read_claims(path: Path, columns: Sequence[str]) -> Claims:
+    """What the Parquet file at ``path`` claims of its ``columns``.
 
     Raises:
-        DataError: it does, or the head of a page is damaged.
+        DataError: it claims more than its size allows, or its footer or the head of a page is damaged.
     """
     size = regular_stat(path).st_size
     most = UNPACKED_RATIO * size + UNPACKED_SLACK_BYTES
-    if not 0 <= metadata.num_rows <= size // MIN_ROW_BYTES:
-        raise DataError(f"{path} has {size:,} bytes and claims {metadata.num_rows:,} rows: it is damaged")
     total = 0
+    num_rows: list[int] = []
+    dictionary_bytes: list[int] = []
     with open_regular(path) as file:
-        for group in range(metadata.num_row_groups):
-            row_group = metadata.row_group(group)
-            for place in range(row_group.num_columns if row_group.num_rows else 0):
-                chunk = row_group.column(place)
-                if chunk.path_in_schema.partition(".")[0] in columns:
-                    total += max(chunk.total_uncompressed_size, _unpacked(file, chunk, path))
+        try:
+            for group in _footer(file, size).get(_ROW_GROUPS, ()):
+                num_rows.append(group[_NUM_ROWS])
+                dictionary_bytes.append(0)
+                if min(num_rows) < 0 or sum(num_rows) > size // MIN_ROW_BYTES:
+                    raise DataError(f"{path} has {size:,} bytes and claims {sum(num_rows):,} rows: it is damaged")
+                for chunk in group[_COLUMNS] if num_rows[-1] else ():
+                    name = chunk[_COLUMN][_PATH][0].decode()
+                    if name in columns:
+                        unpacked, of_dictionary = _unpacked(file, chunk[_COLUMN], size, f"{name!r} of {path}")
+                        total += unpacked
+                        dictionary_bytes[-1] += of_dictionary
                     if total > most:
                         raise DataError(f"{path} has {size:,} bytes and unpacks to {total:,} or more: it is no data")
-    return most
+        except (IndexError, KeyError, TypeError, AttributeError, ValueError, struct.error) as error:
+            raise DataError(f"{path} cannot be read as Parquet: its footer or a page is damaged ({error})") from None
+    return Claims(most_bytes=most, num_rows=tuple(num_rows), dictionary_bytes=tuple(dictionary_bytes))
 
 
-def _unpacked(file: Any, chunk: Any, path: Path) -> int:
-    """What the pages of a column chunk claim to unpack to, in bytes."""
-    dictionary, first = chunk.dictionary_page_offset, chunk.data_page_offset
+def _footer(file: BinaryIO, size: int) -> dict[int, Any]:
+    file.seek(max(0, size - 8))
+    length, magic = struct.unpack("<I4s", file.read(8))
+    if magic != b"PAR1" or length > size - 8:
+        raise ValueError("no end as Parquet has it")
+    file.seek(size - 8 - length)
+    return Compact(file.read(length)).struct()
+
+
+def _unpacked(file: BinaryIO, column: dict[int, Any], size: int, where: str) -> tuple[int, int]:
+    """What the pages of a column chunk claim to unpack to, in bytes, and what its dictionary does."""
+    dictionary, first = column.get(_DICTIONARY_PAGE), column[_DATA_PAGE]
     place = dictionary if dictionary and 0 < dictionary < first else first
-    end, total = place + chunk.total_compressed_size, 0
-    for _ in range(MAX_PAGES):
-        if place >= end:
-            return total
-        head, length = _page_head(file, place, end, path)
-        unpacked, packed = head.get(2), head.get(3)
-        if not isinstance(unpacked, int) or not isinstance(packed, int) or min(unpacked, packed) < 0:
-            break
-        if unpacked > MAX_PAGE_BYTES:
+    end, total, of_dictionary = place + column[_PACKED_SIZE], 0, 0
+    if not 0 <= place <= end <= size:
+        raise ValueError("pages outside the file")
+    while place < end:
+        head, length = _page_head(file, place, end)
+        if min(head[_UNPACKED], head[_PACKED]) < 0:
+            raise ValueError("a page of negative size")
+        if head[_UNPACKED] > MAX_PAGE_BYTES:
             raise DataError(
-                f"{path} holds a value or page of {unpacked:,} bytes in {chunk.path_in_schema!r}, expected at most "
-                f"{MAX_PAGE_BYTES:,}: make the picture smaller"
+                f"a value or page of {head[_UNPACKED]:,} bytes lies in {where}, expected at most {MAX_PAGE_BYTES:,}: "
+                "make the picture smaller"
             )
-        total += unpacked
-        place += length + packed
-    raise DataError(f"{path} cannot be read as Parquet: the head of a page of {chunk.path_in_schema!r} is damaged")
+        total += head[_UNPACKED]
+        of_dictionary += head[_UNPACKED] if _OF_DICTIONARY in head else 0
+        place += length + head[_PACKED]
+    return total, of_dictionary
 
 
-def _page_head(file: Any, place: int, end: int, path: Path) -> tuple[dict[int, Any], int]:
+def _page_head(file: BinaryIO, place: int, end: int) -> tuple[dict[int, Any], int]:
     """The fields of the page's header at ``place`` by number, and its length."""
     for most in (_HEAD_BYTES, _LONGEST_HEAD_BYTES):
         file.seek(place)
-        reader = _Compact(file.read(min(most, end - place)))
+        content = file.read(min(most, end - place))
+        reader = Compact(content)
         try:
             return reader.struct(), reader.place
-        except (IndexError, KeyError, ValueError):
-            continue
-    raise DataError(f"{path} cannot be read as Parquet: the head of a page at byte {place:,} is damaged")
+        except IndexError:  # its statistics are longer
+            if len(content) < most:
+                break
+    raise ValueError(f"the head of a page at byte {place:,}")
 
 
-class _Compact:
-    """As much of Thrift's compact protocol as page headers need: whole numbers by field, all else passed over."""
+class Compact:
+    """Thrift's compact protocol: a structure as its fields by number, lists as lists, texts as bytes, the rest None."""
 
     def __init__(self, content: bytes) -> None:
-        self.content, self.place = content, 0
+        self.content, self.place, self._values = content, 0, 0
 
     def struct(self, depth: int = 0) -> dict[int, Any]:
+        """The structure that begins here.
+
+        Raises:
+            IndexError: the content ends before it.
+            ValueError: it is damaged, or holds more than a footer does.
+        """
         fields: dict[int, Any] = {}
         number = 0
-        if depth > 8:
-            raise ValueError("nested too deep")
         while (head := self._byte()) != 0:
             step, kind = head >> 4, head & 15
             number = number + step if step else self._zigzag()
-            fields[number] = self._value(kind, depth)
+            fields[number] = None if kind in _BOOLEANS else self._value(kind, depth + 1)
         return fields
 
     def _value(self, kind: int, depth: int) -> Any:
-        if kind in _BOOLEANS:
-            return None
+        self._values += 1
+        if self._values > MAX_VALUES or depth > 16:
+            raise ValueError("more values, or nested deeper, than a footer is")
         if kind in _INTEGERS:
             return self._zigzag()
         if kind == _STRUCT:
-            return self.struct(depth + 1)
+            return self.struct(depth)
         if kind in _LISTS:
             head = self._byte()
-            for _ in range(head >> 4 if head >> 4 != 15 else self._varint()):
-                self._value(_BYTE if head & 15 in _BOOLEANS else head & 15, depth + 1)
-            return None
-        self._skip({_BYTE: 1, _DOUBLE: 8}[kind] if kind != _BINARY else self._varint())
+            length, inner = (head >> 4 if head >> 4 != 15 else self._varint()), head & 15
+            return [self._value(_BYTE if inner in _BOOLEANS else inner, depth + 1) for _ in range(length)]
+        if kind == _BINARY:
+            return self._bytes(self._varint())
+        if kind not in (_BYTE, _DOUBLE):
+            raise ValueError(f"a value of kind {kind}")
+        self._bytes(8 if kind == _DOUBLE else 1)
         return None
 
-    def _skip(self, length: int) -> None:
+    def _bytes(self, length: int) -> bytes:
         self.place += length
         if self.place > len(self.content):
-            raise IndexError("the head ends early")
+            raise IndexError("it ends early")
+        return self.content[self.place - length : self.place]
 
     def _byte(self) -> int:
         self.place += 1

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from levelfield.data.draws import Int64s
-from levelfield.data.sources.parquet_claims import refuse_claims
+from levelfield.data.sources.parquet_claims import read_claims
 from levelfield.records.data import ParquetSpec
 from levelfield.records.errors import DataError, did_you_mean
 from levelfield.records.files import parse_json
@@ -41,7 +41,9 @@ class ParquetFile:
             if times > 1:
                 raise DataError(f"{path} has {times} columns {name!r}: expected one")
         self._check_types(self._schema.field(self._image_column).type, self._schema.field(self._label_column).type)
-        self._most_bytes = refuse_claims(path, self._parquet.metadata, (self._image_column, self._label_column))
+        self._claims = read_claims(path, (self._image_column, self._label_column))
+        if len(self._claims.num_rows) != self.num_row_groups:
+            raise DataError(f"{path} cannot be read as Parquet: its row groups are damaged")
         self.class_names = _class_names(self._schema, self._label_column, path)
 
     def labels(self, group: int) -> Int64s:
@@ -53,7 +55,7 @@ class ParquetFile:
         wrong = (labels < 0) | (labels >= MAX_CLASSES)
         if wrong.any():
             inside = int(np.argmax(wrong))
-            row = sum(self._num_rows(earlier) for earlier in range(group)) + inside
+            row = sum(self._claims.num_rows[:group]) + inside
             seen = column[inside].as_py()
             raise DataError(f"labels must be integers in [0, {MAX_CLASSES}): {self.path} row {row} has {seen}")
         return labels
@@ -68,17 +70,14 @@ class ParquetFile:
         total = 0
         with self._told(f"row group {group} of "):
             for batch in self._parquet.iter_batches(
-                max(1, min(self._num_rows(group), self._most_bytes // self._image_bytes(group))),
-                row_groups=[group],
-                columns=[self._image_column],
-                use_threads=False,
+                self._rows_at_once(group), row_groups=[group], columns=[self._image_column], use_threads=False
             ):
                 column = batch.column(0)
                 if isinstance(column, pa.StructArray):
                     column = column.flatten()[column.type.get_field_index("bytes")]
                 found.append(column)
                 total += column.nbytes
-                if total > self._most_bytes:
+                if total > self._claims.most_bytes:
                     raise DataError(
                         f"row group {group} of {self.path} unpacks to {total:,} bytes or more: it is no data"
                     )
@@ -86,21 +85,13 @@ class ParquetFile:
         self._check_rows(group, len(images))
         return images
 
-    def _image_bytes(self, group: int) -> int:
-        row_group = self._parquet.metadata.row_group(group)
-        chunks = (row_group.column(place) for place in range(row_group.num_columns))
-        return 1 + sum(
-            chunk.total_uncompressed_size
-            for chunk in chunks
-            if chunk.path_in_schema.partition(".")[0] == self._image_column and _has_dictionary(chunk)
-        )
-
-    def _num_rows(self, group: int) -> int:
-        return self._parquet.metadata.row_group(group).num_rows
+    def _rows_at_once(self, group: int) -> int:
+        within = self._claims.most_bytes // (1 + self._claims.dictionary_bytes[group])
+        return max(1, min(self._claims.num_rows[group], within))
 
     def _check_rows(self, group: int, seen: int) -> None:
-        if seen != self._num_rows(group):
-            raise DataError(f"row group {group} of {self.path} claims {self._num_rows(group)} rows and has {seen}")
+        if (claimed := self._claims.num_rows[group]) != seen:
+            raise DataError(f"row group {group} of {self.path} claims {claimed} rows and has {seen}")
 
     def _check_types(self, image: pa.DataType, label: pa.DataType) -> None:
         if not pa.types.is_integer(label):
@@ -122,10 +113,6 @@ class ParquetFile:
             said = "cannot be read" if part else "cannot be read as Parquet"
             seen = next(iter(str(error).splitlines()), type(error).__name__)[:200]
             raise DataError(f"{part}{self.path} {said}: {seen}") from None
-
-
-def _has_dictionary(chunk: Any) -> bool:
-    return chunk.has_dictionary_page or any("DICTIONARY" in encoding for encoding in chunk.encodings)
 
 
 def _class_names(schema: pa.Schema, label_column: str, path: Path) -> Sequence[str]:
