@@ -59,7 +59,8 @@ REFERENCE = levelfield("reference", "--points")
 def shell(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", "-c", f"set -o pipefail; {script}"],
-        capture_output=True, text=True, env={**os.environ, "L": " ".join(REFERENCE), **environment}, check=False,
+        capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONUNBUFFERED": "", "L": " ".join(REFERENCE), **environment},
         timeout=120,
     )  # fmt: skip
 
