@@ -22,6 +22,7 @@ from levelfield.transfer.backbone import backbone_of_trial
 from levelfield.transfer.recipes import RECIPES, steps_of, transfer_preset, transfer_recipe
 from levelfield.weights.kept import KeptFacts, keep_weights, weights_of_trial
 from levelfield.weights.read import load_model
+from levelfield.weights.write import save_safetensors
 from tests.transfer.conftest import CPU, PRETRAINING, pretraining
 
 DATA = DigitsSpec(resolution=16, select_examples=100, report_examples=200)
@@ -189,6 +190,23 @@ def test_what_is_no_backbone_is_refused_with_the_reason(state, message, pretrain
             (path / file).write_bytes((pretrained / file).read_bytes()[: None if file.endswith("json") else 40])
     with pytest.raises((InputError, StoreError), match=message):
         backbone_at(path, device=CPU)
+
+
+@pytest.mark.parametrize("keeps", ["weights", "nothing", "a file of ours"])
+def test_a_network_that_contradicts_the_records_is_refused_before_anything_is_trained(keeps, pretrained, tmp_path):
+    place, own = tmp_path / pretrained.name, weights_of_trial(pretrained).spec.architecture
+    shutil.copytree(pretrained, place)
+    if keeps == "a file of ours":
+        place = tmp_path / "model.safetensors"
+        save_safetensors(load_model(pretrained), place)
+    if keeps == "nothing":
+        (place / "weights.safetensors").unlink()
+    for other in ("vit:w16-d1-p8", "nfnet:w16-d1-s4", "vit_base_patch16_224"):
+        for read in (backbone_at, model_at):
+            with pytest.raises(SpecError, match=f"holds {own}, --arch says {other}: leave --arch out"):
+                read(place, device=CPU, arch=other)
+    assert keeps != "nothing" or not (place / "weights.safetensors").exists()
+    assert keeps == "nothing" or model_at(place, device=CPU, arch=own).card.architecture == own
 
 
 def test_equal_weights_have_equal_bytes_and_say_what_they_are(pretrained, tmp_path):
