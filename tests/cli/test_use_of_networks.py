@@ -167,3 +167,6 @@ def test_a_trial_is_judged_on_its_own_report_split_as_its_record_says(tmp_path, 
     code, out, _ = invoke("classify", trial, tmp_path / "images" / "cat" / "0.png")
     assert code == 0
     assert {line.split("\t")[2] for line in out.splitlines() if "%" in line} == {"cat", "dog"}
+    (tmp_path / "images").rename(tmp_path / "gone")
+    _, out, _ = invoke("classify", trial, tmp_path / "gone" / "cat" / "0.png")
+    assert {line.split("\t")[2] for line in out.splitlines() if "%" in line} == {"cat", "dog"}, "kept with the weights"
