@@ -170,9 +170,9 @@ def _torn(text: str, draw: random.Random) -> bytes:
     return bytes(content)
 
 
-def _value(draw: random.Random, near: Any = None) -> Any:
+def _value(draw: random.Random, near: Any = None, depth: int = 0) -> Any:
     """A value of any kind; often a number beside the one that stood there."""
-    kind = draw.random()
+    kind = draw.random() * (1.0 if depth < 3 else 0.85)  # deeper down no more lists and tables
     if kind < 0.2 and isinstance(near, int | float) and not isinstance(near, bool):
         scaled = near * draw.choice((0, -1, 0.5, 0.9, 1.1, 2, 10, 1e3, 1e6, 1e12))
         return int(scaled) if isinstance(near, int) and math.isfinite(scaled) else scaled
@@ -183,10 +183,10 @@ def _value(draw: random.Random, near: Any = None) -> Any:
     if kind < 0.85:
         return draw.choice((True, False, datetime.date(2024, 1, 1), datetime.datetime(2024, 1, 1, 1, 1)))
     if kind < 0.95:
-        return [_value(draw) for _ in range(draw.choice((0, 1, 2, 5, 40)))]
+        return [_value(draw, depth=depth + 1) for _ in range(draw.choice((0, 1, 2, 5, 40)))]
     if kind < 0.97:
         return [draw.choice((1, 0.5, "a"))] * draw.choice((1000, 20_000))
-    return {draw.choice(KEYS): _value(draw) for _ in range(draw.choice((0, 1, 3)))}
+    return {draw.choice(KEYS): _value(draw, depth=depth + 1) for _ in range(draw.choice((0, 1, 3)))}
 
 
 def _places(node: Any, found: list[tuple[Any, Any]] | None = None) -> list[tuple[Any, Any]]:

@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 
+from levelfield.publish import publish
 from levelfield.records.trial import TrialTiming
 from levelfield.scaling.analyse import analyse
 from levelfield.scaling.contest import contest_of
@@ -16,7 +17,7 @@ from levelfield.study.search import can_bracket
 from levelfield.study.spec_file import quickstart_study
 from levelfield.study.table import observations
 from levelfield.study.undecidable import gives_no_verdict, undecidable
-from tests.study.simulated import FACTS, run_to_the_end, study
+from tests.study.simulated import FACTS, run_to_the_end, study, written_down
 
 NUM_REPORT = 500
 SEEDS = 3
@@ -82,6 +83,7 @@ def simulated(spec, facts, seed):
     planned, results = run_to_the_end(spec, loss=loss, facts=facts)
     timings = {
         key: TrialTiming(
+            fingerprint=key,
             device="none",
             device_seconds=result.train_flops / 1e9,
             data_seconds=0.0,
@@ -205,6 +207,14 @@ def test_what_cannot_be_decided_is_said_with_the_reason(design, question, budget
 def test_a_design_that_gives_no_verdict_at_all_is_known_as_one(design, none):
     spec, facts = DESIGNS[design]
     assert gives_no_verdict(undecidable(spec, facts, plan(spec, facts, {})), spec) == none
+
+
+def test_the_page_of_a_study_says_what_its_design_left_open(tmp_path):
+    kept = written_down(tmp_path / "study", ONE_SIZE, *run_to_the_end(ONE_SIZE))
+    page, _ = publish(kept.path)
+    words = page.read_text().replace("&#39;", "'")
+    assert "y design, no verdict over all rungs on" in words
+    assert "always lies at an edge of its search (size)" in words
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_workers_that_cannot_start_are_told_by_their_last_words_and_stop_the_run
     program, words, tiny_study, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(sys, "executable", written(tmp_path / "python", f"#!/bin/sh\n{program}\n"))
-    with pytest.raises(TrialError) as caught:
+    with pytest.raises(TrialError, match="no worker can start here: its worker died") as caught:
         run_study(load_study(tiny_study), tmp_path / "study", num_workers=2)
     assert words in str(caught.value)
     assert "3 times" in str(caught.value)

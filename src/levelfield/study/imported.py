@@ -12,6 +12,7 @@ from levelfield.records.codec import later, record
 from levelfield.records.errors import DamagedError, InputError
 from levelfield.records.observation import Observation
 from levelfield.records.sealed import read_record, write_record
+from levelfield.records.stated import LONGEST_NAME, is_name
 from levelfield.records.store import StudyDirectory
 from levelfield.records.writing import is_there, make_directory
 from levelfield.scaling.table import read_runs
@@ -53,8 +54,11 @@ def import_runs(
     """
     study.spec()
     name = name or csv.stem
-    if not re.fullmatch(r"[\w.+-]+", name):
-        raise InputError(f"--name must be letters, digits, '.', '+', '-' or '_', saw {name!r}")
+    if not (re.fullmatch(r"[\w.+-]+", name) and is_name(name)):
+        raise InputError(
+            f"--name must be letters, digits, '.', '+', '-' or '_', at most {LONGEST_NAME} bytes that begin with "
+            f"neither '.' nor '-', saw {name!r}"
+        )
     path = study.imported_path / f"{name}.json"
     if is_there(path):
         raise InputError(

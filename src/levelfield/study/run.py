@@ -223,7 +223,8 @@ def _run_wanted(
                 planned = plan(spec, facts, results, locks)
         elif event.kind == "failed":
             if event.blame != "trial":
-                raise _BLAMED[event.blame](f"trial {event.trial.spec.name}: {event.reason}")
+                what = "no worker can start here" if event.blame == "worker" else f"trial {event.trial.spec.name}"
+                raise _BLAMED[event.blame](f"{what}: {event.reason}")
             failed[key] = event.reason
             if isinstance(done, ProbeSpec):
                 probe_directory(study, done).fail(done, event.reason)
