@@ -80,6 +80,12 @@ print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM"
     assert int(peak) * 1024 < 1e9
 
 
+def test_pages_add_up_before_one_is_unpacked(tmp_path):
+    write(tmp_path / "x.parquet", [bytes(10**7)] * 20, [0, 1] * 10, compression="zstd", use_dictionary=False)
+    with pytest.raises(DataError, match=r"has [0-9,]+ bytes and unpacks to 200,"):
+        read_claims(tmp_path / "x.parquet", ("image", "label"))
+
+
 def test_a_footer_that_would_end_the_process_in_arrow_is_one_sentence(tmp_path, pictures):
     """Each byte of a footer changed in turn: right, or refused, and we are still here."""
     whole = write_parquet(tmp_path / "x.parquet", pictures[:10], row_group_size=10).read_bytes()
