@@ -25,6 +25,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from levelfield.records.files import read_regular
+
 logger = logging.getLogger(__name__)
 
 LIMIT_BYTES = 2**30
@@ -122,7 +124,7 @@ def _packed(kept: Mapping[bytes, Digests]) -> bytes:
 def _read(path: Path) -> dict[bytes, Digests]:
     """What :func:`_packed` wrote; nothing where it is missing, damaged or cannot be read."""
     try:
-        content = path.read_bytes()
+        content = read_regular(path, at_most=LIMIT_BYTES)
         os.utime(path)  # it was used: _trim takes others first
     except OSError:
         return {}
