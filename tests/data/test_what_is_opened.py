@@ -132,6 +132,7 @@ COSTLY = {
     "a side of two million": (lambda: png(2**21, 1), 32, r"2,097,152 x 1 pixels, expected at most"),
     "a billion pixels": (lambda: png(2**15, 2**15, rows=1), 32, "larger than 67,108,864 pixels"),
     "more than fit by one": (lambda: png(8193, 8192, rows=1), 32, "8,193 x 8,192 pixels, expected at most 67,108,864"),
+    "a JPEG of 144 million": (lambda: forged_jpeg(12000), 32, "12,000 x 12,000 pixels, expected at most 120,000,000"),
     "a GIF of 65,535 x 65,535": (lambda: forged_gif(65535), 32, "larger than 67,108,864 pixels"),
     "a comment of a GIF in a million blocks": (
         lambda: b"GIF89a\1\0\1\0\0\0\0!\xfe" + b"\xff" * 256 * 10**5,
@@ -145,6 +146,13 @@ COSTLY = {
     "a TIFF of a million strips": (lambda: forged_tiff(279, 4, 10**6), 32, "1,000,000 numbers in its tag 279"),
     "a TIFF of one giant tile": (lambda: forged_tiff(322, 4, 1, 2**20), 32, "tiles of 1,048,576 pixels"),
 }
+
+
+def forged_jpeg(side: int) -> bytes:
+    content = bytearray(encoded(picture(1), "JPEG"))
+    frame = content.index(b"\xff\xc0")
+    content[frame + 5 : frame + 9] = struct.pack(">HH", side, side)
+    return bytes(content)
 
 
 def forged_gif(side: int) -> bytes:
@@ -204,6 +212,10 @@ print(peak() - before, time.monotonic() - begun)
     grown, seconds = map(float, cost.split())
     assert grown < 200e6
     assert seconds < 5
+
+
+def test_the_largest_photographs_are_jpegs_and_are_read():
+    assert open_picture(encoded(Image.new("L", (8400, 8100)), "JPEG")).size == (8400, 8100)
 
 
 @pytest.mark.parametrize("size", [(1, 900), (900, 1), (3, 700), (640, 480), (35, 2000), (2000, 35)])

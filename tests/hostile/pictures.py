@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from levelfield.data.encoded import MAX_PIXELS, MAX_SIDE, UnreadablePictureError, open_picture
+from levelfield.data.encoded import MAX_JPEG_PIXELS, MAX_SIDE, UnreadablePictureError, open_picture
 from levelfield.data.pictures import as_shown
 from levelfield.data.sources.images import decode
 from levelfield.weights.preprocessing import Preprocessing
@@ -82,7 +82,7 @@ def _judged(content: bytes, resolution: int, pixels: np.ndarray, draw: random.Ra
         return f"wrong: shape {pixels.shape}"
     with Image.open(io.BytesIO(content)) as image:
         shown = _upright(image) if whole else as_shown(image)
-    if max(shown.size) > MAX_SIDE or shown.width * shown.height > MAX_PIXELS:
+    if max(shown.size) > MAX_SIDE or shown.width * shown.height > MAX_JPEG_PIXELS:
         return "wrong: larger than is read"
     longest = max(shown.size) * resolution / min(shown.size)
     if max(longest * resolution, shown.width * shown.height) > _PLAIN_PIXELS:

@@ -178,7 +178,8 @@ def test_weights_whose_trial_comes_out_otherwise_are_lost(pretrained, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("state", "message"), [("empty", "is no"), ("unfinished", "is not finished"), ("damaged", "cannot be read as the weights of a trial")]
+    ("state", "message"),
+    [("empty", "is no"), ("unfinished", "is not finished"), ("damaged", "cannot be read as the weights of a trial")],
 )
 def test_what_is_no_backbone_is_refused_with_the_reason(state, message, pretrained, tmp_path):
     path = tmp_path / "trial"

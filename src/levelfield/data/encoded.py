@@ -20,6 +20,10 @@ MAX_PIXELS = 2**26
 """Of a picture, read or resized: 8192 x 8192, 270 MB as Pillow holds it. The dearest format, WebP, holds it five times
 over at once, which stays below 2 GB."""
 
+MAX_JPEG_PIXELS = 120_000_000
+"""Of a JPEG: cameras and telephones of 108 million pixels write them. The dearest kind, progressive with four channels,
+takes 12 bytes a pixel while it is decoded: 1.4 GB."""
+
 MAX_SIDE = 2**20
 """Pixels of a side. Pillow keeps an address for each row."""
 
@@ -123,7 +127,7 @@ def _opened(encoded: bytes, *, load: bool) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(encoded), formats=_OPENERS.get(name, (name,)))
         width, height = image.size
-        _check_size(width, height)
+        _check_size(name, width, height)
         if name == "JPEG" and encoded.count(_SCAN) * width * height > MAX_SCANNED_PIXELS:
             raise UnreadablePictureError("a JPEG in too many scans for its size: save it again")
         if load:
@@ -131,7 +135,7 @@ def _opened(encoded: bytes, *, load: bool) -> Image.Image:
     except UnreadablePictureError:
         raise
     except Image.DecompressionBombError:
-        raise UnreadablePictureError(f"a {name} larger than {MAX_PIXELS:,} pixels: make it smaller") from None
+        raise UnreadablePictureError(f"a {name} larger than {_most_pixels(name):,} pixels: make it smaller") from None
     except Exception as error:  # of a damaged file Pillow raises whatever its parsers stumble over
         raise UnreadablePictureError(f"a damaged {name} ({_first_line(error)})") from None
     return image
@@ -142,9 +146,14 @@ def _first_line(error: Exception) -> str:
     return text[0][:200] if text and not isinstance(error, Image.UnidentifiedImageError) else "its header is no header"
 
 
-def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+def _check_size(name: str, width: int, height: int) -> None:
+    most = _most_pixels(name)
+    if width * height > most or max(width, height) > MAX_SIDE:
         raise UnreadablePictureError(
-            f"{width:,} x {height:,} pixels, expected at most {MAX_PIXELS:,} in all and {MAX_SIDE:,} a side: make it "
-            "smaller"
+            f"a {name} of {width:,} x {height:,} pixels, expected at most {most:,} in all and {MAX_SIDE:,} a side: "
+            "make it smaller"
         )
+
+
+def _most_pixels(name: str) -> int:
+    return MAX_JPEG_PIXELS if name == "JPEG" else MAX_PIXELS
