@@ -56,9 +56,7 @@ def _code_of(command: Callable[[], int]) -> int:
         resumes = any(verb in sys.argv[1:2] for verb in _RESUMING)
         complain("stopped; the same command goes on where it was" if resumes else "stopped")
         return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
-    except (
-        BrokenPipeError
-    ):  # who reads the output has enough of it (``| head``): end as every tool does, without a word
+    except BrokenPipeError:  # whoever reads has enough (``| head``): end as every tool does, without a word
         drop_output(1)
         return _NO_READER
     # The boundary of the process: what nobody foresaw is told as what it is, with all that a report needs.

@@ -14,7 +14,7 @@ import warnings
 from PIL import Image
 
 from levelfield.data.claims import excess_in
-from levelfield.records.errors import DataError
+from levelfield.records.errors import DataError, first_line
 
 MAX_PIXELS = 2**26
 """Of a picture, read or resized: 8192 x 8192, 270 MB as Pillow holds it. The dearest format, WebP, holds it five times
@@ -137,13 +137,13 @@ def _opened(encoded: bytes, *, load: bool) -> Image.Image:
     except Image.DecompressionBombError:
         raise UnreadablePictureError(f"a {name} larger than {_most_pixels(name):,} pixels: make it smaller") from None
     except Exception as error:  # of a damaged file Pillow raises whatever its parsers stumble over
-        raise UnreadablePictureError(f"a damaged {name} ({_first_line(error)})") from None
+        raise UnreadablePictureError(f"a damaged {name} ({_seen_in(error)})") from None
     return image
 
 
-def _first_line(error: Exception) -> str:
-    text = str(error).splitlines()
-    return text[0][:200] if text and not isinstance(error, Image.UnidentifiedImageError) else "its header is no header"
+def _seen_in(error: Exception) -> str:
+    text = "" if isinstance(error, Image.UnidentifiedImageError) else first_line(error)
+    return text[:200] or "its header is no header"
 
 
 def _check_size(name: str, width: int, height: int) -> None:

@@ -47,7 +47,7 @@ def difference(held: Any, now: Any, *, name: str = "") -> str:
     The content of data comes first, and says that it is the data: "its data was changed: it was run on 1a2b…, now there
     is 3c4d…; recipe.peak_lr was 0.1, is 0.2". ``name`` is what the specs are called where they are part of others.
     """
-    before, after = (_leaves(spec, name) for spec in (held, now))
+    before, after = (leaves(spec, name) for spec in (held, now))
     told = []
     contents = before.pop("data_content", None), after.pop("data_content", None)
     if before.get("data.source") != after.get("data.source"):
@@ -64,7 +64,7 @@ def difference(held: Any, now: Any, *, name: str = "") -> str:
     return "; ".join(told[:_SHOWN]) + more
 
 
-def _leaves(value: Any, name: str = "") -> dict[str, Any]:
+def leaves(value: Any, name: str = "") -> dict[str, Any]:
     """Every plain value of a record by its dotted name; of data, what its identity holds: not where it lies."""
     if isinstance(value, DataSpec):
         value = data_identity(value)
@@ -74,7 +74,7 @@ def _leaves(value: Any, name: str = "") -> dict[str, Any]:
         return {name: value}
     found: dict[str, Any] = {}
     for key, item in value.items():
-        found |= _leaves(item, f"{name}.{key}" if name else str(key))
+        found |= leaves(item, f"{name}.{key}" if name else str(key))
     return found
 
 

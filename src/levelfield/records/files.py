@@ -19,6 +19,10 @@ from levelfield.records.errors import InputError, LevelfieldError
 MAX_RECORD_BYTES = 256 * 2**20
 """Text that is read whole: TOML, JSON, CSV. A table of a million runs is smaller."""
 
+UNPACKED_RATIO, UNPACKED_SLACK_BYTES = 8, 64 * 2**20
+"""What hardly compresses, such as encoded images and trained numbers, unpacks to no more than so many times its size
+and this."""
+
 _KINDS = {
     stat.S_IFDIR: "a directory",
     stat.S_IFIFO: "a named pipe",
@@ -91,6 +95,11 @@ def read_regular(path: str | os.PathLike[str], *, at_most: int = MAX_RECORD_BYTE
         seen = max(size, len(content))
         raise FileRefusedError(errno.EFBIG, path, f"has {seen:,} bytes or more, expected at most {at_most:,}")
     return content
+
+
+def most_unpacked(size: int) -> int:
+    """The bytes that a file of ``size`` bytes may unpack to, where its content hardly compresses."""
+    return UNPACKED_RATIO * size + UNPACKED_SLACK_BYTES
 
 
 def walk(folder: str | os.PathLike[str]) -> Iterator[tuple[str, list[str], list[str]]]:

@@ -10,7 +10,7 @@ from levelfield.records.data import DataSpec, check_content, data_identity
 from levelfield.records.errors import expect
 from levelfield.records.fingerprint import fingerprint
 from levelfield.records.stated import stated
-from levelfield.records.trial import MOST_THREADS, Dtype
+from levelfield.records.trial import MOST_THREADS, Dtype, in_file_names
 
 ProbeKind: TypeAlias = Literal["linear", "few-shot", "knn"]
 
@@ -48,8 +48,7 @@ class ProbeSpec:
     @property
     def name(self) -> str:
         """A readable name, made unique by the head of the fingerprint."""
-        model = self.architecture.replace(":", "-").replace("/", "_").replace(",", "_").replace("=", "")
-        return f"{model}_from-{self.start.partition(':')[2][:8]}_{self.fingerprint[:8]}"
+        return f"{in_file_names(self.architecture)}_from-{self.start.partition(':')[2][:8]}_{self.fingerprint[:8]}"
 
     @property
     def steps(self) -> int:

@@ -20,6 +20,8 @@ TrialStatus: TypeAlias = Literal["finished", "diverged"]
 
 LEAST, MOST = 1e-30, 1e30
 """What a positive number of a recipe lies between: beyond, single precision turns it into 0 or infinity."""
+MADE_BY = ("levelfield_version", "torch_version", "device")
+"""The fields of a result that say what made it, and not what came of it."""
 MOST_VIEWS = 1024
 MOST_THREADS = 1024
 MOST_FLOPS = 1e30
@@ -203,11 +205,16 @@ class TrialSpec:
     @property
     def name(self) -> str:
         """A readable directory name, made unique by the head of the fingerprint."""
-        model = self.architecture.replace(":", "-").replace("/", "_").replace(",", "_").replace("=", "")
+        model = in_file_names(self.architecture)
         batch, seed = self.global_batch_size, self.seed
         if self.start is not None:
             model += f"_from-{self.start.partition(':')[2][:8]}"
         return f"{model}_n{self.examples}_b{batch}_lr{self.recipe.peak_lr:.3g}_s{seed}_{self.fingerprint[:8]}"
+
+
+def in_file_names(architecture: str) -> str:
+    """``architecture`` with the signs of its grammar that file systems take amiss replaced."""
+    return architecture.replace(":", "-").replace("/", "_").replace(",", "_").replace("=", "")
 
 
 _LIMITS = {

@@ -14,7 +14,7 @@ from levelfield.data.sources import open_source_once
 from levelfield.records.errors import InputError, SpecError, StoreError
 from levelfield.records.sealed import read_record
 from levelfield.records.store import StudyDirectory, TrialDirectory
-from levelfield.records.trial import TrialResult, TrialSpec
+from levelfield.records.trial import MADE_BY, TrialResult, TrialSpec
 from levelfield.records.writing import is_there
 from levelfield.study.trial import held_result, run_trial
 from levelfield.transfer.backbone import Backbone, open_backbone
@@ -24,7 +24,6 @@ from levelfield.weights.read import load_model
 
 logger = logging.getLogger(__name__)
 
-_MADE_BY = ("levelfield_version", "torch_version", "device")
 _PATIENCE_S = 24 * 3600.0  # another worker may be training it
 
 
@@ -68,7 +67,7 @@ def model_at(
 
 
 def _refuse_key_of_trial(path: Path, key: str | None) -> None:
-    if key is not None and (path / "spec.json").exists():
+    if key is not None and is_trial(path):
         raise SpecError(f"{path} is a trial, which keeps one set of weights: leave --key out")
 
 
@@ -102,7 +101,7 @@ def _remake_weights(directory: TrialDirectory, known: TrialResult, *, device: to
         test_source=open_source_once(spec.held_out_data),
         keeps_weights=True,
     )
-    made = {name: getattr(known, name) for name in _MADE_BY}
+    made = {name: getattr(known, name) for name in MADE_BY}
     if dataclasses.replace(result, **made) != known:
         raise StoreError(
             f"training {spec.name} again gave another result than its record (made by {made}): its weights are lost; "

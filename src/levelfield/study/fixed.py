@@ -14,6 +14,7 @@ from typing import Any
 
 from levelfield.records.codec import record, to_plain
 from levelfield.records.data import data_identity
+from levelfield.records.difference import leaves
 from levelfield.records.errors import DamagedError, SpecError
 from levelfield.records.sealed import read_record, read_record_if_there, write_record
 from levelfield.records.store import StudyDirectory
@@ -131,21 +132,12 @@ def _flat(spec: StudySpec) -> dict[str, Any]:
         table["name"]: _without_place(table, target.data)
         for table, target in zip(plain.get("transfer", ()), spec.transfer, strict=True)
     }
-    return dict(_leaves(plain, ""))
+    return leaves(plain)
 
 
 def _without_place(table: dict[str, Any], data: Any) -> dict[str, Any]:
     families = {entry["name"]: entry for entry in table["families"]}
     return table | {"data": data_identity(data), "families": families}
-
-
-def _leaves(plain: dict[str, Any], where: str) -> Iterator[tuple[str, Any]]:
-    for key, value in plain.items():
-        name = f"{where}.{key}" if where else key
-        if isinstance(value, dict):
-            yield from _leaves(value, name)
-        else:
-            yield name, value
 
 
 def _grows(field: str, was: Any, now: Any) -> bool:

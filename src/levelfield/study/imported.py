@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from levelfield.records.codec import later, record
 from levelfield.records.errors import DamagedError, InputError
+from levelfield.records.files import read_regular
+from levelfield.records.fingerprint import digest
 from levelfield.records.observation import Observation
 from levelfield.records.sealed import read_record, write_record
 from levelfield.records.stated import LONGEST_NAME, is_name
@@ -66,15 +67,10 @@ def import_runs(
         )
     runs = read_runs(csv, columns=columns, where=where, drop_diverged=drop_diverged)
     rows = tuple(dataclasses.replace(row, run=f"{name}: {row.run}", role="imported") for row in runs.rows)
-    taken = ImportedRuns(name=name, source=source, rows=rows, notices=runs.notices, table=_content_of(csv))
+    taken = ImportedRuns(name=name, source=source, rows=rows, notices=runs.notices, table=digest(read_regular(csv)))
     make_directory(study.imported_path)
     write_record(path, taken)
     return taken
-
-
-def _content_of(csv: Path) -> str:
-    with csv.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def read_imported(study: StudyDirectory) -> tuple[ImportedRuns, ...]:

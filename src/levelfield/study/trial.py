@@ -148,7 +148,8 @@ def held_result(directory: TrialDirectory, source: Source, backbone: Backbone | 
     """The outcome of a trial on ``source``, from ``backbone``, that is done; None where it is not.
 
     Raises:
-        StoreError: it is damaged, or of another trial, other data or other weights to start from.
+        DamagedError: it is damaged, or of another trial.
+        StoreError: it is of other data, or of other weights to start from.
     """
     result = directory.result()
     if result is not None:

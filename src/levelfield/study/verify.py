@@ -14,14 +14,12 @@ from levelfield.records.data import DataSpec
 from levelfield.records.difference import changed_data, refuse_other_data
 from levelfield.records.errors import DamagedError, DataError, InputError, StoreError
 from levelfield.records.store import StudyDirectory, TrialDirectory
-from levelfield.records.trial import TrialResult
+from levelfield.records.trial import MADE_BY, TrialResult
 from levelfield.study.launch.base import LaunchEvent
 from levelfield.study.launch.local import LocalLauncher
 from levelfield.study.locked import results_fingerprint
 from levelfield.study.outcome import Outcome, read_outcome
 from levelfield.study.wants import PlannedTrial
-
-_MADE_BY = ("levelfield_version", "torch_version", "device")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -130,7 +128,7 @@ def _compared(
     differences = [
         f"{name}: {plain[name]!r} in the study, {retrained[name]!r} now"
         for name in plain
-        if name not in (*_MADE_BY, "kept") and plain[name] != retrained[name]
+        if name not in (*MADE_BY, "kept") and plain[name] != retrained[name]
     ]
     for name in sorted(first.kept.keys() | second.kept.keys()):
         if first.kept.get(name) != second.kept.get(name):
@@ -159,7 +157,7 @@ def _disagreements(first: TrialResult, second: TrialResult, tolerance: float) ->
 
 
 def _elsewhere(first: TrialResult, second: TrialResult) -> str:
-    moved = [(name, getattr(first, name), getattr(second, name)) for name in _MADE_BY]
+    moved = [(name, getattr(first, name), getattr(second, name)) for name in MADE_BY]
     return "; ".join(f"{name} was {was!r}, is {now!r}" for name, was, now in moved if was != now)
 
 

@@ -52,7 +52,8 @@ class CheckpointFolder:
         """The newest whole checkpoint, or None; a torn one is passed over with a warning.
 
         Raises:
-            StoreError: it was made of another trial, of other data or of other weights to start from.
+            DamagedError: it was made of another trial.
+            StoreError: it was made of other data, or of other weights to start from.
         """
         for path in self._newest_first():
             try:

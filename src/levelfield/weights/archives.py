@@ -12,13 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from levelfield.records.errors import WeightsError
-from levelfield.records.files import open_regular, regular_stat
+from levelfield.records.errors import WeightsError, first_line
+from levelfield.records.files import most_unpacked, open_regular, regular_stat
 from levelfield.weights.pickle_claims import Made, claims_of
-
-UNPACKED_RATIO, UNPACKED_SLACK_BYTES = 8, 64 * 2**20
-"""An archive unpacks, and the tensors of a file add up, to no more than so many times its size and this: trained
-numbers hardly compress, and a few names may share one tensor."""
 
 MAX_PICKLE_BYTES = 256 * 2**20
 """Of the program in a torch file, which holds no numbers."""
@@ -82,8 +78,11 @@ def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]
 
 
 def refuse_excess(wanted: int, size: int, path: Path) -> None:
-    """Refuse a file of ``size`` bytes that claims to hold ``wanted``, unless that many may be stored in it."""
-    most = UNPACKED_RATIO * size + UNPACKED_SLACK_BYTES
+    """Refuse a file of ``size`` bytes that claims to hold ``wanted``, unless that many may be stored in it.
+
+    Trained numbers hardly compress, and a few names may share one tensor.
+    """
+    most = most_unpacked(size)
     if wanted > most:
         raise WeightsError(f"{path} has {size:,} bytes and claims to hold {wanted:,}, expected at most {most:,}")
 
@@ -127,5 +126,5 @@ def told(path: Path, kind: str) -> Iterator[None]:
     except WeightsError:
         raise
     except Exception as error:
-        seen = next(iter(str(error).splitlines()), type(error).__name__)[:200]
+        seen = (first_line(error) or type(error).__name__)[:200]
         raise WeightsError(f"{path} is a damaged {kind} ({seen})") from None

@@ -15,14 +15,12 @@ from PIL import Image
 from levelfield.data.pictures import as_shown, resized_square
 from levelfield.data.transforms import NORMALISATION
 from levelfield.records.codec import record
+from levelfield.records.data import LARGEST_SIDE
 from levelfield.records.errors import expect
 
 CropMode: TypeAlias = Literal["cover", "center", "squash"]
 Interpolation: TypeAlias = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 _RESAMPLING = {name: Image.Resampling[name.upper()] for name in ("nearest", "bilinear", "bicubic", "lanczos")}
-
-MAX_RESOLUTION = 4096
-"""Pixels of a side that a network may be fed: four times the largest that one was published for."""
 
 MIN_CROP = 0.1
 """Of the resized side; published networks keep 0.8 or more. The less is kept, the larger the rest is made."""
@@ -46,8 +44,8 @@ class Preprocessing:
     orientation: Literal["exif"] = "exif"
 
     def __post_init__(self) -> None:
-        sized = 1 <= self.resolution <= MAX_RESOLUTION
-        expect(sized, "preprocessing.resolution", f"from 1 to {MAX_RESOLUTION} pixels", self.resolution)
+        sized = 1 <= self.resolution <= LARGEST_SIDE
+        expect(sized, "preprocessing.resolution", f"from 1 to {LARGEST_SIDE} pixels", self.resolution)
         expect(self.crop_mode in ("cover", "center", "squash"), "preprocessing.crop_mode", "known", self.crop_mode)
         expect(self.interpolation in _RESAMPLING, "preprocessing.interpolation", "known", self.interpolation)
         expect(len(self.mean) in (1, 3), "preprocessing.mean", "1 or 3 numbers", self.mean)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from levelfield.weights.card import Card
 from levelfield.weights.kept import weights_of_trial
 from levelfield.weights.loaded import LoadedModel, assemble
 from levelfield.weights.preprocessing import Preprocessing
-
-logger = logging.getLogger(__name__)
 
 
 def load_trial(path: Path) -> LoadedModel:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import gzip
-import hashlib
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from levelfield.data.draws import Int64s
 from levelfield.data.order import Permutation
 from levelfield.records.data import Split
 from levelfield.records.errors import DataError
+from levelfield.records.fingerprint import digest
 
 SIDE = 8
 LEVELS = 16
@@ -56,7 +56,7 @@ def load_glyphs() -> Glyphs:
 
         digits: Any = load_digits()
         table = np.column_stack([digits.data, digits.target]).astype(np.uint8)
-    content = hashlib.blake2b(table.tobytes(), digest_size=16).hexdigest()
+    content = digest(table.tobytes())
     if table.shape != (NUM_GLYPHS, SIDE * SIDE + 1) or content != CONTENT_HASH:
         raise DataError(f"scikit-learn's digits have changed: expected content {CONTENT_HASH}, saw {content} in {file}")
     return Glyphs(table[:, :-1].reshape(-1, SIDE, SIDE), table[:, -1].astype(np.int64))

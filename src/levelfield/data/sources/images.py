@@ -24,6 +24,7 @@ from levelfield.data.encoded import UnreadablePictureError, open_picture
 from levelfield.data.pictures import as_shown, orientation_in, resized_square
 from levelfield.data.sources.digests import forget_digests
 from levelfield.records.errors import DataError
+from levelfield.records.fingerprint import digest
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ def canonical_order(labels: Int64s, digests: NDArray[np.uint8]) -> tuple[Int64s,
     halves = digests.view(">u8")
     rows = np.lexsort((halves[:, 1], halves[:, 0], labels))
     content = labels[rows].astype("<i8").tobytes() + digests[rows].tobytes()
-    return rows, hashlib.blake2b(b"image table 1" + content, digest_size=16).hexdigest()
+    return rows, digest(b"image table 1" + content)
 
 
 class ImageTable:

@@ -16,11 +16,7 @@ from typing import Any, BinaryIO
 
 from levelfield.data.encoded import MAX_ENCODED_BYTES
 from levelfield.records.errors import DataError
-from levelfield.records.files import open_regular, regular_stat
-
-UNPACKED_RATIO, UNPACKED_SLACK_BYTES = 8, 64 * 2**20
-"""The images and labels of a file unpack to no more than so many times its size and this: encoded images do not
-compress."""
+from levelfield.records.files import most_unpacked, open_regular, regular_stat
 
 MIN_ROW_BYTES = 8
 """Of a file, for each row that it claims: no image is as small."""
@@ -55,7 +51,7 @@ def read_claims(path: Path, columns: Sequence[str]) -> Claims:
         DataError: it claims more than its size allows, or its footer or the head of a page is damaged.
     """
     size = regular_stat(path).st_size
-    most = UNPACKED_RATIO * size + UNPACKED_SLACK_BYTES
+    most = most_unpacked(size)
     total = 0
     num_rows: list[int] = []
     dictionary_bytes: list[int] = []

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from levelfield.data.draws import Int64s
 from levelfield.data.sources.parquet_claims import read_claims
 from levelfield.records.data import ParquetSpec
-from levelfield.records.errors import DataError, did_you_mean
+from levelfield.records.errors import DataError, did_you_mean, first_line
 from levelfield.records.files import parse_json
 
 MAX_CLASSES = 1_000_000
@@ -111,7 +111,7 @@ class ParquetFile:
             raise
         except Exception as error:
             said = "cannot be read" if part else "cannot be read as Parquet"
-            seen = next(iter(str(error).splitlines()), type(error).__name__)[:200]
+            seen = (first_line(error) or type(error).__name__)[:200]
             raise DataError(f"{part}{self.path} {said}: {seen}") from None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from levelfield.data.sources.images import Container, ImageTable
 from levelfield.data.transforms import augment_photos
 from levelfield.records.data import FolderSpec, ParquetSpec, Split, num_report_asked
 from levelfield.records.errors import DataError
+from levelfield.records.fingerprint import digest
 
 logger = logging.getLogger(__name__)
 
@@ -169,7 +169,7 @@ def stratified(labels: Int64s, order: Int64s) -> Int64s:
 def _joined(table: ImageTable, report: ImageTable | None) -> str:
     if report is None:
         return table.fingerprint
-    return hashlib.blake2b(f"{table.fingerprint} {report.fingerprint}".encode(), digest_size=16).hexdigest()
+    return digest(f"{table.fingerprint} {report.fingerprint}".encode())
 
 
 def _check_apart(spec: ParquetSpec | FolderSpec, table: ImageTable, report: ImageTable | None) -> None:
