@@ -13,7 +13,7 @@ from pathlib import Path
 from levelfield import __version__
 from levelfield.data.sources import Source, open_source, refuse_overruled_sizes
 from levelfield.records.data import DataSpec
-from levelfield.records.errors import InputError, StoreError, TrialError, UnfinishedError
+from levelfield.records.errors import TrialError, UnfinishedError
 from levelfield.records.probe import ProbeSpec
 from levelfield.records.probe_store import HeldProbe, held_probes, probe_directory
 from levelfield.records.sealed import write_record
@@ -23,7 +23,7 @@ from levelfield.records.trial import TrialResult
 from levelfield.study.candidate import DataFacts, TargetFacts
 from levelfield.study.content import refuse_other_study, refuse_results_of_other_data
 from levelfield.study.fixed import fix
-from levelfield.study.launch.base import Launcher, LaunchEvent
+from levelfield.study.launch.base import Launcher, LaunchEvent, failure
 from levelfield.study.launch.local import LocalLauncher
 from levelfield.study.locked import Lock, lock_rungs, read_locks, refuse_lost_locks
 from levelfield.study.mend import mend, restore_specs
@@ -43,7 +43,6 @@ class RunProgress:
     wanted: int
 
 
-_BLAMED = {"input": InputError, "store": StoreError, "worker": TrialError}
 OnProgress = Callable[[RunProgress], None]
 
 
@@ -223,8 +222,7 @@ def _run_wanted(
                 planned = plan(spec, facts, results, locks)
         elif event.kind == "failed":
             if event.blame != "trial":
-                what = "no worker can start here" if event.blame == "worker" else f"trial {event.trial.spec.name}"
-                raise _BLAMED[event.blame](f"{what}: {event.reason}")
+                raise failure(event)
             failed[key] = event.reason
             if isinstance(done, ProbeSpec):
                 probe_directory(study, done).fail(done, event.reason)

@@ -12,10 +12,10 @@ from levelfield.data.sources import open_source
 from levelfield.records.codec import to_plain
 from levelfield.records.data import DataSpec
 from levelfield.records.difference import changed_data, refuse_other_data
-from levelfield.records.errors import DamagedError, DataError, InputError, StoreError
+from levelfield.records.errors import DamagedError, DataError, InputError
 from levelfield.records.store import StudyDirectory, TrialDirectory
 from levelfield.records.trial import MADE_BY, TrialResult
-from levelfield.study.launch.base import LaunchEvent
+from levelfield.study.launch.base import LaunchEvent, failure
 from levelfield.study.launch.local import LocalLauncher
 from levelfield.study.locked import results_fingerprint
 from levelfield.study.outcome import Outcome, read_outcome
@@ -58,8 +58,9 @@ def verify_study(
     predictions are checked against the results they were made from. The study itself is only read.
 
     Raises:
-        InputError: there is no study, or no finished trial in it.
-        StoreError: the data is not what the study was run on, or a trial could not be retrained.
+        InputError: there is no study, or no finished trial in it; or a trial cannot be meant here (no such device).
+        StoreError: the data is not what the study was run on, or the temporary folder cannot be written.
+        TrialError: a trial failed, or no worker can start.
     """
     outcome = read_outcome(path)
     if data is not None:
@@ -108,7 +109,7 @@ def _retrain(
             assert event is not None
             on_event(event)
             if event.kind == "failed":
-                raise StoreError(f"trial {event.trial.spec.name} could not be retrained: {event.reason}")
+                raise failure(event)
             left -= event.kind == "finished"
     finally:
         launcher.close()

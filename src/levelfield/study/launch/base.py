@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
+from levelfield.records.errors import InputError, LevelfieldError, StoreError, TrialError
 from levelfield.study.transfers import PlannedTransfer
 from levelfield.study.wants import PlannedTrial
 
@@ -27,6 +28,20 @@ class LaunchEvent:
     num_steps: int = 0
     reason: str = ""
     blame: Literal["trial", "input", "store", "worker"] = "trial"
+
+
+_BLAMED: dict[str, type[LevelfieldError]] = {
+    "trial": TrialError,
+    "input": InputError,
+    "store": StoreError,
+    "worker": TrialError,
+}
+
+
+def failure(event: LaunchEvent) -> LevelfieldError:
+    """What to raise where a "failed" ``event`` ends the work: the error of whoever is to blame, in its own words."""
+    what = "no worker can start here" if event.blame == "worker" else f"trial {event.trial.spec.name}"
+    return _BLAMED[event.blame](f"{what}: {event.reason}")
 
 
 class Launcher(Protocol):
