@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from levelfield.records import files
+from levelfield.records.codec import parse_json
 from levelfield.records.errors import DataError
-from levelfield.records.files import FileRefusedError, open_regular, parse_json, read_regular
+from levelfield.records.files import FileRefusedError, open_regular, read_regular
 
 
 def fifo(path: Path) -> None:
@@ -64,10 +65,12 @@ def test_a_file_is_read_up_to_its_limit_even_where_it_says_that_it_is_empty(tmp_
 def test_json_that_is_damaged_or_nested_without_end_is_one_sentence():
     assert parse_json(b"[1]", where="x") == [1]
     for content, message in {
-        b"[" * 10**5: "x is JSON nested too deep",
+        b"[" * 10**5: "x cannot be read as JSON .it is nested too deep",
         b"{": "x cannot be read as JSON",
         b"\xff": "x cannot be read as JSON",
         b"1" * 5000: "x cannot be read as JSON",
+        b'{"a": 1, "a": 2}': "x cannot be read as JSON .it holds the key 'a' twice",
+        b"NaN": "x cannot be read as JSON .it holds NaN",
     }.items():
         with pytest.raises(DataError, match=message):
             parse_json(content, where="x", error=DataError)

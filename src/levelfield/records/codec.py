@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypeVar, dataclass_transform
 
-from levelfield.records.errors import SpecError, did_you_mean, shown
+from levelfield.records.errors import InputError, LevelfieldError, SpecError, did_you_mean, shown
 
 T = TypeVar("T")
 _LATER = "levelfield: added later"
@@ -92,6 +92,18 @@ def plain_from_json(text: bytes | str) -> Any:
         raise ValueError(f"its text is not UTF-8 (byte {error.start})") from None
     _refuse_deep(value)
     return value
+
+
+def parse_json(content: bytes | str, *, where: str, error: type[LevelfieldError] = InputError) -> Any:
+    """:func:`plain_from_json` for files of others' making, whose name the message begins with.
+
+    Raises:
+        LevelfieldError: of the kind ``error``: it is none.
+    """
+    try:
+        return plain_from_json(content)
+    except ValueError as reason:
+        raise error(f"{where} cannot be read as JSON ({reason})") from None
 
 
 def _refuse_deep(value: Any) -> None:

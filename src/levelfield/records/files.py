@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import stat
 from collections.abc import Iterator
-from typing import Any, BinaryIO
-
-from levelfield.records.errors import InputError, LevelfieldError
+from typing import BinaryIO
 
 MAX_RECORD_BYTES = 256 * 2**20
 """Text that is read whole: TOML, JSON, CSV. A table of a million runs is smaller."""
@@ -114,17 +111,3 @@ def walk(folder: str | os.PathLike[str]) -> Iterator[tuple[str, list[str], list[
         if (before := seen.setdefault((found.st_dev, found.st_ino), directory)) != directory:
             raise FileRefusedError(errno.ELOOP, directory, f"is the same folder as {before}, by a link: remove it")
         yield directory, inner, files
-
-
-def parse_json(content: bytes | str, *, where: str, error: type[LevelfieldError] = InputError) -> Any:
-    """What the JSON text ``content`` says.
-
-    Raises:
-        LevelfieldError: of the kind ``error``: it is no JSON in UTF-8, or nested deeper than anything that is meant.
-    """
-    try:
-        return json.loads(content)
-    except RecursionError:
-        raise error(f"{where} is JSON nested too deep to be meant") from None
-    except ValueError as reason:
-        raise error(f"{where} cannot be read as JSON ({reason})") from None

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from levelfield.families.registry import parse, rules_of
-from levelfield.records.codec import from_plain, record, to_json
+from levelfield.records.codec import from_plain, parse_json, record, to_json
 from levelfield.records.errors import SpecError, WeightsError, expect
-from levelfield.records.files import parse_json
 from levelfield.weights.preprocessing import Preprocessing
 
 HEADER = "levelfield"  # one key: a map of several would be written in any order, and equal weights in unequal bytes

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from levelfield.records.codec import parse_json
 from levelfield.records.errors import LevelfieldError, WeightsError
-from levelfield.records.files import parse_json, read_regular
+from levelfield.records.files import read_regular
 from levelfield.weights.card import Card, card_from_plain
 from levelfield.weights.preprocessing import Preprocessing
 

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 
 from levelfield.data.draws import Int64s
 from levelfield.data.sources.parquet_claims import read_claims
+from levelfield.records.codec import parse_json
 from levelfield.records.data import ParquetSpec
 from levelfield.records.errors import DataError, did_you_mean, first_line
-from levelfield.records.files import parse_json
 
 MAX_CLASSES = 1_000_000
 """A larger label is a hash or an identifier, not the number of a class."""
