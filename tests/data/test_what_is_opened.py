@@ -247,6 +247,17 @@ def test_a_damaged_picture_of_a_known_format_says_so():
         open_picture(b"\x89PNG\r\n\x1a\n")
 
 
+def test_a_lack_of_memory_is_no_damage_and_masks_no_picture(monkeypatch):
+    def full(self):
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, "load", full)
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", full)
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", full, raising=False)
+    with pytest.raises(MemoryError):
+        open_picture(encoded(picture(0), "PNG"))
+
+
 def test_the_first_bytes_choose_one_reader(monkeypatch):
     asked = []
     real = Image.open

@@ -132,7 +132,7 @@ def _opened(encoded: bytes, *, load: bool) -> Image.Image:
             raise UnreadablePictureError("a JPEG in too many scans for its size: save it again")
         if load:
             image.load()
-    except UnreadablePictureError:
+    except (UnreadablePictureError, MemoryError):  # no room is no fault of the picture, which must not be masked for it
         raise
     except Image.DecompressionBombError:
         raise UnreadablePictureError(f"a {name} larger than {_most_pixels(name):,} pixels: make it smaller") from None
