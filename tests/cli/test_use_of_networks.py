@@ -77,6 +77,17 @@ def test_a_single_picture_gets_a_table(weights, tmp_path, invoke) -> None:
     assert "grey.jpg\t1\t" in out
 
 
+def test_what_systems_leave_in_a_folder_is_passed_over_as_in_class_folders(weights, tmp_path, invoke) -> None:
+    path, _ = weights
+    (tmp_path / "mine" / "__MACOSX").mkdir(parents=True)
+    Image.new("RGB", (20, 20), 99).save(tmp_path / "mine" / "a.png")
+    for name in ("._a.png", "__MACOSX/a.png"):
+        (tmp_path / "mine" / name).write_bytes(b"no picture")
+    code, out, error = invoke("classify", path, tmp_path / "mine", "--json")
+    assert (code, error) == (0, "")
+    assert [json.loads(line)["picture"] for line in out.splitlines()] == [str(tmp_path / "mine" / "a.png")]
+
+
 def test_a_file_that_is_no_picture_is_named(weights, tmp_path, invoke) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
     code, _, error = invoke("classify", weights[0], tmp_path / "notes.txt")

@@ -22,11 +22,11 @@ from levelfield.data.encoded import MAX_ENCODED_BYTES, UnreadablePictureError, c
 from levelfield.data.loader import evaluation_batches
 from levelfield.data.sources import Source
 from levelfield.data.sources.images import Container, read_listed
-from levelfield.data.sources.layout import IMAGE_SUFFIXES
+from levelfield.data.sources.layout import IMAGE_SUFFIXES, is_image, visible
 from levelfield.data.transforms import to_float
 from levelfield.records.data import Split
 from levelfield.records.errors import DataError
-from levelfield.records.files import read_regular
+from levelfield.records.files import FileRefusedError, read_regular, walk
 from levelfield.weights.preprocessing import Preprocessing
 
 BATCH = 64
@@ -74,11 +74,21 @@ def find_pictures(places: Sequence[Path]) -> list[Path]:
                 raise DataError(f"no picture at {place} ({place.absolute()}): expected an image or a folder of them")
             found.append(place)
             continue
-        inside = sorted(path for path in place.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+        inside = sorted(_images(place))
         if not inside:
             raise DataError(f"{place} holds no images: expected files that end in {' '.join(sorted(IMAGE_SUFFIXES))}")
         found.extend(inside)
     return found
+
+
+def _images(folder: Path) -> Iterator[Path]:
+    """Every image below ``folder``, but what is hidden or left there by systems, as class folders are read."""
+    try:
+        for directory, inner, files in walk(folder):
+            inner[:] = filter(visible, inner)
+            yield from (Path(directory, name) for name in files if visible(name) and is_image(name))
+    except FileRefusedError as error:
+        raise DataError(str(error)) from None
 
 
 def fed_pictures(paths: Sequence[Path], preprocessing: Preprocessing, unreadable: list[Unreadable]) -> Iterator[Fed]:
