@@ -46,6 +46,12 @@ def test_parquet_is_read_by_its_first_bytes_and_an_absent_number_is_absent(tmp_p
     assert [(row.run, row.params) for row in rows] == [("row 1", None), ("row 2", 3e6)]
 
 
+def test_a_small_parquet_that_spells_out_millions_of_equal_rows_is_refused_before_they_take_memory(tmp_path):
+    pq.write_table(pa.table({"flops": [1e9] * 10**6, "loss": [1.5] * 10**6}), tmp_path / "runs")
+    with pytest.raises(InputError, match=r"has [\d,]{5,6} bytes and claims 1,000,000 rows"):
+        read_runs(tmp_path / "runs")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

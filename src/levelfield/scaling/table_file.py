@@ -96,7 +96,13 @@ def _of_parquet(path: str | Path, content: bytes) -> TableFile:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
+        file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+        if file.metadata.num_rows > len(content):
+            raise InputError(
+                f"{path}: has {len(content):,} bytes and claims {file.metadata.num_rows:,} rows: no two runs are so "
+                "alike; keep a row a run"
+            )
+        table = file.read()
     except (pa.ArrowException, OSError) as error:  # OSError: what its Thrift or its checksums say
         raise InputError(f"{path}: is a damaged Parquet file: {error}") from None
     _expect_each_once(path, table.column_names)
