@@ -23,6 +23,7 @@ from pathlib import Path
 import torch
 
 from levelfield.data.sources import open_source
+from levelfield.records.codec import to_plain
 from levelfield.records.errors import TrialError
 from levelfield.records.store import StudyDirectory
 from levelfield.study.export import export_study
@@ -55,7 +56,7 @@ class InProcess:
 
     def next_event(self, timeout_s: float | None = None) -> LaunchEvent | None:
         trial = self._waiting.popleft()
-        self._worker.run(trial.spec)
+        self._worker.run(to_plain(trial.spec))
         said = json.loads(self._said.getvalue().splitlines()[-1])
         reason, blame = said.get("reason", ""), said.get("blame", "trial")
         return LaunchEvent(kind=said["event"], trial=trial, reason=reason, blame=blame)
