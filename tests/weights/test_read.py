@@ -127,6 +127,8 @@ def test_a_released_archive_is_read_by_its_own_rules(protocol: int, tmp_path: Pa
     assert loaded.card.rules["ws"] == "clamp"
     assert loaded.preprocessing.crop_mode == "squash"
     assert difference(loaded.model, ours, resolution=64) == 0
+    with pytest.raises(SpecError, match="holds nfnet:F0, --arch says nfnet:F0,ws=timm"):
+        load_model(path, arch="nfnet:F0,ws=timm")
 
     if protocol == 5:
         flat = {f"{module}/{leaf}": array for module, leaves in tree.items() for leaf, array in leaves.items()}

@@ -89,7 +89,9 @@ def _at(loaded: LoadedModel, resolution: int | None) -> LoadedModel:
 
 def _from_released(read: WeightFile, arch: str | None) -> LoadedModel:
     released = conversion("nfnet:F0").released
-    text = arch or released.architecture_of(read.tensors)
+    text = released.architecture_of(read.tensors)
+    if arch is not None:
+        refuse_contradiction(arch, text, where=str(read.path))
     try:
         num_classes, in_channels = released.sizes_in(read.tensors)
     except (KeyError, IndexError) as error:
