@@ -70,6 +70,14 @@ def test_fit_reads_winners_and_their_seeds(invoke, tmp_path):
     assert "no seeds" not in law["status"]
 
 
+def test_a_study_that_has_lost_its_spec_is_still_one_for_every_verb(invoke, tmp_path):
+    (tmp_path / "trials").mkdir()
+    for verb in ("compare", "fit", "status", "report"):
+        code, _, error = invoke(verb, tmp_path)
+        assert code == 2
+        assert "study.json is missing; `levelfield run SPEC" in error, verb
+
+
 def test_a_study_has_no_columns_to_name_and_a_directory_without_one_says_so(invoke, tmp_path, tiny_study):
     for arguments, said in (
         (("fit", tmp_path, "--params", "N"), "holds no study (no study.json); expected the directory of a study"),

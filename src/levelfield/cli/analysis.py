@@ -35,9 +35,10 @@ def read_analysis(
     from levelfield.scaling.belief import Asked
 
     if source.is_dir():
+        from levelfield.records.store import StudyDirectory
         from levelfield.study.outcome import analyse_outcome, read_outcome
 
-        if not (source / "study.json").exists():
+        if not StudyDirectory(source).is_one:
             raise InputError(
                 f"{source} is a directory that holds no study (no study.json); expected the directory of a study, made "
                 "by `levelfield run`, or a table of runs such as runs.csv"

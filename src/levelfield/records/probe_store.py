@@ -7,11 +7,10 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
-from levelfield.records.difference import difference
-from levelfield.records.errors import DamagedError, StoreError
+from levelfield.records.errors import DamagedError
 from levelfield.records.probe import ProbeResult, ProbeSpec, ProbeTiming
 from levelfield.records.sealed import MEND, read_record_if_there, write_record
-from levelfield.records.store import StudyDirectory, TrialState, named_entries, refuse_no_folder
+from levelfield.records.store import StudyDirectory, TrialState, claim, named_entries, refuse_no_folder
 from levelfield.records.writing import hold, make_directory
 
 
@@ -43,14 +42,7 @@ class ProbeDirectory:
             StoreError: the directory cannot be made, or holds another probe.
         """
         make_directory(self.path)
-        held = self.spec()
-        if held is None:
-            write_record(self.path / "spec.json", spec)
-        elif held.fingerprint != spec.fingerprint:
-            raise StoreError(
-                f"{self.path} holds another probe ({held.fingerprint}, not {spec.fingerprint}): "
-                f"{difference(held, spec)}; move the directory away, or run in another"
-            )
+        claim(self.path, "probe", held=self.spec(), spec=spec)
 
     def spec(self) -> ProbeSpec | None:
         return read_record_if_there(ProbeSpec, self.path / "spec.json")

@@ -33,7 +33,7 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from levelfield.records.codec import record
 from levelfield.records.difference import difference
@@ -117,14 +117,7 @@ class TrialDirectory:
             StoreError: the directory cannot be made, or holds another trial.
         """
         make_directory(self.path)
-        held = self.spec()
-        if held is None:
-            write_record(self.path / "spec.json", spec)
-        elif held.fingerprint != spec.fingerprint:
-            raise StoreError(
-                f"{self.path} holds another trial ({held.fingerprint}, not {spec.fingerprint}): "
-                f"{difference(held, spec)}; move the directory away, or run in another"
-            )
+        claim(self.path, "trial", held=self.spec(), spec=spec)
 
     def spec(self) -> TrialSpec | None:
         return read_record_if_there(TrialSpec, self.path / "spec.json")
@@ -268,6 +261,11 @@ class StudyDirectory:
         return self.path / "imported"
 
     @property
+    def is_one(self) -> bool:
+        """Whether a study was ever run in the directory, though it may have lost a file since."""
+        return any(is_there(path) for path in (self.spec_path, self.sealed_path, self.path / "trials"))
+
+    @property
     def begun(self) -> bool:
         """Whether any trial of the study has been started."""
         return any(True for _ in self.trial_directories())
@@ -309,7 +307,7 @@ class StudyDirectory:
             DamagedError: one was, and its ``study.json`` is damaged or lost.
         """
         again = f"`levelfield run SPEC --dir {self.path}` writes it again"
-        if not any(is_there(path) for path in (self.spec_path, self.sealed_path, self.path / "trials")):
+        if not self.is_one:
             raise InputError(f"{self.path} holds no study (no study.json); start one with `levelfield run SPEC`")
         return read_record(StudySpec, self.spec_path, remedy=again)
 
@@ -324,6 +322,21 @@ class StudyDirectory:
         message = f"{self.path} is being run by another process; wait for it, or run in another directory"
         with hold(self.path / "lock", 0.0, message):
             yield
+
+
+def claim(path: Path, kind: str, *, held: Any, spec: Any) -> None:
+    """Make the directory ``path`` that of ``spec``, a trial or a probe, where it ``held`` no spec yet.
+
+    Raises:
+        StoreError: it holds another; the sentence says in what they differ.
+    """
+    if held is None:
+        write_record(path / "spec.json", spec)
+    elif held.fingerprint != spec.fingerprint:
+        raise StoreError(
+            f"{path} holds another {kind} ({held.fingerprint}, not {spec.fingerprint}): {difference(held, spec)}; "
+            "move the directory away, or run in another"
+        )
 
 
 def named_entries(folder: Path) -> list[Path]:
