@@ -26,11 +26,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from levelfield.records.errors import DataError, did_you_mean
+from levelfield.records.errors import DataError, did_you_mean, quoted_names
 
 How: TypeAlias = Literal["name", "number", "order"]
-
-_MOST_SHOWN = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +116,7 @@ def _keys(theirs: Classes, ours: Classes) -> tuple[Sequence[str | int], Sequence
         return at_end, our_numbers, "number"
     if len(theirs.names) != len(ours.names) or not ours.only_numbered or _ambiguous(theirs):
         raise DataError(
-            f"{theirs.of} names its {len(theirs.names)} classes ({_shown(theirs.names)}) and {ours.of} numbers "
+            f"{theirs.of} names its {len(theirs.names)} classes ({_few(theirs.names)}) and {ours.of} numbers "
             f"{len(ours.names)}: nothing says which is which; call folders by the numbers (0, 1, …), or give the "
             "network the names of its outputs"
         )
@@ -183,8 +181,8 @@ def _difference(theirs: Classes, ours: Classes, strange: Sequence[int], unmet: S
     hint = did_you_mean(said[0], ours.names) if how == "name" and len(ours.names) <= 20 else ""
     if how == "number":
         hint = f" (it has the numbers {_range(ours)}; labels count from 0)"
-    alone = f"; without a picture in {theirs.of}: {_shown([ours.names[place] for place in unmet])}" if unmet else ""
-    return f"{theirs.of}: {ours.of} has no class {_shown(said)}{hint}{alone}; call equal classes by equal names"
+    alone = f"; without a picture in {theirs.of}: {_few([ours.names[place] for place in unmet])}" if unmet else ""
+    return f"{theirs.of}: {ours.of} has no class {_few(said)}{hint}{alone}; call equal classes by equal names"
 
 
 def _range(classes: Classes) -> str:
@@ -192,6 +190,5 @@ def _range(classes: Classes) -> str:
     return f"{min(numbers)} to {max(numbers)}"
 
 
-def _shown(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_SHOWN
-    return ", ".join(map(repr, names[:_MOST_SHOWN])) + (f" and {more} more" if more > 0 else "")
+def _few(names: Sequence[str]) -> str:
+    return quoted_names(names, most=3)

@@ -19,7 +19,7 @@ A message says what was seen, what was expected and what to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 MOST_NAMES = 40
@@ -99,6 +99,12 @@ def did_you_mean(seen: str, known: Iterable[str]) -> str:
         return f" (did you mean {by_lower[close[0]]!r}?)"
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
     return f" (known: {', '.join(names[:MOST_NAMES])}{more})"
+
+
+def quoted_names(names: Sequence[str], *, most: int = 5) -> str:
+    """The first of ``names`` in quotes, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + more
 
 
 def expect(holds: bool, name: str, expected: str, seen: object) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from levelfield.data.classes import spellings
-from levelfield.records.errors import DataError
+from levelfield.records.errors import DataError, quoted_names
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
 
@@ -25,7 +25,6 @@ _PART = re.compile(
 )
 _ANNOTATIONS = frozenset({"annotations", "annotation", "labels", "masks", "bboxes", "imagesets", "labelstxt"})
 _CLUTTER = frozenset({"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found"})
-_MOST_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,13 +76,13 @@ def class_folders(root: Path) -> list[Path]:
     annotations = [folder for folder in folders if folder.name.casefold() in _ANNOTATIONS and not _holds_images(folder)]
     if annotations:
         raise DataError(
-            f"{root} holds {_quoted(names)}, of which {annotations[0].name!r} holds no pictures: annotations of "
+            f"{root} holds {quoted_names(names)}, of which {annotations[0].name!r} holds no pictures: annotations of "
             f"detection or segmentation are not read; {expected}"
         )
     for same in spellings(names).values():
         raise DataError(
-            f"{root} holds {_quoted(same)}, one class in several spellings: put their images into one folder, or call "
-            "them something else"
+            f"{root} holds {quoted_names(same)}, one class in several spellings: put their images into one folder, or "
+            "call them something else"
         )
     _refuse_nested(root, folders, expected)
     return folders
@@ -105,13 +104,13 @@ def _refuse_loose(root: Path, folders: Sequence[Path], expected: str) -> None:
     images, others = [name for name in files if is_image(name)], [name for name in files if not is_image(name)]
     if folders and not images:
         return
-    beside = f", and {_quoted(others)}, which is not read" if others and not folders else ""
+    beside = f", and {quoted_names(others)}, which is not read" if others and not folders else ""
     if not images:
         raise DataError(f"{root} holds no class folders{beside}: {expected}")
     if folders:
         raise DataError(
-            f"{root} holds {len(images)} images ({_quoted(images)}) beside its class folders, which have no class: "
-            f"move them away; {expected}"
+            f"{root} holds {len(images)} images ({quoted_names(images)}) beside its class folders, which have no "
+            f"class: move them away; {expected}"
         )
     raise DataError(f"{root} holds {len(images)} images and no class folders{beside}: {expected}")
 
@@ -121,10 +120,10 @@ def _refuse_parts(root: Path, folders: Sequence[Path], expected: str) -> None:
     parts = [folder for folder in folders if _PART.fullmatch(folder.name.casefold())]
     if parts and (len(parts) == len(folders) or len(parts) > 1 or any(_folders(folder) for folder in parts)):
         raise DataError(
-            f"{root} holds {_quoted([folder.name for folder in folders])}, of which "
-            f"{_quoted([folder.name for folder in parts])} are called like parts of a data set and not like classes: "
-            f"{expected}, or {root}/train/<class>/<image> with test, val or validation beside it and nothing else, in "
-            "lower case; or name the two parts one by one (path and report_path; --data and --report-data)"
+            f"{root} holds {quoted_names([folder.name for folder in folders])}, of which "
+            f"{quoted_names([folder.name for folder in parts])} are called like parts of a data set and not like "
+            f"classes: {expected}, or {root}/train/<class>/<image> with test, val or validation beside it and nothing "
+            "else, in lower case; or name the two parts one by one (path and report_path; --data and --report-data)"
         )
 
 
@@ -134,13 +133,15 @@ def _refuse_nested(root: Path, folders: Sequence[Path], expected: str) -> None:
     inner = {folder: names for folder, names in inner.items() if names}
     if len(folders) == 1 and inner:
         (wrapper, names), *_ = inner.items()
-        raise DataError(f"{root} holds one folder, {wrapper.name!r}, and that holds {_quoted(names)}: name {wrapper}")
+        raise DataError(
+            f"{root} holds one folder, {wrapper.name!r}, and that holds {quoted_names(names)}: name {wrapper}"
+        )
     often = Counter(name.casefold() for names in inner.values() for name in names)
     shared = sorted(name for name, count in often.items() if count > 1)
     if shared and len(often) > 1:  # one name in all, such as "images", tells no classes apart
         holders = [folder.name for folder, names in inner.items() if shared[0] in map(str.casefold, names)]
         raise DataError(
-            f"{root} holds {_quoted(holders)} without images of their own and each with a folder {shared[0]!r}: "
+            f"{root} holds {quoted_names(holders)} without images of their own and each with a folder {shared[0]!r}: "
             f"nothing says which of the two levels names the classes; {expected}"
         )
 
@@ -155,8 +156,3 @@ def _holds_images(folder: Path) -> bool:
     """Whether images lie in ``folder`` itself."""
     with os.scandir(folder) as entries:
         return any(visible(entry.name) and is_image(entry.name) and not entry.is_dir() for entry in entries)
-
-
-def _quoted(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
-    return ", ".join(map(repr, names[:_MOST_SHOWN])) + more

@@ -16,12 +16,10 @@ from levelfield.data.sources.base import Examples, check_ids
 from levelfield.data.sources.images import Container, ImageTable
 from levelfield.data.transforms import augment_photos
 from levelfield.records.data import FolderSpec, ParquetSpec, Split, num_report_asked
-from levelfield.records.errors import DataError
+from levelfield.records.errors import DataError, quoted_names
 from levelfield.records.fingerprint import digest
 
 logger = logging.getLogger(__name__)
-
-_MOST_SHOWN = 5
 
 
 def image_source(spec: ParquetSpec | FolderSpec, train: Container, report: Container | None) -> ImageSource:
@@ -124,12 +122,11 @@ class ImageSource:
             )
         empty = np.flatnonzero(counts == 0).tolist()
         if empty:
-            names = ", ".join(repr(self.class_names[label]) for label in empty[:_MOST_SHOWN])
-            more = f" and {len(empty) - _MOST_SHOWN} more" if len(empty) > _MOST_SHOWN else ""
+            names = quoted_names([self.class_names[label] for label in empty])
             first = int(np.flatnonzero(counts)[0])
             ones = f"; labels run from {first} to {self.num_classes - 1}: subtract {first} where they should start at 0"
             yield (
-                f"{len(empty)} of {self.num_classes} classes have no image, {names}{more}, so the network cannot learn "
+                f"{len(empty)} of {self.num_classes} classes have no image, {names}, so the network cannot learn "
                 f"them{ones if first else ''}"
             )
 
