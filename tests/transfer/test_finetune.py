@@ -11,6 +11,7 @@ from levelfield.compute.analytic import count
 from levelfield.data.audit import expected_audit
 from levelfield.data.loader import training_order
 from levelfield.data.sources import open_source
+from levelfield.inference.labelled import judged_resolution, score_trial
 from levelfield.records.data import DigitsSpec
 from levelfield.records.errors import InputError, SpecError, StoreError
 from levelfield.records.sealed import write_record
@@ -100,6 +101,21 @@ def test_a_fine_tuning_charges_its_ascent_its_test_resolution_and_what_came_befo
     hits = np.load(tmp_path / "run" / "report_hits.npy")
     assert hits.shape == (200,)
     assert hits.mean() == pytest.approx(result.held_out["report"].top1)
+
+
+def test_a_trial_evaluates_to_its_own_record_at_the_side_that_it_was_judged_at(pretrained, source, tmp_path):
+    """A ViT's positions would have to be resampled again: it is refused, never judged at another side."""
+    backbone = backbone_of_trial(pretrained)
+    spec = spec_for(backbone, source)
+    record = finetune(spec, backbone, source, tmp_path / "run", device=CPU).held_out["report"]
+    side = judged_resolution(tmp_path / "run")
+    if spec.family == "vit":
+        with pytest.raises(SpecError, match="positions are for 16 px, not for 20"):
+            model_at(tmp_path / "run", device=CPU, resolution=side)
+        return
+    loaded = model_at(tmp_path / "run", device=CPU, resolution=side)
+    found, _, _ = score_trial(tmp_path / "run", loaded, device=CPU)
+    assert (found.top1.estimate, found.loss.estimate) == (record.top1, pytest.approx(record.loss, rel=1e-5))
 
 
 def test_the_first_loss_is_that_of_a_guess_since_the_head_is_zero(pretrained, source, tmp_path):

@@ -1,6 +1,7 @@
 """Weights that others wrote give their logits in our networks."""
 
 import dataclasses
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,21 @@ def test_a_vit_of_timms_gives_its_logits(name: str, tmp_path: Path) -> None:
     loaded = load_model(tmp_path / "model.safetensors", arch=name)
     assert difference(loaded.model, theirs, resolution=224) < 1e-5
     assert loaded.preprocessing.mean[0] == (0.5 if name.startswith("vit") else 0.485)
+
+
+def test_what_a_hub_folder_says_holds_also_where_its_network_is_named(tmp_path: Path) -> None:
+    save_file(timm_network("vit_base_patch16_224", **SMALL_VIT).state_dict(), tmp_path / "model.safetensors")
+    said = {"architecture": "vit_base_patch16_224", "label_names": [f"class {n}" for n in range(CLASSES)]}
+    said["pretrained_cfg"] = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6], "input_size": [3, 32, 32]}
+    write = (tmp_path / "config.json").write_text
+    write(json.dumps(said))
+    with pytest.raises(SpecError, match=r"holds vit:B/16.*, --arch says vit:w48"):
+        load_model(tmp_path, arch=SMALL_TEXT)
+    write(json.dumps(said | {"model_args": {"embed_dim": 48, "depth": 2}}))
+    with pytest.raises(WeightsError, match="changes vit_base_patch16_224 by depth, embed_dim: say by --arch"):
+        load_model(tmp_path)
+    loaded = load_model(tmp_path, arch=SMALL_TEXT)
+    assert (loaded.preprocessing.mean, loaded.classes) == ((0.1, 0.2, 0.3), tuple(said["label_names"]))
 
 
 def test_images_fed_our_way_give_the_logits_of_images_fed_theirs(tmp_path: Path) -> None:

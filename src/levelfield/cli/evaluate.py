@@ -40,14 +40,15 @@ def evaluate(
     from levelfield.cli.console import say, say_json
     from levelfield.data.sources.layout import is_parquet
     from levelfield.inference.answers import class_names
-    from levelfield.inference.labelled import score_place, score_trial
+    from levelfield.inference.labelled import judged_resolution, score_place, score_trial
     from levelfield.records.errors import DataError
     from levelfield.report.evaluation import write_evaluation
     from levelfield.study.backbones import model_at
     from levelfield.train.device import resolve_device
 
     where = resolve_device(device)
-    loaded = model_at(start, device=where, arch=arch, key=key)
+    at = judged_resolution(start) if data is None else None
+    loaded = model_at(start, device=where, arch=arch, key=key, resolution=at)
     judged = "the trial's own data" if data is None else f"--data {data!r}"
     parquet = data is not None and is_parquet(data)
     columns = columns_said(judged, image_column, label_column, parquet=parquet)

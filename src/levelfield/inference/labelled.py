@@ -61,7 +61,7 @@ def score_place(place: str, loaded: LoadedModel, *, device: torch.device, column
 
 
 def score_trial(path: Path, loaded: LoadedModel, *, device: torch.device) -> Scored:
-    """``loaded``, which the trial at ``path`` has left, judged on that trial's report split.
+    """``loaded``, which the trial at ``path`` has left, judged on that trial's report split, at the side that it has.
 
     Raises:
         InputError: ``path`` is no trial.
@@ -73,12 +73,20 @@ def score_trial(path: Path, loaded: LoadedModel, *, device: torch.device) -> Sco
         raise InputError(f"{path} is no trial: name labelled images by --data")
     source, result = open_source(spec.data), TrialDirectory(path).result()
     refuse_other_data(result.data_fingerprint if result else None, source.fingerprint, where=path)
+    if spec.test_resolution is not None:
+        source = open_source(spec.held_out_data)
     theirs = Classes(names=tuple(source.class_names), of=f"the data of {path.name}")
     places, _ = match_classes(theirs, _outputs(loaded), range(source.num_classes))
     fed = (each._replace(labels=places[each.labels]) for each in fed_source(source, "report"))
     found = score(answers(loaded, fed, device=device), class_names(loaded))
     found = dataclasses.replace(found, weights=loaded.digest(), data=source.fingerprint)
     return found, [], "the trial's own report split"
+
+
+def judged_resolution(path: Path) -> int | None:
+    """The side at which the trial at ``path`` is judged, where that is another than it was trained at."""
+    spec = TrialDirectory(path).spec()
+    return None if spec is None else spec.test_resolution
 
 
 def _outputs(loaded: LoadedModel) -> Classes:

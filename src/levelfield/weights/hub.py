@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from levelfield.records.codec import parse_json
-from levelfield.records.errors import LevelfieldError, WeightsError
+from levelfield.records.errors import LevelfieldError, SpecError, WeightsError
 from levelfield.records.files import read_regular
 from levelfield.weights.card import Card, card_from_plain
+from levelfield.weights.kept import refuse_contradiction
 from levelfield.weights.preprocessing import Preprocessing
+from levelfield.weights.timm_names import architecture_named
 
 # Arguments of timm's that change nothing that is not seen in the tensors themselves.
 _HARMLESS_ARGUMENTS = frozenset({"img_size", "num_classes", "in_chans", "drop_rate", "drop_path_rate"})
@@ -30,11 +32,12 @@ class HubConfig:
     card: Card | None
 
 
-def read_config(path: Path) -> HubConfig:
-    """Read timm's or our own config.json.
+def read_config(path: Path, *, arch: str | None = None) -> HubConfig:
+    """Read timm's or our own config.json; ``arch`` says which network it is where the file does not.
 
     Raises:
-        WeightsError: it is no such file, or names a network changed by arguments that we do not read.
+        WeightsError: it is no such file, or names a network changed by arguments that we do not read, without ``arch``.
+        SpecError: ``arch`` is another network than the file names.
     """
     try:
         plain = parse_json(read_regular(path, at_most=MAX_CONFIG_BYTES), where=str(path), error=WeightsError)
@@ -45,23 +48,44 @@ def read_config(path: Path) -> HubConfig:
     if "levelfield" in plain:
         card = card_from_plain(plain["levelfield"], where=str(path))
         text = card.architecture
+        if arch is not None:
+            refuse_contradiction(arch, text, where=str(path))
         return HubConfig(architecture=text, preprocessing=card.preprocessing, classes=card.classes, card=card)
-    if not isinstance(plain.get("architecture"), str):
-        raise WeightsError(f"{path} names no architecture of timm's: say which network it is by --arch")
-    changed = set(plain.get("model_args") or {}) - _HARMLESS_ARGUMENTS
-    if changed:
-        raise WeightsError(
-            f"{path} changes {plain['architecture']} by {', '.join(sorted(changed))}: say by --arch, in our own "
-            "grammar, which network that is"
-        )
     pretrained = plain.get("pretrained_cfg") or {}
-    tag = f".{pretrained['tag']}" if pretrained.get("tag") else ""
     return HubConfig(
-        architecture=plain["architecture"] + tag,
+        architecture=_architecture(plain, pretrained, path, arch),
         preprocessing=_preprocessing(pretrained, path),
         classes=_classes(plain),
         card=None,
     )
+
+
+def _architecture(plain: dict[str, Any], pretrained: dict[str, Any], path: Path, arch: str | None) -> str:
+    """timm's name of the network, or ``arch``; they must agree where the name is one of ours and says it all."""
+    named, changed = plain.get("architecture"), set(plain.get("model_args") or {}) - _HARMLESS_ARGUMENTS
+    if not isinstance(named, str):
+        if arch is None:
+            raise WeightsError(f"{path} names no architecture of timm's: say which network it is by --arch")
+        return arch
+    if arch is None and changed:
+        raise WeightsError(
+            f"{path} changes {named} by {', '.join(sorted(changed))}: say by --arch, in our own grammar, which network "
+            "that is"
+        )
+    if arch is None:
+        return named + (f".{pretrained['tag']}" if pretrained.get("tag") else "")
+    known = None if changed else _known_architecture(named)
+    if known is not None:
+        refuse_contradiction(arch, known, where=str(path))
+    return arch
+
+
+def _known_architecture(named: str) -> str | None:
+    """Our text of a network of timm's; None where only ``--arch`` can say what it is."""
+    try:
+        return architecture_named(named)
+    except SpecError:
+        return None
 
 
 def _preprocessing(pretrained: dict[str, Any], path: Path) -> Preprocessing | None:

@@ -62,7 +62,7 @@ def load_model(
         return _at(assemble(card, read.tensors, where=str(file)), resolution)
     if any("/nf_block" in name or name.startswith("nf_block") for name in read.tensors):
         return _at(_from_released(read, arch), resolution)
-    config = read_config(folder / "config.json") if (folder / "config.json").exists() and arch is None else None
+    config = read_config(folder / "config.json", arch=arch) if (folder / "config.json").exists() else None
     return _from_timm(read, arch, config, resolution)
 
 
