@@ -198,9 +198,9 @@ def _cut(path: Path, study: Path, draw: random.Random) -> None:
 
 
 def _flipped(path: Path, study: Path, draw: random.Random) -> None:
-    content = bytearray(path.read_bytes() if path.is_file() else b"x")
+    content = bytearray((path.read_bytes() if path.is_file() else b"") or b"x")
     for _ in range(draw.choice((1, 1, 8))):
-        content[draw.randrange(len(content))] ^= 1 << draw.randrange(8) if content else 0
+        content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
     _replaced(bytes(content))(path, study, draw)
 
 
