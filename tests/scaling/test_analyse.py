@@ -112,7 +112,10 @@ def test_without_per_example_losses_the_intervals_are_said_to_cover_seeds_alone(
     ("change", "message"),
     [
         ({"loss": math.nan}, "loss must be positive and finite, saw nan"),
-        ({"loss": 0.0}, "loss must be positive"),
+        (
+            {"loss": 0.0},
+            "loss must be positive and finite, saw 0.0; images that are all told apart .* take harder ones",
+        ),
         ({"train_flops": -1.0}, "train_flops must be positive"),
         ({"params": 0.0}, "params must be positive and finite or absent"),
         ({"run": "nfnet-2.000e+10-winner-2"}, "is in the table twice"),

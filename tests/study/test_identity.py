@@ -205,6 +205,28 @@ def test_a_study_of_the_same_name_on_other_data_is_refused_with_what_differs(tmp
         run_study(drawn, study.path, device="cpu", seconds=0)
 
 
+@pytest.mark.parametrize("left", [None, b"{"])
+def test_a_study_that_has_lost_its_spec_gets_it_back_on_the_same_data_alone(tmp_path, left):
+    write_folder(tmp_path / "images", seed=0)
+    (tmp_path / "pictures.toml").write_text(FOLDER_STUDY)
+    spec, study = load_study(tmp_path / "pictures.toml"), StudyDirectory(tmp_path / "study")
+    with pytest.raises(UnfinishedError):
+        run_study(spec, study.path, device="cpu", seconds=0)
+    study.trial(first := plan(spec, study_facts(spec), {}).trials[0].spec).open(first)
+    study.spec_path.unlink()
+    if left is not None:
+        study.spec_path.write_bytes(left)
+    (tmp_path / "images").rename(tmp_path / "kept")
+    write_folder(tmp_path / "images", seed=1)
+    with pytest.raises(StoreError, match=f"was begun on other data: {CHANGED}"):
+        run_study(spec, study.path, device="cpu", seconds=0)
+    shutil.rmtree(tmp_path / "images")
+    (tmp_path / "kept").rename(tmp_path / "images")
+    with pytest.raises(UnfinishedError):
+        run_study(spec, study.path, device="cpu", seconds=0)
+    assert study.spec() == spec
+
+
 def test_a_worker_compares_again_what_the_plan_has_seen(tmp_path):
     spec = trial(pictures(tmp_path / "images"))
     (tmp_path / "images" / "cat" / "0.png").rename(tmp_path / "images" / "dog" / "moved.png")

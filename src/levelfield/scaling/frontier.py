@@ -94,7 +94,11 @@ def checked(observations: Iterable[Observation]) -> tuple[Observation, ...]:
         for name in ("loss", "budget_flops", "train_flops"):
             value = getattr(row, name)
             if not (math.isfinite(value) and value > 0):
-                raise InputError(f"run {row.run!r}: {name} must be positive and finite, saw {value!r}")
+                easy = (
+                    "; images that are all told apart for certain judge no network: take harder ones, or more of them"
+                )
+                hint = easy if name == "loss" and value == 0 else ""
+                raise InputError(f"run {row.run!r}: {name} must be positive and finite, saw {value!r}{hint}")
         for name in ("params", "examples", "epochs", "base_lr", "device_seconds", "chance_loss"):
             value = getattr(row, name)
             if value is not None and not (math.isfinite(value) and value > 0):

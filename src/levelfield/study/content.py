@@ -8,7 +8,7 @@ from levelfield.records.data import DataSpec, data_identity
 from levelfield.records.difference import changed_data, difference, refuse_other_data, refuse_other_start
 from levelfield.records.errors import StoreError
 from levelfield.records.probe import ProbeResult
-from levelfield.records.sealed import read_record
+from levelfield.records.sealed import read_record, read_record_if_there
 from levelfield.records.store import StudyDirectory
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialResult
@@ -26,7 +26,8 @@ def refuse_other_study(study: StudyDirectory, spec: StudySpec, facts: DataFacts)
     """
     if not study.begun or not study.facts_path.exists():
         return
-    told = _changes(study.spec(), read_record(DataFacts, study.facts_path), spec, facts)
+    held = read_record_if_there(StudySpec, study.spec_path) or spec  # lost: the facts still say which content it was
+    told = _changes(held, read_record(DataFacts, study.facts_path), spec, facts)
     if first := next(told, None):
         raise StoreError(f"{study.path} was begun on other data: {first}; restore it, or run in another directory")
 
