@@ -41,9 +41,10 @@ def test_a_study_of_other_data_is_refused_and_nothing_is_lost(tmp_path):
     assert directory.result() is not None
 
 
-def test_a_study_that_the_protocol_forbids_altogether_is_refused(tmp_path):
+def test_a_study_that_the_protocol_forbids_altogether_is_refused_before_a_directory_is_made(tmp_path):
     with pytest.raises(RefusedError, match="the protocol allows no cell"):
-        run_study(study(ladder={"budgets": [1e6]}), tmp_path)
+        run_study(study(ladder={"budgets": [1e6]}), tmp_path / "study")
+    assert not (tmp_path / "study").exists()
 
 
 def test_a_corrupt_image_stops_the_run_with_its_name(tmp_path):
