@@ -8,6 +8,7 @@ from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_
 
 from levelfield.inference.answers import Answers
 from levelfield.inference.evaluate import NUM_BINS, score
+from levelfield.inference.pictures import Unreadable
 from levelfield.records.errors import DataError
 
 CLASSES, IMAGES = 8, 500
@@ -91,6 +92,8 @@ def test_top_5_of_five_classes_is_absent() -> None:
     assert score(in_batches(np.zeros((3, 5), dtype=np.float32), np.arange(3), 3), [""] * 5).top5 is None
 
 
-def test_nothing_to_judge_is_refused() -> None:
+def test_nothing_to_judge_is_refused_with_why_the_first_cannot_be_read() -> None:
     with pytest.raises(DataError, match="not one of the images"):
         score([], ["a", "b"])
+    with pytest.raises(DataError, match=r"not one of the images can be read, the first is a\.png \(16-bit grey\)"):
+        score([], ["a", "b"], unreadable=[Unreadable(name="a.png", why="16-bit grey")])

@@ -37,7 +37,8 @@ def score(answers: Iterable[Answers], names: Sequence[str], *, unreadable: Seque
         confidence.append(np.exp(batch.log_probabilities.max(axis=1).astype(float)))
         true.append(own)
     if not true:
-        raise DataError("not one of the images can be read")
+        why = f", the first is {unreadable[0]}" if unreadable else ""
+        raise DataError(f"not one of the images can be read{why}")
     guesses, owns, sure = np.concatenate(said), np.concatenate(true), np.concatenate(confidence)
     hits, losses = guesses == owns, -np.concatenate(log_p)
     bins = _bins(sure, hits)
