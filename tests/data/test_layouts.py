@@ -40,14 +40,14 @@ def each(*folders: str, count: int = 4, suffix: str = ".png") -> list[str]:
 
 
 REFUSED = {
-    "train and valid": (each("train/cat", "train/dog", "valid/cat", "valid/dog"), "'train', 'valid', of which"),
+    "train and valid": (each("train/cat", "train/dog", "valid/cat", "valid/dog"), "'train', 'valid', which"),
     "capitals": (
         each("Train/cat", "Train/dog", "Test/cat", "Test/dog"),
-        "'Test', 'Train', of which 'Test', 'Train' are",
+        "'Test', 'Train', which are called",
     ),
-    "all capitals": (each("TRAIN/cat", "VALID/cat"), "'TRAIN', 'VALID' are called like parts of a data set"),
+    "all capitals": (each("TRAIN/cat", "VALID/cat"), "'TRAIN', 'VALID', which are called like parts of a data set"),
     "training and testing": (each("training/cat", "testing/cat"), "are called like parts"),
-    "test alone": (each("test/cat", "test/dog"), "'test' are called like parts"),
+    "test alone": (each("test/cat", "test/dog"), "'test', which are called like parts"),
     "flat parts": (each("train", "test"), "are called like parts"),
     "parts beside others": (each("train/cat", "train/dog", "notes"), "'notes', 'train', of which 'train' are called"),
     "two parts among classes": (each("cat", "train", "val"), "of which 'train', 'val' are called"),

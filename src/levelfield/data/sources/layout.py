@@ -119,11 +119,12 @@ def _refuse_parts(root: Path, folders: Sequence[Path], expected: str) -> None:
     """Parts of a data set that would become classes; one folder of images so called among others is a class."""
     parts = [folder for folder in folders if _PART.fullmatch(folder.name.casefold())]
     if parts and (len(parts) == len(folders) or len(parts) > 1 or any(_folders(folder) for folder in parts)):
+        which = "which" if len(parts) == len(folders) else f"of which {quoted_names([part.name for part in parts])}"
         raise DataError(
-            f"{root} holds {quoted_names([folder.name for folder in folders])}, of which "
-            f"{quoted_names([folder.name for folder in parts])} are called like parts of a data set and not like "
-            f"classes: {expected}, or {root}/train/<class>/<image> with test, val or validation beside it and nothing "
-            "else, in lower case; or name the two parts one by one (path and report_path; --data and --report-data)"
+            f"{root} holds {quoted_names([folder.name for folder in folders])}, {which} are called like parts of a "
+            f"data set and not like classes: {expected}, or {root}/train/<class>/<image> with test, val or validation "
+            "beside it and nothing else, in lower case; or name the two parts one by one (path and report_path; --data "
+            "and --report-data)"
         )
 
 
