@@ -17,8 +17,11 @@ Steps = NewType("Steps", int)
 DeviceSeconds = NewType("DeviceSeconds", float)
 
 SMALLEST, LARGEST = 1e-60, 1e60
-"""No loss, compute, rate or time lies beyond these: such a number is a damaged cell or a slip, and what is computed of
-those within stays finite."""
+"""No compute, rate or time lies beyond these: such a number is a damaged cell or a slip, and what is computed of those
+within stays finite."""
+
+SMALLEST_LOSS, LARGEST_LOSS = 1e-250, 1e250
+"""A loss may be of any scale, since laws are fitted to its logarithm."""
 
 PAPER_FLOPS = Flops(21_347e18)
 """Training FLOPs of NFNet-F7+, the largest run of arXiv 2310.16764 (derived: 111.18 GMACs x 6 x 32e9 images)."""

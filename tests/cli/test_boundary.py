@@ -44,12 +44,13 @@ def test_what_is_raised_is_told_in_a_sentence_with_its_code(error, code, said, c
 
 
 @pytest.mark.parametrize("error", [KeyError("loss"), RecursionError("deep"), AssertionError(), ValueError("no")])
-def test_a_bug_shows_as_one_with_what_to_report(error, capfd):
+def test_a_bug_shows_as_one_with_what_to_report(error, capfd, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["levelfield", "fit", "runs.csv"])
     assert ends(error) == 70
     shown = capfd.readouterr().err
     assert "Traceback" in shown
     assert f"this is a bug in Levelfield ({type(error).__name__}" in shown
-    for needed in ("`levelfield ", "levelfield 0.", "python 3."):
+    for needed in ("`levelfield fit runs.csv`", "levelfield 0.", "python 3."):
         assert needed in shown.splitlines()[-1]
 
 

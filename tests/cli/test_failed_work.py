@@ -44,7 +44,7 @@ def start(tmp_path):
     [
         (("--lr", "1e30", "--length", "50 steps"), "gradient norm"),
         # The last update does it, which no training loss has seen.
-        (("--lr", "1e39", "--length", "1 steps"), "held-out loss"),
+        (("--lr", "1e30", "--set", "weight_decay=1e12", "--length", "1 steps"), "held-out loss"),
     ],
 )
 def test_a_fine_tuning_that_diverges_is_no_success(options, reason, start, invoke):

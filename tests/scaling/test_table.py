@@ -183,9 +183,20 @@ def test_convnext_and_vit_of_open_clip_get_laws_and_refusals_but_no_claim(tmp_pa
     assert found.headline.startswith("Cannot tell")
 
 
-@pytest.mark.parametrize("cell", ["1e308", "1e-300", "1e61"])
-def test_a_number_that_nothing_can_measure_is_refused(cell, tmp_path):
+@pytest.mark.parametrize(
+    ("column", "cell", "range_"),
+    [("loss", "1e308", "1e-250 and 1e[+]250"), ("loss", "1e-300", "1e-250"), ("compute", "1e61", "1e-60 and 1e[+]60")],
+)
+def test_a_number_that_nothing_can_measure_is_refused(column, cell, range_, tmp_path):
     path = tmp_path / "runs.csv"
-    path.write_text(f"flops,loss\n1e18,2\n1e19,{cell}\n")
-    with pytest.raises(InputError, match="line 3, column 'loss': loss must lie between 1e-60 and 1e\\+60"):
+    row = {"compute": "1e19", "loss": "2"} | {column: cell}
+    path.write_text(f"flops,loss\n1e18,2\n{row['compute']},{row['loss']}\n")
+    with pytest.raises(InputError, match=f"line 3, column '.*': {column} must lie between {range_}"):
+        read_runs_csv(path)
+
+
+def test_a_loss_of_another_scale_than_its_table_is_refused(tmp_path):
+    path = tmp_path / "runs.csv"
+    path.write_text("flops,loss\n1e18,2\n1e19,1e-200\n1e20,1.5\n")
+    with pytest.raises(InputError, match=r"line 3, column 'loss': 1e-200 lies too far from .*, such as 1\.5"):
         read_runs_csv(path)

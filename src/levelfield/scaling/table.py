@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import NamedTuple, get_args
 from levelfield.records.errors import InputError, did_you_mean
 from levelfield.records.observation import Observation, Role
 from levelfield.scaling.table_file import Line, TableFile, read_table_file
-from levelfield.units import LARGEST, SMALLEST
+from levelfield.units import LARGEST, LARGEST_LOSS, SMALLEST, SMALLEST_LOSS
 
 DEFAULT_COLUMNS: Mapping[str, str] = {"compute": "flops", "loss": "loss"}
 _POSITIVE = (
@@ -82,7 +83,9 @@ def read_runs(
     lines = _kept(path, table, where)
     if not lines:
         raise InputError(f"{path}: has a header but no rows")
-    rows = [_observation(_Row(path, *line, columns_of), drop_diverged=drop_diverged) for line in lines]
+    read = [_Row(path, *line, columns_of) for line in lines]
+    rows = [_observation(row, drop_diverged=drop_diverged) for row in read]
+    _refuse_another_scale(read, rows)
     finished = tuple(dataclasses.replace(row, edges=_edges(row, rows)) for row in rows if math.isfinite(row.loss))
     if not finished:
         raise InputError(f"{path}: every run has diverged: the loss of all {len(rows)} rows is empty, nan or inf")
@@ -152,8 +155,9 @@ class _Row(NamedTuple):
             raise self.wrong(meaning, f"expected a number, saw {text!r}{told}") from None
         if not (math.isfinite(value) and value > 0):
             raise self.wrong(meaning, f"{meaning} must be positive and finite, saw {text!r}")
-        if not SMALLEST <= value <= LARGEST:
-            raise self.wrong(meaning, f"{meaning} must lie between {SMALLEST:g} and {LARGEST:g}, saw {text!r}")
+        least, most = (SMALLEST_LOSS, LARGEST_LOSS) if meaning == "loss" else (SMALLEST, LARGEST)
+        if not least <= value <= most:
+            raise self.wrong(meaning, f"{meaning} must lie between {least:g} and {most:g}, saw {text!r}")
         return value
 
     def wrong(self, meaning: str, why: str) -> InputError:
@@ -192,6 +196,17 @@ def _observation(row: _Row, *, drop_diverged: bool) -> Observation:
         cluster=row.text("cluster"),
         traits=tuple((name, text) for name, text in row.cells.items() if name and name not in used),
     )
+
+
+def _refuse_another_scale(read: Sequence[_Row], rows: Sequence[Observation]) -> None:
+    """A loss may be of any scale, but one so far from the others of its table is a damaged cell."""
+    losses = [row.loss for row in rows if math.isfinite(row.loss)]
+    middle = statistics.median_low(losses) if losses else 1.0
+    for row, found in zip(read, rows, strict=True):
+        if math.isfinite(found.loss) and not SMALLEST <= found.loss / middle <= LARGEST:
+            raise row.wrong(
+                "loss", f"{row.text('loss')} lies too far from the others of the table, such as {middle:.6g}"
+            )
 
 
 def _six_n_d(row: _Row) -> float:
