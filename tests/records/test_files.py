@@ -2,6 +2,7 @@
 
 import os
 import socket
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,13 @@ def test_json_that_is_damaged_or_nested_without_end_is_one_sentence():
     }.items():
         with pytest.raises(DataError, match=message):
             parse_json(content, where="x", error=DataError)
+
+
+def test_a_small_file_takes_little_memory_whatever_it_might_hold(tmp_path):
+    (tmp_path / "small").write_bytes(b"x" * 1000)
+    tracemalloc.start()
+    content = read_regular(tmp_path / "small", at_most=1 << 40)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert content == b"x" * 1000
+    assert peak < 1 << 20

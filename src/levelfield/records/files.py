@@ -65,6 +65,10 @@ def regular_stat(path: str | os.PathLike[str]) -> os.stat_result:
     return found
 
 
+_GROWTH_BYTES = 1 << 16
+"""How much more than it held is asked of a file that may be growing."""
+
+
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     """The regular file at ``path``, opened to read; see :func:`regular_stat` for what is raised."""
     regular_stat(path)
@@ -87,11 +91,22 @@ def read_regular(path: str | os.PathLike[str], *, at_most: int = MAX_RECORD_BYTE
     """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
-        content = file.read(at_most + 1) if size <= at_most else b""
+        content = b"".join(_parts(file, size, at_most)) if size <= at_most else b""
     if max(size, len(content)) > at_most:
         seen = max(size, len(content))
         raise FileRefusedError(errno.EFBIG, path, f"has {seen:,} bytes or more, expected at most {at_most:,}")
     return content
+
+
+def _parts(file: BinaryIO, size: int, at_most: int) -> Iterator[bytes]:
+    """What a file of ``size`` holds, one byte more than ``at_most`` at the most: it may grow while it is read.
+
+    Python takes the memory that it is asked to fill, so it is asked for what is there.
+    """
+    left = at_most + 1
+    while left and (part := file.read(min(left, size + _GROWTH_BYTES))):
+        yield part
+        left -= len(part)
 
 
 def most_unpacked(size: int) -> int:
