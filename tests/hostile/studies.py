@@ -206,7 +206,7 @@ def _flipped(path: Path, study: Path, draw: random.Random) -> None:
 
 def _digit(path: Path, study: Path, draw: random.Random) -> None:
     """A digit is another: the file stays what it was, but for a number."""
-    content = bytearray(path.read_bytes() if path.is_file() else b"1")
+    content = bytearray((path.read_bytes() if path.is_file() else b"") or b"0")
     digits = [place for place, byte in enumerate(content) if chr(byte).isdigit()] or [0]
     content[draw.choice(digits)] = ord(draw.choice("0123456789"))
     _replaced(bytes(content))(path, study, draw)
