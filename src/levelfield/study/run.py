@@ -123,7 +123,8 @@ def run_study(
     end = None if seconds is None else time.monotonic() + seconds
     study = StudyDirectory(path)
     facts = study_facts(spec)
-    refuse_if_nothing_is_allowed(plan(spec, facts, {}))  # before a directory is made
+    if not path.exists():  # none is made for a study that cannot be; what lies in one that is there comes first
+        refuse_if_nothing_is_allowed(plan(spec, facts, {}))
     with study.locked():
         mend(study)
         held, looks = study.trials(), held_probes(study)
@@ -134,6 +135,7 @@ def run_study(
         locks = read_locks(study, data=facts.fingerprint)
         refuse_lost_locks(spec, held.values(), locks)
         planned = plan(spec, facts, results, locks)
+        refuse_if_nothing_is_allowed(planned)
         refuse_results_of_other_data(study, planned, results, probes, facts)
         _tell_other_versions(path, results)
         fix(study, spec, num_results=len(results) + len(probed))
