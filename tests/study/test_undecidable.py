@@ -129,7 +129,7 @@ def verdicts(spec, facts, seed):
 
 @pytest.mark.parametrize(
     "design",
-    [pytest.param(design, marks=() if design in QUICK else pytest.mark.slow) for design in DESIGNS],
+    [pytest.param(design, marks=() if design in QUICK else pytest.mark.acceptance) for design in DESIGNS],
 )
 def test_what_is_told_undecidable_is_never_decided(design):
     spec, facts = DESIGNS[design]

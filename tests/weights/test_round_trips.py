@@ -150,8 +150,16 @@ SIZES = [
 ]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("text", "sides"), SIZES, ids=[text for text, _ in SIZES])
+SMALLEST = ("nfnet:F0,gelu=erf", "nfnet:F0+", "vit:S/16,gelu=erf")
+
+
+@pytest.mark.parametrize(
+    ("text", "sides"),
+    [
+        pytest.param(text, sides, marks=pytest.mark.slow if text in SMALLEST else pytest.mark.acceptance, id=text)
+        for text, sides in SIZES
+    ],
+)
 def test_every_preset_up_to_350_million_parameters_comes_back(
     text: str, sides: tuple[int, int], tmp_path: Path
 ) -> None:
