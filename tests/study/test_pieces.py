@@ -1,7 +1,6 @@
 """Running for a limited time: what is left goes on by the same command, to the same results."""
 
 import importlib.util
-import re
 import tomllib
 from pathlib import Path
 
@@ -61,11 +60,6 @@ def test_a_study_in_pieces_comes_out_as_the_study_in_one(tiny_study, tmp_path):
     done = run("verify", tmp_path / "cut", "--sample", 1, "--tolerance", 0.01)
     assert done.returncode == 0, done.stderr
     assert "agrees: " in done.stdout
-    for path in (tmp_path / "cut" / "trials").glob("*/result.json"):
-        path.write_text(re.sub(r'("loss": )(\d)', r"\g<1>1\2", path.read_text()))
-    done = run("verify", tmp_path / "cut", "--sample", 1, "--tolerance", 0.01)
-    assert "DIFFERENT: " in done.stdout
-    assert re.search(r"(select|report) loss: 1\d\.\d+ in the study, \d\.\d+ now, -\d+\.\d\d% apart", done.stdout)
 
 
 @pytest.mark.slow
