@@ -21,9 +21,9 @@ import torch
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
-from levelfield.scaling.fit import fit_law
+from levelfield.scaling.fitting.fit import fit_law
+from levelfield.scaling.fitting.solver import solve_many
 from levelfield.scaling.laws import LAWS, Floats
-from levelfield.scaling.solver import solve_many
 
 POINTS, BOOTSTRAPS, DELTA = 240, 4000, 1e-3
 ROUNDS, REPLICATES_A_ROUND, STARTS_A_ROUND = 4, 6, 15

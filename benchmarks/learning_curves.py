@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from levelfield.scaling.backtest import (
+from levelfield.scaling.ladder.backtest import (
     CANDIDATES,
     CHALLENGERS,
     Candidate,
@@ -29,7 +29,7 @@ from levelfield.scaling.backtest import (
     fit_curves,
     worthwhile,
 )
-from levelfield.scaling.conformal import half_width, spread_of
+from levelfield.scaling.ladder.conformal import half_width, spread_of
 
 
 def read_curves(path: str) -> tuple[list[Curve], list[Curve], list[str]]:

@@ -24,14 +24,16 @@ from typing import NamedTuple
 import numpy as np
 
 from levelfield.records.observation import Observation
-from levelfield.scaling.analysis import CurvePoint, IsoflopProfile, LawFit, LawRow
-from levelfield.scaling.design import best_design, candidates, variance
-from levelfield.scaling.fit import MIN_BUDGETS
-from levelfield.scaling.isoflop import isoflop_profiles
-from levelfield.scaling.knowledge import Knowledge, loss_knowledge, size_knowledge
+from levelfield.scaling.fitting.fit import MIN_BUDGETS
+from levelfield.scaling.fitting.solver import solve_many
 from levelfield.scaling.laws import LAWS, Floats
-from levelfield.scaling.local import local_minimum
-from levelfield.scaling.solver import solve_many
+from levelfield.scaling.next.design import best_design, candidates, variance
+from levelfield.scaling.next.knowledge import Knowledge, loss_knowledge, size_knowledge
+from levelfield.scaling.optimum.isoflop import isoflop_profiles
+from levelfield.scaling.optimum.local import local_minimum
+from levelfield.scaling.results.intervals import CurvePoint
+from levelfield.scaling.results.laws import LawFit, LawRow
+from levelfield.scaling.results.optima import IsoflopProfile
 
 REPLICATES, RUN_SD, SEEDS = 2000, 0.02, 3
 PRESENT = np.array([2e10, 6e10, 2e11, 6e11, 2e12])

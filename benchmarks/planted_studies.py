@@ -23,10 +23,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.planted_truth import BUDGETS, FAMILIES, MIDDLE, Search, Study, Truth, draw_study
-from levelfield.scaling.analysis import Comparison, Interval
-from levelfield.scaling.contest import Contest, contest_of
-from levelfield.scaling.frontier import checked
-from levelfield.scaling.margins import smallest_decidable_margin
+from levelfield.scaling.results.intervals import Interval
+from levelfield.scaling.results.verdicts import Comparison
+from levelfield.scaling.tables.rungs import checked
+from levelfield.scaling.verdicts.contest import Contest, contest_of
+from levelfield.scaling.verdicts.margins import smallest_decidable_margin
 
 REPLICATES = 299
 ROUND = 50

@@ -21,7 +21,7 @@ from levelfield.report.facts import (
     TrialRow,
 )
 from levelfield.report.numbers import family_name, flops, listed, plain
-from levelfield.scaling.analysis import Analysis
+from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.transfer import agreement_sentence, worth_sentence
 from levelfield.study.locked import LockedRecipe
 from levelfield.study.outcome import Outcome, analyse_outcome, read_outcome

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from levelfield.records.codec import to_plain
 from levelfield.records.errors import LevelfieldError
-from levelfield.scaling.table import read_runs
+from levelfield.scaling.tables.runs import read_runs
 from tests.hostile.answered import Answer, answer
 
 COUNT = 1000

@@ -10,7 +10,7 @@ import pytest
 from levelfield.records.errors import RefusedError
 from levelfield.reference.placed import placed_points
 from levelfield.reference.resampled import LawRow, fit_frontier, frontier, resampled, rows_of, scatter
-from levelfield.scaling.fit import fit
+from levelfield.scaling.fitting.fit import fit
 
 A, B, E = 26.0, 0.27, 8.9
 

@@ -8,29 +8,24 @@ import random
 
 from levelfield.records.observation import Observation
 from levelfield.report import LockedPrediction, RecipeFact, RefusedCell, StudyFacts, StudyTotals, TrialRow
-from levelfield.scaling.analysis import (
-    Allocation,
-    Analysis,
+from levelfield.scaling.results.analysis import Analysis, Winner
+from levelfield.scaling.results.intervals import CurvePoint, Interval
+from levelfield.scaling.results.laws import LawFit
+from levelfield.scaling.results.optima import Allocation, IsoflopPoint, IsoflopProfile, LearningRateCell
+from levelfield.scaling.results.reasons import Refusal
+from levelfield.scaling.results.verdicts import (
     Ancova,
     BudgetVerdict,
     Comparison,
     Confound,
     Control,
     Crossover,
-    CurvePoint,
     DifferenceCurve,
     Gain,
-    Interval,
-    IsoflopPoint,
-    IsoflopProfile,
-    LawFit,
-    LearningRateCell,
-    Refusal,
     Swap,
     SwapCell,
     SwapEffect,
     Verdict,
-    Winner,
 )
 
 BUDGETS = (1e10, 3e10, 1e11, 3e11, 1e12)

@@ -19,7 +19,7 @@ from levelfield.report.figures.axes import linear_axis, log_axis, percent_axis, 
 from levelfield.report.figures.canvas import Canvas
 from levelfield.report.figures.labels import Label, write_labels
 from levelfield.report.svg import draw_png, draw_svg
-from levelfield.scaling.analysis import DifferenceCurve
+from levelfield.scaling.results.verdicts import DifferenceCurve
 
 
 def figure(name: str) -> Figure:

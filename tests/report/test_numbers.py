@@ -7,7 +7,7 @@ import math
 import pytest
 
 from levelfield.report import numbers
-from levelfield.scaling.analysis import Interval
+from levelfield.scaling.results.intervals import Interval
 
 
 def spaced(text: str) -> str:

@@ -17,8 +17,10 @@ from levelfield.report.figures import study_figures
 from levelfield.report.files import ReportFiles, write_report
 from levelfield.report.glossary import glossary
 from levelfield.report.page import render
-from levelfield.scaling.analysis import BudgetVerdict, Interval, Optimism, Refusal
 from levelfield.scaling.laws import LAWS
+from levelfield.scaling.results.intervals import Interval
+from levelfield.scaling.results.reasons import Refusal
+from levelfield.scaling.results.verdicts import BudgetVerdict, Optimism
 
 EVIL = "<script>alert('x')</script>\"&{{ 7*7 }}"
 

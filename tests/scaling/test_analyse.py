@@ -13,7 +13,7 @@ import pytest
 from levelfield.records.codec import from_plain, to_json, to_plain
 from levelfield.records.errors import InputError
 from levelfield.scaling.analyse import analyse
-from levelfield.scaling.analysis import Analysis
+from levelfield.scaling.results.analysis import Analysis
 from tests.scaling.planted import BUDGETS, search_rows, winner_rows, with_examples
 
 

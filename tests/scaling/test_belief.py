@@ -7,13 +7,13 @@ import pytest
 
 from levelfield.records.observation import Observation
 from levelfield.scaling.analyse import analyse
-from levelfield.scaling.backtest import Curve, worthwhile
-from levelfield.scaling.belief import beliefs
-from levelfield.scaling.choose import Points, draw_thetas, drawn_errors
-from levelfield.scaling.dependence import dependence
+from levelfield.scaling.fitting.solver import solve_one
+from levelfield.scaling.ladder.backtest import Curve, worthwhile
+from levelfield.scaling.ladder.belief import beliefs
+from levelfield.scaling.ladder.forms import Points, draw_thetas, drawn_errors
 from levelfield.scaling.laws import LAWS
-from levelfield.scaling.predict import predict
-from levelfield.scaling.solver import solve_one
+from levelfield.scaling.next.predict import predict
+from levelfield.scaling.noise.dependence import dependence
 from tests.scaling.planted import binomial_bounds
 
 COMPUTE = np.geomspace(1e6, 1e9, 40)

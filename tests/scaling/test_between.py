@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from levelfield.scaling.analyse import analyse
-from levelfield.scaling.analysis import Analysis, Comparison
-from levelfield.scaling.gain import cost_to_reach
+from levelfield.scaling.results.analysis import Analysis
+from levelfield.scaling.results.verdicts import Comparison
+from levelfield.scaling.verdicts.between.gain import cost_to_reach
 from tests.scaling.planted import BUDGETS, saturating_loss, winner_rows
 
 MIDDLE = math.sqrt(BUDGETS[0] * BUDGETS[-1])

@@ -9,9 +9,9 @@ import pytest
 
 from levelfield.records.observation import Observation
 from levelfield.scaling.analyse import analyse
-from levelfield.scaling.cloud import clouds_of, size_laws, strata
-from levelfield.scaling.frontier import tuned_cells
-from levelfield.scaling.predict import predict
+from levelfield.scaling.next.predict import predict
+from levelfield.scaling.optimum.size_law import clouds_of, size_laws, strata
+from levelfield.scaling.tables.rungs import tuned_cells
 from tests.scaling.planted import binomial_bounds
 
 TRUTH = {"E": 1.69, "A": 406.4, "alpha": 0.34, "B": 410.7, "beta": 0.28}

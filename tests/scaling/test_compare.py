@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from levelfield.scaling.analyse import analyse
-from levelfield.scaling.analysis import Analysis, Comparison
-from levelfield.scaling.contest import contest_of
-from levelfield.scaling.contrasts import Seconds, Statement, evidence_of, simultaneous_band
-from levelfield.scaling.frontier import checked
-from levelfield.scaling.uncertainty import noise_of
+from levelfield.scaling.noise.uncertainty import noise_of
+from levelfield.scaling.results.analysis import Analysis
+from levelfield.scaling.results.verdicts import Comparison
+from levelfield.scaling.tables.rungs import checked
+from levelfield.scaling.verdicts.contest import contest_of
+from levelfield.scaling.verdicts.contrasts import Seconds, Statement, evidence_of, simultaneous_band
 from tests.scaling.planted import BUDGETS, binomial_bounds, saturating_loss, winner_rows, with_examples
 
 SIMULATIONS = 200

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from levelfield.scaling.analyse import analyse
-from levelfield.scaling.components import Components, covariance_of_means, trunk_places, variance_components
-from levelfield.scaling.uncertainty import noise_of
+from levelfield.scaling.noise.components import Components, covariance_of_means, trunk_places, variance_components
+from levelfield.scaling.noise.uncertainty import noise_of
 from tests.scaling.planted import winner_rows
 
 

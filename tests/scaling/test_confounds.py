@@ -9,8 +9,9 @@ import pytest
 
 from levelfield.records.observation import Observation
 from levelfield.scaling.analyse import analyse
-from levelfield.scaling.analysis import Analysis, Confound
-from levelfield.scaling.confounds import confounds, less_searched
+from levelfield.scaling.results.analysis import Analysis
+from levelfield.scaling.results.verdicts import Confound
+from levelfield.scaling.tables.confounds import confounds, less_searched
 from tests.scaling.planted import BUDGETS, search_rows, winner_rows
 
 

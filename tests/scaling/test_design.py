@@ -9,10 +9,10 @@ import pytest
 
 from levelfield.records.errors import InputError, RefusedError
 from levelfield.scaling.analyse import analyse
-from levelfield.scaling.design import best_design, candidates, propose, variance
-from levelfield.scaling.isoflop import isoflop_profiles
-from levelfield.scaling.knowledge import MOST_PROFILES, MOST_SEEDS, loss_knowledge, size_knowledge
-from levelfield.scaling.local import local_minimum
+from levelfield.scaling.next.design import best_design, candidates, propose, variance
+from levelfield.scaling.next.knowledge import MOST_PROFILES, MOST_SEEDS, loss_knowledge, size_knowledge
+from levelfield.scaling.optimum.isoflop import isoflop_profiles
+from levelfield.scaling.optimum.local import local_minimum
 from tests.scaling.planted import BUDGETS, search_rows, winner_rows
 
 SPENDS = [1e11, 2e11, 5e11, 1e12, 2e12, 5e12, 1e13, 3e13]
@@ -63,8 +63,8 @@ def test_the_same_results_give_the_same_trials(found):
 
 
 def test_the_standard_error_it_promises_is_that_of_refitted_studies(found):
+    from levelfield.scaling.fitting.solver import solve_many
     from levelfield.scaling.laws import LAWS
-    from levelfield.scaling.solver import solve_many
 
     generator = np.random.default_rng(1)
     law = LAWS["log-log"]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from levelfield.records.errors import RefusedError
-from levelfield.scaling.fit import FitStatus, fit, fit_law, refusal, without_outliers
+from levelfield.scaling.fitting.fit import FitStatus, fit, fit_law, refusal, without_outliers
+from levelfield.scaling.fitting.solver import solve_many
 from levelfield.scaling.laws import LAWS, OF_COMPUTE
-from levelfield.scaling.solver import solve_many
 
 BUDGETS = np.geomspace(1e10, 1e13, 7)
 
@@ -110,7 +110,7 @@ def test_every_fit_that_is_not_refused_has_converged():
 
 
 def test_a_fit_that_stopped_short_of_its_optimum_is_refused_unless_asked_for(monkeypatch):
-    monkeypatch.setattr("levelfield.scaling.fit.CONVERGED", 0.0)
+    monkeypatch.setattr("levelfield.scaling.fitting.fit.CONVERGED", 0.0)
     noise = np.exp(0.01 * np.random.default_rng(0).standard_normal(7))
     loss = (0.7 + 300 * BUDGETS**-0.25) * noise
     with pytest.raises(RefusedError, match="the solver stopped before the gradient vanished"):

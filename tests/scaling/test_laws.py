@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize as minimize_of_scipy
 
+from levelfield.scaling.fitting.solver import CONVERGED, minimise, solve_one
 from levelfield.scaling.laws import LAWS, bounds, summed
-from levelfield.scaling.solver import CONVERGED, minimise, solve_one
 
 forms = pytest.mark.parametrize("form", LAWS)
 

@@ -11,9 +11,9 @@ import pytest
 from levelfield.records.errors import InputError, RefusedError
 from levelfield.records.observation import Observation
 from levelfield.scaling.analyse import analyse
-from levelfield.scaling.isoflop import allocation, isoflop_profiles
-from levelfield.scaling.predict import predict
-from levelfield.scaling.tuning import learning_rate_cells, tuning_status
+from levelfield.scaling.next.predict import predict
+from levelfield.scaling.optimum.isoflop import allocation, isoflop_profiles
+from levelfield.scaling.optimum.tuning import learning_rate_cells, tuning_status
 from tests.scaling.planted import BUDGETS, binomial_bounds, saturating_loss, search_rows, winner_rows
 
 

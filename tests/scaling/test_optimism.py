@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from levelfield.scaling.analyse import analyse
-from levelfield.scaling.choice import Choice, choice_of, no_choice
-from levelfield.scaling.frontier import checked, rungs
-from levelfield.scaling.optimism import expected_smallest, selection_optimism, selection_regrets
+from levelfield.scaling.noise.luck import expected_smallest, selection_optimism, selection_regrets
+from levelfield.scaling.noise.regret import Choice, choice_of, no_choice
+from levelfield.scaling.tables.rungs import checked, rungs
 from tests.scaling.planted import BUDGETS, search_rows, winner_rows
 
 

@@ -12,11 +12,11 @@ import pytest
 
 from levelfield.records.observation import Observation
 from levelfield.scaling.analyse import analyse
-from levelfield.scaling.cloud import clouds_of
-from levelfield.scaling.isoflop import allocation, isoflop_profiles
-from levelfield.scaling.local import local_minimum, minima
-from levelfield.scaling.optimum import optimum
-from levelfield.scaling.table import read_runs_csv
+from levelfield.scaling.optimum.isoflop import allocation, isoflop_profiles
+from levelfield.scaling.optimum.local import local_minimum, minima
+from levelfield.scaling.optimum.optimum import optimum
+from levelfield.scaling.optimum.size_law import clouds_of
+from levelfield.scaling.tables.runs import read_runs_csv
 from tests.scaling.planted import binomial_bounds, search_rows
 
 RUNS = Path(os.environ.get("LEVELFIELD_RUNS") or Path(__file__).parents[3] / "shared" / "runs")

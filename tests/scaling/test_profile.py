@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import f
 
-from levelfield.scaling.fit import Fit, fit, fit_law
-from levelfield.scaling.profile import profile_intervals
+from levelfield.scaling.fitting.fit import Fit, fit, fit_law
+from levelfield.scaling.fitting.profile import profile_intervals
 
 COMPUTE = np.geomspace(1e9, 1e12, 10)
 NOISE = 0.01

@@ -9,8 +9,8 @@ import pytest
 
 from levelfield.records.observation import Observation
 from levelfield.scaling.analyse import analyse
-from levelfield.scaling.predict import predict
-from levelfield.scaling.rates import rate_at
+from levelfield.scaling.next.predict import predict
+from levelfield.scaling.optimum.rates import rate_at
 from tests.scaling.planted import binomial_bounds, search_rows, winner_rows
 
 POWERS = (-0.1, -0.2)

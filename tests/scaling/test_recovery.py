@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from levelfield.scaling.analysis import LawFit
-from levelfield.scaling.backtest import Candidate
-from levelfield.scaling.belief import beliefs
-from levelfield.scaling.choose import Belief, Points, laws_of, refused_laws
-from levelfield.scaling.predict import predicted_losses
+from levelfield.scaling.ladder.backtest import Candidate
+from levelfield.scaling.ladder.belief import beliefs
+from levelfield.scaling.ladder.forms import Belief, Points, laws_of, refused_laws
+from levelfield.scaling.next.predict import predicted_losses
+from levelfield.scaling.results.laws import LawFit
 from tests.scaling.planted import binomial_bounds
 
 SIMULATIONS = 200

@@ -5,7 +5,7 @@ import pytest
 
 from levelfield.records.observation import Observation
 from levelfield.scaling.analyse import analyse
-from levelfield.scaling.remedies import law_remedy
+from levelfield.scaling.tables.remedies import law_remedy
 
 
 def run(place: int, compute: float, loss: float, size: float | None = None, seen: float | None = None) -> Observation:

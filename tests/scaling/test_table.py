@@ -11,8 +11,8 @@ import pytest
 
 from levelfield.records.errors import InputError
 from levelfield.scaling.analyse import analyse
-from levelfield.scaling.predict import predict
-from levelfield.scaling.table import read_runs_csv
+from levelfield.scaling.next.predict import predict
+from levelfield.scaling.tables.runs import read_runs_csv
 
 RUNS = Path(os.environ.get("LEVELFIELD_RUNS") or Path(__file__).parents[3] / "shared" / "runs")
 

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from levelfield.records.errors import InputError, did_you_mean
-from levelfield.scaling.table import read_runs
-from levelfield.scaling.table_file import read_table_file
+from levelfield.scaling.tables.file import read_table_file
+from levelfield.scaling.tables.runs import read_runs
 
 TEXT = "flops,loss,arch\n1e9,2.5,vit\n1e10,2,nfnet\n"
 SEEN = [(1e9, 2.5, "vit"), (1e10, 2.0, "nfnet")]

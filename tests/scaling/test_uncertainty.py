@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from levelfield.records.errors import InputError
-from levelfield.scaling.contrasts import Seconds, Statement, evidence_of, simultaneous_band
-from levelfield.scaling.margins import smallest_decidable_margin
-from levelfield.scaling.uncertainty import (
+from levelfield.scaling.noise.uncertainty import (
     effective_examples,
     example_covariance,
     noise_of,
     pooled_sd,
 )
+from levelfield.scaling.verdicts.contrasts import Seconds, Statement, evidence_of, simultaneous_band
+from levelfield.scaling.verdicts.margins import smallest_decidable_margin
 from tests.scaling.planted import winner_rows, with_examples
 
 

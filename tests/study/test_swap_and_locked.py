@@ -9,7 +9,7 @@ import pytest
 
 from levelfield.records.errors import DamagedError, SpecError, StoreError
 from levelfield.records.store import StudyDirectory
-from levelfield.scaling.analysis import Interval
+from levelfield.scaling.results.intervals import Interval
 from levelfield.study.bill import bill
 from levelfield.study.locked import (
     Lock,

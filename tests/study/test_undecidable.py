@@ -10,8 +10,8 @@ import pytest
 from levelfield.publish import publish
 from levelfield.records.trial import TrialTiming
 from levelfield.scaling.analyse import analyse
-from levelfield.scaling.contest import contest_of
-from levelfield.scaling.frontier import checked
+from levelfield.scaling.tables.rungs import checked
+from levelfield.scaling.verdicts.contest import contest_of
 from levelfield.study.plan import plan
 from levelfield.study.search import can_bracket
 from levelfield.study.spec_file import quickstart_study

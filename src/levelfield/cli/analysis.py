@@ -12,8 +12,8 @@ from levelfield.cli.console import say, say_table
 if TYPE_CHECKING:
     from levelfield.cli.columns import TableOptions
     from levelfield.report import TransferFact
-    from levelfield.scaling.analysis import Analysis
-    from levelfield.scaling.belief import Asked
+    from levelfield.scaling.ladder.belief import Asked
+    from levelfield.scaling.results.analysis import Analysis
 
 
 def read_analysis(
@@ -32,7 +32,7 @@ def read_analysis(
         InputError: there is neither at ``source``, or the table cannot be read as it was said to be.
     """
     from levelfield.records.errors import InputError, did_you_mean
-    from levelfield.scaling.belief import Asked
+    from levelfield.scaling.ladder.belief import Asked
 
     if source.is_dir():
         from levelfield.records.store import StudyDirectory
@@ -49,7 +49,7 @@ def read_analysis(
     if not source.exists():
         raise InputError(f"{source}: no such file; expected a table of runs (CSV or Parquet) or a study's directory")
     from levelfield.scaling.analyse import analyse
-    from levelfield.scaling.table import read_runs
+    from levelfield.scaling.tables.runs import read_runs
 
     runs = read_runs(source, columns=table.columns, where=table.where, drop_diverged=table.drop_diverged)
     traits = [name for name, _ in runs.rows[0].traits]
@@ -71,7 +71,7 @@ def read_analysis(
 
 def _by_flops_alone(analysis: Analysis) -> Analysis:
     """The analysis of a table that states no timings, without the rows that would say so once a pair of families."""
-    from levelfield.scaling.sentences import headline
+    from levelfield.scaling.results.sentences import headline
 
     comparisons = tuple(each for each in analysis.comparisons if each.currency == "flops")
     return dataclasses.replace(

@@ -28,14 +28,14 @@ _COLUMNS = {
     "device": ("device", "names of devices"),
     "chance_loss": ("chance", "the loss of chance"),
 }
-"""What a column may mean to :func:`levelfield.scaling.table.read_runs`: the option that names it, and its help."""
+"""What a column may mean to :func:`levelfield.scaling.tables.runs.read_runs`: its option, and its help."""
 _WITH_SUFFIX = ("budget", "device")
 """Options that some verb has for something else: everywhere they may be written --budget-column, --device-column."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableOptions:
-    """How a table is to be read, as :func:`levelfield.scaling.table.read_runs` is told it."""
+    """How a table is to be read, as :func:`levelfield.scaling.tables.runs.read_runs` is told it."""
 
     columns: Mapping[str, str]
     where: Sequence[tuple[str, str]]

@@ -10,7 +10,7 @@ import typer
 from levelfield.cli.columns import TableOptions, reads_table
 
 if TYPE_CHECKING:
-    from levelfield.scaling.analysis import Analysis
+    from levelfield.scaling.results.analysis import Analysis
 
 EXAMPLES = "Examples:  levelfield compare runs/quickstart;  levelfield compare runs.csv --family arch --loss val_loss"
 

@@ -10,7 +10,8 @@ import typer
 from levelfield.cli.columns import TableOptions, reads_table
 
 if TYPE_CHECKING:
-    from levelfield.scaling.analysis import Analysis, LawFit, SizeLaw
+    from levelfield.scaling.results.analysis import Analysis
+    from levelfield.scaling.results.laws import LawFit, SizeLaw
 
 EXAMPLES = "Example:  levelfield fit runs.csv --compute flops --loss val_loss --family arch"
 
@@ -33,7 +34,7 @@ def fit(
     from levelfield.cli.analysis import read_analysis
     from levelfield.cli.console import say_json
     from levelfield.records.errors import RefusedError
-    from levelfield.scaling.belief import Asked
+    from levelfield.scaling.ladder.belief import Asked
 
     analysis = read_analysis(
         source, table, compared=False, level=level, asked=Asked(form=form, recency=recency, delta=delta)

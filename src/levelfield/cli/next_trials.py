@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from levelfield.cli.columns import TableOptions
-    from levelfield.scaling.design import Proposal
+    from levelfield.scaling.next.design import Proposal
 
 
 def plan_next_trials(
@@ -29,7 +29,7 @@ def plan_next_trials(
     from levelfield.cli.analysis import read_analysis
     from levelfield.cli.console import say_json
     from levelfield.records.errors import SpecError
-    from levelfield.scaling.design import propose
+    from levelfield.scaling.next.design import propose
 
     if target is None or spend is None:
         raise SpecError("next trials need both: --target FLOPS (to be predicted) and --spend FLOPS (still allowed)")

@@ -156,7 +156,7 @@ def _say_bill(spec: StudySpec, charged: Bill, workers: int, num_report: int) -> 
 
 def _decidable_margin(spec: StudySpec, num_report: int) -> float:
     """The smallest margin within which equal families would be called equivalent, at a guessed noise of seeds."""
-    from levelfield.scaling.margins import smallest_decidable_margin
+    from levelfield.scaling.verdicts.margins import smallest_decidable_margin
 
     return smallest_decidable_margin(
         seed_sd=ASSUMED_SEED_SD,

@@ -11,7 +11,7 @@ import typer
 from levelfield.cli.columns import TableOptions, reads_table
 
 if TYPE_CHECKING:
-    from levelfield.scaling.predict import Prediction
+    from levelfield.scaling.next.predict import Prediction
 
 EXAMPLES = (
     "Examples:  levelfield predict runs/quickstart --budget 1e12;  "
@@ -29,7 +29,7 @@ def predict(
     """Predict loss, size, examples and learning rate for a budget not yet spent, with intervals."""
     from levelfield.cli.analysis import read_analysis
     from levelfield.cli.console import say_json
-    from levelfield.scaling.predict import predict as predict_at
+    from levelfield.scaling.next.predict import predict as predict_at
 
     analysis = read_analysis(source, table, compared=False)
     predictions = [

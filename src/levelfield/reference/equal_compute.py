@@ -20,7 +20,8 @@ from levelfield.reference.currency import Compute
 from levelfield.reference.placed import PlacedPoint
 from levelfield.reference.protocols import differing
 from levelfield.reference.resampled import LawRow, Resampled
-from levelfield.scaling.analysis import CurvePoint, Interval, Verdict
+from levelfield.scaling.results.intervals import CurvePoint, Interval
+from levelfield.scaling.results.verdicts import Verdict
 
 MARGIN = 0.05
 """Of "equivalent", in ln error: that of every study here, fixed before these points were compared."""
@@ -168,7 +169,7 @@ def _slope(law: Resampled, exaflops: float) -> float:
 
 
 def _verdict(found: Interval, law: Resampled, statements: int, edge: str) -> tuple[Verdict, tuple[str, ...]]:
-    """By the rules of :mod:`levelfield.scaling.compare`: a difference from a bound is never "better"."""
+    """By the rules of :mod:`levelfield.scaling.verdicts.compare`: a difference from a bound is never "better"."""
     half = (found.high - found.low) / 2
     outer = half * law.critical((1 + LEVEL) / 2, statements=statements) / law.critical(LEVEL, statements=statements)
     if found.low > -MARGIN and found.high < MARGIN and not edge:

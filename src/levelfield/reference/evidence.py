@@ -19,7 +19,7 @@ from levelfield.reference.laws import (
 )
 from levelfield.reference.placed import LeftOut, PlacedPoint, left_out, placed_points
 from levelfield.reference.resampled import resampled, scatter
-from levelfield.scaling.analysis import Interval
+from levelfield.scaling.results.intervals import Interval
 
 CHEAPEST = (1.0, 10.0)
 """exaFLOPs below which the ViTs' law is fitted without its points, to see what hangs on them."""

@@ -20,8 +20,8 @@ from levelfield.reference.resampled import (
     rows_of,
     scatter,
 )
-from levelfield.scaling.analysis import CurvePoint, Interval
-from levelfield.scaling.fit import fit
+from levelfield.scaling.fitting.fit import fit
+from levelfield.scaling.results.intervals import CurvePoint, Interval
 
 LEVEL = 0.9
 FORMS = ("log-log", "saturating", "shifted")

@@ -18,8 +18,8 @@ from levelfield.records.codec import record
 from levelfield.records.errors import RefusedError
 from levelfield.reference.placed import PlacedPoint
 from levelfield.reference.points import Trust
-from levelfield.scaling.analysis import CurvePoint, Interval
-from levelfield.scaling.fit import Fit, fit
+from levelfield.scaling.fitting.fit import Fit, fit
+from levelfield.scaling.results.intervals import CurvePoint, Interval
 
 MIN_RUNS = 4
 """Fewer runs give no interval: with three, the t of two degrees of freedom rests on guesswork."""

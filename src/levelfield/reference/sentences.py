@@ -6,7 +6,7 @@ import math
 
 from levelfield.reference.evidence import Evidence
 from levelfield.reference.laws import THEIR_FIT, PublishedLaw
-from levelfield.scaling.analysis import Interval
+from levelfield.scaling.results.intervals import Interval
 
 _ABOUT_NOTHING = 5e-4
 

@@ -16,7 +16,9 @@ from levelfield.report.table import (
     text_cell,
     words_column,
 )
-from levelfield.scaling.analysis import Analysis, Comparison, Interval
+from levelfield.scaling.results.analysis import Analysis
+from levelfield.scaling.results.intervals import Interval
+from levelfield.scaling.results.verdicts import Comparison
 
 
 def trends_table(analysis: Analysis) -> Table:

@@ -15,7 +15,7 @@ from levelfield.report.table import (
     text_cell,
     words_column,
 )
-from levelfield.scaling.analysis import Analysis
+from levelfield.scaling.results.analysis import Analysis
 
 _FINGERPRINT_SHOWN = 12
 

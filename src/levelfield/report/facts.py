@@ -6,7 +6,7 @@ import dataclasses
 
 from levelfield.records.codec import record
 from levelfield.records.transfer import TransferRow
-from levelfield.scaling.analysis import Interval
+from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.transfer import TransferAnalysis
 
 

@@ -14,7 +14,7 @@ from levelfield.report.figures import study_figures
 from levelfield.report.figures.figure import Panel
 from levelfield.report.page import draw_panels, render_figures
 from levelfield.report.svg import draw_png
-from levelfield.scaling.analysis import Analysis
+from levelfield.scaling.results.analysis import Analysis
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from levelfield.report import numbers
 from levelfield.report.facts import StudyFacts
-from levelfield.scaling.analysis import Analysis
 from levelfield.scaling.laws import LAWS
+from levelfield.scaling.results.analysis import Analysis
 
 _WORDS = (
     (

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from levelfield.scaling.analysis import Interval, ProfileInterval
+from levelfield.scaling.results.intervals import Interval, ProfileInterval
 
 THIN = "\u202f"
 """A narrow space that does not break: between a number and its unit."""

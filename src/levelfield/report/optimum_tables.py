@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from levelfield.report import numbers
 from levelfield.report.table import Column, Table, family_cell, number_cell, sentence_cell, text_cell, words_column
-from levelfield.scaling.analysis import Analysis, Interval, RateSurface, SizeLaw
-from levelfield.scaling.rates import rate_at
+from levelfield.scaling.optimum.rates import rate_at
+from levelfield.scaling.results.analysis import Analysis
+from levelfield.scaling.results.intervals import Interval
+from levelfield.scaling.results.laws import SizeLaw
+from levelfield.scaling.results.optima import RateSurface
 
 
 def optima_table(analysis: Analysis) -> Table:

@@ -20,7 +20,9 @@ from levelfield.report.glossary import glossary
 from levelfield.report.svg import draw_svg, for_page
 from levelfield.report.table import LONG, Cell, Column
 from levelfield.report.tables import study_tables
-from levelfield.scaling.analysis import Analysis, Comparison, Refusal
+from levelfield.scaling.results.analysis import Analysis
+from levelfield.scaling.results.reasons import Refusal
+from levelfield.scaling.results.verdicts import Comparison
 from levelfield.units import PAPER_FLOPS
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from levelfield.report.table import (
     words_column,
 )
 from levelfield.report.transfer_tables import transfer_tables
-from levelfield.scaling.analysis import Analysis, LawFit
+from levelfield.scaling.results.analysis import Analysis
+from levelfield.scaling.results.laws import LawFit
 
 _LESS_THAN_AN_EPOCH = " No run saw a hundredth of an epoch."
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levelfield.records.codec import record
-from levelfield.scaling.analysis import Interval
 from levelfield.scaling.laws import Floats
+from levelfield.scaling.results.intervals import Interval
 
 NUM_DRAWS = 2000
 MIN_PAIRS = 10

@@ -9,33 +9,25 @@ import numpy as np
 from levelfield.records.errors import InputError
 from levelfield.records.observation import Observation
 from levelfield.records.study import PROTOCOL_MIN_SEEDS
-from levelfield.scaling.analysis import (
-    Allocation,
-    Analysis,
-    Comparison,
-    Currency,
-    IsoflopProfile,
-    LawFit,
-    Optimism,
-    Optimum,
-    Refusal,
-    SizeLaw,
-    Winner,
-)
-from levelfield.scaling.belief import NOTHING_ASKED, Asked, beliefs
-from levelfield.scaling.choose import Points, refused_laws
-from levelfield.scaling.cloud import Cloud, clouds_of, size_laws
-from levelfield.scaling.contest import contest_of
-from levelfield.scaling.frontier import Rung, checked
-from levelfield.scaling.isoflop import allocation, isoflop_profiles
-from levelfield.scaling.optimum import optimum
-from levelfield.scaling.points import frontier_points, winner_points, winner_record
-from levelfield.scaling.rates import rate_surfaces
-from levelfield.scaling.remedies import allocation_remedy, law_remedy
-from levelfield.scaling.sentences import headline
-from levelfield.scaling.swap import optimizer_swaps
-from levelfield.scaling.tuning import learning_rate_cells
-from levelfield.scaling.uncertainty import HeldOutLosses, Noise, typical_example_sd
+from levelfield.scaling.ladder.belief import NOTHING_ASKED, Asked, beliefs
+from levelfield.scaling.ladder.forms import Points, refused_laws
+from levelfield.scaling.ladder.points import frontier_points, winner_points, winner_record
+from levelfield.scaling.noise.uncertainty import HeldOutLosses, Noise, typical_example_sd
+from levelfield.scaling.optimum.isoflop import allocation, isoflop_profiles
+from levelfield.scaling.optimum.optimum import optimum
+from levelfield.scaling.optimum.rates import rate_surfaces
+from levelfield.scaling.optimum.size_law import Cloud, clouds_of, size_laws
+from levelfield.scaling.optimum.tuning import learning_rate_cells
+from levelfield.scaling.results.analysis import Analysis, Winner
+from levelfield.scaling.results.laws import Currency, LawFit, SizeLaw
+from levelfield.scaling.results.optima import Allocation, IsoflopProfile, Optimum
+from levelfield.scaling.results.reasons import Refusal
+from levelfield.scaling.results.sentences import headline
+from levelfield.scaling.results.verdicts import Comparison, Optimism
+from levelfield.scaling.tables.remedies import allocation_remedy, law_remedy
+from levelfield.scaling.tables.rungs import Rung, checked
+from levelfield.scaling.verdicts.contest import contest_of
+from levelfield.scaling.verdicts.swap import optimizer_swaps
 
 CURRENCIES: tuple[Currency, ...] = ("flops", "device_seconds")
 

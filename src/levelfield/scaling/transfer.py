@@ -12,8 +12,11 @@ from levelfield.records.observation import Observation
 from levelfield.records.transfer import FINE_TUNED, FROM_SCRATCH, Metric, TransferRow
 from levelfield.scaling.agreement import RankAgreement, rank_agreement
 from levelfield.scaling.analyse import analyse
-from levelfield.scaling.analysis import Analysis, Comparison, LawFit, Refusal, Winner
-from levelfield.scaling.sentences import CURRENCY_WORDS, percent
+from levelfield.scaling.results.analysis import Analysis, Winner
+from levelfield.scaling.results.laws import LawFit
+from levelfield.scaling.results.reasons import Refusal
+from levelfield.scaling.results.sentences import CURRENCY_WORDS, percent
+from levelfield.scaling.results.verdicts import Comparison
 
 PRETRAINED, SCRATCH = "pre-trained", "trained from scratch"  # in this order by name, as comparisons are
 

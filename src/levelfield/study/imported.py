@@ -16,7 +16,7 @@ from levelfield.records.sealed import read_record, write_record
 from levelfield.records.stated import LONGEST_NAME, is_name
 from levelfield.records.store import StudyDirectory
 from levelfield.records.writing import is_there, make_directory
-from levelfield.scaling.table import read_runs
+from levelfield.scaling.tables.runs import read_runs
 
 _AGAIN = "move it away, and take it in again by `levelfield import`"
 

@@ -17,12 +17,13 @@ from levelfield.records.sealed import read_record, write_record
 from levelfield.records.store import HeldTrial, StudyDirectory
 from levelfield.records.study import AxisValue, FamilyEntry, StudySpec
 from levelfield.records.writing import make_directory
-from levelfield.scaling.analysis import Analysis, Interval
+from levelfield.scaling.results.analysis import Analysis
+from levelfield.scaling.results.intervals import Interval
 from levelfield.study.candidate import Candidate
 from levelfield.study.wants import Wants
 
 if TYPE_CHECKING:
-    from levelfield.scaling.predict import Prediction
+    from levelfield.scaling.next.predict import Prediction
     from levelfield.study.outcome import Outcome
 
 _RESTORE = "restore it from a copy: a prediction is not edited, nor made again once its rung has run"
@@ -142,7 +143,7 @@ def refuse_lost_locks(spec: StudySpec, held: Iterable[HeldTrial], locks: Mapping
 
 def predicted_recipes(outcome: Outcome, analysis: Analysis, budget: float) -> dict[str, LockedRecipe | str]:
     """The recipe of every family for ``budget``, as the results so far predict it, or why there is none."""
-    from levelfield.scaling.predict import predict
+    from levelfield.scaling.next.predict import predict
 
     if not any(law.currency == "flops" for law in analysis.laws):
         return {entry.name: "no law" for entry in outcome.spec.families}

@@ -16,9 +16,9 @@ from levelfield.records.store import StudyDirectory
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialResult, TrialSpec, TrialTiming
 from levelfield.scaling.analyse import analyse
-from levelfield.scaling.analysis import Analysis
-from levelfield.scaling.belief import NOTHING_ASKED, Asked
-from levelfield.scaling.qualified import qualified
+from levelfield.scaling.ladder.belief import NOTHING_ASKED, Asked
+from levelfield.scaling.results.analysis import Analysis
+from levelfield.scaling.results.qualified import qualified
 from levelfield.study.candidate import DataFacts
 from levelfield.study.content import refuse_results_of_other_data
 from levelfield.study.fixed import Fixed, read_fixed

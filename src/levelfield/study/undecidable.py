@@ -17,12 +17,12 @@ import numpy as np
 
 from levelfield.records.codec import record
 from levelfield.records.study import PROTOCOL_MAX_EPOCHS, FamilyEntry, StudySpec
-from levelfield.scaling.analysis import Verdict
-from levelfield.scaling.compare import attainable
-from levelfield.scaling.contrasts import Statement
-from levelfield.scaling.fit import MIN_BUDGETS
-from levelfield.scaling.local import MIN_SIZES
-from levelfield.scaling.uncertainty import MIN_EFFECTIVE_EXAMPLES
+from levelfield.scaling.fitting.fit import MIN_BUDGETS
+from levelfield.scaling.noise.uncertainty import MIN_EFFECTIVE_EXAMPLES
+from levelfield.scaling.optimum.local import MIN_SIZES
+from levelfield.scaling.results.verdicts import Verdict
+from levelfield.scaling.verdicts.compare import attainable
+from levelfield.scaling.verdicts.contrasts import Statement
 from levelfield.study.candidate import Candidate, DataFacts, afford, default_value
 from levelfield.study.plan import Cell, Plan, checked_axes, size_edges
 from levelfield.study.search import can_bracket

@@ -14,7 +14,7 @@ from levelfield.report.figures.loss import loss_figure
 from levelfield.report.figures.published import published_figure
 from levelfield.report.figures.transfer import transfer_figure
 from levelfield.report.figures.tuning import learning_rate_figure, tuning_figure
-from levelfield.scaling.analysis import Analysis
+from levelfield.scaling.results.analysis import Analysis
 
 __all__ = ["Figure", "Panel", "published_figure", "study_figures"]
 

@@ -11,7 +11,9 @@ from levelfield.report.figures.axes import log_axis
 from levelfield.report.figures.canvas import Canvas, EndLabel, Mark
 from levelfield.report.figures.figure import Figure, Panel
 from levelfield.report.figures.loss import winner_text
-from levelfield.scaling.analysis import Analysis, Interval, IsoflopProfile, Winner
+from levelfield.scaling.results.analysis import Analysis, Winner
+from levelfield.scaling.results.intervals import Interval
+from levelfield.scaling.results.optima import IsoflopProfile
 
 _READING = (
     "Hollow: only a bound, the best lies at the edge of what was searched. Diamonds: optima between the sizes tried "

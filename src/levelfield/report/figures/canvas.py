@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from levelfield.report.figures import theme
 from levelfield.report.figures.axes import Axis, spread
-from levelfield.scaling.analysis import CurvePoint
+from levelfield.scaling.results.intervals import CurvePoint
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # names the grammar; nothing is fetched from it
 _TOP, _BOTTOM = 30, 44

@@ -11,7 +11,9 @@ from levelfield.report.figures.axes import Axis, log_axis, percent_axis
 from levelfield.report.figures.canvas import Canvas, Mark
 from levelfield.report.figures.figure import Figure, Panel, slug
 from levelfield.report.figures.loss import CURRENCY_TITLES
-from levelfield.scaling.analysis import Analysis, BudgetVerdict, Comparison, Control, Interval
+from levelfield.scaling.results.analysis import Analysis
+from levelfield.scaling.results.intervals import Interval
+from levelfield.scaling.results.verdicts import BudgetVerdict, Comparison, Control
 
 _READING = (
     "Grey strip: the margin within which the families count as equal. Filled: decided; hollow: cannot tell. "

@@ -8,7 +8,9 @@ from levelfield.report.figures.axes import log_axis
 from levelfield.report.figures.canvas import Canvas, Mark
 from levelfield.report.figures.figure import Figure, Panel, slug
 from levelfield.report.figures.noise import noise_of
-from levelfield.scaling.analysis import Analysis, Interval, IsoflopPoint, IsoflopProfile
+from levelfield.scaling.results.analysis import Analysis
+from levelfield.scaling.results.intervals import Interval
+from levelfield.scaling.results.optima import IsoflopPoint, IsoflopProfile
 
 _LABEL_SHARE = 0.16
 """Share of the width kept free on the left for the budgets' names."""

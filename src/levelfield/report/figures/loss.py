@@ -13,7 +13,8 @@ from levelfield.report.figures.axes import log_axis
 from levelfield.report.figures.canvas import Canvas, EndLabel, Mark, Shift
 from levelfield.report.figures.figure import Figure, Panel
 from levelfield.report.figures.loss_words import loss_caption, loss_reading
-from levelfield.scaling.analysis import Analysis, Currency, LawFit, Winner
+from levelfield.scaling.results.analysis import Analysis, Winner
+from levelfield.scaling.results.laws import Currency, LawFit
 
 CURRENCY_TITLES: dict[Currency, str] = {"flops": "training FLOPs", "device_seconds": "device-seconds"}
 CURRENCIES: tuple[Currency, ...] = ("flops", "device_seconds")

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from levelfield.records.observation import Observation
 from levelfield.report import numbers
 from levelfield.report.facts import LockedPrediction
-from levelfield.scaling.analysis import Analysis, Interval
+from levelfield.scaling.results.analysis import Analysis
+from levelfield.scaling.results.intervals import Interval
 
 
 def loss_caption(analysis: Analysis) -> str:

@@ -17,7 +17,7 @@ from levelfield.report.figures.canvas import Canvas, Mark
 from levelfield.report.figures.figure import Figure, Panel
 from levelfield.report.figures.labels import Label, write_labels
 from levelfield.report.figures.published_difference import difference_panel
-from levelfield.scaling.analysis import CurvePoint
+from levelfield.scaling.results.intervals import CurvePoint
 from levelfield.units import PAPER_FLOPS
 
 _STYLES = theme.family_styles(("nfnet", "vit", "hybrid"))

@@ -12,7 +12,7 @@ from levelfield.report.figures import theme
 from levelfield.report.figures.axes import Axis, log_axis
 from levelfield.report.figures.canvas import Canvas, EndLabel, Mark
 from levelfield.report.figures.figure import Figure, Panel
-from levelfield.scaling.analysis import Winner
+from levelfield.scaling.results.analysis import Winner
 from levelfield.scaling.transfer import ArmAnalysis, value_of
 
 _EXA = 1e18

@@ -13,7 +13,8 @@ from levelfield.report.figures.axes import Axis, log_axis
 from levelfield.report.figures.canvas import Canvas, EndLabel, Mark, Shift
 from levelfield.report.figures.figure import Figure, Panel, slug
 from levelfield.report.figures.noise import noise_of
-from levelfield.scaling.analysis import Analysis, LearningRateCell
+from levelfield.scaling.results.analysis import Analysis
+from levelfield.scaling.results.optima import LearningRateCell
 
 _RATE = "learning rate at a batch of 256"
 _LONGEST_NAME = 14

@@ -1,0 +1,294 @@
+"""The laws of one family with their intervals.
+
+The noise of a rung is what its seeds and examples say, unless the scatter about the law says more: the two are compared
+by an F test and pooled where it is quiet. Rows of a learning curve err together (dependence.py). Intervals are
+percentiles of refits to the fitted curve plus drawn noise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from levelfield.records.errors import RefusedError
+from levelfield.scaling.fitting.fit import MIN_BUDGETS, Fit, fit, recency_weights, why_dropped, without_outliers
+from levelfield.scaling.fitting.profile import profile_intervals
+from levelfield.scaling.fitting.solver import solve_many, solve_one
+from levelfield.scaling.ladder.backtest import LONG_CURVE, Candidate, Curve
+from levelfield.scaling.laws import Floats, Law
+from levelfield.scaling.noise.dependence import dependence
+from levelfield.scaling.noise.uncertainty import POOLING_LEVEL, matrix_root
+from levelfield.scaling.results.intervals import CurvePoint, Interval
+from levelfield.scaling.results.laws import Currency, LawFit, LawRow, Spread
+
+NUM_DRAWS = 400
+LINE = "log-log"
+FORMS = (LINE, "saturating")
+"""What a ladder's few rungs can tell apart; both are fitted, whichever is believed."""
+BEYOND = 10.0
+"""A law's curve is drawn to this factor beyond the data; a prediction further out is labelled."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Points:
+    """The rungs of one family in one currency, in rising compute, with the covariance of their ln losses.
+
+    ``covariance`` is None where no seeds measured the noise; ``note`` says what the points are, if not winners.
+    """
+
+    family: str
+    currency: Currency
+    compute: tuple[float, ...]
+    loss: tuple[float, ...]
+    chance_loss: float | None
+    covariance: Floats | None
+    degrees_of_freedom: float
+    note: str = ""
+
+    @property
+    def is_curve(self) -> bool:
+        """Whether this is a learning curve: many dependent rows, where a ladder has few independent rungs."""
+        return self.covariance is None and len(self.compute) >= LONG_CURVE
+
+    @property
+    def run_sd(self) -> float | None:
+        """The sd of a rung's ln loss, where seeds measured it."""
+        return None if self.covariance is None else math.sqrt(float(np.mean(np.diag(self.covariance))))
+
+    @property
+    def curve(self) -> Curve | None:
+        """The rows that a law is fitted to; None where they are too few for one."""
+        kept = [
+            (compute, loss)
+            for compute, loss in zip(self.compute, self.loss, strict=True)
+            if not why_dropped(compute, loss, chance_loss=self.chance_loss)
+        ]
+        if len({compute for compute, _ in kept}) < MIN_BUDGETS:
+            return None
+        return Curve(name=self.family, compute=np.array(kept)[:, 0], loss=np.array(kept)[:, 1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Belief:
+    """The form and recency to believe of some families, why, and how far backtests of it were off.
+
+    ``delta`` is the Huber scale in ln loss that was asked for; ``asked`` says that the form was, so that no other will
+    do where the points are too few for it.
+    """
+
+    candidate: Candidate
+    why: str = ""
+    spread: Spread | None = None
+    delta: float | None = None
+    asked: bool = False
+
+
+def laws_of(points: Points, belief: Belief, *, level: float, generator: np.random.Generator) -> tuple[LawFit, ...]:
+    """The believed law, beside a line and a saturating one where the points are rungs; without enough rungs, the line.
+
+    Raises:
+        RefusedError: the points support no law, or the loss falls by no more than noise explains.
+    """
+    order = np.argsort(points.compute, kind="stable")
+    fits: dict[Candidate, Fit] = {}
+    beside = () if belief.spread else tuple(map(Candidate, FORMS))
+    for candidate in dict.fromkeys((*beside, belief.candidate)):
+        found = _fit(points, candidate, belief.delta)
+        if len(found.kept) > len(found.theta):
+            fits[candidate] = found
+        elif belief.asked and candidate == belief.candidate:
+            raise RefusedError(
+                f"{len(found.kept)} budgets away from chance: the {len(found.theta)} parameters of {candidate.form!r} "
+                "are needed and one more"
+            )
+    chosen = belief.candidate
+    if chosen not in fits:
+        chosen = Candidate(LINE)
+        fits[chosen] = fits.get(chosen) or _fit(points, chosen, belief.delta)
+    kept = [int(i) for i, row in zip(order, fits[chosen].rows, strict=True) if not row.dropped]
+    covariance = None if points.covariance is None else points.covariance[np.ix_(kept, kept)]
+    return tuple(
+        _law_fit(points, found, covariance, belief if candidate == chosen else None, level, generator)
+        for candidate, found in fits.items()
+    )
+
+
+def _fit(points: Points, candidate: Candidate, delta: float | None) -> Fit:
+    return fit(
+        points.compute,
+        points.loss,
+        form=candidate.form,
+        chance_loss=points.chance_loss,
+        run_sd=points.run_sd,
+        recency=candidate.recency,
+        delta=delta,
+    )
+
+
+def held_out_top(found: Fit, *, is_curve: bool) -> tuple[float, float, float] | None:
+    """The top rung held out, or the upper half of a learning curve's compute: (compute, predicted, seen) at the top.
+
+    The last row of a curve is foretold by the one before it, whatever the law. None where too few are left.
+    """
+    kept, x, y = found.kept, found.x, found.y
+    below = x[:, 0] <= x[-1, 0] - math.log(2) if is_curve else np.arange(len(x)) < len(x) - 1
+    if below.sum() <= len(found.theta):
+        return None
+    theta, _, _ = solve_one(
+        found.law, x[below], y[below], weights=recency_weights(x[below], found.recency), delta=found.delta
+    )
+    predicted = float(np.exp(found.law.log_loss(theta, x[-1:]))[0]) * found.loss_unit
+    return kept[-1].inputs[0], predicted, kept[-1].loss
+
+
+def noise_about(found: Fit, covariance: Floats | None, degrees: float) -> tuple[Floats, float, bool]:
+    """The covariance of the kept rows' errors, its degrees of freedom, and whether scatter exceeds the seeds' noise."""
+    from scipy.special import fdtrc
+
+    x, residuals = found.x, found.residuals
+    free = len(x) - len(found.theta)
+    scatter = float(residuals @ residuals) / free
+    if covariance is None:
+        return np.eye(len(x)) * max(scatter, 1e-16), float(free), False
+    _, slope, _ = found.law.derivatives(np.asarray(found.theta), x)
+    left_over = np.eye(len(x)) - slope @ np.linalg.pinv(slope)
+    expected = float(np.trace(left_over @ covariance @ left_over)) / free
+    ratio = scatter / max(expected, 1e-16)
+    if fdtrc(free, degrees, ratio) < POOLING_LEVEL:
+        return covariance * ratio, float(free), True
+    return covariance * max(1.0, (degrees + free * ratio) / (degrees + free)), degrees + free, False
+
+
+def draw_thetas(
+    law: Law,
+    theta: Floats,
+    x: Floats,
+    errors: Floats,
+    *,
+    delta: float,
+    recency: float,
+) -> Floats:
+    """(draws, parameters) refits to the fitted curve plus each row of ``errors`` (draws, points)."""
+    errors = np.clip(errors, -3.0, 3.0)
+    return solve_many(law, x, law.log_loss(theta, x) + errors, weights=recency_weights(x, recency), delta=delta)
+
+
+def drawn_errors(covariance: Floats, degrees: float, generator: np.random.Generator) -> Floats:
+    """(NUM_DRAWS, points) errors with a covariance known to so many degrees of freedom: multivariate t."""
+    scale = np.sqrt(degrees / generator.chisquare(degrees, (NUM_DRAWS, 1)))
+    return generator.standard_normal((NUM_DRAWS, len(covariance))) @ matrix_root(covariance).T * scale
+
+
+def interval(estimate: float, draws: Floats, level: float) -> Interval:
+    """The central percentile interval of ``draws``, stretched to hold the estimate."""
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(estimate=estimate, low=min(float(low), estimate), high=max(float(high), estimate), level=level)
+
+
+def _law_fit(
+    points: Points,
+    found: Fit,
+    covariance: Floats | None,
+    belief: Belief | None,
+    level: float,
+    generator: np.random.Generator,
+) -> LawFit:
+    theta, excess = np.asarray(found.theta), False
+    profiles = {}
+    if points.is_curve:
+        _, slope, _ = found.law.derivatives(theta, found.x)
+        rows = [range(len(found.kept))]
+        told = dependence(found.residuals, slope, found.weights, rows)
+        noise, degrees = told.covariance(rows), told.degrees
+    else:
+        noise, degrees, excess = noise_about(found, covariance, points.degrees_of_freedom)
+        variance = float(np.trace(noise)) / len(noise)
+        profiles = profile_intervals(found, variance=variance, degrees=degrees, level=level)
+    errors = drawn_errors(noise, degrees, generator)
+    if belief is not None:
+        # Scatter about the wrong form is no noise: where seeds measured the noise, they judge the fall.
+        seeds = errors if covariance is None else drawn_errors(covariance, points.degrees_of_freedom, generator)
+        _refuse_noise(found, seeds, level)
+    thetas = draw_thetas(found.law, theta, found.x, errors, delta=found.delta, recency=found.recency)
+    units = np.log(found.input_units).tolist()
+    named = found.law.named(thetas, log_units=units, log_loss_unit=math.log(found.loss_unit))
+    low, high = found.kept[0].inputs[0], found.kept[-1].inputs[0]
+    return LawFit(
+        family=points.family,
+        currency=points.currency,
+        form=found.form,
+        parameters={name: interval(value, np.asarray(named[name]), level) for name, value in found.parameters.items()},
+        chosen=belief is not None,
+        status=_status(points, found, belief, excess),
+        num_budgets=len(found.kept),
+        fitted_low=low,
+        fitted_high=high,
+        curve=_curve(found, thetas, (low, high), level),
+        backtest=held_out_top(found, is_curve=points.is_curve),
+        rows=tuple(LawRow(compute=row.inputs[0], loss=row.loss, dropped=row.dropped) for row in found.rows),
+        delta=found.delta,
+        recency=found.recency,
+        objective=found.objective,
+        gradient_norm=found.gradient_norm,
+        agreement=found.agreement,
+        covariance=tuple(tuple(row) for row in noise.tolist()),
+        degrees_of_freedom=degrees,
+        spread=belief.spread if belief else None,
+        profiles=profiles,
+    )
+
+
+def _refuse_noise(found: Fit, errors: Floats, level: float) -> None:
+    """Raise where a line through the fitted curve plus drawn ``errors`` does not fall in enough of the draws.
+
+    A line in place of the law, which may have no way to rise.
+    """
+    x = found.x[:, 0] - found.x[:, 0].mean()
+    drawn = found.law.log_loss(np.asarray(found.theta), found.x) + errors
+    flat = float(np.mean(drawn @ x >= 0))
+    if flat > (1 - level) / 2:
+        low, high = found.kept[0].inputs[0], found.kept[-1].inputs[0]
+        raise RefusedError(
+            f"the loss does not fall with compute by more than noise explains: from {low:.3g} to {high:.3g} it does "
+            f"not fall in {flat:.0%} of the draws, more than the {(1 - level) / 2:.0%} of {level:.0%} intervals"
+        )
+
+
+def _curve(found: Fit, thetas: Floats, span: tuple[float, float], level: float) -> tuple[CurvePoint, ...]:
+    inside = np.geomspace(*span, 25)
+    compute = np.concatenate([inside, np.geomspace(span[1], span[1] * BEYOND, 9)[1:]])
+    x = np.log(compute / found.input_units[0])[:, None]
+    middle = np.exp(found.law.log_loss(np.asarray(found.theta), x)) * found.loss_unit
+    drawn = np.exp(found.law.log_loss(thetas, x)) * found.loss_unit
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    rows = np.stack([compute, middle, np.minimum(low, middle), np.maximum(high, middle)], axis=-1).tolist()
+    return tuple(CurvePoint(x=x, y=y, low=low, high=high) for x, y, low, high in rows)
+
+
+def _status(points: Points, found: Fit, belief: Belief | None, excess: bool) -> str:
+    no_seeds = "no seeds: intervals come from the scatter about the law"
+    if points.is_curve:
+        no_seeds += ", where neighbours err together"
+    parts: Sequence[str] = (
+        "" if found.status.value == "the law is fitted" else found.status.value,
+        belief.why if belief else "",
+        *found.remarks,
+        without_outliers(found) if belief else "",
+        points.note,
+        "the rungs scatter about the law by more than seeds explain: intervals are widened" if excess else "",
+        no_seeds if points.run_sd is None else "",
+    )
+    return "; ".join(part for part in parts if part)
+
+
+def refused_laws(
+    points: Points, belief: Belief, *, level: float, generator: np.random.Generator
+) -> tuple[tuple[LawFit, ...], str]:
+    """The laws, or none and the reason."""
+    try:
+        return laws_of(points, belief, level=level, generator=generator), ""
+    except RefusedError as refused:
+        return (), str(refused)

@@ -1,0 +1,87 @@
+"""The noise of the choice: how far a winner may lie above its family's best because its search was noisy.
+
+Fresh seeds measure the cell that was chosen, however it was chosen. A statement about families must also allow for the
+choice: run again, the search might have found a better cell or a worse one. That regret is simulated inside the search
+(optimism.py); a winner and its A/A control share one search, so between them it cancels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from levelfield.records.observation import Observation
+from levelfield.scaling.laws import Floats
+from levelfield.scaling.noise.luck import NUM_SEARCHES, cell_means, selection_regrets
+from levelfield.scaling.tables.rungs import Rung, grouped
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """``regrets`` are (searches, reruns) of ln loss above the best cell; ``sources`` the search behind every cell.
+
+    ``chosen`` are the searches that had cells to choose from. One noisy search may look calmer than it was, so their
+    regrets are pooled as the noise of seeds is, and a contrast takes the larger of the pooled variance and its own.
+    """
+
+    sources: NDArray[np.intp]
+    regrets: Floats
+    chosen: NDArray[np.bool_]
+
+    def variances(self, weights: Floats) -> Floats:
+        """Mean squared errors of contrasts of (contrasts, cells) through the choice of the cells."""
+        own = self._by_search(weights) ** 2 @ np.mean(self.regrets**2, axis=-1)
+        return np.maximum(own, self.pooled_variances(weights))
+
+    def pooled_variances(self, weights: Floats) -> Floats:
+        """The same, if all searches choose equally well."""
+        if not self.chosen.any():
+            return np.zeros(len(weights))
+        squares = np.sum(self._by_search(weights)[:, self.chosen] ** 2, axis=-1)
+        return squares * np.mean(self.regrets[self.chosen] ** 2)
+
+    def covariance(self, places: NDArray[np.intp]) -> Floats:
+        """That of the cells at ``places``."""
+        of = self.sources[places]
+        return (of[:, None] == of) * np.mean(self.regrets**2, axis=-1)[of]
+
+    def draws(self, generator: np.random.Generator, num: int) -> Floats:
+        """(num, cells) regrets, drawn from those of all searches."""
+        drawn = np.zeros((num, len(self.regrets)))
+        if self.chosen.any():
+            pool = self.regrets[self.chosen].ravel()
+            drawn[:, self.chosen] = generator.choice(pool, (num, int(self.chosen.sum())))
+        return drawn[:, self.sources]
+
+    def _by_search(self, weights: Floats) -> Floats:
+        summed = np.zeros((len(weights), len(self.regrets)))
+        np.add.at(summed.T, self.sources, weights.T)
+        return summed
+
+
+def no_choice(num_cells: int) -> Choice:
+    """The choice among cells that no search chose, or of whose search nothing is known."""
+    nothing = np.zeros(1, dtype=bool)
+    return Choice(sources=np.zeros(num_cells, dtype=np.intp), regrets=np.zeros((1, 1)), chosen=nothing)
+
+
+def choice_of(
+    rows: Sequence[Observation], cells: Sequence[Rung], run_sds: Floats, generator: np.random.Generator
+) -> Choice:
+    """The choice behind every one of ``cells``, from the search runs at its budget and the sd of one run of it."""
+    searched = grouped((row for row in rows if row.role == "search"), lambda r: (r.family, r.budget_flops))
+    places = {(cell.family, cell.budget_flops): place for place, cell in reversed(list(enumerate(cells)))}
+    keys = list(dict.fromkeys((cell.family, cell.budget_flops) for cell in cells))
+    if not run_sds.any() or not any(key in searched for key in keys):
+        return no_choice(len(cells))
+    regrets, chosen = np.zeros((len(keys), NUM_SEARCHES)), np.zeros(len(keys), dtype=bool)
+    for place, key in enumerate(keys):
+        if key in searched:
+            means, counts = cell_means(searched[key])
+            regrets[place] = selection_regrets(means, run_sds[places[key]] / np.sqrt(counts), generator)
+            chosen[place] = len(means) > 1
+    sources = np.array([keys.index((cell.family, cell.budget_flops)) for cell in cells])
+    return Choice(sources=sources, regrets=regrets, chosen=chosen)

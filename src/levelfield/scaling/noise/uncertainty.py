@@ -1,0 +1,298 @@
+"""The noise of a winner's loss: runs x held-out examples, in ln loss.
+
+The ln loss of a cell is the mean over its seeds. Two things make it uncertain. Another seed would give another loss:
+how noisy the runs of every cell may be is drawn from what all seeds of the study leave plausible (variances.py), so
+that few seeds make wide intervals and no family vouches for another. Another report set would give another loss: the
+covariance of cells through their shared examples is that of their relative per-example losses, so what families find
+hard alike cancels. Together they are the normal limit of resampling runs x examples (a test holds them to the slow
+bootstrap). Runs that share a trunk err together (components.py).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from levelfield.records.errors import InputError
+from levelfield.scaling.laws import Floats
+from levelfield.scaling.noise.components import Shared, covariance_of_means, trunk_places, variance_components
+from levelfield.scaling.noise.variances import NUM_PLAUSIBLE, plausible_variances
+
+MIN_EFFECTIVE_EXAMPLES = 100
+"""Below this many, a handful of examples carries the loss and no normal limit holds (plain digits: five of 360)."""
+POOLING_LEVEL = 0.25
+"""Seeds and scatter are pooled unless an F test rejects at this level: Bozivich, Bancroft and Hartley 1956."""
+_CHUNK = 500
+"""Contrasts whose plausible variances are held at once."""
+PerExample: TypeAlias = NDArray[np.floating]
+HeldOutLosses: TypeAlias = Mapping[str, PerExample]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """The errors of the ln losses of some cells, with ``num_seeds`` runs each.
+
+    ``run_variances`` are (draws, cells) plausible variances of one run, ``cell_variances`` the cells' own (nan with
+    one seed). ``seed_sd`` is the sd of one run pooled over the study with ``degrees_of_freedom``; None where no cell
+    has two seeds. ``example_covariance`` is the (cells, cells) covariance through the finite report set; None where
+    per-example losses are absent. ``shared`` is that of the cells' means through seeds where runs share trunks, pooled;
+    None where every run is its own. ``from_scatter`` says that no seed measured the noise: it is the scatter about a
+    line.
+    """
+
+    num_seeds: Floats
+    seed_sd: float | None
+    degrees_of_freedom: float
+    run_variances: Floats
+    cell_variances: Floats
+    example_covariance: Floats | None
+    shared: Shared | None = None
+    from_scatter: bool = False
+
+    @property
+    def run_sds(self) -> Floats:
+        """The sd of one run in every cell, as far as it is known."""
+        return np.sqrt(harmonic_mean(self.run_variances))
+
+    def covariance(self, places: Sequence[int] | NDArray[np.intp]) -> Floats | None:
+        """The covariance of the mean ln losses of the cells at ``places``; None without seed noise."""
+        if self.seed_sd is None:
+            return None
+        index = np.asarray(places, dtype=int)
+        if self.shared is None:
+            found = np.diag((self.run_sds**2 / self.num_seeds)[index])
+        else:
+            found = self.shared.covariance(index)
+        return found if self.example_covariance is None else found + self.example_covariance[np.ix_(index, index)]
+
+    def seed_variances(self, weights: Floats) -> tuple[Floats, Floats]:
+        """The variances through seeds of linear contrasts, and their degrees of freedom.
+
+        ``weights`` are (contrasts, cells). Both are those of a scaled chi-square with the moments of the plausible
+        precisions (Satterthwaite 1946).
+        """
+        found = [np.empty((2, 0))]
+        for start in range(0, len(weights), _CHUNK):
+            variances = self._plausible(weights[start : start + _CHUNK])
+            middle = harmonic_mean(variances)
+            spread = np.var(middle / np.maximum(variances, 1e-300), axis=0)
+            found.append(np.stack([middle, 2 / np.maximum(spread, 1e-9)]))
+        variances, degrees = np.concatenate(found, axis=1)
+        return variances, degrees
+
+    def _plausible(self, weights: Floats) -> Floats:
+        """(draws, contrasts) plausible variances through seeds."""
+        if self.shared is None:
+            used = np.any(weights != 0, axis=0)
+            return self.run_variances[:, used] @ (weights[:, used] ** 2 / self.num_seeds[used]).T
+        pooled = self.shared.quadratic_forms(weights)
+        return self.run_variances[:, :1] / (self.seed_sd or 1.0) ** 2 * pooled
+
+    def standard_errors(self, weights: Floats) -> Floats:
+        """Standard errors of linear contrasts, ``weights`` being (contrasts, cells).
+
+        The seeds' part is the larger of the plausible one and of what the contrast's own cells show, so that one noisy
+        rung is not judged by its calm neighbours.
+        """
+        seeds, _ = self.seed_variances(weights)
+        return np.sqrt(self.larger(seeds, weights) + self.example_variances(weights))
+
+    def larger(self, seeds: Floats, weights: Floats) -> Floats:
+        """The larger of the variances ``seeds`` of contrasts and of what their own cells show, where they do."""
+        seen = np.nan_to_num(self.cell_variances)
+        own = weights**2 @ (seen / self.num_seeds)
+        if self.shared is not None:
+            own = seeds + own - weights**2 @ ((self.seed_sd or 0.0) ** 2 / self.num_seeds)
+        known = np.all((weights == 0) | np.isfinite(self.cell_variances), axis=-1)
+        return np.where(known, np.maximum(seeds, own), seeds)
+
+    def example_variances(self, weights: Floats) -> Floats:
+        """The variances of contrasts through the finite report set; 0 where it is unknown."""
+        if self.example_covariance is None:
+            return np.zeros(len(weights))
+        return np.maximum(quadratic_forms(weights, self.example_covariance), 0.0)
+
+    def draws(self, generator: np.random.Generator, num: int) -> Floats:
+        """(num, cells) plausible errors of the cells: normal runs of plausible variances, normal examples."""
+        sds = np.sqrt(self.run_variances[generator.integers(len(self.run_variances), size=num)])
+        if self.shared is None:
+            errors = generator.standard_normal((num, len(self.num_seeds))) * sds / np.sqrt(self.num_seeds)
+        else:
+            errors = self.shared.draws(generator, num) * (sds[:, :1] / (self.seed_sd or 1.0))
+        if self.example_covariance is not None:
+            errors += generator.standard_normal(errors.shape) @ matrix_root(self.example_covariance).T
+        return errors
+
+
+def harmonic_mean(variances: Floats) -> Floats:
+    """Of every column: s^2 where they are plausible given s^2, that is distributed as s^2 degrees / chi-square."""
+    return 1 / np.mean(1 / np.maximum(variances, 1e-300), axis=0)
+
+
+def common_variances(sd: float, degrees: float, num_cells: int) -> Floats:
+    """Plausible variances of one run that are the same in every cell, of a pooled ``sd``."""
+    from scipy.special import chdtri
+
+    shares = (np.arange(NUM_PLAUSIBLE) + 0.5) / NUM_PLAUSIBLE
+    drawn = sd**2 * degrees / np.maximum(chdtri(degrees, shares), 1e-12)
+    return np.broadcast_to(drawn[:, None], (NUM_PLAUSIBLE, num_cells))
+
+
+def quadratic_forms(rows: Floats, covariance: Floats) -> Floats:
+    """x C x for every row x of ``rows``, (rows, cells); an einsum of three operands would not use matrix products."""
+    return np.sum((rows @ covariance) * rows, axis=-1)
+
+
+def noise_of(
+    log_losses: Sequence[Sequence[float]],
+    *,
+    places: Sequence[tuple[str, float]] = (),
+    runs: Sequence[Sequence[str]] = (),
+    held_out_losses: HeldOutLosses | None = None,
+    other_groups: Sequence[Sequence[float]] = (),
+    other_places: Sequence[tuple[str, float]] = (),
+    trunks: Sequence[Sequence[str]] = (),
+) -> Noise:
+    """The noise of cells from the ln losses of their seeds; ``runs`` are the seeds' keys in ``held_out_losses``.
+
+    ``places`` are the family and compute of every cell; without them all are alike. ``other_groups`` are further groups
+    of seeds of one cell each, at ``other_places``, which only inform how noisy runs are. Per-example losses are used
+    when every run has them. ``trunks`` name what runs share, cell by cell; runs of one trunk err together.
+
+    Raises:
+        InputError: per-example losses of different lengths, or that do not average to their run's loss.
+    """
+    num_seeds = np.array([len(cell) for cell in log_losses], dtype=float)
+    variances = _variances(log_losses)
+    named = [trunk for cell in trunks for trunk in cell if trunk]
+    shared = None
+    if len(set(named)) < len(named):
+        seed_sd, degrees, shared = _trunk_noise(log_losses, trunks)
+        drawn = common_variances(seed_sd, degrees, len(log_losses)) if seed_sd else np.zeros((1, len(num_seeds)))
+    else:
+        groups = [*log_losses, *other_groups]
+        seed_sd, degrees = pooled_sd(groups)
+        drawn = np.zeros((1, len(num_seeds)))
+        if seed_sd is not None:
+            where = [*places, *other_places] if places else [("", 1.0)] * len(groups)
+            free = np.array([max(len(group) - 1, 0) for group in groups], dtype=float)
+            families, compute = zip(*where, strict=True)
+            drawn = plausible_variances(_variances(groups), free, families, np.log(compute))[:, : len(num_seeds)]
+    examples = None
+    if runs and held_out_losses and all(run in held_out_losses for cell in runs for run in cell):
+        _check_held_out(log_losses, runs, held_out_losses)
+        examples = example_covariance([[held_out_losses[run] for run in cell] for cell in runs])
+    return Noise(
+        num_seeds=num_seeds,
+        seed_sd=seed_sd,
+        degrees_of_freedom=degrees,
+        run_variances=drawn,
+        cell_variances=variances,
+        example_covariance=examples,
+        shared=shared,
+    )
+
+
+def _variances(groups: Sequence[Sequence[float]]) -> Floats:
+    """Of every group; nan where one seed shows none."""
+    return np.array([float(np.var(group, ddof=1)) if len(group) > 1 else math.nan for group in groups])
+
+
+def _trunk_noise(
+    log_losses: Sequence[Sequence[float]], trunks: Sequence[Sequence[str]]
+) -> tuple[float | None, float, Shared | None]:
+    """The sd of one run, its degrees of freedom, and the covariance of the cells' means where runs share trunks."""
+    cells = np.repeat(np.arange(len(log_losses)), [len(cell) for cell in log_losses])
+    of = trunk_places([trunk for cell in trunks for trunk in cell])
+    y = np.array([loss for cell in log_losses for loss in cell])
+    components = variance_components(y, np.eye(len(log_losses))[cells], of)
+    if components is None:
+        return None, 0.0, None
+    covariance = covariance_of_means(cells, len(log_losses), components, of)
+    return math.sqrt(components.own + components.trunk), components.degrees_of_freedom, covariance
+
+
+def pooled_sd(groups: Sequence[Sequence[float]]) -> tuple[float | None, float]:
+    """The sd of one run within groups, and its degrees of freedom: sum of squares over sum of (n - 1)."""
+    squares = sum(float(np.var(group)) * len(group) for group in groups if len(group) > 0)
+    degrees = float(sum(len(group) - 1 for group in groups if len(group) > 0))
+    if degrees == 0:
+        return None, 0.0
+    return max(math.sqrt(squares / degrees), 1e-12), degrees
+
+
+def example_covariance(cells: Sequence[Sequence[PerExample]]) -> Floats:
+    """The covariance of the cells' mean ln losses through their shared examples.
+
+    Each run's per-example losses are taken relative to its own mean. What seeds disagree on example by example is
+    already in the variance between seeds, so it is taken off the diagonal (the ANOVA of a crossed design).
+    """
+    num_examples = len(cells[0][0])
+    profiles = np.empty((len(cells), num_examples))
+    interaction = np.zeros(len(cells))
+    for place, runs in enumerate(cells):
+        relative = np.stack([np.asarray(run, dtype=np.float64) / np.mean(run, dtype=np.float64) for run in runs])
+        profiles[place] = relative.mean(axis=0) - 1
+        if len(runs) > 1:
+            interaction[place] = relative.var(axis=0, ddof=1).mean() / len(runs)
+    covariance = profiles @ profiles.T / (num_examples - 1) / num_examples
+    covariance[np.diag_indices(len(cells))] -= interaction / num_examples
+    return covariance
+
+
+def effective_examples(losses: PerExample) -> float:
+    """How many equal examples would carry this loss: (sum l)^2 / sum l^2."""
+    wide = np.asarray(losses, dtype=np.float64)
+    return float(wide.sum() ** 2 / np.sum(wide**2))
+
+
+def typical_example_sd(covariance: Floats | None) -> float | None:
+    """The noise floor of the report examples: the typical sd of the ln loss ratio of two cells through them."""
+    if covariance is None or len(covariance) < 2:
+        return None
+    own = np.diag(covariance)
+    between = own[:, None] + own - 2 * covariance
+    apart = between[np.triu_indices(len(own), 1)]
+    return math.sqrt(float(np.mean(np.maximum(apart, 0.0))))
+
+
+def widened(ratio: float, free: float, degrees: float) -> tuple[float, float, bool]:
+    """How to scale a variance known with ``degrees`` when ``free`` residuals scatter ``ratio`` times as much.
+
+    Returns the factor, the degrees of freedom then, and whether the scatter exceeds the noise. The two are pooled
+    unless an F test rejects (Bozivich, Bancroft and Hartley 1956); calm residuals never narrow an interval.
+    """
+    from scipy.special import fdtrc
+
+    if free <= 0:
+        return 1.0, degrees, False
+    if fdtrc(free, degrees, ratio) < POOLING_LEVEL:
+        return ratio, free, True
+    return max(1.0, (degrees + free * ratio) / (degrees + free)), degrees + free, False
+
+
+def matrix_root(covariance: Floats) -> Floats:
+    """R with R R' = covariance; negative eigenvalues, which estimates may have, count as 0."""
+    values, vectors = np.linalg.eigh(covariance)
+    return vectors * np.sqrt(np.maximum(values, 0.0))
+
+
+def _check_held_out(
+    log_losses: Sequence[Sequence[float]], runs: Sequence[Sequence[str]], held_out_losses: HeldOutLosses
+) -> None:
+    lengths = {len(held_out_losses[run]) for cell in runs for run in cell}
+    if len(lengths) > 1 or min(lengths) < 2:
+        raise InputError(f"held_out_losses must cover the same examples for every run, saw lengths {sorted(lengths)}")
+    for cell_losses, cell_runs in zip(log_losses, runs, strict=True):
+        for log_loss, run in zip(cell_losses, cell_runs, strict=True):
+            mean = float(np.mean(held_out_losses[run], dtype=np.float64))
+            if not abs(mean - math.exp(log_loss)) <= 0.01 * math.exp(log_loss):
+                raise InputError(
+                    f"held_out_losses of run {run!r} average {mean:.5g}, but its loss is {math.exp(log_loss):.5g}: "
+                    "they must be the per-example losses of that very evaluation"
+                )

@@ -1,0 +1,108 @@
+"""Laws of held-out loss, fitted: of compute, and of size and examples."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal, TypeAlias
+
+from levelfield.records.codec import record
+from levelfield.scaling.results.intervals import CurvePoint, Interval, ProfileInterval
+
+Currency: TypeAlias = Literal["flops", "device_seconds"]
+
+
+@record
+class LawRow:
+    """A rung that a law was offered: kept where ``dropped`` is empty, else ``dropped`` says why not."""
+
+    compute: float
+    loss: float
+    dropped: str = ""
+
+
+@record
+class Spread:
+    """How wrong extrapolations of a table's learning curves were at ``level``, as a half-width in ln loss.
+
+    It is slope (offset + d) at ln distance d beyond the fitted compute. ``farthest`` is the largest d that
+    ``num_curves`` curves could be tested at.
+    """
+
+    level: float
+    slope: float
+    offset: float
+    farthest: float
+    num_curves: int
+
+
+@record
+class LawFit:
+    """A law of held-out loss against compute for one family.
+
+    ``form`` names the equation (see scaling/laws): "log-log" is ln L = ln A - b ln C; "saturating" is L = E + A C^-b.
+    ``parameters`` are keyed by name: "A", "b", "E". ``delta`` is the Huber scale in ln loss and ``recency`` the power
+    of compute that weighs the rungs. ``chosen`` marks the form that backtests prefer. ``backtest`` is the top fitted
+    rung held out, of a learning curve the upper half of its compute: (compute, predicted, seen).
+
+    ``objective`` is the sum of Huber's loss of the residuals of ln loss, ``gradient_norm`` the largest cosine between
+    residuals and a parameter's column, ``agreement`` the share of the best seeds that ended there. ``covariance`` is
+    that of the errors in ln loss of the kept rows, with ``degrees_of_freedom``: with the rows all a prediction needs.
+    ``spread`` says how far extrapolations of its like were off. ``profiles`` are intervals by profile likelihood, of
+    irreducible loss and exponents; a learning curve, whose neighbours err together, has none.
+    """
+
+    family: str
+    currency: Currency
+    form: str
+    parameters: dict[str, Interval]
+    chosen: bool
+    status: str
+    num_budgets: int
+    fitted_low: float
+    fitted_high: float
+    curve: tuple[CurvePoint, ...]
+    delta: float
+    backtest: tuple[float, float, float] | None = None
+    rows: tuple[LawRow, ...] = ()
+    recency: float = 0.0
+    objective: float | None = None
+    gradient_norm: float | None = None
+    agreement: float | None = None
+    covariance: tuple[tuple[float, ...], ...] = ()
+    degrees_of_freedom: float | None = None
+    spread: Spread | None = None
+    profiles: dict[str, ProfileInterval] = dataclasses.field(default_factory=dict)
+
+
+@record
+class HeldOut:
+    """How far off a law was, as a root mean square in ln loss, at ``num_cells`` cells that it had not seen."""
+
+    num_cells: int
+    error: float
+
+
+@record
+class SizeLaw:
+    """A law of loss by size and examples, fitted to the best run of every size at every budget of a family.
+
+    ``form`` "size-and-examples" is that of Hoffmann et al.; "repeated" is its data-constrained form, offered where
+    epochs exceed 1. ``parameters`` have intervals by resampling cells within budgets, ``profiles`` by profile
+    likelihood. ``held_out`` tells how the law does beyond a half, a quarter and an eighth of the compute, fitted below;
+    ``chosen`` marks the believed one. ``scatter`` is the sd of ln loss about the law.
+    """
+
+    family: str
+    form: str
+    equation: str
+    parameters: dict[str, Interval]
+    profiles: dict[str, ProfileInterval]
+    chosen: bool
+    status: str
+    num_cells: int
+    scatter: float
+    delta: float
+    objective: float
+    gradient_norm: float
+    agreement: float
+    held_out: HeldOut | None

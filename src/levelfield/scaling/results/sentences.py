@@ -1,0 +1,135 @@
+"""Verdicts in words: what was found, over which range, on what data, by which recipe, and how far from the paper."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from levelfield.scaling.results.intervals import Interval
+from levelfield.scaling.results.laws import Currency
+from levelfield.scaling.results.verdicts import BudgetVerdict, Comparison
+from levelfield.units import PAPER_FLOPS
+
+MOST_PAIRS = 6
+"""More pairs are counted in the headline, not told one by one."""
+_KINDS = ("differ", "depend on the currency", "are equivalent", "cannot be told apart")
+CURRENCY_WORDS: dict[Currency, str] = {"flops": "training FLOPs", "device_seconds": "device-seconds"}
+
+
+def comparison_sentence(
+    comparison: Comparison, *, span: tuple[float, float] | None, top_flops: float | None, data: str, recipe: str
+) -> str:
+    """The overall verdict of ``comparison`` with everything it holds for; ``span`` is the range it rests on."""
+    currency = CURRENCY_WORDS[comparison.currency]
+    parts = [f"At equal {currency} {finding(comparison)}"]
+    if span is not None:
+        parts.append(f"over {span[0]:.2g} to {span[1]:.2g} {currency}")
+    elif comparison.ancova.offset is not None:
+        parts.append(described(comparison))
+    if comparison.confounds:
+        names = ", ".join(each.name.replace("_", " ") for each in comparison.confounds)
+        parts.append(f"confounded with {names}")
+    parts.append(f"data: {data}")
+    parts.append(f"recipe: {recipe}")
+    if top_flops is not None:
+        parts.append(_distance(top_flops))
+    return "; ".join(parts) + "."
+
+
+def finding(comparison: Comparison) -> str:
+    """The overall verdict alone, as a clause."""
+    a, b, overall = comparison.a, comparison.b, comparison.overall
+    measured = f" ({percent(overall.difference)})" if overall.difference is not None else ""
+    because = f" ({overall.reasons[0]})" if overall.reasons else ""
+    if overall.verdict == "better":
+        return f"{a} has a lower loss than {b}{measured}"
+    if overall.verdict == "worse":
+        return f"{a} has a higher loss than {b}{measured}"
+    if overall.verdict == "equivalent":
+        return f"{a} and {b} are equivalent within {100 * comparison.margin:.3g} % of loss{measured}"
+    return f"one cannot tell {a} from {b}{measured}{because}"
+
+
+def described(comparison: Comparison) -> str:
+    """What rows without fresh seeds show, as a clause that claims nothing."""
+    ancova, unit = comparison.ancova, CURRENCY_WORDS[comparison.currency]
+    assert ancova.offset is not None  # asked for only where there is a trend
+    assert ancova.middle is not None
+    side = "below" if ancova.offset.estimate < 0 else "above"
+    return (
+        f"not claimed but seen: at {ancova.middle:.2g} {unit} the loss of {comparison.a} lies {side} that of "
+        f"{comparison.b} ({percent(ancova.offset)})"
+    )
+
+
+def percent(interval: Interval) -> str:
+    """An interval of ln(a / b) as a change in per cent: ``−10.0 % [−12.1 %, −7.8 %]``."""
+    estimate, low, high = (
+        f"{100 * math.expm1(value):+.1f} %".replace("-", "−")
+        for value in (interval.estimate, interval.low, interval.high)
+    )
+    return f"{estimate} [{low}, {high}]"
+
+
+def headline(comparisons: Sequence[Comparison], families: Sequence[str]) -> str:
+    """The study's answer in one line: both currencies where they agree, "depends on the currency" where they do not."""
+    if len(families) < 2:
+        return f"No verdict: {families[0]} alone cannot be compared."
+    pairs: dict[tuple[str, str], dict[Currency, Comparison]] = {}
+    for comparison in comparisons:
+        pairs.setdefault((comparison.a, comparison.b), {})[comparison.currency] = comparison
+    by_pair = list(pairs.values())
+    if len(by_pair) <= MOST_PAIRS:
+        return " ".join(dict.fromkeys(_pair_headline(pair) for pair in by_pair))
+    return _many_headline(by_pair)
+
+
+def _many_headline(by_pair: Sequence[dict[Currency, Comparison]]) -> str:
+    """How many pairs have which verdicts, and why most of those that cannot be told apart are not."""
+    counts = Counter(_kind(pair) for pair in by_pair)
+    told = [f"{counts[kind]} {kind}" for kind in _KINDS if counts[kind]]
+    reasons = Counter(_reason(pair["flops"].overall) for pair in by_pair if _kind(pair) == _KINDS[-1])
+    if not reasons:
+        return f"Of {len(by_pair)} pairs of families {', '.join(told)}."
+    ((most, num),) = reasons.most_common(1)
+    why = most if num == counts[_KINDS[-1]] else f"{most}; and {len(reasons) - 1} more reasons"
+    return f"Of {len(by_pair)} pairs of families {', '.join(told)} ({why})."
+
+
+def _kind(by_currency: dict[Currency, Comparison]) -> str:
+    verdicts = {comparison.overall.verdict for comparison in by_currency.values()}
+    if verdicts == {"better", "worse"}:
+        return _KINDS[1]
+    if verdicts & {"better", "worse"}:
+        return _KINDS[0]
+    return _KINDS[2] if "equivalent" in verdicts else _KINDS[-1]
+
+
+def _pair_headline(by_currency: dict[Currency, Comparison]) -> str:
+    flops = by_currency["flops"]
+    seconds = by_currency.get("device_seconds", flops)  # somebody's table may state no timings
+    verdicts = {flops.overall.verdict, seconds.overall.verdict}
+    if verdicts == {"better", "worse"}:
+        return (
+            f"It depends on the currency: at equal training FLOPs {finding(flops)}; "
+            f"at equal device-seconds {finding(seconds)}."
+        )
+    if verdicts == {"cannot tell"}:
+        return f"Cannot tell: {_reason(flops.overall)}."
+    if len(verdicts) == 1:
+        where = "At equal training FLOPs" if seconds is flops else "In both currencies"
+        return f"{where} {finding(flops)}."
+    return f"At equal training FLOPs {finding(flops)}; at equal device-seconds {finding(seconds)}."
+
+
+def _reason(overall: BudgetVerdict) -> str:
+    return overall.reasons[0] if overall.reasons else "the numbers decide nothing"
+
+
+def _distance(top_flops: float) -> str:
+    decades = math.log10(PAPER_FLOPS / top_flops)
+    if abs(decades) < 0.05:
+        return f"the top budget is that of the paper's largest run ({PAPER_FLOPS:.0e} FLOPs)"
+    where = "below" if decades > 0 else "above"
+    return f"the top budget lies {abs(decades):.1f} decades {where} the paper's {PAPER_FLOPS:.0e} FLOPs"

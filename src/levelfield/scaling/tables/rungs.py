@@ -1,0 +1,203 @@
+"""From a table of runs to cells and rungs: who was best at each budget, and which seeds measured it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import NamedTuple
+
+from levelfield.records.errors import InputError
+from levelfield.records.observation import Observation
+from levelfield.records.study import PROTOCOL_MAX_EPOCHS
+from levelfield.scaling.fitting.fit import NEAR_CHANCE
+from levelfield.scaling.results.laws import Currency
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """The seeds of a family's winner (or of its control) at one budget, all of one cell."""
+
+    family: str
+    budget_flops: float
+    runs: tuple[Observation, ...]
+
+    @property
+    def first(self) -> Observation:
+        return self.runs[0]
+
+    @property
+    def num_seeds(self) -> int:
+        return len(self.runs)
+
+    @property
+    def log_losses(self) -> tuple[float, ...]:
+        return tuple(math.log(run.loss) for run in self.runs)
+
+    @property
+    def log_loss(self) -> float:
+        """The mean over seeds of ln loss."""
+        return sum(self.log_losses) / self.num_seeds
+
+    @property
+    def train_flops(self) -> float:
+        return sum(run.train_flops for run in self.runs) / self.num_seeds
+
+    @property
+    def log_seconds(self) -> tuple[float, ...] | None:
+        """ln device-seconds of every seed; None unless all were timed."""
+        timed = [run.device_seconds for run in self.runs]
+        return None if not all(timed) else tuple(math.log(seconds) for seconds in timed if seconds)
+
+    @property
+    def device_seconds(self) -> float | None:
+        """The mean over seeds (geometric, as losses are)."""
+        seconds = self.log_seconds
+        return math.exp(sum(seconds) / len(seconds)) if seconds else None
+
+    @property
+    def devices(self) -> frozenset[str | None]:
+        return frozenset(run.device for run in self.runs)
+
+    @property
+    def near_chance(self) -> bool:
+        chance = self.first.chance_loss
+        return chance is not None and bool(math.exp(self.log_loss) > NEAR_CHANCE * chance)
+
+    @property
+    def data_limited(self) -> bool:
+        return self.first.epochs is not None and bool(self.first.epochs > PROTOCOL_MAX_EPOCHS)
+
+    @property
+    def edges(self) -> tuple[str, ...]:
+        return tuple(sorted({edge for run in self.runs for edge in run.edges}))
+
+    def cost(self, currency: Currency) -> float | None:
+        return self.budget_flops if currency == "flops" else self.device_seconds
+
+
+def checked(observations: Iterable[Observation]) -> tuple[Observation, ...]:
+    """The rows in an order of their own, so that nothing depends on the order they came in.
+
+    Raises:
+        InputError: no rows, a run twice, or a loss or compute that is not positive and finite.
+    """
+    rows = tuple(observations)
+    if not rows:
+        raise InputError("the table has no rows: give at least one finished run")
+    seen: set[str] = set()
+    for row in rows:
+        if row.run in seen:
+            raise InputError(f"run {row.run!r} is in the table twice")
+        seen.add(row.run)
+        for name in ("loss", "budget_flops", "train_flops"):
+            value = getattr(row, name)
+            if not (math.isfinite(value) and value > 0):
+                easy = (
+                    "; images that are all told apart for certain judge no network: take harder ones, or more of them"
+                )
+                hint = easy if name == "loss" and value == 0 else ""
+                raise InputError(f"run {row.run!r}: {name} must be positive and finite, saw {value!r}{hint}")
+        for name in ("params", "examples", "epochs", "base_lr", "device_seconds", "chance_loss"):
+            value = getattr(row, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise InputError(f"run {row.run!r}: {name} must be positive and finite or absent, saw {value!r}")
+    return tuple(sorted(rows, key=lambda r: (r.family, r.budget_flops, r.role, r.params or 0, r.model, r.seed, r.run)))
+
+
+def rungs(rows: Sequence[Observation], role: str) -> tuple[Rung, ...]:
+    """The seeds of every (family, budget) with ``role``, by family and rising budget.
+
+    Raises:
+        InputError: two different cells claim to be the winner of one rung, or a seed is there twice.
+    """
+    found = []
+    for (family, budget), runs in grouped(
+        (row for row in rows if row.role == role), lambda r: (r.family, r.budget_flops)
+    ).items():
+        cells = {(r.model, r.variant, r.base_lr, r.global_batch_size, r.examples) for r in runs}
+        if len(cells) > 1:
+            raise InputError(f"{family} at {budget:.3g} FLOPs has {len(cells)} different cells with role {role!r}")
+        seeds = [run.seed for run in runs]
+        if len(set(seeds)) < len(seeds):
+            raise InputError(f"{family} at {budget:.3g} FLOPs: role {role!r} repeats a seed, saw {seeds}")
+        found.append(Rung(family=family, budget_flops=budget, runs=tuple(runs)))
+    return tuple(found)
+
+
+def seed_groups(rows: Sequence[Observation]) -> list[Rung]:
+    """Search cells that were run with several seeds."""
+    cells = grouped(
+        (row for row in rows if row.role in ("search", "audit")),
+        lambda r: (r.family, r.budget_flops, r.model, r.variant, r.base_lr, r.global_batch_size, r.examples, r.params),
+    )
+    groups = [tuple({run.seed: run for run in runs}.values()) for runs in cells.values()]
+    return [
+        Rung(family=runs[0].family, budget_flops=runs[0].budget_flops, runs=runs) for runs in groups if len(runs) > 1
+    ]
+
+
+def tuned_cells(rows: Iterable[Observation]) -> tuple[Observation, ...]:
+    """The search runs of known size and length at their best rate: one a (family, budget, size, examples, epochs).
+
+    Runs that differ by their seed alone count by their mean ln loss: the luckiest of them would be too good.
+    """
+    usable = [r for r in rows if r.role == "search" and not r.variant and r.params and r.examples]
+    tuned: dict[Hashable, Observation] = {}
+    for runs in grouped(usable, lambda r: (*_sized(r), r.base_lr, r.global_batch_size)).values():
+        mean = math.exp(sum(math.log(run.loss) for run in runs) / len(runs))
+        known = tuned.get(_sized(runs[0]))
+        if known is None or (mean, runs[0].run) < (known.loss, known.run):
+            tuned[_sized(runs[0])] = replace(runs[0], loss=mean)
+    return tuple(tuned.values())
+
+
+def _sized(row: Observation) -> tuple[Hashable, ...]:
+    return row.family, row.budget_flops, row.model, row.params, row.examples, row.epochs
+
+
+class Frontier(NamedTuple):
+    """The best search runs of a family in rising budget, and how they were found; ``envelope`` where from a cloud."""
+
+    runs: tuple[Observation, ...]
+    how: str
+    envelope: bool
+
+
+def frontier(rows: Sequence[Observation], family: str) -> Frontier:
+    """The best search run of ``family`` at each budget.
+
+    A table on rungs gives the best row of each budget. A cloud (nearly every row its own compute, sizes competing)
+    gives its lower envelope: rows that no cheaper row beats. Where size only ever grows with compute nothing competes:
+    an envelope would hide the rise of a double descent that the fit has to refuse.
+    """
+    own = [row for row in rows if row.family == family and row.role == "search"]
+    best = [min(runs, key=lambda r: (r.loss, r.run)) for runs in grouped(own, lambda r: r.budget_flops).values()]
+    best.sort(key=lambda r: r.budget_flops)
+    sizes = len({(row.model, row.params) for row in own})
+    if len(own) < 1.5 * len(best) and sizes > 1 and not _grows_with_compute(own):
+        envelope: list[Observation] = []
+        for row in best:
+            if not envelope or row.loss < envelope[-1].loss:
+                envelope.append(row)
+        return Frontier(tuple(envelope), f"the lower envelope of {len(own)} runs, which is optimistic", True)
+    if len(own) == len(best):
+        return Frontier(tuple(best), f"one run at each of {len(best)} budgets", False)
+    how = f"the best of the runs at each of {len(best)} budgets, whose luck makes it optimistic"
+    return Frontier(tuple(best), how, False)
+
+
+def _grows_with_compute(rows: Sequence[Observation]) -> bool:
+    """Whether every row states its size, and none is smaller than that of a cheaper one."""
+    sizes = [row.params for row in sorted(rows, key=lambda r: (r.budget_flops, r.params or 0.0))]
+    known = [size for size in sizes if size is not None]
+    return len(known) == len(sizes) and all(small <= large for small, large in pairwise(known))
+
+
+def grouped(rows: Iterable[Observation], key: Callable[[Observation], Hashable]) -> dict:
+    """Rows by ``key``, in order of first appearance."""
+    groups: dict[Hashable, list[Observation]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups

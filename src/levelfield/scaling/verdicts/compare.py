@@ -1,0 +1,196 @@
+"""Family against family: better, worse, equivalent or cannot tell, with every rule that forbids an answer.
+
+The rules, in one place:
+
+* The difference is ln(loss of a / loss of b), from fresh seeds on the report split, only where both families ran.
+* "better" or "worse": the simultaneous 95 % interval excludes 0. Simultaneous means over every verdict and control of
+  the study, so equal families give any false "better" or "worse", anywhere in it, in at most 5 % of studies.
+* "equivalent": the simultaneous 90 % interval (the one shown) lies within the margin fixed in advance. A difference
+  that is significant but smaller than the margin is therefore "equivalent", and the reason says it was detected.
+* A family whose winner lies at an edge of the search has only an upper bound on its best loss: "better" against it and
+  "equivalent" are not supported; "worse" against it still is.
+* Overall is the mean difference over the rungs that support every verdict. It is "equivalent" only if the straight line
+  through the differences also stays within the margin at both ends, and no rung lies beyond it. Where one rung says
+  "better" and another "worse", overall is "cannot tell".
+* Rungs near chance or with fewer than 3 seeds get no verdict; rungs beyond 4 epochs get one of their own, set apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from levelfield.scaling.results.laws import Currency
+from levelfield.scaling.results.verdicts import BudgetVerdict, Confound, Verdict
+from levelfield.scaling.verdicts.contrasts import Band, Judged, Statement, mean_statement, trend_ends
+from levelfield.scaling.verdicts.margins import margin_for, seeds_for
+
+NO_NOISE = "no cell has two seeds, so nothing is known of the noise"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One pair of families in one currency, with its statements; ``unasked`` says why there are none."""
+
+    a: str
+    b: str
+    currency: Currency
+    statements: tuple[Statement, ...]
+    unasked: str = ""
+    remarks: tuple[str, ...] = ()
+    confounds: tuple[Confound, ...] = ()
+
+    @property
+    def decidable(self) -> tuple[Statement, ...]:
+        return tuple(s for s in self.statements if not s.undecidable)
+
+    @property
+    def joint(self) -> tuple[Statement, ...]:
+        """The statements of the overall verdict: free of edges where there are any such, else all that are left."""
+        left = [statement for statement in self.decidable if not statement.set_apart]
+        free = [statement for statement in left if not (statement.a_edges or statement.b_edges)]
+        return tuple(free or left)
+
+    @property
+    def asked(self) -> tuple[Statement, ...]:
+        """Every statement that can become a verdict: the price of multiplicity is paid for these."""
+        return (*self.decidable, mean_statement(self.joint)) if self.joint else self.decidable
+
+
+def verdict_at(judged: Judged, margin: float, *, leaves: str = "") -> tuple[Verdict, tuple[str, ...]]:
+    """The verdict on one statement, and its reasons; ``leaves`` says where it may yet leave the margin."""
+    statement, interval = judged.statement, judged.interval
+    bounded = _bounds(statement)
+    detected = abs(judged.estimate) > judged.outer
+    if -margin < interval.low and interval.high < margin and not bounded and not leaves:
+        found = "a difference is detected, but it is smaller than the margin" if detected else ""
+        return "equivalent", (found,) if found else ()
+    if detected:
+        verdict: Verdict = "better" if judged.estimate < 0 else "worse"
+        loser, edges = (statement.b, statement.b_edges) if verdict == "better" else (statement.a, statement.a_edges)
+        if edges:  # the loser's true best may be lower still, which could overturn this; the winner's could not
+            return "cannot tell", tuple(sorted(bounded, key=lambda reason: not reason.startswith(f"{loser} ")))
+        return verdict, bounded
+    return "cannot tell", (*bounded, leaves or _undetected(judged, margin))
+
+
+def attainable(statement: Statement, margin: float) -> frozenset[Verdict]:
+    """The verdicts that some outcome could give ``statement``: those that losses without any noise would get."""
+    if statement.undecidable:
+        return frozenset()
+    outcomes = (
+        Judged(statement=statement, estimate=estimate, standard_error=0.0, inner=0.0, outer=0.0, level=0.9)
+        for estimate in (-2 * margin, 0.0, 2 * margin)
+    )
+    found: set[Verdict] = {verdict_at(judged, margin)[0] for judged in outcomes}
+    found.discard("cannot tell")
+    return frozenset(found)
+
+
+def budget_verdicts(question: Question, band: Band | None, margin: float) -> tuple[BudgetVerdict, ...]:
+    """The verdict at every place of ``question``; without a band there is no noise model, so none is given."""
+    verdicts = []
+    for statement in question.statements:
+        if band is None or not statement.weights.any():
+            reasons = statement.undecidable or (NO_NOISE,)
+            verdicts.append(_undecided(statement.place, reasons))
+            continue
+        judged = band.judge(statement)
+        verdict, reasons = verdict_at(judged, margin)
+        if statement.undecidable:
+            verdict, reasons = "cannot tell", statement.undecidable
+        verdicts.append(
+            BudgetVerdict(
+                budget=statement.place,
+                difference=judged.interval,
+                verdict=verdict,
+                reasons=(*reasons, *statement.set_apart),
+            )
+        )
+    return tuple(verdicts)
+
+
+def overall_verdict(
+    question: Question, per_budget: Sequence[BudgetVerdict], band: Band | None, margin: float
+) -> BudgetVerdict:
+    """The verdict over all rungs of ``question`` together."""
+    joint = question.joint
+    place = max((statement.place for statement in question.statements), default=0.0)
+    if band is None or not joint:
+        return _undecided(place, (_why_nothing(question, band),))
+    judged = band.judge(mean_statement(joint))
+    among = {statement.place for statement in joint}
+    rungs = [verdict for verdict in per_budget if verdict.budget in among]
+    inside = -margin < judged.interval.low and judged.interval.high < margin
+    leaves = _leaves_margin(joint, rungs, band, margin) if inside else ""
+    verdict, reasons = verdict_at(judged, margin, leaves=leaves)
+    if {"better", "worse"} <= {verdict, *(rung.verdict for rung in rungs)}:
+        verdict, reasons = "cannot tell", (_sign_change(rungs),)
+    return BudgetVerdict(
+        budget=place, difference=judged.interval, verdict=verdict, reasons=(*reasons, *question.remarks)
+    )
+
+
+def decidable_margin(question: Question, band: Band | None) -> float | None:
+    """The smallest margin within which equal families would have been called equivalent overall; None without noise."""
+    if band is None or not question.joint:
+        return None
+    return margin_for((mean_statement(question.joint), *trend_ends(question.joint)), band)
+
+
+def seeds_to_decide(question: Question, band: Band | None, margin: float, decidable: float | None) -> int | None:
+    """About how many seeds a winner would decide ``margin`` where the present ones do not; None where none would."""
+    if band is None or decidable is None or decidable <= margin:
+        return None
+    return seeds_for((mean_statement(question.joint), *trend_ends(question.joint)), band, margin / decidable)
+
+
+def _bounds(statement: Statement) -> tuple[str, ...]:
+    sides = ((statement.a, statement.a_edges), (statement.b, statement.b_edges))
+    return tuple(
+        f"{side} lies at an edge of its search ({', '.join(edges)}): its best loss is only bounded from above"
+        for side, edges in sides
+        if edges
+    )
+
+
+def _undetected(judged: Judged, margin: float) -> str:
+    if judged.inner >= margin:
+        return f"too noisy: the interval is ±{judged.inner:.3f} wide, the margin is ±{margin:g}"
+    if abs(judged.estimate) > judged.inner:
+        return f"the {judged.level:.0%} interval excludes 0, the {(1 + judged.level) / 2:.0%} interval does not"
+    return "the interval holds 0 and reaches beyond the margin"
+
+
+def _leaves_margin(joint: Sequence[Statement], rungs: Sequence[BudgetVerdict], band: Band, margin: float) -> str:
+    """Where the differences may lie beyond the margin although their mean does not; empty where nowhere."""
+    for rung in rungs:
+        difference = rung.difference
+        if difference is not None and (difference.low > margin or difference.high < -margin):
+            return f"the mean lies within the margin, but the difference at {rung.budget:.3g} does not"
+    for end in trend_ends(joint):
+        interval = band.judge(end).interval
+        if not (-margin < interval.low and interval.high < margin):
+            return "the mean lies within the margin, but the trend over the range may leave it"
+    return ""
+
+
+def _sign_change(rungs: Sequence[BudgetVerdict]) -> str:
+    places = {
+        word: ", ".join(f"{rung.budget:.3g}" for rung in rungs if rung.verdict == word) for word in ("better", "worse")
+    }
+    told = [f"{word} at {where}" for word, where in places.items() if where]
+    return f"the sign changes over the range: {'; '.join(told)}"
+
+
+def _why_nothing(question: Question, band: Band | None) -> str:
+    if question.unasked:
+        return question.unasked
+    if question.decidable:
+        return "every rung is data-limited" if band is not None else NO_NOISE
+    reasons = sorted({reason for statement in question.statements for reason in statement.undecidable})
+    return "; ".join(reasons) if reasons else "the families share no budget"
+
+
+def _undecided(place: float, reasons: tuple[str, ...]) -> BudgetVerdict:
+    return BudgetVerdict(budget=place, difference=None, verdict="cannot tell", reasons=reasons)

@@ -1,0 +1,275 @@
+"""All verdicts of a study together: every pair of families in both currencies, and the controls, in one band."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from levelfield.records.observation import Observation
+from levelfield.scaling.noise.regret import Choice, choice_of
+from levelfield.scaling.noise.uncertainty import (
+    MIN_EFFECTIVE_EXAMPLES,
+    HeldOutLosses,
+    Noise,
+    effective_examples,
+    noise_of,
+    pooled_sd,
+)
+from levelfield.scaling.results.laws import Currency
+from levelfield.scaling.results.sentences import comparison_sentence
+from levelfield.scaling.results.verdicts import Comparison, Confound, Control
+from levelfield.scaling.tables.confounds import FEWER_TRIALS, confounds, forbidding, less_searched
+from levelfield.scaling.tables.rungs import Rung, rungs, seed_groups
+from levelfield.scaling.verdicts.between.between import Between, absent, between
+from levelfield.scaling.verdicts.between.curves import Curve, two_curves
+from levelfield.scaling.verdicts.compare import (
+    NO_NOISE,
+    Question,
+    budget_verdicts,
+    decidable_margin,
+    overall_verdict,
+    seeds_to_decide,
+)
+from levelfield.scaling.verdicts.contrasts import (
+    NUM_DRAWS,
+    Band,
+    Evidence,
+    Seconds,
+    Statement,
+    evidence_of,
+    simultaneous_band,
+)
+from levelfield.scaling.verdicts.control import control_record, control_statement, tested
+from levelfield.scaling.verdicts.places import at_equal_flops, at_equal_seconds
+from levelfield.scaling.verdicts.stand_ins import StandIns, stand_ins
+
+_BOTH: tuple[Currency, ...] = ("flops", "device_seconds")
+_NOISY_CLOCK = (
+    "seconds are measured, hence noisy: their spread over seeds is in the interval, a busy machine's bias is not"
+)
+
+_SEEDS_ALONE = "the interval covers seeds alone: not every winner and control kept its loss on every report example"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Contest:
+    """The winners and controls of a study as cells of one noise model, in this order.
+
+    ``few_examples`` is True where a handful of report examples carries the loss. ``stand_ins`` are the rows of a table
+    without winners. ``confounds`` are those of every pair, ``less_searched`` its family that was tried much less often
+    (empty where neither was). ``never`` says why losses on this data compare nothing at all.
+    """
+
+    winners: tuple[Rung, ...]
+    controls: tuple[Rung, ...]
+    noise: Noise
+    few_examples: bool
+    margin: float
+    level: float
+    choice: Choice
+    stand_ins: StandIns | None
+    confounds: Mapping[tuple[str, str], tuple[Confound, ...]]
+    less_searched: Mapping[tuple[str, str], str]
+    never: tuple[str, ...] = ()
+
+    @property
+    def cells(self) -> dict[Rung, int]:
+        return {rung: place for place, rung in enumerate((*self.winners, *self.controls))}
+
+    def held(
+        self,
+        *,
+        data: str,
+        recipe: str,
+        generator: np.random.Generator,
+        num_draws: int = NUM_DRAWS,
+    ) -> tuple[tuple[Comparison, ...], tuple[Control, ...]]:
+        """Every pair of families in both currencies, and every control, from ``num_draws`` draws of the errors."""
+        cells = self.cells
+        asked = [self._asked(pair, currency, cells) for pair in self.confounds for currency in _BOTH]
+        at = {(rung.family, rung.budget_flops): rung for rung in self.winners}
+        tests = [
+            control_statement(control, at.get((control.family, control.budget_flops)), cells, len(cells))
+            for control in self.controls
+        ]
+        statements = [statement for question, _ in asked for statement in question.asked] + tested(tests)
+        evidence = self._evidence(generator, num_draws) if asked or tests else None
+        band = None
+        if evidence is not None and self.winners and statements:
+            band = simultaneous_band(statements, evidence, level=self.level)
+        comparisons = []
+        for question, curves in asked:
+            told = self._between(curves, evidence, generator)
+            comparisons.append(self._comparison(question, band, told, data, recipe))
+        controls = tuple(
+            control_record(control, test, band, self.margin) for control, test in zip(self.controls, tests, strict=True)
+        )
+        return tuple(comparisons), controls
+
+    def _evidence(self, generator: np.random.Generator, num_draws: int) -> Evidence | None:
+        """The cells and how they may err; None where nothing is known of the noise."""
+        if self.stand_ins is not None:
+            noise, log_losses, choice = self.stand_ins.noise, self.stand_ins.log_losses, None
+            seconds = Seconds(sd=0.0, num_runs=np.ones(len(log_losses)))
+        else:
+            noise, seconds, choice = self.noise, _seconds(tuple(self.cells)), self.choice
+            log_losses = np.array([rung.log_loss for rung in self.cells])
+        if noise is None or noise.seed_sd is None:
+            return None
+        return evidence_of(log_losses, noise, seconds, generator, choice=choice, num_draws=num_draws)
+
+    def _asked(
+        self, pair: tuple[str, str], currency: Currency, cells: Mapping[Rung, int]
+    ) -> tuple[Question, tuple[Curve, Curve] | str]:
+        """The question about ``pair`` in ``currency``, and the two curves that it is about."""
+        a, b = pair
+        left, right = (tuple(rung for rung in self.winners if rung.family == family) for family in pair)
+        found = self.confounds.get(pair, ())
+        why_never = (*self.never, *forbidding(found))
+        if not (left and right):
+            why = why_never[0] if why_never else f"{b if left else a} has no winner on fresh seeds"
+            curves = why if why_never or self.stand_ins is None else self._described(pair, currency)
+            return Question(a=a, b=b, currency=currency, statements=(), unasked=why, confounds=found), curves
+        curves = two_curves(left, right, cells, currency, few_examples=self.few_examples)
+        unasked = ""
+        if currency == "flops":
+            statements = at_equal_flops(left, right, cells, len(cells), self.few_examples)
+        elif isinstance(curves, str):
+            statements, unasked = [], curves
+        else:
+            statements = at_equal_seconds(*curves)
+        remarks = (_SEEDS_ALONE,) if self.noise.example_covariance is None else ()
+        if currency == "device_seconds" and statements:
+            remarks = (*remarks, _NOISY_CLOCK)
+        question = Question(
+            a=a,
+            b=b,
+            currency=currency,
+            statements=tuple(
+                _held_back(statement, why_never, self.less_searched.get(pair, "")) for statement in statements
+            ),
+            unasked=unasked,
+            remarks=remarks,
+            confounds=found,
+        )
+        return question, why_never[0] if why_never else curves
+
+    def _described(self, pair: tuple[str, str], currency: Currency) -> tuple[Curve, Curve] | str:
+        """The curves of a table's stand-ins."""
+        assert self.stand_ins is not None
+        a, b = ([rung for rung in self.stand_ins.rungs if rung.family == family] for family in pair)
+        if not (a and b):
+            return f"{pair[1] if a else pair[0]} has no run that could stand in for a winner"
+        log_losses = self.stand_ins.log_losses
+        return two_curves(a, b, self.stand_ins.cells, currency, log_losses=log_losses)
+
+    def _between(
+        self, curves: tuple[Curve, Curve] | str, evidence: Evidence | None, generator: np.random.Generator
+    ) -> Between:
+        if isinstance(curves, str):
+            return absent(curves)
+        if evidence is None:
+            return absent(NO_NOISE)
+        found = between(*curves, evidence, generator, level=self.level)
+        if self.stand_ins is None:
+            return found
+        status = f"{found.curve.status}; the points stand in for winners ({self.stand_ins.note})"
+        return found._replace(curve=dataclasses.replace(found.curve, status=status))
+
+    def _comparison(self, question: Question, band: Band | None, told: Between, data: str, recipe: str) -> Comparison:
+        per_budget = budget_verdicts(question, band, self.margin)
+        decidable = decidable_margin(question, band)
+        comparison = Comparison(
+            a=question.a,
+            b=question.b,
+            currency=question.currency,
+            margin=self.margin,
+            per_budget=per_budget,
+            overall=overall_verdict(question, per_budget, band, self.margin),
+            smallest_decidable_margin=decidable,
+            seeds_to_decide=seeds_to_decide(question, band, self.margin, decidable),
+            sentence="",
+            confounds=question.confounds,
+            **told._asdict(),
+        )
+        places = [statement.place for statement in question.joint]
+        sentence = comparison_sentence(
+            comparison,
+            span=(min(places), max(places)) if places else None,
+            top_flops=max((rung.budget_flops for rung in self.winners), default=None),
+            data=data,
+            recipe=recipe,
+        )
+        return dataclasses.replace(comparison, sentence=sentence)
+
+
+def contest_of(
+    rows: Sequence[Observation],
+    *,
+    held_out_losses: HeldOutLosses | None,
+    margin: float,
+    level: float,
+    named_confounds: Sequence[str] = (),
+    equal_search: bool = False,
+    no_verdict_because: str | None = None,
+    compared: Sequence[str],
+    generator: np.random.Generator | None = None,
+) -> Contest:
+    """The contest among the winners and controls of checked ``rows``, or among stand-ins where there is no winner.
+
+    Every pair of the families ``compared`` is a question of it. ``generator`` serves the searches that are run again to
+    see how far their choice can be trusted.
+
+    Raises:
+        InputError: two cells claim one rung, or per-example losses do not belong to their runs.
+    """
+    families = sorted({row.family for row in rows})
+    winners, controls = rungs(rows, "winner"), rungs(rows, "control")
+    cells = (*winners, *controls)
+    known = held_out_losses or {}
+    counts = [effective_examples(known[run.run]) for cell in cells for run in cell.runs if run.run in known]
+    others = seed_groups(rows)
+    noise = noise_of(
+        [cell.log_losses for cell in cells],
+        places=[(cell.family, cell.budget_flops) for cell in cells],
+        runs=[[run.run for run in cell.runs] for cell in cells],
+        held_out_losses=held_out_losses,
+        other_groups=[group.log_losses for group in others],
+        other_places=[(group.family, group.budget_flops) for group in others],
+        trunks=[[run.cluster for run in cell.runs] for cell in cells],
+    )
+    generator = generator or np.random.default_rng(0)
+    pairs = list(itertools.combinations(compared, 2))
+    return Contest(
+        winners=winners,
+        controls=controls,
+        noise=noise,
+        few_examples=min(counts, default=math.inf) < MIN_EFFECTIVE_EXAMPLES,
+        margin=margin,
+        level=level,
+        choice=choice_of(rows, cells, noise.run_sds, generator),
+        stand_ins=None if winners else stand_ins(rows, families, generator, level=level),
+        confounds={pair: confounds(rows, *pair, named=named_confounds, equal_search=equal_search) for pair in pairs},
+        less_searched={pair: "" if equal_search else less_searched(rows, *pair) for pair in pairs},
+        never=(no_verdict_because,) if no_verdict_because else (),
+    )
+
+
+def _held_back(statement: Statement, why_never: tuple[str, ...], less_searched: str) -> Statement:
+    """The statement where a confound forbids it, or where one family's recipe was sought much less hard."""
+    fewer = {less_searched: (FEWER_TRIALS,)}
+    return dataclasses.replace(
+        statement,
+        undecidable=(*why_never, *statement.undecidable),
+        a_edges=(*statement.a_edges, *fewer.get(statement.a, ())),
+        b_edges=(*statement.b_edges, *fewer.get(statement.b, ())),
+    )
+
+
+def _seconds(cells: Sequence[Rung]) -> Seconds:
+    sd, _ = pooled_sd([rung.log_seconds for rung in cells if rung.log_seconds])
+    return Seconds(sd=sd or 0.0, num_runs=np.array([rung.num_seeds for rung in cells], dtype=float))

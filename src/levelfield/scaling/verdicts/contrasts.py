@@ -1,0 +1,239 @@
+"""Differences between families as linear contrasts of cells, and the critical values that hold for all of them at once.
+
+A statement is a weighted sum of the cells' mean ln losses. Because every verdict of a study is such a sum, one critical
+value makes all its intervals simultaneous: the chance that any misses, anywhere in the study, is the stated one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from levelfield.scaling.laws import Floats
+from levelfield.scaling.noise.regret import Choice, no_choice
+from levelfield.scaling.noise.uncertainty import Noise
+from levelfield.scaling.results.intervals import Interval
+
+NUM_DRAWS = 6000
+_FEWEST_DRAWS, _MOST_DRAWN = 600, 12_000_000
+"""Draws at least, and drawn errors at most: few draws cost a little width, not validity."""
+_FEWEST = 4.0
+"""Degrees of freedom below which rarity is not balanced: tails so heavy would widen that contrast beyond all use."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statement:
+    """ln(loss of a / loss of b) at one place (a budget, a time, or a mean of several).
+
+    ``weights`` are over cells' ln losses; ``seconds_weights`` over the errors of their ln device-seconds.
+    ``a_edges`` and ``b_edges`` name axes on which a family's best loss is only an upper bound. ``undecidable`` says why
+    no verdict is possible; ``set_apart`` why the place is no part of the overall verdict.
+    """
+
+    a: str
+    b: str
+    place: float
+    weights: Floats
+    seconds_weights: Floats
+    a_edges: tuple[str, ...] = ()
+    b_edges: tuple[str, ...] = ()
+    undecidable: tuple[str, ...] = ()
+    set_apart: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seconds:
+    """The noise of ln device-seconds: the pooled sd of one run, and how many runs each cell has."""
+
+    sd: float
+    num_runs: Floats
+
+    def variances(self, weights: Floats) -> Floats:
+        return np.sum(weights**2 * self.sd**2 / self.num_runs, axis=-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A statement with its estimate, standard error, and half-widths at the two simultaneous levels."""
+
+    statement: Statement
+    estimate: float
+    standard_error: float
+    inner: float
+    outer: float
+    level: float
+
+    @property
+    def interval(self) -> Interval:
+        return Interval(
+            estimate=self.estimate,
+            low=self.estimate - self.inner,
+            high=self.estimate + self.inner,
+            level=self.level,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Errors:
+    """The standard errors of some contrasts, and those ``expected`` without what the contrasts' own cells and searches
+    show, with their degrees of freedom."""
+
+    standard: Floats
+    expected: Floats
+    degrees: Floats
+
+    def half_widths(self, critical: float) -> Floats:
+        """Of their intervals at ``critical`` normal deviates (see :meth:`Evidence.critical`)."""
+        return _student(critical, self.degrees) * self.standard
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What all statements of a study rest on: the cells' mean ln losses, how they may err, and draws of their errors.
+
+    ``loss_errors`` and ``clock_errors`` are (draws, cells) plausible errors of ln losses and ln device-seconds. They
+    are drawn once for all cells together, so that what statements share makes the price of many smaller.
+    """
+
+    log_losses: Floats
+    noise: Noise
+    seconds: Seconds
+    choice: Choice
+    loss_errors: Floats
+    clock_errors: Floats
+
+    def errors(self, weights: Floats, timed: Floats) -> Errors:
+        """Of contrasts with (contrasts, cells) ``weights`` of ln losses and ``timed`` of clocks."""
+        seeds, degrees = self.noise.seed_variances(weights)
+        rest = self.noise.example_variances(weights) + self.seconds.variances(timed)
+        expected = np.maximum(seeds + rest + self.choice.pooled_variances(weights), 1e-30)
+        total = self.noise.larger(seeds, weights) + rest + self.choice.variances(weights)
+        return Errors(
+            standard=np.sqrt(total),
+            expected=np.sqrt(expected),
+            degrees=degrees * (expected / np.maximum(seeds, 1e-30)) ** 2,
+        )
+
+    def drawn(self, weights: Floats, timed: Floats) -> Floats:
+        """(draws, contrasts) plausible errors of the contrasts."""
+        used = np.any(weights != 0, axis=0)
+        drawn = self.loss_errors[:, used] @ weights[:, used].T
+        return drawn + self.clock_errors @ timed.T if timed.any() else drawn
+
+    def critical(self, weights: Floats, timed: Floats, levels: Sequence[float]) -> tuple[float, ...]:
+        """The normal deviates that hold for all contrasts at once at each of ``levels``: ranks of the largest |z|.
+
+        Every |t| is turned into the normal deviate that is as rare, so that a contrast whose noise few seeds measured
+        widens its own interval and not all others'. The rank is that of an exact Monte Carlo test (Barnard 1963), so
+        few draws cost width, not validity.
+        """
+        errors = self.errors(weights, timed)
+        deviates = _normal(np.abs(self.drawn(weights, timed)) / errors.expected, errors.degrees)
+        largest = np.sort(np.max(deviates, axis=-1))
+        ranks = (min(len(largest), math.ceil(level * (len(largest) + 1))) for level in levels)
+        return tuple(float(largest[rank - 1]) for rank in ranks)
+
+
+def _normal(t: Floats, degrees: Floats) -> Floats:
+    """The normal deviate as rare as ``t`` of so many degrees of freedom, nearly (Wallace 1959)."""
+    known = np.maximum(degrees, _FEWEST)
+    return (8 * known + 1) / (8 * known + 3) * np.sqrt(known * np.log1p(t**2 / known))
+
+
+def _student(z: float, degrees: Floats) -> Floats:
+    """The inverse of :func:`_normal`."""
+    known = np.maximum(degrees, _FEWEST)
+    return np.sqrt(known * np.expm1((z * (8 * known + 3) / (8 * known + 1)) ** 2 / known))
+
+
+def evidence_of(
+    log_losses: Floats,
+    noise: Noise,
+    seconds: Seconds,
+    generator: np.random.Generator,
+    *,
+    choice: Choice | None = None,
+    num_draws: int = NUM_DRAWS,
+) -> Evidence:
+    """The evidence of cells, with ``num_draws`` draws of their errors, fewer of very many cells."""
+    num_draws = min(num_draws, max(_FEWEST_DRAWS, _MOST_DRAWN // len(log_losses)))
+    choice = choice or no_choice(len(log_losses))
+    clocks = generator.standard_normal((num_draws, len(log_losses))) if seconds.sd > 0 else np.zeros((1, 1))
+    return Evidence(
+        log_losses=log_losses,
+        noise=noise,
+        seconds=seconds,
+        choice=choice,
+        loss_errors=noise.draws(generator, num_draws) + choice.draws(generator, num_draws),
+        clock_errors=np.broadcast_to(clocks * seconds.sd / np.sqrt(seconds.num_runs), (num_draws, len(log_losses))),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Band:
+    """Everything needed to give a statement its simultaneous intervals.
+
+    ``inner_critical`` belongs to ``level`` (shown; decides "equivalent"), ``outer_critical`` to the level halfway from
+    there to certainty (decides "better" and "worse"): 90 % and 95 %. Both are normal deviates.
+    """
+
+    evidence: Evidence
+    level: float
+    inner_critical: float
+    outer_critical: float
+
+    def judge(self, statement: Statement) -> Judged:
+        errors = self.evidence.errors(*stacked([statement]))
+        inner, outer = (float(errors.half_widths(z)[0]) for z in (self.inner_critical, self.outer_critical))
+        return Judged(
+            statement=statement,
+            estimate=float(statement.weights @ self.evidence.log_losses),
+            standard_error=float(errors.standard[0]),
+            inner=inner,
+            outer=outer,
+            level=self.level,
+        )
+
+
+def simultaneous_band(statements: Sequence[Statement], evidence: Evidence, *, level: float) -> Band:
+    """The band whose intervals hold for all ``statements`` at once."""
+    inner, outer = evidence.critical(*stacked(statements), (level, (1 + level) / 2))
+    return Band(evidence=evidence, level=level, inner_critical=inner, outer_critical=outer)
+
+
+def mean_statement(statements: Sequence[Statement], shares: Floats | None = None) -> Statement:
+    """The weighted mean of ``statements`` (equal shares unless given), with the edges of all of them."""
+    if shares is None:
+        shares = np.full(len(statements), 1 / len(statements))
+    weights, timed = stacked(statements)
+    return Statement(
+        a=statements[0].a,
+        b=statements[0].b,
+        place=max(statement.place for statement in statements),
+        weights=shares @ weights,
+        seconds_weights=shares @ timed,
+        a_edges=_union(statement.a_edges for statement in statements),
+        b_edges=_union(statement.b_edges for statement in statements),
+    )
+
+
+def trend_ends(statements: Sequence[Statement]) -> tuple[Statement, ...]:
+    """The straight line through the differences against ln place at its two ends; below 3 the statements."""
+    if len(statements) < 3:
+        return tuple(statements)
+    x = np.log([statement.place for statement in statements])
+    design = np.stack([np.ones_like(x), x - x.mean()], axis=-1)
+    hat = design @ np.linalg.pinv(design)
+    return tuple(mean_statement(statements, hat[end]) for end in (int(np.argmin(x)), int(np.argmax(x))))
+
+
+def stacked(statements: Sequence[Statement]) -> tuple[Floats, Floats]:
+    """The weights of ``statements`` over cells' ln losses and over their clocks, each (statements, cells)."""
+    return np.stack([s.weights for s in statements]), np.stack([s.seconds_weights for s in statements])
+
+
+def _union(edges) -> tuple[str, ...]:
+    return tuple(sorted({edge for some in edges for edge in some}))

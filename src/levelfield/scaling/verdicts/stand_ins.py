@@ -1,0 +1,138 @@
+"""Rows that stand in for winners where a table has none on fresh seeds: they support a description, never a verdict.
+
+Without named clusters they are the best run of every budget, its luck taken off where the noise of a run is known. With
+clusters (variants of one run, branches of one trunk) every row counts, and rows of a cluster err together. Their noise
+is that of repeated cells, or else the scatter about a line for every family.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from levelfield.records.observation import Observation
+from levelfield.scaling.fitting.fit import NEAR_CHANCE
+from levelfield.scaling.laws import Floats
+from levelfield.scaling.noise.components import covariance_of_means, trunk_places, variance_components
+from levelfield.scaling.noise.luck import LEFT_OVER, best_of_searches
+from levelfield.scaling.noise.uncertainty import Noise, common_variances, pooled_sd
+from levelfield.scaling.results.verdicts import Optimism
+from levelfield.scaling.tables.rungs import Rung, frontier, grouped, seed_groups
+
+
+@dataclass(frozen=True, kw_only=True)
+class StandIns:
+    """The rows of a table as cells: ``log_losses`` one a rung, and what they are.
+
+    ``repeats`` is the noise that repeated cells show, None where there are none.
+    """
+
+    rungs: tuple[Rung, ...]
+    log_losses: Floats
+    repeats: Noise | None
+    optimism: tuple[Optimism, ...]
+    note: str
+
+    @cached_property
+    def cells(self) -> dict[Rung, int]:
+        return {rung: place for place, rung in enumerate(self.rungs)}
+
+    @cached_property
+    def noise(self) -> Noise | None:
+        """The noise of the rows, None where unknown. The scatter of thousands of rows takes long, so it waits."""
+        return self.repeats or _scatter(self.rungs)
+
+
+def stand_ins(
+    rows: Sequence[Observation], families: Sequence[str], generator: np.random.Generator, *, level: float
+) -> StandIns:
+    """The stand-ins among the search runs of ``rows``."""
+    rows = [row for row in rows if row.role == "search"]
+    if any(row.cluster for row in rows):
+        return _clustered(rows)
+    seed_sd, degrees = pooled_sd([group.log_losses for group in seed_groups(rows)])
+    chosen, optimism, hows = [], [], []
+    for family in families:
+        best, how, envelope = frontier(rows, family)
+        chosen.extend(Rung(family=family, budget_flops=row.budget_flops, runs=(row,)) for row in best)
+        hows.append(f"{family}: {how}")
+        if not envelope:
+            common = {"seed_sd": seed_sd, "degrees_of_freedom": degrees, "level": level, "generator": generator}
+            optimism.extend(best_of_searches(rows, family, best, **common))
+    corrected = {(found.family, found.budget_flops): found.corrected for found in optimism}
+    log_losses = []
+    for rung in chosen:
+        found = corrected.get((rung.family, rung.budget_flops))
+        log_losses.append(rung.log_loss if found is None else math.log(found.estimate))
+    return StandIns(
+        rungs=tuple(chosen),
+        log_losses=np.array(log_losses),
+        repeats=None if seed_sd is None else _known(seed_sd, degrees, len(chosen)),
+        optimism=tuple(optimism),
+        note="; ".join(hows),
+    )
+
+
+def _clustered(rows: Sequence[Observation]) -> StandIns:
+    found = tuple(
+        Rung(family=family, budget_flops=budget, runs=tuple(runs))
+        for (family, budget), runs in grouped(rows, lambda r: (r.family, r.budget_flops)).items()
+    )
+    clusters = {row.cluster or row.run for row in rows}
+    return StandIns(
+        rungs=found,
+        log_losses=np.array([rung.log_loss for rung in found]),
+        repeats=None,
+        optimism=(),
+        note=f"all {len(rows)} rows, of {len(clusters)} clusters that err together",
+    )
+
+
+def _known(seed_sd: float, degrees: float, num_cells: int) -> Noise:
+    return Noise(
+        num_seeds=np.full(num_cells, LEFT_OVER**-2),
+        seed_sd=seed_sd,
+        degrees_of_freedom=degrees,
+        run_variances=common_variances(seed_sd, degrees, num_cells),
+        cell_variances=np.full(num_cells, np.nan),
+        example_covariance=None,
+    )
+
+
+def _scatter(found: Sequence[Rung]) -> Noise | None:
+    """The noise of a row from the scatter about a line a family (bent alike for all where rows allow)."""
+    runs = [(place, run) for place, rung in enumerate(found) for run in rung.runs if not _near_chance(run)]
+    if not runs:
+        return None
+    cells = np.array([place for place, _ in runs])
+    x, y = np.log([[run.budget_flops, run.loss] for _, run in runs]).T
+    x = x - x.mean()
+    names = sorted({run.family for _, run in runs})
+    of_family = np.eye(len(names))[[names.index(run.family) for _, run in runs]]
+    design = np.column_stack([of_family, of_family * x[:, None]])
+    if len(x) - design.shape[1] - 1 >= 2:
+        design = np.column_stack([design, x**2])
+    trunks = trunk_places([run.cluster for _, run in runs])
+    components = variance_components(y, design, trunks)
+    if components is None:
+        return None
+    together = len(set(trunks.tolist())) < len(trunks)
+    sd, degrees = math.sqrt(components.own + components.trunk), components.degrees_of_freedom
+    return Noise(
+        num_seeds=np.array([len(rung.runs) for rung in found], dtype=float),
+        seed_sd=sd,
+        degrees_of_freedom=degrees,
+        run_variances=common_variances(sd, degrees, len(found)),
+        cell_variances=np.full(len(found), np.nan),
+        example_covariance=None,
+        shared=covariance_of_means(cells, len(found), components, trunks) if together else None,
+        from_scatter=True,
+    )
+
+
+def _near_chance(run: Observation) -> bool:
+    return run.chance_loss is not None and run.loss > NEAR_CHANCE * run.chance_loss
