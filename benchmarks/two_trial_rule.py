@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from levelfield.study.plan import _guess
-from levelfield.study.search import search_two, search_until_bracketed
+from levelfield.study.plan.plan import _guess
+from levelfield.study.plan.search import search_two, search_until_bracketed
 
 STUDIES, CAP = 400, 8
 BUDGETS = (2e10, 6e10, 2e11, 6e11, 2e12)

@@ -21,8 +21,8 @@ from levelfield.data.loader import Batch
 from levelfield.data.transforms import NORMALISATION
 from levelfield.records.data import DigitStringsSpec
 from levelfield.records.trial import Dtype, TrialSpec
-from levelfield.study.recipes import preset
-from levelfield.study.trial import build_state
+from levelfield.study.execute.trial import build_state
+from levelfield.study.plan.recipes import preset
 from levelfield.tasks.registry import build_task
 from levelfield.train.state import TrainState
 from levelfield.train.step import TrainingStep

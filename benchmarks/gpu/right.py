@@ -21,10 +21,12 @@ import torch.nn.functional as F
 from benchmarks.gpu.rows import Deadline, Row, Seen, Setting
 from benchmarks.gpu.twins import CPU, Case, Trained, errors, trained
 from levelfield.data.sources import near, open_source, open_source_once
+from levelfield.data.sources.digit_renderer import rendered_on
+from levelfield.data.sources.digit_strings import DigitStrings
 from levelfield.records.data import DigitPairsSpec, DigitStringsSpec
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import Dtype
-from levelfield.study.trial import build_state, run_trial
+from levelfield.study.execute.trial import build_state, run_trial
 from levelfield.tasks.registry import build_task
 from levelfield.train.checkpoint import CheckpointFolder
 from levelfield.train.evaluate import evaluate
@@ -146,7 +148,8 @@ def pictures(setting: Setting) -> Seen:
     equal = compared = 0
     for spec in specs:
         source = open_source(spec)
-        drawn = source.rendered_on(setting.device)  # pyright: ignore[reportAttributeAccessIssue]
+        assert isinstance(source, DigitStrings)
+        drawn = rendered_on(source, setting.device)
         for split, ids in (("train", np.arange(700) + 2**39), ("report", np.arange(300)), ("select", np.array([7]))):
             wanted, seen = source.batch(split, ids), drawn.batch(split, ids)
             same = (seen.images.cpu().numpy() == wanted.images).all((1, 2, 3)) & (seen.labels == wanted.labels)

@@ -14,9 +14,9 @@ from pathlib import Path
 from benchmarks.gpu.rows import Deadline, Figure, Row, Seen, Setting
 from levelfield.records.study import StudySpec
 from levelfield.records.writing import write_atomically
-from levelfield.study.bill import bill
-from levelfield.study.outcome import read_outcome
-from levelfield.study.plan import plan
+from levelfield.study.bill.bill import bill
+from levelfield.study.outcome.outcome import read_outcome
+from levelfield.study.plan.plan import plan
 from levelfield.study.run import study_facts
 from levelfield.study.spec_file import load_study
 

@@ -18,8 +18,8 @@ from levelfield.data.loader import Batch
 from levelfield.data.sources import open_source_once
 from levelfield.records.data import DigitPairsSpec
 from levelfield.records.trial import Dtype, TrialSpec
-from levelfield.study.recipes import preset
-from levelfield.study.trial import build_state, training_batches
+from levelfield.study.execute.trial import build_state, training_batches
+from levelfield.study.plan.recipes import preset
 from levelfield.tasks.registry import build_task
 from levelfield.train.state import TrainState
 from levelfield.train.step import TrainingStep

@@ -23,11 +23,11 @@ from levelfield.report.facts import (
 from levelfield.report.numbers import family_name, flops, listed, plain
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.transfer import agreement_sentence, worth_sentence
-from levelfield.study.locked import LockedRecipe
-from levelfield.study.outcome import Outcome, analyse_outcome, read_outcome
-from levelfield.study.recipes import preset
-from levelfield.study.transfer_table import analyse_transfers, transfer_rows
-from levelfield.study.undecidable import undecidable
+from levelfield.study.outcome.outcome import Outcome, analyse_outcome, read_outcome
+from levelfield.study.outcome.transfer_table import analyse_transfers, transfer_rows
+from levelfield.study.plan.recipes import preset
+from levelfield.study.plan.undecidable import undecidable
+from levelfield.study.planned import LockedRecipe
 
 _CODES_OF_SIZES = {"s": "stem stride", "p": "patch size in px", "w": "width", "d": "depth"}
 """What a letter in the name of a size stands for ("vit:w64-d3-p4")."""

@@ -14,6 +14,7 @@ from levelfield.data.draws import draw_bits, key_words, unit_interval
 from levelfield.data.loader import Loader, training_order
 from levelfield.data.order import Order
 from levelfield.data.sources import open_source, open_source_once
+from levelfield.data.sources.digit_renderer import rendered_on
 from levelfield.data.sources.digit_strings import DigitStrings, noisy_labels
 from levelfield.data.sources.glyphs import load_glyphs, split_glyphs
 from levelfield.data.sources.noise import NoiseBank
@@ -266,7 +267,7 @@ DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.i
 )
 def test_pictures_rendered_on_a_device_are_the_same_to_the_last_bit(spec, device):
     source = open_source(spec)
-    rendered = source.rendered_on(torch.device(device))
+    rendered = rendered_on(source, torch.device(device))
     assert rendered.fingerprint == source.fingerprint
     for split, ids in (("train", np.arange(700) + 2**39), ("report", np.arange(5)), ("select", np.array([7]))):
         wanted, seen = source.batch(split, ids), rendered.batch(split, ids)
@@ -281,7 +282,7 @@ def test_a_loader_over_a_rendered_source_gives_the_same_batches():
     source = open_source(DigitStringsSpec(resolution=24))
     plain, rendered = (
         itertools.islice(Loader(each, order=training_order(each, 3), global_batch_size=50, start_examples=100), 6)
-        for each in (source, source.rendered_on(torch.device("cpu")))
+        for each in (source, rendered_on(source, torch.device("cpu")))
     )
     for one, other in zip(plain, rendered, strict=True):
         assert torch.equal(one.images, other.images)

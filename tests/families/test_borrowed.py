@@ -20,8 +20,8 @@ from levelfield.records.data import DigitPairsSpec
 from levelfield.records.errors import SpecError
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import TrialSpec
-from levelfield.study.recipes import preset
-from levelfield.study.trial import run_trial
+from levelfield.study.execute.trial import run_trial
+from levelfield.study.plan.recipes import preset
 from levelfield.train.loop import StepReport
 from levelfield.weights.read import load_model
 from levelfield.weights.write import save_timm
@@ -83,23 +83,23 @@ def test_roles_follow_shapes_and_names() -> None:
     spec = registry.parse("timm:coatnext_nano_rw_224")
     with torch.device("meta"):
         network = registry.build(spec, num_classes=5, resolution=224)
-    roles = {name: spec.parameter_role(name) for name, _ in network.named_parameters()}
+    roles = {name: registry.parameter_role(spec, name) for name, _ in network.named_parameters()}
     assert roles["body.stem.conv1.weight"] == "kernel"
     assert roles["body.stages.0.blocks.0.conv_dw.weight"] == "kernel"
     assert roles["body.stages.0.blocks.0.conv_dw.bias"] == "bias"
     assert roles["body.stages.2.blocks.0.attn.rel_pos.relative_position_bias_table"] == "token"
     assert {role for name, role in roles.items() if "norm" in name} == {"norm"}
-    depths = [spec.parameter_depth(name) for name in roles]
+    depths = [registry.parameter_depth(spec, name) for name in roles]
     assert depths == sorted(depths), "the modules stand in the order of the forward pass"
-    assert spec.parameter_depth("body.stem.conv1.weight") == 0
-    assert spec.parameter_depth("head.weight") == max(depths) == 1 + len(set(depths)) - 2
+    assert registry.parameter_depth(spec, "body.stem.conv1.weight") == 0
+    assert registry.parameter_depth(spec, "head.weight") == max(depths) == 1 + len(set(depths)) - 2
 
 
 def test_kernels_of_recurrent_layers_are_kernels() -> None:
     spec = registry.parse("timm:sequencer2d_s")
     recurrent = "body.stages.0.blocks.0.rnn_tokens.rnn_v"
-    assert spec.parameter_role(f"{recurrent}.weight_ih_l0_reverse") == "kernel"
-    assert spec.parameter_role(f"{recurrent}.bias_ih_l0_reverse") != "kernel"
+    assert registry.parameter_role(spec, f"{recurrent}.weight_ih_l0_reverse") == "kernel"
+    assert registry.parameter_role(spec, f"{recurrent}.bias_ih_l0_reverse") != "kernel"
 
 
 @pytest.mark.parametrize("name", ["convnextv2_atto", "coatnext_nano_rw_224", "vit_tiny_patch16_224", "mambaout_femto"])

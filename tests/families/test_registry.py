@@ -147,7 +147,7 @@ def test_default_heads_are_about_32_channels_wide(width: int, heads: int) -> Non
 
 def test_a_resolution_that_patches_do_not_divide_is_refused_by_counting_and_building() -> None:
     with pytest.raises(SpecError, match="not a multiple"):
-        registry.parse("vit:B/16").layers(resolution=100, num_classes=10)
+        registry.list_layers("vit:B/16", resolution=100, num_classes=10)
     with pytest.raises(SpecError, match="not a multiple"):
         registry.build("vit:w16-d1-p4", num_classes=10, resolution=30)
 
@@ -157,7 +157,7 @@ def test_every_parameter_has_a_role_that_its_shape_bears_out(text: str) -> None:
     spec = registry.parse(text)
     with torch.device("meta"):
         model = registry.build(spec, num_classes=11, resolution=32)
-    roles = {name: spec.parameter_role(name) for name, _ in model.named_parameters()}
+    roles = {name: registry.parameter_role(spec, name) for name, _ in model.named_parameters()}
     for name, parameter in model.named_parameters():
         role = roles[name]
         assert (role in ("kernel", "classifier_kernel", "position", "token")) == (parameter.ndim >= 2), name
@@ -172,7 +172,7 @@ def test_every_layer_of_the_bill_is_a_part_of_the_network_with_as_many_parameter
     with torch.device("meta"):
         model = registry.build(spec, num_classes=11, resolution=32)
     built = {name: parameter.numel() for name, parameter in model.named_parameters()}
-    for layer in spec.layers(resolution=32, num_classes=11):
+    for layer in registry.list_layers(spec, resolution=32, num_classes=11):
         params = sum(built.pop(name, 0) for name in parameter_names(layer))
         assert params == layer.params, layer.name
     assert not built
@@ -181,9 +181,9 @@ def test_every_layer_of_the_bill_is_a_part_of_the_network_with_as_many_parameter
 @pytest.mark.parametrize("text", ALL_VARIANTS)
 def test_every_parameter_of_every_variant_has_a_role(text: str) -> None:
     spec = registry.parse(text)
-    for layer in spec.layers(resolution=224, num_classes=1000):
+    for layer in registry.list_layers(spec, resolution=224, num_classes=1000):
         for name in parameter_names(layer):
-            assert spec.parameter_role(name)
+            assert registry.parameter_role(spec, name)
 
 
 def parameter_names(layer: Layer) -> list[str]:
@@ -201,7 +201,7 @@ def parameter_names(layer: Layer) -> list[str]:
 @pytest.mark.parametrize("name", ["head", "head.weights", "module.head.weight", "stages.0.0.conv5.weight", ""])
 def test_a_name_that_no_parameter_has_is_refused(text: str, name: str) -> None:
     with pytest.raises(SpecError):
-        registry.parse(text).parameter_role(name)
+        registry.parameter_role(text, name)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from random import Random
 from typing import NamedTuple
 
 import levelfield.cli.app
-import levelfield.study.backbones
-import levelfield.study.probe
+import levelfield.study.execute.backbones
+import levelfield.study.execute.probe
 import levelfield.study.verify  # noqa: F401
 from tests.conftest import TINY_STUDY
 from tests.hostile.answered import Answer, answer

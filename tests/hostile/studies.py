@@ -26,15 +26,15 @@ from levelfield.data.sources import open_source
 from levelfield.records.codec import to_plain
 from levelfield.records.errors import TrialError
 from levelfield.records.store import StudyDirectory
-from levelfield.study.export import export_study
-from levelfield.study.imported import import_runs
+from levelfield.study.execute.trial import run_trial
 from levelfield.study.launch.base import LaunchEvent, Planned
 from levelfield.study.launch.worker import _Worker
-from levelfield.study.outcome import Outcome, analyse_outcome, read_outcome
-from levelfield.study.plan import plan
+from levelfield.study.outcome.export import export_study
+from levelfield.study.outcome.imported import import_runs
+from levelfield.study.outcome.outcome import Outcome, analyse_outcome, read_outcome
+from levelfield.study.plan.plan import plan
 from levelfield.study.run import run_study, study_facts
 from levelfield.study.spec_file import load_study
-from levelfield.study.trial import run_trial
 from tests.study.pictures import FOLDER_STUDY, write_folder
 
 COUNT = 500

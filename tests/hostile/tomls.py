@@ -27,14 +27,15 @@ from levelfield.data.sources import Source, open_source
 from levelfield.records.codec import to_json, to_plain
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialSpec
-from levelfield.study.bill import bill
-from levelfield.study.candidate import cost_of
-from levelfield.study.plan import Plan, plan, refuse_if_nothing_is_allowed
+from levelfield.study.bill.bill import bill
+from levelfield.study.bill.transfer_bill import transfer_bill
+from levelfield.study.execute.trial import build_state, training_batches
+from levelfield.study.plan.candidate import cost_of
+from levelfield.study.plan.plan import plan, refuse_if_nothing_is_allowed
+from levelfield.study.plan.undecidable import undecidable
+from levelfield.study.planned import Plan
 from levelfield.study.run import study_facts
 from levelfield.study.spec_file import load_study, quickstart_text, study_from_plain
-from levelfield.study.transfer_bill import transfer_bill
-from levelfield.study.trial import build_state, training_batches
-from levelfield.study.undecidable import undecidable
 from levelfield.tasks.registry import build_task
 from levelfield.train.loop import training_steps
 from levelfield.train.step import TrainingStep

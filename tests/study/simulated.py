@@ -12,12 +12,11 @@ from levelfield.records.sealed import write_record
 from levelfield.records.store import StudyDirectory
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import HeldOutLoss, TrialResult, TrialTiming
-from levelfield.study.candidate import DataFacts
-from levelfield.study.fixed import fix
-from levelfield.study.locked import Lock
-from levelfield.study.plan import Plan, plan
+from levelfield.study.facts import DataFacts
+from levelfield.study.outcome.fixed import fix
+from levelfield.study.plan.plan import plan
+from levelfield.study.planned import Lock, Plan, PlannedTrial
 from levelfield.study.spec_file import study_from_plain
-from levelfield.study.wants import PlannedTrial
 
 FACTS = DataFacts(num_classes=100, in_channels=1, resolution=32, num_train=2**40, fingerprint="simulated")
 

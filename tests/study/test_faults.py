@@ -242,9 +242,9 @@ def test_a_clock_that_jumps_backwards_changes_nothing(finished, undisturbed, tin
     monkeypatch.setattr(time, "time", lambda: float(next(clock)))
     monkeypatch.setattr(time, "time_ns", lambda: next(clock) * 10**9)
     from levelfield.data.sources import open_source
-    from levelfield.study.plan import plan
+    from levelfield.study.execute.trial import run_trial
+    from levelfield.study.plan.plan import plan
     from levelfield.study.run import data_facts
-    from levelfield.study.trial import run_trial
 
     spec = load_study(tiny_study)
     source = open_source(spec.data)

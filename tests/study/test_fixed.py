@@ -8,8 +8,8 @@ import pytest
 from levelfield.records.errors import DamagedError, SpecError
 from levelfield.records.sealed import write_record
 from levelfield.records.store import StudyDirectory
-from levelfield.study.fixed import Fixed, changes, fix, read_fixed
-from levelfield.study.outcome import analyse_outcome, read_outcome
+from levelfield.study.outcome.fixed import Fixed, changes, fix, read_fixed
+from levelfield.study.outcome.outcome import analyse_outcome, read_outcome
 from levelfield.study.spec_file import study_from_plain
 from tests.study.simulated import run_to_the_end, study, written_down
 

@@ -20,16 +20,16 @@ from levelfield.records.probe_store import ProbeDirectory
 from levelfield.records.sealed import write_record
 from levelfield.records.store import StudyDirectory, TrialDirectory
 from levelfield.records.trial import TrialSpec
-from levelfield.study.backbones import backbone_at, model_at
-from levelfield.study.finetune import finetune, finetune_spec
-from levelfield.study.fixed import fix
-from levelfield.study.outcome import read_outcome
-from levelfield.study.plan import plan
-from levelfield.study.probe import run_probe
-from levelfield.study.recipes import preset
+from levelfield.study.execute.backbones import backbone_at, model_at
+from levelfield.study.execute.finetune import finetune, finetune_spec
+from levelfield.study.execute.probe import run_probe
+from levelfield.study.execute.trial import run_trial
+from levelfield.study.outcome.fixed import fix
+from levelfield.study.outcome.outcome import read_outcome
+from levelfield.study.plan.plan import plan
+from levelfield.study.plan.recipes import preset
 from levelfield.study.run import run_study, study_facts
 from levelfield.study.spec_file import load_study
-from levelfield.study.trial import run_trial
 from levelfield.transfer.features import features_of
 from tests.study.pictures import FOLDER_STUDY, write_folder
 

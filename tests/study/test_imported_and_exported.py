@@ -7,9 +7,9 @@ import pytest
 from levelfield.records.errors import InputError
 from levelfield.records.store import StudyDirectory
 from levelfield.scaling.analyse import analyse
-from levelfield.study.export import COLUMNS, export_study
-from levelfield.study.imported import import_runs
-from levelfield.study.outcome import read_outcome
+from levelfield.study.outcome.export import COLUMNS, export_study
+from levelfield.study.outcome.imported import import_runs
+from levelfield.study.outcome.outcome import read_outcome
 from tests.study.simulated import run_to_the_end, study, written_down
 
 

@@ -11,9 +11,10 @@ from levelfield.records.probe_store import ProbeDirectory
 from levelfield.records.sealed import read_record, write_record
 from levelfield.records.store import StudyDirectory, TrialState
 from levelfield.records.writing import write_atomically
-from levelfield.study.locked import Lock, lock_name, refuse_lost_locks
 from levelfield.study.mend import mend, restore_specs
-from levelfield.study.outcome import analyse_outcome, read_outcome
+from levelfield.study.outcome.locks import lock_name, refuse_lost_locks
+from levelfield.study.outcome.outcome import analyse_outcome, read_outcome
+from levelfield.study.planned import Lock
 from tests.study.simulated import run_to_the_end, study, written_down
 
 SPEC = study(ladder={"budgets": [2e10, 6e10]})

@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 
 from levelfield.records.errors import SpecError
-from levelfield.study.bill import bill
-from levelfield.study.plan import plan
+from levelfield.study.bill.bill import bill
+from levelfield.study.plan.plan import plan
 from tests.study.simulated import FACTS, bowl, run_to_the_end, study
 
 

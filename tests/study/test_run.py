@@ -22,7 +22,7 @@ def test_a_study_in_use_is_refused(tmp_path):
 
 def test_a_study_of_other_data_is_refused_and_nothing_is_lost(tmp_path):
     from levelfield.records.trial import TrialTiming
-    from levelfield.study.plan import plan
+    from levelfield.study.plan.plan import plan
 
     trial = plan(study(), FACTS, {}).trials[0]
     directory = StudyDirectory(tmp_path).trial(trial.spec)

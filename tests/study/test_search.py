@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from levelfield.study.search import search_two, search_until_bracketed
+from levelfield.study.plan.search import search_two, search_until_bracketed
 
 losses_on_a_grid = st.lists(st.floats(0.1, 9.0), min_size=3, max_size=9)
 

@@ -10,18 +10,13 @@ import pytest
 from levelfield.records.errors import DamagedError, SpecError, StoreError
 from levelfield.records.store import StudyDirectory
 from levelfield.scaling.results.intervals import Interval
-from levelfield.study.bill import bill
-from levelfield.study.locked import (
-    Lock,
-    LockedRecipe,
-    lock_rungs,
-    predicted_recipes,
-    read_locks,
-    results_fingerprint,
-)
-from levelfield.study.outcome import Outcome, analyse_outcome
-from levelfield.study.plan import plan
-from levelfield.study.table import observations
+from levelfield.study.bill.bill import bill
+from levelfield.study.outcome.foretell import lock_rungs, predicted_recipes, results_fingerprint
+from levelfield.study.outcome.locks import read_locks
+from levelfield.study.outcome.outcome import Outcome, analyse_outcome
+from levelfield.study.outcome.table import observations
+from levelfield.study.plan.plan import plan
+from levelfield.study.planned import Lock, LockedRecipe
 from tests.study.simulated import FACTS, bowl, run_to_the_end, study
 
 LOCKED = 2e12

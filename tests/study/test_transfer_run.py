@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from levelfield.study.export import export_study
-from levelfield.study.outcome import read_outcome
-from levelfield.study.transfer_table import transfer_rows
+from levelfield.study.outcome.export import export_study
+from levelfield.study.outcome.outcome import read_outcome
+from levelfield.study.outcome.transfer_table import transfer_rows
 from tests.conftest import TINY_STUDY, lasting_files, levelfield, run
 from tests.study.test_kill import children_of
 

@@ -11,10 +11,10 @@ from levelfield.records.errors import SpecError
 from levelfield.records.probe import ProbeSpec
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import HeldOutLoss, TrialResult
-from levelfield.study.candidate import TargetFacts
-from levelfield.study.plan import Plan, plan
+from levelfield.study.facts import TargetFacts
+from levelfield.study.plan.plan import plan
+from levelfield.study.planned import Plan, PlannedTransfer
 from levelfield.study.spec_file import study_from_plain
-from levelfield.study.transfers import PlannedTransfer
 from tests.study.simulated import FACTS, bowl, outcome_of, study
 
 TARGET = TargetFacts(
@@ -81,7 +81,7 @@ def run_everything(spec: StudySpec, choose=lambda pending: pending, facts=TARGET
 
 
 def _as_trial(planned):
-    from levelfield.study.wants import PlannedTrial
+    from levelfield.study.planned import PlannedTrial
 
     return PlannedTrial(
         spec=planned.spec, role="search", family=planned.family, budget_flops=planned.budget_flops, base_lr=1.0

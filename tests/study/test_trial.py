@@ -14,8 +14,8 @@ from levelfield.records.data import DigitPairsSpec
 from levelfield.records.errors import StoreError
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import TrialSpec
-from levelfield.study.recipes import preset
-from levelfield.study.trial import build_state, run_trial
+from levelfield.study.execute.trial import build_state, run_trial
+from levelfield.study.plan.recipes import preset
 
 CPU = torch.device("cpu")
 DATA = DigitPairsSpec(resolution=16, select_examples=64, report_examples=64)

@@ -12,11 +12,11 @@ from levelfield.records.trial import TrialTiming
 from levelfield.scaling.analyse import analyse
 from levelfield.scaling.tables.rungs import checked
 from levelfield.scaling.verdicts.contest import contest_of
-from levelfield.study.plan import plan
-from levelfield.study.search import can_bracket
+from levelfield.study.outcome.table import observations
+from levelfield.study.plan.plan import plan
+from levelfield.study.plan.search import can_bracket
+from levelfield.study.plan.undecidable import gives_no_verdict, undecidable
 from levelfield.study.spec_file import quickstart_study
-from levelfield.study.table import observations
-from levelfield.study.undecidable import gives_no_verdict, undecidable
 from tests.study.simulated import FACTS, run_to_the_end, study, written_down
 
 NUM_REPORT = 500

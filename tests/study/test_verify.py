@@ -9,7 +9,7 @@ from levelfield.data.sources import digests, open_source
 from levelfield.records.errors import InputError, StoreError
 from levelfield.records.sealed import SEAL, read_record, write_record
 from levelfield.records.store import StudyDirectory
-from levelfield.study.candidate import DataFacts
+from levelfield.study.facts import DataFacts
 from levelfield.study.run import run_study
 from levelfield.study.spec_file import load_study
 from levelfield.study.verify import verify_study

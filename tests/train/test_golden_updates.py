@@ -14,7 +14,7 @@ from levelfield.data.loader import Batch
 from levelfield.families import registry
 from levelfield.records.data import DigitPairsSpec
 from levelfield.records.trial import RecipeSpec, TrialSpec
-from levelfield.study.recipes import preset
+from levelfield.study.plan.recipes import preset
 from levelfield.train.policy import policy_table
 from levelfield.train.state import TrainState
 from levelfield.train.step import TrainingStep
@@ -53,7 +53,7 @@ def spec_of(name: str, architecture: str) -> TrialSpec:
 def new_state(spec: TrialSpec, dtype: torch.dtype) -> TrainState:
     torch.manual_seed(0)
     model = registry.build(spec.architecture, num_classes=5, resolution=16).to(dtype)
-    roles = {name: registry.parse(spec.architecture).parameter_role(name) for name, _ in model.named_parameters()}
+    roles = {name: registry.parameter_role(spec.architecture, name) for name, _ in model.named_parameters()}
     return TrainState(model, spec, policy_table(dict(model.named_parameters()), roles, spec.recipe))
 
 

@@ -6,7 +6,7 @@ import torch
 from levelfield.families import registry
 from levelfield.records.data import DigitPairsSpec
 from levelfield.records.trial import TrialSpec
-from levelfield.study.recipes import preset
+from levelfield.study.plan.recipes import preset
 from levelfield.train.optimizers import set_learning_rate
 from levelfield.train.policy import policy_table
 from levelfield.train.state import TrainState
@@ -45,8 +45,8 @@ def state_of(architecture: str, **override) -> TrainState:
     model = registry.build(architecture, num_classes=3, resolution=16).double()
     names = [name for name, _ in model.named_parameters()]
     family = registry.parse(architecture)
-    roles = {name: family.parameter_role(name) for name in names}
-    depths = {name: family.parameter_depth(name) for name in names}
+    roles = {name: registry.parameter_role(family, name) for name in names}
+    depths = {name: registry.parameter_depth(family, name) for name in names}
     return TrainState(model, spec, policy_table(dict(model.named_parameters()), roles, spec.recipe, depths=depths))
 
 

@@ -6,7 +6,7 @@ import torch
 from levelfield.families import registry
 from levelfield.families.nfnet.spec import VARIANTS as NFNETS
 from levelfield.families.vit.spec import VARIANTS as VITS
-from levelfield.study.recipes import preset
+from levelfield.study.plan.recipes import preset
 from levelfield.train.policy import policy_table
 from tests.undrawn import Undrawn
 
@@ -58,7 +58,7 @@ def policy_of(architecture: str, recipes: tuple[str, ...]) -> dict[str, dict[str
     with torch.device("meta"), Undrawn():
         model = registry.build(spec, num_classes=10, resolution=64)
     parameters = dict(model.named_parameters())
-    roles = {name: spec.parameter_role(name) for name in parameters}
+    roles = {name: registry.parameter_role(spec, name) for name in parameters}
     tables = {name: policy_table(parameters, roles, preset(name, peak_lr=0.1)) for name in recipes}
     assert all([row.name for row in rows] == list(parameters) for rows in tables.values())
     return {

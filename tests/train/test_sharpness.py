@@ -15,7 +15,7 @@ from levelfield.families import registry
 from levelfield.records.data import DigitPairsSpec
 from levelfield.records.errors import SpecError
 from levelfield.records.trial import TrialSpec
-from levelfield.study.recipes import preset
+from levelfield.study.plan.recipes import preset
 from levelfield.tasks.classification import Classification
 from levelfield.train.policy import policy_table
 from levelfield.train.sharpness import climbed
@@ -84,8 +84,8 @@ def new_state(spec: TrialSpec) -> TrainState:
             if name.startswith("head.") or name.endswith("skip_gain"):
                 parameter.normal_(std=0.3)
     family = registry.parse(spec.architecture)
-    roles = {name: family.parameter_role(name) for name, _ in model.named_parameters()}
-    depths = {name: family.parameter_depth(name) for name, _ in model.named_parameters()}
+    roles = {name: registry.parameter_role(family, name) for name, _ in model.named_parameters()}
+    depths = {name: registry.parameter_depth(family, name) for name, _ in model.named_parameters()}
     return TrainState(model, spec, policy_table(dict(model.named_parameters()), roles, spec.recipe, depths=depths))
 
 

@@ -22,8 +22,8 @@ from levelfield.families.nfnet.weights import under_timms_names
 from levelfield.families.vit.weights import to_timm as vit_to_timm
 from levelfield.records.data import DigitPairsSpec
 from levelfield.records.trial import TrialSpec
-from levelfield.study.recipes import preset, preset_names
-from levelfield.study.trial import build_state, training_batches
+from levelfield.study.execute.trial import build_state, training_batches
+from levelfield.study.plan.recipes import preset, preset_names
 from levelfield.tasks.registry import build_task
 from levelfield.train.loop import training_steps
 from levelfield.train.step import TrainingStep

@@ -10,8 +10,8 @@ from levelfield.data.sources import open_source
 from levelfield.records.data import DigitPairsSpec
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import TrialSpec
-from levelfield.study.recipes import preset
-from levelfield.study.trial import run_trial
+from levelfield.study.execute.trial import run_trial
+from levelfield.study.plan.recipes import preset
 
 CPU = torch.device("cpu")
 PRETRAINING = DigitPairsSpec(resolution=16, select_examples=64, report_examples=64)

@@ -16,9 +16,9 @@ from levelfield.records.data import DigitsSpec
 from levelfield.records.errors import InputError, SpecError, StoreError
 from levelfield.records.sealed import write_record
 from levelfield.records.store import StudyDirectory, TrialDirectory
-from levelfield.study.backbones import backbone_at, backbone_in, model_at
-from levelfield.study.finetune import finetune, finetune_spec
-from levelfield.study.trial import run_trial
+from levelfield.study.execute.backbones import backbone_at, backbone_in, model_at
+from levelfield.study.execute.finetune import finetune, finetune_spec
+from levelfield.study.execute.trial import run_trial
 from levelfield.transfer.backbone import backbone_of_trial
 from levelfield.transfer.recipes import RECIPES, steps_of, transfer_preset, transfer_recipe
 from levelfield.weights.kept import KeptFacts, keep_weights, weights_of_trial

@@ -18,7 +18,7 @@ from levelfield.records.data import DigitsSpec
 from levelfield.records.errors import RefusedError, SpecError, StoreError
 from levelfield.records.probe import ProbeSpec
 from levelfield.records.probe_store import ProbeDirectory
-from levelfield.study.probe import run_probe
+from levelfield.study.execute.probe import run_probe
 from levelfield.transfer import probes as probing
 from levelfield.transfer.backbone import backbone_of_trial
 from levelfield.transfer.features import features_of

@@ -33,7 +33,7 @@ def random_model(text: str, *, resolution: int) -> LoadedModel:
     generator = torch.Generator().manual_seed(0)
     state = {}
     for name, parameter in network.named_parameters():
-        role = registry.parse(text).parameter_role(name)
+        role = registry.parameter_role(text, name)
         noise = torch.randn(parameter.shape, generator=generator)
         if role in ("kernel", "classifier_kernel"):
             state[name] = (0.3 if "nfnet" in text else 1.0) * noise * parameter[0].numel() ** -0.5

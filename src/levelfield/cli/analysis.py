@@ -36,7 +36,7 @@ def read_analysis(
 
     if source.is_dir():
         from levelfield.records.store import StudyDirectory
-        from levelfield.study.outcome import analyse_outcome, read_outcome
+        from levelfield.study.outcome.outcome import analyse_outcome, read_outcome
 
         if not StudyDirectory(source).is_one:
             raise InputError(
@@ -126,7 +126,7 @@ def say_findings(analysis: Analysis) -> None:
 def read_transfers(directory: Path) -> tuple[TransferFact, ...]:
     """What the transfers of the study in ``directory`` have shown; none where it has none."""
     from levelfield.publish import transfer_facts
-    from levelfield.study.outcome import read_outcome
+    from levelfield.study.outcome.outcome import read_outcome
 
     return transfer_facts(read_outcome(directory), directory)
 

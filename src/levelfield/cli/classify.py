@@ -28,7 +28,7 @@ def classify(
     from levelfield.inference.pictures import Unreadable, find_pictures
     from levelfield.records.errors import DataError
     from levelfield.report.numbers import percent
-    from levelfield.study.backbones import model_at
+    from levelfield.study.execute.backbones import model_at
     from levelfield.train.device import resolve_device
 
     where = resolve_device(device)

@@ -24,7 +24,7 @@ def convert(
 ) -> None:
     """Read a trial's or another's weights, running nothing in them, and write them for Levelfield or another."""
     from levelfield.cli.console import say
-    from levelfield.study.backbones import model_at
+    from levelfield.study.execute.backbones import model_at
     from levelfield.train.device import resolve_device
     from levelfield.weights import export, write
 

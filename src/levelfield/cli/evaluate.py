@@ -43,7 +43,7 @@ def evaluate(
     from levelfield.inference.labelled import judged_resolution, score_place, score_trial
     from levelfield.records.errors import DataError
     from levelfield.report.evaluation import write_evaluation
-    from levelfield.study.backbones import model_at
+    from levelfield.study.execute.backbones import model_at
     from levelfield.train.device import resolve_device
 
     where = resolve_device(device)

@@ -16,8 +16,8 @@ def export(
 ) -> None:
     """Write a row a trial, with the code that made it, and a dictionary of the columns."""
     from levelfield.cli.console import say
-    from levelfield.study.export import export_study
-    from levelfield.study.outcome import read_outcome
+    from levelfield.study.outcome.export import export_study
+    from levelfield.study.outcome.outcome import read_outcome
 
     for path in export_study(read_outcome(directory), folder):
         say(str(path))

@@ -60,9 +60,9 @@ def finetune(
     from levelfield.data.sources import open_source, refuse_overruled_sizes
     from levelfield.records.errors import TrialError
     from levelfield.report.numbers import flops, percent
-    from levelfield.study.backbones import backbone_at
-    from levelfield.study.finetune import finetune as run_finetune
-    from levelfield.study.finetune import finetune_spec
+    from levelfield.study.execute.backbones import backbone_at
+    from levelfield.study.execute.finetune import finetune as run_finetune
+    from levelfield.study.execute.finetune import finetune_spec
     from levelfield.train.device import resolve_device
     from levelfield.transfer.channels import suited
     from levelfield.transfer.recipes import transfer_recipe

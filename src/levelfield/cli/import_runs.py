@@ -25,7 +25,7 @@ def import_runs(
     from levelfield.cli.console import say
     from levelfield.publish import publish
     from levelfield.records.store import StudyDirectory
-    from levelfield.study.imported import import_runs as take_in
+    from levelfield.study.outcome.imported import import_runs as take_in
 
     taken = take_in(
         StudyDirectory(directory),

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from levelfield.records.study import StudySpec
-    from levelfield.study.bill import Bill
-    from levelfield.study.plan import Plan
-    from levelfield.study.transfer_bill import TransferBillRow
-    from levelfield.study.undecidable import Undecidable
+    from levelfield.study.bill.bill import Bill
+    from levelfield.study.bill.transfer_bill import TransferBillRow
+    from levelfield.study.plan.undecidable import Undecidable
+    from levelfield.study.planned import Plan
 
 EXAMPLES = "Example:  levelfield plan study.toml --workers 2"
 
@@ -46,14 +46,14 @@ def plan(
     from levelfield.records.codec import to_plain
     from levelfield.records.data import num_report_asked
     from levelfield.records.errors import SpecError
-    from levelfield.study import calibrate as calibration
-    from levelfield.study.bill import bill
-    from levelfield.study.plan import plan as plan_study
-    from levelfield.study.plan import refuse_if_nothing_is_allowed
+    from levelfield.study.bill import calibrate as calibration
+    from levelfield.study.bill.bill import bill
+    from levelfield.study.bill.transfer_bill import transfer_bill
+    from levelfield.study.plan.plan import plan as plan_study
+    from levelfield.study.plan.plan import refuse_if_nothing_is_allowed
+    from levelfield.study.plan.undecidable import gives_no_verdict, undecidable
     from levelfield.study.run import study_facts
     from levelfield.study.spec_file import load_study, relocated, study_schema
-    from levelfield.study.transfer_bill import transfer_bill
-    from levelfield.study.undecidable import gives_no_verdict, undecidable
 
     if schema:
         say(study_schema().rstrip())
@@ -170,7 +170,7 @@ def _decidable_margin(spec: StudySpec, num_report: int) -> float:
 def _say_undecidable(spec: StudySpec, found: Sequence[Undecidable]) -> None:
     from levelfield.cli.console import say
     from levelfield.report.numbers import prose
-    from levelfield.study.undecidable import NO_VERDICT_AT_ALL, gives_no_verdict
+    from levelfield.study.plan.undecidable import NO_VERDICT_AT_ALL, gives_no_verdict
 
     if found:
         say()

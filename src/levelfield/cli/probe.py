@@ -52,8 +52,8 @@ def probe(
     from levelfield.records.probe import ProbeSpec
     from levelfield.records.probe_store import ProbeDirectory
     from levelfield.report.numbers import flops, percent
-    from levelfield.study.backbones import backbone_at
-    from levelfield.study.probe import run_probe
+    from levelfield.study.execute.backbones import backbone_at
+    from levelfield.study.execute.probe import run_probe
     from levelfield.train.device import resolve_device
     from levelfield.transfer.channels import suited
 

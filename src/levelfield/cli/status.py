@@ -17,7 +17,7 @@ def status(
     """Show what is done, what is wanted next, what failed, and what it has cost."""
     from levelfield.cli.console import say, say_json, say_table
     from levelfield.report.numbers import flops, seconds
-    from levelfield.study.outcome import read_outcome
+    from levelfield.study.outcome.outcome import read_outcome
 
     outcome = read_outcome(directory)
     pending = outcome.planned.pending(outcome.results, outcome.probes)

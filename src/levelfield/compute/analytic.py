@@ -8,7 +8,7 @@ forward and one backward pass; the backward is twice the forward, less the gradi
 from __future__ import annotations
 
 from levelfield.families.base import Layer
-from levelfield.families.registry import Architecture, parse
+from levelfield.families.registry import Architecture, list_layers, parse
 from levelfield.records.codec import record
 from levelfield.units import Flops
 
@@ -70,7 +70,7 @@ def count(architecture: Architecture, *, resolution: int, num_classes: int, in_c
         resolution=resolution,
         num_classes=num_classes,
         in_channels=in_channels,
-        layers=spec.layers(resolution=resolution, num_classes=num_classes, in_channels=in_channels),
+        layers=list_layers(spec, resolution=resolution, num_classes=num_classes, in_channels=in_channels),
     )
 
 

@@ -54,26 +54,6 @@ class FamilySpec(Protocol):
     @property
     def text(self) -> str: ...
 
-    def layers(self, *, resolution: int, num_classes: int, in_channels: int = 3) -> tuple[Layer, ...]:
-        """Every layer with parameters or multiply-accumulates, in forward order.
-
-        Raises:
-            SpecError: the architecture cannot take images of ``resolution`` pixels.
-        """
-        ...
-
-    def parameter_role(self, name: str) -> ParameterRole:
-        """What the parameter called ``name`` is for; total over the built model's ``named_parameters()``.
-
-        Raises:
-            SpecError: no parameter of this family has that name.
-        """
-        ...
-
-    def parameter_depth(self, name: str) -> int:
-        """How many blocks stand before the parameter called ``name``: 0 where the image enters, most at the head."""
-        ...
-
 
 class Backbone(Protocol):
     """What a family's ``model.build`` returns, beside being an ``nn.Module``: images in, logits out, and a linear

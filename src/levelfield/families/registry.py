@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from levelfield.families import grammar
-from levelfield.families.base import FamilySpec
+from levelfield.families.base import FamilySpec, Layer, ParameterRole
 from levelfield.families.borrowed import spec as borrowed
 from levelfield.families.nfnet import spec as nfnet
 from levelfield.families.vit import spec as vit
@@ -25,8 +25,11 @@ Architecture: TypeAlias = str | FamilySpec
 
 @record
 class Family:
-    """A row of the table. ``model`` is the module whose ``build`` makes the network, ``weights`` the one that knows its
-    tensors by others' names; each option's first value is its default."""
+    """A row of the table; each option's first value is its default.
+
+    ``layers`` is the module that lists its layers and knows its parameters, ``model`` the one whose ``build`` makes the
+    network, ``weights`` the one that knows its tensors by others' names.
+    """
 
     name: str
     title: str
@@ -36,6 +39,7 @@ class Family:
     options: tuple[tuple[str, tuple[str, ...]], ...]
     examples: tuple[str, ...]
     read: Callable[[grammar.Text], FamilySpec]
+    layers: str
     model: str
     weights: str
 
@@ -50,6 +54,7 @@ FAMILIES = (
         options=tuple(nfnet.OPTIONS.items()),
         examples=("nfnet:F3+", "nfnet:F0,ws=timm,gelu=erf", "nfnet:w16-d1x2x2", "nfnet:w8-d1x1x1-s4"),
         read=nfnet.read,
+        layers="levelfield.families.nfnet.layers",
         model="levelfield.families.nfnet.model",
         weights="levelfield.families.nfnet.weights",
     ),
@@ -62,6 +67,7 @@ FAMILIES = (
         options=tuple(vit.OPTIONS.items()),
         examples=("vit:B/16", "vit:L/14,pool=map", "vit:w64-d3-p4", "vit:w96-d4-p4-h2-m4"),
         read=vit.read,
+        layers="levelfield.families.vit.layers",
         model="levelfield.families.vit.model",
         weights="levelfield.families.vit.weights",
     ),
@@ -74,6 +80,7 @@ FAMILIES = (
         options=(),
         examples=borrowed.EXAMPLES,
         read=borrowed.read,
+        layers="levelfield.families.borrowed.layers",
         model="levelfield.families.borrowed.model",
         weights="levelfield.families.borrowed.weights",
     ),
@@ -95,6 +102,35 @@ def parse(architecture: Architecture) -> FamilySpec:
         return architecture
     text = grammar.split(architecture)
     return _family(text.family).read(text)
+
+
+def list_layers(
+    architecture: Architecture, *, resolution: int, num_classes: int, in_channels: int = 3
+) -> tuple[Layer, ...]:
+    """Every layer with parameters or multiply-accumulates, in forward order.
+
+    Raises:
+        SpecError: the text names no architecture, or it cannot take images of ``resolution`` pixels.
+    """
+    spec = parse(architecture)
+    layers = _layers_of(spec)
+    return layers.list_layers(spec, resolution=resolution, num_classes=num_classes, in_channels=in_channels)
+
+
+def parameter_role(architecture: Architecture, name: str) -> ParameterRole:
+    """What the parameter called ``name`` is for; total over the built network's ``named_parameters()``.
+
+    Raises:
+        SpecError: no parameter of this architecture has that name.
+    """
+    spec = parse(architecture)
+    return _layers_of(spec).parameter_role(spec, name)
+
+
+def parameter_depth(architecture: Architecture, name: str) -> int:
+    """How many blocks stand before the parameter called ``name``: 0 where the image enters, most at the head."""
+    spec = parse(architecture)
+    return _layers_of(spec).parameter_depth(spec, name)
 
 
 def build(
@@ -144,6 +180,10 @@ def conversion(architecture: Architecture) -> Any:
         SpecError: the text names no architecture.
     """
     return importlib.import_module(_family(parse(architecture).family).weights)
+
+
+def _layers_of(spec: FamilySpec) -> Any:
+    return importlib.import_module(_family(spec.family).layers)
 
 
 def _family(name: str) -> Family:

@@ -17,7 +17,7 @@ from levelfield.records.store import StudyDirectory, TrialDirectory, TrialState,
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialSpec
 from levelfield.records.writing import is_there, set_aside
-from levelfield.study.candidate import DataFacts
+from levelfield.study.facts import DataFacts
 
 logger = logging.getLogger(__name__)
 

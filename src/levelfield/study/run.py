@@ -20,16 +20,18 @@ from levelfield.records.sealed import write_record
 from levelfield.records.store import HeldTrial, StudyDirectory
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialResult
-from levelfield.study.candidate import DataFacts, TargetFacts
-from levelfield.study.content import refuse_other_study, refuse_results_of_other_data
-from levelfield.study.fixed import fix
+from levelfield.study.facts import DataFacts, TargetFacts
 from levelfield.study.launch.base import Launcher, LaunchEvent, failure
 from levelfield.study.launch.local import LocalLauncher
-from levelfield.study.locked import Lock, lock_rungs, read_locks, refuse_lost_locks
 from levelfield.study.mend import mend, restore_specs
-from levelfield.study.outcome import analyse_outcome, read_outcome
-from levelfield.study.plan import Plan, plan, refuse_if_nothing_is_allowed
-from levelfield.study.undecidable import NO_VERDICT_AT_ALL, gives_no_verdict, undecidable
+from levelfield.study.outcome.content import refuse_other_study, refuse_results_of_other_data
+from levelfield.study.outcome.fixed import fix
+from levelfield.study.outcome.foretell import lock_rungs
+from levelfield.study.outcome.locks import read_locks, refuse_lost_locks
+from levelfield.study.outcome.outcome import analyse_outcome, read_outcome
+from levelfield.study.plan.plan import plan, refuse_if_nothing_is_allowed
+from levelfield.study.plan.undecidable import NO_VERDICT_AT_ALL, gives_no_verdict, undecidable
+from levelfield.study.planned import Lock, Plan
 
 logger = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from levelfield.records.store import StudyDirectory, TrialDirectory
 from levelfield.records.trial import MADE_BY, TrialResult
 from levelfield.study.launch.base import LaunchEvent, failure
 from levelfield.study.launch.local import LocalLauncher
-from levelfield.study.locked import results_fingerprint
-from levelfield.study.outcome import Outcome, read_outcome
-from levelfield.study.wants import PlannedTrial
+from levelfield.study.outcome.foretell import results_fingerprint
+from levelfield.study.outcome.outcome import Outcome, read_outcome
+from levelfield.study.planned import PlannedTrial
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

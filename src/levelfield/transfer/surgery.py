@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from levelfield.families.base import FamilySpec
-from levelfield.families.registry import build
+from levelfield.families.registry import build, parameter_role
 from levelfield.records.errors import SpecError
 from levelfield.transfer.backbone import Backbone
 
@@ -33,7 +33,7 @@ def graft(model: nn.Module, family: FamilySpec, backbone: Backbone) -> None:
     if family.text != backbone.facts.architecture:
         raise SpecError(f"cannot start {family.text} from the weights of {backbone.facts.architecture}")
     for name, parameter in model.named_parameters():
-        role = family.parameter_role(name)
+        role = parameter_role(family, name)
         if role in _HEAD:
             parameter.zero_()
         else:
@@ -47,10 +47,10 @@ def assembled(family: FamilySpec, state: Mapping[str, Tensor], *, resolution: in
     Raises:
         SpecError: the family cannot take such images, or a tensor does not fit.
     """
-    num_classes = next(len(tensor) for name, tensor in state.items() if family.parameter_role(name) in _HEAD)
+    num_classes = next(len(tensor) for name, tensor in state.items() if parameter_role(family, name) in _HEAD)
     model = build(family, num_classes=num_classes, resolution=resolution, in_channels=in_channels)
     for name, parameter in model.named_parameters():
-        parameter.copy_(_fitted(name, family.parameter_role(name), state.get(name), parameter))
+        parameter.copy_(_fitted(name, parameter_role(family, name), state.get(name), parameter))
     return model.eval()
 
 

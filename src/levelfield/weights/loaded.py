@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from levelfield.families.base import FamilySpec
-from levelfield.families.registry import build, parse
+from levelfield.families.registry import build, list_layers, parse
 from levelfield.records.errors import WeightsError
 from levelfield.weights.card import Card
 from levelfield.weights.preprocessing import Preprocessing
@@ -93,7 +93,7 @@ def assemble(card: Card, state: Mapping[str, Tensor], *, where: str) -> LoadedMo
 def _refuse_larger(card: Card, state: Mapping[str, Tensor], where: str) -> None:
     """Refuse a network far larger than its weights, before it takes memory: its header may name one of any size."""
     facts = {"resolution": card.resolution, "num_classes": card.num_classes, "in_channels": card.in_channels}
-    wanted = sum(layer.params for layer in parse(card.architecture).layers(**facts))
+    wanted = sum(layer.params for layer in list_layers(card.architecture, **facts))
     stored = sum(tensor.numel() for tensor in state.values())
     if wanted > 2 * stored + _SMALL:
         raise WeightsError(f"{where} holds {stored:,} numbers, and {card.architecture} has {wanted:,} parameters")

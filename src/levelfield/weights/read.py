@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from levelfield.families.registry import build, conversion, parse
+from levelfield.families.registry import build, conversion, parameter_role, parse
 from levelfield.records.errors import SpecError, WeightsError
 from levelfield.weights.card import Card, read_card
 from levelfield.weights.hub import HubConfig, read_config
@@ -76,7 +76,7 @@ def _hub_file(folder: Path) -> Path:
 def _at(loaded: LoadedModel, resolution: int | None) -> LoadedModel:
     if resolution in (None, loaded.card.resolution):
         return loaded
-    if any(loaded.spec.parameter_role(name) == "position" for name, _ in loaded.model.named_parameters()):
+    if any(parameter_role(loaded.spec, name) == "position" for name, _ in loaded.model.named_parameters()):
         raise SpecError(
             f"the learned positions are for {loaded.card.resolution} px, not for {resolution}; `levelfield finetune` "
             "resamples them"

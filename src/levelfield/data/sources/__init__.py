@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from levelfield.data.sources.base import Examples, Source
@@ -68,5 +67,9 @@ def open_source_once(spec: DataSpec) -> Source:
 
 def near(source: Source, device: torch.device) -> Source:
     """``source`` with its pictures made on ``device``, where that is a GPU and the source knows how; equal pictures."""
-    rendered_on: Callable[[torch.device], Source] | None = getattr(source, "rendered_on", None)
-    return source if device.type == "cpu" or rendered_on is None else rendered_on(device)
+    if device.type == "cpu":
+        return source
+    from levelfield.data.sources.digit_renderer import rendered_on
+    from levelfield.data.sources.digit_strings import DigitStrings
+
+    return rendered_on(source, device) if isinstance(source, DigitStrings) else source

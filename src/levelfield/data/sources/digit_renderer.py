@@ -10,10 +10,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from levelfield.data.draws import Int64s, UInt64s
-from levelfield.data.sources.base import Examples, check_ids
+from levelfield.data.sources.base import Examples, Source, check_ids
 from levelfield.data.sources.digit_strings import BACKGROUND, DigitStrings, Drawing
 from levelfield.data.transforms import SpritePlacer
 from levelfield.records.data import Split
+
+
+def rendered_on(source: DigitStrings, device: torch.device) -> Source:
+    """``source``, whose pictures are made on ``device`` and are tensors there; equal to the last bit."""
+    rendered: Any = RenderedOnDevice(source, device)
+    return rendered
 
 
 class RenderedOnDevice:

@@ -16,22 +16,19 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from levelfield.data.draws import Int64s, UInt64s, below, draw_bits, key_words, unit_interval
-from levelfield.data.sources.base import Examples, Source, check_ids
+from levelfield.data.sources.base import Examples, check_ids
 from levelfield.data.sources.glyphs import CONTENT_HASH, NUM_GLYPHS, SIDE, Glyphs, enlarge, load_glyphs, split_glyphs
 from levelfield.data.sources.noise import NoiseBank
 from levelfield.data.transforms import Affine, SpritePlacer
 from levelfield.records.codec import to_plain
 from levelfield.records.data import DigitPairsSpec, DigitStringsSpec, Split
 from levelfield.records.fingerprint import fingerprint
-
-if TYPE_CHECKING:
-    import torch
 
 STREAM_VERSION = 1
 """Part of the fingerprint. A change to this file that alters a single pixel or label must change it."""
@@ -117,13 +114,6 @@ class DigitStrings:
         spelt = digits @ 10 ** np.arange(num_digits - 1, -1, -1)
         labels = noisy_labels(spelt, self.spec.label_noise, label_bits, self.num_classes)
         return Drawing(self.noise.places(noise_bits), chosen, poses), labels
-
-    def rendered_on(self, device: torch.device) -> Source:
-        """The same source, whose pictures are made on ``device`` and are tensors there; equal to the last bit."""
-        from levelfield.data.sources.digit_renderer import RenderedOnDevice
-
-        rendered: Any = RenderedOnDevice(self, device)
-        return rendered
 
     def _render(self, drawing: Drawing) -> NDArray[np.int16]:
         """Pictures ``[B, H, W]`` in 0..255."""

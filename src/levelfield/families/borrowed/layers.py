@@ -17,7 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from levelfield.families.base import Layer, LayerKind, ParameterRole
 from levelfield.families.borrowed.model import BorrowedNetwork, build
-from levelfield.families.borrowed.spec import BorrowedSpec, ParameterPlace
+from levelfield.families.borrowed.spec import BorrowedSpec
+from levelfield.records.codec import record
 from levelfield.records.errors import SpecError, first_line
 
 _ROLE_RESOLUTION = 224
@@ -85,8 +86,33 @@ def _kind(module: nn.Module) -> LayerKind | None:
     return "norm" if weight.ndim < 2 else "linear" if weight.ndim == 2 else "conv"
 
 
+def parameter_role(spec: BorrowedSpec, name: str) -> ParameterRole:
+    """See :func:`levelfield.families.registry.parameter_role`."""
+    return _place(spec, name).role
+
+
+def parameter_depth(spec: BorrowedSpec, name: str) -> int:
+    """See :func:`levelfield.families.registry.parameter_depth`."""
+    return _place(spec, name).depth
+
+
+@record
+class ParameterPlace:
+    """What a parameter is for, and how many blocks stand before it."""
+
+    role: ParameterRole
+    depth: int
+
+
+def _place(spec: BorrowedSpec, name: str) -> ParameterPlace:
+    known = _places(spec)
+    if name not in known:
+        raise SpecError(f"no parameter of {spec.text} is called {name!r}")
+    return known[name]
+
+
 @functools.lru_cache(maxsize=64)
-def places(spec: BorrowedSpec) -> dict[str, ParameterPlace]:
+def _places(spec: BorrowedSpec) -> dict[str, ParameterPlace]:
     """The role and depth of every parameter by name.
 
     Kernels are weights of two axes and more; learned embeddings are known by timm's names for them; biases belong to

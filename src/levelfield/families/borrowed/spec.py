@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 
 from levelfield.families import grammar
-from levelfield.families.base import Layer, ParameterRole
-from levelfield.records.codec import record
 from levelfield.records.errors import SpecError
 from levelfield.records.stated import stated
 
@@ -71,32 +69,6 @@ class BorrowedSpec:
         """The options as timm takes them."""
         return {key: _argument(value) for key, value in self.options}
 
-    def layers(self, *, resolution: int, num_classes: int, in_channels: int = 3) -> tuple[Layer, ...]:
-        """See :meth:`levelfield.families.base.FamilySpec.layers`."""
-        from levelfield.families.borrowed.layers import list_layers
-
-        return list_layers(self, resolution=resolution, num_classes=num_classes, in_channels=in_channels)
-
-    def parameter_role(self, name: str) -> ParameterRole:
-        """See :meth:`levelfield.families.base.FamilySpec.parameter_role`."""
-        from levelfield.families.borrowed.layers import places
-
-        return _known(self, name, places(self)).role
-
-    def parameter_depth(self, name: str) -> int:
-        """See :meth:`levelfield.families.base.FamilySpec.parameter_depth`."""
-        from levelfield.families.borrowed.layers import places
-
-        return _known(self, name, places(self)).depth
-
-
-@record
-class ParameterPlace:
-    """What a parameter is for, and how many blocks stand before it."""
-
-    role: ParameterRole
-    depth: int
-
 
 def read(text: grammar.Text) -> BorrowedSpec:
     """The spec that a text's body and options mean; whether timm has it is known when it is built.
@@ -112,9 +84,3 @@ def _argument(value: str) -> Argument:
         return value == "true"
     numbers = [float(part) if "." in part else int(part) for part in value.split("x")]
     return tuple(numbers) if len(numbers) > 1 else numbers[0]
-
-
-def _known(spec: BorrowedSpec, name: str, known: dict[str, ParameterPlace]) -> ParameterPlace:
-    if name not in known:
-        raise SpecError(f"no parameter of {spec.text} is called {name!r}")
-    return known[name]

@@ -1,16 +1,28 @@
-"""Every layer of an NFNet, counted by hand from its shape: the torch-free side of the bill."""
+"""Every layer of an NFNet, counted by hand from its shape, and what its parameters are for: the bill without torch."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from levelfield.families.base import Layer
+from levelfield.families.base import Layer, ParameterRole
 from levelfield.families.nfnet.spec import SQUEEZE_RATIO, BlockShape, NFNetSpec
 from levelfield.records.errors import SpecError
 
+_CONV = r"(stem\.conv\d+|stages\.\d+\.\d+\.(conv[1-4]|shortcut)|final_conv)"
+_SQUEEZE = r"stages\.\d+\.\d+\.(squeeze|excite)"
+_ROLES: tuple[tuple[str, ParameterRole], ...] = (
+    (rf"({_CONV}|{_SQUEEZE})\.weight", "kernel"),
+    (rf"{_CONV}\.gain", "gain"),
+    (rf"({_CONV}|{_SQUEEZE})\.bias", "bias"),
+    (r"stages\.\d+\.\d+\.skip_gain", "skip_gain"),
+    (r"head\.weight", "classifier_kernel"),
+    (r"head\.bias", "classifier_bias"),
+)
 
-def list_layers(spec: NFNetSpec, *, resolution: int, num_classes: int, in_channels: int) -> tuple[Layer, ...]:
-    """See :meth:`levelfield.families.base.FamilySpec.layers`."""
+
+def list_layers(spec: NFNetSpec, *, resolution: int, num_classes: int, in_channels: int = 3) -> tuple[Layer, ...]:
+    """See :func:`levelfield.families.registry.list_layers`."""
     if resolution < 1 or num_classes < 1 or in_channels < 1:
         raise SpecError(f"{spec.text}: expected positive sizes, saw {resolution=}, {num_classes=}, {in_channels=}")
     layers: list[Layer] = []
@@ -26,6 +38,22 @@ def list_layers(spec: NFNetSpec, *, resolution: int, num_classes: int, in_channe
     layers.append(_conv("final_conv", spec.widths[-1], spec.num_features, size, kernel=1))
     layers.append(_linear("head", spec.num_features, num_classes))
     return tuple(layers)
+
+
+def parameter_role(spec: NFNetSpec, name: str) -> ParameterRole:
+    """See :func:`levelfield.families.registry.parameter_role`."""
+    for pattern, role in _ROLES:
+        if re.fullmatch(pattern, name):
+            return role
+    raise SpecError(f"no parameter of an nfnet is called {name!r}")
+
+
+def parameter_depth(spec: NFNetSpec, name: str) -> int:
+    """See :func:`levelfield.families.registry.parameter_depth`."""
+    block = re.match(r"stages\.(\d+)\.(\d+)\.", name)
+    if block:
+        return 1 + sum(spec.depths[: int(block[1])]) + int(block[2])
+    return 0 if name.startswith("stem.") else 1 + sum(spec.depths)
 
 
 def _block(block: BlockShape, size: int) -> Iterator[Layer]:

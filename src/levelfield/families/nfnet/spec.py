@@ -6,12 +6,10 @@ nfnets/{base,nfnet}.py (constants, order of operations), arXiv 2310.16764 ("+" v
 
 from __future__ import annotations
 
-import re
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from levelfield.families import grammar
-from levelfield.families.base import Layer, ParameterRole
 from levelfield.records.codec import record
 from levelfield.records.errors import SpecError, did_you_mean
 from levelfield.records.stated import stated
@@ -221,38 +219,6 @@ class NFNetSpec:
         while channels % groups:
             groups -= 1
         return channels, groups
-
-    def layers(self, *, resolution: int, num_classes: int, in_channels: int = 3) -> tuple[Layer, ...]:
-        """See :meth:`levelfield.families.base.FamilySpec.layers`."""
-        from levelfield.families.nfnet.layers import list_layers
-
-        return list_layers(self, resolution=resolution, num_classes=num_classes, in_channels=in_channels)
-
-    def parameter_role(self, name: str) -> ParameterRole:
-        """See :meth:`levelfield.families.base.FamilySpec.parameter_role`."""
-        for pattern, role in _ROLES:
-            if re.fullmatch(pattern, name):
-                return role
-        raise SpecError(f"no parameter of an nfnet is called {name!r}")
-
-    def parameter_depth(self, name: str) -> int:
-        """See :meth:`levelfield.families.base.FamilySpec.parameter_depth`."""
-        block = re.match(r"stages\.(\d+)\.(\d+)\.", name)
-        if block:
-            return 1 + sum(self.depths[: int(block[1])]) + int(block[2])
-        return 0 if name.startswith("stem.") else 1 + sum(self.depths)
-
-
-_CONV = r"(stem\.conv\d+|stages\.\d+\.\d+\.(conv[1-4]|shortcut)|final_conv)"
-_SQUEEZE = r"stages\.\d+\.\d+\.(squeeze|excite)"
-_ROLES: tuple[tuple[str, ParameterRole], ...] = (
-    (rf"({_CONV}|{_SQUEEZE})\.weight", "kernel"),
-    (rf"{_CONV}\.gain", "gain"),
-    (rf"({_CONV}|{_SQUEEZE})\.bias", "bias"),
-    (r"stages\.\d+\.\d+\.skip_gain", "skip_gain"),
-    (r"head\.weight", "classifier_kernel"),
-    (r"head\.bias", "classifier_bias"),
-)
 
 
 def _variant_shape(name: str) -> dict[str, Any]:

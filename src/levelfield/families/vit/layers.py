@@ -1,16 +1,29 @@
-"""Every layer of a Vision Transformer, counted by hand from its shape: the torch-free side of the bill."""
+"""Every layer of a ViT, counted by hand from its shape, and what its parameters are for: the bill without torch."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from levelfield.families.base import Layer
+from levelfield.families.base import Layer, ParameterRole
 from levelfield.families.vit.spec import ViTSpec
 from levelfield.records.errors import SpecError
 
+_LINEAR_MAPS = r"(patch_embed|blocks\.\d+\.(qkv|proj|fc1|fc2)|map_head\.(query|key_value|proj|fc1|fc2))"
+_NORMS = r"(blocks\.\d+\.norm[12]|norm|map_head\.norm)"
+_ROLES: tuple[tuple[str, ParameterRole], ...] = (
+    (rf"{_LINEAR_MAPS}\.weight", "kernel"),
+    (rf"{_LINEAR_MAPS}\.bias", "bias"),
+    (rf"{_NORMS}\.(weight|bias)", "norm"),
+    (r"position", "position"),
+    (r"class_token|map_head\.probe", "token"),
+    (r"head\.weight", "classifier_kernel"),
+    (r"head\.bias", "classifier_bias"),
+)
 
-def list_layers(spec: ViTSpec, *, resolution: int, num_classes: int, in_channels: int) -> tuple[Layer, ...]:
-    """See :meth:`levelfield.families.base.FamilySpec.layers`."""
+
+def list_layers(spec: ViTSpec, *, resolution: int, num_classes: int, in_channels: int = 3) -> tuple[Layer, ...]:
+    """See :func:`levelfield.families.registry.list_layers`."""
     if num_classes < 1 or in_channels < 1:
         raise SpecError(f"{spec.text}: expected positive sizes, saw {num_classes=}, {in_channels=}")
     patches, width = spec.grid(resolution) ** 2, spec.width
@@ -28,6 +41,22 @@ def list_layers(spec: ViTSpec, *, resolution: int, num_classes: int, in_channels
         layers.extend(_map_head("map_head", width, spec.mlp_width, tokens))
     layers.append(_linear("head", width, num_classes, rows=1))
     return tuple(layers)
+
+
+def parameter_role(spec: ViTSpec, name: str) -> ParameterRole:
+    """See :func:`levelfield.families.registry.parameter_role`."""
+    for pattern, role in _ROLES:
+        if re.fullmatch(pattern, name):
+            return role
+    raise SpecError(f"no parameter of a vit is called {name!r}")
+
+
+def parameter_depth(spec: ViTSpec, name: str) -> int:
+    """See :func:`levelfield.families.registry.parameter_depth`."""
+    block = re.match(r"blocks\.(\d+)\.", name)
+    if block:
+        return 1 + int(block[1])
+    return 0 if re.match("patch_embed|position|class_token", name) else 1 + spec.depth
 
 
 def _block(name: str, width: int, mlp_width: int, tokens: int) -> Iterator[Layer]:

@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 from levelfield.families import grammar
-from levelfield.families.base import Layer, ParameterRole
 from levelfield.records.data import LARGEST_SIDE
 from levelfield.records.errors import SpecError, did_you_mean
 from levelfield.records.stated import stated
@@ -184,44 +183,11 @@ class ViTSpec:
             )
         return resolution // self.patch_size
 
-    def layers(self, *, resolution: int, num_classes: int, in_channels: int = 3) -> tuple[Layer, ...]:
-        """See :meth:`levelfield.families.base.FamilySpec.layers`."""
-        from levelfield.families.vit.layers import list_layers
-
-        return list_layers(self, resolution=resolution, num_classes=num_classes, in_channels=in_channels)
-
-    def parameter_role(self, name: str) -> ParameterRole:
-        """See :meth:`levelfield.families.base.FamilySpec.parameter_role`."""
-        for pattern, role in _ROLES:
-            if re.fullmatch(pattern, name):
-                return role
-        raise SpecError(f"no parameter of a vit is called {name!r}")
-
-    def parameter_depth(self, name: str) -> int:
-        """See :meth:`levelfield.families.base.FamilySpec.parameter_depth`."""
-        block = re.match(r"blocks\.(\d+)\.", name)
-        if block:
-            return 1 + int(block[1])
-        return 0 if re.match("patch_embed|position|class_token", name) else 1 + self.depth
-
 
 def default_heads(width: int) -> int:
     """The divisor of ``width`` nearest, in ratio, to one head for 32 channels; the smaller of two as near."""
     divisors = [heads for heads in range(1, width + 1) if width % heads == 0]
     return min(divisors, key=lambda heads: (round(abs(math.log(heads * LADDER_HEAD_WIDTH / width)), 9), heads))
-
-
-_LINEAR = r"(patch_embed|blocks\.\d+\.(qkv|proj|fc1|fc2)|map_head\.(query|key_value|proj|fc1|fc2))"
-_NORM = r"(blocks\.\d+\.norm[12]|norm|map_head\.norm)"
-_ROLES: tuple[tuple[str, ParameterRole], ...] = (
-    (rf"{_LINEAR}\.weight", "kernel"),
-    (rf"{_LINEAR}\.bias", "bias"),
-    (rf"{_NORM}\.(weight|bias)", "norm"),
-    (r"position", "position"),
-    (r"class_token|map_head\.probe", "token"),
-    (r"head\.weight", "classifier_kernel"),
-    (r"head\.bias", "classifier_bias"),
-)
 
 
 def read(text: grammar.Text) -> ViTSpec:

@@ -53,7 +53,7 @@ class RateSurface:
 
     ``centre`` is (N0, D0). ``tolerance`` is the ln loss that a rate in the flat range gives up: the sd of one run's ln
     loss, or 1 % where it is unknown. ``shape`` is (c, k) and ``coefficients`` are s0, s1 and s2 (see
-    scaling/optimum/rates.py), with their ``covariance``. Absent where the tuning curves support none; ``status`` says why.
+    scaling/optimum/rates.py), with their ``covariance``. Absent where the tuning curves support none: ``status``.
     """
 
     family: str

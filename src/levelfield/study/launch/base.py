@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 from levelfield.records.errors import InputError, LevelfieldError, StoreError, TrialError
-from levelfield.study.transfers import PlannedTransfer
-from levelfield.study.wants import PlannedTrial
+from levelfield.study.planned import PlannedTransfer, PlannedTrial
 
 Planned: TypeAlias = PlannedTrial | PlannedTransfer
 """A trial, or a probe of frozen features: both have a spec with a name, a fingerprint and a number of steps."""

@@ -79,8 +79,8 @@ class _Worker:
 
     def _train(self, spec: TrialSpec) -> None:
         from levelfield.data.sources import open_source_once
-        from levelfield.study.backbones import backbone_in
-        from levelfield.study.trial import held_result, run_trial
+        from levelfield.study.execute.backbones import backbone_in
+        from levelfield.study.execute.trial import held_result, run_trial
 
         directory, source = self.study.trial(spec), open_source_once(spec.data)
         directory.open(spec)
@@ -101,8 +101,8 @@ class _Worker:
 
     def _probe(self, spec: ProbeSpec) -> None:
         from levelfield.data.sources import open_source_once
-        from levelfield.study.backbones import backbone_in
-        from levelfield.study.probe import run_probe
+        from levelfield.study.execute.backbones import backbone_in
+        from levelfield.study.execute.probe import run_probe
 
         run_probe(
             spec,

@@ -11,8 +11,8 @@ from typing import Any
 
 from levelfield.records.transfer import TransferRow
 from levelfield.records.writing import make_directory, write_atomically
-from levelfield.study.outcome import Outcome
-from levelfield.study.transfer_table import transfer_rows
+from levelfield.study.outcome.outcome import Outcome
+from levelfield.study.outcome.transfer_table import transfer_rows
 
 COLUMNS: dict[str, str] = {
     "trial": "identity of the trial: the fingerprint of its content (of an imported row, its name)",

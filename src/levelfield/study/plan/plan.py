@@ -8,90 +8,30 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from levelfield.families.registry import list_families
-from levelfield.records.codec import record
 from levelfield.records.errors import RefusedError, SpecError
 from levelfield.records.study import FamilyEntry, StudySpec
 from levelfield.records.trial import TrialResult
-from levelfield.study.candidate import Affordable, Candidate, DataFacts
-from levelfield.study.declared import choices_along, refuse_meaningless
-from levelfield.study.locked import Lock, want_locked
-from levelfield.study.search import LineSearch, search_two, search_until_bracketed
-from levelfield.study.swap import want_swap
-from levelfield.study.transfers import PlannedTransfer, RefusedTransfer, plan_transfers
-from levelfield.study.wants import PlannedTrial, Wants
+from levelfield.study.facts import DataFacts
+from levelfield.study.plan.declared import choices_along, refuse_meaningless
+from levelfield.study.plan.locked import want_locked
+from levelfield.study.plan.search import LineSearch, search_two, search_until_bracketed
+from levelfield.study.plan.swap import want_swap
+from levelfield.study.plan.transfers import plan_transfers
+from levelfield.study.plan.wants import Wants
+from levelfield.study.planned import (
+    Candidate,
+    Cell,
+    Lock,
+    Plan,
+    RungWinner,
+    TunedCell,
+)
 
 # The seeds of the A/A control are kept clear of those of the winners, which follow the search's.
 _CONTROL_SEED = 1000
-
-
-@record
-class Cell:
-    """One size at one budget; a refused cell says why."""
-
-    family: str
-    architecture: str
-    budget_flops: float
-    affordable: Affordable
-
-
-@record
-class TunedCell:
-    """The learning-rate search in one cell: settled, or waiting."""
-
-    family: str
-    architecture: str
-    budget_flops: float
-    rule: str
-    status: str
-    base_lr: float | None
-
-
-@record
-class RungWinner:
-    """The best-tuned candidate of a family at one budget; ``edges`` names the axes whose optimum is only a bound."""
-
-    family: str
-    budget_flops: float
-    candidate: Candidate
-    affordable: Affordable
-    select_loss: float
-    edges: tuple[str, ...]
-
-
-@record
-class Plan:
-    """Everything wanted so far. A study is complete when no wanted trial is without a result.
-
-    ``to_lock`` are the rungs whose prediction can be written down now: they run only once that is done. ``transfers``
-    are wanted of every rung as soon as it is won.
-    """
-
-    cells: tuple[Cell, ...]
-    trials: tuple[PlannedTrial, ...]
-    tuned: tuple[TunedCell, ...]
-    winners: tuple[RungWinner, ...]
-    to_lock: tuple[float, ...] = ()
-    transfers: tuple[PlannedTransfer, ...] = ()
-    refused_transfers: tuple[RefusedTransfer, ...] = ()
-
-    @property
-    def num_wanted(self) -> int:
-        """Trials, transfers and probes, each counted once."""
-        return len({planned.spec.fingerprint for planned in (*self.trials, *self.transfers)})
-
-    def pending(
-        self, results: Mapping[str, TrialResult], probed: Container[str] = frozenset()
-    ) -> tuple[PlannedTrial | PlannedTransfer, ...]:
-        """What is wanted and has no result, dearest first: that holds up the most. ``probed`` are finished probes."""
-        waiting = {
-            planned.spec.fingerprint: planned
-            for planned in (*self.trials, *self.transfers)
-            if planned.spec.fingerprint not in results and planned.spec.fingerprint not in probed
-        }
-        return tuple(sorted(waiting.values(), key=lambda planned: (-planned.budget_flops, planned.spec.name)))
 
 
 def plan(

@@ -8,8 +8,8 @@ from levelfield.compute.analytic import count
 from levelfield.records.codec import record
 from levelfield.records.data import num_report_asked
 from levelfield.records.study import FamilyEntry, StudySpec
-from levelfield.study.candidate import DataFacts
-from levelfield.study.plan import Cell, Plan
+from levelfield.study.facts import DataFacts
+from levelfield.study.planned import Cell, Plan
 
 
 @record

@@ -14,11 +14,11 @@ from levelfield.records.store import StudyDirectory
 from levelfield.records.transfer import FINE_TUNED, FROM_SCRATCH, Metric, TransferRow, TransferSpec
 from levelfield.records.trial import TrialResult, TrialSpec
 from levelfield.scaling.transfer import TransferAnalysis, analyse_transfer
-from levelfield.study.table import kept_array
-from levelfield.study.transfers import PlannedTransfer
+from levelfield.study.outcome.table import kept_array
+from levelfield.study.planned import PlannedTransfer
 
 if TYPE_CHECKING:
-    from levelfield.study.outcome import Outcome
+    from levelfield.study.outcome.outcome import Outcome
 
 _JUDGED = ("finetune", "scratch", "ranked")
 

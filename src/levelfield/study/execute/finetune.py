@@ -12,7 +12,7 @@ from levelfield.data.sources import Source, open_source
 from levelfield.records.data import DataSpec, data_content
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import TrialResult, TrialSpec, Weights
-from levelfield.study.trial import OnStep, held_result, run_trial
+from levelfield.study.execute.trial import OnStep, held_result, run_trial
 from levelfield.transfer.backbone import Backbone
 from levelfield.transfer.channels import suited
 from levelfield.transfer.recipes import steps_of, transfer_preset, transfer_recipe

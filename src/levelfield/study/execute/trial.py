@@ -15,7 +15,7 @@ from levelfield import __version__
 from levelfield.compute.analytic import count
 from levelfield.data.loader import Batch, Loader, training_order
 from levelfield.data.sources import Source, near
-from levelfield.families.registry import build, parse
+from levelfield.families.registry import build, parameter_depth, parameter_role, parse
 from levelfield.records.code_version import code_version
 from levelfield.records.data import Split
 from levelfield.records.difference import refuse_other_data, refuse_other_start
@@ -24,7 +24,7 @@ from levelfield.records.sealed import write_record
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import HeldOutLoss, TrialResult, TrialSpec, TrialTiming
 from levelfield.records.writing import write_atomically
-from levelfield.study.stopping import HeldSignals, held_signals
+from levelfield.study.execute.stopping import HeldSignals, held_signals
 from levelfield.tasks.base import Task
 from levelfield.tasks.registry import build_task
 from levelfield.train.checkpoint import CheckpointFolder
@@ -210,8 +210,8 @@ def build_state(
     if backbone is not None:
         graft(model, family, backbone)
     parameters = dict(model.named_parameters())
-    roles = {name: family.parameter_role(name) for name in parameters}
-    depths = {name: family.parameter_depth(name) for name in parameters}
+    roles = {name: parameter_role(family, name) for name in parameters}
+    depths = {name: parameter_depth(family, name) for name in parameters}
     return TrainState(model, spec, policy_table(parameters, roles, spec.recipe, depths=depths))
 
 

@@ -8,9 +8,9 @@ from levelfield.compute.analytic import count
 from levelfield.records.codec import record
 from levelfield.records.study import FamilyEntry, StudySpec
 from levelfield.records.transfer import ArmSpec, TransferSpec
-from levelfield.study.bill import Speed
-from levelfield.study.candidate import DataFacts
-from levelfield.study.plan import Cell, Plan
+from levelfield.study.bill.bill import Speed
+from levelfield.study.facts import DataFacts
+from levelfield.study.planned import Cell, Plan
 
 
 @record

@@ -11,79 +11,13 @@ from typing import Any
 from levelfield.compute.analytic import count
 from levelfield.compute.budget import examples_for, global_batch_size
 from levelfield.families.registry import parse
-from levelfield.records.codec import later, record
 from levelfield.records.data import data_content
 from levelfield.records.errors import SpecError
 from levelfield.records.study import AxisValue, FamilyEntry, LadderSpec, StudySpec
 from levelfield.records.trial import RecipeSpec, TrialSpec
-from levelfield.study.recipes import preset
-
-
-@record
-class DataFacts:
-    """What the plan needs to know of the data: shapes and sizes, no pixels.
-
-    ``num_report`` images judge winners, None in records of before it was kept. ``targets`` are those of its transfers.
-    ``remarks`` are sentences that must be read with the results.
-    """
-
-    num_classes: int
-    in_channels: int
-    resolution: int
-    num_train: int
-    fingerprint: str
-    no_verdict_because: str | None = None
-    num_report: int | None = later(default=None)
-    targets: tuple[TargetFacts, ...] = later(default=())
-    remarks: tuple[str, ...] = later(default=())
-
-    def target(self, name: str) -> TargetFacts:
-        """The facts of the transfer ``name``."""
-        return next(target for target in self.targets if target.name == name)
-
-
-@record
-class TargetFacts:
-    """The same of the data of one transfer; ``num_report`` images judge it."""
-
-    name: str
-    num_classes: int
-    in_channels: int
-    resolution: int
-    num_train: int
-    num_report: int
-    fingerprint: str
-
-
-@record
-class Candidate:
-    """A size of a family with its searched values; ``axes`` holds only those that differ from the default."""
-
-    architecture: str
-    base_lr: float
-    axes: tuple[tuple[str, AxisValue], ...] = ()
-
-    def moved(self, axis: str, value: AxisValue | None) -> Candidate:
-        """The candidate with ``axis`` at ``value``; None takes it back to the default."""
-        rest = tuple(pair for pair in self.axes if pair[0] != axis)
-        return dataclasses.replace(self, axes=rest if value is None else tuple(sorted((*rest, (axis, value)))))
-
-    @property
-    def variant(self) -> str:
-        return ",".join(f"{name}={value}" for name, value in self.axes)
-
-
-@record
-class Affordable:
-    """What a budget buys a candidate; ``refusal`` says why the protocol does not allow it, and is empty otherwise."""
-
-    architecture: str
-    params: int
-    flops_per_example: float
-    global_batch_size: int
-    steps: int
-    epochs: float
-    refusal: str = ""
+from levelfield.study.facts import DataFacts
+from levelfield.study.plan.recipes import preset
+from levelfield.study.planned import Affordable, Candidate
 
 
 def afford(spec: StudySpec, facts: DataFacts, entry: FamilyEntry, candidate: Candidate, budget: float) -> Affordable:

@@ -23,9 +23,11 @@ from levelfield.scaling.optimum.local import MIN_SIZES
 from levelfield.scaling.results.verdicts import Verdict
 from levelfield.scaling.verdicts.compare import attainable
 from levelfield.scaling.verdicts.contrasts import Statement
-from levelfield.study.candidate import Candidate, DataFacts, afford, default_value
-from levelfield.study.plan import Cell, Plan, checked_axes, size_edges
-from levelfield.study.search import can_bracket
+from levelfield.study.facts import DataFacts
+from levelfield.study.plan.candidate import afford, default_value
+from levelfield.study.plan.plan import checked_axes, size_edges
+from levelfield.study.plan.search import can_bracket
+from levelfield.study.planned import Candidate, Cell, Plan
 
 Question: TypeAlias = Literal[
     "cell", "verdict", "one side", "verdict over all rungs", "verdict by device-seconds", "law", "optimal size"

@@ -12,8 +12,8 @@ from levelfield.records.sealed import read_record, read_record_if_there
 from levelfield.records.store import StudyDirectory
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialResult
-from levelfield.study.candidate import DataFacts, TargetFacts
-from levelfield.study.plan import Plan
+from levelfield.study.facts import DataFacts, TargetFacts
+from levelfield.study.planned import Plan
 
 
 def refuse_other_study(study: StudyDirectory, spec: StudySpec, facts: DataFacts) -> None:

@@ -9,59 +9,26 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from levelfield.compute.budget import examples_for
-from levelfield.records.codec import record
 from levelfield.records.data import data_content
 from levelfield.records.errors import SpecError
 from levelfield.records.probe import ProbeSpec
 from levelfield.records.study import StudySpec
 from levelfield.records.transfer import ArmSpec, TransferFamily, TransferSpec
 from levelfield.records.trial import TrialResult, TrialSpec
-from levelfield.study.candidate import DataFacts, batch_and_steps, cost_of, with_codes
-from levelfield.study.frontier import Frontier, frontier_of
-from levelfield.study.recipes import preset
-from levelfield.study.search import search_until_bracketed
-from levelfield.study.wants import SEARCH_SEED
+from levelfield.study.facts import DataFacts
+from levelfield.study.plan.candidate import batch_and_steps, cost_of, with_codes
+from levelfield.study.plan.offered import Frontier, frontier_of
+from levelfield.study.plan.recipes import preset
+from levelfield.study.plan.search import search_until_bracketed
+from levelfield.study.plan.wants import SEARCH_SEED
+from levelfield.study.planned import PlannedTransfer, RefusedTransfer, TransferRole
 from levelfield.transfer.recipes import transfer_preset
 
 if TYPE_CHECKING:
-    from levelfield.study.plan import RungWinner, TunedCell
-
-TransferRole: TypeAlias = Literal["finetune-search", "finetune", "scratch-search", "scratch", "ranked", "probe"]
-
-
-@record
-class PlannedTransfer:
-    """A trial on the target, or a probe, and why it is wanted.
-
-    ``budget_flops`` is the rung of pre-training that it belongs to. ``finetune`` and ``scratch`` are judged on the
-    report split by fresh seeds; ``ranked`` fine-tunes backbones of the search, on the frontier and off it, so that
-    their ranks can be compared. ``pretraining`` is the trial that it starts from. ``edges`` names the searched axes
-    whose optimum is only a bound.
-    """
-
-    spec: TrialSpec | ProbeSpec
-    role: TransferRole
-    transfer: str
-    family: str
-    budget_flops: float
-    pretraining: str | None = None
-    base_lr: float | None = None
-    spend: float | None = None
-    edges: tuple[str, ...] = ()
-
-
-@record
-class RefusedTransfer:
-    """An arm that cannot be run at a rung, and why."""
-
-    transfer: str
-    family: str
-    budget_flops: float
-    arm: str
-    reason: str
+    from levelfield.study.planned import RungWinner, TunedCell
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,25 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
-from levelfield.records.codec import record
 from levelfield.records.observation import Role
 from levelfield.records.study import FamilyEntry, StudySpec
 from levelfield.records.trial import TrialResult, TrialSpec
-from levelfield.study.candidate import Affordable, Candidate, DataFacts, afford, trial_spec
+from levelfield.study.facts import DataFacts
+from levelfield.study.plan.candidate import afford, trial_spec
+from levelfield.study.planned import Affordable, Candidate, PlannedTrial
 
 SEARCH_SEED = 0
-
-
-@record
-class PlannedTrial:
-    """A trial and why it is wanted. The learning-rate status of its cell is in :class:`TunedCell`."""
-
-    spec: TrialSpec
-    role: Role
-    family: str
-    budget_flops: float
-    base_lr: float
-    variant: str = ""
 
 
 def fresh_seeds(spec: StudySpec) -> range:

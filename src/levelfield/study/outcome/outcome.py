@@ -19,13 +19,14 @@ from levelfield.scaling.analyse import analyse
 from levelfield.scaling.ladder.belief import NOTHING_ASKED, Asked
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.qualified import qualified
-from levelfield.study.candidate import DataFacts
-from levelfield.study.content import refuse_results_of_other_data
-from levelfield.study.fixed import Fixed, read_fixed
-from levelfield.study.imported import ImportedRuns, read_imported
-from levelfield.study.locked import Lock, read_locks, refuse_lost_locks
-from levelfield.study.plan import Plan, plan
-from levelfield.study.table import observations, report_losses
+from levelfield.study.facts import DataFacts
+from levelfield.study.outcome.content import refuse_results_of_other_data
+from levelfield.study.outcome.fixed import Fixed, read_fixed
+from levelfield.study.outcome.imported import ImportedRuns, read_imported
+from levelfield.study.outcome.locks import read_locks, refuse_lost_locks
+from levelfield.study.outcome.table import observations, report_losses
+from levelfield.study.plan.plan import plan
+from levelfield.study.planned import Lock, Plan
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from levelfield.records.observation import Observation
 from levelfield.records.store import StudyDirectory, TrialDirectory
 from levelfield.records.trial import TrialResult, TrialTiming
-from levelfield.study.plan import Plan
-from levelfield.study.wants import PlannedTrial
+from levelfield.study.planned import Plan, PlannedTrial
 
 
 def observations(

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from levelfield.records.study import FamilyEntry, StudySpec
 from levelfield.records.trial import TrialSpec
-from levelfield.study.candidate import Candidate, DataFacts, afford, trial_spec
-from levelfield.study.wants import SEARCH_SEED, fresh_seeds
+from levelfield.study.facts import DataFacts
+from levelfield.study.plan.candidate import afford, trial_spec
+from levelfield.study.plan.wants import SEARCH_SEED, fresh_seeds
+from levelfield.study.planned import Candidate
 
 if TYPE_CHECKING:
-    from levelfield.study.plan import RungWinner, TunedCell
+    from levelfield.study.planned import RungWinner, TunedCell
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,10 @@ import itertools
 
 from levelfield.records.errors import SpecError
 from levelfield.records.study import FamilyEntry, StudySpec
-from levelfield.study.candidate import Candidate, DataFacts, afford, default_value, recipe_of, trial_spec
-from levelfield.study.recipes import preset
+from levelfield.study.facts import DataFacts
+from levelfield.study.plan.candidate import afford, default_value, recipe_of, trial_spec
+from levelfield.study.plan.recipes import preset
+from levelfield.study.planned import Candidate
 
 
 def choices_along(entry: FamilyEntry, candidate: Candidate, axis: str) -> list[tuple[bool, Candidate]]:

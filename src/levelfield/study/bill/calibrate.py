@@ -15,10 +15,11 @@ from levelfield.records.codec import from_plain, to_plain
 from levelfield.records.errors import InputError, TrialError
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialSpec
-from levelfield.study.bill import Speed
-from levelfield.study.candidate import Candidate, DataFacts, trial_spec
+from levelfield.study.bill.bill import Speed
+from levelfield.study.facts import DataFacts
 from levelfield.study.launch.local import worker_environment
-from levelfield.study.plan import Plan
+from levelfield.study.plan.candidate import trial_spec
+from levelfield.study.planned import Candidate, Plan
 
 _SECONDS_EACH = 0.4
 
@@ -43,7 +44,7 @@ def calibrate(spec: StudySpec, facts: DataFacts, planned: Plan, *, device: str) 
         for cell in largest.values()
     ]
     done = subprocess.run(
-        [sys.executable, "-m", "levelfield.study.calibrate", device],
+        [sys.executable, "-m", "levelfield.study.bill.calibrate", device],
         input=json.dumps([to_plain(trial) for trial in trials]),
         capture_output=True,
         text=True,
@@ -64,7 +65,7 @@ def measure(trial: TrialSpec, source: Any, *, device: str) -> Speed:
     import torch
 
     from levelfield.data.sources import near
-    from levelfield.study.trial import build_state, training_batches
+    from levelfield.study.execute.trial import build_state, training_batches
     from levelfield.tasks.registry import build_task
     from levelfield.train.device import resolve_device
     from levelfield.train.loop import training_steps

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from levelfield.records.study import FamilyEntry
-from levelfield.study.candidate import Candidate
-from levelfield.study.search import search_until_bracketed
-from levelfield.study.wants import Wants
+from levelfield.study.plan.search import search_until_bracketed
+from levelfield.study.plan.wants import Wants
+from levelfield.study.planned import Candidate
 
 
 def want_swap(wants: Wants, entry: FamilyEntry, winner: Candidate, budget: float) -> None:

@@ -16,7 +16,7 @@ from levelfield.records.sealed import read_record
 from levelfield.records.store import StudyDirectory, TrialDirectory
 from levelfield.records.trial import MADE_BY, TrialResult, TrialSpec
 from levelfield.records.writing import is_there
-from levelfield.study.trial import held_result, run_trial
+from levelfield.study.execute.trial import held_result, run_trial
 from levelfield.transfer.backbone import Backbone, open_backbone
 from levelfield.weights.kept import is_trial, refuse_other_architecture
 from levelfield.weights.loaded import LoadedModel

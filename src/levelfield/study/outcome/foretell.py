@@ -4,77 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from levelfield.records.code_version import code_version
-from levelfield.records.codec import later, record
-from levelfield.records.difference import refuse_other_data
-from levelfield.records.errors import DamagedError
 from levelfield.records.fingerprint import fingerprint
-from levelfield.records.sealed import read_record, write_record
-from levelfield.records.store import HeldTrial, StudyDirectory
-from levelfield.records.study import AxisValue, FamilyEntry, StudySpec
+from levelfield.records.sealed import write_record
+from levelfield.records.store import StudyDirectory
+from levelfield.records.study import FamilyEntry
 from levelfield.records.writing import make_directory
 from levelfield.scaling.results.analysis import Analysis
-from levelfield.scaling.results.intervals import Interval
-from levelfield.study.candidate import Candidate
-from levelfield.study.wants import Wants
+from levelfield.study.outcome.locks import lock_name
+from levelfield.study.plan.wants import Wants
+from levelfield.study.planned import Lock, LockedRecipe
 
 if TYPE_CHECKING:
     from levelfield.scaling.next.predict import Prediction
-    from levelfield.study.outcome import Outcome
-
-_RESTORE = "restore it from a copy: a prediction is not edited, nor made again once its rung has run"
-
-
-@record
-class LockedRecipe:
-    """What was predicted for one family: the declared size and rate nearest to the optimum, and the loss they reach.
-
-    ``axes`` are the other searched values, taken over from the winner of the top searched rung.
-    """
-
-    family: str
-    architecture: str
-    base_lr: float
-    axes: dict[str, AxisValue]
-    loss: Interval
-    sentence: str
-
-
-@record
-class Lock:
-    """A prediction as it was written down: from which results on which ``data``, when (UTC), and by which version.
-
-    ``refused`` says, by family, why nothing could be predicted. ``results`` is the fingerprint of all losses known
-    then; ``fingerprint`` names everything else in the record.
-    """
-
-    budget_flops: float
-    recipes: tuple[LockedRecipe, ...]
-    refused: dict[str, str] = dataclasses.field(default_factory=dict)
-    results: str
-    data: str | None = later(default=None)
-    written: str
-    code_version: str
-    fingerprint: str = ""
-
-    def sealed(self) -> Lock:
-        return dataclasses.replace(self, fingerprint=fingerprint("lock", dataclasses.replace(self, fingerprint="")))
-
-
-def want_locked(wants: Wants, lock: Lock) -> None:
-    """Want every locked recipe on fresh seeds."""
-    entries = {entry.name: entry for entry in wants.spec.families}
-    for locked in lock.recipes:
-        if locked.family in entries:
-            candidate = Candidate(
-                architecture=locked.architecture, base_lr=locked.base_lr, axes=tuple(sorted(locked.axes.items()))
-            )
-            entry = entries[locked.family]
-            wants.judge(entry, candidate, lock.budget_flops, wants.fresh_seeds, role="prediction")
+    from levelfield.study.outcome.outcome import Outcome
 
 
 def lock_rungs(study: StudyDirectory, outcome: Outcome, analysis: Analysis) -> dict[float, Lock]:
@@ -101,44 +48,6 @@ def lock_rungs(study: StudyDirectory, outcome: Outcome, analysis: Analysis) -> d
             write_record(study.locks_path / lock_name(budget), lock)
             locks[budget] = lock
     return locks
-
-
-def lock_name(budget: float) -> str:
-    """The file of the prediction for ``budget``."""
-    return f"{budget:.4g}.json"
-
-
-def read_locks(study: StudyDirectory, *, data: str) -> dict[float, Lock]:
-    """The locks of ``study``, which is one on ``data``, by budget.
-
-    Raises:
-        DamagedError: a lock was changed after it was written, or lies under the name of another.
-        StoreError: one predicts for other data.
-    """
-    locks = {}
-    for path in sorted(study.locks_path.glob("*.json")):
-        lock = read_record(Lock, path, remedy=_RESTORE)
-        if path.name != lock_name(lock.budget_flops):
-            raise DamagedError(f"{path} holds the prediction for {lock.budget_flops:.4g} FLOPs", _RESTORE)
-        refuse_other_data(lock.data, data, where=path)
-        locks[lock.budget_flops] = lock
-    return locks
-
-
-def refuse_lost_locks(spec: StudySpec, held: Iterable[HeldTrial], locks: Mapping[float, Lock]) -> None:
-    """A rung that has been run cannot be foretold: its prediction is there, or was lost.
-
-    Raises:
-        DamagedError: trials of a locked rung were begun, and no prediction for it lies in the directory.
-    """
-    for trial in held:
-        budget = None if trial.spec is None else trial.spec.budget_flops
-        if budget in spec.ladder.locked and budget not in locks:
-            raise DamagedError(
-                f"locked/{lock_name(budget)} is missing, and the rung of {budget:.4g} FLOPs that it foretold was begun "
-                f"({trial.directory.path.name})",
-                "restore it from a copy: a prediction is not made again once its rung has run",
-            )
 
 
 def predicted_recipes(outcome: Outcome, analysis: Analysis, budget: float) -> dict[str, LockedRecipe | str]:

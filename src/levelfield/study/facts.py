@@ -1,0 +1,41 @@
+"""What a plan needs to know of the data: shapes and sizes, no pixels."""
+
+from __future__ import annotations
+
+from levelfield.records.codec import later, record
+
+
+@record
+class DataFacts:
+    """What the plan needs to know of the data: shapes and sizes, no pixels.
+
+    ``num_report`` images judge winners, None in records of before it was kept. ``targets`` are those of its transfers.
+    ``remarks`` are sentences that must be read with the results.
+    """
+
+    num_classes: int
+    in_channels: int
+    resolution: int
+    num_train: int
+    fingerprint: str
+    no_verdict_because: str | None = None
+    num_report: int | None = later(default=None)
+    targets: tuple[TargetFacts, ...] = later(default=())
+    remarks: tuple[str, ...] = later(default=())
+
+    def target(self, name: str) -> TargetFacts:
+        """The facts of the transfer ``name``."""
+        return next(target for target in self.targets if target.name == name)
+
+
+@record
+class TargetFacts:
+    """The same of the data of one transfer; ``num_report`` images judge it."""
+
+    name: str
+    num_classes: int
+    in_channels: int
+    resolution: int
+    num_train: int
+    num_report: int
+    fingerprint: str
