@@ -20,7 +20,7 @@ from levelfield.report.facts import (
     TransferFact,
     TrialRow,
 )
-from levelfield.report.numbers import family_name, flops, listed, plain
+from levelfield.report.words.numbers import family_name, flops, listed, plain
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.transfer import agreement_sentence, worth_sentence
 from levelfield.study.outcome.outcome import Outcome, analyse_outcome, read_outcome
@@ -46,7 +46,7 @@ def publish(directory: Path, *, fresh: bool = True) -> tuple[Path, Analysis]:
     analysis = analyse_outcome(outcome, directory)
     page = directory / "report.html"
     if fresh or not page.exists():
-        from levelfield.report.files import write_report
+        from levelfield.report.page.files import write_report
 
         facts = dataclasses.replace(study_facts(outcome, analysis), transfers=transfer_facts(outcome, directory))
         write_report(directory, analysis, outcome.table, facts)

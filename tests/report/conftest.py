@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import sample
 
-from levelfield.report.files import ReportFiles, write_report
+from levelfield.report.page.files import ReportFiles, write_report
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

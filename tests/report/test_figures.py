@@ -13,12 +13,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from levelfield.records.errors import WorkError
-from levelfield.report import numbers
-from levelfield.report.figures import Figure, published_figure, study_figures, theme
+from levelfield.report.figures import theme
 from levelfield.report.figures.axes import linear_axis, log_axis, percent_axis, spread
 from levelfield.report.figures.canvas import Canvas
+from levelfield.report.figures.figure import Figure
 from levelfield.report.figures.labels import Label, write_labels
-from levelfield.report.svg import draw_png, draw_svg
+from levelfield.report.page.figures import study_figures
+from levelfield.report.page.svg import draw_png, draw_svg
+from levelfield.report.published.figures import published_figure
+from levelfield.report.words import numbers
 from levelfield.scaling.results.verdicts import DifferenceCurve
 
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from levelfield.report import numbers
+from levelfield.report.words import numbers
 from levelfield.scaling.results.intervals import Interval
 
 

@@ -12,11 +12,12 @@ from pathlib import Path
 import sample
 
 from levelfield.records.codec import from_plain, to_plain
-from levelfield.report import StudyFacts, numbers
-from levelfield.report.figures import study_figures
-from levelfield.report.files import ReportFiles, write_report
-from levelfield.report.glossary import glossary
-from levelfield.report.page import render
+from levelfield.report import StudyFacts
+from levelfield.report.page.figures import study_figures
+from levelfield.report.page.files import ReportFiles, write_report
+from levelfield.report.page.page import render
+from levelfield.report.words import numbers
+from levelfield.report.words.glossary import glossary
 from levelfield.scaling.laws import LAWS
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.reasons import Refusal
@@ -40,7 +41,7 @@ def test_the_page_names_no_address_but_namespaces_and_stays_small(report: Report
 def test_equal_studies_give_equal_bytes_also_from_another_process(report: ReportFiles, tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); import sample;"
-        "from levelfield.report.files import write_report;"
+        "from levelfield.report.page.files import write_report;"
         "runs = sample.observations();"
         "write_report(Path(sys.argv[2]), sample.analysis(runs), runs, sample.facts(runs));"
         "assert 'torch' not in sys.modules"

@@ -12,10 +12,10 @@ import sample
 
 from levelfield.records.transfer import FINE_TUNED, FROM_SCRATCH, TransferRow
 from levelfield.report import StudyFacts, TransferFact
-from levelfield.report.figures import study_figures
-from levelfield.report.page import render
-from levelfield.report.svg import draw_svg
-from levelfield.report.tables import study_tables
+from levelfield.report.page.figures import study_figures
+from levelfield.report.page.page import render
+from levelfield.report.page.svg import draw_svg
+from levelfield.report.tables.study import study_tables
 from levelfield.scaling.transfer import agreement_sentence, analyse_transfer, worth_sentence
 
 BUDGETS = (1e10, 3e10, 1e11, 3e11)

@@ -89,7 +89,7 @@ def say_notices(analysis: Analysis) -> None:
 
 
 def say_refusals(analysis: Analysis) -> None:
-    from levelfield.report.numbers import prose
+    from levelfield.report.words.numbers import prose
 
     rows = [tuple(map(prose, (refusal.what, refusal.why, refusal.remedy))) for refusal in analysis.refusals]
     say_table("Refused, and why", ("what", "why", "what would decide it"), rows)
@@ -97,7 +97,7 @@ def say_refusals(analysis: Analysis) -> None:
 
 def say_optima(analysis: Analysis) -> None:
     """What each family's optimum says of the form of its law, in sentences."""
-    from levelfield.report.numbers import family_name, sentence
+    from levelfield.report.words.numbers import family_name, sentence
 
     for optimum in analysis.optima:
         for text in optimum.sentences:
@@ -106,7 +106,7 @@ def say_optima(analysis: Analysis) -> None:
 
 def say_findings(analysis: Analysis) -> None:
     """The headline and each verdict, in sentences."""
-    from levelfield.report.numbers import prose
+    from levelfield.report.words.numbers import prose
 
     say()
     say(prose(analysis.headline), "strong")

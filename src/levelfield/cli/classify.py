@@ -27,7 +27,7 @@ def classify(
     from levelfield.inference.answers import classify as run_classify
     from levelfield.inference.pictures import Unreadable, find_pictures
     from levelfield.records.errors import DataError
-    from levelfield.report.numbers import percent
+    from levelfield.report.words.numbers import percent
     from levelfield.study.execute.backbones import model_at
     from levelfield.train.device import resolve_device
 

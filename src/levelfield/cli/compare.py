@@ -48,10 +48,10 @@ def compare(
 def _say(analysis: Analysis, source: Path) -> None:
     from levelfield.cli.analysis import say_notices, say_refusals, say_transfers
     from levelfield.cli.console import say, say_report_table
-    from levelfield.report.comparison_tables import confounds_table, optimism_table, trends_table
-    from levelfield.report.control_tables import controls_table
-    from levelfield.report.numbers import percent, prose
-    from levelfield.report.tables import verdict_table
+    from levelfield.report.tables.comparison import confounds_table, optimism_table, trends_table
+    from levelfield.report.tables.control import controls_table
+    from levelfield.report.tables.study import verdict_table
+    from levelfield.report.words.numbers import percent, prose
 
     say(prose(analysis.headline), "strong")
     say_notices(analysis)

@@ -13,7 +13,7 @@ from levelfield.cli.streams import quoted, says_unicode
 from levelfield.cli.terminal import paragraph, table_lines
 
 if TYPE_CHECKING:
-    from levelfield.report.table import Table
+    from levelfield.report.tables.table import Table
 
 Style: TypeAlias = Literal["plain", "strong", "faint", "alarm"]
 _CODES: dict[Style, str] = {"plain": "", "strong": "1", "faint": "2", "alarm": "1;31"}

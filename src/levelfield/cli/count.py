@@ -27,7 +27,7 @@ def count(
     from levelfield.compute import analytic
     from levelfield.compute.devices import device_hours
     from levelfield.records.errors import SpecError
-    from levelfield.report import numbers
+    from levelfield.report.words import numbers
     from levelfield.units import LARGEST, SMALLEST
 
     if examples is not None and not SMALLEST <= examples <= LARGEST:

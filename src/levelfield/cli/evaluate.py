@@ -42,7 +42,7 @@ def evaluate(
     from levelfield.inference.answers import class_names
     from levelfield.inference.labelled import judged_resolution, score_place, score_trial
     from levelfield.records.errors import DataError
-    from levelfield.report.evaluation import write_evaluation
+    from levelfield.report.page.evaluation import write_evaluation
     from levelfield.study.execute.backbones import model_at
     from levelfield.train.device import resolve_device
 
@@ -72,7 +72,7 @@ def evaluate(
 
 def _say(found: Evaluation, place: str) -> None:
     from levelfield.cli.console import say, say_table
-    from levelfield.report.numbers import percent
+    from levelfield.report.words.numbers import percent
 
     def number(value: float | None) -> str:
         return "-" if value is None else f"{value:.4f}"
@@ -101,6 +101,6 @@ def _say(found: Evaluation, place: str) -> None:
 
 
 def _share(value: float | None) -> str:
-    from levelfield.report.numbers import percent
+    from levelfield.report.words.numbers import percent
 
     return "-" if value is None else percent(value)

@@ -59,7 +59,7 @@ def finetune(
     from levelfield.cli.data import named_data
     from levelfield.data.sources import open_source, refuse_overruled_sizes
     from levelfield.records.errors import TrialError
-    from levelfield.report.numbers import flops, percent
+    from levelfield.report.words.numbers import flops, percent
     from levelfield.study.execute.backbones import backbone_at
     from levelfield.study.execute.finetune import finetune as run_finetune
     from levelfield.study.execute.finetune import finetune_spec

@@ -60,9 +60,9 @@ def fit(
 def _say(analysis: Analysis, level: float) -> None:
     from levelfield.cli.analysis import say_notices, say_optima, say_refusals
     from levelfield.cli.console import say, say_report_table
-    from levelfield.report.numbers import percent
-    from levelfield.report.optimum_tables import optima_table, rates_table, size_laws_table
-    from levelfield.report.tables import laws_table
+    from levelfield.report.tables.optimum import optima_table, rates_table, size_laws_table
+    from levelfield.report.tables.study import laws_table
+    from levelfield.report.words.numbers import percent
 
     say_notices(analysis)
     if analysis.laws or analysis.size_laws:

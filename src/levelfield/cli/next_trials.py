@@ -46,7 +46,7 @@ def plan_next_trials(
 
 def _say(proposal: Proposal) -> None:
     from levelfield.cli.console import say, say_table
-    from levelfield.report.numbers import count, family_name, flops, percent, prose
+    from levelfield.report.words.numbers import count, family_name, flops, percent, prose
 
     names = " and ".join(map(family_name, proposal.families))
     wanted = {"loss": "loss of", "size": "optimal size of", "verdict": "verdict on"}[proposal.want]

@@ -99,7 +99,7 @@ def plan(
 
 def _say_cells(spec: StudySpec, planned: Plan) -> None:
     from levelfield.cli.console import say, say_table
-    from levelfield.report.numbers import epochs, family_name, flops, prose
+    from levelfield.report.words.numbers import epochs, family_name, flops, prose
 
     say(prose(f"{spec.name}: {spec.question}"), "strong")
     rows = [
@@ -120,7 +120,7 @@ def _say_cells(spec: StudySpec, planned: Plan) -> None:
 
 def _say_bill(spec: StudySpec, charged: Bill, workers: int, num_report: int) -> None:
     from levelfield.cli.console import say, say_table
-    from levelfield.report.numbers import family_name, flops, seconds
+    from levelfield.report.words.numbers import family_name, flops, seconds
 
     rows = [
         (
@@ -169,7 +169,7 @@ def _decidable_margin(spec: StudySpec, num_report: int) -> float:
 
 def _say_undecidable(spec: StudySpec, found: Sequence[Undecidable]) -> None:
     from levelfield.cli.console import say
-    from levelfield.report.numbers import prose
+    from levelfield.report.words.numbers import prose
     from levelfield.study.plan.undecidable import NO_VERDICT_AT_ALL, gives_no_verdict
 
     if found:
@@ -183,7 +183,7 @@ def _say_undecidable(spec: StudySpec, found: Sequence[Undecidable]) -> None:
 
 def _say_transfers(charged: Sequence[TransferBillRow], workers: int) -> None:
     from levelfield.cli.console import say, say_table
-    from levelfield.report.numbers import flops, seconds
+    from levelfield.report.words.numbers import flops, seconds
 
     rows = [
         (

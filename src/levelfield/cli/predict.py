@@ -46,7 +46,16 @@ def predict(
 def _say(prediction: Prediction) -> None:
     """Every number with its interval, or the word that it is a guess."""
     from levelfield.cli.console import say
-    from levelfield.report.numbers import count, currency, epochs, family_name, loss_interval, percent, plain, prose
+    from levelfield.report.words.numbers import (
+        count,
+        currency,
+        epochs,
+        family_name,
+        loss_interval,
+        percent,
+        plain,
+        prose,
+    )
 
     name, budget = family_name(prediction.family), currency(prediction.budget_flops, "flops")
     far = ""

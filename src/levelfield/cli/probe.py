@@ -51,7 +51,7 @@ def probe(
     from levelfield.records.data import data_content
     from levelfield.records.probe import ProbeSpec
     from levelfield.records.probe_store import ProbeDirectory
-    from levelfield.report.numbers import flops, percent
+    from levelfield.report.words.numbers import flops, percent
     from levelfield.study.execute.backbones import backbone_at
     from levelfield.study.execute.probe import run_probe
     from levelfield.train.device import resolve_device

@@ -22,7 +22,7 @@ def reference(
     from levelfield.reference.currency import PRETRAIN_PX
     from levelfield.reference.evidence import published_evidence
     from levelfield.reference.sentences import bottom_line, concluded, not_concluded
-    from levelfield.report.published_tables import published_tables
+    from levelfield.report.published.tables import published_tables
 
     if figure is not None:
         _draw(figure)
@@ -64,8 +64,8 @@ def reference(
 def _draw(path: Path) -> None:
     from levelfield.records.errors import SpecError
     from levelfield.records.writing import write_atomically
-    from levelfield.report.figures.published import published_figure
-    from levelfield.report.svg import draw_png, draw_svg, stacked
+    from levelfield.report.page.svg import draw_png, draw_svg, stacked
+    from levelfield.report.published.figures import published_figure
 
     if path.suffix not in (".svg", ".png"):
         raise SpecError(f"--figure must end in .svg or .png, saw {str(path)!r}")

@@ -14,7 +14,7 @@ def report(directory: Annotated[Path, typer.Argument(help="The directory of a st
     """Write report.html and its figures (SVG, PNG) into the study's directory: self-contained, no network."""
     from levelfield.cli.console import say
     from levelfield.publish import publish
-    from levelfield.report.numbers import prose
+    from levelfield.report.words.numbers import prose
 
     page, analysis = publish(directory)
     say(prose(analysis.headline), "strong")

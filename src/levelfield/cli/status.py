@@ -16,7 +16,7 @@ def status(
 ) -> None:
     """Show what is done, what is wanted next, what failed, and what it has cost."""
     from levelfield.cli.console import say, say_json, say_table
-    from levelfield.report.numbers import flops, seconds
+    from levelfield.report.words.numbers import flops, seconds
     from levelfield.study.outcome.outcome import read_outcome
 
     outcome = read_outcome(directory)

@@ -32,7 +32,7 @@ def verify(
     """Train random finished trials again, elsewhere, and compare every bit; check locked predictions."""
     from levelfield.cli.console import say, say_json
     from levelfield.records.errors import WorkError
-    from levelfield.report.numbers import prose
+    from levelfield.report.words.numbers import prose
     from levelfield.study.outcome.outcome import read_outcome
     from levelfield.study.spec_file import relocated
     from levelfield.study.verify import verify_study

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from levelfield.report import numbers
 from levelfield.report.figures import theme
 from levelfield.report.figures.axes import log_axis
 from levelfield.report.figures.canvas import Canvas, EndLabel, Mark
 from levelfield.report.figures.figure import Figure, Panel
 from levelfield.report.figures.loss import winner_text
+from levelfield.report.words import numbers
 from levelfield.scaling.results.analysis import Analysis, Winner
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.optima import IsoflopProfile

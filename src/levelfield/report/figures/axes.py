@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from levelfield.report import numbers
+from levelfield.report.words import numbers
 
 _MOST_TICKS = 6
 

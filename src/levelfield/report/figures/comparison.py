@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import TypeAlias
 
-from levelfield.report import numbers
 from levelfield.report.figures import theme
 from levelfield.report.figures.axes import Axis, log_axis, percent_axis
 from levelfield.report.figures.canvas import Canvas, Mark
 from levelfield.report.figures.figure import Figure, Panel, slug
 from levelfield.report.figures.loss import CURRENCY_TITLES
+from levelfield.report.words import numbers
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.verdicts import BudgetVerdict, Comparison, Control

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from levelfield.records.evaluation import Evaluation
-from levelfield.report import numbers
 from levelfield.report.figures import theme
 from levelfield.report.figures.axes import Axis
 from levelfield.report.figures.canvas import SCHEMA, Canvas, Mark
 from levelfield.report.figures.figure import Panel
+from levelfield.report.words import numbers
 
 MOST_CLASSES = 40
 """More would be too small to read: then those with the most wrong answers are drawn."""

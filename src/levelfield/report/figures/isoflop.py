@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from levelfield.report import numbers
 from levelfield.report.figures import theme
 from levelfield.report.figures.axes import log_axis
 from levelfield.report.figures.canvas import Canvas, Mark
 from levelfield.report.figures.figure import Figure, Panel, slug
 from levelfield.report.figures.noise import noise_of
+from levelfield.report.words import numbers
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.optima import IsoflopPoint, IsoflopProfile

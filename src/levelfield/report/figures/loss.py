@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from levelfield.records.observation import Observation
-from levelfield.report import numbers
 from levelfield.report.facts import LockedPrediction
 from levelfield.report.figures import theme
 from levelfield.report.figures.axes import log_axis
 from levelfield.report.figures.canvas import Canvas, EndLabel, Mark, Shift
 from levelfield.report.figures.figure import Figure, Panel
-from levelfield.report.figures.loss_words import loss_caption, loss_reading
+from levelfield.report.words import numbers
+from levelfield.report.words.loss import loss_caption, loss_reading
 from levelfield.scaling.results.analysis import Analysis, Winner
 from levelfield.scaling.results.laws import Currency, LawFit
 

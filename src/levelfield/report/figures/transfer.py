@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from levelfield.records.transfer import FINE_TUNED, FROM_SCRATCH, Metric, TransferRow
 from levelfield.reference.placed import PlacedPoint, placed_points
-from levelfield.report import numbers
 from levelfield.report.facts import TransferFact
 from levelfield.report.figures import theme
 from levelfield.report.figures.axes import Axis, log_axis
 from levelfield.report.figures.canvas import Canvas, EndLabel, Mark
 from levelfield.report.figures.figure import Figure, Panel
+from levelfield.report.words import numbers
 from levelfield.scaling.results.analysis import Winner
 from levelfield.scaling.transfer import ArmAnalysis, value_of
 

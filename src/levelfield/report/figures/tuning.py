@@ -7,12 +7,12 @@ import itertools
 import math
 from collections.abc import Sequence
 
-from levelfield.report import numbers
 from levelfield.report.figures import theme
 from levelfield.report.figures.axes import Axis, log_axis
 from levelfield.report.figures.canvas import Canvas, EndLabel, Mark, Shift
 from levelfield.report.figures.figure import Figure, Panel, slug
 from levelfield.report.figures.noise import noise_of
+from levelfield.report.words import numbers
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.optima import LearningRateCell
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from levelfield.records.transfer import TransferRow
-from levelfield.report import numbers
 from levelfield.report.facts import TransferFact
-from levelfield.report.table import (
+from levelfield.report.tables.table import (
     Cell,
     Column,
     Table,
@@ -17,6 +16,7 @@ from levelfield.report.table import (
     text_cell,
     words_column,
 )
+from levelfield.report.words import numbers
 
 
 def transfer_tables(transfer: TransferFact) -> Iterator[Table]:

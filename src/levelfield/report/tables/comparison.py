@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 
-from levelfield.report import numbers
 from levelfield.report.figures.loss import CURRENCY_TITLES
-from levelfield.report.table import (
+from levelfield.report.tables.table import (
     Cell,
     Column,
     Table,
@@ -16,6 +15,7 @@ from levelfield.report.table import (
     text_cell,
     words_column,
 )
+from levelfield.report.words import numbers
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.verdicts import Comparison

@@ -10,10 +10,10 @@ from pathlib import Path
 from levelfield.records.observation import Observation
 from levelfield.records.writing import make_directory, write_atomically
 from levelfield.report.facts import StudyFacts
-from levelfield.report.figures import study_figures
 from levelfield.report.figures.figure import Panel
-from levelfield.report.page import draw_panels, render_figures
-from levelfield.report.svg import draw_png
+from levelfield.report.page.figures import study_figures
+from levelfield.report.page.page import draw_panels, render_figures
+from levelfield.report.page.svg import draw_png
 from levelfield.scaling.results.analysis import Analysis
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from levelfield.reference.equal_compute import Difference, EqualCompute
-from levelfield.report import numbers
 from levelfield.report.figures import theme
 from levelfield.report.figures.axes import log_axis, percent_axis
 from levelfield.report.figures.canvas import Canvas, Mark
 from levelfield.report.figures.figure import Panel
 from levelfield.report.figures.labels import Label, write_labels
+from levelfield.report.words import numbers
 
 _DECIDED = ("better", "worse", "equivalent")
 

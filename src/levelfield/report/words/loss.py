@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from levelfield.records.observation import Observation
-from levelfield.report import numbers
 from levelfield.report.facts import LockedPrediction
+from levelfield.report.words import numbers
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.intervals import Interval
 

@@ -11,8 +11,8 @@ from levelfield.records.codec import to_json
 from levelfield.records.evaluation import Evaluation
 from levelfield.records.writing import make_directory, write_atomically
 from levelfield.report.figures.confusion import confusion_panel, reliability_panel
-from levelfield.report.files import write_panel
-from levelfield.report.svg import draw_svg
+from levelfield.report.page.files import write_panel
+from levelfield.report.page.svg import draw_svg
 
 
 def write_evaluation(found: Evaluation, names: Sequence[str], folder: Path) -> tuple[Path, ...]:

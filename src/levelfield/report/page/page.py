@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from levelfield.records.observation import Observation
-from levelfield.report import numbers
 from levelfield.report.facts import StudyFacts
-from levelfield.report.figures import Figure, study_figures
 from levelfield.report.figures.comparison import verdict_words
+from levelfield.report.figures.figure import Figure
 from levelfield.report.figures.loss import CURRENCY_TITLES
 from levelfield.report.figures.theme import FALLBACK, FamilyStyle, family_styles
-from levelfield.report.glossary import glossary
-from levelfield.report.svg import draw_svg, for_page
-from levelfield.report.table import LONG, Cell, Column
-from levelfield.report.tables import study_tables
+from levelfield.report.page.figures import study_figures
+from levelfield.report.page.svg import draw_svg, for_page
+from levelfield.report.tables.study import study_tables
+from levelfield.report.tables.table import LONG, Cell, Column
+from levelfield.report.words import numbers
+from levelfield.report.words.glossary import glossary
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.reasons import Refusal
 from levelfield.scaling.results.verdicts import Comparison
@@ -221,7 +222,7 @@ def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("levelfield.report", "templates"),
+        loader=PackageLoader("levelfield.report.page", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from levelfield.report import numbers
 from levelfield.report.facts import StudyFacts
-from levelfield.report.table import (
+from levelfield.report.tables.table import (
     Cell,
     Column,
     Table,
@@ -15,6 +14,7 @@ from levelfield.report.table import (
     text_cell,
     words_column,
 )
+from levelfield.report.words import numbers
 from levelfield.scaling.results.analysis import Analysis
 
 _FINGERPRINT_SHOWN = 12

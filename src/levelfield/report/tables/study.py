@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from levelfield.report import numbers
-from levelfield.report.comparison_tables import confounds_table, optimism_table, pair_name, trends_table
-from levelfield.report.control_tables import controls_table, predictions_table, swap_effects_table, swaps_table
 from levelfield.report.facts import StudyFacts
 from levelfield.report.figures.comparison import verdict_words
 from levelfield.report.figures.loss import CURRENCY_TITLES
-from levelfield.report.optimum_tables import optima_table, rates_table, size_laws_table
-from levelfield.report.table import (
+from levelfield.report.tables.comparison import confounds_table, optimism_table, pair_name, trends_table
+from levelfield.report.tables.control import controls_table, predictions_table, swap_effects_table, swaps_table
+from levelfield.report.tables.optimum import optima_table, rates_table, size_laws_table
+from levelfield.report.tables.table import (
     Cell,
     Column,
     Table,
@@ -22,7 +21,8 @@ from levelfield.report.table import (
     text_cell,
     words_column,
 )
-from levelfield.report.transfer_tables import transfer_tables
+from levelfield.report.tables.transfer import transfer_tables
+from levelfield.report.words import numbers
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.laws import LawFit
 

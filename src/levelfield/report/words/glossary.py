@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from levelfield.report import numbers
 from levelfield.report.facts import StudyFacts
+from levelfield.report.words import numbers
 from levelfield.scaling.laws import LAWS
 from levelfield.scaling.results.analysis import Analysis
 

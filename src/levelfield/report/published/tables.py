@@ -10,8 +10,8 @@ from levelfield.reference.equal_compute import EqualCompute
 from levelfield.reference.evidence import Evidence, RangeCheck
 from levelfield.reference.laws import PublishedLaw
 from levelfield.reference.placed import PlacedPoint
-from levelfield.report import numbers
-from levelfield.report.table import Column, Table, number_cell, text_cell, words_column
+from levelfield.report.tables.table import Column, Table, number_cell, text_cell, words_column
+from levelfield.report.words import numbers
 
 
 def published_tables(evidence: Evidence, *, points: bool = False) -> tuple[Table, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from levelfield.report import numbers
+from levelfield.report.words import numbers
 
 LONG = 36
 """Characters from which a cell is words, to be broken over lines."""

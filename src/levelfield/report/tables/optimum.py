@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from levelfield.report import numbers
-from levelfield.report.table import Column, Table, family_cell, number_cell, sentence_cell, text_cell, words_column
+from levelfield.report.tables.table import (
+    Column,
+    Table,
+    family_cell,
+    number_cell,
+    sentence_cell,
+    text_cell,
+    words_column,
+)
+from levelfield.report.words import numbers
 from levelfield.scaling.optimum.rates import rate_at
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.intervals import Interval
