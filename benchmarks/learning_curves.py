@@ -20,9 +20,9 @@ import numpy as np
 from levelfield.scaling.ladder.backtest import (
     CANDIDATES,
     CHALLENGERS,
-    Candidate,
-    Curve,
     Extrapolation,
+    LawForm,
+    LossCurve,
     challenged,
     choose,
     extrapolation,
@@ -32,7 +32,7 @@ from levelfield.scaling.ladder.backtest import (
 from levelfield.scaling.ladder.conformal import half_width, spread_of
 
 
-def read_curves(path: str) -> tuple[list[Curve], list[Curve], list[str]]:
+def read_curves(path: str) -> tuple[list[LossCurve], list[LossCurve], list[str]]:
     """Every curve's fitting part, the whole curve, and the model it belongs to."""
     rows: dict[tuple[str, str], list[dict[str, str]]] = {}
     with open(path, newline="", encoding="utf-8") as file:
@@ -43,11 +43,11 @@ def read_curves(path: str) -> tuple[list[Curve], list[Curve], list[str]]:
         name = f"{task}, {model}"
         for into, kept in ((fitted, [row for row in of_curve if row["Training"] == "1"]), (whole, of_curve)):
             seen, loss = ([float(row[key]) for row in kept] for key in ("Seen Examples", "Loss"))
-            into.append(Curve(name=name, compute=np.array(seen), loss=np.array(loss)))
+            into.append(LossCurve(name=name, compute=np.array(seen), loss=np.array(loss)))
     return fitted, whole, [model for _, model in rows]
 
 
-def tails(fitted: Sequence[Curve], whole: Sequence[Curve], candidate: Candidate) -> list[Extrapolation]:
+def tails(fitted: Sequence[LossCurve], whole: Sequence[LossCurve], candidate: LawForm) -> list[Extrapolation]:
     """The held-out tails under ``candidate``."""
     return [
         extrapolation(curve, part.compute[-1], found, candidate.form, math.nan)
@@ -55,7 +55,7 @@ def tails(fitted: Sequence[Curve], whole: Sequence[Curve], candidate: Candidate)
     ]
 
 
-def leave_one_model_out(fitted: Sequence[Curve], whole: Sequence[Curve], models: Sequence[str]) -> float:
+def leave_one_model_out(fitted: Sequence[LossCurve], whole: Sequence[LossCurve], models: Sequence[str]) -> float:
     """The mean error when each model's candidate is the best on the other models' tails."""
     scores = {c: np.array([tail.score for tail in tails(fitted, whole, c)]) for c in CANDIDATES}
     of_model, errors = np.array(models), np.empty(len(models))

@@ -10,7 +10,7 @@ import pytest
 from levelfield.records.codec import from_plain, to_plain
 from levelfield.reference.confounds import sensitivities, shared_protocols
 from levelfield.reference.equal_compute import MARGIN, compare
-from levelfield.reference.evidence import Evidence, nfnet_runs, published_evidence
+from levelfield.reference.evidence import PublishedEvidence, nfnet_runs, published_evidence
 from levelfield.reference.laws import READING_ERROR, vit_law, vit_points
 from levelfield.reference.placed import PlacedPoint, placed_points
 from levelfield.reference.resampled import frontier, scatter
@@ -139,4 +139,4 @@ def test_the_sentences_hold_the_verdict_and_the_refusals() -> None:
 
 def test_the_evidence_survives_a_round_trip_through_json() -> None:
     evidence = published_evidence()
-    assert from_plain(Evidence, to_plain(evidence)) == evidence
+    assert from_plain(PublishedEvidence, to_plain(evidence)) == evidence

@@ -9,7 +9,7 @@ import pytest
 
 from levelfield.records.errors import RefusedError
 from levelfield.reference.placed import placed_points
-from levelfield.reference.resampled import LawRow, fit_frontier, frontier, resampled, rows_of, scatter
+from levelfield.reference.resampled import FittedPoint, fit_frontier, frontier, resampled, rows_of, scatter
 from levelfield.scaling.fitting.fit import fit
 
 A, B, E = 26.0, 0.27, 8.9
@@ -19,7 +19,7 @@ def law(exaflops: float) -> float:
     return E + A * exaflops**-B
 
 
-def planted(generator: np.random.Generator, *, luck: float) -> list[LawRow]:
+def planted(generator: np.random.Generator, *, luck: float) -> list[FittedPoint]:
     """Ten sizes, each one run with seven lengths, best in their middle; a run is lucky at all its lengths alike."""
     rows = []
     for size, best_at in enumerate(np.geomspace(1, 1e4, 10).tolist()):
@@ -27,13 +27,13 @@ def planted(generator: np.random.Generator, *, luck: float) -> list[LawRow]:
         for factor in (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8):
             excess = 0.01 * math.log(factor) ** 2
             error = law(best_at * factor) * math.exp(excess + run_luck + 0.004 * generator.standard_normal())
-            rows.append(LawRow(model=str(size), run=str(size), exaflops=best_at * factor, error=error))
+            rows.append(FittedPoint(model=str(size), run=str(size), exaflops=best_at * factor, error=error))
     return rows
 
 
 def test_the_frontier_is_what_no_cheaper_point_beats() -> None:
     rows = [
-        LawRow(model=str(place), run="", exaflops=exaflops, error=error)
+        FittedPoint(model=str(place), run="", exaflops=exaflops, error=error)
         for place, (exaflops, error) in enumerate([(1, 5), (1, 6), (2, 5), (3, 4), (4, 4.5), (5, 3)])
     ]
     assert [row.model for row in frontier(rows[::-1])] == ["0", "3", "5"]
@@ -58,7 +58,7 @@ def test_the_interval_is_the_jackknife_over_runs_written_out() -> None:
 
 def test_a_run_that_leads_nowhere_lends_no_degree_of_freedom() -> None:
     rows = planted(np.random.default_rng(1), luck=0.03)
-    worse = [LawRow(model="worse", run="worse", exaflops=row.exaflops, error=2 * row.error) for row in rows[:7]]
+    worse = [FittedPoint(model="worse", run="worse", exaflops=row.exaflops, error=2 * row.error) for row in rows[:7]]
     assert resampled(rows + worse, "saturating").degrees_of_freedom == resampled(rows, "saturating").degrees_of_freedom
 
 

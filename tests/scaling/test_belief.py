@@ -8,7 +8,7 @@ import pytest
 from levelfield.records.observation import Observation
 from levelfield.scaling.analyse import analyse
 from levelfield.scaling.fitting.solver import solve_one
-from levelfield.scaling.ladder.backtest import Curve, worthwhile
+from levelfield.scaling.ladder.backtest import LossCurve, worthwhile
 from levelfield.scaling.ladder.belief import beliefs
 from levelfield.scaling.ladder.forms import Points, draw_thetas, drawn_errors
 from levelfield.scaling.laws import LAWS
@@ -163,9 +163,9 @@ def test_what_one_learning_curve_foretells_is_covered_beyond_it() -> None:
 
 
 def test_weights_that_leave_less_than_six_points_do_not_compete() -> None:
-    wide = Curve(name="33 decades", compute=np.geomspace(1e-3, 1e30, 12), loss=np.linspace(2.0, 1.0, 12))
+    wide = LossCurve(name="33 decades", compute=np.geomspace(1e-3, 1e30, 12), loss=np.linspace(2.0, 1.0, 12))
     assert {candidate.recency for candidate in worthwhile([wide])} == {0.0}
-    narrow = Curve(name="one decade", compute=np.geomspace(1, 10, 12), loss=np.linspace(2.0, 1.0, 12))
+    narrow = LossCurve(name="one decade", compute=np.geomspace(1, 10, 12), loss=np.linspace(2.0, 1.0, 12))
     assert {0.0, 1.0} < {candidate.recency for candidate in worthwhile([narrow])}
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from levelfield.scaling.analyse import analyse
 from levelfield.scaling.noise.luck import expected_smallest, selection_optimism, selection_regrets
-from levelfield.scaling.noise.regret import Choice, choice_of, no_choice
+from levelfield.scaling.noise.regret import SearchRegret, no_regret, regret_of
 from levelfield.scaling.tables.rungs import checked, rungs
 from tests.scaling.planted import BUDGETS, search_rows, winner_rows
 
@@ -76,7 +76,7 @@ def test_the_choice_widens_statements_between_families_but_not_between_a_winner_
     winners = winner_rows(generator, control_budget=BUDGETS[2])
     searched = [row for family in ("nfnet", "vit") for row in search_rows(generator, family=family, run_sd=0.02)]
     cells = (*rungs(checked([*winners, *searched]), "winner"), *rungs(checked([*winners, *searched]), "control"))
-    choice = choice_of([*winners, *searched], cells, np.full(len(cells), 0.02), generator)
+    choice = regret_of([*winners, *searched], cells, np.full(len(cells), 0.02), generator)
     places = {(cell.family, cell.budget_flops, cell.first.role): place for place, cell in enumerate(cells)}
     weights = np.zeros((2, len(cells)))
     weights[0, [places["nfnet", BUDGETS[2], "winner"], places["vit", BUDGETS[2], "winner"]]] = 1.0, -1.0
@@ -93,7 +93,7 @@ def test_the_choice_widens_statements_between_families_but_not_between_a_winner_
 def test_a_search_that_looks_calm_is_trusted_no_more_than_its_fellows():
     """The first search seems to leave no doubt; the second leaves 2 %; of the third's cell nothing is known."""
     regrets = np.array([[0.0, 0.0], [0.02, 0.02], [0.0, 0.0]])
-    choice = Choice(sources=np.arange(3), regrets=regrets, chosen=np.array([True, True, False]))
+    choice = SearchRegret(sources=np.arange(3), regrets=regrets, chosen=np.array([True, True, False]))
     calm, noisy, unknown, all_three = choice.variances(np.array([*np.eye(3), np.ones(3)]))
     assert calm == pytest.approx(0.02**2 / 2), "the pooled variance is the larger"
     assert noisy == pytest.approx(0.02**2), "its own is the larger"
@@ -105,6 +105,6 @@ def test_a_search_that_looks_calm_is_trusted_no_more_than_its_fellows():
 
 def test_winners_of_whose_search_nothing_is_known_carry_no_regret():
     rows = winner_rows(np.random.default_rng(0))
-    choice = choice_of(rows, rungs(rows, "winner"), np.full(10, 0.02), np.random.default_rng(0))
-    assert choice.sources.tolist() == no_choice(10).sources.tolist()
+    choice = regret_of(rows, rungs(rows, "winner"), np.full(10, 0.02), np.random.default_rng(0))
+    assert choice.sources.tolist() == no_regret(10).sources.tolist()
     assert not choice.draws(np.random.default_rng(0), 5).any()

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from levelfield.scaling.ladder.backtest import Candidate
+from levelfield.scaling.ladder.backtest import LawForm
 from levelfield.scaling.ladder.belief import beliefs
 from levelfield.scaling.ladder.forms import Belief, Points, laws_of, refused_laws
 from levelfield.scaling.next.predict import predicted_losses
@@ -121,7 +121,7 @@ def test_a_learning_curve_with_too_few_rows_for_the_believed_form_gets_the_line(
         covariance=None,
         degrees_of_freedom=0.0,
     )
-    belief = Belief(candidate=Candidate("shifted"))
+    belief = Belief(candidate=LawForm("shifted"))
     laws = laws_of(points, belief, level=LEVEL, generator=np.random.default_rng(0))
     assert [law.form for law in laws if law.chosen] == ["log-log"]
 
@@ -140,7 +140,7 @@ def test_noise_about_a_constant_loss_is_refused_as_a_law(form):
             covariance=None,
             degrees_of_freedom=0.0,
         )
-        laws, why = refused_laws(points, Belief(candidate=Candidate(form)), level=LEVEL, generator=generator)
+        laws, why = refused_laws(points, Belief(candidate=LawForm(form)), level=LEVEL, generator=generator)
         assert laws or "does not fall with compute" in why
         accepted += bool(laws)
     assert accepted <= 6
@@ -157,5 +157,5 @@ def test_a_fall_that_seeds_confirm_is_a_law_however_far_the_rungs_lie_from_a_lin
         covariance=np.eye(4) * 0.083**2 / 3,
         degrees_of_freedom=16,
     )
-    laws = laws_of(points, Belief(candidate=Candidate("log-log")), level=LEVEL, generator=np.random.default_rng(0))
+    laws = laws_of(points, Belief(candidate=LawForm("log-log")), level=LEVEL, generator=np.random.default_rng(0))
     assert [law.form for law in laws if law.chosen] == ["log-log"]

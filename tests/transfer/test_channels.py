@@ -7,7 +7,7 @@ import torch
 
 from levelfield.families import registry
 from levelfield.records.errors import SpecError
-from levelfield.transfer.backbone import Backbone
+from levelfield.transfer.backbone import PretrainedBackbone
 from levelfield.transfer.channels import suited
 from levelfield.weights.kept import NetworkFacts
 from tests.conftest import one_complaint, run
@@ -16,12 +16,12 @@ from tests.study.pictures import write_folder
 ARCHITECTURES = ["nfnet:w8-d1x2-s4", "vit:w16-d2-p4"]
 
 
-def backbone_of(architecture: str, channels: int) -> Backbone:
+def backbone_of(architecture: str, channels: int) -> PretrainedBackbone:
     torch.manual_seed(5)
     model = registry.build(architecture, num_classes=3, resolution=16, in_channels=channels)
     facts = NetworkFacts(architecture=architecture, resolution=16, num_classes=3, in_channels=channels)
     state = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    return Backbone(identity="weights:test", facts=facts, state=state, train_flops=7.0)
+    return PretrainedBackbone(identity="weights:test", facts=facts, state=state, train_flops=7.0)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

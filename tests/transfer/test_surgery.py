@@ -9,23 +9,23 @@ from scipy.ndimage import zoom
 
 from levelfield.families import registry
 from levelfield.records.errors import SpecError
-from levelfield.transfer.backbone import Backbone
+from levelfield.transfer.backbone import PretrainedBackbone
 from levelfield.transfer.surgery import assembled, graft, resampled_positions
 from levelfield.weights.kept import NetworkFacts
 
 ARCHITECTURES = ["nfnet:w8-d1x2-s4", "vit:w16-d2-p4", "vit:w16-d1-p4,pool=token", "vit:w16-d1-p4,pool=map,pos=sincos2d"]
 
 
-def backbone_of(architecture: str, *, resolution: int = 16, classes: int = 7, channels: int = 3) -> Backbone:
+def backbone_of(architecture: str, *, resolution: int = 16, classes: int = 7, channels: int = 3) -> PretrainedBackbone:
     torch.manual_seed(5)
     model = registry.build(architecture, num_classes=classes, resolution=resolution, in_channels=channels)
     with torch.no_grad():
         state = {name: parameter + torch.randn_like(parameter) for name, parameter in model.named_parameters()}
     facts = NetworkFacts(architecture=architecture, resolution=resolution, num_classes=classes, in_channels=channels)
-    return Backbone(identity="weights:test", facts=facts, state=state)
+    return PretrainedBackbone(identity="weights:test", facts=facts, state=state)
 
 
-def grafted(architecture: str, backbone: Backbone, *, resolution: int, classes: int = 4):
+def grafted(architecture: str, backbone: PretrainedBackbone, *, resolution: int, classes: int = 4):
     torch.manual_seed(6)
     model = registry.build(architecture, num_classes=classes, resolution=resolution)
     graft(model, registry.parse(architecture), backbone)

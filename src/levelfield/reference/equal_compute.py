@@ -19,7 +19,7 @@ from levelfield.records.codec import record
 from levelfield.reference.currency import Compute
 from levelfield.reference.placed import PlacedPoint
 from levelfield.reference.protocols import differing
-from levelfield.reference.resampled import LawRow, Resampled
+from levelfield.reference.resampled import FittedPoint, Resampled
 from levelfield.scaling.results.intervals import CurvePoint, Interval
 from levelfield.scaling.results.verdicts import Verdict
 
@@ -82,7 +82,7 @@ class _Contrast:
 
 
 def compare(
-    points: Sequence[PlacedPoint], law: Resampled, rows: Sequence[LawRow], *, scatter: float, typical: PlacedPoint
+    points: Sequence[PlacedPoint], law: Resampled, rows: Sequence[FittedPoint], *, scatter: float, typical: PlacedPoint
 ) -> EqualCompute:
     """The ``points`` of one family against ``law``, fitted to ``rows`` of the other; ``typical`` is one of these.
 
@@ -184,7 +184,7 @@ def _verdict(found: Interval, law: Resampled, statements: int, edge: str) -> tup
     return "cannot tell", (why, *((edge,) if edge else ()))
 
 
-def _edge(kept: Sequence[LawRow], inside: Sequence[PlacedPoint]) -> str:
+def _edge(kept: Sequence[FittedPoint], inside: Sequence[PlacedPoint]) -> str:
     """Why the law is only a bound where the points lie; empty where it is not."""
     low, high = min(point.exaflops for point in inside), max(point.exaflops for point in inside)
     near = [row for row in kept if row.edge and low / 5 <= row.exaflops <= high * 5]

@@ -38,7 +38,7 @@ class RangeCheck:
 
 
 @record
-class Evidence:
+class PublishedEvidence:
     """The points in one currency, the laws, the difference at equal compute, and the confounds.
 
     ``shared_protocols`` names the protocols under which both families were measured; ``aliased`` what always differs
@@ -70,12 +70,12 @@ PEER_PX = 64
 
 
 @functools.cache
-def published_evidence() -> Evidence:
+def published_evidence() -> PublishedEvidence:
     """The whole of it, from the packaged points alone; the same to the last digit each time."""
     points = placed_points()
     law, fits = vit_law()
     vits, nfnets = vit_points(), nfnet_runs()
-    return Evidence(
+    return PublishedEvidence(
         points=points,
         left_out=left_out(),
         vit=law,

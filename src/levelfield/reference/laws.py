@@ -11,7 +11,7 @@ from levelfield.reference.currency import Compute, compute_by_hours
 from levelfield.reference.placed import PlacedPoint, placed_points
 from levelfield.reference.points import published_points
 from levelfield.reference.resampled import (
-    LawRow,
+    FittedPoint,
     Resampled,
     curve,
     fit_frontier,
@@ -64,14 +64,14 @@ class PublishedLaw:
     parameters: dict[str, float]
     intervals: dict[str, Interval]
     no_interval: str
-    rows: tuple[LawRow, ...]
+    rows: tuple[FittedPoint, ...]
     scatter: dict[str, float]
     curve: tuple[CurvePoint, ...]
     backtests: tuple[Backtest, ...]
     refused: str
 
     @property
-    def kept(self) -> tuple[LawRow, ...]:
+    def kept(self) -> tuple[FittedPoint, ...]:
         return tuple(row for row in self.rows if not row.dropped)
 
     @property
@@ -89,8 +89,8 @@ class LossLine:
     interval. ``refused`` is what fitting says of two points.
     """
 
-    first: LawRow
-    last: LawRow
+    first: FittedPoint
+    last: FittedPoint
     computes: tuple[Compute, Compute]
     exponent: float
     low: float
@@ -160,7 +160,7 @@ def law_of(name: str, title: str, points: Sequence[PlacedPoint], *, chosen: str)
     )
 
 
-def backtests(rows: Sequence[LawRow]) -> tuple[Backtest, ...]:
+def backtests(rows: Sequence[FittedPoint]) -> tuple[Backtest, ...]:
     """Every form without the dearest points, held against them; what cannot be fitted is absent, repeats stand once."""
     best = frontier(rows)
     found: dict[tuple[str, int], Backtest] = {}
@@ -196,7 +196,7 @@ def loss_line() -> LossLine:
     steepest = math.log((first.value + READING_ERROR) / (last.value - READING_ERROR)) / (span - wide)
     flattest = math.log((first.value - READING_ERROR) / (last.value + READING_ERROR)) / (span + wide)
     rows = [
-        LawRow(model=point.model, run=point.model, exaflops=compute.exaflops, error=point.value)
+        FittedPoint(model=point.model, run=point.model, exaflops=compute.exaflops, error=point.value)
         for point, compute in ((first, low), (last, high))
     ]
     try:

@@ -29,7 +29,7 @@ _CURVE_POINTS = 41
 
 
 @record
-class LawRow:
+class FittedPoint:
     """A point that a law was asked to explain: fitted where ``dropped`` is empty.
 
     ``edge`` says why the error may not be the best that its compute could reach; ``trust`` is the point's.
@@ -80,7 +80,7 @@ class Resampled:
         return float(stdtrit(self.degrees_of_freedom, 1 - (1 - level) / 2 / statements))
 
 
-def resampled(rows: Sequence[LawRow], form: str, *, cheapest: float = 0.0) -> Resampled:
+def resampled(rows: Sequence[FittedPoint], form: str, *, cheapest: float = 0.0) -> Resampled:
     """The fit of ``form`` to the frontier of ``rows``, and to the frontier of what is left without each run.
 
     ``cheapest`` leaves out frontier points below that many exaFLOPs.
@@ -100,7 +100,7 @@ def resampled(rows: Sequence[LawRow], form: str, *, cheapest: float = 0.0) -> Re
     return Resampled(full=full, without={run: without(run) for run in runs})
 
 
-def fit_frontier(rows: Sequence[LawRow], form: str, *, cheapest: float = 0.0) -> Fit:
+def fit_frontier(rows: Sequence[FittedPoint], form: str, *, cheapest: float = 0.0) -> Fit:
     """The law of ``form`` through the frontier of ``rows``, from ``cheapest`` exaFLOPs on.
 
     Residuals are judged at the scale of the points' own scatter about a first fit: no paper measured its seeds.
@@ -111,7 +111,7 @@ def fit_frontier(rows: Sequence[LawRow], form: str, *, cheapest: float = 0.0) ->
     return _at_own_scale(rows, form, cheapest)[0]
 
 
-def _at_own_scale(rows: Sequence[LawRow], form: str, cheapest: float) -> tuple[Fit, float]:
+def _at_own_scale(rows: Sequence[FittedPoint], form: str, cheapest: float) -> tuple[Fit, float]:
     first, leading = _fit(rows, form, cheapest, None), _leading(rows, cheapest)
     if len(leading) <= len(first.parameters):
         raise RefusedError(f"{len(leading)} points for {len(first.parameters)} parameters: nothing is left to judge by")
@@ -119,7 +119,7 @@ def _at_own_scale(rows: Sequence[LawRow], form: str, cheapest: float) -> tuple[F
     return _fit(rows, form, cheapest, run_sd), run_sd
 
 
-def _fit(rows: Sequence[LawRow], form: str, cheapest: float, run_sd: float | None) -> Fit:
+def _fit(rows: Sequence[FittedPoint], form: str, cheapest: float, run_sd: float | None) -> Fit:
     best = _leading(rows, cheapest)
     return fit(
         [row.exaflops for row in best],
@@ -130,29 +130,29 @@ def _fit(rows: Sequence[LawRow], form: str, cheapest: float, run_sd: float | Non
     )
 
 
-def _leading(rows: Sequence[LawRow], cheapest: float) -> list[LawRow]:
+def _leading(rows: Sequence[FittedPoint], cheapest: float) -> list[FittedPoint]:
     return [row for row in frontier(rows) if row.exaflops >= cheapest]
 
 
-def frontier(rows: Sequence[LawRow]) -> tuple[LawRow, ...]:
+def frontier(rows: Sequence[FittedPoint]) -> tuple[FittedPoint, ...]:
     """The rows that no cheaper row beats, in rising compute."""
-    best: list[LawRow] = []
+    best: list[FittedPoint] = []
     for row in sorted(rows, key=lambda row: (row.exaflops, row.error)):
         if not best or row.error < best[-1].error:
             best.append(row)
     return tuple(best)
 
 
-def rows_of(points: Sequence[PlacedPoint]) -> tuple[LawRow, ...]:
+def rows_of(points: Sequence[PlacedPoint]) -> tuple[FittedPoint, ...]:
     """``points`` as rows of a law: those that a cheaper one beats dropped, those at an edge of the sizes marked."""
-    bare = [LawRow(model=p.model, run=p.run, exaflops=p.exaflops, error=p.error, trust=p.trust) for p in points]
+    bare = [FittedPoint(model=p.model, run=p.run, exaflops=p.exaflops, error=p.error, trust=p.trust) for p in points]
     best = set(frontier(bare))
     found = []
     for row, point in zip(bare, points, strict=True):
         edge = "" if _larger_was_tried(point, points) else "no larger model was tried at this compute or below it"
         dropped = "" if row in best else "a cheaper run has a lower error"
         found.append(
-            LawRow(
+            FittedPoint(
                 model=row.model,
                 run=row.run,
                 exaflops=row.exaflops,
@@ -165,7 +165,7 @@ def rows_of(points: Sequence[PlacedPoint]) -> tuple[LawRow, ...]:
     return tuple(sorted(found, key=lambda row: (row.exaflops, row.error)))
 
 
-def scatter(found: Fit, rows: Sequence[LawRow]) -> float:
+def scatter(found: Fit, rows: Sequence[FittedPoint]) -> float:
     """The sd of ln error about a law, its parameters counted."""
     residuals = [math.log(row.error / found.predict(row.exaflops)) for row in rows]
     return math.sqrt(sum(value**2 for value in residuals) / (len(residuals) - len(found.parameters)))

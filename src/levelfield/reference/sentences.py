@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 
-from levelfield.reference.evidence import Evidence
+from levelfield.reference.evidence import PublishedEvidence
 from levelfield.reference.laws import THEIR_FIT, PublishedLaw
 from levelfield.scaling.results.intervals import Interval
 
 _ABOUT_NOTHING = 5e-4
 
 
-def bottom_line(evidence: Evidence) -> str:
+def bottom_line(evidence: PublishedEvidence) -> str:
     """The verdict in one sentence."""
     equal = evidence.equal
     return (
@@ -21,12 +21,12 @@ def bottom_line(evidence: Evidence) -> str:
     )
 
 
-def concluded(evidence: Evidence) -> tuple[str, ...]:
+def concluded(evidence: PublishedEvidence) -> tuple[str, ...]:
     """What the published points support."""
     return (_saturates(evidence.vit), _keeps_up(evidence), _peers(evidence), _currency(evidence))
 
 
-def not_concluded(evidence: Evidence) -> tuple[str, ...]:
+def not_concluded(evidence: PublishedEvidence) -> tuple[str, ...]:
     """What they do not support, and why."""
     equal = evidence.equal
     verdict = (
@@ -44,7 +44,7 @@ def not_concluded(evidence: Evidence) -> tuple[str, ...]:
     )
 
 
-def _held(evidence: Evidence) -> str:
+def _held(evidence: PublishedEvidence) -> str:
     if evidence.shared_protocols:
         return f"only {', '.join(evidence.shared_protocols)} holds both NFNets and ViTs"
     return "no published protocol holds both NFNets and ViTs"
@@ -67,7 +67,7 @@ def _saturates(law: PublishedLaw) -> str:
     )
 
 
-def _keeps_up(evidence: Evidence) -> str:
+def _keeps_up(evidence: PublishedEvidence) -> str:
     equal = evidence.equal
     bounds = ((equal.mean.high, "in counted FLOPs"), (equal.mean_by_hours.high, "in published device-hours"))
     excluded = "; ".join(
@@ -83,7 +83,7 @@ def _keeps_up(evidence: Evidence) -> str:
     )
 
 
-def _peers(evidence: Evidence) -> str:
+def _peers(evidence: PublishedEvidence) -> str:
     largest = max(evidence.equal.differences, key=lambda each: each.exaflops)
     peers = ", ".join(f"{p.model} {p.error:g} % at {p.exaflops:,.0f} ({p.protocol.test_px} px)" for p in evidence.peers)
     return (
@@ -92,7 +92,7 @@ def _peers(evidence: Evidence) -> str:
     )
 
 
-def _currency(evidence: Evidence) -> str:
+def _currency(evidence: PublishedEvidence) -> str:
     equal = evidence.equal
     total = sum(sd**2 for sd in equal.parts.values())
     share = equal.parts["the conversion of compute"] ** 2 / total
@@ -105,7 +105,7 @@ def _currency(evidence: Evidence) -> str:
     )
 
 
-def _aliased(evidence: Evidence) -> str:
+def _aliased(evidence: PublishedEvidence) -> str:
     moved = "; ".join(f"{each.what} ({each.where}) {math.expm1(each.effect):+.1%}" for each in evidence.sensitivities)
     favouring = [each for each in evidence.sensitivities if each.nfnets_alone]
     favour, had = sum(each.effect for each in favouring), " and ".join(each.what for each in favouring)
@@ -117,7 +117,7 @@ def _aliased(evidence: Evidence) -> str:
     )
 
 
-def _floor(evidence: Evidence) -> str:
+def _floor(evidence: PublishedEvidence) -> str:
     without = "; ".join(
         f"from {check.cheapest:g} exaFLOPs on {_interval(check.floor, 1)} % (the NFNets then lie "
         f"{_percent(check.mean.estimate)})"
@@ -129,7 +129,7 @@ def _floor(evidence: Evidence) -> str:
     )
 
 
-def _nfnet_scaling(evidence: Evidence) -> str:
+def _nfnet_scaling(evidence: PublishedEvidence) -> str:
     line = evidence.nfnet_loss
     return (
         f"How NFNets scale. Of their error after fine-tuning there is no law ({evidence.nfnet.refused}). Their "
@@ -149,7 +149,7 @@ def _few_shot(law: PublishedLaw) -> str:
     )
 
 
-def _range_of(evidence: Evidence) -> str:
+def _range_of(evidence: PublishedEvidence) -> str:
     return (
         f"Anything beyond {evidence.vit.kept[-1].exaflops:,.0f} exaFLOPs, any other task, or how much another seed "
         "would differ: every run was published once."

@@ -22,7 +22,7 @@ EVALUATION_BATCH = 512
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Judged:
+class HeldOutScores:
     """The mean over a split, and every example of it in the split's order [num_examples].
 
     ``hits`` are 1 where the first answer is right, else 0. Masked (corrupt) examples are left out of the mean and are
@@ -37,7 +37,7 @@ class Judged:
 @torch.inference_mode()
 def evaluate(
     model: nn.Module, task: Task, source: Source, split: Split, *, device: torch.device, dtype: Dtype
-) -> Judged:
+) -> HeldOutScores:
     """The held-out loss and top-1 of ``model`` over every example of ``split``.
 
     Raises:
@@ -63,4 +63,4 @@ def evaluate(
         top1=float(right[valid].double().mean()),
         num_examples=int(valid.sum()),
     )
-    return Judged(mean=held_out, losses=each.numpy(), hits=right.numpy())
+    return HeldOutScores(mean=held_out, losses=each.numpy(), hits=right.numpy())

@@ -16,7 +16,7 @@ from levelfield.weights.refed import fed_as_trained
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Backbone:
+class PretrainedBackbone:
     """Weights to start from. ``identity`` names what made them, as a trial's spec wants it for its ``start``.
 
     ``state`` holds every parameter by the family's own names, the old classifier's too. ``train_flops`` is what
@@ -34,7 +34,7 @@ class Backbone:
         return weights_digest(self.facts.architecture, self.state)
 
 
-def backbone_of_trial(path: Path) -> Backbone:
+def backbone_of_trial(path: Path) -> PretrainedBackbone:
     """The backbone that the trial in directory ``path`` has left.
 
     Raises:
@@ -42,12 +42,12 @@ def backbone_of_trial(path: Path) -> Backbone:
         DamagedError: its files are damaged.
     """
     kept = weights_of_trial(path)
-    return Backbone(
+    return PretrainedBackbone(
         identity=f"trial:{kept.spec.fingerprint}", facts=kept.facts, state=kept.state, train_flops=kept.train_flops
     )
 
 
-def open_backbone(path: Path, *, arch: str | None = None, key: str | None = None) -> Backbone:
+def open_backbone(path: Path, *, arch: str | None = None, key: str | None = None) -> PretrainedBackbone:
     """The backbone at ``path``: the directory of a finished trial, or weights of which :func:`load_model` can tell
     what they are, changed to take images as Levelfield feeds them.
 
@@ -65,6 +65,6 @@ def open_backbone(path: Path, *, arch: str | None = None, key: str | None = None
         in_channels=loaded.card.in_channels,
     )
     state = {name: parameter.detach() for name, parameter in loaded.model.named_parameters()}
-    return Backbone(
+    return PretrainedBackbone(
         identity=f"weights:{loaded.digest()}", facts=facts, state=state, train_flops=loaded.card.train_flops
     )

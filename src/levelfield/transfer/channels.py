@@ -9,11 +9,11 @@ from torch import Tensor
 
 from levelfield.families.registry import build
 from levelfield.records.errors import SpecError
-from levelfield.transfer.backbone import Backbone
+from levelfield.transfer.backbone import PretrainedBackbone
 from levelfield.weights.loaded import weights_digest
 
 
-def suited(backbone: Backbone, in_channels: int, *, adapt: bool = False) -> Backbone:
+def suited(backbone: PretrainedBackbone, in_channels: int, *, adapt: bool = False) -> PretrainedBackbone:
     """``backbone`` for images of ``in_channels``: itself where it takes such, else, with ``adapt``, with another first
     layer and another identity.
 

@@ -25,7 +25,7 @@ from levelfield.records.sealed import read_file
 from levelfield.records.store import MOST_COMPANION_BYTES
 from levelfield.records.writing import make_directory, write_atomically
 from levelfield.train.evaluate import EVALUATION_BATCH
-from levelfield.transfer.backbone import Backbone
+from levelfield.transfer.backbone import PretrainedBackbone
 from levelfield.transfer.surgery import assembled
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Features:
 
 
 def features_of(
-    spec: ProbeSpec, backbone: Backbone, source: Source, split: Split, *, folder: Path, device: torch.device
+    spec: ProbeSpec, backbone: PretrainedBackbone, source: Source, split: Split, *, folder: Path, device: torch.device
 ) -> Features:
     """The features of every example of ``split``, from ``folder`` where they are kept there already.
 

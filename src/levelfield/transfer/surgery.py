@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from levelfield.families.base import FamilySpec
 from levelfield.families.registry import build, parameter_role
 from levelfield.records.errors import SpecError
-from levelfield.transfer.backbone import Backbone
+from levelfield.transfer.backbone import PretrainedBackbone
 
 _HEAD = frozenset({"classifier_kernel", "classifier_bias"})
 
 
 @torch.no_grad()
-def graft(model: nn.Module, family: FamilySpec, backbone: Backbone) -> None:
+def graft(model: nn.Module, family: FamilySpec, backbone: PretrainedBackbone) -> None:
     """Overwrite ``model`` by the weights of ``backbone``, and its classifier by zeros.
 
     Learned positions are resampled to the grid of ``model``. Everything else must have its shape. A zero head makes

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from levelfield.families.nfnet.fused import FusedConvolution, can_fuse
-from levelfield.families.nfnet.model import APPROXIMATE, GELU_GAMMA, SQUEEZE_GAIN, Block, NFNet, pool
+from levelfield.families.nfnet.model import APPROXIMATE, GELU_GAMMA, SQUEEZE_GAIN, NFBlock, NFNet, pool
 from levelfield.families.nfnet.spec import ALPHA, Padding
 from levelfield.families.nfnet.standardise import StandardisedConv2d, convolve
 
@@ -45,9 +45,9 @@ class FoldedConv2d(nn.Module):
 
 
 class FoldedBlock(nn.Module):
-    """What :class:`levelfield.families.nfnet.model.Block` computes in evaluation."""
+    """What :class:`levelfield.families.nfnet.model.NFBlock` computes in evaluation."""
 
-    def __init__(self, block: Block, weights: tuple[Tensor, ...]) -> None:
+    def __init__(self, block: NFBlock, weights: tuple[Tensor, ...]) -> None:
         super().__init__()
         self.approximate, self.stride = block.approximate, block.stride
         self.shortcut = FoldedConv2d(block.shortcut, weights[block.shortcut.index]) if block.shortcut else None
@@ -82,7 +82,7 @@ class FoldedNFNet(nn.Module):
         self.stem = nn.Sequential(
             *(FoldedConv2d(conv, weights[conv.index], a) for conv, a in zip(stem, between, strict=True))
         )
-        blocks = [module for module in model.modules() if isinstance(module, Block)]
+        blocks = [module for module in model.modules() if isinstance(module, NFBlock)]
         self.blocks = nn.Sequential(*(FoldedBlock(block, weights) for block in blocks))
         self.final_conv = FoldedConv2d(model.final_conv, weights[model.final_conv.index], approximate)
         self.head = _frozen(model.head)

@@ -19,7 +19,7 @@ CLASSIFIER_STD = 0.01
 APPROXIMATE: dict[Gelu, str] = {"tanh": "tanh", "erf": "none"}
 
 
-class Block(nn.Module):
+class NFBlock(nn.Module):
     """Pre-activation bottleneck with two grouped 3x3 convolutions and squeeze-excite.
 
     (batch, height, width, in) to (batch, height / stride, width / stride, out).
@@ -86,7 +86,7 @@ class NFNet(nn.Module):
         shapes = iter(spec.blocks)
         self.stages = nn.ModuleList(
             nn.ModuleList(
-                Block(next(shapes), gelu=spec.gelu, padding=spec.padding, stochastic_depth=stochastic_depth)
+                NFBlock(next(shapes), gelu=spec.gelu, padding=spec.padding, stochastic_depth=stochastic_depth)
                 for _ in range(depth)
             )
             for depth in spec.depths

@@ -16,7 +16,7 @@ SINCOS_TEMPERATURE = 10_000.0
 APPROXIMATE: dict[Gelu, str] = {"tanh": "tanh", "erf": "none"}
 
 
-class Block(nn.Module):
+class EncoderBlock(nn.Module):
     """Pre-norm self-attention and MLP, (batch, tokens, width) to the same.
 
     ``drop_rate`` is the chance that an image skips a branch; kept branches are scaled up by 1 / (1 - ``drop_rate``).
@@ -104,7 +104,7 @@ class ViT(nn.Module):
             self.register_buffer("position", sincos_positions(grid, spec.width), persistent=False)
         self.class_token = nn.Parameter(torch.zeros(1, 1, spec.width)) if spec.pooling == "token" else None
         rates = [stochastic_depth * index / max(1, spec.depth - 1) for index in range(spec.depth)]
-        self.blocks = nn.ModuleList(Block(spec, dropout=dropout, drop_rate=rate) for rate in rates)
+        self.blocks = nn.ModuleList(EncoderBlock(spec, dropout=dropout, drop_rate=rate) for rate in rates)
         self.norm = nn.LayerNorm(spec.width, eps=NORM_EPS)
         self.map_head = MapHead(spec) if spec.pooling == "map" else None
         self.head = nn.Linear(spec.width, num_classes)

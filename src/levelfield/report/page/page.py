@@ -18,7 +18,7 @@ from levelfield.report.figures.theme import FALLBACK, FamilyStyle, family_styles
 from levelfield.report.page.figures import study_figures
 from levelfield.report.page.svg import draw_svg, for_page
 from levelfield.report.tables.study import study_tables
-from levelfield.report.tables.table import LONG, Cell, Column
+from levelfield.report.tables.table import LONG, Column, TableCell
 from levelfield.report.words import numbers
 from levelfield.report.words.glossary import glossary
 from levelfield.scaling.results.analysis import Analysis
@@ -105,7 +105,7 @@ def render_figures(analysis: Analysis, facts: StudyFacts, figures: dict[str, Fig
     )
 
 
-def cell_classes(cell: Cell, column: Column) -> str:
+def cell_classes(cell: TableCell, column: Column) -> str:
     """How a cell is set: flush right, broken before its interval or over lines, over a phone's width, or not there."""
     return " ".join(
         name

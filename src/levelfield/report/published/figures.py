@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from levelfield.records.observation import Observation
-from levelfield.reference.evidence import Evidence, nfnet_runs, published_evidence
+from levelfield.reference.evidence import PublishedEvidence, nfnet_runs, published_evidence
 from levelfield.reference.laws import vit_points
 from levelfield.reference.placed import PlacedPoint
 from levelfield.reference.points import TRUST_MEANS
@@ -58,7 +58,7 @@ def published_figure(observations: Sequence[Observation] = (), *, width: int = 3
     )
 
 
-def _law_panel(evidence: Evidence, width: int, height: int) -> Panel:
+def _law_panel(evidence: PublishedEvidence, width: int, height: int) -> Panel:
     """The ViT runs that the law is fitted to, each a labelled line, with the law; NFNets beside them."""
     law = evidence.vit
     runs: dict[str, list[PlacedPoint]] = {}
@@ -87,7 +87,7 @@ def _law_panel(evidence: Evidence, width: int, height: int) -> Panel:
     return _panel(canvas, "published-law", "The ViTs' law, and the NFNets", description)
 
 
-def _overlap_panel(evidence: Evidence, width: int, height: int) -> Panel:
+def _overlap_panel(evidence: PublishedEvidence, width: int, height: int) -> Panel:
     """Every fine-tuned result near the NFNets by name, its resolution where that tells results of one run apart."""
     low, high = _OVERLAP
     points = [
@@ -115,7 +115,9 @@ def _overlap_panel(evidence: Evidence, width: int, height: int) -> Panel:
     return _panel(canvas, "published-overlap", "Where NFNets stand, every result by name", description, wide=True)
 
 
-def _beside_panel(evidence: Evidence, observations: Sequence[Observation], width: int, height: int) -> Panel | None:
+def _beside_panel(
+    evidence: PublishedEvidence, observations: Sequence[Observation], width: int, height: int
+) -> Panel | None:
     """The study's winners in front of the published results, on one axis of compute."""
     own = [run for run in observations if run.role == "winner" and run.top1 is not None and run.top1 < 1]
     if not own:

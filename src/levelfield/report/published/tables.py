@@ -7,14 +7,14 @@ from collections.abc import Iterable
 
 from levelfield.reference.confounds import Sensitivity
 from levelfield.reference.equal_compute import EqualCompute
-from levelfield.reference.evidence import Evidence, RangeCheck
+from levelfield.reference.evidence import PublishedEvidence, RangeCheck
 from levelfield.reference.laws import PublishedLaw
 from levelfield.reference.placed import PlacedPoint
 from levelfield.report.tables.table import Column, Table, number_cell, text_cell, words_column
 from levelfield.report.words import numbers
 
 
-def published_tables(evidence: Evidence, *, points: bool = False) -> tuple[Table, ...]:
+def published_tables(evidence: PublishedEvidence, *, points: bool = False) -> tuple[Table, ...]:
     """The tables of the evidence; ``points`` adds every result with its confounds."""
     found = (
         laws_table(evidence.laws),

@@ -6,9 +6,9 @@ import math
 
 from levelfield.report.figures.loss import CURRENCY_TITLES
 from levelfield.report.tables.table import (
-    Cell,
     Column,
     Table,
+    TableCell,
     family_cell,
     number_cell,
     sentence_cell,
@@ -116,7 +116,7 @@ def crossover_text(comparison: Comparison) -> str:
     return f"{numbers.currency(place.estimate, comparison.currency)} [{low}, {high}]"
 
 
-def _trend_rows(comparison: Comparison) -> tuple[tuple[Cell, ...], ...]:
+def _trend_rows(comparison: Comparison) -> tuple[tuple[TableCell, ...], ...]:
     curve, ancova, gain, crossover = comparison.curve, comparison.ancova, comparison.gain, comparison.crossover
     if len({part.status for part in (curve, ancova, gain, crossover)}) == 1:  # absent for one reason
         return (_trend_row(comparison, "none of it", numbers.MISSING, None, curve.status),)
@@ -137,12 +137,12 @@ def _trend_rows(comparison: Comparison) -> tuple[tuple[Cell, ...], ...]:
 
 def _trend_row(
     comparison: Comparison, what: str, text: str, interval: Interval | None, remark: str
-) -> tuple[Cell, ...]:
+) -> tuple[TableCell, ...]:
     return (
         text_cell(pair_name(comparison)),
         text_cell(CURRENCY_TITLES[comparison.currency]),
         text_cell(what),
-        Cell(text=text, value=interval.estimate if interval else ""),
+        TableCell(text=text, value=interval.estimate if interval else ""),
         sentence_cell(remark),
     )
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from levelfield.report.facts import StudyFacts
 from levelfield.report.tables.table import (
-    Cell,
     Column,
     Table,
+    TableCell,
     family_cell,
     model_cell,
     number_cell,
@@ -26,7 +26,7 @@ def controls_table(analysis: Analysis) -> Table:
         (
             family_cell(control.family),
             number_cell(control.budget_flops, numbers.flops(control.budget_flops)),
-            Cell(
+            TableCell(
                 text=numbers.ratio_interval(control.difference),
                 value=control.difference.estimate if control.difference else "",
             ),
@@ -62,7 +62,7 @@ def swaps_table(analysis: Analysis) -> Table:
             family_cell(cell.family),
             model_cell(cell.family, cell.model),
             sentence_cell(cell.optimizer + (", its own recipe" if cell.own else ", swapped")),
-            Cell(text=numbers.loss_interval(cell.loss), value=cell.loss.estimate if cell.loss else ""),
+            TableCell(text=numbers.loss_interval(cell.loss), value=cell.loss.estimate if cell.loss else ""),
             number_cell(cell.num_seeds, str(cell.num_seeds)),
             number_cell(cell.base_lr, numbers.plain(cell.base_lr)),
             text_cell(f"bound on {numbers.listed(cell.edges)}" if cell.edges else ""),
@@ -93,7 +93,7 @@ def swap_effects_table(analysis: Analysis) -> Table:
     rows = tuple(
         (
             sentence_cell(effect.what),
-            Cell(
+            TableCell(
                 text=numbers.ratio_interval(effect.difference),
                 value=effect.difference.estimate if effect.difference else "",
             ),

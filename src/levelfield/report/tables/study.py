@@ -11,9 +11,9 @@ from levelfield.report.tables.comparison import confounds_table, optimism_table,
 from levelfield.report.tables.control import controls_table, predictions_table, swap_effects_table, swaps_table
 from levelfield.report.tables.optimum import optima_table, rates_table, size_laws_table
 from levelfield.report.tables.table import (
-    Cell,
     Column,
     Table,
+    TableCell,
     family_cell,
     model_cell,
     number_cell,
@@ -40,11 +40,11 @@ def verdict_table(analysis: Analysis) -> Table:
                 (
                     text_cell(pair_name(comparison)),
                     text_cell(CURRENCY_TITLES[comparison.currency]),
-                    Cell(text="overall", value=0.0)
+                    TableCell(text="overall", value=0.0)
                     if overall
-                    else Cell(text=numbers.currency(verdict.budget, comparison.currency), value=verdict.budget),
+                    else TableCell(text=numbers.currency(verdict.budget, comparison.currency), value=verdict.budget),
                     text_cell(verdict_words(comparison, verdict)),
-                    Cell(text=numbers.ratio_interval(difference), value=difference.estimate if difference else ""),
+                    TableCell(text=numbers.ratio_interval(difference), value=difference.estimate if difference else ""),
                     sentence_cell("; ".join(verdict.reasons)),
                 )
             )

@@ -11,7 +11,7 @@ LONG = 36
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class TableCell:
     """A text, and what it sorts by; ``family`` asks for that family's mark before the text."""
 
     text: str
@@ -34,7 +34,7 @@ class Table:
     name: str
     title: str
     columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[TableCell, ...], ...]
     note: str = ""
     empty: str = ""
 
@@ -52,23 +52,23 @@ def words_column(title: str) -> Column:
     return Column(title=title, numeric=False)
 
 
-def text_cell(text: str) -> Cell:
-    return Cell(text=text, value=text)
+def text_cell(text: str) -> TableCell:
+    return TableCell(text=text, value=text)
 
 
-def sentence_cell(text: str) -> Cell:
+def sentence_cell(text: str) -> TableCell:
     """What the statistics say, as a reader writes it; a name is a :func:`text_cell`, printed as it is."""
     return text_cell(numbers.prose(text))
 
 
-def number_cell(value: float | None, text: str) -> Cell:
-    return Cell(text=text, value="" if value is None else value)
+def number_cell(value: float | None, text: str) -> TableCell:
+    return TableCell(text=text, value="" if value is None else value)
 
 
-def model_cell(family: str, model: str) -> Cell:
+def model_cell(family: str, model: str) -> TableCell:
     """A model beside its family's name, which it need not repeat."""
-    return Cell(text=model.removeprefix(f"{family}:"), value=model)
+    return TableCell(text=model.removeprefix(f"{family}:"), value=model)
 
 
-def family_cell(family: str) -> Cell:
-    return Cell(text=numbers.family_name(family), value=family, family=family)
+def family_cell(family: str) -> TableCell:
+    return TableCell(text=numbers.family_name(family), value=family, family=family)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from levelfield.records.transfer import TransferRow
 from levelfield.report.facts import TransferFact
 from levelfield.report.tables.table import (
-    Cell,
     Column,
     Table,
+    TableCell,
     family_cell,
     number_cell,
     sentence_cell,
@@ -82,11 +82,11 @@ def worth_table(transfer: TransferFact) -> Table:
                 (
                     sentence_cell(f"{comparison.a} against {comparison.b}"),
                     sentence_cell(comparison.currency),
-                    Cell(text="overall", value=0.0)
+                    TableCell(text="overall", value=0.0)
                     if overall
-                    else Cell(text=numbers.currency(verdict.budget, comparison.currency), value=verdict.budget),
+                    else TableCell(text=numbers.currency(verdict.budget, comparison.currency), value=verdict.budget),
                     text_cell(words.get(verdict.verdict, verdict.verdict)),
-                    Cell(text=numbers.ratio_interval(difference), value=difference.estimate if difference else ""),
+                    TableCell(text=numbers.ratio_interval(difference), value=difference.estimate if difference else ""),
                     text_cell("; ".join(numbers.prose(reason) for reason in verdict.reasons)),
                 )
             )
@@ -151,7 +151,7 @@ def ranks_table(transfer: TransferFact) -> Table:
             text_cell(found.among),
             number_cell(found.num_backbones, str(found.num_backbones)),
             number_cell(found.num_pairs, str(found.num_pairs)),
-            Cell(text=numbers.number_interval(found.tau), value=found.tau.estimate if found.tau else ""),
+            TableCell(text=numbers.number_interval(found.tau), value=found.tau.estimate if found.tau else ""),
             sentence_cell(found.status),
         )
         for found in transfer.analysis.agreements

@@ -29,7 +29,7 @@ RECENCIES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 FORMS = ("log-log", "saturating", "shifted")
 
 
-class Candidate(NamedTuple):
+class LawForm(NamedTuple):
     """A form of law and the power of compute that weighs its points."""
 
     form: str
@@ -40,13 +40,13 @@ class Candidate(NamedTuple):
         return len(LAWS[self.form].parameters), self.recency
 
 
-CANDIDATES = tuple(Candidate(form, recency) for form in FORMS for recency in RECENCIES)
-CHALLENGERS = (Candidate("m4"), Candidate("broken"))
+CANDIDATES = tuple(LawForm(form, recency) for form in FORMS for recency in RECENCIES)
+CHALLENGERS = (LawForm("m4"), LawForm("broken"))
 """Forms of more parameters, as published: they must beat the chosen one by more than a standard error."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curve:
+class LossCurve:
     """A learning curve or a family's frontier: losses at rising compute, in any unit of either."""
 
     name: str
@@ -62,10 +62,10 @@ class Curve:
         object.__setattr__(self, "compute", np.asarray(self.compute, dtype=np.float64)[order])
         object.__setattr__(self, "loss", np.asarray(self.loss, dtype=np.float64)[order])
 
-    def below(self, compute: float) -> Curve:
+    def below(self, compute: float) -> LossCurve:
         """The part at or below ``compute``."""
         kept = self.compute <= compute
-        return Curve(name=self.name, compute=self.compute[kept], loss=self.loss[kept])
+        return LossCurve(name=self.name, compute=self.compute[kept], loss=self.loss[kept])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class Extrapolation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class ChosenForm:
     """The candidate to believe, and what it was chosen from.
 
     ``scores`` are mean root-mean-square errors in ln loss, over the (curve, horizon) cells that all candidates share;
@@ -92,17 +92,17 @@ class Choice:
     (challenger's error, error of the one it challenged) over the cells that those two share.
     """
 
-    chosen: Candidate
-    best: Candidate
-    scores: dict[Candidate, float]
+    chosen: LawForm
+    best: LawForm
+    scores: dict[LawForm, float]
     excess_error: float
     num_cells: int
     extrapolations: tuple[Extrapolation, ...] = field(repr=False)
-    challenges: dict[Candidate, tuple[float, float]] = field(default_factory=dict)
+    challenges: dict[LawForm, tuple[float, float]] = field(default_factory=dict)
 
 
 @FAR_OUT
-def fit_curves(curves: Sequence[Curve], candidate: Candidate) -> list[tuple[Floats, float, float]]:
+def fit_curves(curves: Sequence[LossCurve], candidate: LawForm) -> list[tuple[Floats, float, float]]:
     """The best theta of every curve, with its units ln compute and ln loss: all curves in one batch."""
     law = LAWS[candidate.form]
     longest = max(len(curve.compute) for curve in curves)
@@ -132,7 +132,7 @@ def fit_curves(curves: Sequence[Curve], candidate: Candidate) -> list[tuple[Floa
 
 
 def backtests(
-    curves: Sequence[Curve], candidate: Candidate, *, horizons: Sequence[float] = HORIZONS
+    curves: Sequence[LossCurve], candidate: LawForm, *, horizons: Sequence[float] = HORIZONS
 ) -> tuple[Extrapolation, ...]:
     """Every extrapolation that leaves enough points below the cut and at least one beyond it.
 
@@ -155,10 +155,10 @@ def backtests(
     )
 
 
-def worthwhile(curves: Sequence[Curve], candidates: Sequence[Candidate] = CANDIDATES) -> tuple[Candidate, ...]:
+def worthwhile(curves: Sequence[LossCurve], candidates: Sequence[LawForm] = CANDIDATES) -> tuple[LawForm, ...]:
     """The candidates that leave half of the curves worth 6 points or more, sum(w)^2 / sum(w^2) of their weights."""
 
-    def worth(curve: Curve, recency: float) -> float:
+    def worth(curve: LossCurve, recency: float) -> float:
         weights = recency_weights(np.log(curve.compute)[:, None], recency)
         return float(weights.sum() ** 2 / (weights @ weights))
 
@@ -168,7 +168,7 @@ def worthwhile(curves: Sequence[Curve], candidates: Sequence[Candidate] = CANDID
 
 @FAR_OUT
 def extrapolation(
-    whole: Curve, cut: float, fitted: tuple[Floats, float, float], form: str, horizon: float
+    whole: LossCurve, cut: float, fitted: tuple[Floats, float, float], form: str, horizon: float
 ) -> Extrapolation:
     """How a fit (as of :func:`fit_curves`) to the part of ``whole`` up to ``cut`` does beyond it."""
     theta, compute_unit, loss_unit = fitted
@@ -184,12 +184,12 @@ def extrapolation(
 
 
 def choose(
-    curves: Sequence[Curve],
-    candidates: Sequence[Candidate] = CANDIDATES,
+    curves: Sequence[LossCurve],
+    candidates: Sequence[LawForm] = CANDIDATES,
     *,
     horizons: Sequence[float] = HORIZONS,
     noise_sd: float = 0.0,
-) -> Choice | None:
+) -> ChosenForm | None:
     """The candidate that pooled backtests prefer by the one-standard-error rule; None where no cell is shared.
 
     ``noise_sd`` is the sd of a held-out ln loss: scores that differ by less than it, over the root of the number of
@@ -208,14 +208,14 @@ def choose(
     best = min(means, key=lambda candidate: (means[candidate], candidate.simplicity))
     floor = noise_sd / math.sqrt(len(shared))
 
-    def excess_error(candidate: Candidate) -> float:
+    def excess_error(candidate: LawForm) -> float:
         if len(names) < 2:
             return floor
         return max(floor, float(np.std(table[candidate] - table[best], ddof=1)) / math.sqrt(len(names)))
 
     near = [candidate for candidate in means if means[candidate] - means[best] <= excess_error(candidate)]
     chosen = min([best, *near], key=lambda candidate: candidate.simplicity)
-    return Choice(
+    return ChosenForm(
         chosen=chosen,
         best=best,
         scores=means,
@@ -225,7 +225,7 @@ def choose(
     )
 
 
-def challenged(choice: Choice, curves: Sequence[Curve]) -> Choice:
+def challenged(choice: ChosenForm, curves: Sequence[LossCurve]) -> ChosenForm:
     """``choice``, or the challenger that beats it by more than one paired standard error over the curves."""
     for challenger in CHALLENGERS:
         found = backtests(curves, challenger)

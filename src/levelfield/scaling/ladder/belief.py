@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from levelfield.records.errors import InputError, did_you_mean
-from levelfield.scaling.ladder.backtest import Candidate, Choice, Curve, challenged, choose, worthwhile
+from levelfield.scaling.ladder.backtest import ChosenForm, LawForm, LossCurve, challenged, choose, worthwhile
 from levelfield.scaling.ladder.conformal import spread_of
 from levelfield.scaling.ladder.forms import FORMS, Belief, Points
 from levelfield.scaling.laws import OF_COMPUTE
 
-LINE = Candidate("log-log")
-OF_RUNGS = tuple(map(Candidate, FORMS))
+LINE = LawForm("log-log")
+OF_RUNGS = tuple(map(LawForm, FORMS))
 UNTESTED = "too few rungs to tell forms apart by backtests: a line, whose exponent holds for their range alone"
 
 
@@ -39,7 +39,7 @@ class Asked:
         if self.delta is not None and not 0 < self.delta < math.inf:
             raise InputError(f"delta must be a positive Huber scale in ln loss, saw {self.delta!r}")
 
-    def of(self, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    def of(self, candidates: Sequence[LawForm]) -> tuple[LawForm, ...]:
         """The ``candidates`` as far as the user leaves them open."""
         decided = {name: value for name in ("form", "recency") if (value := getattr(self, name)) is not None}
         return tuple(dict.fromkeys(candidate._replace(**decided) for candidate in candidates))
@@ -79,7 +79,7 @@ def _believed(tables: Sequence[Points], asked: Asked, *, level: float) -> Belief
     )
 
 
-def _held_out_sd(points: Points, curve: Curve) -> float:
+def _held_out_sd(points: Points, curve: LossCurve) -> float:
     """The sd of what was held out: of a rung about the line prolonged to it, of a learning curve's row alone.
 
     A backtest of a learning curve is judged by many rows, which the error of a prolonged line moves all alike.
@@ -95,7 +95,7 @@ def _held_out_sd(points: Points, curve: Curve) -> float:
     return sd * math.sqrt(spread)
 
 
-def _why(choice: Choice, num_families: int) -> str:
+def _why(choice: ChosenForm, num_families: int) -> str:
     of = "1 family" if num_families == 1 else f"{num_families} families"
     if choice.chosen in choice.challenges:
         won, lost = choice.challenges[choice.chosen]

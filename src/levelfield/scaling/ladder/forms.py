@@ -17,7 +17,7 @@ from levelfield.records.errors import RefusedError
 from levelfield.scaling.fitting.fit import MIN_BUDGETS, Fit, fit, recency_weights, why_dropped, without_outliers
 from levelfield.scaling.fitting.profile import profile_intervals
 from levelfield.scaling.fitting.solver import solve_many, solve_one
-from levelfield.scaling.ladder.backtest import LONG_CURVE, Candidate, Curve
+from levelfield.scaling.ladder.backtest import LONG_CURVE, LawForm, LossCurve
 from levelfield.scaling.laws import Floats, Law
 from levelfield.scaling.noise.dependence import dependence
 from levelfield.scaling.noise.uncertainty import POOLING_LEVEL, matrix_root
@@ -59,7 +59,7 @@ class Points:
         return None if self.covariance is None else math.sqrt(float(np.mean(np.diag(self.covariance))))
 
     @property
-    def curve(self) -> Curve | None:
+    def curve(self) -> LossCurve | None:
         """The rows that a law is fitted to; None where they are too few for one."""
         kept = [
             (compute, loss)
@@ -68,7 +68,7 @@ class Points:
         ]
         if len({compute for compute, _ in kept}) < MIN_BUDGETS:
             return None
-        return Curve(name=self.family, compute=np.array(kept)[:, 0], loss=np.array(kept)[:, 1])
+        return LossCurve(name=self.family, compute=np.array(kept)[:, 0], loss=np.array(kept)[:, 1])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ class Belief:
     do where the points are too few for it.
     """
 
-    candidate: Candidate
+    candidate: LawForm
     why: str = ""
     spread: Spread | None = None
     delta: float | None = None
@@ -93,8 +93,8 @@ def laws_of(points: Points, belief: Belief, *, level: float, generator: np.rando
         RefusedError: the points support no law, or the loss falls by no more than noise explains.
     """
     order = np.argsort(points.compute, kind="stable")
-    fits: dict[Candidate, Fit] = {}
-    beside = () if belief.spread else tuple(map(Candidate, FORMS))
+    fits: dict[LawForm, Fit] = {}
+    beside = () if belief.spread else tuple(map(LawForm, FORMS))
     for candidate in dict.fromkeys((*beside, belief.candidate)):
         found = _fit(points, candidate, belief.delta)
         if len(found.kept) > len(found.theta):
@@ -106,7 +106,7 @@ def laws_of(points: Points, belief: Belief, *, level: float, generator: np.rando
             )
     chosen = belief.candidate
     if chosen not in fits:
-        chosen = Candidate(LINE)
+        chosen = LawForm(LINE)
         fits[chosen] = fits.get(chosen) or _fit(points, chosen, belief.delta)
     kept = [int(i) for i, row in zip(order, fits[chosen].rows, strict=True) if not row.dropped]
     covariance = None if points.covariance is None else points.covariance[np.ix_(kept, kept)]
@@ -116,7 +116,7 @@ def laws_of(points: Points, belief: Belief, *, level: float, generator: np.rando
     )
 
 
-def _fit(points: Points, candidate: Candidate, delta: float | None) -> Fit:
+def _fit(points: Points, candidate: LawForm, delta: float | None) -> Fit:
     return fit(
         points.compute,
         points.loss,

@@ -20,7 +20,7 @@ from levelfield.scaling.tables.rungs import Rung, grouped
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class SearchRegret:
     """``regrets`` are (searches, reruns) of ln loss above the best cell; ``sources`` the search behind every cell.
 
     ``chosen`` are the searches that had cells to choose from. One noisy search may look calmer than it was, so their
@@ -62,21 +62,21 @@ class Choice:
         return summed
 
 
-def no_choice(num_cells: int) -> Choice:
+def no_regret(num_cells: int) -> SearchRegret:
     """The choice among cells that no search chose, or of whose search nothing is known."""
     nothing = np.zeros(1, dtype=bool)
-    return Choice(sources=np.zeros(num_cells, dtype=np.intp), regrets=np.zeros((1, 1)), chosen=nothing)
+    return SearchRegret(sources=np.zeros(num_cells, dtype=np.intp), regrets=np.zeros((1, 1)), chosen=nothing)
 
 
-def choice_of(
+def regret_of(
     rows: Sequence[Observation], cells: Sequence[Rung], run_sds: Floats, generator: np.random.Generator
-) -> Choice:
+) -> SearchRegret:
     """The choice behind every one of ``cells``, from the search runs at its budget and the sd of one run of it."""
     searched = grouped((row for row in rows if row.role == "search"), lambda r: (r.family, r.budget_flops))
     places = {(cell.family, cell.budget_flops): place for place, cell in reversed(list(enumerate(cells)))}
     keys = list(dict.fromkeys((cell.family, cell.budget_flops) for cell in cells))
     if not run_sds.any() or not any(key in searched for key in keys):
-        return no_choice(len(cells))
+        return no_regret(len(cells))
     regrets, chosen = np.zeros((len(keys), NUM_SEARCHES)), np.zeros(len(keys), dtype=bool)
     for place, key in enumerate(keys):
         if key in searched:
@@ -84,4 +84,4 @@ def choice_of(
             regrets[place] = selection_regrets(means, run_sds[places[key]] / np.sqrt(counts), generator)
             chosen[place] = len(means) > 1
     sources = np.array([keys.index((cell.family, cell.budget_flops)) for cell in cells])
-    return Choice(sources=sources, regrets=regrets, chosen=chosen)
+    return SearchRegret(sources=sources, regrets=regrets, chosen=chosen)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from levelfield.records.observation import Observation
-from levelfield.scaling.noise.regret import Choice, choice_of
+from levelfield.scaling.noise.regret import SearchRegret, regret_of
 from levelfield.scaling.noise.uncertainty import (
     MIN_EFFECTIVE_EXAMPLES,
     HeldOutLosses,
@@ -25,7 +25,7 @@ from levelfield.scaling.results.verdicts import Comparison, Confound, Control
 from levelfield.scaling.tables.confounds import FEWER_TRIALS, confounds, forbidding, less_searched
 from levelfield.scaling.tables.rungs import Rung, rungs, seed_groups
 from levelfield.scaling.verdicts.between.between import Between, absent, between
-from levelfield.scaling.verdicts.between.curves import Curve, two_curves
+from levelfield.scaling.verdicts.between.curves import FamilyCurve, two_curves
 from levelfield.scaling.verdicts.compare import (
     NO_NOISE,
     Question,
@@ -70,7 +70,7 @@ class Contest:
     few_examples: bool
     margin: float
     level: float
-    choice: Choice
+    regret: SearchRegret
     stand_ins: StandIns | None
     confounds: Mapping[tuple[str, str], tuple[Confound, ...]]
     less_searched: Mapping[tuple[str, str], str]
@@ -113,18 +113,18 @@ class Contest:
     def _evidence(self, generator: np.random.Generator, num_draws: int) -> Evidence | None:
         """The cells and how they may err; None where nothing is known of the noise."""
         if self.stand_ins is not None:
-            noise, log_losses, choice = self.stand_ins.noise, self.stand_ins.log_losses, None
+            noise, log_losses, regret = self.stand_ins.noise, self.stand_ins.log_losses, None
             seconds = Seconds(sd=0.0, num_runs=np.ones(len(log_losses)))
         else:
-            noise, seconds, choice = self.noise, _seconds(tuple(self.cells)), self.choice
+            noise, seconds, regret = self.noise, _seconds(tuple(self.cells)), self.regret
             log_losses = np.array([rung.log_loss for rung in self.cells])
         if noise is None or noise.seed_sd is None:
             return None
-        return evidence_of(log_losses, noise, seconds, generator, choice=choice, num_draws=num_draws)
+        return evidence_of(log_losses, noise, seconds, generator, regret=regret, num_draws=num_draws)
 
     def _asked(
         self, pair: tuple[str, str], currency: Currency, cells: Mapping[Rung, int]
-    ) -> tuple[Question, tuple[Curve, Curve] | str]:
+    ) -> tuple[Question, tuple[FamilyCurve, FamilyCurve] | str]:
         """The question about ``pair`` in ``currency``, and the two curves that it is about."""
         a, b = pair
         left, right = (tuple(rung for rung in self.winners if rung.family == family) for family in pair)
@@ -158,7 +158,7 @@ class Contest:
         )
         return question, why_never[0] if why_never else curves
 
-    def _described(self, pair: tuple[str, str], currency: Currency) -> tuple[Curve, Curve] | str:
+    def _described(self, pair: tuple[str, str], currency: Currency) -> tuple[FamilyCurve, FamilyCurve] | str:
         """The curves of a table's stand-ins."""
         assert self.stand_ins is not None
         a, b = ([rung for rung in self.stand_ins.rungs if rung.family == family] for family in pair)
@@ -168,7 +168,7 @@ class Contest:
         return two_curves(a, b, self.stand_ins.cells, currency, log_losses=log_losses)
 
     def _between(
-        self, curves: tuple[Curve, Curve] | str, evidence: Evidence | None, generator: np.random.Generator
+        self, curves: tuple[FamilyCurve, FamilyCurve] | str, evidence: Evidence | None, generator: np.random.Generator
     ) -> Between:
         if isinstance(curves, str):
             return absent(curves)
@@ -251,7 +251,7 @@ def contest_of(
         few_examples=min(counts, default=math.inf) < MIN_EFFECTIVE_EXAMPLES,
         margin=margin,
         level=level,
-        choice=choice_of(rows, cells, noise.run_sds, generator),
+        regret=regret_of(rows, cells, noise.run_sds, generator),
         stand_ins=None if winners else stand_ins(rows, families, generator, level=level),
         confounds={pair: confounds(rows, *pair, named=named_confounds, equal_search=equal_search) for pair in pairs},
         less_searched={pair: "" if equal_search else less_searched(rows, *pair) for pair in pairs},

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from levelfield.scaling.laws import Floats
-from levelfield.scaling.noise.regret import Choice, no_choice
+from levelfield.scaling.noise.regret import SearchRegret, no_regret
 from levelfield.scaling.noise.uncertainty import Noise
 from levelfield.scaling.results.intervals import Interval
 
@@ -101,7 +101,7 @@ class Evidence:
     log_losses: Floats
     noise: Noise
     seconds: Seconds
-    choice: Choice
+    regret: SearchRegret
     loss_errors: Floats
     clock_errors: Floats
 
@@ -109,8 +109,8 @@ class Evidence:
         """Of contrasts with (contrasts, cells) ``weights`` of ln losses and ``timed`` of clocks."""
         seeds, degrees = self.noise.seed_variances(weights)
         rest = self.noise.example_variances(weights) + self.seconds.variances(timed)
-        expected = np.maximum(seeds + rest + self.choice.pooled_variances(weights), 1e-30)
-        total = self.noise.larger(seeds, weights) + rest + self.choice.variances(weights)
+        expected = np.maximum(seeds + rest + self.regret.pooled_variances(weights), 1e-30)
+        total = self.noise.larger(seeds, weights) + rest + self.regret.variances(weights)
         return Errors(
             standard=np.sqrt(total),
             expected=np.sqrt(expected),
@@ -155,19 +155,19 @@ def evidence_of(
     seconds: Seconds,
     generator: np.random.Generator,
     *,
-    choice: Choice | None = None,
+    regret: SearchRegret | None = None,
     num_draws: int = NUM_DRAWS,
 ) -> Evidence:
     """The evidence of cells, with ``num_draws`` draws of their errors, fewer of very many cells."""
     num_draws = min(num_draws, max(_FEWEST_DRAWS, _MOST_DRAWN // len(log_losses)))
-    choice = choice or no_choice(len(log_losses))
+    regret = regret or no_regret(len(log_losses))
     clocks = generator.standard_normal((num_draws, len(log_losses))) if seconds.sd > 0 else np.zeros((1, 1))
     return Evidence(
         log_losses=log_losses,
         noise=noise,
         seconds=seconds,
-        choice=choice,
-        loss_errors=noise.draws(generator, num_draws) + choice.draws(generator, num_draws),
+        regret=regret,
+        loss_errors=noise.draws(generator, num_draws) + regret.draws(generator, num_draws),
         clock_errors=np.broadcast_to(clocks * seconds.sd / np.sqrt(seconds.num_runs), (num_draws, len(log_losses))),
     )
 

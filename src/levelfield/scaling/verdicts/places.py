@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from levelfield.scaling.tables.rungs import Rung
-from levelfield.scaling.verdicts.between.curves import Curve, overlap, unfit
+from levelfield.scaling.verdicts.between.curves import FamilyCurve, overlap, unfit
 from levelfield.scaling.verdicts.contrasts import Statement
 
 MAX_FLOPS_GAP = 0.02
@@ -56,7 +56,7 @@ def at_equal_flops(
     return statements
 
 
-def at_equal_seconds(a: Curve, b: Curve) -> list[Statement]:
+def at_equal_seconds(a: FamilyCurve, b: FamilyCurve) -> list[Statement]:
     """Statements at a handful of device-seconds inside the overlap, between the families' own rungs."""
     low, high = overlap(a, b)
     at = np.linspace(low, high, NUM_SECONDS_POINTS if high - low > 0.05 else 1)

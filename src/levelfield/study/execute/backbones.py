@@ -17,7 +17,7 @@ from levelfield.records.store import StudyDirectory, TrialDirectory
 from levelfield.records.trial import MADE_BY, TrialResult, TrialSpec
 from levelfield.records.writing import is_there
 from levelfield.study.execute.trial import held_result, run_trial
-from levelfield.transfer.backbone import Backbone, open_backbone
+from levelfield.transfer.backbone import PretrainedBackbone, open_backbone
 from levelfield.weights.kept import is_trial, refuse_other_architecture
 from levelfield.weights.loaded import LoadedModel
 from levelfield.weights.read import load_model
@@ -27,7 +27,9 @@ logger = logging.getLogger(__name__)
 _PATIENCE_S = 24 * 3600.0  # another worker may be training it
 
 
-def backbone_at(path: Path, *, device: torch.device, arch: str | None = None, key: str | None = None) -> Backbone:
+def backbone_at(
+    path: Path, *, device: torch.device, arch: str | None = None, key: str | None = None
+) -> PretrainedBackbone:
     """The backbone at ``path``: a trial of a study, trained again where it has kept no weights, or weights of ``arch``,
     the set ``key`` of several.
 
@@ -71,7 +73,7 @@ def _refuse_key_of_trial(path: Path, key: str | None) -> None:
         raise SpecError(f"{path} is a trial, which keeps one set of weights: leave --key out")
 
 
-def backbone_in(study: StudyDirectory, start: str, *, device: torch.device) -> Backbone:
+def backbone_in(study: StudyDirectory, start: str, *, device: torch.device) -> PretrainedBackbone:
     """The backbone that ``start`` ("trial:<fingerprint>") names in ``study``; see :func:`backbone_at`.
 
     Raises:
@@ -111,7 +113,7 @@ def _remake_weights(directory: TrialDirectory, known: TrialResult, *, device: to
     shutil.rmtree(again.path)
 
 
-def _start_of(spec: TrialSpec, directory: TrialDirectory, *, device: torch.device) -> Backbone | None:
+def _start_of(spec: TrialSpec, directory: TrialDirectory, *, device: torch.device) -> PretrainedBackbone | None:
     """What a fine-tuned trial of a study started from: another trial of that study."""
     if spec.start is None:
         return None

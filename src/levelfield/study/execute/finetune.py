@@ -13,13 +13,13 @@ from levelfield.records.data import DataSpec, data_content
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import TrialResult, TrialSpec, Weights
 from levelfield.study.execute.trial import OnStep, held_result, run_trial
-from levelfield.transfer.backbone import Backbone
+from levelfield.transfer.backbone import PretrainedBackbone
 from levelfield.transfer.channels import suited
 from levelfield.transfer.recipes import steps_of, transfer_preset, transfer_recipe
 
 
 def finetune_spec(
-    backbone: Backbone,
+    backbone: PretrainedBackbone,
     data: DataSpec,
     source: Source,
     *,
@@ -70,7 +70,7 @@ def finetune_spec(
 
 def finetune(
     spec: TrialSpec,
-    backbone: Backbone,
+    backbone: PretrainedBackbone,
     source: Source,
     path: Path,
     *,

@@ -18,7 +18,7 @@ from levelfield.records.probe import ProbeResult, ProbeScore, ProbeSpec, ProbeTi
 from levelfield.records.probe_store import ProbeDirectory
 from levelfield.train.device import device_name
 from levelfield.train.timing import Stopwatch
-from levelfield.transfer.backbone import Backbone
+from levelfield.transfer.backbone import PretrainedBackbone
 from levelfield.transfer.channels import suited
 from levelfield.transfer.features import Features, features_of
 from levelfield.transfer.probes import few_shot_probes, knn_probe, linear_probe
@@ -28,7 +28,7 @@ def run_probe(
     spec: ProbeSpec,
     directory: ProbeDirectory,
     source: Source,
-    backbone: Backbone,
+    backbone: PretrainedBackbone,
     *,
     features_folder: Path,
     device: torch.device,
@@ -55,7 +55,7 @@ def run_probe(
 
 
 def _probed(
-    spec: ProbeSpec, source: Source, backbone: Backbone, *, features_folder: Path, device: torch.device
+    spec: ProbeSpec, source: Source, backbone: PretrainedBackbone, *, features_folder: Path, device: torch.device
 ) -> tuple[ProbeResult, ProbeTiming]:
     begun = time.perf_counter()
     torch.set_num_threads(spec.threads)

@@ -36,7 +36,7 @@ from levelfield.train.policy import policy_table
 from levelfield.train.state import TrainState, keyed_seed
 from levelfield.train.step import StepReport, TrainingStep
 from levelfield.train.timing import Stopwatch
-from levelfield.transfer.backbone import Backbone
+from levelfield.transfer.backbone import PretrainedBackbone
 from levelfield.transfer.surgery import assembled, graft
 from levelfield.weights.kept import KeptFacts, NetworkFacts, keep_weights
 from levelfield.weights.loaded import weights_digest
@@ -54,7 +54,7 @@ def run_trial(
     source: Source,
     *,
     device: torch.device,
-    backbone: Backbone | None = None,
+    backbone: PretrainedBackbone | None = None,
     test_source: Source | None = None,
     keeps_weights: bool = False,
     checkpoint_seconds: float = 30.0,
@@ -144,7 +144,9 @@ def run_trial(
     return result
 
 
-def held_result(directory: TrialDirectory, source: Source, backbone: Backbone | None = None) -> TrialResult | None:
+def held_result(
+    directory: TrialDirectory, source: Source, backbone: PretrainedBackbone | None = None
+) -> TrialResult | None:
     """The outcome of a trial on ``source``, from ``backbone``, that is done; None where it is not.
 
     Raises:
@@ -186,7 +188,7 @@ def _checkpointed(
 
 
 def build_state(
-    spec: TrialSpec, source: Source, *, device: torch.device, backbone: Backbone | None = None
+    spec: TrialSpec, source: Source, *, device: torch.device, backbone: PretrainedBackbone | None = None
 ) -> TrainState:
     """The initial state of a trial: the same weights for the same spec, on any device.
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Frontier:
+class OfferedStarts:
     """What a rung of one family offers: the trials to start from, by fingerprint and seed.
 
     ``fresh`` are the winner's fresh seeds, ``selecting`` is the trial of the search that won, ``beside`` are trials of
@@ -34,9 +34,9 @@ class Frontier:
     beside: tuple[TrialSpec, ...]
 
 
-def frontier_of(
+def offered_by(
     spec: StudySpec, facts: DataFacts, entry: FamilyEntry, winner: RungWinner, tuned: Sequence[TunedCell]
-) -> Frontier:
+) -> OfferedStarts:
     """The frontier of a rung that ``winner`` won; ``tuned`` are the searched cells of the study."""
     budget, candidate = winner.budget_flops, winner.candidate
 
@@ -45,7 +45,7 @@ def frontier_of(
         return trial_spec(spec, facts, entry, of, affordable, budget, seed=seed, held_out=held_out)
 
     selecting = trial(candidate, SEARCH_SEED, "select")
-    return Frontier(
+    return OfferedStarts(
         entry=entry,
         budget_flops=budget,
         architecture=selecting.architecture,

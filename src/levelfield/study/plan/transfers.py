@@ -20,7 +20,7 @@ from levelfield.records.transfer import ArmSpec, TransferFamily, TransferSpec
 from levelfield.records.trial import TrialResult, TrialSpec
 from levelfield.study.facts import DataFacts
 from levelfield.study.plan.candidate import batch_and_steps, cost_of, with_codes
-from levelfield.study.plan.offered import Frontier, frontier_of
+from levelfield.study.plan.offered import OfferedStarts, offered_by
 from levelfield.study.plan.recipes import preset
 from levelfield.study.plan.search import search_until_bracketed
 from levelfield.study.plan.wants import SEARCH_SEED
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Choice:
+class TransferCandidate:
     """One way to train on the target: a size, a rate, and the share of the allowance that is spent."""
 
     architecture: str
@@ -54,20 +54,20 @@ class TransferWants:
         """Want it once for each rung and reason: one trial may serve two."""
         self.wanted.setdefault((planned.spec.fingerprint, planned.role, planned.budget_flops), planned)
 
-    def want_rung(self, transfer: TransferSpec, frontier: Frontier) -> None:
+    def want_rung(self, transfer: TransferSpec, offered: OfferedStarts) -> None:
         """Want everything that ``transfer`` asks of one family at one rung, as far as results go."""
-        starts = (*frontier.fresh, frontier.selecting, *frontier.beside[: transfer.off_frontier])
+        starts = (*offered.fresh, offered.selecting, *offered.beside[: transfer.off_frontier])
         known = [start for start in starts if self._finished(start)]
         if transfer.probes:
             for start in known:
-                self._want_probe(transfer, frontier, start)
-        arms = transfer.arms(frontier.entry.name)
-        if arms is not None and self._finished(frontier.selecting):
-            self._want_finetuning(transfer, frontier, arms, known)
+                self._want_probe(transfer, offered, start)
+        arms = transfer.arms(offered.entry.name)
+        if arms is not None and self._finished(offered.selecting):
+            self._want_finetuning(transfer, offered, arms, known)
             if arms.scratch is not None:
-                self._want_scratch(transfer, frontier, arms.scratch)
+                self._want_scratch(transfer, offered, arms.scratch)
 
-    def _want_probe(self, transfer: TransferSpec, frontier: Frontier, start: TrialSpec) -> None:
+    def _want_probe(self, transfer: TransferSpec, offered: OfferedStarts, start: TrialSpec) -> None:
         probe = ProbeSpec(
             architecture=start.architecture,
             start=f"trial:{start.fingerprint}",
@@ -78,49 +78,49 @@ class TransferWants:
             threads=self.spec.threads,
             data_content=self._content(transfer),
         )
-        self.want(_planned(probe, "probe", transfer, frontier, start))
+        self.want(_planned(probe, "probe", transfer, offered, start))
 
     def _want_finetuning(
-        self, transfer: TransferSpec, frontier: Frontier, arms: TransferFamily, known: Sequence[TrialSpec]
+        self, transfer: TransferSpec, offered: OfferedStarts, arms: TransferFamily, known: Sequence[TrialSpec]
     ) -> None:
-        def trial(choice: Choice, start: TrialSpec, held_out: str) -> TrialSpec | str:
-            budget = transfer.share * choice.spend * frontier.budget_flops
-            return self._trial(transfer, arms.finetune, choice, budget, held_out, seed=start.seed, start=start)
+        def trial(candidate: TransferCandidate, start: TrialSpec, held_out: str) -> TrialSpec | str:
+            budget = transfer.share * candidate.spend * offered.budget_flops
+            return self._trial(transfer, arms.finetune, candidate, budget, held_out, seed=start.seed, start=start)
 
-        def loss(choice: Choice) -> float | None:
-            return self._loss(transfer, frontier, "finetune", choice, trial(choice, frontier.selecting, "select"))
+        def loss(candidate: TransferCandidate) -> float | None:
+            return self._loss(transfer, offered, "finetune", candidate, trial(candidate, offered.selecting, "select"))
 
-        found = self._searched(transfer, arms.finetune, (frontier.architecture,), 0, loss)
+        found = self._searched(transfer, arms.finetune, (offered.architecture,), 0, loss)
         if found is None:
             return
-        choice, edges = found
+        candidate, edges = found
         for start in known:
             # An axis of the winner may have made another network of the same size: each starts from its own.
-            own = dataclasses.replace(choice, architecture=start.architecture)
+            own = dataclasses.replace(candidate, architecture=start.architecture)
             judged = trial(own, start, "report")
-            role = "finetune" if start in frontier.fresh else "ranked"
+            role = "finetune" if start in offered.fresh else "ranked"
             if isinstance(judged, TrialSpec):
-                self.want(_planned(judged, role, transfer, frontier, start, choice=own, edges=edges))
+                self.want(_planned(judged, role, transfer, offered, start, candidate=own, edges=edges))
             else:
-                self._refuse(transfer, frontier, f"fine-tuning {start.architecture}", judged)
+                self._refuse(transfer, offered, f"fine-tuning {start.architecture}", judged)
 
-    def _want_scratch(self, transfer: TransferSpec, frontier: Frontier, arm: ArmSpec) -> None:
-        def trial(choice: Choice, held_out: str, seed: int) -> TrialSpec | str:
-            budget = (1 + transfer.share) * choice.spend * frontier.budget_flops
-            return self._trial(transfer, arm, choice, budget, held_out, seed=seed)
+    def _want_scratch(self, transfer: TransferSpec, offered: OfferedStarts, arm: ArmSpec) -> None:
+        def trial(candidate: TransferCandidate, held_out: str, seed: int) -> TrialSpec | str:
+            budget = (1 + transfer.share) * candidate.spend * offered.budget_flops
+            return self._trial(transfer, arm, candidate, budget, held_out, seed=seed)
 
-        def loss(choice: Choice) -> float | None:
-            return self._loss(transfer, frontier, "scratch", choice, trial(choice, "select", SEARCH_SEED))
+        def loss(candidate: TransferCandidate) -> float | None:
+            return self._loss(transfer, offered, "scratch", candidate, trial(candidate, "select", SEARCH_SEED))
 
-        place = frontier.sizes.index(frontier.architecture)
-        found = self._searched(transfer, arm, frontier.sizes, place, loss)
+        place = offered.sizes.index(offered.architecture)
+        found = self._searched(transfer, arm, offered.sizes, place, loss)
         if found is None:
             return
-        choice, edges = found
-        for fresh in frontier.fresh:
-            judged = trial(choice, "report", fresh.seed)
+        candidate, edges = found
+        for fresh in offered.fresh:
+            judged = trial(candidate, "report", fresh.seed)
             if isinstance(judged, TrialSpec):
-                self.want(_planned(judged, "scratch", transfer, frontier, None, choice=choice, edges=edges))
+                self.want(_planned(judged, "scratch", transfer, offered, None, candidate=candidate, edges=edges))
 
     def _searched(
         self,
@@ -128,14 +128,14 @@ class TransferWants:
         arm: ArmSpec,
         sizes: Sequence[str],
         start: int,
-        loss: Callable[[Choice], float | None],
-    ) -> tuple[Choice, tuple[str, ...]] | None:
-        """The best choice by rate, then spending, then size, and the axes that are only bounds; None while awaited.
+        loss: Callable[[TransferCandidate], float | None],
+    ) -> tuple[TransferCandidate, tuple[str, ...]] | None:
+        """The best candidate by rate, then spending, then size, and the axes that are only bounds; None while awaited.
 
         Spending the whole allowance is no edge: nobody may spend more. A backbone has one size, which is not searched.
         """
         grid, spends = arm.base_lr.values, transfer.spends
-        choice, edges = Choice(architecture=sizes[start], base_lr=arm.base_lr.start, spend=spends[-1]), []
+        candidate, edges = TransferCandidate(architecture=sizes[start], base_lr=arm.base_lr.start, spend=spends[-1]), []
         axes: list[tuple[str, Sequence[float | str], int]] = [
             ("base_lr", grid, arm.base_lr.start_index),
             ("spend", spends, len(spends) - 1),
@@ -143,43 +143,43 @@ class TransferWants:
         if len(sizes) > 1:
             axes.append(("architecture", sizes, start))
         for name, values, first in axes:
-            tried = [dataclasses.replace(choice, **{name: value}) for value in values]
+            tried = [dataclasses.replace(candidate, **{name: value}) for value in values]
             search = search_until_bracketed(
                 len(tried), first, lambda place, tried=tried: loss(tried[place]), cap=self.spec.search.cap
             )
             if search.best is None:
                 return None
-            choice = tried[search.best]
+            candidate = tried[search.best]
             whole = name == "spend" and search.best == len(values) - 1
             if search.status == "bound" and not whole:
                 edges.append({"architecture": "size"}.get(name, name))
-        awaited = loss(choice)
-        return None if awaited is None or math.isinf(awaited) else (choice, tuple(edges))
+        awaited = loss(candidate)
+        return None if awaited is None or math.isinf(awaited) else (candidate, tuple(edges))
 
     def _trial(
         self,
         transfer: TransferSpec,
         arm: ArmSpec,
-        choice: Choice,
+        candidate: TransferCandidate,
         budget: float,
         held_out: str,
         *,
         seed: int,
         start: TrialSpec | None = None,
     ) -> TrialSpec | str:
-        """The trial that spends ``budget`` on ``choice``, or why there is none."""
+        """The trial that spends ``budget`` on ``candidate``, or why there is none."""
         target = self.facts.target(transfer.name)
         made = transfer_preset if start is not None else preset
         recipe = made(arm.recipe, peak_lr=1.0, override=arm.override)
-        _, per_example = cost_of(choice.architecture, target.resolution, target.num_classes, target.in_channels)
+        _, per_example = cost_of(candidate.architecture, target.resolution, target.num_classes, target.in_channels)
         gradients = examples_for(budget, per_example)
         batch, steps = batch_and_steps(self.spec.ladder, recipe, gradients)
         if steps < transfer.min_steps:
             return f"{steps} steps of {batch}, fewer than {transfer.min_steps}"
         return TrialSpec(
-            architecture=choice.architecture,
+            architecture=candidate.architecture,
             data=transfer.data,
-            recipe=dataclasses.replace(recipe, peak_lr=choice.base_lr * (batch / 256) ** arm.lr_batch_exponent),
+            recipe=dataclasses.replace(recipe, peak_lr=candidate.base_lr * (batch / 256) ** arm.lr_batch_exponent),
             budget_flops=budget,
             global_batch_size=batch,
             steps=steps,
@@ -197,15 +197,20 @@ class TransferWants:
         return data_content(transfer.data, self.facts.target(transfer.name).fingerprint)
 
     def _loss(
-        self, transfer: TransferSpec, frontier: Frontier, arm: str, choice: Choice, trial: TrialSpec | str
+        self,
+        transfer: TransferSpec,
+        offered: OfferedStarts,
+        arm: str,
+        candidate: TransferCandidate,
+        trial: TrialSpec | str,
     ) -> float | None:
         """The select loss of ``trial``: None while awaited, infinite where it has none."""
         if isinstance(trial, str):
-            self._refuse(transfer, frontier, f"{arm} of {choice.architecture}, spending {choice.spend:g}", trial)
+            self._refuse(transfer, offered, f"{arm} of {candidate.architecture}, spending {candidate.spend:g}", trial)
             return math.inf
         role: TransferRole = "finetune-search" if arm == "finetune" else "scratch-search"
-        start = frontier.selecting if arm == "finetune" else None
-        self.want(_planned(trial, role, transfer, frontier, start, choice=choice))
+        start = offered.selecting if arm == "finetune" else None
+        self.want(_planned(trial, role, transfer, offered, start, candidate=candidate))
         result = self.results.get(trial.fingerprint)
         if result is None:
             return None
@@ -215,11 +220,11 @@ class TransferWants:
         result = self.results.get(trial.fingerprint)
         return result is not None and result.status == "finished"
 
-    def _refuse(self, transfer: TransferSpec, frontier: Frontier, arm: str, reason: str) -> None:
+    def _refuse(self, transfer: TransferSpec, offered: OfferedStarts, arm: str, reason: str) -> None:
         refused = RefusedTransfer(
             transfer=transfer.name,
-            family=frontier.entry.name,
-            budget_flops=frontier.budget_flops,
+            family=offered.entry.name,
+            budget_flops=offered.budget_flops,
             arm=arm,
             reason=reason,
         )
@@ -245,7 +250,7 @@ def plan_transfers(
         _refuse_meaningless(spec, transfer, facts)
         for winner in winners:
             if transfer.budgets is None or winner.budget_flops in transfer.budgets:
-                wants.want_rung(transfer, frontier_of(spec, facts, entries[winner.family], winner, tuned))
+                wants.want_rung(transfer, offered_by(spec, facts, entries[winner.family], winner, tuned))
     return wants
 
 
@@ -275,20 +280,20 @@ def _planned(
     spec: TrialSpec | ProbeSpec,
     role: TransferRole,
     transfer: TransferSpec,
-    frontier: Frontier,
+    offered: OfferedStarts,
     start: TrialSpec | None,
     *,
-    choice: Choice | None = None,
+    candidate: TransferCandidate | None = None,
     edges: tuple[str, ...] = (),
 ) -> PlannedTransfer:
     return PlannedTransfer(
         spec=spec,
         role=role,
         transfer=transfer.name,
-        family=frontier.entry.name,
-        budget_flops=frontier.budget_flops,
+        family=offered.entry.name,
+        budget_flops=offered.budget_flops,
         pretraining=start.fingerprint if start else None,
-        base_lr=choice.base_lr if choice else None,
-        spend=choice.spend if choice else None,
+        base_lr=candidate.base_lr if candidate else None,
+        spend=candidate.spend if candidate else None,
         edges=edges,
     )

@@ -16,7 +16,7 @@ from levelfield.scaling.laws import Floats
 from levelfield.scaling.noise.uncertainty import widened
 from levelfield.scaling.results.intervals import CurvePoint, Interval
 from levelfield.scaling.results.verdicts import Ancova
-from levelfield.scaling.verdicts.between.curves import Curve, overlap
+from levelfield.scaling.verdicts.between.curves import FamilyCurve, overlap
 from levelfield.scaling.verdicts.between.difference import bounds
 from levelfield.scaling.verdicts.contrasts import Evidence
 
@@ -59,7 +59,7 @@ class Trend:
         return float(stdtrit(self.degrees_of_freedom, (1 + level) / 2))
 
 
-def fit_trend(a: Curve, b: Curve, evidence: Evidence) -> Trend | str:
+def fit_trend(a: FamilyCurve, b: FamilyCurve, evidence: Evidence) -> Trend | str:
     """The trend of ln(loss of a / loss of b) from the points inside the overlap, or why there is none."""
     low, high = overlap(a, b)
     inside = [curve.within(low, high) for curve in (a, b)]
@@ -118,7 +118,7 @@ def design_of(x: Floats, sign: Floats) -> Floats:
     return np.column_stack([common, sign, sign * x])
 
 
-def ancova_record(trend: Trend, a: Curve, b: Curve, *, level: float) -> Ancova:
+def ancova_record(trend: Trend, a: FamilyCurve, b: FamilyCurve, *, level: float) -> Ancova:
     """The trend as a record, in units of the currency."""
     critical = trend.critical(level)
     ends = np.array([trend.low, trend.high])
@@ -141,12 +141,12 @@ def ancova_record(trend: Trend, a: Curve, b: Curve, *, level: float) -> Ancova:
     )
 
 
-def _covariance(x: Floats, sign: Floats, y: Floats, places: np.ndarray, a: Curve, evidence: Evidence) -> Floats:
+def _covariance(x: Floats, sign: Floats, y: Floats, places: np.ndarray, a: FamilyCurve, evidence: Evidence) -> Floats:
     """That of the points' ln losses, a clock's error counting by the slope of its family's line."""
     covariance = evidence.noise.covariance(places)
     assert covariance is not None  # no trend is fitted without a noise model
-    if evidence.choice.chosen.any():
-        covariance = covariance + evidence.choice.covariance(places)
+    if evidence.regret.chosen.any():
+        covariance = covariance + evidence.regret.covariance(places)
     if a.currency == "device_seconds" and evidence.seconds.sd > 0:
         slopes = {value: np.polyfit(x[sign == value], y[sign == value], 1)[0] for value in (0.5, -0.5)}
         slope = np.where(sign > 0, slopes[0.5], slopes[-0.5])

@@ -9,7 +9,7 @@ import numpy as np
 from levelfield.scaling.results.verdicts import Ancova, Crossover, DifferenceCurve, Gain
 from levelfield.scaling.verdicts.between.ancova import ancova_record, fit_trend
 from levelfield.scaling.verdicts.between.crossover import crossover_of
-from levelfield.scaling.verdicts.between.curves import Curve
+from levelfield.scaling.verdicts.between.curves import FamilyCurve
 from levelfield.scaling.verdicts.between.difference import difference_curve
 from levelfield.scaling.verdicts.between.gain import compute_equivalent_gain
 from levelfield.scaling.verdicts.contrasts import Evidence
@@ -29,7 +29,9 @@ def absent(why: str) -> Between:
     return Between(DifferenceCurve(status=why), Ancova(status=why), Gain(status=why), Crossover(status=why))
 
 
-def between(a: Curve, b: Curve, evidence: Evidence, generator: np.random.Generator, *, level: float) -> Between:
+def between(
+    a: FamilyCurve, b: FamilyCurve, evidence: Evidence, generator: np.random.Generator, *, level: float
+) -> Between:
     """Everything about the difference of ``a`` and ``b`` on the range of cost that both cover."""
     trend = fit_trend(a, b, evidence)
     if isinstance(trend, str):

@@ -19,7 +19,7 @@ from levelfield.scaling.tables.rungs import Rung
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curve:
+class FamilyCurve:
     """The points of one family in rising cost: their places among all cells, ln cost, ln loss, edges.
 
     ``num_cells`` is the number of all cells, so that weights over them can be given.
@@ -91,7 +91,7 @@ def curve_of(
     *,
     few_examples: bool = False,
     log_losses: Floats | None = None,
-) -> Curve | str:
+) -> FamilyCurve | str:
     """The curve through the winners of one family that support a verdict, or why there is none.
 
     With ``log_losses`` (one a cell) the rungs are rows of a table without seeds, and those losses are theirs.
@@ -109,7 +109,7 @@ def curve_of(
         why = "the clock is noisy, or winners of unlike shape run at unlike speed"
         return f"the device-seconds of {family} do not rise with its budgets: {why}"
     places = np.array([cells[rung] for rung in usable])
-    return Curve(
+    return FamilyCurve(
         family=family,
         currency=currency,
         places=places,
@@ -129,13 +129,13 @@ def two_curves(
     *,
     few_examples: bool = False,
     log_losses: Floats | None = None,
-) -> tuple[Curve, Curve] | str:
+) -> tuple[FamilyCurve, FamilyCurve] | str:
     """The curves of two families that share a range of cost, or why they cannot be held against one another."""
     curves = [curve_of(rungs, cells, currency, few_examples=few_examples, log_losses=log_losses) for rungs in (a, b)]
     for curve in curves:
         if isinstance(curve, str):
             return curve
-    left, right = (curve for curve in curves if isinstance(curve, Curve))
+    left, right = (curve for curve in curves if isinstance(curve, FamilyCurve))
     devices = left.devices | right.devices
     if currency == "device_seconds" and len(devices) > 1:
         return f"the runs were timed on different devices: {', '.join(sorted(map(str, devices)))}"
@@ -145,6 +145,6 @@ def two_curves(
     return left, right
 
 
-def overlap(a: Curve, b: Curve) -> tuple[float, float]:
+def overlap(a: FamilyCurve, b: FamilyCurve) -> tuple[float, float]:
     """The range of ln cost that both curves cover."""
     return max(a.low, b.low), min(a.high, b.high)

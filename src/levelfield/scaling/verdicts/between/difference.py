@@ -6,7 +6,7 @@ import numpy as np
 
 from levelfield.scaling.results.intervals import CurvePoint
 from levelfield.scaling.results.verdicts import DifferenceCurve
-from levelfield.scaling.verdicts.between.curves import Curve, overlap
+from levelfield.scaling.verdicts.between.curves import FamilyCurve, overlap
 from levelfield.scaling.verdicts.contrasts import Evidence
 
 NUM_PLACES = 41
@@ -15,7 +15,7 @@ MOST_POINTS = 400
 """Where the families have more points inside, they are so close that the places between stand for them."""
 
 
-def difference_curve(a: Curve, b: Curve, evidence: Evidence, *, level: float) -> DifferenceCurve:
+def difference_curve(a: FamilyCurve, b: FamilyCurve, evidence: Evidence, *, level: float) -> DifferenceCurve:
     """ln(loss of a / loss of b) on the overlap of ``a`` and ``b`` in ln cost.
 
     The band is simultaneous over the curve: its half-width is the ``level`` quantile of the largest |t| on a fine grid,
@@ -37,7 +37,7 @@ def difference_curve(a: Curve, b: Curve, evidence: Evidence, *, level: float) ->
     )
 
 
-def bounds(a: Curve, b: Curve) -> str:
+def bounds(a: FamilyCurve, b: FamilyCurve) -> str:
     """Which families' points are only upper bounds, as the end of a status; empty where none are."""
     sides = [curve.family for curve in (a, b) if curve.bounded]
     return f"; some points of {' and of '.join(sides)} are only bounds (an axis at its edge)" if sides else ""

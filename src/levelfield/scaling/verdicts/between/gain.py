@@ -9,12 +9,12 @@ import numpy as np
 from levelfield.scaling.laws import Floats
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.verdicts import Gain
-from levelfield.scaling.verdicts.between.curves import Curve
+from levelfield.scaling.verdicts.between.curves import FamilyCurve
 from levelfield.scaling.verdicts.between.difference import bounds
 from levelfield.scaling.verdicts.contrasts import Evidence
 
 
-def compute_equivalent_gain(a: Curve, b: Curve, evidence: Evidence, *, level: float) -> Gain:
+def compute_equivalent_gain(a: FamilyCurve, b: FamilyCurve, evidence: Evidence, *, level: float) -> Gain:
     """ln(cost of b / cost of a) at the middle of the ln losses that both curves reach, with its interval.
 
     A curve reaches a loss where it first falls to it, by straight lines between its points. The interval is the central
