@@ -6,6 +6,8 @@ import json
 import os
 import pickle
 import struct
+import subprocess
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -169,3 +171,36 @@ def test_numbers_in_either_byte_order_and_tied_tensors_are_read(tmp_path: Path) 
     tied = torch.randn(100, 10)
     torch.save({"a": tied, "b": tied, "c": tied[3:5]}, tmp_path / "w.pth")
     assert torch.equal(read_tensors(tmp_path / "w.pth").tensors["c"], tied[3:5])
+
+
+_IN_LITTLE_MEMORY = """
+import resource, sys
+from pathlib import Path
+from levelfield.records.errors import WeightsError
+{imports}
+size = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmSize"))
+resource.setrlimit(resource.RLIMIT_AS, ((size << 10) + (64 << 20),) * 2)
+try:
+    {read}(Path(sys.argv[1]))
+except WeightsError as error:
+    sys.exit(f"a fault of the file: {{error}}")
+except MemoryError:
+    sys.exit(0)
+sys.exit("it fitted")
+"""
+
+
+@pytest.mark.parametrize("kind", ["npz", "pkl"])
+def test_a_lack_of_memory_is_not_taken_for_a_damaged_file(kind: str, tmp_path: Path) -> None:
+    path, large = tmp_path / f"large.{kind}", np.zeros((40, 10**6), dtype=np.float32)
+    if kind == "npz":
+        np.savez(path, large=large)
+        imports, read = "from levelfield.weights.archives import read_npz", "read_npz"
+    else:
+        path.write_bytes(pickle.dumps({"large": large}, protocol=4))
+        imports, read = "from levelfield.weights.unpickle import read_pickled_arrays", "read_pickled_arrays"
+    script = _IN_LITTLE_MEMORY.format(imports=imports, read=read)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from levelfield.records.errors import WeightsError, first_line
+from levelfield.records.errors import WeightsError, first_line, lacks_memory
 from levelfield.records.files import most_unpacked, open_regular, regular_stat
 from levelfield.weights.pickle_claims import Made, claims_of
 
@@ -126,5 +126,7 @@ def told(path: Path, kind: str) -> Iterator[None]:
     except WeightsError:
         raise
     except Exception as error:
+        if lacks_memory(error):  # which is no fault of the file
+            raise
         seen = (first_line(error) or type(error).__name__)[:200]
         raise WeightsError(f"{path} is a damaged {kind} ({seen})") from None

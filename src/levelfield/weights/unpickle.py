@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from levelfield.records.errors import WeightsError
+from levelfield.records.errors import WeightsError, lacks_memory
 from levelfield.records.files import open_regular
 from levelfield.weights.pickle_claims import claims_of
 
@@ -35,6 +35,8 @@ def read_pickled_arrays(path: Path) -> dict[str, NDArray[Any]]:
         except WeightsError:
             raise
         except Exception as error:
+            if lacks_memory(error):  # which is no fault of the file
+                raise
             raise WeightsError(f"{path} is a damaged pickle ({error})") from None
     if not isinstance(value, Mapping):
         raise WeightsError(f"{path} holds a {type(value).__name__}, expected a dictionary of arrays")

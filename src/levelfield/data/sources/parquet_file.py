@@ -15,7 +15,7 @@ from levelfield.data.draws import Int64s
 from levelfield.data.sources.parquet_claims import read_claims
 from levelfield.records.codec import parse_json
 from levelfield.records.data import ParquetSpec
-from levelfield.records.errors import DataError, did_you_mean, first_line
+from levelfield.records.errors import DataError, did_you_mean, first_line, lacks_memory
 
 MAX_CLASSES = 1_000_000
 """A larger label is a hash or an identifier, not the number of a class."""
@@ -110,6 +110,8 @@ class ParquetFile:
         except DataError:
             raise
         except Exception as error:
+            if lacks_memory(error):  # which is no fault of the file
+                raise
             said = "cannot be read" if part else "cannot be read as Parquet"
             seen = (first_line(error) or type(error).__name__)[:200]
             raise DataError(f"{part}{self.path} {said}: {seen}") from None
