@@ -7,10 +7,11 @@ place of objects and refuses such; what it lets pass costs its reader no more th
 
 from __future__ import annotations
 
+import io
 import pickletools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from levelfield.records.errors import WeightsError
 
@@ -47,17 +48,30 @@ def claims_of(file: BinaryIO, path: Path) -> list[Made]:
     Raises:
         WeightsError: it is damaged, longer or deeper than weights are, or refers to itself.
     """
-    machine = _Machine(path)
+    machine, held = _Machine(path), cast(BinaryIO, _Held(file))
     try:
-        for number, (code, argument, _) in enumerate(pickletools.genops(file)):
+        for number, (code, argument, _) in enumerate(pickletools.genops(held)):
             if number >= MAX_INSTRUCTIONS:
                 raise WeightsError(f"{path} is a pickle of more than {MAX_INSTRUCTIONS:,} instructions, as no weights")
             machine.take(code, argument)
         root = machine.stack.pop()
-    except (ValueError, IndexError, KeyError, OverflowError, MemoryError) as error:
+    except (ValueError, IndexError, KeyError, OverflowError) as error:
         raise WeightsError(f"{path} is a damaged pickle ({error})") from None
     _refuse_endless(root, path)
     return machine.asked
+
+
+class _Held:
+    """``file``, which is asked for no more than it holds: a length that is only claimed takes no memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        here = file.tell()
+        self._file, self._size = file, file.seek(0, io.SEEK_END)
+        file.seek(here)
+        self.readline, self.tell = file.readline, file.tell
+
+    def read(self, size: int) -> bytes:
+        return self._file.read(min(size, self._size - self._file.tell()))
 
 
 class _Machine:
