@@ -20,6 +20,7 @@ from levelfield.report.facts import (
     TransferFact,
     TrialRow,
 )
+from levelfield.report.words.executions import mixed_executions
 from levelfield.report.words.numbers import family_name, flops, listed, plain
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.transfer import agreement_sentence, worth_sentence
@@ -56,7 +57,6 @@ def publish(directory: Path, *, fresh: bool = True) -> tuple[Path, Analysis]:
 def study_facts(outcome: Outcome, analysis: Analysis) -> StudyFacts:
     """Everything that stands around the analysis of ``outcome`` on its page."""
     spec, ledger = outcome.spec, outcome.ledger + outcome.transfer_ledger
-    results = list(outcome.results.values())
     averaged = "averaged" if spec.verdict.weights == "ema" else "raw"
     return StudyFacts(
         title=spec.name,
@@ -64,7 +64,7 @@ def study_facts(outcome: Outcome, analysis: Analysis) -> StudyFacts:
         hypothesis=spec.hypothesis,
         data=_data_sentence(outcome),
         metric=f"held-out cross-entropy in nats, {averaged} weights",
-        device=results[0].device if results else None,
+        device=listed(sorted({result.execution.device for result in outcome.results.values()})) or None,
         budgets=spec.ladder.budgets,
         recipes=tuple(_recipe_facts(spec)),
         axes=_axes(spec),
@@ -159,6 +159,8 @@ def _caveats(outcome: Outcome) -> Iterator[str]:
         yield "the study is in progress: every verdict is provisional"
     for grown in outcome.grown:
         yield f"the study has grown: {grown}"
+    if mixed := mixed_executions(outcome.executions):
+        yield mixed
     if outcome.facts.no_verdict_because:
         yield outcome.facts.no_verdict_because
     yield from outcome.facts.remarks
@@ -248,7 +250,7 @@ def _versions(outcome: Outcome) -> dict[str, str]:
     for key, result in outcome.results.items():
         timing = outcome.timings.get(key)
         found["levelfield"].add((timing and timing.code_version) or result.levelfield_version)
-        found["torch"].add(result.torch_version)
+        found["torch"].update(each.torch_version for each in result.executions)
     return {name: ", ".join(sorted(versions)) for name, versions in found.items()}
 
 

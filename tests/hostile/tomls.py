@@ -67,6 +67,7 @@ TEXTS: tuple[str, ...] = (
 KEYS = (
     "name", "axes", "swap", "override", "transfer", "data", "seed", "threads", "cap", "budgets", "locked", "max_steps",
     "weights", "probes", "probe_examples", "report_path", "num_digits", "sizez", "", "a.b", "bracket_winners", "dtype",
+    "execution",
 )  # fmt: skip
 RECIPE_FIELDS = (
     "optimizer", "momentum", "beta1", "beta2", "weight_decay", "agc_lambda", "agc_eps", "clip_skip_gain", "dropout",

@@ -11,6 +11,7 @@ from levelfield.families.vit.spec import ViTSpec
 from levelfield.records.codec import from_plain, to_plain
 from levelfield.records.data import DigitPairsSpec, DigitsSpec, FolderSpec, ParquetSpec, data_identity
 from levelfield.records.errors import SpecError
+from levelfield.records.execution import DEFAULT_EXECUTION
 from levelfield.records.grid import LearningRateGrid
 from levelfield.records.probe import ProbeSpec
 from levelfield.records.stated import is_name
@@ -77,8 +78,13 @@ def test_what_is_no_text_that_can_be_shown_is_refused(good, field, value):
         (RECIPE, "weight_decay", 1e300),
         (RECIPE, "global_clip_norm", -1),
         (RECIPE, "multiplicity", 10**9),
-        (TRIAL, "threads", 0),
-        (TRIAL, "threads", 10**6),
+        (DEFAULT_EXECUTION, "threads", 0),
+        (DEFAULT_EXECUTION, "threads", 10**6),
+        (DEFAULT_EXECUTION, "prefetch", -1),
+        (DEFAULT_EXECUTION, "num_devices", 8),
+        (DEFAULT_EXECUTION, "microbatch_size", 32),
+        (DEFAULT_EXECUTION, "engine", "compiled"),
+        (DEFAULT_EXECUTION, "launcher", "slurm"),
         (TRIAL, "seed", -1),
         (TRIAL, "steps", 10**15),
         (TRIAL, "global_batch_size", 2**40),
@@ -145,7 +151,6 @@ def test_what_is_no_text_that_can_be_shown_is_refused(good, field, value):
         (TRANSFER, "share", 1e-300),
         (TRANSFER, "budgets", ()),
         (TRANSFER, "probe_examples", 0),
-        (PROBE, "threads", 0),
         (PROBE, "num_train", 0),
     ],
     ids=lambda value: (type(value).__name__ if dataclasses.is_dataclass(value) else str(value))[:20],

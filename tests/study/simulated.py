@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from levelfield.compute.analytic import count
+from levelfield.records.execution import Execution
 from levelfield.records.sealed import write_record
 from levelfield.records.store import StudyDirectory
 from levelfield.records.study import StudySpec
@@ -80,9 +81,8 @@ def outcome_of(trial: PlannedTrial, loss: float, facts: DataFacts = FACTS) -> Tr
         chance_loss=math.log(100),
         seen_digest="0" * 32,
         data_fingerprint="simulated",
-        device="none",
+        executions=(Execution(device="none", torch_version="0"),),
         levelfield_version="0",
-        torch_version="0",
     )
 
 

@@ -193,7 +193,7 @@ def test_a_crash_between_result_and_status_is_a_trial_that_is_done(held):
 
 def test_a_prediction_lost_after_its_rung_was_begun_is_not_made_again(held):
     foretelling = study(ladder={"budgets": [2e10], "locked": [6e10]})
-    lock = Lock(budget_flops=6e10, recipes=(), results="", written="", code_version="")
+    lock = Lock(budget_flops=6e10, recipes=(), runs=(), results="", written="", code_version="")
     with pytest.raises(DamagedError, match=rf"locked/{lock_name(6e10)} is missing".replace("+", r"\+")):
         refuse_lost_locks(foretelling, held.trials().values(), {})
     refuse_lost_locks(foretelling, held.trials().values(), {6e10: lock})

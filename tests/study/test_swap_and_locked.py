@@ -11,7 +11,7 @@ from levelfield.records.errors import DamagedError, SpecError, StoreError
 from levelfield.records.store import StudyDirectory
 from levelfield.scaling.results.intervals import Interval
 from levelfield.study.bill.bill import bill
-from levelfield.study.outcome.foretell import lock_rungs, predicted_recipes, results_fingerprint
+from levelfield.study.outcome.foretell import lock_rungs, predicted_recipes, runs_foretelling
 from levelfield.study.outcome.locks import read_locks
 from levelfield.study.outcome.outcome import Outcome, analyse_outcome
 from levelfield.study.outcome.table import observations
@@ -65,7 +65,7 @@ def a_lock(architecture="nfnet:w16-d1x1-s4") -> Lock:
         family="nfnet", architecture=architecture, base_lr=0.8, axes={"batch": 2}, loss=loss, sentence="so it is"
     )
     return Lock(
-        budget_flops=LOCKED, recipes=(recipe,), results="0" * 32, written="2026-01-01", code_version="0"
+        budget_flops=LOCKED, recipes=(recipe,), runs=(), results="0" * 32, written="2026-01-01", code_version="0"
     ).sealed()
 
 
@@ -146,7 +146,7 @@ def test_a_prediction_does_not_depend_on_the_trials_that_score_it():
     before = outcome_of(spec, *run_to_the_end(spec))
     after = outcome_of(spec, *run_to_the_end(spec, locks={LOCKED: a_lock()}))
     assert len(after.table) > len(before.table)
-    assert results_fingerprint(after) == results_fingerprint(before)
+    assert runs_foretelling(after) == runs_foretelling(before)
     analyses = [analyse_outcome(outcome, Path("nowhere")) for outcome in (before, after)]
     assert analyses[0] == analyses[1], "predicted recipes enter no law and no verdict"
 

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from levelfield.records.errors import InputError, TrialError
+from levelfield.records.execution import DEFAULT_EXECUTION
 from levelfield.study.launch.local import LocalLauncher
 from levelfield.study.run import run_study
 from levelfield.study.spec_file import load_study
@@ -58,7 +59,7 @@ def test_a_worker_tells_of_a_spec_that_it_cannot_read(tmp_path):
     class Unreadable:
         spec = Spec(recipe={"optimizer": "evil"})
 
-    launcher = LocalLauncher(tmp_path, num_workers=1, device="cpu", threads=1, checkpoint_seconds=1.0)
+    launcher = LocalLauncher(tmp_path, num_workers=1, device="cpu", execution=DEFAULT_EXECUTION, checkpoint_seconds=1.0)
     try:
         launcher.submit(Unreadable())
         assert launcher.next_event(timeout_s=60).kind == "started"

@@ -131,6 +131,16 @@ def read_transfers(directory: Path) -> tuple[TransferFact, ...]:
     return transfer_facts(read_outcome(directory), directory)
 
 
+def say_executions(directory: Path) -> None:
+    """That the study in ``directory`` mixes executions, where it does."""
+    from levelfield.report.words.executions import mixed_executions
+    from levelfield.report.words.numbers import sentence
+    from levelfield.study.outcome.outcome import read_outcome
+
+    if mixed := mixed_executions(read_outcome(directory).executions):
+        say(sentence(mixed))
+
+
 def say_transfers(directory: Path) -> None:
     """What each transfer of the study in ``directory`` says of pre-training, in sentences."""
     for transfer in read_transfers(directory):

@@ -46,7 +46,7 @@ def compare(
 
 
 def _say(analysis: Analysis, source: Path) -> None:
-    from levelfield.cli.analysis import say_notices, say_refusals, say_transfers
+    from levelfield.cli.analysis import say_executions, say_notices, say_refusals, say_transfers
     from levelfield.cli.console import say, say_report_table
     from levelfield.report.tables.comparison import confounds_table, optimism_table, trends_table
     from levelfield.report.tables.control import controls_table
@@ -75,4 +75,5 @@ def _say(analysis: Analysis, source: Path) -> None:
         say_report_table(shown)
     if source.is_dir():
         say_transfers(source)
+        say_executions(source)
     say_refusals(analysis)

@@ -20,7 +20,7 @@ from levelfield.cli.data import (
     Select,
     Start,
 )
-from levelfield.cli.run import CheckpointEvery, Device
+from levelfield.cli.run import CheckpointEvery, Device, TrialThreads
 
 EXAMPLES = "Example:  levelfield finetune runs/STUDY/trials/NAME --data flowers --resolution 64 --length '20 epochs'"
 
@@ -51,6 +51,7 @@ def finetune(
     augment: Annotated[str | None, typer.Option(help="none, flip or crop-flip.")] = None,
     directory: Annotated[Path | None, typer.Option("--dir", help="Where the run lives.")] = None,
     device: Device = "auto",
+    threads: TrialThreads = 1,
     checkpoint_every: CheckpointEvery = 30.0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
@@ -59,6 +60,7 @@ def finetune(
     from levelfield.cli.data import named_data
     from levelfield.data.sources import open_source, refuse_overruled_sizes
     from levelfield.records.errors import TrialError
+    from levelfield.records.execution import ExecutionSpec
     from levelfield.report.words.numbers import flops, percent
     from levelfield.study.execute.backbones import backbone_at
     from levelfield.study.execute.finetune import finetune as run_finetune
@@ -67,7 +69,7 @@ def finetune(
     from levelfield.transfer.channels import suited
     from levelfield.transfer.recipes import transfer_recipe
 
-    where = resolve_device(device)
+    execution, where = ExecutionSpec(threads=threads), resolve_device(device)
     backbone = backbone_at(start, device=where, arch=arch, key=key)
     said = named_data(
         data,
@@ -99,7 +101,9 @@ def finetune(
         say(f"{spec.architecture} from {backbone.identity}, {spec.steps} steps of {spec.global_batch_size}: {path}")
         for unsaid in transfer_recipe(recipe).unsaid:
             say(f"  not in the source of {recipe}: {unsaid}")
-    result = run_finetune(spec, backbone, source, path, device=where, checkpoint_seconds=checkpoint_every)
+    result = run_finetune(
+        spec, backbone, source, path, device=where, execution=execution, checkpoint_seconds=checkpoint_every
+    )
     if json:
         say_json(result)
     if result.status == "diverged":

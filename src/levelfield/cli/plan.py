@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from levelfield.cli.columns import TableOptions, reads_table
-from levelfield.cli.run import Data, ReportData
+from levelfield.cli.run import Data, ReportData, Threads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +30,7 @@ def plan(
     *,
     workers: Annotated[int, typer.Option(help="Trials at a time, for the estimate of hours.", min=1)] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda: where to calibrate.")] = "auto",
+    threads: Threads = None,
     calibrate: Annotated[bool, typer.Option(help="Measure the speed here (some seconds).")] = True,
     data: Data = None,
     report_data: ReportData = None,
@@ -53,7 +54,7 @@ def plan(
     from levelfield.study.plan.plan import refuse_if_nothing_is_allowed
     from levelfield.study.plan.undecidable import gives_no_verdict, undecidable
     from levelfield.study.run import study_facts
-    from levelfield.study.spec_file import load_study, relocated, study_schema
+    from levelfield.study.spec_file import executed, load_study, relocated, study_schema
 
     if schema:
         say(study_schema().rstrip())
@@ -71,7 +72,7 @@ def plan(
         raise SpecError("columns are those of a table of runs, from which next trials follow: add --target and --spend")
     if want is not None or about is not None:
         raise SpecError("--want and --about are about next trials: add --target and --spend, or leave them out")
-    spec = relocated(load_study(study), data, report_data)
+    spec = executed(relocated(load_study(study), data, report_data), threads=threads)
     facts = study_facts(spec)
     planned = plan_study(spec, facts, {})
     if not json:

@@ -20,7 +20,7 @@ from levelfield.cli.data import (
     Select,
     Start,
 )
-from levelfield.cli.run import Device
+from levelfield.cli.run import Device, TrialThreads
 
 EXAMPLES = "Example:  levelfield probe runs/STUDY/trials/NAME --data flowers --resolution 64 --probes linear,knn"
 
@@ -41,6 +41,7 @@ def probe(
     report: Report = None,
     directory: Annotated[Path, typer.Option("--dir", help="Where results and features live.")] = Path("runs/probe"),
     device: Device = "auto",
+    threads: TrialThreads = 1,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
     """Probe frozen features: logistic regression, ridge regression of a few shots, nearest neighbours."""
@@ -49,6 +50,7 @@ def probe(
     from levelfield.data.sources import open_source, refuse_overruled_sizes
     from levelfield.records.codec import from_plain
     from levelfield.records.data import data_content
+    from levelfield.records.execution import ExecutionSpec
     from levelfield.records.probe import ProbeSpec
     from levelfield.records.probe_store import ProbeDirectory
     from levelfield.report.words.numbers import flops, percent
@@ -57,7 +59,7 @@ def probe(
     from levelfield.train.device import resolve_device
     from levelfield.transfer.channels import suited
 
-    where = resolve_device(device)
+    execution, where = ExecutionSpec(threads=threads), resolve_device(device)
     backbone = backbone_at(start, device=where, arch=arch, key=key)
     said = named_data(
         data,
@@ -76,7 +78,8 @@ def probe(
     named = {"architecture": backbone.facts.architecture, "start": backbone.identity}
     spec = from_plain(ProbeSpec, plain | named, where="--probes")
     kept = ProbeDirectory(directory / spec.name)
-    result = run_probe(spec, kept, source, backbone, features_folder=directory / "features", device=where)
+    features = directory / "features"
+    result = run_probe(spec, kept, source, backbone, features_folder=features, device=where, execution=execution)
     if json:
         say_json(result)
         return

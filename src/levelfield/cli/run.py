@@ -11,6 +11,11 @@ EXAMPLES = "Example:  levelfield run study.toml --dir runs/mine --workers 2"
 
 Workers = Annotated[int, typer.Option(help="Trials at a time; results do not depend on it.", min=1, max=256)]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Threads = Annotated[
+    int | None, typer.Option(help="Threads on a CPU, if not those of [execution]. What was begun keeps its own.")
+]
+TrialThreads = Annotated[int, typer.Option(help="Threads on a CPU. What was begun keeps its own.")]
+Prefetch = Annotated[int | None, typer.Option(help="Runs of batches rendered ahead of a GPU.")]
 Data = Annotated[Path | None, typer.Option(help="Where the data lies now, if not where the study says.")]
 ReportData = Annotated[Path | None, typer.Option(help="The same for report_path.")]
 CheckpointEvery = Annotated[float, typer.Option(help="Seconds between checkpoints.", min=0)]
@@ -23,6 +28,8 @@ def run(
     ] = None,
     workers: Workers = 1,
     device: Device = "auto",
+    threads: Threads = None,
+    prefetch: Prefetch = None,
     data: Data = None,
     report_data: ReportData = None,
     retry: Annotated[str | None, typer.Option(help="'failed' tries failed trials again.")] = None,
@@ -37,11 +44,11 @@ def run(
     """Train every trial that the study wants, then write the report. Run again to resume; finished trials stay."""
     from levelfield.cli.progress import run_and_show
     from levelfield.records.errors import SpecError
-    from levelfield.study.spec_file import load_study, relocated
+    from levelfield.study.spec_file import executed, load_study, relocated
 
     if retry not in (None, "failed"):
         raise SpecError(f"--retry takes 'failed', saw {retry!r}")
-    spec = relocated(load_study(study), data, report_data)
+    spec = executed(relocated(load_study(study), data, report_data), threads=threads, prefetch=prefetch)
     run_and_show(
         spec,
         directory or Path("runs") / spec.name,

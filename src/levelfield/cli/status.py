@@ -16,7 +16,8 @@ def status(
 ) -> None:
     """Show what is done, what is wanted next, what failed, and what it has cost."""
     from levelfield.cli.console import say, say_json, say_table
-    from levelfield.report.words.numbers import flops, seconds
+    from levelfield.report.words.executions import mixed_executions
+    from levelfield.report.words.numbers import flops, seconds, sentence
     from levelfield.study.outcome.outcome import read_outcome
 
     outcome = read_outcome(directory)
@@ -31,12 +32,17 @@ def status(
                 "pending": [trial.spec.name for trial in pending],
                 "failed": outcome.failed,
                 "ledger": ledger,
+                "executions": [
+                    {"trials": num, "executions": executions} for executions, num in outcome.executions.items()
+                ],
             }
         )
         return
     wanted = outcome.planned.num_wanted
     state = "complete" if outcome.complete else "in progress"
     say(f"{outcome.spec.name}: {state}, {wanted - len(pending)} of {wanted} trials wanted so far are done", "strong")
+    if mixed := mixed_executions(outcome.executions):
+        say(sentence(mixed))
     for name, reason in outcome.failed.items():
         say(f"failed: {name}: {reason}", "alarm")
     say(

@@ -1,4 +1,4 @@
-"""``levelfield verify``: train some finished trials again and compare them bit for bit."""
+"""``levelfield verify``: train some finished trials again, as they were executed, and compare them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def verify(
     device: Device = "auto",
     tolerance: Annotated[
         float | None,
-        typer.Option(help="On another kind of device: losses of the lowest rung may differ by this share.", min=0),
+        typer.Option(help="Share by which losses may differ where bits cannot be repeated; draws low rungs.", min=0),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
-    """Train random finished trials again, elsewhere, and compare every bit; check locked predictions."""
+    """Train random finished trials again and compare every bit, or losses to rounding; check locked predictions."""
     from levelfield.cli.console import say, say_json
     from levelfield.records.errors import WorkError
     from levelfield.report.words.numbers import prose
@@ -53,14 +53,16 @@ def verify(
         on_event=told,
     )
     if json:
-        say_json([{"what": c.what, "holds": c.holds, "differences": c.differences} for c in checked])
+        say_json([{"what": c.what, "how": c.how, "holds": c.holds, "differences": c.differences} for c in checked])
     else:
         for each in checked:
-            same = "equal" if tolerance is None else "agrees"
+            same = "equal" if each.how == "bit for bit" else "agrees"
             say(f"{same if each.holds else 'DIFFERENT'}: {prose(each.what)}", "plain" if each.holds else "alarm")
             for line in (*each.differences, each.made_elsewhere):
                 if line:
                     say(f"  {line}")
+        hows = [each.how for each in checked]
+        say("checked: " + ", ".join(f"{hows.count(how)} {how}" for how in dict.fromkeys(hows)))
     failed = sum(not each.holds for each in checked)
     if failed:
         raise WorkError(f"{failed} of {len(checked)} checks found a difference")

@@ -25,9 +25,9 @@ MOST_DEPTH = 64
 
 
 def later(*, default: Any) -> Any:
-    """A field that was added after records of its class had been written.
+    """A field that need not be said: most records of its class have nothing to say there, or were written before it.
 
-    It is left out of the plain form while it equals ``default``, so that older records keep their bytes and their
+    It is left out of the plain form while it equals ``default``, so that such records keep their bytes and their
     fingerprints: not to say it is to say the default.
     """
     return dataclasses.field(default=default, metadata={_LATER: True})

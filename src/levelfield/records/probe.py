@@ -8,9 +8,10 @@ from typing import Literal, TypeAlias
 from levelfield.records.codec import later, record, to_plain
 from levelfield.records.data import DataSpec, check_content, data_identity
 from levelfield.records.errors import expect
+from levelfield.records.execution import Execution
 from levelfield.records.fingerprint import fingerprint
 from levelfield.records.stated import stated
-from levelfield.records.trial import MOST_THREADS, Dtype, in_file_names
+from levelfield.records.trial import Dtype, in_file_names
 
 ProbeKind: TypeAlias = Literal["linear", "few-shot", "knn"]
 
@@ -30,7 +31,6 @@ class ProbeSpec:
     probes: tuple[ProbeKind, ...] = ("linear", "few-shot", "knn")
     num_train: int | None = None
     dtype: Dtype = "float32"
-    threads: int = 1
     data_content: str | None = later(default=None)
 
     def __post_init__(self) -> None:
@@ -38,7 +38,6 @@ class ProbeSpec:
         expect(len(set(self.probes)) == len(self.probes), "probes", "distinct", self.probes)
         expect(self.num_train is None or self.num_train >= 1, "num_train", "at least 1 example", self.num_train)
         check_content(self.data, self.data_content)
-        expect(1 <= self.threads <= MOST_THREADS, "threads", f"from 1 to {MOST_THREADS}", self.threads)
 
     @property
     def fingerprint(self) -> str:
@@ -79,7 +78,7 @@ class ProbeScore:
 
 @record
 class ProbeResult:
-    """What came of a :class:`ProbeSpec`; equal on every rerun.
+    """What came of a :class:`ProbeSpec`; equal on every rerun under one execution.
 
     ``train_flops`` are those of the features that probes were fitted and set on, ``evaluate_flops`` those of the judged
     ones, ``solver_flops`` those of the linear probe's iterations, counted as one evaluation each. ``start_weights``
@@ -96,9 +95,8 @@ class ProbeResult:
     start_flops: float | None
     chance_top1: float
     data_fingerprint: str
-    device: str
+    execution: Execution
     levelfield_version: str
-    torch_version: str
     start_weights: str | None = later(default=None)
 
 

@@ -18,6 +18,9 @@ from levelfield.records.writing import is_there, write_atomically
 
 T = TypeVar("T")
 SEAL = "seal"
+SCHEMA_KEY, SCHEMA = "schema", 2
+"""What every record says of its own form. A change after which older records would be read for something else, or
+called damaged, counts it up; those that say nothing are of form 1."""
 MOST_BYTES = 32 << 20
 """What a record may take: far more than any does, and little enough to be read at once."""
 MEND = "restore it from a copy; where it belongs to a study, `levelfield run` mends or retrains what it can"
@@ -30,6 +33,7 @@ def write_record(path: Path, value: Any) -> None:
         StoreError: it is larger than a record may be, or the directory cannot be written.
     """
     plain = to_plain(value)
+    plain[SCHEMA_KEY] = SCHEMA
     content = to_json({**plain, SEAL: _seal(plain)}).encode()
     if len(content) > MOST_BYTES:
         raise StoreError(f"cannot write {path}: it takes {len(content):,} bytes, a record may have {MOST_BYTES:,}")
@@ -41,6 +45,7 @@ def read_record(cls: type[T], path: Path, *, remedy: str = MEND) -> T:
 
     Raises:
         DamagedError: the file is missing, or is not what was written; the message ends with ``remedy``.
+        StoreError: another version wrote it, in another form.
     """
     found = read_record_if_there(cls, path, remedy=remedy)
     if found is None:
@@ -68,10 +73,25 @@ def read_record_if_there(cls: type[T], path: Path, *, remedy: str = MEND) -> T |
     seal = plain.pop(SEAL)
     if seal != _seal(plain):
         raise DamagedError(f"{path} was changed or damaged after it was written", remedy)
+    refuse_other_schema(plain.pop(SCHEMA_KEY, 1), where=path)
     try:
         return from_plain(cls, plain, where=str(path))
     except SpecError as error:
         raise DamagedError(str(error), remedy) from None
+
+
+def refuse_other_schema(schema: Any, *, where: object) -> None:
+    """Nothing is read that was written in another form than ours, nor is it mended: it is whole, to who wrote it.
+
+    Raises:
+        StoreError: ``schema`` is not ours.
+    """
+    if schema != SCHEMA:
+        other = "an older" if isinstance(schema, int) and schema < SCHEMA else "a newer"
+        raise StoreError(
+            f"{where} was written by {other} version of Levelfield (records of form {schema}, here they are of form "
+            f"{SCHEMA}): read it with that version, or run in another directory"
+        )
 
 
 def read_file(path: Path, *, limit: int, remedy: str) -> bytes | None:

@@ -13,10 +13,11 @@ from typing import TypeAlias
 from levelfield.records.codec import later
 from levelfield.records.data import DataSpec
 from levelfield.records.errors import SpecError, did_you_mean, expect
+from levelfield.records.execution import DEFAULT_EXECUTION, ExecutionSpec
 from levelfield.records.grid import LearningRateGrid
 from levelfield.records.stated import expect_name, stated
 from levelfield.records.transfer import TransferSpec, check_transfers
-from levelfield.records.trial import MOST_THREADS, Dtype, RecipeSpec, RecipeValue, Weights
+from levelfield.records.trial import Dtype, RecipeSpec, RecipeValue, Weights
 
 PROTOCOL_MIN_STEPS = 500
 PROTOCOL_MIN_SEEDS = 3
@@ -231,7 +232,10 @@ class VerdictSpec:
 
 @stated
 class StudySpec:
-    """One question and everything needed to answer it, run again to resume."""
+    """One question and everything needed to answer it, run again to resume.
+
+    ``execution`` says how its trials are to be run: it is no part of what is asked, and may change at any time.
+    """
 
     name: str
     question: str
@@ -242,12 +246,11 @@ class StudySpec:
     search: SearchSpec = dataclasses.field(default_factory=lambda: SearchSpec())
     verdict: VerdictSpec = dataclasses.field(default_factory=lambda: VerdictSpec())
     dtype: Dtype = "float32"
-    threads: int = 1
     transfer: tuple[TransferSpec, ...] = later(default=())
+    execution: ExecutionSpec = later(default=DEFAULT_EXECUTION)
 
     def __post_init__(self) -> None:
         expect_name(self.name, "name")
-        expect(1 <= self.threads <= MOST_THREADS, "threads", f"from 1 to {MOST_THREADS}", self.threads)
         names = [family.name for family in self.families]
         expect(1 <= len(names) <= MOST_FAMILIES, "families", f"of 1 to {MOST_FAMILIES} families", names)
         expect(len(set(names)) == len(names), "families", "distinct names", names)
@@ -291,6 +294,11 @@ class StudySpec:
             raise SpecError("[families.swap] says how, and nothing where: give verdict.swap_budget, or leave it out")
         if self.search.check_budgets is not None and not self.families[0].axes:
             raise SpecError("search.check_budgets says where the other axes are searched, but no family has any")
+
+    @property
+    def declared(self) -> StudySpec:
+        """What the study asks, whoever executes it and how."""
+        return dataclasses.replace(self, execution=DEFAULT_EXECUTION)
 
     @property
     def control_budget(self) -> float:

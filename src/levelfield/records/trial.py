@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 from levelfield.records.codec import later, record, to_plain
 from levelfield.records.data import LARGEST_SIDE, DataSpec, Split, check_content, data_identity
 from levelfield.records.errors import SpecError, did_you_mean, expect, shown
+from levelfield.records.execution import Execution
 from levelfield.records.fingerprint import fingerprint
 from levelfield.records.stated import LARGEST_WHOLE_NUMBER, stated
 
@@ -20,10 +21,9 @@ TrialStatus: TypeAlias = Literal["finished", "diverged"]
 
 LEAST, MOST = 1e-30, 1e30
 """What a positive number of a recipe lies between: beyond, single precision turns it into 0 or infinity."""
-MADE_BY = ("levelfield_version", "torch_version", "device")
+MADE_BY = ("levelfield_version", "executions")
 """The fields of a result that say what made it, and not what came of it."""
 MOST_VIEWS = 1024
-MOST_THREADS = 1024
 MOST_FLOPS = 1e30
 _WITHIN = f"from {LEAST:g} to {MOST:g}"
 LARGEST_BATCH = 2**24
@@ -158,7 +158,6 @@ class TrialSpec:
     held_out: Literal["select", "report"] = "select"
     weights: Weights = "ema"
     dtype: Dtype = "float32"
-    threads: int = 1
     start: str | None = later(default=None)
     test_resolution: int | None = later(default=None)
     data_content: str | None = later(default=None)
@@ -199,7 +198,7 @@ class TrialSpec:
 
     @property
     def fingerprint(self) -> str:
-        """The trial's identity: everything but where its data lies."""
+        """The trial's identity: everything but where its data lies. How it is executed is no part of its spec."""
         return _fingerprint(self)
 
     @property
@@ -221,7 +220,6 @@ _LIMITS = {
     "budget_flops": MOST_FLOPS,
     "global_batch_size": LARGEST_BATCH,
     "steps": MOST_STEPS,
-    "threads": MOST_THREADS,
 }
 
 
@@ -242,12 +240,14 @@ class HeldOutLoss:
 
 @record
 class TrialResult:
-    """What came of a trial; equal on every rerun, bit for bit, so timings live in :class:`TrialTiming`.
+    """What came of a trial; equal on every rerun under one execution, bit for bit, so timings live in
+    :class:`TrialTiming`.
 
     A diverged trial carries its ``reason`` and no losses: a missing number is absent. ``held_out`` is keyed
     by split. ``evaluate_flops`` is charged apart from ``train_flops``. ``seen_digest`` proves which examples were seen,
     each how often and how augmented. ``start_flops`` is what training the weights that it started from had cost, where
-    that is known; ``train_flops`` does not hold it. ``weights_digest`` names the weights that were judged,
+    that is known; ``train_flops`` does not hold it. ``executions`` are those that trained it, in order: one, unless it
+    was resumed elsewhere. ``weights_digest`` names the weights that were judged,
     ``start_weights`` those that it started from, ``kept`` the content of the files beside the record, by name.
     """
 
@@ -267,13 +267,20 @@ class TrialResult:
     masked_examples: int = 0
     seen_digest: str
     data_fingerprint: str
-    device: str
+    executions: tuple[Execution, ...]
     levelfield_version: str
-    torch_version: str
     start_flops: float | None = later(default=None)
     weights_digest: str | None = later(default=None)
     start_weights: str | None = later(default=None)
     kept: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        expect(len(self.executions) > 0, "executions", "at least one", self.executions)
+
+    @property
+    def execution(self) -> Execution:
+        """The one that ended it."""
+        return self.executions[-1]
 
 
 @record

@@ -179,13 +179,14 @@ class LockedRecipe:
 class Lock:
     """A prediction as it was written down: from which results on which ``data``, when (UTC), and by which version.
 
-    ``refused`` says, by family, why nothing could be predicted. ``results`` is the fingerprint of all losses known
-    then; ``fingerprint`` names everything else in the record.
+    ``refused`` says, by family, why nothing could be predicted. ``runs`` are the trials that it was made from, and
+    ``results`` is the fingerprint of their losses; ``fingerprint`` names everything else in the record.
     """
 
     budget_flops: float
     recipes: tuple[LockedRecipe, ...]
     refused: dict[str, str] = dataclasses.field(default_factory=dict)
+    runs: tuple[str, ...]
     results: str
     data: str | None = later(default=None)
     written: str

@@ -154,7 +154,7 @@ def run_study(
                 path,
                 num_workers=num_workers,
                 device=device,
-                threads=spec.threads,
+                execution=spec.execution,
                 checkpoint_seconds=checkpoint_seconds,
                 keeps_weights=bool(spec.transfer),
             )
@@ -259,7 +259,9 @@ def _tell_other_versions(path: Path, results: Mapping[str, TrialResult]) -> None
     from importlib.metadata import version
 
     here = (__version__, version("torch").partition("+")[0])
-    made = Counter((result.levelfield_version, result.torch_version.partition("+")[0]) for result in results.values())
+    made = Counter(
+        (result.levelfield_version, result.execution.torch_version.partition("+")[0]) for result in results.values()
+    )
     others = {by: num for by, num in made.items() if by != here}
     for (levelfield, torch), num in sorted(others.items()):
         logger.warning(

@@ -1,35 +1,43 @@
-"""Auditing a study: finished trials are trained again and compared, bit for bit."""
+"""Auditing a study: finished trials are trained again as they were executed, and compared."""
 
 from __future__ import annotations
 
 import dataclasses
 import random
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 from levelfield.data.sources import open_source
 from levelfield.records.codec import to_plain
 from levelfield.records.data import DataSpec
 from levelfield.records.difference import changed_data, refuse_other_data
-from levelfield.records.errors import DamagedError, DataError, InputError
+from levelfield.records.errors import DamagedError, DataError, InputError, quoted_names
+from levelfield.records.execution import ExecutionSpec
 from levelfield.records.store import StudyDirectory, TrialDirectory
 from levelfield.records.trial import MADE_BY, TrialResult
-from levelfield.study.launch.base import LaunchEvent, failure
+from levelfield.study.launch.base import Launcher, LaunchEvent, failure
 from levelfield.study.launch.local import LocalLauncher
-from levelfield.study.outcome.foretell import results_fingerprint
+from levelfield.study.outcome.locks import losses_fingerprint
 from levelfield.study.outcome.outcome import Outcome, read_outcome
-from levelfield.study.planned import PlannedTrial
+from levelfield.study.planned import Lock, PlannedTrial
+
+ROUNDING = 0.05
+"""What rounding may make of a held-out loss, as a share of it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Verified:
-    """What was checked; ``differences`` is empty where everything is equal.
+    """What was checked and how; ``differences`` is empty where everything is equal.
 
-    ``made_elsewhere`` says where another version or device made it, for then equal bits are not to be expected.
+    A trial is compared "bit for bit" where it was executed here as in the study, and "to rounding" otherwise.
+    ``made_elsewhere`` says what is another here.
     """
 
     what: str
+    how: Literal["bit for bit", "to rounding"] = "bit for bit"
     differences: tuple[str, ...] = ()
     made_elsewhere: str = ""
 
@@ -51,8 +59,10 @@ def verify_study(
 ) -> tuple[Verified, ...]:
     """Retrain ``sample`` finished trials of the study at ``path``, drawn by ``seed``, in a temporary folder.
 
-    With a ``tolerance`` another kind of device may agree instead of repeat: trials of the lowest rung alone are drawn,
-    they must have seen the same examples, and held-out losses may differ by that share.
+    Each is executed as its record says: by as many threads, and with "auto" on a CPU where it was on one. What was then
+    executed alike must be equal bit for bit. What cannot be (another kind of device, another torch, or a trial that was
+    resumed elsewhere) must have seen the same examples, and its held-out losses may differ by the share ``tolerance``,
+    by ``ROUNDING`` where none is given; with one, trials of the lowest rung alone are drawn.
 
     ``data`` says where the data lies now, if it has moved; every byte of it is read, whatever is kept of it. Locked
     predictions are checked against the results they were made from. The study itself is only read.
@@ -71,8 +81,9 @@ def verify_study(
     with tempfile.TemporaryDirectory(prefix="levelfield-verify-") as scratch:
         _retrain(drawn, Path(scratch), outcome, device, num_workers, on_event)
         directories = StudyDirectory(path), StudyDirectory(Path(scratch))
-        trials = tuple(_compared(trial, *directories, tolerance=tolerance) for trial in drawn)
-    return (*trials, *_targets(outcome), *_locks(outcome))
+        allowed = ROUNDING if tolerance is None else tolerance
+        trials = tuple(_compared(trial, *directories, tolerance=allowed) for trial in drawn)
+    return (*trials, *_targets(outcome), *verified_locks(outcome))
 
 
 def _drawn(outcome: Outcome, sample: int, seed: int, *, lowest_rung: bool) -> list[PlannedTrial]:
@@ -97,46 +108,59 @@ def _retrain(
     num_workers: int,
     on_event: Callable[[LaunchEvent], None],
 ) -> None:
-    launcher = LocalLauncher(
-        scratch, num_workers=num_workers, device=device, threads=outcome.spec.threads, checkpoint_seconds=3600
-    )
-    try:
-        for trial in drawn:
-            launcher.submit(trial)
-        left = len(drawn)
-        while left:
-            event = launcher.next_event()
-            assert event is not None
-            on_event(event)
-            if event.kind == "failed":
-                raise failure(event)
-            left -= event.kind == "finished"
-    finally:
-        launcher.close()
+    """Train ``drawn`` in the folder ``scratch``, those that were executed alike together."""
+    alike: dict[tuple[ExecutionSpec, str], list[PlannedTrial]] = defaultdict(list)
+    for trial in drawn:
+        held = outcome.results[trial.spec.fingerprint].execution
+        kind = "cpu" if device == "auto" and held.device.startswith("CPU") else device
+        alike[held.asked, kind].append(trial)
+    for (execution, kind), trials in alike.items():
+        launcher = LocalLauncher(
+            scratch, num_workers=num_workers, device=kind, execution=execution, checkpoint_seconds=3600
+        )
+        try:
+            _run_all(launcher, trials, on_event)
+        finally:
+            launcher.close()
 
 
-def _compared(
-    trial: PlannedTrial, study: StudyDirectory, scratch: StudyDirectory, *, tolerance: float | None
-) -> Verified:
+def _run_all(launcher: Launcher, trials: Sequence[PlannedTrial], on_event: Callable[[LaunchEvent], None]) -> None:
+    for trial in trials:
+        launcher.submit(trial)
+    left = len(trials)
+    while left:
+        event = launcher.next_event()
+        assert event is not None
+        on_event(event)
+        if event.kind == "failed":
+            raise failure(event)
+        left -= event.kind == "finished"
+
+
+def _compared(trial: PlannedTrial, study: StudyDirectory, scratch: StudyDirectory, *, tolerance: float) -> Verified:
     held, again = study.trial(trial.spec), scratch.trial(trial.spec)
     first, second = held.result(), again.result()
     assert first is not None
     assert second is not None
-    if tolerance is not None:
-        differences = tuple(_disagreements(first, second, tolerance))
-        return Verified(what=trial.spec.name, differences=differences, made_elsewhere=_elsewhere(first, second))
+    repeated = len(first.executions) == 1 and first.execution.repeats(second.execution)
+    found = _different_bits(first, second) if repeated else _disagreements(first, second, tolerance)
+    damaged = (told for name in sorted(first.kept) for told in _damaged(held, name, first))
+    return Verified(
+        what=trial.spec.name,
+        how="bit for bit" if repeated else "to rounding",
+        differences=(*found, *damaged),
+        made_elsewhere=_elsewhere(first, second),
+    )
+
+
+def _different_bits(first: TrialResult, second: TrialResult) -> Iterator[str]:
     plain, retrained = to_plain(first), to_plain(second)
-    differences = [
-        f"{name}: {plain[name]!r} in the study, {retrained[name]!r} now"
-        for name in plain
-        if name not in (*MADE_BY, "kept") and plain[name] != retrained[name]
-    ]
+    for name in plain:
+        if name not in (*MADE_BY, "kept") and plain[name] != retrained[name]:
+            yield f"{name}: {plain[name]!r} in the study, {retrained[name]!r} now"
     for name in sorted(first.kept.keys() | second.kept.keys()):
         if first.kept.get(name) != second.kept.get(name):
-            differences.append(f"{name} differs")
-        else:
-            differences += _damaged(held, name, first)
-    return Verified(what=trial.spec.name, differences=tuple(differences), made_elsewhere=_elsewhere(first, second))
+            yield f"{name} differs"
 
 
 def _damaged(held: TrialDirectory, name: str, result: TrialResult) -> Iterator[str]:
@@ -158,8 +182,11 @@ def _disagreements(first: TrialResult, second: TrialResult, tolerance: float) ->
 
 
 def _elsewhere(first: TrialResult, second: TrialResult) -> str:
-    moved = [(name, getattr(first, name), getattr(second, name)) for name in MADE_BY]
-    return "; ".join(f"{name} was {was!r}, is {now!r}" for name, was, now in moved if was != now)
+    was, now = (
+        f"{', then '.join(each.words for each in result.executions)}, levelfield {result.levelfield_version}"
+        for result in (first, second)
+    )
+    return "" if was == now else f"it was trained with {was}; now with {now}"
 
 
 def _targets(outcome: Outcome) -> Iterator[Verified]:
@@ -175,15 +202,20 @@ def _targets(outcome: Outcome) -> Iterator[Verified]:
         yield Verified(what=what, differences=() if held == now else (changed_data(held, now),))
 
 
-def _locks(outcome: Outcome) -> tuple[Verified, ...]:
-    """Every lock names the results that it was made from; its own seal was checked when it was read."""
-    found = results_fingerprint(outcome)
+def verified_locks(outcome: Outcome) -> tuple[Verified, ...]:
+    """Every lock names the results that it was made from; its own seal was checked when it was read.
+
+    What the study has learnt since, or taken in from others, is no part of them.
+    """
     return tuple(
-        Verified(
-            what=f"the prediction locked for {budget:.4g} FLOPs",
-            differences=()
-            if lock.results == found
-            else (f"it was made from results {lock.results}, the study now holds {found}",),
-        )
+        Verified(what=f"the prediction locked for {budget:.4g} FLOPs", differences=tuple(_unlike(lock, outcome)))
         for budget, lock in sorted(outcome.locks.items())
     )
+
+
+def _unlike(lock: Lock, outcome: Outcome) -> Iterator[str]:
+    """In what the results that ``lock`` was made from are others now."""
+    if lost := [run for run in lock.runs if run not in outcome.results]:
+        yield f"it was made from {len(lock.runs)} results, of which {len(lost)} are lost: {quoted_names(lost)}"
+    elif (found := losses_fingerprint(outcome.results, lock.runs)) != lock.results:
+        yield f"it was made from results {lock.results}, of the same trials the study now holds {found}"

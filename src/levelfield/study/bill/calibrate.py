@@ -44,11 +44,11 @@ def calibrate(spec: StudySpec, facts: DataFacts, planned: Plan, *, device: str) 
         for cell in largest.values()
     ]
     done = subprocess.run(
-        [sys.executable, "-m", "levelfield.study.bill.calibrate", device],
+        [sys.executable, "-m", "levelfield.study.bill.calibrate", device, str(spec.execution.threads)],
         input=json.dumps([to_plain(trial) for trial in trials]),
         capture_output=True,
         text=True,
-        env=worker_environment(spec.threads),
+        env=worker_environment(spec.execution.threads),
         check=False,
     )
     answer = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
@@ -60,7 +60,7 @@ def calibrate(spec: StudySpec, facts: DataFacts, planned: Plan, *, device: str) 
     return {name: from_plain(Speed, speed) for name, speed in zip(largest, answer, strict=True)}
 
 
-def measure(trial: TrialSpec, source: Any, *, device: str) -> Speed:
+def measure(trial: TrialSpec, source: Any, *, device: str, threads: int) -> Speed:
     """Train and evaluate ``trial`` for a fraction of a second each."""
     import torch
 
@@ -74,7 +74,7 @@ def measure(trial: TrialSpec, source: Any, *, device: str) -> Speed:
 
     where = resolve_device(device)
     source = near(source, where)
-    torch.set_num_threads(trial.threads)
+    torch.set_num_threads(threads)
     state = build_state(trial, source, device=where)
     task = build_task(trial.task, trial.recipe)
     batches = training_batches(trial, source, start_step=0)
@@ -97,13 +97,15 @@ def measure(trial: TrialSpec, source: Any, *, device: str) -> Speed:
     )
 
 
-def _main(device: str) -> None:
+def _main(device: str, threads: str) -> None:
     from levelfield.data.sources import open_source
 
     try:
         trials = [from_plain(TrialSpec, plain) for plain in json.load(sys.stdin)]
         sources = {data: open_source(data) for data in {trial.data for trial in trials}}
-        answer: Any = [to_plain(measure(trial, sources[trial.data], device=device)) for trial in trials]
+        answer: Any = [
+            to_plain(measure(trial, sources[trial.data], device=device, threads=int(threads))) for trial in trials
+        ]
     except InputError as error:  # the sentence is the answer: a device that is not there, an image that is no image
         answer = str(error)
     print(json.dumps(answer))

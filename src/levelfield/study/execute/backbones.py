@@ -99,6 +99,7 @@ def _remake_weights(directory: TrialDirectory, known: TrialResult, *, device: to
         again,
         source,
         device=device,
+        execution=known.execution.asked,
         backbone=start,
         test_source=open_source_once(spec.held_out_data),
         keeps_weights=True,
@@ -106,8 +107,9 @@ def _remake_weights(directory: TrialDirectory, known: TrialResult, *, device: to
     made = {name: getattr(known, name) for name in MADE_BY}
     if dataclasses.replace(result, **made) != known:
         raise StoreError(
-            f"training {spec.name} again gave another result than its record (made by {made}): its weights are lost; "
-            "move its directory away and run the study again"
+            f"training {spec.name} again ({result.execution.words}) gave another result than its record "
+            f"({', then '.join(each.words for each in known.executions)}): its weights are lost; move its directory "
+            "away and run the study again"
         )
     os.replace(again.weights_path, directory.weights_path)
     shutil.rmtree(again.path)

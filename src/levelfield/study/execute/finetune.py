@@ -10,6 +10,7 @@ import torch
 from levelfield.compute.analytic import count
 from levelfield.data.sources import Source, open_source
 from levelfield.records.data import DataSpec, data_content
+from levelfield.records.execution import DEFAULT_EXECUTION, ExecutionSpec
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import TrialResult, TrialSpec, Weights
 from levelfield.study.execute.trial import OnStep, held_result, run_trial
@@ -75,6 +76,7 @@ def finetune(
     path: Path,
     *,
     device: torch.device,
+    execution: ExecutionSpec = DEFAULT_EXECUTION,
     checkpoint_seconds: float = 30.0,
     on_step: OnStep = lambda report: None,
 ) -> TrialResult:
@@ -92,6 +94,7 @@ def finetune(
             directory,
             source,
             device=device,
+            execution=execution,
             backbone=backbone,
             test_source=open_source(spec.held_out_data) if spec.test_resolution is not None else None,
             keeps_weights=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +15,10 @@ from levelfield.data.sources import Source
 from levelfield.records.data import Split
 from levelfield.records.difference import refuse_other_data, refuse_other_start
 from levelfield.records.errors import RefusedError
+from levelfield.records.execution import DEFAULT_EXECUTION, ExecutionSpec
 from levelfield.records.probe import ProbeResult, ProbeScore, ProbeSpec, ProbeTiming
 from levelfield.records.probe_store import ProbeDirectory
-from levelfield.train.device import device_name
+from levelfield.study.execute.executed import execution_here
 from levelfield.train.timing import Stopwatch
 from levelfield.transfer.backbone import PretrainedBackbone
 from levelfield.transfer.channels import suited
@@ -32,6 +34,7 @@ def run_probe(
     *,
     features_folder: Path,
     device: torch.device,
+    execution: ExecutionSpec = DEFAULT_EXECUTION,
 ) -> ProbeResult:
     """Compute the features that ``spec`` needs (or take them from ``features_folder``), probe them, publish the result;
     one that is done is read back.
@@ -49,16 +52,25 @@ def run_probe(
             refuse_other_data(done.data_fingerprint, source.fingerprint, where=directory.path)
             refuse_other_start(done.start_weights, backbone.digest, where=directory.path)
             return done
-        result, timing = _probed(spec, source, backbone, features_folder=features_folder, device=device)
+        result, timing = _probed(
+            spec, source, backbone, features_folder=features_folder, device=device, execution=execution
+        )
         directory.finish(result, timing)
         return result
 
 
 def _probed(
-    spec: ProbeSpec, source: Source, backbone: PretrainedBackbone, *, features_folder: Path, device: torch.device
+    spec: ProbeSpec,
+    source: Source,
+    backbone: PretrainedBackbone,
+    *,
+    features_folder: Path,
+    device: torch.device,
+    execution: ExecutionSpec,
 ) -> tuple[ProbeResult, ProbeTiming]:
     begun = time.perf_counter()
-    torch.set_num_threads(spec.threads)
+    executed = execution_here(dataclasses.replace(execution, prefetch=0), device)  # nothing is rendered ahead
+    torch.set_num_threads(executed.threads)
     if spec.num_train is not None and spec.num_train > source.split_sizes["train"]:
         raise RefusedError(
             f"probe {spec.name} is to take {spec.num_train} training images, there are {source.split_sizes['train']}"
@@ -97,14 +109,13 @@ def _probed(
         start_flops=backbone.train_flops,
         chance_top1=1 / source.num_classes,
         data_fingerprint=source.fingerprint,
-        device=device_name(device),
+        execution=executed,
         levelfield_version=__version__,
-        torch_version=str(torch.__version__),
         start_weights=backbone.digest,
     )
     timing = ProbeTiming(
         fingerprint=spec.fingerprint,
-        device=result.device,
+        device=executed.device,
         device_seconds=stopwatch.seconds["features"],
         wall_seconds=time.perf_counter() - begun,
     )

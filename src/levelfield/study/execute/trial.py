@@ -7,6 +7,7 @@ import io
 import math
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,18 +18,21 @@ from levelfield.data.loader import Batch, Loader, training_order
 from levelfield.data.sources import Source, near
 from levelfield.families.registry import build, parameter_depth, parameter_role, parse
 from levelfield.records.code_version import code_version
+from levelfield.records.codec import to_plain
 from levelfield.records.data import Split
 from levelfield.records.difference import refuse_other_data, refuse_other_start
 from levelfield.records.errors import SpecError
+from levelfield.records.execution import DEFAULT_EXECUTION, Execution, ExecutionSpec
 from levelfield.records.sealed import write_record
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import HeldOutLoss, TrialResult, TrialSpec, TrialTiming
 from levelfield.records.writing import write_atomically
+from levelfield.study.execute.executed import executions_of
 from levelfield.study.execute.stopping import HeldSignals, held_signals
 from levelfield.tasks.base import Task
 from levelfield.tasks.registry import build_task
 from levelfield.train.checkpoint import CheckpointFolder
-from levelfield.train.device import compute_as_recorded, device_name
+from levelfield.train.device import compute_as_recorded
 from levelfield.train.evaluate import evaluate
 from levelfield.train.loop import training_steps
 from levelfield.train.metrics import MetricsLog
@@ -54,6 +58,7 @@ def run_trial(
     source: Source,
     *,
     device: torch.device,
+    execution: ExecutionSpec = DEFAULT_EXECUTION,
     backbone: PretrainedBackbone | None = None,
     test_source: Source | None = None,
     keeps_weights: bool = False,
@@ -64,7 +69,8 @@ def run_trial(
 
     A spec with a ``start`` needs the ``backbone`` of that identity, one with a test resolution its data there as
     ``test_source``. With ``keeps_weights`` the judged weights stay beside the result. Results do not depend on when the
-    run was cut, on ``checkpoint_seconds``, or on what else the machine does.
+    run was cut, on ``checkpoint_seconds``, or on what else the machine does; on the ``execution`` they do by rounding,
+    and one that was begun keeps to its own.
 
     Raises:
         SpecError, DataError: the trial cannot be meant, or an image is corrupt.
@@ -76,18 +82,20 @@ def run_trial(
         refuse_other_data(spec.data_content, seen.fingerprint, where=f"trial {spec.name}")
     source, test_source = near(source, device), near(test_source or source, device)
     directory.open(spec)
-    torch.set_num_threads(spec.threads)
+    start = backbone.digest if backbone else None
+    checkpoints = CheckpointFolder(
+        directory.path / "checkpoints", trial=spec.fingerprint, data=source.fingerprint, start=start
+    )
+    saved = checkpoints.load_latest()
+    executions = executions_of(execution, saved, device)
+    torch.set_num_threads(executions[-1].threads)
     task = build_task(spec.task, spec.recipe)
     state = build_state(spec, source, device=device, backbone=backbone)
     if spec.test_resolution not in (None, test_source.resolution):
         raise SpecError(f"trial {spec.name} is judged at {spec.test_resolution} px, not at {test_source.resolution}")
     write_record(directory.policy_path, {"tensors": state.policy})
-    start = backbone.digest if backbone else None
-    checkpoints = CheckpointFolder(
-        directory.path / "checkpoints", trial=spec.fingerprint, data=source.fingerprint, start=start
-    )
     stopwatch = Stopwatch(device)
-    if (saved := checkpoints.load_latest()) is not None:
+    if saved is not None:
         state.restore(saved["state"])
         stopwatch.seconds.update(saved["seconds"])
     code = tuple(dict.fromkeys((*(saved["code"] if saved else ()), code_version())))
@@ -97,12 +105,20 @@ def run_trial(
     begun = directory.begin(spec, lost_steps=metrics.lost_steps)
 
     step = TrainingStep(spec, task, device=device)
-    batches = training_batches(spec, source, start_step=state.step)
+    batches = training_batches(spec, source, start_step=state.step, prefetch=executions[-1].prefetch)
     reports = training_steps(state, step, batches, num_steps=spec.steps, stopwatch=stopwatch)
     diverged = ""
     with held_signals() as held:
+        made_by = {"code": list(code), "executions": to_plain(executions)}
         kept = _checkpointed(
-            reports, state, metrics, checkpoints, stopwatch, every_seconds=checkpoint_seconds, code=code, held=held
+            reports,
+            state,
+            metrics,
+            checkpoints,
+            stopwatch,
+            every_seconds=checkpoint_seconds,
+            made_by=made_by,
+            held=held,
         )
         for report in kept:
             if not report.finite:
@@ -121,7 +137,7 @@ def run_trial(
             diverged = f"held-out loss {judged.loss} after {state.step} steps"
         if keeps_weights and not diverged:
             keep_weights(directory, state.model, _kept_facts(spec, source))
-    result = _result(spec, state, source, held_out, reason=diverged, device=device)
+    result = _result(spec, state, source, held_out, reason=diverged, executions=executions)
     result = dataclasses.replace(
         result,
         start_flops=None if backbone is None else backbone.train_flops,
@@ -130,7 +146,7 @@ def run_trial(
     )
     timing = TrialTiming(
         fingerprint=spec.fingerprint,
-        device=result.device,
+        device=result.execution.device,
         device_seconds=stopwatch.seconds["step"],
         data_seconds=stopwatch.seconds["data"],
         evaluate_seconds=stopwatch.seconds["evaluate"],
@@ -168,11 +184,11 @@ def _checkpointed(
     stopwatch: Stopwatch,
     *,
     every_seconds: float,
-    code: tuple[str, ...],
+    made_by: dict[str, Any],
     held: HeldSignals,
 ) -> Iterator[StepReport]:
-    """Pass ``reports`` on, saving every so often the state, its trace, what it cost so far, and the ``code`` that ran
-    it.
+    """Pass ``reports`` on, saving every so often the state, its trace, what it cost so far, and what it was
+    ``made_by``.
 
     A signal that was ``held`` back ends the trial after the step, with its state saved.
     """
@@ -180,8 +196,8 @@ def _checkpointed(
     for report in reports:
         yield report
         if report.finite and (held or time.monotonic() - saved_at >= every_seconds):
-            costs = {"seconds": dict(stopwatch.seconds), "code": list(code), "metrics": list(metrics.lines)}
-            checkpoints.save(state.step, {"state": state.to_plain(), **costs})
+            costs = {"seconds": dict(stopwatch.seconds), "metrics": list(metrics.lines)}
+            checkpoints.save(state.step, {"state": state.to_plain(), **costs, **made_by})
             saved_at = time.monotonic()
         if held:
             held.let_go()
@@ -217,14 +233,15 @@ def build_state(
     return TrainState(model, spec, policy_table(parameters, roles, spec.recipe, depths=depths))
 
 
-def training_batches(spec: TrialSpec, source: Source, *, start_step: int) -> Iterator[Batch]:
-    """The batches of a trial from ``start_step`` on."""
+def training_batches(spec: TrialSpec, source: Source, *, start_step: int, prefetch: int = 0) -> Iterator[Batch]:
+    """The batches of a trial from ``start_step`` on, ``prefetch`` runs of them rendered ahead."""
     return iter(
         Loader(
             source,
             order=training_order(source, spec.seed, multiplicity=spec.recipe.multiplicity),
             global_batch_size=spec.global_batch_size,
             start_examples=start_step * spec.global_batch_size,
+            prefetch=prefetch,
         )
     )
 
@@ -266,7 +283,7 @@ def _result(
     held_out: dict[Split, HeldOutLoss],
     *,
     reason: str,
-    device: torch.device,
+    executions: tuple[Execution, ...],
 ) -> TrialResult:
     counted = count(
         spec.architecture, resolution=source.resolution, num_classes=source.num_classes, in_channels=source.in_channels
@@ -296,8 +313,7 @@ def _result(
         masked_examples=state.masked_examples,
         seen_digest=state.seen.digest,
         data_fingerprint=source.fingerprint,
-        device=device_name(device),
+        executions=executions,
         levelfield_version=__version__,
-        torch_version=str(torch.__version__),
         weights_digest=None if reason else weights_digest(parse(spec.architecture).text, state.parameters),
     )

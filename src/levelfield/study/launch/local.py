@@ -15,7 +15,8 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from levelfield.records.codec import to_plain
+from levelfield.records.codec import to_json, to_plain
+from levelfield.records.execution import ExecutionSpec
 from levelfield.study.launch.base import LaunchEvent, Planned
 
 # A trial whose worker dies this often is given up: it takes the machine down, and a retry would only repeat that.
@@ -38,16 +39,17 @@ class LocalLauncher:
         *,
         num_workers: int,
         device: str,
-        threads: int,
+        execution: ExecutionSpec,
         checkpoint_seconds: float,
         keeps_weights: bool = False,
     ) -> None:
         self._command = [
             sys.executable,
             *("-m", "levelfield.study.launch.worker", str(directory), device, str(checkpoint_seconds)),
+            to_json(execution, indent=None),
             *["--keep-weights"] * keeps_weights,
         ]
-        self._environment = worker_environment(threads)
+        self._environment = worker_environment(execution.threads)
         self._waiting: deque[Planned] = deque()
         self._events: queue.Queue[tuple[_Process, dict]] = queue.Queue()
         self._deaths: Counter[str] = Counter()

@@ -1,8 +1,8 @@
 """A long-lived worker: imports torch once and runs what arrives on standard input, a trial or a probe a JSON line.
 
 Started by :mod:`levelfield.study.launch.local` as ``python -m levelfield.study.launch.worker DIR DEVICE SECONDS
-[--keep-weights]``. It answers on standard output, one JSON line an event, and dies at once when its standard input
-closes, so that a killed parent leaves nothing behind that still writes.
+EXECUTION [--keep-weights]``, the execution as JSON. It answers on standard output, one JSON line an event, and dies at
+once when its standard input closes, so that a killed parent leaves nothing behind that still writes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from levelfield.records.codec import from_plain
 from levelfield.records.errors import InputError, StoreError, lacks_memory
+from levelfield.records.execution import ExecutionSpec
 from levelfield.records.probe import ProbeSpec
 from levelfield.records.probe_store import probe_directory
 from levelfield.records.store import StudyDirectory
@@ -29,12 +30,19 @@ if TYPE_CHECKING:
 _PROGRESS_STEPS = 20
 
 
-def main(directory: str, device: str, checkpoint_seconds: str, *keep_weights: str) -> None:
+def main(directory: str, device: str, checkpoint_seconds: str, execution: str, *keep_weights: str) -> None:
     events = _private_stdout()
     inbox: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_read_stdin, args=(inbox,), daemon=True).start()
     study = StudyDirectory(Path(directory))
-    worker = _Worker(study, device, float(checkpoint_seconds), events, keeps_weights=bool(keep_weights))
+    worker = _Worker(
+        study,
+        device,
+        float(checkpoint_seconds),
+        events,
+        execution=from_plain(ExecutionSpec, json.loads(execution)),
+        keeps_weights=bool(keep_weights),
+    )
     worker.tell({"event": "ready"})
     while True:
         worker.run(inbox.get())
@@ -42,12 +50,20 @@ def main(directory: str, device: str, checkpoint_seconds: str, *keep_weights: st
 
 class _Worker:
     def __init__(
-        self, study: StudyDirectory, device: str, checkpoint_seconds: float, events: TextIO, *, keeps_weights: bool
+        self,
+        study: StudyDirectory,
+        device: str,
+        checkpoint_seconds: float,
+        events: TextIO,
+        *,
+        execution: ExecutionSpec,
+        keeps_weights: bool,
     ) -> None:
         self.study = study
         self.device_name = device
         self.checkpoint_seconds = checkpoint_seconds
         self.events = events
+        self.execution = execution
         self.keeps_weights = keeps_weights
 
     @functools.cached_property
@@ -92,6 +108,7 @@ class _Worker:
                     directory,
                     source,
                     device=self.device,
+                    execution=self.execution,
                     backbone=start,
                     test_source=open_source_once(spec.held_out_data),
                     keeps_weights=self.keeps_weights and spec.start is None,
@@ -111,6 +128,7 @@ class _Worker:
             backbone_in(self.study, spec.start, device=self.device),
             features_folder=self.study.path / "features",
             device=self.device,
+            execution=self.execution,
         )
 
     def _tell_progress(self, step: int) -> None:

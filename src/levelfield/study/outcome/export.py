@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,8 @@ COLUMNS: dict[str, str] = {
     "device_seconds": "seconds of the training steps: process CPU time on a CPU, synchronised wall time on a GPU",
     "device": "device that the seconds were measured on",
     "code": "version of Levelfield and commit that finished the trial",
-    "torch": "version of torch",
+    "torch": "version of torch that trained it, 'A then B' where it was resumed under another",
+    "threads": "threads that it computed with on a CPU",
     "masked_examples": "corrupt training images that weighed nothing",
     "data": "fingerprint of the images, or of what draws them; of an imported row, that of its table",
     "seen_digest": "digest of the examples seen, each how often and how augmented",
@@ -130,7 +131,9 @@ def rows(outcome: Outcome) -> Iterator[dict[str, Any]]:
                 name: getattr(result, name)
                 for name in ("train_flops", "params", "epochs", "steps", "train_loss", "floor_loss")
             }
-            found |= {"examples": result.examples_seen, "torch": result.torch_version, "device": result.device}
+            found |= {"examples": result.examples_seen, "device": result.execution.device}
+            found |= {"torch": _in_order(each.torch_version for each in result.executions)}
+            found |= {"threads": _in_order(str(each.threads) for each in result.executions)}
             found |= {"masked_examples": result.masked_examples, "seen_digest": result.seen_digest}
             found |= {"data": result.data_fingerprint}
         if held_out:
@@ -142,6 +145,10 @@ def rows(outcome: Outcome) -> Iterator[dict[str, Any]]:
         for row in runs.rows:
             plain = dataclasses.asdict(row) | {"trial": row.run, "status": "imported", "data": runs.table}
             yield {name: plain.get(name) for name in COLUMNS}
+
+
+def _in_order(values: Iterable[str]) -> str:
+    return " then ".join(dict.fromkeys(values))
 
 
 def _csv(header: list[str], lines: Any) -> bytes:

@@ -54,7 +54,7 @@ def fix(study: StudyDirectory, spec: StudySpec, *, num_results: int) -> Fixed:
         SpecError: it changes what was fixed; the sentence names each field with both values.
         DamagedError: there are results, and nothing says any more what was fixed before them.
     """
-    fixed = _grown(_known(study), spec, num_results) if num_results else Fixed(spec=spec)
+    fixed = _grown(_known(study), spec, num_results) if num_results else Fixed(spec=spec.declared)
     write_record(study.sealed_path, fixed)
     return fixed
 
@@ -73,7 +73,8 @@ def read_fixed(study: StudyDirectory, spec: StudySpec) -> Fixed:
 
 
 def changes(was: StudySpec, now: StudySpec) -> Iterator[Change]:
-    """Every field in which ``now`` says something else than ``was``, but for the name and where data lies."""
+    """Every field in which ``now`` says something else than ``was``, but for the name, where data lies, and how trials
+    are executed."""
     asked = {table.name for table in was.transfer}
     for name in (table.name for table in now.transfer if table.name not in asked):
         yield Change(field=f"transfer.{name}", was=None, now="a target", grows=True)  # a question about other data
@@ -100,7 +101,7 @@ def _known(study: StudyDirectory) -> Fixed:
             f"{study.path} holds results, and neither sealed.json nor study.json says what was fixed before them",
             "restore one of the two from a copy, or run in another directory (--dir)",
         )
-    return Fixed(spec=spec)
+    return Fixed(spec=spec.declared)
 
 
 def _grown(fixed: Fixed, spec: StudySpec, num_results: int) -> Fixed:
@@ -114,7 +115,7 @@ def _grown(fixed: Fixed, spec: StudySpec, num_results: int) -> Fixed:
             "restore it, or run in another directory (--dir)"
         )
     told = tuple(f"{_told(change)}, after {num_results} results were known" for change in found)
-    return Fixed(spec=spec, estimand=fixed.estimand, grown=(*fixed.grown, *told))
+    return Fixed(spec=spec.declared, estimand=fixed.estimand, grown=(*fixed.grown, *told))
 
 
 def _told(change: Change) -> str:
@@ -124,7 +125,7 @@ def _told(change: Change) -> str:
 
 def _flat(spec: StudySpec) -> dict[str, Any]:
     """Every leaf of ``spec`` by its dotted name; tables that have names are called by them, lists are leaves."""
-    plain = to_plain(spec)
+    plain = to_plain(spec.declared)
     plain.pop("name")
     plain["data"] = data_identity(spec.data)
     plain["families"] = {entry["name"]: entry for entry in plain["families"]}

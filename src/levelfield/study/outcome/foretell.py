@@ -9,13 +9,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from levelfield.records.code_version import code_version
-from levelfield.records.fingerprint import fingerprint
 from levelfield.records.sealed import write_record
 from levelfield.records.store import StudyDirectory
 from levelfield.records.study import FamilyEntry
 from levelfield.records.writing import make_directory
 from levelfield.scaling.results.analysis import Analysis
-from levelfield.study.outcome.locks import lock_name
+from levelfield.study.outcome.locks import lock_name, losses_fingerprint
 from levelfield.study.plan.wants import Wants
 from levelfield.study.planned import Lock, LockedRecipe
 
@@ -31,6 +30,7 @@ def lock_rungs(study: StudyDirectory, outcome: Outcome, analysis: Analysis) -> d
         StoreError: the directory cannot be written.
     """
     locks = {}
+    runs = runs_foretelling(outcome)
     for budget in outcome.planned.to_lock:
         found = predicted_recipes(outcome, analysis, budget)
         recipes = tuple(recipe for recipe in found.values() if isinstance(recipe, LockedRecipe))
@@ -39,7 +39,8 @@ def lock_rungs(study: StudyDirectory, outcome: Outcome, analysis: Analysis) -> d
                 budget_flops=budget,
                 recipes=recipes,
                 refused={family: why for family, why in found.items() if isinstance(why, str)},
-                results=results_fingerprint(outcome),
+                runs=runs,
+                results=losses_fingerprint(outcome.results, runs),
                 data=outcome.facts.fingerprint,
                 written=datetime.now(UTC).isoformat(timespec="seconds"),
                 code_version=code_version(),
@@ -64,12 +65,9 @@ def predicted_recipes(outcome: Outcome, analysis: Analysis, budget: float) -> di
     }
 
 
-_NO_EVIDENCE = ("prediction", "imported")
-
-
-def results_fingerprint(outcome: Outcome) -> str:
-    """The identity of everything that a prediction is made from: the searched and judged losses below it."""
-    return fingerprint("results", sorted((row.run, row.loss) for row in outcome.table if row.role not in _NO_EVIDENCE))
+def runs_foretelling(outcome: Outcome) -> tuple[str, ...]:
+    """The trials that a prediction is made from: all that have a loss, but for those that scored another prediction."""
+    return tuple(sorted(row.run for row in outcome.table if row.role not in ("prediction", "imported")))
 
 
 def _recipe(outcome: Outcome, entry: FamilyEntry, prediction: Prediction, budget: float) -> LockedRecipe | str:

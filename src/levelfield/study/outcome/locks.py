@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 
 from levelfield.records.difference import refuse_other_data
 from levelfield.records.errors import DamagedError
+from levelfield.records.fingerprint import fingerprint
 from levelfield.records.sealed import read_record
 from levelfield.records.store import HeldTrial, StudyDirectory
 from levelfield.records.study import StudySpec
+from levelfield.records.trial import TrialResult
 from levelfield.study.planned import Lock
 
 _RESTORE = "restore it from a copy: a prediction is not edited, nor made again once its rung has run"
@@ -34,6 +36,15 @@ def read_locks(study: StudyDirectory, *, data: str) -> dict[float, Lock]:
         refuse_other_data(lock.data, data, where=path)
         locks[lock.budget_flops] = lock
     return locks
+
+
+def losses_fingerprint(results: Mapping[str, TrialResult], runs: Iterable[str]) -> str:
+    """The identity of what a prediction is made from: the held-out losses of its ``runs``, all of which are there."""
+    return fingerprint("results", [(run, _loss(results[run])) for run in sorted(runs)])
+
+
+def _loss(result: TrialResult) -> float | None:
+    return next((judged.loss for judged in result.held_out.values()), None)
 
 
 def refuse_lost_locks(spec: StudySpec, held: Iterable[HeldTrial], locks: Mapping[float, Lock]) -> None:

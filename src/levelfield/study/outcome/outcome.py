@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from levelfield.compute.ledger import Ledger
+from levelfield.records.execution import Execution
 from levelfield.records.observation import Observation
 from levelfield.records.probe import ProbeResult
 from levelfield.records.probe_store import held_probes
@@ -54,6 +56,12 @@ class Outcome:
         """How far a study is that is not done, as a sentence; empty where every wanted trial has a result."""
         wanted, left = self.planned.num_wanted, len(self.planned.pending(self.results, self.probes))
         return f"In progress: {wanted - left} of {wanted} trials wanted so far are done." if left else ""
+
+    @property
+    def executions(self) -> Counter[tuple[Execution, ...]]:
+        """How many of the wanted trials that are done were executed how, those of transfers among them."""
+        keys = {planned.spec.fingerprint for planned in (*self.planned.trials, *self.planned.transfers)}
+        return Counter(result.executions for key, result in self.results.items() if key in keys)
 
     @property
     def device_seconds(self) -> float:

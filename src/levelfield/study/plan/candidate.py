@@ -99,7 +99,6 @@ def trial_spec(
         held_out=held_out,  # pyright: ignore[reportArgumentType]
         weights=spec.verdict.weights,
         dtype=spec.dtype,
-        threads=spec.threads,
         data_content=data_content(spec.data, facts.fingerprint),
     )
 

@@ -75,7 +75,6 @@ class TransferWants:
             probes=transfer.probes,
             num_train=transfer.probe_examples,
             dtype=self.spec.dtype,
-            threads=self.spec.threads,
             data_content=self._content(transfer),
         )
         self.want(_planned(probe, "probe", transfer, offered, start))
@@ -187,7 +186,6 @@ class TransferWants:
             held_out=held_out,  # pyright: ignore[reportArgumentType]
             weights="ema" if recipe.ema_fraction > 0 else "raw",
             dtype=self.spec.dtype,
-            threads=self.spec.threads,
             start=None if start is None else f"trial:{start.fingerprint}",
             test_resolution=transfer.test_resolution,
             data_content=self._content(transfer),
