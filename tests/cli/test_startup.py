@@ -93,7 +93,10 @@ def test_a_study_that_cannot_be_meant_is_answered_with_exit_code_2(edit, message
         (('recipe = "vit-short"', 'recipe = "vit-short"\noverride = { optimizer = "evil" }'), "saw 'evil'"),
         (('recipe = "vit-short"', 'recipe = "vit-short"\noverride = { momentum = 0.8 }'), "would change nothing"),
         (('name = "tiny"', 'name = "../../tiny"'), "name must be a name of at most 100 bytes without '/'"),
-        (('name = "tiny"', 'name = "tiny"\nexecution.threads = 2024-01-01'), "date values such as 2024-01-01 mean nothing here"),
+        (
+            ('name = "tiny"', 'name = "tiny"\nexecution.threads = 2024-01-01'),
+            "date values such as 2024-01-01 mean nothing",
+        ),
         (('name = "tiny"', 'name = "tiny"\nexecution.threads = ' + 9999 * "9"), "integer string conversion"),
         (('name = "tiny"', 'name = "tiny"\nexecution.threads = ' + 9999 * "["), "nested deeper than any study"),
         (('name = "tiny"', 'name = "tiny"\nexecution.threads = true'), "valid integer, saw True"),
