@@ -8,7 +8,8 @@ import pytest
 
 from levelfield.records.codec import plain_from_json, record, to_json
 from levelfield.records.errors import DamagedError, StoreError
-from levelfield.records.sealed import MOST_BYTES, SEAL, read_record, read_record_if_there, write_record
+from levelfield.records.fingerprint import fingerprint
+from levelfield.records.sealed import MOST_BYTES, SCHEMA_KEY, SEAL, read_record, read_record_if_there, write_record
 from levelfield.records.writing import set_aside, write_atomically
 
 
@@ -143,3 +144,12 @@ def test_what_is_set_aside_keeps_its_content_and_never_takes_a_name_that_is_take
 
 def test_the_seal_is_a_key_like_the_others(path):
     assert SEAL in json.loads(path.read_text())
+
+
+@pytest.mark.parametrize(("schema", "other"), [(None, "an older"), (1, "an older"), (99, "a newer")])
+def test_a_whole_record_of_another_form_is_refused_as_such_and_never_called_damaged(schema, other, tmp_path):
+    plain = {} if schema is None else {SCHEMA_KEY: schema}
+    plain["threads"] = 1
+    (tmp_path / "spec.json").write_text(json.dumps({**plain, SEAL: fingerprint("record", plain)}))
+    with pytest.raises(StoreError, match=rf"spec.json was written by {other} version of Levelfield .*here they are"):
+        read_record(Measured, tmp_path / "spec.json")

@@ -1,0 +1,73 @@
+"""A locked prediction stands for the results that it was made from: no more of them, and no fewer."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from levelfield.records.sealed import write_record
+from levelfield.records.store import StudyDirectory
+from levelfield.study.outcome.fixed import fix
+from levelfield.study.outcome.foretell import lock_rungs, runs_foretelling
+from levelfield.study.outcome.imported import import_runs
+from levelfield.study.outcome.outcome import analyse_outcome, read_outcome
+from levelfield.study.verify import Verified, verified_locks
+from tests.study.simulated import run_to_the_end, study, written_down
+
+BUDGETS = [2e10, 6e10, 2e11, 6e11]
+
+
+def foretelling(**verdict):
+    return study(ladder={"budgets": BUDGETS, "locked": [2e12]}, verdict=verdict)
+
+
+@pytest.fixture
+def locked(tmp_path) -> StudyDirectory:
+    """A study that has run up to its locked rung, whose prediction lies there."""
+    directory = written_down(tmp_path / "study", foretelling(), *run_to_the_end(foretelling()))
+    outcome = read_outcome(directory.path)
+    assert lock_rungs(directory, outcome, analyse_outcome(outcome, directory.path))
+    return directory
+
+
+def verified(directory: StudyDirectory) -> Verified:
+    (checked,) = verified_locks(read_outcome(directory.path))
+    return checked
+
+
+def test_rows_imported_after_a_lock_leave_it_as_it_was(locked, tmp_path):
+    (tmp_path / "others.csv").write_text("arch,flops,loss\nvit,1e11,0.7\nvit,2e11,0.6\n")
+    import_runs(locked, tmp_path / "others.csv", columns={"family": "arch"}, source="a table")
+    assert len(read_outcome(locked.path).imported) == 1
+    assert verified(locked).holds, verified(locked)
+
+
+def test_seeds_asked_for_after_a_lock_leave_it_as_it_was(locked):
+    grown = foretelling(seeds=4)
+    planned, results = run_to_the_end(grown)
+    before = len(locked.results())
+    fix(locked, grown, num_results=before)
+    locked.save_spec(grown)
+    for trial in planned.trials:
+        key = trial.spec.fingerprint
+        if key not in locked.results():
+            copied = written_down(Path(f"{locked.path}-more"), grown, planned, {key: results[key]}).trial(trial.spec)
+            copied.path.rename(locked.trial(trial.spec).path)
+    assert len(locked.results()) > before
+    (lock,) = read_outcome(locked.path).locks.values()
+    assert set(runs_foretelling(read_outcome(locked.path))) > set(lock.runs), "another lock would be made of more"
+    assert verified(locked).holds, verified(locked)
+
+
+@pytest.mark.parametrize("what", ["changed", "lost"])
+def test_a_result_behind_a_lock_that_was_changed_or_lost_is_found(what, locked):
+    (lock,) = read_outcome(locked.path).locks.values()
+    held = locked.trials()[lock.runs[0]]
+    assert held.result is not None
+    if what == "lost":
+        held.directory.path.rename(locked.path / "elsewhere")
+        assert "1 are lost" in verified(locked).differences[0]
+        return
+    held_out = {split: dataclasses.replace(each, loss=each.loss + 1e-9) for split, each in held.result.held_out.items()}
+    write_record(held.directory.path / "result.json", dataclasses.replace(held.result, held_out=held_out))
+    assert "of the same trials the study now holds" in verified(locked).differences[0]
