@@ -192,7 +192,7 @@ def global_fit(inputs: Floats, y: Floats, generator: np.random.Generator) -> Non
             reached.append(ended.fun)
     assert found is not None
     ours = float(np.median(seconds["ours"]))
-    theta = ours_in_peers_form(np.array([found.theta]), np.log(found.input_units), np.log(found.loss_unit))[0]
+    theta = ours_in_peers_form(np.array([found.theta]), np.array(found.log_input_units), found.log_loss_unit)[0]
     own = objective(theta, inputs, y)
     polished = minimize(objective_and_gradient, theta, args=(inputs, y), jac=True, method="BFGS").fun
     from_truth = minimize(objective_and_gradient, TRUTH, args=(inputs, y), jac=True, method="BFGS").fun

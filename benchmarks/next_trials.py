@@ -17,6 +17,7 @@ curve's vertices, as a fit does, and a least-squares line through them.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from typing import NamedTuple
@@ -32,7 +33,7 @@ from levelfield.scaling.next.knowledge import Knowledge, loss_knowledge, size_kn
 from levelfield.scaling.optimum.isoflop import isoflop_profiles
 from levelfield.scaling.optimum.local import local_minimum
 from levelfield.scaling.results.intervals import CurvePoint
-from levelfield.scaling.results.laws import LawFit, LawRow
+from levelfield.scaling.results.laws import LawFit, LawRow, RowErrors
 from levelfield.scaling.results.optima import IsoflopProfile
 
 REPLICATES, RUN_SD, SEEDS = 2000, 0.02, 3
@@ -72,6 +73,10 @@ def known_of(truth: Truth, target: float) -> Knowledge:
         currency="flops",
         form="saturating",
         parameters={},
+        theta=tuple(truth.theta.tolist()),
+        log_input_units=(math.log(UNIT),),
+        log_loss_unit=0.0,
+        errors=RowErrors(variances=(RUN_SD**2 / SEEDS,), degrees_of_freedom=float(len(PRESENT) * (SEEDS - 1))),
         chosen=True,
         status="",
         num_budgets=len(PRESENT),
@@ -80,8 +85,6 @@ def known_of(truth: Truth, target: float) -> Knowledge:
         curve=(CurvePoint(x=1.0, y=1.0, low=1.0, high=1.0),),
         rows=tuple(LawRow(compute=float(c), loss=float(v)) for c, v in zip(PRESENT, loss, strict=True)),
         delta=np.inf,
-        covariance=tuple(tuple(row) for row in (np.eye(len(PRESENT)) * RUN_SD**2 / SEEDS).tolist()),
-        degrees_of_freedom=float(len(PRESENT) * (SEEDS - 1)),
     )
     return loss_knowledge(law, target=target, num_seeds=SEEDS)
 

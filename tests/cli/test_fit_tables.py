@@ -139,3 +139,17 @@ def test_a_table_that_supports_no_law_says_why_and_ends_with_exit_code_2(write, 
     assert "2 budgets away from chance, at least 4 are needed\tadd rungs" in said
     code, said, _ = invoke("fit", path, "--json")
     assert (code, json.loads(said)["laws"]) == (2, [])
+
+
+def test_a_curve_of_600_rows_is_told_to_a_program_in_less_than_a_megabyte(invoke, tmp_path):
+    compute = np.geomspace(1e9, 1e13, 600)
+    loss = power(compute) * np.exp(0.004 * np.random.default_rng(0).standard_normal(600))
+    path = tmp_path / "curve.csv"
+    path.write_text("flops,loss\n" + "".join(f"{c},{v}\n" for c, v in zip(compute, loss, strict=True)))
+    code, said, _ = invoke("fit", path, "--json")
+    print(f"fit --json of 600 rows: {len(said):,} bytes")
+    assert code == 0
+    assert len(said) < 1e6
+    law = next(each for each in json.loads(said)["laws"] if each["chosen"])
+    assert len(law["rows"]) == 600
+    assert len(law["theta"]) == len(law["parameters"])

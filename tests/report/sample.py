@@ -10,7 +10,7 @@ from levelfield.records.observation import Observation
 from levelfield.report import LockedPrediction, RecipeFact, RefusedCell, StudyFacts, StudyTotals, TrialRow
 from levelfield.scaling.results.analysis import Analysis, Winner
 from levelfield.scaling.results.intervals import CurvePoint, Interval
-from levelfield.scaling.results.laws import LawFit
+from levelfield.scaling.results.laws import LawFit, RowErrors
 from levelfield.scaling.results.optima import Allocation, IsoflopPoint, IsoflopProfile, LearningRateCell
 from levelfield.scaling.results.reasons import Refusal
 from levelfield.scaling.results.verdicts import (
@@ -298,6 +298,10 @@ def _law(family: str, currency: str) -> LawFit:
             "b": _interval(exponent, 0.03),
             "E": _interval(FLOOR, 0.09),
         },
+        theta=(math.log(coefficient), exponent, FLOOR),
+        log_input_units=(math.log(per_unit),),
+        log_loss_unit=0.0,
+        errors=RowErrors(variances=(1e-4,), degrees_of_freedom=2.0),
         chosen=True,
         status="fitted on 4 of 5 rungs",
         num_budgets=4,

@@ -48,7 +48,7 @@ def test_a_law_says_which_rows_it_kept_and_how_well_it_converged():
         assert law.gradient_norm < 1e-7
         assert law.objective is not None
         assert law.agreement is not None
-        assert len(law.covariance) == 5
+        assert len(law.errors.variances) == 5
         inside = [point for point in law.curve if point.x <= law.fitted_high * 1.001]
         assert all(point.low <= point.y <= point.high for point in law.curve)
         assert inside[-1].x == pytest.approx(law.fitted_high)

@@ -10,7 +10,8 @@ from levelfield.scaling.analyse import analyse
 from levelfield.scaling.fitting.solver import solve_one
 from levelfield.scaling.ladder.backtest import LossCurve, worthwhile
 from levelfield.scaling.ladder.belief import beliefs
-from levelfield.scaling.ladder.forms import Points, draw_thetas, drawn_errors
+from levelfield.scaling.ladder.errors import draw_thetas, drawn_errors
+from levelfield.scaling.ladder.forms import Points
 from levelfield.scaling.laws import LAWS
 from levelfield.scaling.next.predict import predict
 from levelfield.scaling.noise.dependence import dependence

@@ -70,7 +70,7 @@ def test_the_standard_error_it_promises_is_that_of_refitted_studies(found):
     law = LAWS["log-log"]
     line = next(each for each in found.laws if each.family == "vit" and each.form == "log-log")
     known = loss_knowledge(line, target=1e13, num_seeds=3)
-    run_variance = 3 * float(np.mean(np.diag(line.covariance)))
+    run_variance = 3 * float(np.mean(line.errors.variances))
     choices = candidates([known], target=1e13, allowance=5e12, num_seeds=3)
     counts = best_design([known], choices, 5e12)
     runs = [(budget, 3) for budget in BUDGETS]

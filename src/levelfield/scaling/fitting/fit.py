@@ -6,6 +6,7 @@ objective, the gradient, whether the best starting points agree. What is not sup
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -66,17 +67,17 @@ class FitRow:
 class Fit:
     """A law fitted to one set of points, and everything needed to judge the fit.
 
-    ``theta`` holds the parameters in the units ``input_units`` and ``loss_unit`` (see laws/base.py); ``parameters`` the
-    same in the user's. ``delta`` is the Huber scale in ln loss, ``recency`` the power of compute that weighs points.
-    ``gradient_norm`` has no unit (see solver.py); ``agreement`` is the share of the best seeds that ended at the same
-    objective. ``remarks`` say in sentences what to know beside ``status``.
+    ``theta`` holds the parameters for ln inputs less ``log_input_units`` and ln loss less ``log_loss_unit`` (see
+    laws/base.py); ``parameters`` the same in the user's units. ``delta`` is the Huber scale in ln loss, ``recency`` the
+    power of compute that weighs points. ``gradient_norm`` has no unit (see solver.py); ``agreement`` is the share of
+    the best seeds that ended at the same objective. ``remarks`` say in sentences what to know beside ``status``.
     """
 
     form: str
     theta: tuple[float, ...]
     parameters: dict[str, float]
-    input_units: tuple[float, ...]
-    loss_unit: float
+    log_input_units: tuple[float, ...]
+    log_loss_unit: float
     delta: float
     recency: float
     objective: float
@@ -97,6 +98,15 @@ class Fit:
     @property
     def kept(self) -> tuple[FitRow, ...]:
         return tuple(row for row in self.rows if not row.dropped)
+
+    @property
+    def input_units(self) -> Floats:
+        """The units of the inputs, by which :attr:`x` is centred: how refits of noise end hangs on the last bit."""
+        return np.exp(self.log_input_units)
+
+    @property
+    def loss_unit(self) -> float:
+        return math.exp(self.log_loss_unit)
 
     @property
     def x(self) -> Floats:
@@ -121,6 +131,11 @@ class Fit:
         """The loss that the law gives at ``inputs``, in the order of the law's (compute, or params and examples)."""
         x = np.log([inputs]) - np.log(self.input_units)
         return float(np.exp(self.law.log_loss(np.asarray(self.theta), x))[0] * self.loss_unit)
+
+    def named(self, theta: Floats) -> dict[str, Floats]:
+        """``theta`` (..., parameters) of this fit's units, by name and in the user's."""
+        units = np.log(self.input_units).tolist()
+        return self.law.named(theta, log_units=units, log_loss_unit=math.log(self.loss_unit))
 
 
 def fit(
@@ -164,7 +179,7 @@ def fit(
         why = (FitStatus.NOT_FALLING, "the loss does not fall with compute: the fitted exponent is not positive")
         if refuse:
             raise RefusedError(why[1])
-        return _fitted(law, rows, scale, recency, why)
+        return dataclasses.replace(found, status=why[0], remarks=(why[1], *found.remarks))
     return _supported(found) if refuse else found
 
 
@@ -227,8 +242,7 @@ def without_outliers(found: Fit) -> str:
     theta, _, _ = solve_one(
         found.law, found.x[inside], found.y[inside], weights=found.weights[inside], delta=found.delta
     )
-    units = np.log(found.input_units).tolist()
-    named = found.law.named(theta, log_units=units, log_loss_unit=math.log(found.loss_unit))
+    named = found.named(theta)
     moved = ", ".join(f"{name} {named[name]:.3g} instead of {value:.3g}" for name, value in found.parameters.items())
     outside = [row for row, near in zip(found.kept, inside, strict=True) if not near]
     which = ", ".join(
@@ -307,8 +321,8 @@ def _fitted(
         form=law.form,
         theta=tuple(theta.tolist()),
         parameters={name: float(value) for name, value in named.items()},
-        input_units=tuple(np.exp(units).tolist()),
-        loss_unit=math.exp(unit),
+        log_input_units=tuple(units.tolist()),
+        log_loss_unit=unit,
         delta=delta,
         recency=recency,
         objective=float(solution.objective[0]),

@@ -96,6 +96,4 @@ def _held(found: Fit, place: int, values: Floats) -> tuple[Floats, Floats, Float
 def _named(found: Fit, place: int, value: float) -> float:
     theta = np.asarray(found.theta).copy()
     theta[place] = value
-    units = np.log(found.input_units).tolist()
-    named = found.law.named(theta, log_units=units, log_loss_unit=math.log(found.loss_unit))
-    return float(named[found.law.parameters[place].name])
+    return float(found.named(theta)[found.law.parameters[place].name])

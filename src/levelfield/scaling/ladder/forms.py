@@ -16,15 +16,15 @@ import numpy as np
 from levelfield.records.errors import RefusedError
 from levelfield.scaling.fitting.fit import MIN_BUDGETS, Fit, fit, recency_weights, why_dropped, without_outliers
 from levelfield.scaling.fitting.profile import profile_intervals
-from levelfield.scaling.fitting.solver import solve_many, solve_one
+from levelfield.scaling.fitting.solver import solve_one
 from levelfield.scaling.ladder.backtest import LONG_CURVE, LawForm, LossCurve
-from levelfield.scaling.laws import Floats, Law
+from levelfield.scaling.ladder.errors import covariance_of, draw_thetas, drawn_errors, errors_of_curve, errors_of_rungs
+from levelfield.scaling.laws import Floats
 from levelfield.scaling.noise.dependence import dependence
-from levelfield.scaling.noise.uncertainty import POOLING_LEVEL, matrix_root
+from levelfield.scaling.noise.uncertainty import POOLING_LEVEL
 from levelfield.scaling.results.intervals import CurvePoint, Interval
 from levelfield.scaling.results.laws import Currency, LawFit, LawRow, Spread
 
-NUM_DRAWS = 400
 LINE = "log-log"
 FORMS = (LINE, "saturating")
 """What a ladder's few rungs can tell apart; both are fitted, whichever is believed."""
@@ -162,26 +162,6 @@ def noise_about(found: Fit, covariance: Floats | None, degrees: float) -> tuple[
     return covariance * max(1.0, (degrees + free * ratio) / (degrees + free)), degrees + free, False
 
 
-def draw_thetas(
-    law: Law,
-    theta: Floats,
-    x: Floats,
-    errors: Floats,
-    *,
-    delta: float,
-    recency: float,
-) -> Floats:
-    """(draws, parameters) refits to the fitted curve plus each row of ``errors`` (draws, points)."""
-    errors = np.clip(errors, -3.0, 3.0)
-    return solve_many(law, x, law.log_loss(theta, x) + errors, weights=recency_weights(x, recency), delta=delta)
-
-
-def drawn_errors(covariance: Floats, degrees: float, generator: np.random.Generator) -> Floats:
-    """(NUM_DRAWS, points) errors with a covariance known to so many degrees of freedom: multivariate t."""
-    scale = np.sqrt(degrees / generator.chisquare(degrees, (NUM_DRAWS, 1)))
-    return generator.standard_normal((NUM_DRAWS, len(covariance))) @ matrix_root(covariance).T * scale
-
-
 def interval(estimate: float, draws: Floats, level: float) -> Interval:
     """The central percentile interval of ``draws``, stretched to hold the estimate."""
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
@@ -200,27 +180,29 @@ def _law_fit(
     profiles = {}
     if points.is_curve:
         _, slope, _ = found.law.derivatives(theta, found.x)
-        rows = [range(len(found.kept))]
-        told = dependence(found.residuals, slope, found.weights, rows)
-        noise, degrees = told.covariance(rows), told.degrees
+        noise = errors_of_curve(dependence(found.residuals, slope, found.weights, [range(len(found.kept))]))
     else:
-        noise, degrees, excess = noise_about(found, covariance, points.degrees_of_freedom)
-        variance = float(np.trace(noise)) / len(noise)
+        about, degrees, excess = noise_about(found, covariance, points.degrees_of_freedom)
+        noise = errors_of_rungs(about, degrees)
+        variance = float(np.trace(about)) / len(about)
         profiles = profile_intervals(found, variance=variance, degrees=degrees, level=level)
-    errors = drawn_errors(noise, degrees, generator)
+    errors = drawn_errors(covariance_of(noise, len(found.kept)), noise.degrees_of_freedom, generator)
     if belief is not None:
         # Scatter about the wrong form is no noise: where seeds measured the noise, they judge the fall.
         seeds = errors if covariance is None else drawn_errors(covariance, points.degrees_of_freedom, generator)
         _refuse_noise(found, seeds, level)
     thetas = draw_thetas(found.law, theta, found.x, errors, delta=found.delta, recency=found.recency)
-    units = np.log(found.input_units).tolist()
-    named = found.law.named(thetas, log_units=units, log_loss_unit=math.log(found.loss_unit))
+    named = found.named(thetas)
     low, high = found.kept[0].inputs[0], found.kept[-1].inputs[0]
     return LawFit(
         family=points.family,
         currency=points.currency,
         form=found.form,
         parameters={name: interval(value, np.asarray(named[name]), level) for name, value in found.parameters.items()},
+        theta=found.theta,
+        log_input_units=found.log_input_units,
+        log_loss_unit=found.log_loss_unit,
+        errors=noise,
         chosen=belief is not None,
         status=_status(points, found, belief, excess),
         num_budgets=len(found.kept),
@@ -234,8 +216,6 @@ def _law_fit(
         objective=found.objective,
         gradient_norm=found.gradient_norm,
         agreement=found.agreement,
-        covariance=tuple(tuple(row) for row in noise.tolist()),
-        degrees_of_freedom=degrees,
         spread=belief.spread if belief else None,
         profiles=profiles,
     )

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from levelfield.records.errors import InputError, RefusedError
-from levelfield.scaling.fitting.fit import MIN_BUDGETS, recency_weights
-from levelfield.scaling.fitting.solver import solve_one
+from levelfield.scaling.fitting.fit import MIN_BUDGETS
+from levelfield.scaling.ladder.errors import covariance_of
 from levelfield.scaling.laws import LAWS, Floats
 from levelfield.scaling.optimum.isoflop import optima
 from levelfield.scaling.optimum.local import CUBIC_FROM, local_curve
@@ -44,23 +44,16 @@ class Knowledge:
 
 
 def loss_knowledge(law: LawFit, *, target: float, num_seeds: float) -> Knowledge:
-    """Of ln loss: what the rungs of ``law`` tell, each the mean of ``num_seeds`` runs.
-
-    Refitted, since the law keeps its rows.
-    """
-    kept = [row for row in law.rows if not row.dropped]
-    log_compute, log_loss = np.log([row.compute for row in kept]), np.log([row.loss for row in kept])
-    unit, form = float(log_compute.mean()), LAWS[law.form]
-    x = (log_compute - unit)[:, None]
-    weights = recency_weights(x, law.recency)
-    theta, _, _ = solve_one(form, x, log_loss - log_loss.mean(), weights=weights, delta=law.delta)
+    """Of ln loss: what the rungs of ``law`` tell, each the mean of ``num_seeds`` runs."""
+    compute = np.array([row.compute for row in law.rows if not row.dropped])
+    form, theta, unit = LAWS[law.form], np.asarray(law.theta), law.log_input_units[0]
 
     def slope(budgets: Floats) -> Floats:
         return form.derivatives(theta, (np.log(budgets) - unit)[:, None])[1]
 
-    covariance = np.array(law.covariance)
+    covariance = covariance_of(law.errors, len(compute))
     run_variance = float(np.mean(np.diag(covariance))) * num_seeds
-    seen, wanted = slope(np.exp(log_compute)), slope(np.array([target]))[0]
+    seen, wanted = slope(compute), slope(np.array([target]))[0]
     known = seen.T @ np.linalg.pinv(covariance) @ seen + np.eye(len(theta)) / PRIOR_SD**2
 
     def after(budgets: Floats) -> Callable[[Floats], Floats]:

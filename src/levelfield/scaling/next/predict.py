@@ -11,10 +11,10 @@ import numpy as np
 
 from levelfield.records.codec import record
 from levelfield.records.errors import InputError, RefusedError
-from levelfield.scaling.fitting.fit import MIN_BUDGETS, recency_weights
-from levelfield.scaling.fitting.solver import solve_one
+from levelfield.scaling.fitting.fit import MIN_BUDGETS
 from levelfield.scaling.ladder.conformal import half_width
-from levelfield.scaling.ladder.forms import BEYOND, NUM_DRAWS, draw_thetas, drawn_errors, interval
+from levelfield.scaling.ladder.errors import NUM_DRAWS, covariance_of, draw_thetas, drawn_errors
+from levelfield.scaling.ladder.forms import BEYOND, interval
 from levelfield.scaling.laws import LAWS, Floats
 from levelfield.scaling.optimum.isoflop import line, optima
 from levelfield.scaling.optimum.rates import rate_at
@@ -148,7 +148,7 @@ def _rejected(law: LawFit, laws: Sequence[LawFit]) -> bool:
         return False
     from scipy.special import fdtrc
 
-    degrees = floored.degrees_of_freedom or 1.0
+    degrees = floored.errors.degrees_of_freedom
     ratio = max(0.0, (law.objective / floored.objective - 1) * degrees)
     return bool(fdtrc(1, degrees, ratio) < REJECTED)
 
@@ -169,20 +169,18 @@ def _spread_notes(spread: Spread, distance: float) -> tuple[str, ...]:
 def _drawn(law: LawFit, budgets: Sequence[float], generator: np.random.Generator) -> tuple[Floats, Floats]:
     """The law's losses at ``budgets``, and (draws, budgets) of what a winner there would measure."""
     kept = [row for row in law.rows if not row.dropped]
-    log_compute, log_loss = np.log([row.compute for row in kept]), np.log([row.loss for row in kept])
-    unit, loss_unit = float(log_compute.mean()), float(log_loss.mean())
-    form, x, at = LAWS[law.form], (log_compute - unit)[:, None], (np.log(budgets) - unit)[:, None]
-    weights = recency_weights(x, law.recency)
-    theta, _, _ = solve_one(form, x, log_loss - loss_unit, weights=weights, delta=law.delta)
-    covariance, degrees = np.array(law.covariance), law.degrees_of_freedom or 1.0
+    log_compute, unit = np.log([row.compute for row in kept]), law.log_input_units[0]
+    form, theta = LAWS[law.form], np.asarray(law.theta)
+    x, at = (log_compute - unit)[:, None], (np.log(budgets) - unit)[:, None]
+    covariance, degrees = covariance_of(law.errors, len(kept)), law.errors.degrees_of_freedom
     errors = drawn_errors(covariance, degrees, generator)
     thetas = draw_thetas(form, theta, x, errors, delta=law.delta, recency=law.recency)
     # A new winner is as noisy as the rungs beside it, or as the top one where it lies beyond.
     variances = np.interp(np.log(budgets), log_compute, np.diag(covariance))
     scale = np.sqrt(variances * degrees / generator.chisquare(degrees, (NUM_DRAWS, 1)))
     own = np.clip(generator.standard_normal((NUM_DRAWS, len(budgets))) * scale, -3.0, 3.0)
-    middle: Floats = np.asarray(np.exp(form.log_loss(theta, at) + loss_unit))
-    drawn: Floats = np.asarray(np.exp(form.log_loss(thetas, at) + loss_unit + own), dtype=np.float64)
+    middle: Floats = np.asarray(np.exp(form.log_loss(theta, at) + law.log_loss_unit))
+    drawn: Floats = np.asarray(np.exp(form.log_loss(thetas, at) + law.log_loss_unit + own), dtype=np.float64)
     return middle, drawn
 
 

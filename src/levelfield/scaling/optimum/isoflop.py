@@ -9,7 +9,8 @@ import numpy as np
 
 from levelfield.records.observation import Observation
 from levelfield.scaling.fitting.fit import MIN_BUDGETS
-from levelfield.scaling.ladder.forms import NUM_DRAWS, interval
+from levelfield.scaling.ladder.errors import NUM_DRAWS
+from levelfield.scaling.ladder.forms import interval
 from levelfield.scaling.laws import Floats
 from levelfield.scaling.optimum.local import LocalCurve, local_curve, minima, why_no_minimum
 from levelfield.scaling.results.intervals import Interval

@@ -21,7 +21,8 @@ from levelfield.scaling.fitting.fit import MIN_BUDGETS, Fit, fit_law, without_ou
 from levelfield.scaling.fitting.profile import profile_intervals
 from levelfield.scaling.fitting.solver import solve_many
 from levelfield.scaling.ladder.backtest import HORIZONS
-from levelfield.scaling.ladder.forms import NUM_DRAWS, interval
+from levelfield.scaling.ladder.errors import NUM_DRAWS
+from levelfield.scaling.ladder.forms import interval
 from levelfield.scaling.laws import LAWS, Floats
 from levelfield.scaling.noise.dependence import dependence, err_together
 from levelfield.scaling.results.laws import HeldOut, SizeLaw
@@ -176,14 +177,16 @@ def _inputs(cells: Sequence[Observation]) -> dict[str, list[float]]:
 
 def _told(family: str, found: Cloud, tested: dict[tuple[float, float], Floats], chosen: str, level: float) -> SizeLaw:
     fit, errors = found.fit, np.concatenate([*tested.values(), np.empty(0)])
-    units = np.log(fit.input_units).tolist()
-    drawn = fit.law.named(found.thetas, log_units=units, log_loss_unit=math.log(fit.loss_unit))
+    drawn = fit.named(found.thetas)
     variance = float(fit.residuals @ fit.residuals) / (len(found.cells) - len(fit.theta))
     return SizeLaw(
         family=family,
         form=fit.form,
         equation=LAWS[fit.form].equation,
         parameters={name: interval(value, drawn[name], level) for name, value in fit.parameters.items()},
+        theta=fit.theta,
+        log_input_units=fit.log_input_units,
+        log_loss_unit=fit.log_loss_unit,
         profiles={}
         if found.together
         else profile_intervals(fit, variance=max(variance, 1e-16), degrees=found.degrees, level=level),

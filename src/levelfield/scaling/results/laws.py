@@ -36,17 +36,34 @@ class Spread:
 
 
 @record
+class RowErrors:
+    """How the kept rows of a law err in ln loss, and together.
+
+    ``variances`` has one for each row, or one for all. k-th neighbours are correlated by ``memory``^k, where rows are
+    those of a learning curve; ``pairs`` are (row, earlier row, covariance) where rungs share runs or examples. All is
+    known to ``degrees_of_freedom``.
+    """
+
+    variances: tuple[float, ...]
+    degrees_of_freedom: float
+    memory: float = 0.0
+    pairs: tuple[tuple[int, int, float], ...] = ()
+
+
+@record
 class LawFit:
     """A law of held-out loss against compute for one family.
 
     ``form`` names the equation (see scaling/laws): "log-log" is ln L = ln A - b ln C; "saturating" is L = E + A C^-b.
-    ``parameters`` are keyed by name: "A", "b", "E". ``delta`` is the Huber scale in ln loss and ``recency`` the power
-    of compute that weighs the rungs. ``chosen`` marks the form that backtests prefer. ``backtest`` is the top fitted
+    ``parameters`` are keyed by name: "A", "b", "E", for compute in FLOPs or device-seconds and loss in nats. ``theta``
+    are the same as fitted: for ln compute less ``log_input_units`` and ln loss less ``log_loss_unit`` (laws/base.py).
+    ``delta`` is the Huber scale in ln loss and ``recency`` the power of compute that weighs the rungs. ``chosen`` marks
+    the form that backtests prefer. ``backtest`` is the top fitted
     rung held out, of a learning curve the upper half of its compute: (compute, predicted, seen).
 
     ``objective`` is the sum of Huber's loss of the residuals of ln loss, ``gradient_norm`` the largest cosine between
-    residuals and a parameter's column, ``agreement`` the share of the best seeds that ended there. ``covariance`` is
-    that of the errors in ln loss of the kept rows, with ``degrees_of_freedom``: with the rows all a prediction needs.
+    residuals and a parameter's column, ``agreement`` the share of the best seeds that ended there. ``errors`` are
+    those of the kept rows: with theta and the rows all that a prediction needs, so that nothing is fitted twice.
     ``spread`` says how far extrapolations of its like were off. ``profiles`` are intervals by profile likelihood, of
     irreducible loss and exponents; a learning curve, whose neighbours err together, has none.
     """
@@ -55,6 +72,10 @@ class LawFit:
     currency: Currency
     form: str
     parameters: dict[str, Interval]
+    theta: tuple[float, ...]
+    log_input_units: tuple[float, ...]
+    log_loss_unit: float
+    errors: RowErrors
     chosen: bool
     status: str
     num_budgets: int
@@ -68,8 +89,6 @@ class LawFit:
     objective: float | None = None
     gradient_norm: float | None = None
     agreement: float | None = None
-    covariance: tuple[tuple[float, ...], ...] = ()
-    degrees_of_freedom: float | None = None
     spread: Spread | None = None
     profiles: dict[str, ProfileInterval] = dataclasses.field(default_factory=dict)
 
@@ -87,7 +106,9 @@ class SizeLaw:
     """A law of loss by size and examples, fitted to the best run of every size at every budget of a family.
 
     ``form`` "size-and-examples" is that of Hoffmann et al.; "repeated" is its data-constrained form, offered where
-    epochs exceed 1. ``parameters`` have intervals by resampling cells within budgets, ``profiles`` by profile
+    epochs exceed 1. ``parameters`` have intervals by resampling cells within budgets, ``theta`` are the same as fitted,
+    for ln inputs (params, examples, and distinct examples where they repeat) less ``log_input_units`` and ln loss less
+    ``log_loss_unit``, ``profiles`` by profile
     likelihood. ``held_out`` tells how the law does beyond a half, a quarter and an eighth of the compute, fitted below;
     ``chosen`` marks the believed one. ``scatter`` is the sd of ln loss about the law.
     """
@@ -96,6 +117,9 @@ class SizeLaw:
     form: str
     equation: str
     parameters: dict[str, Interval]
+    theta: tuple[float, ...]
+    log_input_units: tuple[float, ...]
+    log_loss_unit: float
     profiles: dict[str, ProfileInterval]
     chosen: bool
     status: str
