@@ -11,7 +11,7 @@ VERBS = {
     "fit": (),
     "compare": (),
     "predict": ("--budget", "1e13"),
-    "plan": ("--target", "1e13", "--spend", "5e12"),
+    "next": ("--target", "1e13", "--spend", "5e12"),
 }
 NAMED = ("--compute", "C", "--loss", "val", "--params", "N", "--examples", "D", "--epochs", "ep", "--rate", "lr")
 
@@ -83,7 +83,6 @@ def test_a_study_has_no_columns_to_name_and_a_directory_without_one_says_so(invo
         (("fit", tmp_path, "--params", "N"), "holds no study (no study.json); expected the directory of a study"),
         (("predict", tmp_path / "none.csv", "--budget", "1"), "no such file; expected a table of runs"),
         (("fit", tmp_path / "none.csv", "--where", "a"), "--where keeps rows by COLUMN=VALUE, saw 'a'"),
-        (("plan", tiny_study, "--params", "N"), "add --target and --spend"),
     ):
         code, _, error = invoke(*arguments)
         assert (code, error.count("\n")) == (2, 1)

@@ -1,4 +1,4 @@
-"""``levelfield plan --target --spend``: trials from a CSV, in words and as JSON, and complaints with exit code 2."""
+"""``levelfield next``: trials from a CSV, in words and as JSON, and complaints with exit code 2."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def columns(path):
 
 
 def test_a_table_of_runs_gives_the_next_trials_in_words_and_as_json(runs):
-    asked = ["plan", *columns(runs), "--target", "1e13", "--spend", "5e12"]
+    asked = ["next", *columns(runs), "--target", "1e13", "--spend", "5e12"]
     told = run(*asked)
     assert told.returncode == 0, told.stderr
     assert "the trials that tell most per FLOP" in told.stdout
@@ -45,7 +45,7 @@ def test_the_optimal_size_is_asked_for_with_the_sizes_to_run(tmp_path):
     path = tmp_path / "profiles.csv"
     path.write_text("C,val,N,D\n" + "".join(f"{r.budget_flops},{r.loss},{r.params},{r.examples}\n" for r in rows))
     named = [path, "--compute", "C", "--loss", "val", "--params", "N", "--examples", "D"]
-    asked = ["plan", *named, "--target", "1e13", "--spend", "2e13", "--want", "size"]
+    asked = ["next", *named, "--target", "1e13", "--spend", "2e13", "--want", "size"]
     told = run(*asked)
     assert told.returncode == 0, told.stderr
     assert "one run of each size" in told.stdout
@@ -55,18 +55,27 @@ def test_the_optimal_size_is_asked_for_with_the_sizes_to_run(tmp_path):
 
 
 def test_planning_the_next_trials_loads_nothing_heavy(runs):
-    assert loaded_by(list(map(str, ["plan", *columns(runs), "--target", "1e13", "--spend", "5e12"]))) == []
+    assert loaded_by(list(map(str, ["next", *columns(runs), "--target", "1e13", "--spend", "5e12"]))) == []
 
 
 def test_what_cannot_be_planned_ends_with_exit_code_2_and_what_to_do(runs):
     for options, complaint in (
-        (["--target", "1e13"], "next trials need both"),
         (["--target", "1e12", "--spend", "5e12"], "is not above the top rung"),
         (["--target", "1e50", "--spend", "1e49"], "times the top rung of vit (2e+12); no law is known to hold"),
         (["--target", "1e13", "--spend", "1e9"], "below the cheapest candidate"),
         (["--target", "1e13", "--spend", "5e12", "--want", "depth"], "must be loss, size or verdict, saw 'depth'"),
         (["--target", "1e13", "--spend", "5e12", "--want", "size"], "needs searched runs with parameters and examples"),
         (["--target", "1e13", "--spend", "5e12", "--want", "verdict"], "a verdict is between two families, saw vit"),
+        (["--target", "1e13", "--spend", "5e12", "--want", "verdict", "--about", "vit"], "a verdict is on both"),
         (["--target", "1e13", "--spend", "5e12", "--about", "nfnet"], "the loss of which family? saw 'nfnet'"),
     ):
-        assert complaint in one_complaint(run("plan", *columns(runs), *options), 2)
+        assert complaint in one_complaint(run("next", *columns(runs), *options), 2)
+
+
+def test_half_a_question_or_a_study_without_results_gets_one_clear_answer(runs, invoke, tiny_study):
+    for missing, options in (("--spend", ("--target", "1e13")), ("--target", ("--spend", "5e12"))):
+        code, _, error = invoke("next", *columns(runs), *options)
+        assert (code, f"Missing option '{missing}'" in error) == (2, True)
+    code, _, error = invoke("next", tiny_study, "--target", "1e13", "--spend", "5e12")
+    assert (code, error.count("\n")) == (2, 1)
+    assert "next trials follow from results: name its directory, or a table" in error

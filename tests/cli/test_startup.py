@@ -129,10 +129,17 @@ def test_planning_says_what_the_design_cannot_decide_to_readers_and_to_programs(
     assert told["smallest_decidable_margin"] > told["margin"] == 0.05
 
 
-@pytest.mark.parametrize("options", [("--want", "size"), ("--about", "vit")])
-def test_options_of_next_trials_are_not_ignored_where_a_study_is_planned(options, tiny_study, invoke):
+@pytest.mark.parametrize("options", [("--target", "1e12"), ("--want", "size"), ("--params", "N")])
+def test_options_of_next_trials_are_none_of_a_plan(options, tiny_study, invoke):
     code, _, error = invoke("plan", tiny_study, "--no-calibrate", *options)
-    assert (code, "--want and --about are about next trials" in error) == (2, True)
+    assert (code, f"No such option: {options[0]}" in error) == (2, True)
+
+
+def test_results_are_not_planned_but_what_to_run_next_is_named(tmp_path, invoke):
+    for place in (tmp_path, tmp_path / "runs.csv"):
+        code, _, error = invoke("plan", place)
+        assert (code, error.count("\n")) == (2, 1)
+        assert f"`levelfield next {place}` says what to run next" in error
 
 
 @pytest.mark.parametrize(
@@ -177,12 +184,6 @@ def test_planning_finds_data_that_has_moved(tmp_path, invoke):
     code, output, error = invoke(*command, "--data", tmp_path / "elsewhere")
     assert code == 0, error
     assert re.search(r"at most \d+ trials", output)
-
-
-def test_planning_next_trials_reads_no_images_and_says_so(tmp_path, invoke):
-    code, _, error = invoke("plan", tmp_path, "--target", "1e12", "--spend", "1e12", "--data", tmp_path)
-    assert code == 2
-    assert "read no images" in error
 
 
 def test_the_bill_counts_the_report_images_that_there_are(tmp_path, invoke):

@@ -37,7 +37,7 @@ def test_the_block_holds(blocked):
         (("fit", OTHERS, *COLUMNS, "--json"), '"laws"'),
         (("fit", OTHERS, *COLUMNS, "--params", "params", "--examples", "epochs"), "The optimum of a budget"),
         (("compare", OTHERS, *COLUMNS), "training FLOPs"),
-        (("plan", OTHERS, *COLUMNS, "--target", "1e21", "--spend", "1e20", "--want", "verdict"), "Next trials"),
+        (("next", OTHERS, *COLUMNS, "--target", "1e21", "--spend", "1e20", "--want", "verdict"), "Next trials"),
         (("reference",), "ViT"),
         (("count", "nfnet:F0"), "parameters"),
         (("families",), "nfnet"),

@@ -15,6 +15,7 @@ from levelfield.cli import (
     finetune,
     fit,
     import_runs,
+    next_trials,
     plan,
     predict,
     probe,
@@ -43,6 +44,7 @@ _VERBS = {
     status: "What is done, wanted next, failed, and spent.",
     fit: "The laws of loss against compute.",
     predict: "The best recipe for a budget not yet spent.",
+    next_trials: "The trials that tell most of it, per FLOP.",
     compare: "The verdict at equal compute, with intervals.",
     report: "The page and its figures.",
     finetune: "A trained backbone on other data.",
@@ -59,4 +61,4 @@ _VERBS = {
 }
 for verb, summary in _VERBS.items():
     name = verb.__name__.rpartition(".")[2]
-    app.command(name.removesuffix("_runs"), short_help=summary, epilog=verb.EXAMPLES)(getattr(verb, name))
+    app.command(name.partition("_")[0], short_help=summary, epilog=verb.EXAMPLES)(getattr(verb, name))

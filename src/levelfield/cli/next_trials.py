@@ -1,47 +1,60 @@
-"""``levelfield plan --target --spend``: the next trials of a study that has results."""
+"""``levelfield next``: the trials that tell most of a budget still out of reach, per FLOP."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import typer
+
+from levelfield.cli.columns import TableOptions, reads_table
 
 if TYPE_CHECKING:
-    from levelfield.cli.columns import TableOptions
-    from levelfield.scaling.next.design import Proposal
+    from levelfield.scaling.next.design import Proposal, Want
+
+EXAMPLES = "Example:  levelfield next runs/quickstart --target 1e13 --spend 5e12 --want verdict"
 
 
-def plan_next_trials(
-    source: Path,
+@reads_table
+def next_trials(
+    source: Annotated[Path, typer.Argument(help="A study's directory, or anybody's table of training runs.")],
     *,
-    target: float | None,
-    spend: float | None,
-    want: str,
-    about: str | None,
+    target: Annotated[float, typer.Option(help="The budget to be predicted, in training FLOPs.")],
+    spend: Annotated[float, typer.Option(help="The training FLOPs still allowed.")],
+    want: Annotated[str, typer.Option(help="What to know there: loss, size or verdict.")] = "loss",
+    about: Annotated[str | None, typer.Option(help="The family whose loss or size is wanted.")] = None,
     table: TableOptions,
-    json: bool,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
-    """Print the trials that tell most of ``target`` for ``spend`` training FLOPs.
-
-    Raises:
-        SpecError: one of the two numbers is missing, or ``want`` is none of loss, size and verdict.
-    """
+    """Propose the trials that tell most of a target above the rungs, for an allowance of training FLOPs."""
     from levelfield.cli.analysis import read_analysis
     from levelfield.cli.console import say_json
     from levelfield.records.errors import SpecError
     from levelfield.scaling.next.design import propose
 
-    if target is None or spend is None:
-        raise SpecError("next trials need both: --target FLOPS (to be predicted) and --spend FLOPS (still allowed)")
-    if want not in ("loss", "size", "verdict"):
-        raise SpecError(f"--want must be loss, size or verdict, saw {want!r}")
+    wanted = _wanted(want)
+    if wanted == "verdict" and about is not None:
+        raise SpecError(f"--about names the family whose loss or size is wanted, saw {about!r}; a verdict is on both")
+    if source.suffix == ".toml":
+        raise SpecError(f"{source} plans a study; next trials follow from results: name its directory, or a table")
     analysis = read_analysis(source, table, compared=False)
-    proposal = propose(analysis, target=target, allowance=spend, want=want, family=about)
+    proposal = propose(analysis, target=target, allowance=spend, want=wanted, family=about)
     proposal = dataclasses.replace(proposal, notes=(*analysis.notices, *proposal.notes))
     if json:
         say_json(proposal)
     else:
         _say(proposal)
+
+
+def _wanted(text: str) -> Want:
+    from levelfield.records.errors import SpecError
+    from levelfield.scaling.next.design import Want
+
+    for want in get_args(Want):
+        if want == text:
+            return want
+    raise SpecError(f"--want must be loss, size or verdict, saw {text!r}")
 
 
 def _say(proposal: Proposal) -> None:

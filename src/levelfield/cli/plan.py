@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from levelfield.cli.columns import TableOptions, reads_table
 from levelfield.cli.run import Data, ReportData, Threads
 
 if TYPE_CHECKING:
@@ -22,11 +21,8 @@ if TYPE_CHECKING:
 EXAMPLES = "Example:  levelfield plan study.toml --workers 2"
 
 
-@reads_table
 def plan(
-    study: Annotated[
-        Path | None, typer.Argument(help="The study, in TOML; with --target, a study's directory or a table of runs.")
-    ] = None,
+    study: Annotated[Path | None, typer.Argument(help="The study, in TOML.")] = None,
     *,
     workers: Annotated[int, typer.Option(help="Trials at a time, for the estimate of hours.", min=1)] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda: where to calibrate.")] = "auto",
@@ -35,14 +31,9 @@ def plan(
     data: Data = None,
     report_data: ReportData = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a study for your editor.")] = False,
-    target: Annotated[float | None, typer.Option(help="Next trials: the budget to be predicted, in FLOPs.")] = None,
-    spend: Annotated[float | None, typer.Option(help="Next trials: the training FLOPs still allowed.")] = None,
-    want: Annotated[str | None, typer.Option(help="Next trials: loss, size or verdict; loss unsaid.")] = None,
-    about: Annotated[str | None, typer.Option(help="Next trials: the family whose loss or size is wanted.")] = None,
-    table: TableOptions,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
-    """Show what a study costs at most before anything is spent - or, with --target and --spend, the next trials."""
+    """Show what a study costs at most before anything is spent."""
     from levelfield.cli.console import say, say_json
     from levelfield.records.codec import to_plain
     from levelfield.records.data import num_report_asked
@@ -61,17 +52,10 @@ def plan(
         return
     if study is None:
         raise SpecError("plan needs a study in TOML: levelfield plan study.toml")
-    if target is not None or spend is not None:
-        from levelfield.cli.next_trials import plan_next_trials
-
-        if data is not None or report_data is not None:
-            raise SpecError("--data says where a study's images lie; next trials (--target, --spend) read no images")
-        plan_next_trials(study, target=target, spend=spend, want=want or "loss", about=about, table=table, json=json)
-        return
-    if table.given:
-        raise SpecError("columns are those of a table of runs, from which next trials follow: add --target and --spend")
-    if want is not None or about is not None:
-        raise SpecError("--want and --about are about next trials: add --target and --spend, or leave them out")
+    if study.is_dir() or study.suffix in (".csv", ".parquet"):
+        raise SpecError(
+            f"{study} holds results, expected a study in TOML; `levelfield next {study}` says what to run next"
+        )
     spec = executed(relocated(load_study(study), data, report_data), threads=threads)
     facts = study_facts(spec)
     planned = plan_study(spec, facts, {})
