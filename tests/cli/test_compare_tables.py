@@ -48,7 +48,7 @@ def test_a_named_confound_is_listed_although_it_is_balanced_and_must_be_a_column
     assert "confounded with resolution" in out
     code, _, error = invoke("compare", OTHERS, *COLUMNS, "--confound", "resolutoin")
     assert (code, error.count("\n")) == (2, 1)
-    assert "no column 'resolutoin' for --confound (did you mean 'resolution'?)" in error
+    assert "no column 'resolutoin' to be named a confound (did you mean 'resolution'?)" in error
 
 
 @pytest.mark.parametrize(

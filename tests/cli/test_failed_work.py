@@ -69,7 +69,7 @@ def test_features_that_overflow_are_refused(start, invoke):
 @pytest.mark.slow
 def test_a_study_whose_every_trial_diverges_is_no_success(tmp_path):
     write_folder(tmp_path / "images", seed=0)
-    decayed = 'override = { weight_decay = 1e30 }\nbase_lr = { low = 1e4, start = 1e4, high = 1e4 }'
+    decayed = "override = { weight_decay = 1e30 }\nbase_lr = { low = 1e4, start = 1e4, high = 1e4 }"
     text = FOLDER_STUDY.replace("base_lr = { low = 0.01, start = 0.01, high = 0.01 }", decayed)
     assert decayed in text
     (tmp_path / "pictures.toml").write_text(text)

@@ -135,7 +135,10 @@ def test_an_empty_table_is_an_input_error():
 
 
 def test_nothing_of_the_statistics_loads_torch_or_scipy_stats():
-    modules = "analyse analysis choose compare contest fit predict table uncertainty"
+    modules = (
+        "analyse face results.analysis ladder.backtest verdicts.compare verdicts.contest fitting.fit next.predict "
+        "tables.runs noise.uncertainty"
+    )
     code = (
         "import sys, importlib\n"
         f"for name in {modules.split()!r}: importlib.import_module('levelfield.scaling.' + name)\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +30,7 @@ def read_analysis(
     Raises:
         InputError: there is neither at ``source``, or the table cannot be read as it was said to be.
     """
-    from levelfield.records.errors import InputError, did_you_mean
+    from levelfield.records.errors import InputError
     from levelfield.scaling.ladder.belief import Asked
 
     if source.is_dir():
@@ -48,37 +47,18 @@ def read_analysis(
         return analyse_outcome(read_outcome(source), source, margin=margin, level=level, asked=asked or Asked())
     if not source.exists():
         raise InputError(f"{source}: no such file; expected a table of runs (CSV or Parquet) or a study's directory")
-    from levelfield.scaling.analyse import analyse
-    from levelfield.scaling.tables.runs import read_runs
+    from levelfield.scaling.face import analysed
 
-    runs = read_runs(source, columns=table.columns, where=table.where, drop_diverged=table.drop_diverged)
-    traits = [name for name, _ in runs.rows[0].traits]
-    for name in named_confounds:
-        if name not in traits:
-            raise InputError(f"{source}: no column {name!r} for --confound{did_you_mean(name, traits)}")
-    analysis = analyse(
-        runs.rows,
+    return analysed(
+        source,
         margin=margin or 0.05,
         level=level,
-        data=source.name,
         named_confounds=named_confounds,
         compared=compared,
         asked=asked or Asked(),
-    )
-    analysis = dataclasses.replace(analysis, notices=runs.notices)
-    return analysis if any(row.device_seconds for row in runs.rows) else _by_flops_alone(analysis)
-
-
-def _by_flops_alone(analysis: Analysis) -> Analysis:
-    """The analysis of a table that states no timings, without the rows that would say so once a pair of families."""
-    from levelfield.scaling.results.sentences import headline
-
-    comparisons = tuple(each for each in analysis.comparisons if each.currency == "flops")
-    return dataclasses.replace(
-        analysis,
-        comparisons=comparisons,
-        headline=headline(comparisons, analysis.families),
-        refusals=tuple(each for each in analysis.refusals if not each.what.endswith("in device_seconds")),
+        columns=table.columns,
+        where=table.where,
+        drop_diverged=table.drop_diverged,
     )
 
 

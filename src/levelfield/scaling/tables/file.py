@@ -1,4 +1,8 @@
-"""A file of rows, one finished run each, as texts: CSV by comma, semicolon or tab, gzipped or not, and Parquet."""
+"""A table of rows, one finished run each, as texts.
+
+It lies in a file (CSV by comma, semicolon or tab, gzipped or not, or Parquet) or in memory (columns by name, a table of
+Arrow, or a frame that gives one).
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,9 @@ import io
 import re
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from levelfield.records.errors import InputError
 from levelfield.records.files import MAX_RECORD_BYTES, read_regular
@@ -26,14 +30,14 @@ class Line(NamedTuple):
     cells: dict[str, str]
 
 
-class TableFile(NamedTuple):
-    """The columns of a file in their order, and its rows."""
+class TextTable(NamedTuple):
+    """The columns of a table in their order, and its rows."""
 
     names: tuple[str, ...]
     lines: tuple[Line, ...]
 
 
-def read_table_file(path: str | Path) -> TableFile:
+def read_table_file(path: str | Path) -> TextTable:
     """The table at ``path``; what it is is told by its first bytes, not by its name.
 
     Raises:
@@ -51,6 +55,43 @@ def read_table_file(path: str | Path) -> TableFile:
     return _of_parquet(path, content) if content.startswith(_PARQUET) else _of_text(path, content)
 
 
+IN_MEMORY = "the table"
+"""What a complaint calls a table that lies in no file."""
+
+
+def table_of_columns(columns: Any) -> TextTable:
+    """The table of a mapping of names to equally long columns, or of whatever gives a stream of Arrow.
+
+    So do tables of Arrow and frames of pandas and Polars (the Arrow PyCapsule interface).
+
+    Raises:
+        InputError: it is neither, a column is named twice, or the columns are of different lengths.
+    """
+    if hasattr(columns, "__arrow_c_stream__"):
+        import pyarrow as pa
+
+        table = pa.table(columns)
+        _expect_each_once(IN_MEMORY, table.column_names)
+        return _of_records(table.column_names, table.to_pylist())
+    if not isinstance(columns, Mapping):
+        seen = type(columns).__name__
+        raise InputError(f"expected a path, observations, columns by name, an Arrow table or a frame, saw a {seen}")
+    names, lengths = [str(name) for name in columns], [len(own) for own in columns.values()]
+    if len(set(lengths)) > 1:
+        told = ", ".join(f"{name} {length}" for name, length in zip(names, lengths, strict=True))
+        raise InputError(f"{IN_MEMORY}: its columns must be equally long, saw {told}")
+    _expect_each_once(IN_MEMORY, names)
+    return _of_records(names, [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)])
+
+
+def _of_records(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> TextTable:
+    lines = (
+        Line(f"row {place}", {name: _text(value) for name, value in row.items()})
+        for place, row in enumerate(rows, start=1)
+    )
+    return TextTable(tuple(names), tuple(lines))
+
+
 def _unpacked(path: str | Path, content: bytes) -> bytes:
     """What a gzip file holds, of which no more is unpacked than would be read plain."""
     with gzip.open(io.BytesIO(content)) as file:
@@ -60,7 +101,7 @@ def _unpacked(path: str | Path, content: bytes) -> bytes:
     return plain
 
 
-def _of_text(path: str | Path, content: bytes) -> TableFile:
+def _of_text(path: str | Path, content: bytes) -> TextTable:
     try:
         text = content.decode("utf-8-sig")
         text = text.lstrip("\r\n")
@@ -72,7 +113,7 @@ def _of_text(path: str | Path, content: bytes) -> TableFile:
         raise InputError(f"{path}: is no text in UTF-8 ({error}); save it as CSV in UTF-8") from None
     except csv.Error as error:
         raise InputError(f"{path}: is no CSV text: {error}") from None
-    return TableFile(tuple(names), tuple(lines))
+    return TextTable(tuple(names), tuple(lines))
 
 
 def _delimiter(text: str) -> str:
@@ -91,7 +132,7 @@ def _line(path: str | Path, number: int, names: Sequence[str], row: Sequence[str
     return Line(f"line {number}", dict(zip(names, cells + [""] * (len(names) - len(cells)), strict=False)))
 
 
-def _of_parquet(path: str | Path, content: bytes) -> TableFile:
+def _of_parquet(path: str | Path, content: bytes) -> TextTable:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -106,9 +147,7 @@ def _of_parquet(path: str | Path, content: bytes) -> TableFile:
     except (pa.ArrowException, OSError) as error:  # OSError: what its Thrift or its checksums say
         raise InputError(f"{path}: is a damaged Parquet file: {error}") from None
     _expect_each_once(path, table.column_names)
-    rows = enumerate(table.to_pylist(), start=1)
-    lines = (Line(f"row {place}", {name: _text(value) for name, value in row.items()}) for place, row in rows)
-    return TableFile(tuple(table.column_names), tuple(lines))
+    return _of_records(table.column_names, table.to_pylist())
 
 
 def _text(value: object) -> str:

@@ -9,11 +9,11 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 from levelfield.records.errors import InputError, did_you_mean
 from levelfield.records.observation import Observation, Role
-from levelfield.scaling.tables.file import Line, TableFile, read_table_file
+from levelfield.scaling.tables.file import IN_MEMORY, Line, TextTable, read_table_file, table_of_columns
 from levelfield.units import LARGEST, LARGEST_LOSS, SMALLEST, SMALLEST_LOSS
 
 DEFAULT_COLUMNS: Mapping[str, str] = {"compute": "flops", "loss": "loss"}
@@ -45,13 +45,16 @@ def read_runs_csv(path: str | Path, *, columns: Mapping[str, str] | None = None)
 
 
 def read_runs(
-    path: str | Path,
+    source: Any,
     *,
     columns: Mapping[str, str] | None = None,
     where: Sequence[tuple[str, str]] = (),
     drop_diverged: bool = False,
 ) -> Runs:
-    """The rows of the table at ``path`` (CSV, gzipped CSV or Parquet), one finished run each.
+    """The rows of a table, one finished run each.
+
+    ``source`` is the path of a file (CSV, gzipped CSV or Parquet), a mapping of columns, a table of Arrow, or a frame
+    that gives one, as those of pandas and Polars do.
 
     ``columns`` maps a meaning ("compute", "loss", "family", "params", "seed", ...; see ``KNOWN_COLUMNS``) to the name
     of a column, where it differs from ``DEFAULT_COLUMNS``. A table without a family column is one family, "all"; where
@@ -76,7 +79,8 @@ def read_runs(
         raise InputError(f"columns: no column can mean {unknown[0]!r}{did_you_mean(unknown[0], KNOWN_COLUMNS)}")
     if {"unique", "epochs"} <= meant.keys():
         raise InputError("columns: epochs are examples over unique ones; name the column of one of them, not of both")
-    table = read_table_file(path)
+    path = source if isinstance(source, (str, Path)) else IN_MEMORY
+    table = read_table_file(source) if isinstance(source, (str, Path)) else table_of_columns(source)
     columns_of = {meaning: _columns_of(path, meaning, name, table.names, meant) for meaning, name in meant.items()}
     if not columns_of["compute"] and not {"params", "examples"} <= meant.keys():
         raise InputError(f"{path}: compute {SIX_N_D} needs the columns of params and of examples to be named")
@@ -115,7 +119,7 @@ def _hint(meaning: str, name: str, names: Sequence[str], meant: Mapping[str, str
     return f"{did_you_mean(name, others)}{instead}"
 
 
-def _kept(path: str | Path, table: TableFile, where: Sequence[tuple[str, str]]) -> list[Line]:
+def _kept(path: str | Path, table: TextTable, where: Sequence[tuple[str, str]]) -> list[Line]:
     """The lines that have, in every named column, one of the values named for it."""
     lines = list(table.lines)
     for name in dict.fromkeys(name for name, _ in where):
