@@ -124,7 +124,7 @@ def test_a_field_added_later_is_part_of_the_identity_once_it_is_said():
     assert fingerprint("test", Grown(first=1, extra=2)) != fingerprint("test", Grown(first=1))
 
 
-# A trial of study 0001 as its spec.json has it; studies/results/0001/trials.csv holds its fingerprint.
+# A trial of study 0001, without the defaults; in studies/results it bears the fingerprint that it had at the time.
 PUBLISHED_TRIAL = {
     "architecture": "nfnet:w112-d1x1-s4",
     "data": {

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import re
+import shutil
 
 import pytest
 import torch
@@ -9,9 +11,9 @@ import torch
 from levelfield.data.sources import open_source
 from levelfield.records.errors import SpecError
 from levelfield.records.execution import DEFAULT_EXECUTION, ExecutionSpec
-from levelfield.records.sealed import read_record
+from levelfield.records.sealed import read_record, write_record
 from levelfield.records.store import StudyDirectory, TrialDirectory
-from levelfield.records.trial import TrialSpec
+from levelfield.records.trial import TrialResult, TrialSpec
 from levelfield.report.words.executions import mixed_executions
 from levelfield.study.execute.trial import run_trial, training_batches
 from levelfield.study.outcome.fixed import Fixed, fix
@@ -166,14 +168,9 @@ def test_a_study_at_two_threads_is_verified_bit_for_bit_at_two_threads(finished)
 
 @pytest.mark.parametrize("touched", [False, True])
 def test_what_another_torch_trained_is_verified_to_rounding(touched, finished, tmp_path, invoke):
-    import shutil
-
-    from levelfield.records.sealed import write_record
-    from levelfield.records.trial import TrialResult
-
-    study = tmp_path / "study"
-    shutil.copytree(finished, study)
-    for path in study.glob("trials/*/result.json"):
+    copied = tmp_path / "study"
+    shutil.copytree(finished, copied)
+    for path in copied.glob("trials/*/result.json"):
         result = read_record(TrialResult, path)
         was = dataclasses.replace(result.execution, torch_version="1.0")
         held_out = {
@@ -181,7 +178,8 @@ def test_what_another_torch_trained_is_verified_to_rounding(touched, finished, t
             for split, each in result.held_out.items()
         }
         write_record(path, dataclasses.replace(result, executions=(was,), held_out=held_out))
-    code, said, _ = invoke("verify", study, "--sample", 1, "--device", "cpu")
+    code, said, _ = invoke("verify", copied, "--sample", 1, "--device", "cpu")
     assert (code, "checked: 1 to rounding" in said) == (int(touched), True), said
     assert ("agrees: " in said, "DIFFERENT: " in said) == (not touched, touched)
+    assert bool(re.search(r"report loss: \d\.\d+ in the study, \d\.\d+ now, -16.\d\d% apart", said)) == touched, said
     assert "it was trained with 2 threads on CPU" in said.replace("\n", " ")

@@ -1,6 +1,7 @@
 """A locked prediction stands for the results that it was made from: no more of them, and no fewer."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from levelfield.study.outcome.fixed import fix
 from levelfield.study.outcome.foretell import lock_rungs, runs_foretelling
 from levelfield.study.outcome.imported import import_runs
 from levelfield.study.outcome.outcome import analyse_outcome, read_outcome
+from levelfield.study.plan.plan import plan
 from levelfield.study.verify import Verified, verified_locks
-from tests.study.simulated import run_to_the_end, study, written_down
+from tests.study.simulated import FACTS, bowl, outcome_of, run_to_the_end, study, written_down
 
 BUDGETS = [2e10, 6e10, 2e11, 6e11]
 
@@ -21,13 +23,20 @@ def foretelling(**verdict):
     return study(ladder={"budgets": BUDGETS, "locked": [2e12]}, verdict=verdict)
 
 
-@pytest.fixture
-def locked(tmp_path) -> StudyDirectory:
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory) -> Path:
     """A study that has run up to its locked rung, whose prediction lies there."""
-    directory = written_down(tmp_path / "study", foretelling(), *run_to_the_end(foretelling()))
-    outcome = read_outcome(directory.path)
-    assert lock_rungs(directory, outcome, analyse_outcome(outcome, directory.path))
-    return directory
+    path = tmp_path_factory.mktemp("locks") / "study"
+    directory = written_down(path, foretelling(), *run_to_the_end(foretelling()))
+    outcome = read_outcome(path)
+    assert lock_rungs(directory, outcome, analyse_outcome(outcome, path))
+    return path
+
+
+@pytest.fixture
+def locked(untouched, tmp_path) -> StudyDirectory:
+    shutil.copytree(untouched, tmp_path / "study")
+    return StudyDirectory(tmp_path / "study")
 
 
 def verified(directory: StudyDirectory) -> Verified:
@@ -43,17 +52,16 @@ def test_rows_imported_after_a_lock_leave_it_as_it_was(locked, tmp_path):
 
 
 def test_seeds_asked_for_after_a_lock_leave_it_as_it_was(locked):
-    grown = foretelling(seeds=4)
-    planned, results = run_to_the_end(grown)
-    before = len(locked.results())
-    fix(locked, grown, num_results=before)
+    grown, before = foretelling(seeds=4), locked.results()
+    fix(locked, grown, num_results=len(before))
     locked.save_spec(grown)
-    for trial in planned.trials:
-        key = trial.spec.fingerprint
-        if key not in locked.results():
-            copied = written_down(Path(f"{locked.path}-more"), grown, planned, {key: results[key]}).trial(trial.spec)
-            copied.path.rename(locked.trial(trial.spec).path)
-    assert len(locked.results()) > before
+    planned = plan(grown, FACTS, before)
+    wanted = [trial for trial in planned.trials if trial.spec.fingerprint not in before]
+    seen = {trial.spec.fingerprint: outcome_of(trial, bowl(trial)) for trial in wanted}
+    more = written_down(Path(f"{locked.path}-more"), grown, planned, seen)
+    for trial in wanted:
+        more.trial(trial.spec).path.rename(locked.trial(trial.spec).path)
+    assert len(locked.results()) == len(before) + len(wanted) > len(before)
     (lock,) = read_outcome(locked.path).locks.values()
     assert set(runs_foretelling(read_outcome(locked.path))) > set(lock.runs), "another lock would be made of more"
     assert verified(locked).holds, verified(locked)

@@ -143,6 +143,18 @@ def test_features_are_those_of_the_network_and_are_computed_once(probe, tmp_path
     assert np.array_equal(again.y, found.y)
 
 
+def test_other_threads_have_features_of_their_own_so_that_a_probe_is_what_its_execution_gives(probe, tmp_path):
+    spec, backbone = probe
+    held = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 2, 1):
+            torch.set_num_threads(threads)
+            features_of(spec, backbone, open_source(DATA), "report", folder=tmp_path, device=CPU)
+    finally:
+        torch.set_num_threads(held)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_damaged_features_are_computed_again(probe, tmp_path):
     spec, backbone = probe
     source = open_source(DATA)

@@ -1,4 +1,4 @@
-"""Frozen features: computed once for each backbone and data set, exact, kept by what they are."""
+"""Frozen features: computed once for each backbone, data set and execution, exact, kept by what they are."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ from levelfield.records.probe import ProbeSpec
 from levelfield.records.sealed import read_file
 from levelfield.records.store import MOST_COMPANION_BYTES
 from levelfield.records.writing import make_directory, write_atomically
+from levelfield.train.device import device_name
 from levelfield.train.evaluate import EVALUATION_BATCH
 from levelfield.transfer.backbone import PretrainedBackbone
 from levelfield.transfer.surgery import assembled
 
 logger = logging.getLogger(__name__)
 
-FEATURES_VERSION = 1
+FEATURES_VERSION = 2
 """Part of every key: a change that moves a single feature must change it."""
 _SEAL_BYTES = 16
 
@@ -69,7 +70,8 @@ def features_of(
     if spec.start != backbone.identity:
         raise SpecError(f"probe {spec.name} starts from {spec.start}, but was given {backbone.identity}")
     content = [FEATURES_VERSION, backbone.digest, data_identity(spec.data), source.fingerprint, split, spec.dtype]
-    key = fingerprint("features", content)
+    rounded_by = [device_name(device), str(torch.__version__), torch.get_num_threads()]
+    key = fingerprint("features", content + rounded_by)
     path = folder / f"{key}.features"
     if (kept := _read(path, key)) is not None:
         return kept

@@ -15,7 +15,7 @@ from levelfield.study.outcome.outcome import Outcome
 from levelfield.study.outcome.transfer_table import transfer_rows
 
 COLUMNS: dict[str, str] = {
-    "trial": "identity of the trial: the fingerprint of its content (of an imported row, its name)",
+    "trial": "identity of the trial: the fingerprint that 'code' gave its content (of an imported row, its name)",
     "family": "architecture family",
     "model": "architecture in the text form of its family",
     "role": "search, winner, control, audit, swap-search, swap, prediction or imported (docs/reference/study.md)",
