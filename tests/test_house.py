@@ -52,6 +52,22 @@ def test_no_public_class_is_called_like_another():
     assert {name: where for name, where in homes.items() if len(where) > 1} == {}
 
 
+OF_EACH = {"EXAMPLES", "T", "FAMILY", "GRAMMAR", "APPROXIMATE", "OPTIONS", "LADDER_GRAMMAR", "VARIANTS"}
+"""What every verb, codec or family calls alike on purpose: families do not know one another."""
+
+
+def test_no_public_constant_is_called_like_another():
+    homes = defaultdict(list)
+    for module, tree in TREES.items():
+        for node in tree.body:
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            for name in (target.id for target in targets if isinstance(target, ast.Name)):
+                if name.isupper() and not name.startswith("_"):
+                    homes[name].append(module)
+    assert len(homes) > 200
+    assert {name: where for name, where in homes.items() if len(where) > 1 and name not in OF_EACH} == {}
+
+
 @pytest.mark.parametrize(
     ("entered", "from_below"),
     [

@@ -49,12 +49,12 @@ def publish(directory: Path, *, fresh: bool = True) -> tuple[Path, Analysis]:
     if fresh or not page.exists():
         from levelfield.report.page.files import write_report
 
-        facts = dataclasses.replace(study_facts(outcome, analysis), transfers=transfer_facts(outcome, directory))
+        facts = dataclasses.replace(page_facts(outcome, analysis), transfers=transfer_facts(outcome, directory))
         write_report(directory, analysis, outcome.table, facts)
     return page, analysis
 
 
-def study_facts(outcome: Outcome, analysis: Analysis) -> StudyFacts:
+def page_facts(outcome: Outcome, analysis: Analysis) -> StudyFacts:
     """Everything that stands around the analysis of ``outcome`` on its page."""
     spec, ledger = outcome.spec, outcome.ledger + outcome.transfer_ledger
     averaged = "averaged" if spec.verdict.weights == "ema" else "raw"

@@ -10,7 +10,7 @@ import pytest
 from levelfield.records.errors import InputError, RefusedError
 from levelfield.scaling.analyse import analyse
 from levelfield.scaling.next.design import best_design, candidates, propose, variance
-from levelfield.scaling.next.knowledge import MOST_PROFILES, MOST_SEEDS, loss_knowledge, size_knowledge
+from levelfield.scaling.next.knowledge import MOST_NEW_SEEDS, MOST_PROFILES, loss_knowledge, size_knowledge
 from levelfield.scaling.optimum.isoflop import isoflop_profiles
 from levelfield.scaling.optimum.local import local_minimum
 from tests.scaling.planted import BUDGETS, search_rows, winner_rows
@@ -33,7 +33,7 @@ def test_the_design_is_that_of_an_exhaustive_search(found, families, allowance):
     known = [loss_knowledge(chosen(found, family), target=8e12, num_seeds=3) for family in families]
     choices = [c for c in candidates(known, target=8e12, allowance=allowance, num_seeds=3) if c.flops > 1.6e12]
     costs = np.array([choice.flops for choice in choices])
-    most = [range(min(MOST_SEEDS // 3, int(allowance // cost)) + 1) for cost in costs]
+    most = [range(min(MOST_NEW_SEEDS // 3, int(allowance // cost)) + 1) for cost in costs]
     affordable = (np.array(c) for c in itertools.product(*most) if np.dot(costs, c) <= allowance)
     best = min(variance(known, choices, counts) for counts in affordable)
     reached = variance(known, choices, best_design(known, choices, allowance))

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from levelfield.cli.streams import quoted, says_unicode
+from levelfield.cli.streams import harmless, says_unicode
 from levelfield.cli.terminal import paragraph, table_lines
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _WIDEST_TEXT = 100
 
 def complain(message: str) -> None:
     """An error, on standard error."""
-    print(f"levelfield: {quoted(message)}", file=sys.stderr)
+    print(f"levelfield: {harmless(message)}", file=sys.stderr)
 
 
 def say(message: str = "", style: Style = "plain") -> None:

@@ -24,7 +24,7 @@ from levelfield.cli.run import CheckpointEvery, Device, TrialThreads
 
 EXAMPLES = "Example:  levelfield finetune runs/STUDY/trials/NAME --data flowers --resolution 64 --length '20 epochs'"
 
-RECIPES = "nfnet-jft, big-vision, paper-50-epochs, paper-50-epochs-repeated, short-sgd or short-sam."
+NAMED_RECIPES = "nfnet-jft, big-vision, paper-50-epochs, paper-50-epochs-repeated, short-sgd or short-sam."
 
 
 def finetune(
@@ -38,7 +38,7 @@ def finetune(
     image_column: ImageColumn = None,
     label_column: LabelColumn = None,
     test_resolution: Annotated[int | None, typer.Option(help="Judge at another image side.", min=1)] = None,
-    recipe: Annotated[str, typer.Option(help=RECIPES)] = "short-sgd",
+    recipe: Annotated[str, typer.Option(help=NAMED_RECIPES)] = "short-sgd",
     lr: Annotated[float | None, typer.Option(help="Peak learning rate; the recipe's when left out.")] = None,
     length: Annotated[str | None, typer.Option(help="'20 epochs', '500 steps' or '1e5 examples'.")] = None,
     batch: Annotated[int | None, typer.Option(help="Examples an update.", min=1)] = None,

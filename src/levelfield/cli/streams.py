@@ -50,7 +50,7 @@ def says_unicode() -> bool:
     return _is_unicode(sys.stdout.encoding)
 
 
-def quoted(text: str) -> str:
+def harmless(text: str) -> str:
     """``text`` that quotes what others wrote: it commands no terminal, and a word without end is cut in the middle."""
     text = _ENDLESS.sub(lambda word: f"{word[0][:100]}... ({len(word[0]):,} characters) ...{word[0][-100:]}", text)
     return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)

@@ -8,7 +8,7 @@ from levelfield.records.errors import SpecError
 from levelfield.units import Examples
 
 SMALLEST_BATCH = 8
-LARGEST_BATCH = 4096  # of every NFNet in arXiv 2310.16764
+LARGEST_PUBLISHED_BATCH = 4096  # of every NFNet in arXiv 2310.16764
 
 
 def examples_for(budget_flops: float, flops_per_example: float) -> Examples:
@@ -24,7 +24,7 @@ def examples_for(budget_flops: float, flops_per_example: float) -> Examples:
 
 
 def global_batch_size(
-    examples: float, *, coefficient: float, smallest: int = SMALLEST_BATCH, largest: int = LARGEST_BATCH
+    examples: float, *, coefficient: float, smallest: int = SMALLEST_BATCH, largest: int = LARGEST_PUBLISHED_BATCH
 ) -> int:
     """The batch rule of a fair study: ``coefficient * sqrt(examples)``, to the nearest power of two (in log2).
 

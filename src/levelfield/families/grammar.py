@@ -14,7 +14,7 @@ from levelfield.records.errors import SpecError, did_you_mean, shown
 GRAMMAR = "family:body[,key=value]*, such as 'nfnet:w16-d1x2x2', 'nfnet:F3+,ws=timm' or 'vit:B/16,pool=map'"
 
 
-LONGEST_TEXT = 120
+LONGEST_ARCHITECTURE = 120
 """Characters of an architecture: trials are named after theirs, and a file's name has 255 bytes."""
 WIDEST = 65_536
 """Channels of a stage; the widest published network has 2,048 (NFNet-F7+), the widest transformer some 25,000."""
@@ -37,8 +37,10 @@ def split(text: str) -> Text:
     Raises:
         SpecError: ``text`` does not have the form, or names an option twice.
     """
-    if len(text) > LONGEST_TEXT or not text.isprintable():
-        raise SpecError(f"architecture {shown(text)}: expected {GRAMMAR}, at most {LONGEST_TEXT} printable characters")
+    if len(text) > LONGEST_ARCHITECTURE or not text.isprintable():
+        raise SpecError(
+            f"architecture {shown(text)}: expected {GRAMMAR}, at most {LONGEST_ARCHITECTURE} printable characters"
+        )
     head, *parts = text.strip().split(",")
     family, colon, body = head.partition(":")
     if not (colon and family and body):

@@ -13,7 +13,7 @@ from levelfield.inference.pictures import Unreadable
 from levelfield.records.errors import DataError
 from levelfield.records.evaluation import CalibrationBin, ClassScore, Confusion, Evaluation, Share
 
-LEVEL = 0.9
+SCORE_LEVEL = 0.9
 NUM_BINS = 15
 _TOP = 5
 
@@ -68,7 +68,7 @@ def _proportion(hits: NDArray[np.bool_]) -> Share:
     """With Wilson's interval."""
     from scipy.stats import binomtest
 
-    found = binomtest(int(hits.sum()), len(hits)).proportion_ci(LEVEL, method="wilson")
+    found = binomtest(int(hits.sum()), len(hits)).proportion_ci(SCORE_LEVEL, method="wilson")
     return Share(estimate=float(hits.mean()), low=float(found.low), high=float(found.high))
 
 
@@ -79,7 +79,7 @@ def _mean(values: NDArray[np.float64]) -> Share:
     mean = float(values.mean())
     if len(values) < 2:
         return Share(estimate=mean, low=None, high=None)
-    half = float(stdtrit(len(values) - 1, (1 + LEVEL) / 2) * values.std(ddof=1) / math.sqrt(len(values)))
+    half = float(stdtrit(len(values) - 1, (1 + SCORE_LEVEL) / 2) * values.std(ddof=1) / math.sqrt(len(values)))
     return Share(estimate=mean, low=mean - half, high=mean + half)
 
 

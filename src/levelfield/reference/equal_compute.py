@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levelfield.records.codec import record
-from levelfield.reference.currency import Compute
+from levelfield.reference.currency import LEVEL, Compute
 from levelfield.reference.placed import PlacedPoint
 from levelfield.reference.protocols import differing
 from levelfield.reference.resampled import FittedPoint, Resampled
@@ -25,8 +25,7 @@ from levelfield.scaling.results.verdicts import Verdict
 
 MARGIN = 0.05
 """Of "equivalent", in ln error: that of every study here, fixed before these points were compared."""
-LEVEL = 0.9
-ROUNDING = 0.1
+ACCURACY_ROUNDING = 0.1
 """Accuracies are printed to a tenth of a percent; any value within half of it is as likely."""
 _SLOPE_STEP = 0.01
 
@@ -156,7 +155,7 @@ def _interval(
         "the luck of a run": scatter * math.sqrt(float(weights @ weights)),
         # Runs may share what their conversion gets wrong, so these errors are added, not their squares.
         "the conversion of compute": float(np.sum(np.abs(weights * slopes * log_sds))),
-        "the rounding of accuracy": math.sqrt(float(np.sum((weights * ROUNDING / errors) ** 2 / 12))),
+        "the rounding of accuracy": math.sqrt(float(np.sum((weights * ACCURACY_ROUNDING / errors) ** 2 / 12))),
     }
     half = law.critical(LEVEL, statements=statements) * math.sqrt(sum(sd**2 for sd in parts.values()))
     return Interval(estimate=estimate, low=estimate - half, high=estimate + half, level=LEVEL), parts

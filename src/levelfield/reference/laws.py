@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from levelfield.records.codec import record
 from levelfield.records.errors import RefusedError
-from levelfield.reference.currency import Compute, compute_by_hours
+from levelfield.reference.currency import LEVEL, Compute, compute_by_hours
 from levelfield.reference.placed import PlacedPoint, placed_points
 from levelfield.reference.points import published_points
 from levelfield.reference.resampled import (
@@ -23,8 +23,7 @@ from levelfield.reference.resampled import (
 from levelfield.scaling.fitting.fit import fit
 from levelfield.scaling.results.intervals import CurvePoint, Interval
 
-LEVEL = 0.9
-FORMS = ("log-log", "saturating", "shifted")
+FITTED_FORMS = ("log-log", "saturating", "shifted")
 HIDDEN = (2.0, 4.0, 8.0)
 """A backtest hides every point within this factor of the largest compute, and predicts it from the rest."""
 READING_ERROR = 0.1
@@ -130,7 +129,7 @@ def law_of(name: str, title: str, points: Sequence[PlacedPoint], *, chosen: str)
     parameters: dict[str, float] = {}
     scatters: dict[str, float] = {}
     refused = ""
-    for form in FORMS:
+    for form in FITTED_FORMS:
         try:
             found = fit_frontier(rows, form)
         except RefusedError as why:
@@ -164,7 +163,7 @@ def backtests(rows: Sequence[FittedPoint]) -> tuple[Backtest, ...]:
     """Every form without the dearest points, held against them; what cannot be fitted is absent, repeats stand once."""
     best = frontier(rows)
     found: dict[tuple[str, int], Backtest] = {}
-    for form in FORMS:
+    for form in FITTED_FORMS:
         for factor in HIDDEN:
             below = best[-1].exaflops / factor
             hidden = [row for row in best if row.exaflops > below]

@@ -12,7 +12,7 @@ from levelfield.records.codec import record
 from levelfield.scaling.laws import Floats
 from levelfield.scaling.results.intervals import Interval
 
-NUM_DRAWS = 2000
+NUM_RESAMPLES = 2000
 MIN_PAIRS = 10
 """Below this many pairs a resampled rank correlation says nothing of its spread."""
 
@@ -59,7 +59,7 @@ def rank_agreement(
         status = f"{len(x)} backbones make {num_pairs} pairs, {MIN_PAIRS} are needed"
         return dataclasses.replace(found, status=status)
     (estimate,) = _tau(agreement * paired, paired, np.ones((1, len(x))))
-    draws = _tau(agreement * paired, paired, generator.multinomial(len(x), [1 / len(x)] * len(x), NUM_DRAWS))
+    draws = _tau(agreement * paired, paired, generator.multinomial(len(x), [1 / len(x)] * len(x), NUM_RESAMPLES))
     low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2])
     low, high = min(float(low), float(estimate)), max(float(high), float(estimate))
     return dataclasses.replace(found, tau=Interval(estimate=float(estimate), low=low, high=high, level=level))

@@ -19,7 +19,7 @@ from levelfield.scaling.optimum.rates import rate_surfaces
 from levelfield.scaling.optimum.size_law import Cloud, clouds_of, size_laws
 from levelfield.scaling.optimum.tuning import learning_rate_cells
 from levelfield.scaling.results.analysis import Analysis, Winner
-from levelfield.scaling.results.laws import Currency, LawFit, SizeLaw
+from levelfield.scaling.results.laws import CURRENCIES, Currency, LawFit, SizeLaw
 from levelfield.scaling.results.optima import Allocation, IsoflopProfile, Optimum
 from levelfield.scaling.results.reasons import Refusal
 from levelfield.scaling.results.sentences import headline
@@ -28,8 +28,6 @@ from levelfield.scaling.tables.remedies import allocation_remedy, law_remedy
 from levelfield.scaling.tables.rungs import Rung, checked
 from levelfield.scaling.verdicts.contest import contest_of
 from levelfield.scaling.verdicts.swap import optimizer_swaps
-
-CURRENCIES: tuple[Currency, ...] = ("flops", "device_seconds")
 
 
 def analyse(

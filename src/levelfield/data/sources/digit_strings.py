@@ -37,7 +37,7 @@ GLYPHS_HELD_OUT: Mapping[str, int] = {"select": 270, "report": 270}
 """Of 1,797: 27 a digit, which leaves about 126 a digit to train."""
 
 BACKGROUND = 96
-INK = 144
+FULL_INK = 144
 """Grey levels: the mean background, and what full ink adds to it."""
 
 _CHUNK = 128
@@ -82,7 +82,7 @@ class DigitStrings:
         self.fingerprint = fingerprint(spec.source, [STREAM_VERSION, CONTENT_HASH, drawn])
         self._keys = {split: key_words(1, spec.source, spec.seed, split) for split in self.split_sizes}
         self._glyphs = _glyphs_by_digit(load_glyphs(), spec.seed)
-        self.noise = NoiseBank(spec.resolution, spec.noise_contrast * INK)
+        self.noise = NoiseBank(spec.resolution, spec.noise_contrast * FULL_INK)
         self.placers = _placers(spec)
 
     def batch(self, split: Split, ids: Int64s, augment_keys: UInt64s | None = None) -> Examples:
@@ -159,7 +159,7 @@ def _placers(spec: DigitPairsSpec | DigitStringsSpec) -> tuple[SpritePlacer, ...
     """The digits share the width evenly, on one line in the middle."""
     size = spec.resolution / spec.num_digits
     factor = min(2 * round(1.5 * size / SIDE) + 1, 15)
-    sprites = enlarge(load_glyphs().pixels, factor, INK)
+    sprites = enlarge(load_glyphs().pixels, factor, FULL_INK)
     affine = Affine(max_rotation_deg=spec.max_rotation_deg, max_shift=spec.max_shift, max_scale=spec.max_scale)
     pitch = factor * SIDE / size
     centres = [(spec.resolution / 2, (place + 0.5) * size) for place in range(spec.num_digits)]

@@ -14,10 +14,9 @@ from levelfield.report.figures.figure import Figure, Panel
 from levelfield.report.words import numbers
 from levelfield.report.words.loss import loss_caption, loss_reading
 from levelfield.scaling.results.analysis import Analysis, Winner
-from levelfield.scaling.results.laws import Currency, LawFit
+from levelfield.scaling.results.laws import CURRENCIES, Currency, LawFit
 
 CURRENCY_TITLES: dict[Currency, str] = {"flops": "training FLOPs", "device_seconds": "device-seconds"}
-CURRENCIES: tuple[Currency, ...] = ("flops", "device_seconds")
 
 _WILDEST = 1.5
 """How far beyond the winners' means, as a factor, an interval or a search run may stretch the axis."""

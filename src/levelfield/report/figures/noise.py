@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
-LEVEL = 0.9
-_HALF_WIDTH = NormalDist().inv_cdf((1 + LEVEL) / 2)
+SEEDS_LEVEL = 0.9
+_HALF_WIDTH = NormalDist().inv_cdf((1 + SEEDS_LEVEL) / 2)
 
 
 def noise_of(loss: float, seed_noise: float | None) -> tuple[float | None, float | None]:
-    """Between which losses another seed would fall ``LEVEL`` of the time; nothing where the noise is unknown.
+    """Between which losses another seed would fall ``SEEDS_LEVEL`` of the time; nothing where the noise is unknown.
 
     ``seed_noise`` is the standard deviation of ln loss.
     """

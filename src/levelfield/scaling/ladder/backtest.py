@@ -26,7 +26,7 @@ LONG_CURVE = 10
 """Points from which a curve is a learning curve rather than a frontier of rungs."""
 MIN_POINTS = 6
 RECENCIES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
-FORMS = ("log-log", "saturating", "shifted")
+CURVE_FORMS = ("log-log", "saturating", "shifted")
 
 
 class LawForm(NamedTuple):
@@ -40,7 +40,7 @@ class LawForm(NamedTuple):
         return len(LAWS[self.form].parameters), self.recency
 
 
-CANDIDATES = tuple(LawForm(form, recency) for form in FORMS for recency in RECENCIES)
+CANDIDATES = tuple(LawForm(form, recency) for form in CURVE_FORMS for recency in RECENCIES)
 CHALLENGERS = (LawForm("m4"), LawForm("broken"))
 """Forms of more parameters, as published: they must beat the chosen one by more than a standard error."""
 

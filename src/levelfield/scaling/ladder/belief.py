@@ -11,11 +11,10 @@ import numpy as np
 from levelfield.records.errors import InputError, did_you_mean
 from levelfield.scaling.ladder.backtest import ChosenForm, LawForm, LossCurve, challenged, choose, worthwhile
 from levelfield.scaling.ladder.conformal import spread_of
-from levelfield.scaling.ladder.forms import FORMS, Belief, Points
+from levelfield.scaling.ladder.forms import LINE, RUNG_FORMS, Belief, Points
 from levelfield.scaling.laws import OF_COMPUTE
 
-LINE = LawForm("log-log")
-OF_RUNGS = tuple(map(LawForm, FORMS))
+OF_RUNGS = tuple(map(LawForm, RUNG_FORMS))
 UNTESTED = "too few rungs to tell forms apart by backtests: a line, whose exponent holds for their range alone"
 
 
@@ -66,7 +65,7 @@ def _believed(tables: Sequence[Points], asked: Asked, *, level: float) -> Belief
     asked_for = "the form that was asked for" if asked.form else ""
     if choice is None:
         why = asked_for or UNTESTED
-        return Belief(candidate=asked.of([LINE])[0], why=why, delta=asked.delta, asked=asked.form is not None)
+        return Belief(candidate=asked.of([LawForm(LINE)])[0], why=why, delta=asked.delta, asked=asked.form is not None)
     is_open = asked.form is None and asked.recency is None
     if is_open and tables[0].is_curve:  # a ladder has too few rungs for five parameters
         choice = challenged(choice, curves)

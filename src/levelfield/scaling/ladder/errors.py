@@ -11,7 +11,7 @@ from levelfield.scaling.noise.dependence import Dependence
 from levelfield.scaling.noise.uncertainty import matrix_root
 from levelfield.scaling.results.laws import RowErrors
 
-NUM_DRAWS = 400
+NUM_REFITS = 400
 
 
 def errors_of_curve(found: Dependence) -> RowErrors:
@@ -40,9 +40,9 @@ def covariance_of(errors: RowErrors, num_rows: int) -> Floats:
 
 
 def drawn_errors(covariance: Floats, degrees: float, generator: np.random.Generator) -> Floats:
-    """(NUM_DRAWS, points) errors with a covariance known to so many degrees of freedom: multivariate t."""
-    scale = np.sqrt(degrees / generator.chisquare(degrees, (NUM_DRAWS, 1)))
-    return generator.standard_normal((NUM_DRAWS, len(covariance))) @ matrix_root(covariance).T * scale
+    """(NUM_REFITS, points) errors with a covariance known to so many degrees of freedom: multivariate t."""
+    scale = np.sqrt(degrees / generator.chisquare(degrees, (NUM_REFITS, 1)))
+    return generator.standard_normal((NUM_REFITS, len(covariance))) @ matrix_root(covariance).T * scale
 
 
 def draw_thetas(

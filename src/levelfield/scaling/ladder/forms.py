@@ -26,7 +26,7 @@ from levelfield.scaling.results.intervals import CurvePoint, Interval
 from levelfield.scaling.results.laws import Currency, LawFit, LawRow, Spread
 
 LINE = "log-log"
-FORMS = (LINE, "saturating")
+RUNG_FORMS = (LINE, "saturating")
 """What a ladder's few rungs can tell apart; both are fitted, whichever is believed."""
 BEYOND = 10.0
 """A law's curve is drawn to this factor beyond the data; a prediction further out is labelled."""
@@ -94,7 +94,7 @@ def laws_of(points: Points, belief: Belief, *, level: float, generator: np.rando
     """
     order = np.argsort(points.compute, kind="stable")
     fits: dict[LawForm, Fit] = {}
-    beside = () if belief.spread else tuple(map(LawForm, FORMS))
+    beside = () if belief.spread else tuple(map(LawForm, RUNG_FORMS))
     for candidate in dict.fromkeys((*beside, belief.candidate)):
         found = _fit(points, candidate, belief.delta)
         if len(found.kept) > len(found.theta):

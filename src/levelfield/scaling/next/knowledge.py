@@ -19,7 +19,7 @@ from levelfield.scaling.results.optima import IsoflopProfile
 
 PRIOR_SD = 3.0
 """Inside a fit every parameter is of order one: so wide a prior only keeps the information from being singular."""
-MOST_SEEDS = 12
+MOST_NEW_SEEDS = 12
 """New runs at one budget: more would resolve how wrong the law's form is there, which no further seed can mend."""
 MOST_PROFILES = 3
 """New isoFLOP profiles at one budget, for the same reason."""
@@ -67,7 +67,7 @@ def loss_knowledge(law: LawFit, *, target: float, num_seeds: float) -> Knowledge
         return variance
 
     return Knowledge(
-        family=law.family, after=after, lowest=law.fitted_low, highest=law.fitted_high, most_lots=MOST_SEEDS
+        family=law.family, after=after, lowest=law.fitted_low, highest=law.fitted_high, most_lots=MOST_NEW_SEEDS
     )
 
 

@@ -13,7 +13,7 @@ from levelfield.records.codec import record
 from levelfield.records.errors import InputError, RefusedError
 from levelfield.scaling.fitting.fit import MIN_BUDGETS
 from levelfield.scaling.ladder.conformal import half_width
-from levelfield.scaling.ladder.errors import NUM_DRAWS, covariance_of, draw_thetas, drawn_errors
+from levelfield.scaling.ladder.errors import NUM_REFITS, covariance_of, draw_thetas, drawn_errors
 from levelfield.scaling.ladder.forms import BEYOND, interval
 from levelfield.scaling.laws import LAWS, Floats
 from levelfield.scaling.optimum.isoflop import line, optima
@@ -177,8 +177,8 @@ def _drawn(law: LawFit, budgets: Sequence[float], generator: np.random.Generator
     thetas = draw_thetas(form, theta, x, errors, delta=law.delta, recency=law.recency)
     # A new winner is as noisy as the rungs beside it, or as the top one where it lies beyond.
     variances = np.interp(np.log(budgets), log_compute, np.diag(covariance))
-    scale = np.sqrt(variances * degrees / generator.chisquare(degrees, (NUM_DRAWS, 1)))
-    own = np.clip(generator.standard_normal((NUM_DRAWS, len(budgets))) * scale, -3.0, 3.0)
+    scale = np.sqrt(variances * degrees / generator.chisquare(degrees, (NUM_REFITS, 1)))
+    own = np.clip(generator.standard_normal((NUM_REFITS, len(budgets))) * scale, -3.0, 3.0)
     middle: Floats = np.asarray(np.exp(form.log_loss(theta, at) + law.log_loss_unit))
     drawn: Floats = np.asarray(np.exp(form.log_loss(thetas, at) + law.log_loss_unit + own), dtype=np.float64)
     return middle, drawn

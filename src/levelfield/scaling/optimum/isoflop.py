@@ -9,7 +9,7 @@ import numpy as np
 
 from levelfield.records.observation import Observation
 from levelfield.scaling.fitting.fit import MIN_BUDGETS
-from levelfield.scaling.ladder.errors import NUM_DRAWS
+from levelfield.scaling.ladder.errors import NUM_REFITS
 from levelfield.scaling.ladder.forms import interval
 from levelfield.scaling.laws import Floats
 from levelfield.scaling.optimum.local import LocalCurve, local_curve, minima, why_no_minimum
@@ -107,9 +107,9 @@ def _vertex(
     if noise is None:
         return None, "no interval: one run a size and no noise estimate; repeat a cell with other seeds"
     sd, degrees = noise
-    normal = generator.standard_normal((NUM_DRAWS, len(y)))
+    normal = generator.standard_normal((NUM_REFITS, len(y)))
     if math.isfinite(degrees):  # an sd that is itself uncertain: t, not normal
-        sd = sd * np.sqrt(degrees / generator.chisquare(degrees, (NUM_DRAWS, 1)))
+        sd = sd * np.sqrt(degrees / generator.chisquare(degrees, (NUM_REFITS, 1)))
     drawn = _lowest((fitted + sd * normal) @ project.T, curve)
     optimum = interval(math.exp(curve.centre + vertex), np.exp(curve.centre + drawn), level)
     low, high = (math.exp(curve.centre + end) for end in (curve.x[0], curve.x[-1]))

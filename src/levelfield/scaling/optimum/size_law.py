@@ -21,7 +21,7 @@ from levelfield.scaling.fitting.fit import MIN_BUDGETS, Fit, fit_law, without_ou
 from levelfield.scaling.fitting.profile import profile_intervals
 from levelfield.scaling.fitting.solver import solve_many
 from levelfield.scaling.ladder.backtest import HORIZONS
-from levelfield.scaling.ladder.errors import NUM_DRAWS
+from levelfield.scaling.ladder.errors import NUM_REFITS
 from levelfield.scaling.ladder.forms import interval
 from levelfield.scaling.laws import LAWS, Floats
 from levelfield.scaling.noise.dependence import dependence, err_together
@@ -81,14 +81,14 @@ def _cloud(cells: Sequence[Observation], form: str, chance_loss: float | None, g
     if len(kept) >= LEAST_ROWS * len(curves) and err_together(fit.residuals, curves):
         _, slope, _ = fit.law.derivatives(theta, fit.x)
         told = dependence(fit.residuals, slope, np.ones(len(kept)), curves)
-        errors = np.clip(told.draws(curves, NUM_DRAWS, generator), -3.0, 3.0)
+        errors = np.clip(told.draws(curves, NUM_REFITS, generator), -3.0, 3.0)
         fitted = fit.law.log_loss(theta, fit.x)
         thetas = solve_many(fit.law, fit.x, fitted + errors, delta=fit.delta, start=theta)
         return Cloud(fit, kept, thetas, told.degrees, True)
-    weights = np.empty((NUM_DRAWS, len(kept)))
+    weights = np.empty((NUM_REFITS, len(kept)))
     for its in strata([cell.budget_flops for cell in kept]):
         num = len(its)
-        weights[:, its] = generator.multinomial(num - 1, np.full(num, 1 / num), NUM_DRAWS) * num / (num - 1)
+        weights[:, its] = generator.multinomial(num - 1, np.full(num, 1 / num), NUM_REFITS) * num / (num - 1)
     thetas = solve_many(fit.law, fit.x, fit.y, weights=weights, delta=fit.delta, start=theta)
     return Cloud(fit, kept, thetas, float(len(kept) - len(theta)), False)
 

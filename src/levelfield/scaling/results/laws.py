@@ -9,6 +9,7 @@ from levelfield.records.codec import record
 from levelfield.scaling.results.intervals import CurvePoint, Interval, ProfileInterval
 
 Currency: TypeAlias = Literal["flops", "device_seconds"]
+CURRENCIES: tuple[Currency, ...] = ("flops", "device_seconds")
 
 
 @record

@@ -19,7 +19,7 @@ from levelfield.scaling.noise.uncertainty import (
     noise_of,
     pooled_sd,
 )
-from levelfield.scaling.results.laws import Currency
+from levelfield.scaling.results.laws import CURRENCIES, Currency
 from levelfield.scaling.results.sentences import comparison_sentence
 from levelfield.scaling.results.verdicts import Comparison, Confound, Control
 from levelfield.scaling.tables.confounds import FEWER_TRIALS, confounds, forbidding, less_searched
@@ -35,7 +35,7 @@ from levelfield.scaling.verdicts.compare import (
     seeds_to_decide,
 )
 from levelfield.scaling.verdicts.contrasts import (
-    NUM_DRAWS,
+    NUM_BAND_DRAWS,
     Band,
     Evidence,
     Seconds,
@@ -47,7 +47,6 @@ from levelfield.scaling.verdicts.control import control_record, control_statemen
 from levelfield.scaling.verdicts.places import at_equal_flops, at_equal_seconds
 from levelfield.scaling.verdicts.stand_ins import StandIns, stand_ins
 
-_BOTH: tuple[Currency, ...] = ("flops", "device_seconds")
 _NOISY_CLOCK = (
     "seconds are measured, hence noisy: their spread over seeds is in the interval, a busy machine's bias is not"
 )
@@ -86,11 +85,11 @@ class Contest:
         data: str,
         recipe: str,
         generator: np.random.Generator,
-        num_draws: int = NUM_DRAWS,
+        num_draws: int = NUM_BAND_DRAWS,
     ) -> tuple[tuple[Comparison, ...], tuple[Control, ...]]:
         """Every pair of families in both currencies, and every control, from ``num_draws`` draws of the errors."""
         cells = self.cells
-        asked = [self._asked(pair, currency, cells) for pair in self.confounds for currency in _BOTH]
+        asked = [self._asked(pair, currency, cells) for pair in self.confounds for currency in CURRENCIES]
         at = {(rung.family, rung.budget_flops): rung for rung in self.winners}
         tests = [
             control_statement(control, at.get((control.family, control.budget_flops)), cells, len(cells))

@@ -17,7 +17,7 @@ from levelfield.scaling.noise.regret import SearchRegret, no_regret
 from levelfield.scaling.noise.uncertainty import Noise
 from levelfield.scaling.results.intervals import Interval
 
-NUM_DRAWS = 6000
+NUM_BAND_DRAWS = 6000
 _FEWEST_DRAWS, _MOST_DRAWN = 600, 12_000_000
 """Draws at least, and drawn errors at most: few draws cost a little width, not validity."""
 _FEWEST = 4.0
@@ -156,7 +156,7 @@ def evidence_of(
     generator: np.random.Generator,
     *,
     regret: SearchRegret | None = None,
-    num_draws: int = NUM_DRAWS,
+    num_draws: int = NUM_BAND_DRAWS,
 ) -> Evidence:
     """The evidence of cells, with ``num_draws`` draws of their errors, fewer of very many cells."""
     num_draws = min(num_draws, max(_FEWEST_DRAWS, _MOST_DRAWN // len(log_losses)))
