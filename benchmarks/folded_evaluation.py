@@ -34,7 +34,7 @@ def opened(model: nn.Module) -> nn.Module:
 
 
 def ours(text: str, resolution: int) -> nn.Module:
-    return FoldedNFNet(opened(registry.build(text, num_classes=1000, resolution=resolution)))  # pyright: ignore[reportArgumentType]
+    return FoldedNFNet(opened(registry.build(text, num_outputs=1000, resolution=resolution)))  # pyright: ignore[reportArgumentType]
 
 
 def small_pair() -> tuple[nn.Module, nn.Module]:

@@ -151,7 +151,7 @@ def _draw_rung(
                     seed=seed,
                     device_seconds=1e-10 * budget * math.exp(clock),
                     device="cpu",
-                    chance_loss=_CHANCE,
+                    chance=_CHANCE,
                     edges=edges,
                     cluster=f"{family}-trunk-{seed}" if truth.trunk_sd else "",
                 )
@@ -191,7 +191,7 @@ def _search_row(family: str, budget: float, log_loss: float, size: int, rate: in
         params=1e5 * 2.0**size,
         base_lr=0.1 * 2.0**rate,
         seed=seed,
-        chance_loss=_CHANCE,
+        chance=_CHANCE,
     )
 
 

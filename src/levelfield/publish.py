@@ -111,7 +111,7 @@ def transfer_facts(outcome: Outcome, directory: Path) -> tuple[TransferFact, ...
         facts.append(
             TransferFact(
                 name=found.transfer,
-                data=f"{target.num_train:,} training images of {target.num_classes} classes at {target.resolution} px, "
+                data=f"{target.num_train:,} training images of {target.num_outputs} classes at {target.resolution} px, "
                 f"judged on {target.num_report:,}.",
                 sentences=tuple(sentence for sentence in sentences if sentence),
                 rows=tuple(row for row in rows if row.transfer == found.transfer),
@@ -203,7 +203,7 @@ def _data_sentence(outcome: Outcome) -> str:
     noise = f", {data.label_noise:.0%} label noise" if isinstance(data, DigitPairsSpec | DigitStringsSpec) else ""
     judging = facts.num_report or num_report_asked(data)
     return (
-        f"{data.source}: {size} of {facts.num_classes} classes at {facts.resolution} px{noise}; "
+        f"{data.source}: {size} of {facts.num_outputs} classes at {facts.resolution} px{noise}; "
         f"{data.select_examples:,} images chose the recipe, {judging:,} others judged the winners"
     )
 

@@ -22,12 +22,12 @@ def start(tmp_path):
 
     def words(verb, *, scale=1.0):
         torch.manual_seed(0)
-        model = registry.build("vit:w8-d1-p4", num_classes=2, resolution=8)
+        model = registry.build("vit:w8-d1-p4", num_outputs=2, resolution=8)
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.mul_(scale)
         card = Card.of(
-            "vit:w8-d1-p4", resolution=8, num_classes=2, in_channels=3, classes=("cat", "dog"), source="a test",
+            "vit:w8-d1-p4", resolution=8, num_outputs=2, in_channels=3, classes=("cat", "dog"), source="a test",
             preprocessing=Preprocessing(resolution=8, mean=(0.5,) * 3, std=(0.2,) * 3),
         )  # fmt: skip
         save_safetensors(LoadedModel(model=model, card=card), tmp_path / "net.safetensors")

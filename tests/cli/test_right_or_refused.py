@@ -34,11 +34,11 @@ def pictures(root: Path, *names: str, each: int = 3) -> Path:
 
 def network(path: Path, *, classes: int, channels: int = 3) -> Path:
     torch.manual_seed(0)
-    model: Any = registry.build("vit:w16-d1-p4", num_classes=classes, resolution=SIDE, in_channels=channels).eval()
+    model: Any = registry.build("vit:w16-d1-p4", num_outputs=classes, resolution=SIDE, in_channels=channels).eval()
     with torch.no_grad():
         model.head.weight.normal_()
     fed = Preprocessing.of_training(resolution=SIDE, in_channels=channels)
-    card = Card.of("vit:w16-d1-p4", resolution=SIDE, num_classes=classes, in_channels=channels, preprocessing=fed)
+    card = Card.of("vit:w16-d1-p4", resolution=SIDE, num_outputs=classes, in_channels=channels, preprocessing=fed)
     save_safetensors(LoadedModel(model=model, card=card), path)
     return path
 
@@ -106,7 +106,7 @@ def test_columns_are_named_in_every_verb_that_reads_tables_of_pictures(table, tm
 
 def test_of_several_sets_of_weights_every_verb_can_be_told_one(table, tmp_path, invoke, caplog):
     caplog.set_level(logging.CRITICAL)
-    model: Any = registry.build("vit:w16-d1-p4", num_classes=3, resolution=SIDE)
+    model: Any = registry.build("vit:w16-d1-p4", num_outputs=3, resolution=SIDE)
     from levelfield.families.vit.weights import to_timm
 
     state = to_timm(model)

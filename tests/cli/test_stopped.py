@@ -79,9 +79,9 @@ def finetuning(folder: Path, *options: object) -> list[str]:
     torch.manual_seed(0)
     fed = Preprocessing(resolution=8, mean=(0.5,) * 3, std=(0.2,) * 3)
     card = Card.of(
-        "vit:w8-d1-p4", resolution=8, num_classes=2, in_channels=3, preprocessing=fed, classes=("a", "b"), source="here"
+        "vit:w8-d1-p4", resolution=8, num_outputs=2, in_channels=3, preprocessing=fed, classes=("a", "b"), source="here"
     )
-    model = registry.build("vit:w8-d1-p4", num_classes=2, resolution=8)
+    model = registry.build("vit:w8-d1-p4", num_outputs=2, resolution=8)
     save_safetensors(LoadedModel(model=model, card=card), folder / "net.safetensors")
     write_folder(folder / "images", seed=0)
     data = ("--data", folder / "images", "--resolution", 8, "--select", 6, "--report", 6, "--batch", 8)

@@ -26,14 +26,14 @@ CLASSES = ("dog", "owl", "cat")  # not in the order of the folders
 def weights(tmp_path: Path) -> tuple[Path, LoadedModel]:
     """A random network fed in timm's manner: centre crops of what was resized to more."""
     torch.manual_seed(0)
-    model = registry.build("nfnet:w8-d1x1", num_classes=3, resolution=16).eval()
+    model = registry.build("nfnet:w8-d1x1", num_outputs=3, resolution=16).eval()
     with torch.no_grad():
         model.head.weight.normal_()  # pyright: ignore[reportAttributeAccessIssue, reportCallIssue]
     fed = Preprocessing(resolution=16, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4), crop_pct=0.8)
     card = Card.of(
         "nfnet:w8-d1x1",
         resolution=16,
-        num_classes=3,
+        num_outputs=3,
         in_channels=3,
         preprocessing=fed,
         classes=CLASSES,

@@ -36,7 +36,7 @@ SMALL = st.one_of(
 @given(SMALL, st.integers(2, 24), st.integers(1, 4), st.integers(1, 200))
 @example("nfnet:w80-d1x1-g12", 4, 3, 10)  # 40 channels in 2 groups, since 3 would not be equal
 def test_small_networks_cost_what_a_traced_forward_costs(text: str, size: int, channels: int, classes: int) -> None:
-    options = {"resolution": 4 * size, "num_classes": classes, "in_channels": channels}
+    options = {"resolution": 4 * size, "num_outputs": classes, "in_channels": channels}
     analytic, traced = count(text, **options), trace(text, **options)
     assert traced.params == analytic.params
     assert traced.forward_flops == analytic.forward_flops
@@ -46,12 +46,12 @@ def test_small_networks_cost_what_a_traced_forward_costs(text: str, size: int, c
 @given(st.integers(1, 99))
 def test_an_nfnet_takes_any_resolution_and_counts_padded_sides(resolution: int) -> None:
     text = "nfnet:w8-d1x1-s4"
-    traced = trace(text, resolution=resolution, num_classes=10)
-    assert traced.forward_flops == count(text, resolution=resolution, num_classes=10).forward_flops
+    traced = trace(text, resolution=resolution, num_outputs=10)
+    assert traced.forward_flops == count(text, resolution=resolution, num_outputs=10).forward_flops
 
 
 def test_the_bill_of_a_small_nfnet_is_the_sum_done_by_hand() -> None:
-    counted = count("nfnet:w8-d1-g2-s4", resolution=16, num_classes=10, in_channels=1)
+    counted = count("nfnet:w8-d1-g2-s4", resolution=16, num_outputs=10, in_channels=1)
     macs = {layer.name: layer.forward_macs for layer in counted.layers if layer.forward_macs}
     assert macs == {
         "stem.conv1": 8 * 8 * 9 * 1 * 4,
@@ -73,7 +73,7 @@ def test_the_bill_of_a_small_nfnet_is_the_sum_done_by_hand() -> None:
 
 def test_the_backward_of_a_vit_is_what_torch_counts() -> None:
     """No grouped convolutions, so torch's counter is right for it; the image needs no gradient."""
-    text, options = "vit:w24-d2-p4,pool=map", {"resolution": 16, "num_classes": 10}
+    text, options = "vit:w24-d2-p4,pool=map", {"resolution": 16, "num_outputs": 10}
     with torch.device("meta"):
         model, images = build(text, **options), torch.empty(1, 3, 16, 16)
         with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):  # noqa: SIM117
@@ -83,7 +83,7 @@ def test_the_backward_of_a_vit_is_what_torch_counts() -> None:
 
 
 def test_the_backward_of_an_nfnet_without_groups_is_what_torch_counts() -> None:
-    text, options = "nfnet:w8-d1x1-s2", {"resolution": 16, "num_classes": 10}
+    text, options = "nfnet:w8-d1x1-s2", {"resolution": 16, "num_outputs": 10}
     with torch.device("meta"):
         model, images = build(text, **options), torch.empty(1, 3, 16, 16)
         with FlopCounterMode(display=False) as counter:
@@ -92,15 +92,15 @@ def test_the_backward_of_an_nfnet_without_groups_is_what_torch_counts() -> None:
 
 
 def test_training_compute_grows_with_the_examples_and_evaluation_is_the_forward_alone() -> None:
-    counted = count("vit:w16-d1-p8", resolution=32, num_classes=10)
+    counted = count("vit:w16-d1-p8", resolution=32, num_outputs=10)
     assert counted.architecture == "vit:w16-d1-p8"
     assert counted.train_flops(1000) == 1000 * counted.train_flops_per_example
     assert counted.evaluate_flops(1000) == 1000 * counted.forward_flops
-    assert train_flops("vit:w16-d1-p8", examples=7, resolution=32, num_classes=10) == counted.train_flops(7)
+    assert train_flops("vit:w16-d1-p8", examples=7, resolution=32, num_outputs=10) == counted.train_flops(7)
 
 
-@pytest.mark.parametrize("sizes", [{"resolution": 0}, {"num_classes": 0}, {"in_channels": 0}])
+@pytest.mark.parametrize("sizes", [{"resolution": 0}, {"num_outputs": 0}, {"in_channels": 0}])
 @pytest.mark.parametrize("text", ["nfnet:w8-d1", "vit:w16-d1-p8"])
 def test_sizes_that_no_image_has_are_refused(text: str, sizes: dict[str, int]) -> None:
     with pytest.raises(SpecError):
-        count(text, **{"resolution": 32, "num_classes": 10, **sizes})
+        count(text, **{"resolution": 32, "num_outputs": 10, **sizes})

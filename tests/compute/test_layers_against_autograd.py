@@ -16,7 +16,7 @@ from levelfield.families.nfnet.standardise import StandardisedConv2d
 from levelfield.families.registry import build
 from tests.undrawn import Undrawn
 
-SIZES = {"resolution": 64, "num_classes": 10}
+SIZES = {"resolution": 64, "num_outputs": 10}
 
 
 def traced(function: Callable[..., Tensor], *inputs: Tensor) -> int:
@@ -44,7 +44,7 @@ def leaf(x: Tensor, *, needs_gradient: bool = True) -> Tensor:
 def analytic(counted: ComputeCount, *layers: Layer) -> int:
     """What the bill charges for training with ``layers`` alone."""
     return ComputeCount(
-        architecture=counted.architecture, resolution=64, num_classes=10, in_channels=3, layers=layers
+        architecture=counted.architecture, resolution=64, num_outputs=10, in_channels=3, layers=layers
     ).train_flops_per_example
 
 

@@ -54,23 +54,23 @@ def agrees(value: float, published: float) -> bool:
 @pytest.mark.parametrize(("name", "params", "gmacs"), NFNET, ids=[row[0] for row in NFNET])
 def test_analytic_nfnets_have_the_published_sizes(name: str, params: float, gmacs: dict[int, float]) -> None:
     for resolution, published in gmacs.items():
-        counted = count(f"nfnet:{name}", resolution=resolution, num_classes=1000)
+        counted = count(f"nfnet:{name}", resolution=resolution, num_outputs=1000)
         assert agrees(counted.params / 1e6, params)
         assert agrees(counted.forward_macs / 1e9, published), (resolution, counted.forward_macs)
 
 
 @pytest.mark.parametrize(("name", "params"), PARAMS_WITH_30K_CLASSES.items())
 def test_nfnets_with_a_head_for_jft_have_the_published_sizes(name: str, params: float) -> None:
-    assert agrees(count(f"nfnet:{name}", resolution=224, num_classes=30_000).params / 1e6, params)
+    assert agrees(count(f"nfnet:{name}", resolution=224, num_outputs=30_000).params / 1e6, params)
 
 
 @pytest.mark.parametrize(("name", "patch", "params", "gmacs"), VIT, ids=[row[0] for row in VIT])
 def test_analytic_vits_have_the_published_sizes(
     name: str, patch: str, params: float, gmacs: dict[tuple[str, int], float]
 ) -> None:
-    assert agrees(count(f"vit:{name}/{patch}", resolution=224, num_classes=1000).params / 1e6, params)
+    assert agrees(count(f"vit:{name}/{patch}", resolution=224, num_outputs=1000).params / 1e6, params)
     for (size, resolution), published in gmacs.items():
-        counted = count(f"vit:{name}/{size}", resolution=resolution, num_classes=1000)
+        counted = count(f"vit:{name}/{size}", resolution=resolution, num_outputs=1000)
         assert agrees(counted.forward_macs / 1e9, published), (size, resolution, counted.forward_macs)
 
 
@@ -84,15 +84,15 @@ def test_analytic_vits_have_the_published_sizes(
     ],
 )
 def test_built_networks_have_the_size_and_traced_compute_of_the_analytic_count(text: str, resolution: int) -> None:
-    analytic = count(text, resolution=resolution, num_classes=1000)
-    traced = trace(text, resolution=resolution, num_classes=1000)
+    analytic = count(text, resolution=resolution, num_outputs=1000)
+    traced = trace(text, resolution=resolution, num_outputs=1000)
     assert traced.params == analytic.params
     assert traced.forward_flops == analytic.forward_flops
 
 
 def test_f7_plus_on_32_billion_images_costs_21347_exaflops_and_110_thousand_core_hours() -> None:
     """arXiv 2310.16764: 8 epochs of JFT-4B in about 110k TPU-v4 core-hours, that is 39 % of peak."""
-    flops = count("nfnet:F7+", resolution=224, num_classes=1000).train_flops(32e9)
+    flops = count("nfnet:F7+", resolution=224, num_outputs=1000).train_flops(32e9)
     assert flops / 1e18 == pytest.approx(21_347, abs=1)
     assert device_hours(flops, "tpu-v4-core", utilisation=0.39) == pytest.approx(110_000, rel=0.01)
 
@@ -102,5 +102,5 @@ def test_f7_plus_on_32_billion_images_costs_21347_exaflops_and_110_thousand_core
     [("F0", 224, 228), ("F1", 224, 419), ("F3", 224, 800), ("F3+", 224, 1366), ("F7", 224, 1563), ("F7+", 224, 2668)],
 )
 def test_an_epoch_of_jft_4b_costs_what_the_paper_implies(text: str, resolution: int, exaflops_per_epoch: int) -> None:
-    counted = count(f"nfnet:{text}", resolution=resolution, num_classes=1000)
+    counted = count(f"nfnet:{text}", resolution=resolution, num_outputs=1000)
     assert counted.train_flops(4e9) / 1e18 == pytest.approx(exaflops_per_epoch, rel=2e-3)

@@ -42,7 +42,7 @@ def timm_network(name: str, state: State, **options: Any) -> nn.Module:
 
 def our_network(text: str, state: State, *, resolution: int) -> Any:
     with Undrawn():
-        network = registry.build(text, num_classes=CLASSES, resolution=resolution).eval()
+        network = registry.build(text, num_outputs=CLASSES, resolution=resolution).eval()
     convert = nfnet.from_timm if text.startswith("nfnet") else vit.from_timm
     network.load_state_dict(convert(state, network))  # pyright: ignore[reportArgumentType]
     return network
@@ -156,7 +156,7 @@ def test_a_vit_gives_the_logits_of_timm_whichever_way_it_pools(text: str, option
 
 def test_fixed_positions_are_handed_over_as_learned_ones_and_never_taken_back() -> None:
     torch.manual_seed(0)
-    ours = registry.build("vit:w48-d2-p8-h4-m2,pos=sincos2d,gelu=erf", num_classes=CLASSES, resolution=32).eval()
+    ours = registry.build("vit:w48-d2-p8-h4-m2,pos=sincos2d,gelu=erf", num_outputs=CLASSES, resolution=32).eval()
     assert isinstance(ours, ViT)
     nn.init.normal_(ours.head.weight)
     options = {**SMALL_VITS[1][1], **SMALL_SHAPE}
@@ -186,7 +186,7 @@ def with_shape(name: str, *shape: int) -> Callable[[State], State]:
 )
 def test_an_nfnet_refuses_weights_of_another_network_by_name(damage: Callable[[State], State], message: str) -> None:
     with torch.device("meta"), Undrawn():
-        ours = registry.build("nfnet:F0", num_classes=CLASSES, resolution=64)
+        ours = registry.build("nfnet:F0", num_outputs=CLASSES, resolution=64)
         state = timm.create_model("dm_nfnet_f0", num_classes=CLASSES).state_dict()
     assert isinstance(ours, NFNet)
     assert set(nfnet.from_timm(state, ours)) == set(ours.state_dict())
@@ -204,7 +204,7 @@ def test_an_nfnet_refuses_weights_of_another_network_by_name(damage: Callable[[S
 )
 def test_a_vit_refuses_weights_of_another_network_by_name(damage: Callable[[State], State], message: str) -> None:
     with torch.device("meta"), Undrawn():
-        ours = registry.build("vit:w48-d2-p8-h4-m2,pool=token", num_classes=CLASSES, resolution=32)
+        ours = registry.build("vit:w48-d2-p8-h4-m2,pool=token", num_outputs=CLASSES, resolution=32)
         state = timm.create_model("vit_base_patch16_224", num_classes=CLASSES, **SMALL_SHAPE).state_dict()
     assert isinstance(ours, ViT)
     assert set(vit.from_timm(state, ours)) == set(ours.state_dict())

@@ -42,14 +42,14 @@ TINY = "timm:convnextv2_atto,depths=1x1x1x1,dims=8x8x16x16,patch_size=1"
     ],
 )
 def test_parameters_and_macs_are_those_that_timm_publishes(name, resolution, millions, giga_macs) -> None:
-    counted = count(f"timm:{name}", resolution=resolution, num_classes=1000)
+    counted = count(f"timm:{name}", resolution=resolution, num_outputs=1000)
     assert counted.params / 1e6 == pytest.approx(millions, abs=0.006)
     assert counted.forward_macs / 1e9 == pytest.approx(giga_macs, rel=0.01)
 
 
 def test_a_convnext_is_counted_layer_by_layer_as_by_hand() -> None:
     """The first stage has 40 channels on 56 x 56 positions; depthwise kernels have 7 x 7 weights a channel."""
-    counted = count("timm:convnextv2_atto", resolution=224, num_classes=1000)
+    counted = count("timm:convnextv2_atto", resolution=224, num_outputs=1000)
     layers = {layer.name: layer for layer in counted.layers}
     block = "body.stages.0.blocks.0"
     assert layers["body.stem.0"].forward_macs == 56 * 56 * 40 * 3 * 4 * 4
@@ -63,7 +63,7 @@ def test_a_convnext_is_counted_layer_by_layer_as_by_hand() -> None:
 
 def test_attention_is_counted_where_it_is_computed() -> None:
     """Two products of 197 x 197 positions with 64 channels for each of 3 heads, in 12 blocks."""
-    counted = count("timm:vit_tiny_patch16_224", resolution=224, num_classes=1000)
+    counted = count("timm:vit_tiny_patch16_224", resolution=224, num_outputs=1000)
     attention = [layer.forward_macs for layer in counted.layers if layer.kind == "attention"]
     assert attention == [2 * 3 * 197 * 197 * 64] * 12
 
@@ -75,14 +75,14 @@ def test_the_backward_of_a_depthwise_convolution_is_charged_as_autograd_computes
     part = nn.Conv2d(1, 1, 7, padding=3)
     with FlopCounterMode(display=False) as counter:
         part(torch.randn(1, 1, 16, 16, requires_grad=True)).sum().backward()
-    layers = {layer.name: layer for layer in count(TINY, resolution=16, num_classes=5).layers}
+    layers = {layer.name: layer for layer in count(TINY, resolution=16, num_outputs=5).layers}
     assert 8 * counter.get_total_flops() == 3 * 2 * layers["body.stages.0.blocks.0.conv_dw"].forward_macs
 
 
 def test_roles_follow_shapes_and_names() -> None:
     spec = registry.parse("timm:coatnext_nano_rw_224")
     with torch.device("meta"):
-        network = registry.build(spec, num_classes=5, resolution=224)
+        network = registry.build(spec, num_outputs=5, resolution=224)
     roles = {name: registry.parameter_role(spec, name) for name, _ in network.named_parameters()}
     assert roles["body.stem.conv1.weight"] == "kernel"
     assert roles["body.stages.0.blocks.0.conv_dw.weight"] == "kernel"
@@ -109,7 +109,7 @@ def test_weights_of_timms_give_its_logits_and_go_back(name: str) -> None:
     with torch.no_grad():
         for parameter in theirs.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))
-    ours = registry.build(f"timm:{name}", num_classes=7, resolution=224).eval()
+    ours = registry.build(f"timm:{name}", num_outputs=7, resolution=224).eval()
     with torch.no_grad():
         converted: dict[str, Tensor] = from_timm(theirs.state_dict(), ours)  # pyright: ignore[reportArgumentType]
         for key, parameter in ours.named_parameters():
@@ -133,7 +133,7 @@ def test_weights_of_timms_give_its_logits_and_go_back(name: str) -> None:
 )
 def test_what_cannot_compete_is_refused_with_the_reason(text: str, message: str) -> None:
     with pytest.raises(SpecError, match=message):
-        count(text, resolution=32, num_classes=5)
+        count(text, resolution=32, num_outputs=5)
 
 
 def test_a_trial_of_one_resumes_bit_for_bit_and_leaves_a_backbone(tmp_path: Path) -> None:
@@ -158,9 +158,9 @@ def test_a_trial_of_one_resumes_bit_for_bit_and_leaves_a_backbone(tmp_path: Path
         run_trial(spec, cut, source, device=device, keeps_weights=True, checkpoint_seconds=0.0, on_step=stop)
     assert run_trial(spec, cut, source, device=device, keeps_weights=True) == wanted
     assert cut.weights_path.read_bytes() == whole.weights_path.read_bytes()
-    assert wanted.train_flops == count(TINY, resolution=16, num_classes=100, in_channels=1).train_flops(48)
+    assert wanted.train_flops == count(TINY, resolution=16, num_outputs=100, in_channels=1).train_flops(48)
     tuned = load_model(whole.path)
-    assert (tuned.card.architecture, tuned.card.num_classes) == (registry.parse(TINY).text, 100)
+    assert (tuned.card.architecture, tuned.card.num_outputs) == (registry.parse(TINY).text, 100)
 
 
 def test_a_checkpoint_of_timms_is_read_with_what_timm_feeds_it(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_without_timm_its_family_says_what_to_install() -> None:
         "import sys; sys.modules['timm'] = None\n"
         "from levelfield.compute.analytic import count\n"
         "from levelfield.records.errors import SpecError\n"
-        "try: count('timm:convnextv2_atto', resolution=32, num_classes=5)\n"
+        "try: count('timm:convnextv2_atto', resolution=32, num_outputs=5)\n"
         "except SpecError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,7 +13,7 @@ from levelfield.families.nfnet.fused import can_fuse
 
 def pair(text: str) -> tuple[torch.nn.Module, FoldedNFNet]:
     torch.manual_seed(0)
-    model = registry.build(text, num_classes=10, resolution=32).eval()
+    model = registry.build(text, num_outputs=10, resolution=32).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith("skip_gain"):

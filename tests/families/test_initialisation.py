@@ -80,7 +80,7 @@ def assert_drawn_from(law: Law, tensor: Tensor, name: str) -> None:
 )
 def test_every_tensor_starts_as_its_source_says(text: str, laws: dict[str, float | Law]) -> None:
     torch.manual_seed(0)
-    model = registry.build(text, num_classes=100, resolution=64)
+    model = registry.build(text, num_outputs=100, resolution=64)
     for name, parameter in model.named_parameters():
         law = next((law for pattern, law in laws.items() if re.fullmatch(pattern, name)), None)
         assert law is not None, f"{name} has no source"

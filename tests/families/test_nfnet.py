@@ -30,7 +30,7 @@ def randomised(text: str, **options: float) -> NFNet:
     """A float64 net whose gains, biases and skip gains are not at their initial values."""
     torch.manual_seed(0)
     with float64():
-        model = registry.build(text, num_classes=7, resolution=32, **options)
+        model = registry.build(text, num_outputs=7, resolution=32, **options)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith(("gain", "bias")):
@@ -185,7 +185,7 @@ def test_logits_do_not_depend_on_the_memory_format_of_images_or_weights() -> Non
 
 def test_residual_branches_start_shut_and_only_their_skip_gain_learns() -> None:
     torch.manual_seed(0)
-    model = registry.build("nfnet:w8-d1-s4", num_classes=5, resolution=16)
+    model = registry.build("nfnet:w8-d1-s4", num_outputs=5, resolution=16)
     F.cross_entropy(model(torch.randn(4, 3, 16, 16)), torch.arange(4)).backward()
     grads = {name: parameter.grad.norm().item() for name, parameter in model.named_parameters()}
     assert grads["stages.0.0.skip_gain"] > 0

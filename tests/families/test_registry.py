@@ -147,16 +147,16 @@ def test_default_heads_are_about_32_channels_wide(width: int, heads: int) -> Non
 
 def test_a_resolution_that_patches_do_not_divide_is_refused_by_counting_and_building() -> None:
     with pytest.raises(SpecError, match="not a multiple"):
-        registry.list_layers("vit:B/16", resolution=100, num_classes=10)
+        registry.list_layers("vit:B/16", resolution=100, num_outputs=10)
     with pytest.raises(SpecError, match="not a multiple"):
-        registry.build("vit:w16-d1-p4", num_classes=10, resolution=30)
+        registry.build("vit:w16-d1-p4", num_outputs=10, resolution=30)
 
 
 @pytest.mark.parametrize("text", BUILT)
 def test_every_parameter_has_a_role_that_its_shape_bears_out(text: str) -> None:
     spec = registry.parse(text)
     with torch.device("meta"):
-        model = registry.build(spec, num_classes=11, resolution=32)
+        model = registry.build(spec, num_outputs=11, resolution=32)
     roles = {name: registry.parameter_role(spec, name) for name, _ in model.named_parameters()}
     for name, parameter in model.named_parameters():
         role = roles[name]
@@ -170,9 +170,9 @@ def test_every_parameter_has_a_role_that_its_shape_bears_out(text: str) -> None:
 def test_every_layer_of_the_bill_is_a_part_of_the_network_with_as_many_parameters(text: str) -> None:
     spec = registry.parse(text)
     with torch.device("meta"):
-        model = registry.build(spec, num_classes=11, resolution=32)
+        model = registry.build(spec, num_outputs=11, resolution=32)
     built = {name: parameter.numel() for name, parameter in model.named_parameters()}
-    for layer in registry.list_layers(spec, resolution=32, num_classes=11):
+    for layer in registry.list_layers(spec, resolution=32, num_outputs=11):
         params = sum(built.pop(name, 0) for name in parameter_names(layer))
         assert params == layer.params, layer.name
     assert not built
@@ -181,7 +181,7 @@ def test_every_layer_of_the_bill_is_a_part_of_the_network_with_as_many_parameter
 @pytest.mark.parametrize("text", ALL_VARIANTS)
 def test_every_parameter_of_every_variant_has_a_role(text: str) -> None:
     spec = registry.parse(text)
-    for layer in registry.list_layers(spec, resolution=224, num_classes=1000):
+    for layer in registry.list_layers(spec, resolution=224, num_outputs=1000):
         for name in parameter_names(layer):
             assert registry.parameter_role(spec, name)
 
@@ -209,7 +209,7 @@ def test_a_name_that_no_parameter_has_is_refused(text: str, name: str) -> None:
 )
 def test_a_backbone_trains_one_step_with_finite_gradients_on_every_parameter(text: str) -> None:
     torch.manual_seed(0)
-    model = registry.build(text, num_classes=5, resolution=16, in_channels=2, dropout=0.2, stochastic_depth=0.2)
+    model = registry.build(text, num_outputs=5, resolution=16, in_channels=2, dropout=0.2, stochastic_depth=0.2)
     assert model.features(torch.randn(3, 2, 16, 16)).shape == (3, model.num_features)
     loss = torch.nn.functional.cross_entropy(model(torch.randn(3, 2, 16, 16)), torch.arange(3))
     loss.backward()
@@ -224,14 +224,14 @@ def test_the_same_seed_builds_the_same_weights(text: str) -> None:
     states = []
     for _ in range(2):
         torch.manual_seed(3)
-        states.append(registry.build(text, num_classes=5, resolution=16).state_dict())
+        states.append(registry.build(text, num_outputs=5, resolution=16).state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
 @pytest.mark.parametrize("text", ["nfnet:w8-d1x2-s4", "vit:w16-d2-p8,pool=map", TINY_CONVNEXT])
 def test_a_backbone_exports_and_the_exported_program_gives_the_same_logits(text: str) -> None:
     torch.manual_seed(0)
-    model = registry.build(text, num_classes=5, resolution=16).eval()
+    model = registry.build(text, num_outputs=5, resolution=16).eval()
     images = torch.randn(2, 3, 16, 16)
     exported = torch.export.export(model, (images,), strict=False)
     torch.testing.assert_close(exported.module()(images), model(images))
@@ -253,7 +253,7 @@ def test_specs_texts_and_counts_never_load_torch() -> None:
     code = (
         "import sys; from levelfield.families import registry; import levelfield.compute.analytic as a, "
         "levelfield.compute.budget, levelfield.compute.devices, levelfield.compute.ledger; "
-        "registry.list_families(); a.count('nfnet:F3+', resolution=224, num_classes=1000); "
-        "a.count('vit:B/16', resolution=224, num_classes=1000); assert 'torch' not in sys.modules"
+        "registry.list_families(); a.count('nfnet:F3+', resolution=224, num_outputs=1000); "
+        "a.count('vit:B/16', resolution=224, num_outputs=1000); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

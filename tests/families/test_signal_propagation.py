@@ -16,7 +16,7 @@ ALPHA = 0.2
 def opened(text: str) -> NFNet:
     """A net at its initial values with every residual branch open."""
     torch.manual_seed(0)
-    model = registry.build(text, num_classes=10, resolution=64).eval()
+    model = registry.build(text, num_outputs=10, resolution=64).eval()
     for name, parameter in model.named_parameters():
         if name.endswith("skip_gain"):
             parameter.fill_(1.0)

@@ -14,7 +14,7 @@ from levelfield.families.vit.model import ViT, sincos_positions
 def randomised(text: str, *, resolution: int, **options: float) -> ViT:
     """A float64 net with no parameter left at zero."""
     torch.manual_seed(0)
-    model = registry.build(text, num_classes=7, resolution=resolution, **options).double()
+    model = registry.build(text, num_outputs=7, resolution=resolution, **options).double()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
@@ -89,7 +89,7 @@ def test_logits_equal_a_straight_line_float64_reference(text: str) -> None:
 @pytest.mark.parametrize("pool", ["gap", "token", "map"])
 def test_the_first_loss_is_that_of_chance(pool: str) -> None:
     torch.manual_seed(0)
-    model = registry.build(f"vit:w16-d2-p8,pool={pool}", num_classes=37, resolution=16)
+    model = registry.build(f"vit:w16-d2-p8,pool={pool}", num_outputs=37, resolution=16)
     loss = F.cross_entropy(model(torch.randn(4, 3, 16, 16)), torch.tensor([0, 3, 7, 36]))
     assert loss.item() == pytest.approx(math.log(37), rel=1e-6)
 

@@ -234,7 +234,7 @@ def telling(taught: Sequence[int], names: Sequence[str] | None) -> LoadedModel:
     """A network that tells the colours of its classes: random features, and the head that least squares gives."""
     torch.manual_seed(0)
     fed = Preprocessing.of_training(resolution=SIDE, in_channels=3)
-    model: Any = registry.build("vit:w48-d1-p4", num_classes=len(taught), resolution=SIDE).eval()
+    model: Any = registry.build("vit:w48-d1-p4", num_outputs=len(taught), resolution=SIDE).eval()
     pictures = np.broadcast_to(PALETTE[:, :, None, None], (len(PALETTE), 3, SIDE, SIDE))
     with torch.no_grad():
         features = model.features(torch.from_numpy(fed.scale(pictures)))
@@ -250,7 +250,7 @@ def telling(taught: Sequence[int], names: Sequence[str] | None) -> LoadedModel:
     card = Card.of(
         "vit:w48-d1-p4",
         resolution=SIDE,
-        num_classes=len(taught),
+        num_outputs=len(taught),
         in_channels=3,
         preprocessing=fed,
         classes=None if names is None else tuple(names),

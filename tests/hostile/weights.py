@@ -27,7 +27,7 @@ from levelfield.weights.tensors import read_tensors
 
 COUNT = 1_000
 
-build("vit:w16-d1-p4", num_classes=2, resolution=8)  # what building imports is no part of an attempt
+build("vit:w16-d1-p4", num_outputs=2, resolution=8)  # what building imports is no part of an attempt
 
 _FORMATS = ("safetensors", "torch", "legacy", "npz", "compressed", "pickle2", "pickle5")
 _SHAPES = ((), (1,), (7,), (3, 4), (2, 3, 1, 1), (0,), (64, 33))
@@ -213,13 +213,13 @@ def _whole_network(draw: random.Random, folder: Path) -> str:
     card = Card.of(
         _ARCHITECTURE,
         resolution=8,
-        num_classes=3,
+        num_outputs=3,
         in_channels=3,
         preprocessing=Preprocessing(resolution=8, mean=(0.5,) * 3, std=(0.5,) * 3),
         source="a test",
     )
     torch.manual_seed(draw.getrandbits(60))
-    model = build(_ARCHITECTURE, num_classes=3, resolution=8)
+    model = build(_ARCHITECTURE, num_outputs=3, resolution=8)
     state = {name: parameter.detach().contiguous() for name, parameter in model.named_parameters()}
     header = json.loads(card.header()["levelfield"])
     before = json.dumps([header, sorted(state)])
@@ -236,7 +236,7 @@ def _whole_network(draw: random.Random, folder: Path) -> str:
     (folder / "w.safetensors").write_bytes(save(state, metadata={"levelfield": json.dumps(header)}))
     loaded = load_model(folder / "w.safetensors")
     shapes_changed = changed == "tensor" or any(
-        header[key] != value for key, value in json.loads(before)[0].items() if key in ("architecture", "num_classes")
+        header[key] != value for key, value in json.loads(before)[0].items() if key in ("architecture", "num_outputs")
     )
     if shapes_changed and json.dumps([header, sorted(state)]) != before:
         return f"wrong: loaded although {changed} was changed"

@@ -247,8 +247,8 @@ def _run(
         seed=seed,
         device_seconds=budget * _SECONDS_PER_FLOP[family],
         device="Intel Xeon, 1 thread",
-        chance_loss=CHANCE,
-        floor_loss=FLOOR,
+        chance=CHANCE,
+        floor=FLOOR,
     )
 
 

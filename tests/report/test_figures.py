@@ -101,7 +101,7 @@ def test_chance_and_the_known_floor_are_named_where_all_runs_agree() -> None:
     svg = draw_svg(study_figures(sample.analysis(runs), runs)["loss"].panels[0].specification, "loss")
     assert "chance 4.605" in svg
     assert "known floor 0.787" in svg
-    mixed = (dataclasses.replace(runs[0], floor_loss=0.5), *runs[1:])
+    mixed = (dataclasses.replace(runs[0], floor=0.5), *runs[1:])
     svg = draw_svg(study_figures(sample.analysis(runs), mixed)["loss"].panels[0].specification, "loss")
     assert "known floor" not in svg
 
@@ -132,7 +132,7 @@ def test_the_published_figure_names_every_run_and_calls_nothing_architecture() -
 
 
 def test_a_studys_winners_stand_before_the_published_points_on_one_axis_of_compute() -> None:
-    runs = tuple(dataclasses.replace(run, top1=0.4) for run in sample.observations())
+    runs = tuple(dataclasses.replace(run, values=(("error", 0.6),)) for run in sample.observations())
     panels = {panel.name: panel for panel in published_figure(runs).panels}
     svg = draw_svg(panels["published-beside"].specification, "beside")
     assert "● NFNet" in svg

@@ -59,7 +59,7 @@ def winner_rows(
                         "seed": seed,
                         "device_seconds": seconds,
                         "device": "cpu",
-                        "chance_loss": CHANCE,
+                        "chance": CHANCE,
                     }
                     rows.append(Observation(**{**fields, **changes}))
     return rows
@@ -96,7 +96,7 @@ def search_rows(
                         examples=budget / (600 * params),
                         epochs=budget / (600 * params) / 1e6,
                         base_lr=rate,
-                        chance_loss=CHANCE,
+                        chance=CHANCE,
                     )
                 )
     return rows

@@ -44,7 +44,7 @@ def curves(num: int, *, early: float) -> list[Points]:
             currency="flops",
             compute=tuple(COMPUTE),
             loss=tuple(learning_curve(generator, early=early)),
-            chance_loss=None,
+            chance=None,
             covariance=None,
             degrees_of_freedom=0.0,
         )
@@ -72,7 +72,7 @@ def test_a_challenger_is_believed_where_curves_break_and_only_there() -> None:
                 currency="flops",
                 compute=tuple(COMPUTE),
                 loss=tuple((0.2 + shape) * np.exp(0.003 * generator.standard_normal(len(x)))),
-                chance_loss=None,
+                chance=None,
                 covariance=None,
                 degrees_of_freedom=0.0,
             )

@@ -61,8 +61,8 @@ def grid_rows(generator: np.random.Generator, *, sd: float = 0.005) -> list[Obse
 
 
 def laws_of(rows: list[Observation]):
-    clouds = clouds_of(rows, chance_loss=None, generator=np.random.default_rng(0))
-    return size_laws("all", clouds, chance_loss=None, level=0.9)
+    clouds = clouds_of(rows, chance=None, generator=np.random.default_rng(0))
+    return size_laws("all", clouds, chance=None, level=0.9)
 
 
 @pytest.mark.parametrize("rows", [cloud_rows, grid_rows])

@@ -68,7 +68,7 @@ def test_search_runs_judged_by_another_metric_are_not_even_described():
 
 
 def test_losses_of_tasks_with_unlike_chance_support_no_verdict():
-    analysis = analyse(rows(vit={"chance_loss": 6.9}))
+    analysis = analyse(rows(vit={"chance": 6.9}))
     assert overall(analysis).verdict == "cannot tell"
     assert "unlike tasks" in overall(analysis).reasons[0]
 

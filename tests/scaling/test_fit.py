@@ -52,12 +52,12 @@ def test_fewer_than_four_budgets_are_refused():
 
 def test_rungs_near_chance_are_shown_but_not_fitted():
     loss = [0.95 * math.log(100), *(40 * BUDGETS[1:] ** -0.12)]
-    found = fit(BUDGETS, loss, chance_loss=math.log(100))
+    found = fit(BUDGETS, loss, chance=math.log(100))
     assert len(found.kept) == 6
     assert "near chance" in found.rows[0].dropped
     assert found.parameters["b"] == pytest.approx(0.12)
     with pytest.raises(RefusedError, match=r"4 of 7 rows dropped"):
-        fit(BUDGETS, [4.5] * 4 + [2.0, 1.9, 1.8], chance_loss=math.log(100))
+        fit(BUDGETS, [4.5] * 4 + [2.0, 1.9, 1.8], chance=math.log(100))
 
 
 def test_a_double_descent_is_refused_with_the_rung_that_rises():

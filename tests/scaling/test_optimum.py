@@ -91,7 +91,7 @@ def test_where_the_form_holds_it_is_rarely_called_doubtful():
         rows = surface_rows(np.random.default_rng([1, place]), factor=8, run_sd=0.003)
         generator = np.random.default_rng(0)
         profiles = isoflop_profiles(rows, seed_sd=None, level=0.9, generator=generator)
-        (law,) = clouds_of(rows, chance_loss=None, generator=generator)
+        (law,) = clouds_of(rows, chance=None, generator=generator)
         found = optimum(profiles, allocation(profiles, "all", level=0.9), law, level=0.9, generator=generator)
         doubtful += bool(found.form_doubtful)
         own = found.closed_form.params_exponent

@@ -36,7 +36,7 @@ def simulated(form: str, run_sd: float, place: int):
         currency="flops",
         compute=tuple(RUNGS),
         loss=tuple(np.exp(log_losses.mean(axis=0))),
-        chance_loss=None,
+        chance=None,
         covariance=np.eye(len(RUNGS)) * variance / SEEDS,
         degrees_of_freedom=degrees,
     )
@@ -88,7 +88,7 @@ def test_with_four_rungs_the_line_is_kept_and_the_floor_is_shown_as_unknown():
         currency="flops",
         compute=tuple(compute),
         loss=tuple(planted("saturating", compute)),
-        chance_loss=None,
+        chance=None,
         covariance=np.eye(4) * 1e-4,
         degrees_of_freedom=16,
     )
@@ -104,7 +104,7 @@ def test_with_four_rungs_the_line_is_kept_and_the_floor_is_shown_as_unknown():
 def test_scatter_beyond_the_seeds_widens_the_intervals_and_is_said():
     generator = np.random.default_rng(1)
     noisy = planted("log-log", RUNGS) * np.exp(0.05 * generator.standard_normal(len(RUNGS)))
-    common = {"family": "nfnet", "currency": "flops", "compute": tuple(RUNGS), "chance_loss": None}
+    common = {"family": "nfnet", "currency": "flops", "compute": tuple(RUNGS), "chance": None}
     points = Points(**common, loss=tuple(noisy), covariance=np.eye(len(RUNGS)) * 1e-6, degrees_of_freedom=24)
     laws = believed_laws(points, generator)
     assert "scatter about the law by more than seeds explain" in laws[0].status
@@ -117,7 +117,7 @@ def test_a_learning_curve_with_too_few_rows_for_the_believed_form_gets_the_line(
         currency="flops",
         compute=tuple(np.geomspace(1e9, 1e11, 12)),
         loss=(6.9,) * 8 + (5, 4.8, 4.6, 4.4),
-        chance_loss=7.0,
+        chance=7.0,
         covariance=None,
         degrees_of_freedom=0.0,
     )
@@ -136,7 +136,7 @@ def test_noise_about_a_constant_loss_is_refused_as_a_law(form):
             currency="flops",
             compute=tuple(compute),
             loss=tuple(2.0 * np.exp(0.003 * generator.standard_normal(9))),
-            chance_loss=None,
+            chance=None,
             covariance=None,
             degrees_of_freedom=0.0,
         )
@@ -153,7 +153,7 @@ def test_a_fall_that_seeds_confirm_is_a_law_however_far_the_rungs_lie_from_a_lin
         currency="flops",
         compute=(4.8e9, 1.5e10, 4e10, 9.5e10),
         loss=(2.406, 1.677, 1.809, 1.750),
-        chance_loss=None,
+        chance=None,
         covariance=np.eye(4) * 0.083**2 / 3,
         degrees_of_freedom=16,
     )

@@ -19,7 +19,7 @@ from levelfield.study.plan.plan import plan
 from levelfield.study.planned import Lock, Plan, PlannedTrial
 from levelfield.study.spec_file import study_from_plain
 
-FACTS = DataFacts(num_classes=100, in_channels=1, resolution=32, num_train=2**40, fingerprint="simulated")
+FACTS = DataFacts(num_outputs=100, in_channels=1, resolution=32, num_train=2**40, fingerprint="simulated")
 
 
 def study(**changes) -> StudySpec:
@@ -71,7 +71,7 @@ def outcome_of(trial: PlannedTrial, loss: float, facts: DataFacts = FACTS) -> Tr
     return TrialResult(
         fingerprint=spec.fingerprint,
         status="finished" if finished else "diverged",
-        params=count(spec.architecture, resolution=32, num_classes=100, in_channels=1).params,
+        params=count(spec.architecture, resolution=32, num_outputs=100, in_channels=1).params,
         steps=spec.steps,
         examples_seen=spec.examples,
         epochs=spec.examples / facts.num_train,

@@ -18,7 +18,7 @@ from levelfield.study.spec_file import study_from_plain
 from tests.study.simulated import FACTS, bowl, outcome_of, study
 
 TARGET = TargetFacts(
-    name="flowers", num_classes=10, in_channels=1, resolution=16, num_train=1000, num_report=400, fingerprint="target"
+    name="flowers", num_outputs=10, in_channels=1, resolution=16, num_train=1000, num_report=400, fingerprint="target"
 )
 TARGETED = dataclasses.replace(FACTS, targets=(TARGET,))
 GRID = {"low": 0.01, "start": 0.08, "high": 0.64}
@@ -130,7 +130,7 @@ def test_fine_tuning_and_pre_training_together_may_spend_what_training_from_scra
         for transfer in of_role(planned, role):
             spec = transfer.spec
             assert spec.budget_flops == pytest.approx(transfer.budget_flops * allowed * transfer.spend)
-            counted = count(spec.architecture, resolution=16, num_classes=10, in_channels=1)
+            counted = count(spec.architecture, resolution=16, num_outputs=10, in_channels=1)
             spent = spec.steps * spec.gradient_examples_per_step * counted.train_flops_per_example
             step = spec.gradient_examples_per_step * counted.train_flops_per_example
             assert spec.budget_flops - step < spent <= spec.budget_flops

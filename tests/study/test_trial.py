@@ -98,7 +98,7 @@ def test_the_flops_charged_are_the_flops_counted(source, tmp_path):
 
     spec = trial("nfnet")
     result = run_trial(spec, TrialDirectory(tmp_path / "trial"), source, device=CPU)
-    counted = count(spec.architecture, resolution=16, num_classes=100, in_channels=1)
+    counted = count(spec.architecture, resolution=16, num_outputs=100, in_channels=1)
     assert result.train_flops == spec.examples * counted.train_flops_per_example
     assert result.evaluate_flops == 64 * counted.forward_flops
 

@@ -52,7 +52,7 @@ def spec_of(name: str, architecture: str) -> TrialSpec:
 
 def new_state(spec: TrialSpec, dtype: torch.dtype) -> TrainState:
     torch.manual_seed(0)
-    model = registry.build(spec.architecture, num_classes=5, resolution=16).to(dtype)
+    model = registry.build(spec.architecture, num_outputs=5, resolution=16).to(dtype)
     roles = {name: registry.parameter_role(spec.architecture, name) for name, _ in model.named_parameters()}
     return TrainState(model, spec, policy_table(dict(model.named_parameters()), roles, spec.recipe))
 

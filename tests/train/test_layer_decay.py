@@ -42,7 +42,7 @@ def state_of(architecture: str, **override) -> TrainState:
         global_batch_size=4,
         steps=4,
     )
-    model = registry.build(architecture, num_classes=3, resolution=16).double()
+    model = registry.build(architecture, num_outputs=3, resolution=16).double()
     names = [name for name, _ in model.named_parameters()]
     family = registry.parse(architecture)
     roles = {name: registry.parameter_role(family, name) for name in names}

@@ -56,7 +56,7 @@ def policy_of(architecture: str, recipes: tuple[str, ...]) -> dict[str, dict[str
     """The policy of a network that takes no memory, by recipe and name."""
     spec = registry.parse(architecture)
     with torch.device("meta"), Undrawn():
-        model = registry.build(spec, num_classes=10, resolution=64)
+        model = registry.build(spec, num_outputs=10, resolution=64)
     parameters = dict(model.named_parameters())
     roles = {name: registry.parameter_role(spec, name) for name in parameters}
     tables = {name: policy_table(parameters, roles, preset(name, peak_lr=0.1)) for name in recipes}

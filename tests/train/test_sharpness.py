@@ -73,7 +73,7 @@ def new_state(spec: TrialSpec) -> TrainState:
     torch.manual_seed(0)
     model = registry.build(
         spec.architecture,
-        num_classes=CLASSES,
+        num_outputs=CLASSES,
         resolution=SIDE,
         dropout=spec.recipe.dropout,
         stochastic_depth=spec.recipe.stochastic_depth,

@@ -18,8 +18,8 @@ ARCHITECTURES = ["nfnet:w8-d1x2-s4", "vit:w16-d2-p4"]
 
 def backbone_of(architecture: str, channels: int) -> PretrainedBackbone:
     torch.manual_seed(5)
-    model = registry.build(architecture, num_classes=3, resolution=16, in_channels=channels)
-    facts = NetworkFacts(architecture=architecture, resolution=16, num_classes=3, in_channels=channels)
+    model = registry.build(architecture, num_outputs=3, resolution=16, in_channels=channels)
+    facts = NetworkFacts(architecture=architecture, resolution=16, num_outputs=3, in_channels=channels)
     state = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     return PretrainedBackbone(identity="weights:test", facts=facts, state=state, train_flops=7.0)
 
@@ -40,15 +40,15 @@ def test_other_channels_are_refused_or_taken_by_another_first_layer(architecture
     )
     changed = [name for name, tensor in backbone.state.items() if not torch.equal(tensor, adapted.state[name])]
     assert len(changed) == 1
-    model = registry.build(architecture, num_classes=3, resolution=16, in_channels=new)
+    model = registry.build(architecture, num_outputs=3, resolution=16, in_channels=new)
     model.load_state_dict(dict(adapted.state))
 
 
 def test_a_grey_picture_gives_what_it_gave():
-    old: Any = registry.build("vit:w16-d2-p4", num_classes=3, resolution=16, in_channels=1).eval()
+    old: Any = registry.build("vit:w16-d2-p4", num_outputs=3, resolution=16, in_channels=1).eval()
     backbone = backbone_of("vit:w16-d2-p4", 1)
     old.load_state_dict(dict(backbone.state))
-    new: Any = registry.build("vit:w16-d2-p4", num_classes=3, resolution=16, in_channels=3).eval()
+    new: Any = registry.build("vit:w16-d2-p4", num_outputs=3, resolution=16, in_channels=3).eval()
     new.load_state_dict(dict(suited(backbone, 3, adapt=True).state))
     grey = torch.randn(2, 1, 16, 16)
     with torch.no_grad():

@@ -90,8 +90,8 @@ def test_a_fine_tuning_charges_its_ascent_its_test_resolution_and_what_came_befo
     spec = spec_for(backbone, source)
     result = finetune(spec, backbone, source, tmp_path / "run", device=CPU)
     architecture = backbone.facts.architecture
-    train = count(architecture, resolution=16, num_classes=10, in_channels=1)
-    test = count(architecture, resolution=20, num_classes=10, in_channels=1)
+    train = count(architecture, resolution=16, num_outputs=10, in_channels=1)
+    test = count(architecture, resolution=20, num_outputs=10, in_channels=1)
     assert result.train_flops == STEPS * (8 + 2) * train.train_flops_per_example == spec.budget_flops
     assert result.evaluate_flops == 200 * test.forward_flops
     assert result.start_flops == TrialDirectory(pretrained).result().train_flops
@@ -231,8 +231,8 @@ def test_equal_weights_have_equal_bytes_and_say_what_they_are(pretrained, tmp_pa
 
     kept = weights_of_trial(pretrained)
     facts, state = kept.facts, kept.state
-    assert (facts.num_classes, facts.in_channels, facts.resolution) == (100, 1, 16)
-    model = registry.build(facts.architecture, num_classes=100, resolution=16, in_channels=1)
+    assert (facts.num_outputs, facts.in_channels, facts.resolution) == (100, 1, 16)
+    model = registry.build(facts.architecture, num_outputs=100, resolution=16, in_channels=1)
     model.load_state_dict(state)
     names = {"trial": kept.spec.fingerprint, "data": kept.result.data_fingerprint}
     keep_weights(TrialDirectory(tmp_path), model, KeptFacts(network=facts, **names))

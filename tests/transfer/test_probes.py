@@ -189,7 +189,7 @@ def test_a_probe_is_published_with_what_it_cost(probe, tmp_path):
     result = run_probe(spec, directory, source, backbone, features_folder=tmp_path / "features", device=CPU)
     assert directory.result() == result
     assert {score.probe for score in result.scores} == {"linear", "few-shot", "knn"}
-    forward = count(spec.architecture, resolution=16, num_classes=100, in_channels=1).forward_flops
+    forward = count(spec.architecture, resolution=16, num_outputs=100, in_channels=1).forward_flops
     assert result.train_flops == (source.split_sizes["train"] + 300) * forward
     assert result.evaluate_flops == 400 * forward
     assert result.start_flops == backbone.train_flops
@@ -210,7 +210,7 @@ def test_a_probe_of_some_training_images_takes_the_same_ones_for_every_backbone(
     assert {row.tobytes() for row in few.x} <= {row.tobytes() for row in more.x}
     assert train.subset(10**6, key="any") is train
     result = run_probe(some, ProbeDirectory(tmp_path / "p"), source, backbone, features_folder=tmp_path, device=CPU)
-    forward = count(spec.architecture, resolution=16, num_classes=100, in_channels=1).forward_flops
+    forward = count(spec.architecture, resolution=16, num_outputs=100, in_channels=1).forward_flops
     assert result.train_flops == 200 * forward
     with pytest.raises(RefusedError, match="is to take 5000 training images"):
         run_probe(

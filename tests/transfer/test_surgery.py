@@ -18,16 +18,16 @@ ARCHITECTURES = ["nfnet:w8-d1x2-s4", "vit:w16-d2-p4", "vit:w16-d1-p4,pool=token"
 
 def backbone_of(architecture: str, *, resolution: int = 16, classes: int = 7, channels: int = 3) -> PretrainedBackbone:
     torch.manual_seed(5)
-    model = registry.build(architecture, num_classes=classes, resolution=resolution, in_channels=channels)
+    model = registry.build(architecture, num_outputs=classes, resolution=resolution, in_channels=channels)
     with torch.no_grad():
         state = {name: parameter + torch.randn_like(parameter) for name, parameter in model.named_parameters()}
-    facts = NetworkFacts(architecture=architecture, resolution=resolution, num_classes=classes, in_channels=channels)
+    facts = NetworkFacts(architecture=architecture, resolution=resolution, num_outputs=classes, in_channels=channels)
     return PretrainedBackbone(identity="weights:test", facts=facts, state=state)
 
 
 def grafted(architecture: str, backbone: PretrainedBackbone, *, resolution: int, classes: int = 4):
     torch.manual_seed(6)
-    model = registry.build(architecture, num_classes=classes, resolution=resolution)
+    model = registry.build(architecture, num_outputs=classes, resolution=resolution)
     graft(model, registry.parse(architecture), backbone)
     return model.eval()
 
@@ -36,7 +36,7 @@ def grafted(architecture: str, backbone: PretrainedBackbone, *, resolution: int,
 def test_a_grafted_network_has_the_features_of_its_backbone_and_a_head_of_zeros(architecture):
     backbone = backbone_of(architecture)
     model = grafted(architecture, backbone, resolution=16)
-    old = registry.build(architecture, num_classes=7, resolution=16).eval()
+    old = registry.build(architecture, num_outputs=7, resolution=16).eval()
     old.load_state_dict(dict(backbone.state))
     images = torch.randn(3, 3, 16, 16)
     with torch.no_grad():
@@ -75,7 +75,7 @@ def test_a_backbone_moves_to_another_resolution_whatever_its_family(architecture
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_network_is_judged_at_another_resolution_with_the_head_that_it_has(architecture):
     torch.manual_seed(1)
-    model = registry.build(architecture, num_classes=4, resolution=16)
+    model = registry.build(architecture, num_outputs=4, resolution=16)
     with torch.no_grad():
         model.head.weight.normal_()
     family, state = registry.parse(architecture), dict(model.named_parameters())

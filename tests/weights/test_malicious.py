@@ -79,7 +79,7 @@ def rewritten(path: Path, change: Any) -> None:
         (lambda card: card["rules"].pop("ws"), "the rule 'ws' is not stated"),
         (lambda card: card["rules"].update(ws="timm"), "rules must be those of nfnet:w16-d1"),
         (lambda card: card.update(architecture="nfnet:w18-d1"), "has shape .*, saw"),
-        (lambda card: card.update(num_classes=8, classes=None), r"head.weight .* has shape \(8, 32\), saw \(7, 32\)"),
+        (lambda card: card.update(num_outputs=8, classes=None), r"head.weight .* has shape \(8, 32\), saw \(7, 32\)"),
         (lambda card: card["preprocessing"].update(crop_mode="spiral"), "crop_mode"),
     ],
 )

@@ -40,7 +40,7 @@ def test_an_nfnet_of_timms_gives_its_logits_whether_gamma_is_in_activations_or_c
         "rounding": "published",
         "pad": "same" if name.startswith("dm") else "symmetric",
     }
-    assert (loaded.preprocessing.resolution, loaded.card.num_classes, loaded.classes) == (256, CLASSES, None)
+    assert (loaded.preprocessing.resolution, loaded.card.num_outputs, loaded.classes) == (256, CLASSES, None)
 
 
 @pytest.mark.parametrize(
@@ -86,9 +86,9 @@ def test_images_fed_our_way_give_the_logits_of_images_fed_theirs(tmp_path: Path)
 
 
 def test_an_nfnet_that_was_fed_otherwise_is_not_refed() -> None:
-    state = dict(registry.build("nfnet:w16-d1", num_classes=2, resolution=8).named_parameters())
+    state = dict(registry.build("nfnet:w16-d1", num_outputs=2, resolution=8).named_parameters())
     fed = Preprocessing(resolution=8, mean=(0.5,) * 3, std=(0.5,) * 3)
-    card = Card.of("nfnet:w16-d1", resolution=8, num_classes=2, in_channels=3, preprocessing=fed)
+    card = Card.of("nfnet:w16-d1", resolution=8, num_outputs=2, in_channels=3, preprocessing=fed)
     with pytest.raises(SpecError, match="only a patch embedding can take the difference"):
         fed_as_trained(assemble(card, state, where="here"))
 
@@ -130,7 +130,7 @@ def as_released(state: State) -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize("protocol", [2, 5])
 def test_a_released_archive_is_read_by_its_own_rules(protocol: int, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    ours = registry.build("nfnet:F0", num_classes=CLASSES, resolution=64).eval()
+    ours = registry.build("nfnet:F0", num_outputs=CLASSES, resolution=64).eval()
     with torch.no_grad():
         for name, parameter in ours.named_parameters():
             if name.endswith("skip_gain"):

@@ -29,7 +29,7 @@ FED = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.25), "crop_pct": 0.9, "crop_
 def random_model(text: str, *, resolution: int) -> LoadedModel:
     """``text`` with no tensor at its initial value, its convolutions' weights small enough to tell the rules apart."""
     with Undrawn():
-        network = registry.build(text, num_classes=CLASSES, resolution=resolution)
+        network = registry.build(text, num_outputs=CLASSES, resolution=resolution)
     generator = torch.Generator().manual_seed(0)
     state = {}
     for name, parameter in network.named_parameters():
@@ -44,7 +44,7 @@ def random_model(text: str, *, resolution: int) -> LoadedModel:
     fed = Preprocessing(resolution=resolution, **FED)  # pyright: ignore[reportArgumentType]
     names = tuple(f"class {number}" for number in range(CLASSES))
     card = Card.of(
-        text, resolution=resolution, num_classes=CLASSES, in_channels=3, preprocessing=fed, classes=names, source="here"
+        text, resolution=resolution, num_outputs=CLASSES, in_channels=3, preprocessing=fed, classes=names, source="here"
     )
     return assemble(card, state, where="here")
 
@@ -133,10 +133,10 @@ def test_an_f0_goes_to_timm_by_either_rule(text: str, tmp_path: Path) -> None:
 )
 def test_what_timm_cannot_express_is_refused_with_the_reason(text: str, why: str, tmp_path: Path) -> None:
     with torch.device("meta"), Undrawn():
-        network = registry.build(text, num_classes=2, resolution=32)
+        network = registry.build(text, num_outputs=2, resolution=32)
     assert isinstance(network, nn.Module)
     fed = Preprocessing.of_training(resolution=32, in_channels=3)
-    card = Card.of(text, resolution=32, num_classes=2, in_channels=3, preprocessing=fed)
+    card = Card.of(text, resolution=32, num_outputs=2, in_channels=3, preprocessing=fed)
     with pytest.raises(SpecError, match=why):
         save_timm(LoadedModel(model=network, card=card), tmp_path / "theirs.safetensors")
 

@@ -41,8 +41,8 @@ def test_a_known_network_has_timms_tensors(name: str) -> None:
         text = architecture_named(name)
         sizes = registry.conversion(text).sizes_in_timm(theirs.state_dict())
         resolution = sizes["resolution"] or 64
-        assert sizes["num_classes"] == 7
-        ours = registry.build(text, num_classes=7, resolution=resolution)
+        assert sizes["num_outputs"] == 7
+        ours = registry.build(text, num_outputs=7, resolution=resolution)
         converted = registry.conversion(text).from_timm(theirs.state_dict(), ours)
     assert converted.keys() == dict(ours.named_parameters()).keys()
     if "vit" in name or "deit" in name:

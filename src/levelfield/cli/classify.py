@@ -46,7 +46,7 @@ def classify(
             for each in found
             for rank, guess in enumerate(each.guesses, start=1)
         ]
-        say(f"{card.architecture}, {card.num_classes} classes, {card.resolution} px, from {card.source}")
+        say(f"{card.architecture}, {card.num_outputs} classes, {card.resolution} px, from {card.source}")
         say_table("Classes", ("picture", "rank", "class", "confidence"), rows)
     if unreadable:
         listed = "\n".join(f"  {each}" for each in unreadable)

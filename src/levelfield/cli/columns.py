@@ -26,7 +26,7 @@ _COLUMNS = {
     "cluster": ("cluster", "what rows share: variants of a run, branches of a trunk"),
     "device_seconds": ("seconds", "device-seconds"),
     "device": ("device", "names of devices"),
-    "chance_loss": ("chance", "the loss of chance"),
+    "chance": ("chance", "the loss of chance"),
 }
 """What a column may mean to :func:`levelfield.scaling.tables.runs.read_runs`: its option, and its help."""
 _WITH_SUFFIX = ("budget", "device")

@@ -30,7 +30,7 @@ def convert(
 
     loaded = model_at(start, device=resolve_device("auto"), arch=arch, key=key, resolution=resolution)
     card, call = loaded.card, None
-    say(f"{card.architecture}, {card.num_classes} classes, {card.resolution} px, from {card.source}")
+    say(f"{card.architecture}, {card.num_outputs} classes, {card.resolution} px, from {card.source}")
     if to == "safetensors":
         write.save_safetensors(loaded, out)
     elif to == "timm":

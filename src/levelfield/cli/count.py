@@ -14,7 +14,7 @@ EXAMPLES = (
 def count(
     architecture: Annotated[str, typer.Argument(help="Such as nfnet:F3+, vit:B/16, nfnet:w16-d1x1x1, vit:w64-d3-p4.")],
     resolution: Annotated[int, typer.Option(help="Image side in pixels.", min=1)] = 224,
-    num_classes: Annotated[int, typer.Option(help="Width of the classifier.", min=1)] = 1000,
+    num_outputs: Annotated[int, typer.Option(help="Width of the classifier.", min=1)] = 1000,
     in_channels: Annotated[int, typer.Option(help="Channels of the image.", min=1)] = 3,
     examples: Annotated[float | None, typer.Option(help="Training examples seen, for example 32e9.")] = None,
     device: Annotated[str | None, typer.Option(help="Also give device-hours, such as h100-sxm.")] = None,
@@ -34,7 +34,7 @@ def count(
         raise SpecError(f"--examples must be positive and at most {LARGEST:g}, saw {examples}")
     if device is not None and examples is None:
         raise SpecError("--device needs --examples: hours belong to a whole run")
-    counted = analytic.count(architecture, resolution=resolution, num_classes=num_classes, in_channels=in_channels)
+    counted = analytic.count(architecture, resolution=resolution, num_outputs=num_outputs, in_channels=in_channels)
     train_flops = None if examples is None else counted.train_flops_per_example * examples
     hours = None
     if device is not None and train_flops is not None:
@@ -43,7 +43,7 @@ def count(
         answer = {
             "architecture": counted.architecture,
             "resolution": resolution,
-            "num_classes": num_classes,
+            "num_outputs": num_outputs,
             "params": counted.params,
             "forward_macs": counted.forward_macs,
             "train_flops_per_example": counted.train_flops_per_example,
@@ -55,7 +55,7 @@ def count(
         }
         say_json({key: value for key, value in answer.items() if value is not None})
         return
-    say(f"{counted.architecture} at {resolution} px, {num_classes} classes", "strong")
+    say(f"{counted.architecture} at {resolution} px, {num_outputs} classes", "strong")
     lines = [
         ("parameters", _scaled(counted.params)),
         ("forward", f"{_scaled(counted.forward_macs)}MACs an image (1 MAC = 2 FLOPs)"),

@@ -61,7 +61,7 @@ def evaluate(
         say_json(found)
     else:
         card = loaded.card
-        say(f"{card.architecture}, {card.num_classes} classes, {card.resolution} px, from {card.source}")
+        say(f"{card.architecture}, {card.num_outputs} classes, {card.resolution} px, from {card.source}")
         _say(found, place)
         for path in written:
             say(f"written: {path}")

@@ -21,7 +21,7 @@ class ComputeCount:
 
     architecture: str
     resolution: int
-    num_classes: int
+    num_outputs: int
     in_channels: int
     layers: tuple[Layer, ...]
 
@@ -56,7 +56,7 @@ class ComputeCount:
         return Flops(float(self.forward_flops) * examples)
 
 
-def count(architecture: Architecture, *, resolution: int, num_classes: int, in_channels: int = 3) -> ComputeCount:
+def count(architecture: Architecture, *, resolution: int, num_outputs: int, in_channels: int = 3) -> ComputeCount:
     """Parameters and compute of ``architecture`` (a text or a spec) on square images of ``resolution`` pixels.
 
     Raises:
@@ -68,15 +68,15 @@ def count(architecture: Architecture, *, resolution: int, num_classes: int, in_c
     return ComputeCount(
         architecture=spec.text,
         resolution=resolution,
-        num_classes=num_classes,
+        num_outputs=num_outputs,
         in_channels=in_channels,
-        layers=list_layers(spec, resolution=resolution, num_classes=num_classes, in_channels=in_channels),
+        layers=list_layers(spec, resolution=resolution, num_outputs=num_outputs, in_channels=in_channels),
     )
 
 
 def train_flops(
-    architecture: Architecture, *, examples: float, resolution: int, num_classes: int, in_channels: int = 3
+    architecture: Architecture, *, examples: float, resolution: int, num_outputs: int, in_channels: int = 3
 ) -> Flops:
     """Training compute of ``examples`` examples; see :func:`count`."""
-    counted = count(architecture, resolution=resolution, num_classes=num_classes, in_channels=in_channels)
+    counted = count(architecture, resolution=resolution, num_outputs=num_outputs, in_channels=in_channels)
     return counted.train_flops(examples)

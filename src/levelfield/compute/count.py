@@ -22,14 +22,14 @@ class TracedCount:
     forward_flops: int
 
 
-def trace(architecture: Architecture, *, resolution: int, num_classes: int, in_channels: int = 3) -> TracedCount:
+def trace(architecture: Architecture, *, resolution: int, num_outputs: int, in_channels: int = 3) -> TracedCount:
     """Build ``architecture`` on the meta device (no memory, any size) and count one forward pass of one image.
 
     Raises:
         SpecError: the text names no architecture, or it cannot take such images.
     """
     with torch.device("meta"):
-        model = build(architecture, resolution=resolution, num_classes=num_classes, in_channels=in_channels).eval()
+        model = build(architecture, resolution=resolution, num_outputs=num_outputs, in_channels=in_channels).eval()
         model.requires_grad_(False)
         images = torch.empty(1, in_channels, resolution, resolution)
         # The math backend is matrix products, which every version of the counter knows; some count fused ones as 0.

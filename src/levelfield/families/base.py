@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from levelfield.records.codec import record
+from levelfield.records.head import LinearHead
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +43,20 @@ class Layer:
     takes_image: bool = False
 
 
+@record
+class Body:
+    """A backbone without a head: its layers, and how many pooled features it hands to one."""
+
+    layers: tuple[Layer, ...]
+    num_features: int
+
+
+def head_layers(head: LinearHead, body: Body) -> tuple[Layer, ...]:
+    """What ``head`` adds to the layers of ``body``."""
+    weights = body.num_features * head.num_outputs
+    return (Layer(name="head", kind="linear", params=weights + head.num_outputs, forward_macs=weights),)
+
+
 class FamilySpec(Protocol):
     """A frozen, hashable, torch-free description of one architecture.
 
@@ -56,8 +71,8 @@ class FamilySpec(Protocol):
 
 
 class Backbone(Protocol):
-    """What a family's ``model.build`` returns, beside being an ``nn.Module``: images in, logits out, and a linear
-    ``head`` over ``features``."""
+    """What a family's ``model.build`` returns, beside being an ``nn.Module``: images in, outputs out, and a
+    linear ``head`` over ``features``."""
 
     @property
     def spec(self) -> Any: ...
@@ -66,9 +81,9 @@ class Backbone(Protocol):
     def num_features(self) -> int: ...
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """(batch, channels, height, width) to pooled (batch, num_features), as the classifier sees them."""
+        """(batch, channels, height, width) to pooled (batch, num_features), as the head sees them."""
         ...
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """(batch, channels, height, width) to logits (batch, num_classes)."""
+        """(batch, channels, height, width) to outputs (batch, num_outputs)."""
         ...

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from levelfield.families import grammar
-from levelfield.families.base import FamilySpec, Layer, ParameterRole
+from levelfield.families.base import Body, FamilySpec, Layer, ParameterRole, head_layers
 from levelfield.families.borrowed import spec as borrowed
 from levelfield.families.nfnet import spec as nfnet
 from levelfield.families.vit import spec as vit
 from levelfield.records.codec import record
 from levelfield.records.errors import SpecError, did_you_mean
+from levelfield.records.head import LinearHead
 
 if TYPE_CHECKING:
     from torch import nn
@@ -105,16 +106,25 @@ def parse(architecture: Architecture) -> FamilySpec:
 
 
 def list_layers(
-    architecture: Architecture, *, resolution: int, num_classes: int, in_channels: int = 3
+    architecture: Architecture, *, resolution: int, num_outputs: int, in_channels: int = 3
 ) -> tuple[Layer, ...]:
-    """Every layer with parameters or multiply-accumulates, in forward order.
+    """Every layer with parameters or multiply-accumulates, in forward order, under a linear head of ``num_outputs``.
+
+    Raises:
+        SpecError: the text names no architecture, or it cannot take images of ``resolution`` pixels.
+    """
+    body = list_body(architecture, resolution=resolution, in_channels=in_channels)
+    return (*body.layers, *head_layers(LinearHead(num_outputs=num_outputs), body))
+
+
+def list_body(architecture: Architecture, *, resolution: int, in_channels: int = 3) -> Body:
+    """Every such layer below the head, and what it hands to one: any task's head is counted on it.
 
     Raises:
         SpecError: the text names no architecture, or it cannot take images of ``resolution`` pixels.
     """
     spec = parse(architecture)
-    layers = _layers_of(spec)
-    return layers.list_layers(spec, resolution=resolution, num_classes=num_classes, in_channels=in_channels)
+    return _layers_of(spec).list_body(spec, resolution=resolution, in_channels=in_channels)
 
 
 def parameter_role(architecture: Architecture, name: str) -> ParameterRole:
@@ -136,13 +146,13 @@ def parameter_depth(architecture: Architecture, name: str) -> int:
 def build(
     architecture: Architecture,
     *,
-    num_classes: int,
+    num_outputs: int,
     resolution: int,
     in_channels: int = 3,
     dropout: float = 0.0,
     stochastic_depth: float = 0.0,
 ) -> nn.Module:
-    """The network, initialised from torch's default generator: images (batch, channels, height, width) to logits.
+    """The network, initialised from torch's default generator: images (batch, channels, height, width) to outputs.
 
     It is a :class:`levelfield.families.base.Backbone`. Seed torch first for the same weights again; build under
     ``torch.device("meta")`` for none.
@@ -154,7 +164,7 @@ def build(
     model = importlib.import_module(_family(spec.family).model)
     return model.build(
         spec,
-        num_classes=num_classes,
+        num_outputs=num_outputs,
         resolution=resolution,
         in_channels=in_channels,
         dropout=dropout,

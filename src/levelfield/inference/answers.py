@@ -19,7 +19,7 @@ from levelfield.weights.loaded import LoadedModel
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Answers:
-    """``log_probabilities`` float32 [B, num_classes] for the pictures at ``places`` [B], of classes ``labels`` [B]."""
+    """``log_probabilities`` float32 [B, num_outputs] for the pictures at ``places`` [B], of classes ``labels`` [B]."""
 
     log_probabilities: NDArray[np.float32]
     places: NDArray[np.int64]
@@ -49,9 +49,9 @@ def answers(loaded: LoadedModel, fed: Iterator[Fed], *, device: torch.device) ->
     Raises:
         WeightsError: an answer is no number, or there is nothing to choose between.
     """
-    if loaded.card.num_classes < 2:
+    if loaded.card.num_outputs < 2:
         raise WeightsError(
-            f"{loaded.card.source}: {loaded.card.architecture} has {loaded.card.num_classes} output, whose softmax is "
+            f"{loaded.card.source}: {loaded.card.architecture} has {loaded.card.num_outputs} output, whose softmax is "
             "1 whatever the picture: it tells no classes apart; fine-tune it on two or more"
         )
     network = folded(loaded).to(device)
@@ -82,4 +82,4 @@ def classify(
 
 def class_names(loaded: LoadedModel) -> tuple[str, ...]:
     """The name of every output, or its number."""
-    return loaded.classes or tuple(str(label) for label in range(loaded.card.num_classes))
+    return loaded.classes or tuple(str(label) for label in range(loaded.card.num_outputs))

@@ -13,6 +13,10 @@ Role: TypeAlias = Literal["search", "winner", "control", "audit", "swap-search",
 class Observation:
     """A finished run.
 
+    ``loss`` is the value of the measure that the table is about, better lower; ``chance`` and ``floor`` are the ends of
+    that measure where they are known (:class:`levelfield.records.measure.Measure`), ``values`` all that was measured of
+    the run, by name, as it was measured.
+
     ``role``: ``search`` chose hyper-parameters (its loss is the select split's); ``winner`` is a fresh seed of the best
     cell of its rung (its loss is the report split's); ``control`` is the other half of the A/A control, report split;
     ``audit`` tested the learning-rate rule; ``swap`` is a winner's network under another optimiser, report split, and
@@ -47,10 +51,14 @@ class Observation:
     device_seconds: float | None = None
     device: str | None = None
     optimizer: str = ""
-    top1: float | None = None
-    chance_loss: float | None = None
-    floor_loss: float | None = None
+    values: tuple[tuple[str, float], ...] = ()
+    chance: float | None = None
+    floor: float | None = None
     variant: str = ""
     edges: tuple[str, ...] = ()
     cluster: str = ""
     traits: tuple[tuple[str, str], ...] = ()
+
+    def value(self, measure: str) -> float | None:
+        """What was measured under that name, or None."""
+        return dict(self.values).get(measure)

@@ -152,4 +152,4 @@ def _exact(exaflops: float, basis: Basis, how: str) -> Compute:
 
 @functools.cache
 def _train_flops_per_example(architecture: str) -> float:
-    return float(count(architecture, resolution=PRETRAIN_PX, num_classes=COUNTED_CLASSES).train_flops_per_example)
+    return float(count(architecture, resolution=PRETRAIN_PX, num_outputs=COUNTED_CLASSES).train_flops_per_example)

@@ -125,7 +125,7 @@ def _fit(rows: Sequence[FittedPoint], form: str, cheapest: float, run_sd: float 
         [row.exaflops for row in best],
         [row.error for row in best],
         form=form,
-        chance_loss=CHANCE_ERROR,
+        chance=CHANCE_ERROR,
         run_sd=run_sd,
     )
 

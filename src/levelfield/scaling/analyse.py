@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from levelfield.records.errors import InputError
+from levelfield.records.measure import LOSS, Measure
 from levelfield.records.observation import Observation
 from levelfield.records.study import PROTOCOL_MIN_SEEDS
 from levelfield.scaling.ladder.belief import NOTHING_ASKED, Asked, beliefs
@@ -34,6 +35,7 @@ def analyse(
     observations: Iterable[Observation],
     *,
     held_out_losses: HeldOutLosses | None = None,
+    measure: Measure = LOSS,
     margin: float = 0.05,
     level: float = 0.9,
     data: str = "not stated",
@@ -48,13 +50,14 @@ def analyse(
     """Laws, optima, tuning curves, verdicts and controls of ``observations``, and every refusal with its reason.
 
     ``held_out_losses`` maps ``Observation.run`` to the loss of every report example, the same examples in the same
-    order for every winner and control. ``margin`` is that of "equivalent" in ln loss, fixed in advance. ``level`` is
-    that of the intervals shown; "better" and "worse" are decided at (1 + level) / 2. Families are compared pair by pair
-    in alphabetical order. ``named_confounds`` are traits listed as confounds even where balanced. ``equal_search`` says
-    that one rule and one cap were declared for all families before the run; else far fewer search runs make a family's
-    best loss a bound. ``no_verdict_because`` says why losses on this data compare nothing. Without ``compared`` no
-    families are compared: many families have very many pairs. ``asked`` is what the user decides of the laws instead of
-    the backtests. The result depends on the rows and ``seed`` alone, not on the order of the rows.
+    order for every winner and control. ``measure`` says what all these losses are. ``margin`` is that of "equivalent"
+    in ln loss, fixed in advance. ``level`` is that of the intervals shown; "better" and "worse" are decided at (1 +
+    level) / 2. Families are compared pair by pair in alphabetical order. ``named_confounds`` are traits listed as
+    confounds even where balanced. ``equal_search`` says that one rule and one cap were declared for all families
+    before the run; else far fewer search runs make a family's best loss a bound. ``no_verdict_because`` says why
+    losses on this data compare nothing. Without ``compared`` no families are compared: many families have very many
+    pairs. ``asked`` is what the user decides of the laws instead of the backtests. The result depends on the rows and
+    ``seed`` alone, not on the order of the rows.
 
     Raises:
         InputError: a malformed table, or per-example losses that do not belong to it. Weak data never raises.
@@ -75,6 +78,7 @@ def analyse(
         named_confounds=named_confounds,
         equal_search=equal_search,
         no_verdict_because=no_verdict_because,
+        measure=measure.name,
         compared=families if compared else (),
         generator=stream(3),
     )
@@ -120,6 +124,7 @@ def analyse(
         size_laws=laws_of_size,
         optima=optima,
         rate_surfaces=rate_surfaces(rates, families, seed_sd=noise.seed_sd, level=level),
+        measure=measure,
     )
 
 
@@ -138,10 +143,10 @@ def _by_size_and_examples(
         if not own:
             continue
         chance = _chance(rows, found.family)
-        clouds = clouds_of([row for row in rows if row.family == found.family], chance_loss=chance, generator=stream(4))
+        clouds = clouds_of([row for row in rows if row.family == found.family], chance=chance, generator=stream(4))
         law: Cloud | str = clouds if isinstance(clouds, str) else clouds[0]
         if not isinstance(clouds, str):
-            told = size_laws(found.family, clouds, chance_loss=chance, level=level)
+            told = size_laws(found.family, clouds, chance=chance, level=level)
             law = next(cloud for cloud, each in zip(clouds, told, strict=True) if each.chosen)
             laws.extend(told)
         optima.append(optimum(own, found, law, level=level, generator=stream(5)))
@@ -149,7 +154,7 @@ def _by_size_and_examples(
 
 
 def _chance(rows: Sequence[Observation], family: str) -> float | None:
-    return next((row.chance_loss for row in rows if row.family == family and row.chance_loss), None)
+    return next((row.chance for row in rows if row.family == family and row.chance), None)
 
 
 def _winner_records(winners: Sequence[Rung], noise: Noise, level: float) -> tuple[Winner, ...]:

@@ -154,7 +154,7 @@ def _observation(row: TransferRow, value: float, metric: Metric, against_scratch
         seed=row.seed,
         device_seconds=seconds,
         device=row.device,
-        chance_loss=_chance(row, metric),
+        chance=_chance(row, metric),
         edges=row.edges,
     )
 

@@ -13,7 +13,7 @@ class DataFacts:
     ``remarks`` are sentences that must be read with the results.
     """
 
-    num_classes: int
+    num_outputs: int
     in_channels: int
     resolution: int
     num_train: int
@@ -33,7 +33,7 @@ class TargetFacts:
     """The same of the data of one transfer; ``num_report`` images judge it."""
 
     name: str
-    num_classes: int
+    num_outputs: int
     in_channels: int
     resolution: int
     num_train: int

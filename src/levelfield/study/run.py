@@ -60,7 +60,7 @@ def study_facts(spec: StudySpec) -> DataFacts:
         targets.append(
             TargetFacts(
                 name=transfer.name,
-                num_classes=source.num_classes,
+                num_outputs=source.num_classes,
                 in_channels=source.in_channels,
                 resolution=source.resolution,
                 num_train=source.split_sizes["train"],
@@ -82,7 +82,7 @@ def _opened(data: DataSpec) -> Source:
 def data_facts(source: Source) -> DataFacts:
     """What the plan needs to know of ``source``."""
     return DataFacts(
-        num_classes=source.num_classes,
+        num_outputs=source.num_classes,
         in_channels=source.in_channels,
         resolution=source.resolution,
         num_train=source.split_sizes["train"],

@@ -61,7 +61,7 @@ def open_backbone(path: Path, *, arch: str | None = None, key: str | None = None
     facts = NetworkFacts(
         architecture=loaded.card.architecture,
         resolution=loaded.card.resolution,
-        num_classes=loaded.card.num_classes,
+        num_outputs=loaded.card.num_outputs,
         in_channels=loaded.card.in_channels,
     )
     state = {name: parameter.detach() for name, parameter in loaded.model.named_parameters()}

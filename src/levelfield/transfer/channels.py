@@ -35,7 +35,7 @@ def suited(backbone: PretrainedBackbone, in_channels: int, *, adapt: bool = Fals
         )
     with torch.device("meta"):
         wanted = build(
-            facts.architecture, num_classes=facts.num_classes, resolution=facts.resolution, in_channels=in_channels
+            facts.architecture, num_outputs=facts.num_outputs, resolution=facts.resolution, in_channels=in_channels
         )
     shapes = {name: tuple(parameter.shape) for name, parameter in wanted.named_parameters()}
     state = {name: _fitted(tensor, shapes.get(name)) for name, tensor in backbone.state.items()}

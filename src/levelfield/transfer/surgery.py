@@ -47,8 +47,8 @@ def assembled(family: FamilySpec, state: Mapping[str, Tensor], *, resolution: in
     Raises:
         SpecError: the family cannot take such images, or a tensor does not fit.
     """
-    num_classes = next(len(tensor) for name, tensor in state.items() if parameter_role(family, name) in _HEAD)
-    model = build(family, num_classes=num_classes, resolution=resolution, in_channels=in_channels)
+    num_outputs = next(len(tensor) for name, tensor in state.items() if parameter_role(family, name) in _HEAD)
+    model = build(family, num_outputs=num_outputs, resolution=resolution, in_channels=in_channels)
     for name, parameter in model.named_parameters():
         parameter.copy_(_fitted(name, parameter_role(family, name), state.get(name), parameter))
     return model.eval()

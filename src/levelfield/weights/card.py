@@ -23,7 +23,7 @@ class Card:
     architecture: str
     rules: dict[str, str]
     resolution: int
-    num_classes: int
+    num_outputs: int
     in_channels: int
     preprocessing: Preprocessing
     classes: tuple[str, ...] | None = None
@@ -44,8 +44,8 @@ class Card:
             self.preprocessing.mean,
         )
         expect(self.resolution == self.preprocessing.resolution, "resolution", "that of preprocessing", self.resolution)
-        named = self.classes is None or len(self.classes) == self.num_classes
-        expect(named, "classes", f"{self.num_classes} names", len(self.classes or ()))
+        named = self.classes is None or len(self.classes) == self.num_outputs
+        expect(named, "classes", f"{self.num_outputs} names", len(self.classes or ()))
 
     @classmethod
     def of(cls, architecture: str, **facts: Any) -> Card:

@@ -37,7 +37,7 @@ class NetworkFacts:
 
     architecture: str
     resolution: int
-    num_classes: int
+    num_outputs: int
     in_channels: int
     classes: tuple[str, ...] | None = later(default=None)
 

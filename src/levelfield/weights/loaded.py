@@ -26,7 +26,7 @@ _SMALL = 10**6
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LoadedModel:
     """``model`` is in evaluation mode on the CPU: float32 images [batch, channels, resolution, resolution], as
-    ``preprocessing`` makes them, to logits [batch, num_classes]."""
+    ``preprocessing`` makes them, to logits [batch, num_outputs]."""
 
     model: nn.Module
     card: Card
@@ -73,7 +73,7 @@ def assemble(card: Card, state: Mapping[str, Tensor], *, where: str) -> LoadedMo
     _refuse_larger(card, state, where)
     with _Undrawn():
         model = build(
-            card.architecture, num_classes=card.num_classes, resolution=card.resolution, in_channels=card.in_channels
+            card.architecture, num_outputs=card.num_outputs, resolution=card.resolution, in_channels=card.in_channels
         )
     parameters = dict(model.named_parameters())
     for problem, names in (
@@ -92,7 +92,7 @@ def assemble(card: Card, state: Mapping[str, Tensor], *, where: str) -> LoadedMo
 
 def _refuse_larger(card: Card, state: Mapping[str, Tensor], where: str) -> None:
     """Refuse a network far larger than its weights, before it takes memory: its header may name one of any size."""
-    facts = {"resolution": card.resolution, "num_classes": card.num_classes, "in_channels": card.in_channels}
+    facts = {"resolution": card.resolution, "num_outputs": card.num_outputs, "in_channels": card.in_channels}
     wanted = sum(layer.params for layer in list_layers(card.architecture, **facts))
     stored = sum(tensor.numel() for tensor in state.values())
     if wanted > 2 * stored + _SMALL:

@@ -93,7 +93,7 @@ def _from_released(read: WeightFile, arch: str | None) -> LoadedModel:
     if arch is not None:
         refuse_contradiction(arch, text, where=str(read.path))
     try:
-        num_classes, in_channels = released.sizes_in(read.tensors)
+        num_outputs, in_channels = released.sizes_in(read.tensors)
     except (KeyError, IndexError) as error:
         raise WeightsError(f"{read.path} is no whole NFNet of DeepMind's: it lacks {error}") from None
     variant = text.removeprefix("nfnet:F")[:1]
@@ -101,7 +101,7 @@ def _from_released(read: WeightFile, arch: str | None) -> LoadedModel:
     card = Card.of(
         text,
         resolution=published.resolution,
-        num_classes=num_classes,
+        num_outputs=num_outputs,
         in_channels=in_channels,
         preprocessing=published,
         source=f"{read.path.name}, a released NFNet archive",
@@ -129,7 +129,7 @@ def _from_timm(read: WeightFile, arch: str | None, config: HubConfig | None, res
     card = Card.of(
         text,
         resolution=pixels,
-        num_classes=sizes["num_classes"],
+        num_outputs=sizes["num_outputs"],
         in_channels=sizes["in_channels"],
         preprocessing=dataclasses.replace(preprocessing, resolution=pixels),
         classes=config.classes if config else None,
@@ -150,7 +150,7 @@ def _sizes(text: str, read: WeightFile) -> dict[str, Any]:
 def _converted(card: Card, read: WeightFile, convert: Any) -> LoadedModel:
     with torch.device("meta"):
         shape = build(
-            card.architecture, num_classes=card.num_classes, resolution=card.resolution, in_channels=card.in_channels
+            card.architecture, num_outputs=card.num_outputs, resolution=card.resolution, in_channels=card.in_channels
         )
     try:
         state: dict[str, Tensor] = convert(read.tensors, shape)

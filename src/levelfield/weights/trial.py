@@ -22,7 +22,7 @@ def load_trial(path: Path) -> LoadedModel:
     card = Card.of(
         facts.architecture,
         resolution=facts.resolution,
-        num_classes=facts.num_classes,
+        num_outputs=facts.num_outputs,
         in_channels=facts.in_channels,
         preprocessing=Preprocessing.of_training(resolution=facts.resolution, in_channels=facts.in_channels),
         classes=facts.classes,

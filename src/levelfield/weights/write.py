@@ -80,7 +80,7 @@ def save_hub(loaded: LoadedModel, folder: Path) -> TimmCall | None:
     arguments = {key: value for key, value in call.arguments.items() if key not in ("num_classes", "in_chans")}
     config = {
         "architecture": call.name,
-        "num_classes": card.num_classes,
+        "num_classes": card.num_outputs,
         "num_features": loaded.model.num_features,
         "global_pool": arguments.get("global_pool", "avg"),
         "model_args": arguments | {"in_chans": card.in_channels},
@@ -101,7 +101,7 @@ def _own_state(loaded: LoadedModel) -> dict[str, Tensor]:
 def _for_timm(loaded: LoadedModel) -> tuple[Card, TimmCall, dict[str, Tensor]]:
     """The network as timm has it: its card, the call that builds it, and its state dict."""
     spec, name, arguments = conversion(loaded.spec).timm_call(loaded.model)
-    arguments = arguments | {"num_classes": loaded.card.num_classes}
+    arguments = arguments | {"num_classes": loaded.card.num_outputs}
     if loaded.card.in_channels != 3:
         arguments["in_chans"] = loaded.card.in_channels
     facts = {field.name: getattr(loaded.card, field.name) for field in dataclasses.fields(loaded.card)}
@@ -120,7 +120,7 @@ def _pretrained(card: Card) -> dict[str, Any]:
         "interpolation": fed.interpolation,
         "crop_pct": fed.crop_pct,
         "crop_mode": "center" if fed.crop_mode == "cover" else fed.crop_mode,
-        "num_classes": card.num_classes,
+        "num_classes": card.num_outputs,
     }
 
 

@@ -15,13 +15,15 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from levelfield.families.base import Layer, LayerKind, ParameterRole
+from levelfield.families.base import Body, Layer, LayerKind, ParameterRole
 from levelfield.families.borrowed.model import BorrowedNetwork, build
 from levelfield.families.borrowed.spec import BorrowedSpec
 from levelfield.records.codec import record
 from levelfield.records.errors import SpecError, first_line
 
 _ROLE_RESOLUTION = 224
+_ANY_OUTPUTS = 2
+"""The head of a traced network, which is no part of its body and has the same parameters whatever its width."""
 _EMBEDDING = r".*(pos_embed\w*|cls_token|reg_token|dist_token|relative_position_bias\w*|rel_pos\w*|query|latent)"
 
 _RECURRENT = r"\.weight_[ih]h_l\d+(_reverse)?$"
@@ -29,14 +31,14 @@ _RECURRENT = r"\.weight_[ih]h_l\d+(_reverse)?$"
 
 
 @functools.lru_cache(maxsize=256)
-def list_layers(spec: BorrowedSpec, *, resolution: int, num_classes: int, in_channels: int = 3) -> tuple[Layer, ...]:
+def list_body(spec: BorrowedSpec, *, resolution: int, in_channels: int = 3) -> Body:
     """Every part with parameters or multiply-accumulates, in the order of the modules.
 
     Raises:
         SpecError: timm cannot build the network, or it cannot take such images.
     """
     with torch.device("meta"):
-        network = build(spec, num_classes=num_classes, resolution=resolution, in_channels=in_channels).eval()
+        network = build(spec, num_outputs=_ANY_OUTPUTS, resolution=resolution, in_channels=in_channels).eval()
         network.requires_grad_(False)
         images = torch.empty(1, in_channels, resolution, resolution)
     first: list[str] = []
@@ -61,7 +63,8 @@ def list_layers(spec: BorrowedSpec, *, resolution: int, num_classes: int, in_cha
         for name, by_operator in counter.get_flop_counts().items()
         if name == root or name.startswith(f"{root}.")
     }
-    return tuple(_layers(network, flops, set(first)))
+    layers = _layers(network, flops, set(first))
+    return Body(layers=tuple(each for each in layers if each.name != "head"), num_features=network.num_features)
 
 
 def _layers(network: BorrowedNetwork, flops: dict[str, int], takes_image: set[str]) -> Iterator[Layer]:
@@ -119,7 +122,7 @@ def _places(spec: BorrowedSpec) -> dict[str, ParameterPlace]:
     kernels; what is left of one axis (norms, layer scales) is treated like a norm: neither decayed nor a kernel.
     """
     with torch.device("meta"):
-        network = build(spec, num_classes=2, resolution=_resolution(spec))
+        network = build(spec, num_outputs=_ANY_OUTPUTS, resolution=_resolution(spec))
     kernels = {name for name, parameter in network.named_parameters() if parameter.ndim >= 2}
     depths = _depths(network)
     return {

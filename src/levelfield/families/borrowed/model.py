@@ -16,17 +16,17 @@ _STATISTICS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._Instanc
 
 
 class BorrowedNetwork(nn.Module):
-    """Images (batch, channels, height, width) to logits (batch, num_classes); ``dropout`` comes before the head.
+    """Images (batch, channels, height, width) to logits (batch, num_outputs); ``dropout`` comes before the head.
 
     The head's kernel begins normal with deviation 0.02 and its bias at zero, whatever timm does for this network: its
     own choices (zeros, small scales) belong to recipes that are not used here.
     """
 
-    def __init__(self, spec: BorrowedSpec, body: nn.Module, *, num_features: int, num_classes: int, dropout: float):
+    def __init__(self, spec: BorrowedSpec, body: nn.Module, *, num_features: int, num_outputs: int, dropout: float):
         super().__init__()
         self.spec, self.num_features, self.dropout = spec, num_features, dropout
         self.body = body
-        self.head = nn.Linear(num_features, num_classes)
+        self.head = nn.Linear(num_features, num_outputs)
         nn.init.normal_(self.head.weight, std=HEAD_STD)
         nn.init.zeros_(self.head.bias)
 
@@ -41,7 +41,7 @@ class BorrowedNetwork(nn.Module):
 def build(
     spec: BorrowedSpec,
     *,
-    num_classes: int,
+    num_outputs: int,
     resolution: int,
     in_channels: int = 3,
     dropout: float = 0.0,
@@ -68,7 +68,7 @@ def build(
         )
     # What hidden layers before timm's classifier put out, where there are some: wider than num_features in MambaOut.
     num_features: Any = getattr(body, "head_hidden_size", None) or body.num_features
-    return BorrowedNetwork(spec, body, num_features=num_features, num_classes=num_classes, dropout=dropout)
+    return BorrowedNetwork(spec, body, num_features=num_features, num_outputs=num_outputs, dropout=dropout)
 
 
 def _created(timm: Any, spec: BorrowedSpec, options: dict[str, Any], resolution: int) -> nn.Module:

@@ -49,11 +49,11 @@ def sizes_in_timm(state: Mapping[str, Tensor]) -> dict[str, int | None]:
     Raises:
         KeyError: there is no classifier, or nothing that takes an image.
     """
-    num_classes = len(state[f"{_classifier(state)}.weight"])
+    num_outputs = len(state[f"{_classifier(state)}.weight"])
     first = sorted(name for name, tensor in state.items() if name.startswith(_FIRST) and tensor.ndim == 4)
     if not first:
         raise KeyError(f"a first convolution ({', '.join(_FIRST)})")
-    return {"num_classes": num_classes, "in_channels": state[first[0]].shape[1], "resolution": None}
+    return {"num_outputs": num_outputs, "in_channels": state[first[0]].shape[1], "resolution": None}
 
 
 def timm_call(model: BorrowedNetwork) -> tuple[Any, str, dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from levelfield.families.base import Layer, ParameterRole
+from levelfield.families.base import Body, Layer, ParameterRole
 from levelfield.families.nfnet.spec import SQUEEZE_RATIO, BlockShape, NFNetSpec
 from levelfield.records.errors import SpecError
 
@@ -21,10 +21,10 @@ _ROLES: tuple[tuple[str, ParameterRole], ...] = (
 )
 
 
-def list_layers(spec: NFNetSpec, *, resolution: int, num_classes: int, in_channels: int = 3) -> tuple[Layer, ...]:
-    """See :func:`levelfield.families.registry.list_layers`."""
-    if resolution < 1 or num_classes < 1 or in_channels < 1:
-        raise SpecError(f"{spec.text}: expected positive sizes, saw {resolution=}, {num_classes=}, {in_channels=}")
+def list_body(spec: NFNetSpec, *, resolution: int, in_channels: int = 3) -> Body:
+    """See :func:`levelfield.families.registry.list_body`."""
+    if resolution < 1 or in_channels < 1:
+        raise SpecError(f"{spec.text}: expected positive sizes, saw {resolution=}, {in_channels=}")
     layers: list[Layer] = []
     size, channels = resolution, in_channels
     for index, (out, stride) in enumerate(zip(spec.stem_channels, spec.stem_strides, strict=True)):
@@ -36,8 +36,7 @@ def list_layers(spec: NFNetSpec, *, resolution: int, num_classes: int, in_channe
         layers.extend(_block(block, size))
         size = halved(size) if block.stride == 2 else size
     layers.append(_conv("final_conv", spec.widths[-1], spec.num_features, size, kernel=1))
-    layers.append(_linear("head", spec.num_features, num_classes))
-    return tuple(layers)
+    return Body(layers=tuple(layers), num_features=spec.num_features)
 
 
 def parameter_role(spec: NFNetSpec, name: str) -> ParameterRole:

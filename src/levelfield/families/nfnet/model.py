@@ -58,7 +58,7 @@ class NFBlock(nn.Module):
 
 
 class NFNet(nn.Module):
-    """Images (batch, channels, height, width) to logits (batch, num_classes).
+    """Images (batch, channels, height, width) to logits (batch, num_outputs).
 
     ``dropout`` comes before the classifier. ``stochastic_depth`` is the rate that grows over the blocks as index /
     number of blocks; a dropped branch is not made up for by rescaling the kept ones (as released, unlike timm).
@@ -68,7 +68,7 @@ class NFNet(nn.Module):
         self,
         spec: NFNetSpec,
         *,
-        num_classes: int,
+        num_outputs: int,
         in_channels: int = 3,
         dropout: float = 0.0,
         stochastic_depth: float = 0.0,
@@ -92,7 +92,7 @@ class NFNet(nn.Module):
             for depth in spec.depths
         )
         self.final_conv = StandardisedConv2d(spec.widths[-1], self.num_features, 1)
-        self.head = nn.Linear(self.num_features, num_classes)
+        self.head = nn.Linear(self.num_features, num_outputs)
         nn.init.normal_(self.head.weight, std=CLASSIFIER_STD)
         nn.init.zeros_(self.head.bias)
 
@@ -134,7 +134,7 @@ class NFNet(nn.Module):
 def build(
     spec: NFNetSpec,
     *,
-    num_classes: int,
+    num_outputs: int,
     resolution: int,
     in_channels: int = 3,
     dropout: float = 0.0,
@@ -142,7 +142,7 @@ def build(
 ) -> NFNet:
     """The network of ``spec``; any resolution will do, so ``resolution`` is ignored."""
     return NFNet(
-        spec, num_classes=num_classes, in_channels=in_channels, dropout=dropout, stochastic_depth=stochastic_depth
+        spec, num_outputs=num_outputs, in_channels=in_channels, dropout=dropout, stochastic_depth=stochastic_depth
     )
 
 

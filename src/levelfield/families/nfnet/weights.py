@@ -62,7 +62,7 @@ def sizes_in_timm(state: Mapping[str, Tensor]) -> dict[str, int | None]:
         KeyError: the state is of no such network.
     """
     channels = state["stem.conv1.weight"].shape[1]
-    return {"num_classes": len(state["head.fc.weight"]), "in_channels": channels, "resolution": None}
+    return {"num_outputs": len(state["head.fc.weight"]), "in_channels": channels, "resolution": None}
 
 
 def _with_skip_gains(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from levelfield.families.base import Layer, ParameterRole
+from levelfield.families.base import Body, Layer, ParameterRole
 from levelfield.families.vit.spec import ViTSpec
 from levelfield.records.errors import SpecError
 
@@ -22,10 +22,10 @@ _ROLES: tuple[tuple[str, ParameterRole], ...] = (
 )
 
 
-def list_layers(spec: ViTSpec, *, resolution: int, num_classes: int, in_channels: int = 3) -> tuple[Layer, ...]:
-    """See :func:`levelfield.families.registry.list_layers`."""
-    if num_classes < 1 or in_channels < 1:
-        raise SpecError(f"{spec.text}: expected positive sizes, saw {num_classes=}, {in_channels=}")
+def list_body(spec: ViTSpec, *, resolution: int, in_channels: int = 3) -> Body:
+    """See :func:`levelfield.families.registry.list_body`."""
+    if in_channels < 1:
+        raise SpecError(f"{spec.text}: expected positive sizes, saw {in_channels=}")
     patches, width = spec.grid(resolution) ** 2, spec.width
     tokens = patches + (spec.pooling == "token")
     pixels = in_channels * spec.patch_size**2
@@ -39,8 +39,7 @@ def list_layers(spec: ViTSpec, *, resolution: int, num_classes: int, in_channels
     layers.append(_norm("norm", width))
     if spec.pooling == "map":
         layers.extend(_map_head("map_head", width, spec.mlp_width, tokens))
-    layers.append(_linear("head", width, num_classes, rows=1))
-    return tuple(layers)
+    return Body(layers=tuple(layers), num_features=width)
 
 
 def parameter_role(spec: ViTSpec, name: str) -> ParameterRole:

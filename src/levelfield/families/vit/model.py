@@ -76,7 +76,7 @@ class MapHead(nn.Module):
 
 
 class ViT(nn.Module):
-    """Images (batch, channels, height, width) to logits (batch, num_classes).
+    """Images (batch, channels, height, width) to logits (batch, num_outputs).
 
     ``dropout`` applies after the positions and in every branch, as in big_vision. ``stochastic_depth`` is the last
     block's rate; the first block's is 0 and it grows linearly between (DeiT, arXiv 2012.12877).
@@ -86,7 +86,7 @@ class ViT(nn.Module):
         self,
         spec: ViTSpec,
         *,
-        num_classes: int,
+        num_outputs: int,
         resolution: int,
         in_channels: int = 3,
         dropout: float = 0.0,
@@ -107,7 +107,7 @@ class ViT(nn.Module):
         self.blocks = nn.ModuleList(EncoderBlock(spec, dropout=dropout, drop_rate=rate) for rate in rates)
         self.norm = nn.LayerNorm(spec.width, eps=NORM_EPS)
         self.map_head = MapHead(spec) if spec.pooling == "map" else None
-        self.head = nn.Linear(spec.width, num_classes)
+        self.head = nn.Linear(spec.width, num_outputs)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
@@ -139,7 +139,7 @@ class ViT(nn.Module):
 def build(
     spec: ViTSpec,
     *,
-    num_classes: int,
+    num_outputs: int,
     resolution: int,
     in_channels: int = 3,
     dropout: float = 0.0,
@@ -152,7 +152,7 @@ def build(
     """
     return ViT(
         spec,
-        num_classes=num_classes,
+        num_outputs=num_outputs,
         resolution=resolution,
         in_channels=in_channels,
         dropout=dropout,

@@ -65,7 +65,7 @@ def sizes_in_timm(state: Mapping[str, Tensor]) -> dict[str, int | None]:
     """
     patches = state["patch_embed.proj.weight"]
     return {
-        "num_classes": len(state["head.weight"]),
+        "num_outputs": len(state["head.weight"]),
         "in_channels": patches.shape[1],
         "resolution": _grid_side(state) * patches.shape[-1],
     }

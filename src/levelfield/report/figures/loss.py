@@ -190,8 +190,8 @@ def _levels(observations: Sequence[Observation]) -> list[tuple[float, str]]:
     own = [run for run in observations if run.role != "imported"]
     found = []
     for name, values in (
-        ("chance", {run.chance_loss for run in own}),
-        ("known floor", {run.floor_loss for run in own}),
+        ("chance", {run.chance for run in own}),
+        ("known floor", {run.floor for run in own}),
     ):
         value = next(iter(values)) if len(values) == 1 else None
         if value:

@@ -119,11 +119,11 @@ def _beside_panel(
     evidence: PublishedEvidence, observations: Sequence[Observation], width: int, height: int
 ) -> Panel | None:
     """The study's winners in front of the published results, on one axis of compute."""
-    own = [run for run in observations if run.role == "winner" and run.top1 is not None and run.top1 < 1]
+    own = [run for run in observations if run.role == "winner" and run.value("error")]
     if not own:
         return None
     behind = [point for point in evidence.points if point.metric == "fine-tuned"]
-    errors = [100 * (1 - (run.top1 or 0.0)) for run in own]
+    errors = [100 * (run.value("error") or 0.0) for run in own]
     canvas = Canvas(
         x=log_axis("training compute in FLOPs", [*(p.exaflops * 1e18 for p in behind), *(r.train_flops for r in own)]),
         y=log_axis("top-1 error in %", [*(point.error for point in behind), *errors], text=numbers.plain),

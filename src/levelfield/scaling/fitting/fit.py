@@ -143,7 +143,7 @@ def fit(
     loss: Sequence[float],
     *,
     form: str = "log-log",
-    chance_loss: float | None = None,
+    chance: float | None = None,
     run_sd: float | None = None,
     delta: float | None = None,
     recency: float = 0.0,
@@ -164,9 +164,7 @@ def fit(
     if law.inputs != ("compute",):
         raise InputError(f"{form!r} reads {', '.join(law.inputs)}, not compute alone; use fit_law")
     pairs = sorted(zip(compute, loss, strict=True), key=lambda pair: pair[0])
-    rows = tuple(
-        FitRow(inputs=(float(c),), loss=float(v), dropped=why_dropped(c, v, chance_loss=chance_loss)) for c, v in pairs
-    )
+    rows = tuple(FitRow(inputs=(float(c),), loss=float(v), dropped=why_dropped(c, v, chance=chance)) for c, v in pairs)
     kept = [row for row in rows if not row.dropped]
     log_c, log_v = np.log([row.inputs[0] for row in kept]), np.log([row.loss for row in kept])
     why = refusal(log_c, log_v, run_sd=run_sd)
@@ -188,7 +186,7 @@ def fit_law(
     inputs: Mapping[str, Sequence[float]],
     loss: Sequence[float],
     *,
-    chance_loss: float | None = None,
+    chance: float | None = None,
     delta: float | None = None,
     weights: Sequence[float] | None = None,
     refuse: bool = True,
@@ -208,9 +206,7 @@ def fit_law(
     if missing:
         raise InputError(f"the law {form!r} reads {', '.join(law.inputs)}; {', '.join(missing)} not given")
     rows = tuple(
-        FitRow(
-            inputs=tuple(map(float, values)), loss=float(v), dropped=why_dropped(*values, v, chance_loss=chance_loss)
-        )
+        FitRow(inputs=tuple(map(float, values)), loss=float(v), dropped=why_dropped(*values, v, chance=chance))
         for *values, v in zip(*(inputs[name] for name in law.inputs), loss, strict=True)
     )
     kept = [row for row in rows if not row.dropped]
@@ -264,12 +260,12 @@ def law_of(form: str) -> Law:
     return LAWS[form]
 
 
-def why_dropped(*values: float, chance_loss: float | None) -> str:
+def why_dropped(*values: float, chance: float | None) -> str:
     """Why a row (its inputs, then its loss) is shown but not fitted; empty where it is fitted."""
     if not all(math.isfinite(value) and value > 0 for value in values):
         return "compute and loss must be positive and finite"
-    if chance_loss is not None and values[-1] > NEAR_CHANCE * chance_loss:
-        return f"near chance: loss {values[-1]:.3g} is above {NEAR_CHANCE:.0%} of {chance_loss:.3g}"
+    if chance is not None and values[-1] > NEAR_CHANCE * chance:
+        return f"near chance: loss {values[-1]:.3g} is above {NEAR_CHANCE:.0%} of {chance:.3g}"
     return ""
 
 

@@ -43,7 +43,7 @@ class Points:
     currency: Currency
     compute: tuple[float, ...]
     loss: tuple[float, ...]
-    chance_loss: float | None
+    chance: float | None
     covariance: Floats | None
     degrees_of_freedom: float
     note: str = ""
@@ -64,7 +64,7 @@ class Points:
         kept = [
             (compute, loss)
             for compute, loss in zip(self.compute, self.loss, strict=True)
-            if not why_dropped(compute, loss, chance_loss=self.chance_loss)
+            if not why_dropped(compute, loss, chance=self.chance)
         ]
         if len({compute for compute, _ in kept}) < MIN_BUDGETS:
             return None
@@ -121,7 +121,7 @@ def _fit(points: Points, candidate: LawForm, delta: float | None) -> Fit:
         points.compute,
         points.loss,
         form=candidate.form,
-        chance_loss=points.chance_loss,
+        chance=points.chance,
         run_sd=points.run_sd,
         recency=candidate.recency,
         delta=delta,

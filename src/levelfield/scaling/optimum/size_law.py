@@ -52,7 +52,7 @@ class Cloud(NamedTuple):
 
 
 def clouds_of(
-    rows: Sequence[Observation], *, chance_loss: float | None, generator: np.random.Generator
+    rows: Sequence[Observation], *, chance: float | None, generator: np.random.Generator
 ) -> tuple[Cloud, ...] | str:
     """The law of size and examples of one family's ``rows``, with that of repeated examples where some repeat.
 
@@ -64,15 +64,15 @@ def clouds_of(
     found = []
     for form in (FORM, REPEATED) if _repeats(cells) else (FORM,):
         try:
-            found.append(_cloud(cells, form, chance_loss, generator))
+            found.append(_cloud(cells, form, chance, generator))
         except RefusedError as refused:
             return tuple(found) or str(refused)
     return tuple(found)
 
 
-def _cloud(cells: Sequence[Observation], form: str, chance_loss: float | None, generator: np.random.Generator) -> Cloud:
+def _cloud(cells: Sequence[Observation], form: str, chance: float | None, generator: np.random.Generator) -> Cloud:
     """The law ``form`` fitted to ``cells``, and to what other runs would have given."""
-    fit = fit_law(form, _inputs(cells), [cell.loss for cell in cells], chance_loss=chance_loss)
+    fit = fit_law(form, _inputs(cells), [cell.loss for cell in cells], chance=chance)
     kept = tuple(cell for cell, row in zip(cells, fit.rows, strict=True) if not row.dropped)
     theta, places = np.asarray(fit.theta), range(len(kept))
     models = grouped(kept, lambda r: (r.model, r.params, r.cluster)).values()
@@ -106,33 +106,33 @@ def strata(budgets: Sequence[float]) -> list[list[int]]:
     return groups
 
 
-def size_laws(family: str, clouds: Sequence[Cloud], *, chance_loss: float | None, level: float) -> tuple[SizeLaw, ...]:
+def size_laws(family: str, clouds: Sequence[Cloud], *, chance: float | None, level: float) -> tuple[SizeLaw, ...]:
     """What ``clouds`` of one family say, the believed one marked.
 
     That is the law of repeated examples where an F test rejects that a repeated example is as good as a new one, and
     where it does no worse on dearer cells than it was fitted to.
     """
-    tested = {each.fit.form: held_out(each, chance_loss=chance_loss) for each in clouds}
+    tested = {each.fit.form: held_out(each, chance=chance) for each in clouds}
     chosen = clouds[0].fit.form
     if REPEATED in tested:
         shared = sorted(tested[FORM].keys() & tested[REPEATED].keys())
         plain, repeated = (sum(float(np.sum(tested[form][at] ** 2)) for at in shared) for form in (FORM, REPEATED))
-        chosen = REPEATED if _fade(clouds[1], chance_loss) < 1 - level and repeated <= plain else FORM
+        chosen = REPEATED if _fade(clouds[1], chance) < 1 - level and repeated <= plain else FORM
     return tuple(_told(family, each, tested[each.fit.form], chosen, level) for each in clouds)
 
 
-def _fade(repeated: Cloud, chance_loss: float | None) -> float:
+def _fade(repeated: Cloud, chance: float | None) -> float:
     """The p-value of an F test that a repeated example is as good as a new one: ``repeated`` without R."""
     from scipy.special import fdtrc
 
     fit, losses = repeated.fit, [cell.loss for cell in repeated.cells]
-    plain = fit_law(FORM, _inputs(repeated.cells), losses, chance_loss=chance_loss, delta=fit.delta)
+    plain = fit_law(FORM, _inputs(repeated.cells), losses, chance=chance, delta=fit.delta)
     free = len(losses) - len(fit.theta)
     variance = max(float(fit.residuals @ fit.residuals) / free, 1e-16)
     return float(fdtrc(1, free, max(0.0, 2 * (plain.objective - fit.objective) / variance)))
 
 
-def held_out(found: Cloud, *, chance_loss: float | None) -> dict[tuple[float, float], Floats]:
+def held_out(found: Cloud, *, chance: float | None) -> dict[tuple[float, float], Floats]:
     """ln seen minus ln foretold, by (horizon, budget), of the cells beyond a half, a quarter, an eighth of the compute.
 
     A horizon that leaves too few cells to fit is left out.
@@ -147,7 +147,7 @@ def held_out(found: Cloud, *, chance_loss: float | None) -> dict[tuple[float, fl
                 found.fit.form,
                 _inputs(below),
                 [cell.loss for cell in below],
-                chance_loss=chance_loss,
+                chance=chance,
                 delta=found.fit.delta,
             )
         except RefusedError:

@@ -7,6 +7,7 @@ so a deeper statistic replaces what is behind :func:`levelfield.scaling.analyse.
 from __future__ import annotations
 
 from levelfield.records.codec import record
+from levelfield.records.measure import LOSS, Measure
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.laws import LawFit, SizeLaw
 from levelfield.scaling.results.optima import Allocation, IsoflopProfile, LearningRateCell, Optimum, RateSurface
@@ -43,6 +44,8 @@ class Winner:
 class Analysis:
     """Everything the statistics say of one table of observations.
 
+    ``measure`` is what every ``loss`` of them is a value of, better lower.
+
     ``seed_noise`` is the sd of one run's ln loss between seeds, pooled over the study; ``example_noise`` the sd of the
     ln loss ratio of two winners through the finite report set. ``optimism`` has rows where no winner has fresh seeds.
     ``notices`` say what was left out of somebody's table, or taken for something else. ``in_progress`` says how far a
@@ -72,3 +75,4 @@ class Analysis:
     notices: tuple[str, ...] = ()
     in_progress: str = ""
     fixed_margin: float | None = None
+    measure: Measure = LOSS

@@ -43,11 +43,11 @@ def finding(comparison: Comparison) -> str:
     measured = f" ({percent(overall.difference)})" if overall.difference is not None else ""
     because = f" ({overall.reasons[0]})" if overall.reasons else ""
     if overall.verdict == "better":
-        return f"{a} has a lower loss than {b}{measured}"
+        return f"{a} has a lower {comparison.measure} than {b}{measured}"
     if overall.verdict == "worse":
-        return f"{a} has a higher loss than {b}{measured}"
+        return f"{a} has a higher {comparison.measure} than {b}{measured}"
     if overall.verdict == "equivalent":
-        return f"{a} and {b} are equivalent within {100 * comparison.margin:.3g} % of loss{measured}"
+        return f"{a} and {b} are equivalent within {100 * comparison.margin:.3g} % of {comparison.measure}{measured}"
     return f"one cannot tell {a} from {b}{measured}{because}"
 
 
@@ -58,8 +58,8 @@ def described(comparison: Comparison) -> str:
     assert ancova.middle is not None
     side = "below" if ancova.offset.estimate < 0 else "above"
     return (
-        f"not claimed but seen: at {ancova.middle:.2g} {unit} the loss of {comparison.a} lies {side} that of "
-        f"{comparison.b} ({percent(ancova.offset)})"
+        f"not claimed but seen: at {ancova.middle:.2g} {unit} the {comparison.measure} of {comparison.a} lies "
+        f"{side} that of {comparison.b} ({percent(ancova.offset)})"
     )
 
 

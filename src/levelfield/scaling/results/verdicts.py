@@ -119,7 +119,8 @@ class Optimism:
 
 @record
 class Comparison:
-    """Family ``a`` against family ``b`` in one currency; "better" means that ``a`` has the lower loss.
+    """Family ``a`` against family ``b`` in one currency; "better" means that ``a`` has the lower loss: the lower
+    value of ``measure``, which decided.
 
     ``margin`` is in ln loss and was fixed in advance. ``smallest_decidable_margin`` is what these seeds and examples
     could have decided; where it exceeds ``margin``, ``seeds_to_decide`` seeds a winner would do, or None however many.
@@ -135,6 +136,7 @@ class Comparison:
     overall: BudgetVerdict
     smallest_decidable_margin: float | None
     sentence: str
+    measure: str = "loss"
     seeds_to_decide: int | None = None
     curve: DifferenceCurve = DifferenceCurve(status=NOT_ASKED)
     ancova: Ancova = Ancova(status=NOT_ASKED)

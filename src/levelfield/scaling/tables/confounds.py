@@ -96,7 +96,7 @@ def _listed(shares: Counter[str]) -> str:
 
 def _classes(left: Sequence[Observation], right: Sequence[Observation]) -> Confound | None:
     """Losses with unlike chance levels are losses of unlike tasks."""
-    chances = [{round(run.chance_loss, 4) for run in side if run.chance_loss} for side in (left, right)]
+    chances = [{round(run.chance, 4) for run in side if run.chance} for side in (left, right)]
     if not all(chances) or chances[0] & chances[1]:
         return None
     told = [", ".join(f"{value:.3g}" for value in sorted(side)) for side in chances]

@@ -62,7 +62,7 @@ class Rung:
 
     @property
     def near_chance(self) -> bool:
-        chance = self.first.chance_loss
+        chance = self.first.chance
         return chance is not None and bool(math.exp(self.log_loss) > NEAR_CHANCE * chance)
 
     @property
@@ -99,7 +99,7 @@ def checked(observations: Iterable[Observation]) -> tuple[Observation, ...]:
                 )
                 hint = easy if name == "loss" and value == 0 else ""
                 raise InputError(f"run {row.run!r}: {name} must be positive and finite, saw {value!r}{hint}")
-        for name in ("params", "examples", "epochs", "base_lr", "device_seconds", "chance_loss"):
+        for name in ("params", "examples", "epochs", "base_lr", "device_seconds", "chance"):
             value = getattr(row, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise InputError(f"run {row.run!r}: {name} must be positive and finite or absent, saw {value!r}")

@@ -18,7 +18,7 @@ from levelfield.units import LARGEST, LARGEST_LOSS, SMALLEST, SMALLEST_LOSS
 
 DEFAULT_COLUMNS: Mapping[str, str] = {"compute": "flops", "loss": "loss"}
 _POSITIVE = (
-    "compute", "budget", "loss", "params", "examples", "unique", "epochs", "base_lr", "device_seconds", "chance_loss",
+    "compute", "budget", "loss", "params", "examples", "unique", "epochs", "base_lr", "device_seconds", "chance",
 )  # fmt: skip
 _TEXT = ("family", "model", "run", "role", "variant", "device", "cluster", "optimizer")
 KNOWN_COLUMNS = (*_POSITIVE, *_TEXT, "seed")
@@ -194,7 +194,7 @@ def _observation(row: _Row, *, drop_diverged: bool) -> Observation:
         seed=_seed(row),
         device_seconds=numbers["device_seconds"],
         device=row.text("device") or None,
-        chance_loss=numbers["chance_loss"],
+        chance=numbers["chance"],
         variant=row.text("variant"),
         optimizer=row.text("optimizer"),
         cluster=row.text("cluster"),

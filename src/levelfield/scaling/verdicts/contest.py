@@ -74,6 +74,7 @@ class Contest:
     confounds: Mapping[tuple[str, str], tuple[Confound, ...]]
     less_searched: Mapping[tuple[str, str], str]
     never: tuple[str, ...] = ()
+    measure: str = "loss"
 
     @property
     def cells(self) -> dict[Rung, int]:
@@ -192,6 +193,7 @@ class Contest:
             smallest_decidable_margin=decidable,
             seeds_to_decide=seeds_to_decide(question, band, self.margin, decidable),
             sentence="",
+            measure=self.measure,
             confounds=question.confounds,
             **told._asdict(),
         )
@@ -215,6 +217,7 @@ def contest_of(
     named_confounds: Sequence[str] = (),
     equal_search: bool = False,
     no_verdict_because: str | None = None,
+    measure: str = "loss",
     compared: Sequence[str],
     generator: np.random.Generator | None = None,
 ) -> Contest:
@@ -255,6 +258,7 @@ def contest_of(
         confounds={pair: confounds(rows, *pair, named=named_confounds, equal_search=equal_search) for pair in pairs},
         less_searched={pair: "" if equal_search else less_searched(rows, *pair) for pair in pairs},
         never=(no_verdict_because,) if no_verdict_because else (),
+        measure=measure,
     )
 
 

@@ -135,4 +135,4 @@ def _scatter(found: Sequence[Rung]) -> Noise | None:
 
 
 def _near_chance(run: Observation) -> bool:
-    return run.chance_loss is not None and run.loss > NEAR_CHANCE * run.chance_loss
+    return run.chance is not None and run.loss > NEAR_CHANCE * run.chance

@@ -119,7 +119,7 @@ def _forward_flops(facts: DataFacts, cell: Cell) -> float:
     return count(
         cell.architecture,
         resolution=facts.resolution,
-        num_classes=facts.num_classes,
+        num_outputs=facts.num_outputs,
         in_channels=facts.in_channels,
     ).forward_flops
 

@@ -49,7 +49,7 @@ def finetune_spec(
     counted = count(
         backbone.facts.architecture,
         resolution=source.resolution,
-        num_classes=source.num_classes,
+        num_outputs=source.num_classes,
         in_channels=source.in_channels,
     )
     examples = steps * (batch + made.ascent_examples(batch))

@@ -217,7 +217,7 @@ def build_state(
     torch.manual_seed(keyed_seed("init", spec.seed))
     model = build(
         spec.architecture,
-        num_classes=source.num_classes,
+        num_outputs=source.num_classes,
         resolution=source.resolution,
         in_channels=source.in_channels,
         dropout=spec.recipe.dropout,
@@ -250,7 +250,7 @@ def _kept_facts(spec: TrialSpec, source: Source) -> KeptFacts:
     network = NetworkFacts(
         architecture=parse(spec.architecture).text,
         resolution=source.resolution,
-        num_classes=source.num_classes,
+        num_outputs=source.num_classes,
         in_channels=source.in_channels,
         classes=tuple(source.class_names),
     )
@@ -286,13 +286,13 @@ def _result(
     executions: tuple[Execution, ...],
 ) -> TrialResult:
     counted = count(
-        spec.architecture, resolution=source.resolution, num_classes=source.num_classes, in_channels=source.in_channels
+        spec.architecture, resolution=source.resolution, num_outputs=source.num_classes, in_channels=source.in_channels
     )
     examples_seen = state.step * spec.global_batch_size
     forward_flops = count(
         spec.architecture,
         resolution=spec.test_resolution or source.resolution,
-        num_classes=source.num_classes,
+        num_outputs=source.num_classes,
         in_channels=source.in_channels,
     ).forward_flops
     last = state.losses[-max(1, round(_LAST_SHARE * spec.steps)) :]

@@ -68,7 +68,7 @@ def _trial_row(outcome: Outcome, planned: PlannedTransfer, spec: TrialSpec, resu
         top1=held_out.top1,
         loss=held_out.loss,
         num_report=held_out.num_examples,
-        num_classes=target.num_classes,
+        num_classes=target.num_outputs,
         base_lr=planned.base_lr,
         spend=planned.spend,
         edges=planned.edges,
@@ -97,7 +97,7 @@ def _probe_rows(
             top1=sum(top1s) / len(top1s),
             loss=losses[arm],
             num_report=result.num_report,
-            num_classes=outcome.facts.target(planned.transfer).num_classes,
+            num_classes=outcome.facts.target(planned.transfer).num_outputs,
             **origin,
         )
 

@@ -26,7 +26,7 @@ def afford(spec: StudySpec, facts: DataFacts, entry: FamilyEntry, candidate: Can
     ``max_steps`` leaves out sizes; an axis of a size that is in is searched wherever it leads.
     """
     architecture = with_codes(candidate.architecture, _fields(entry, candidate, "model"))
-    params, flops_per_example = cost_of(architecture, facts.resolution, facts.num_classes, facts.in_channels)
+    params, flops_per_example = cost_of(architecture, facts.resolution, facts.num_outputs, facts.in_channels)
     ladder = spec.ladder
     recipe = recipe_of(entry, candidate, peak_lr=1.0)
     factor = float(_fields(entry, candidate, "batch_factor").get("", 1))
@@ -68,9 +68,9 @@ def batch_and_steps(
 
 
 @functools.lru_cache(maxsize=4096)
-def cost_of(architecture: str, resolution: int, num_classes: int, in_channels: int) -> tuple[int, float]:
+def cost_of(architecture: str, resolution: int, num_outputs: int, in_channels: int) -> tuple[int, float]:
     """Parameters and training FLOPs an example; a plan asks for the same ones many times."""
-    counted = count(architecture, resolution=resolution, num_classes=num_classes, in_channels=in_channels)
+    counted = count(architecture, resolution=resolution, num_outputs=num_outputs, in_channels=in_channels)
     return counted.params, float(counted.train_flops_per_example)
 
 

@@ -170,7 +170,7 @@ class TransferWants:
         target = self.facts.target(transfer.name)
         made = transfer_preset if start is not None else preset
         recipe = made(arm.recipe, peak_lr=1.0, override=arm.override)
-        _, per_example = cost_of(candidate.architecture, target.resolution, target.num_classes, target.in_channels)
+        _, per_example = cost_of(candidate.architecture, target.resolution, target.num_outputs, target.in_channels)
         gradients = examples_for(budget, per_example)
         batch, steps = batch_and_steps(self.spec.ladder, recipe, gradients)
         if steps < transfer.min_steps:
@@ -266,7 +266,7 @@ def _refuse_meaningless(spec: StudySpec, transfer: TransferSpec, facts: DataFact
         moved = [{axis.field.removeprefix("model."): value} for axis in codes for value in axis.values]
         for size in (with_codes(size, code) for size in entry.sizes for code in ({}, *moved)):
             for resolution in (target.resolution, transfer.test_resolution or target.resolution):
-                cost_of(size, resolution, target.num_classes, target.in_channels)
+                cost_of(size, resolution, target.num_outputs, target.in_channels)
     if target.in_channels != facts.in_channels:
         raise SpecError(
             f"transfer {transfer.name!r} has images of {target.in_channels} channels, the study's have "

@@ -1,0 +1,54 @@
+"""What is measured: a number an example, with its unit, its direction, and what is known of its ends."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal, TypeVar
+
+from levelfield.records.codec import record
+from levelfield.records.errors import SpecError
+
+Number = TypeVar("Number")
+
+
+@record
+class Measure:
+    """A number that is measured on every held-out example, and whose mean judges a run.
+
+    ``unit`` is empty for plain numbers. ``chance`` is what answers say that ignore the input, ``floor`` the best that
+    the data allows any network, ``ceiling`` the best that the scale allows, which a measure that is better higher must
+    have; each None where it is not known.
+
+    Raises:
+        SpecError: a measure that is better higher has no ceiling.
+    """
+
+    name: str
+    unit: str = ""
+    better: Literal["lower", "higher"] = "lower"
+    chance: float | None = None
+    floor: float | None = None
+    ceiling: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.better == "higher" and self.ceiling is None:
+            raise SpecError(f"measure {self.name!r} is better higher: give it a ceiling, from which it falls short")
+
+    def shortfall(self, value: Number) -> Number:
+        """``value`` (a number, or an array of them) as laws, noise and verdicts take it, better lower: itself, or how
+        far it falls short of the ceiling."""
+        return value if self.better == "lower" else self.ceiling - value  # pyright: ignore[reportOperatorIssue]
+
+    @property
+    def falling(self) -> Measure:
+        """The measure of what :meth:`shortfall` gives: better lower, under a name that says so."""
+        if self.better == "lower":
+            return self
+        ends = (None if end is None else self.shortfall(end) for end in (self.chance, self.floor))
+        chance, floor = ends
+        name = f"{self.name} shortfall"
+        return dataclasses.replace(self, name=name, better="lower", chance=chance, floor=floor, ceiling=None)
+
+
+LOSS = Measure(name="loss", unit="nats")
+"""What a table's numbers are taken for where nothing says otherwise."""
