@@ -20,10 +20,11 @@ from levelfield.compute.analytic import count
 from levelfield.data.loader import Batch
 from levelfield.data.transforms import NORMALISATION
 from levelfield.records.data import DigitStringsSpec
+from levelfield.records.head import LinearHead
 from levelfield.records.trial import Dtype, TrialSpec
-from levelfield.study.execute.trial import build_state
+from levelfield.study.execute.parts import build_state
 from levelfield.study.plan.recipes import preset
-from levelfield.tasks.registry import build_task
+from levelfield.tasks.registry import task_named
 from levelfield.train.state import TrainState
 from levelfield.train.step import TrainingStep
 
@@ -38,13 +39,13 @@ class Net:
     recipe: str
     resolution: int
     batch: int
-    num_classes: int = 1000
+    num_outputs: int = 1000
     in_channels: int = 3
 
     @property
     def train_flops(self) -> int:
         """Of one example, forward and backward."""
-        shape = {"resolution": self.resolution, "num_classes": self.num_classes, "in_channels": self.in_channels}
+        shape = {"resolution": self.resolution, "num_outputs": self.num_outputs, "in_channels": self.in_channels}
         return count(self.architecture, **shape).train_flops_per_example
 
 
@@ -90,7 +91,7 @@ TINY = Net(
     recipe="nfnet-short",
     resolution=32,
     batch=128,
-    num_classes=100,
+    num_outputs=100,
 )
 F0 = Net(
     title="NFNet-F0, 192 px, batch 256",
@@ -115,7 +116,7 @@ TOY_NFNET = Net(
     recipe="nfnet-short",
     resolution=16,
     batch=8,
-    num_classes=10,
+    num_outputs=10,
 )
 TOY_VIT = Net(
     title="toy ViT, 16 px, batch 8",
@@ -126,7 +127,7 @@ TOY_VIT = Net(
     recipe="vit-short",
     resolution=16,
     batch=8,
-    num_classes=10,
+    num_outputs=10,
 )
 
 
@@ -140,7 +141,7 @@ def resident(net: Net, device: torch.device) -> tuple[Tensor, Tensor]:
     torch.manual_seed(0)
     shape = (net.batch, net.in_channels, net.resolution, net.resolution)
     images = torch.randint(0, 256, shape, dtype=torch.uint8)
-    return images.to(device), torch.randint(0, net.num_classes, (net.batch,)).to(device)
+    return images.to(device), torch.randint(0, net.num_outputs, (net.batch,)).to(device)
 
 
 def our_trial(net: Net, dtype: Dtype) -> TrialSpec:
@@ -149,6 +150,7 @@ def our_trial(net: Net, dtype: Dtype) -> TrialSpec:
         architecture=net.architecture,
         data=DigitStringsSpec(),
         recipe=preset(net.recipe, peak_lr=0.1 if net.recipe.startswith("nfnet") else 1e-3),
+        head=LinearHead(num_outputs=net.num_outputs),
         budget_flops=1e18,
         global_batch_size=net.batch,
         steps=1_000_000,
@@ -157,7 +159,7 @@ def our_trial(net: Net, dtype: Dtype) -> TrialSpec:
 
 
 def our_state(net: Net, spec: TrialSpec, device: torch.device) -> TrainState:
-    shape: Any = SimpleNamespace(num_classes=net.num_classes, resolution=net.resolution, in_channels=net.in_channels)
+    shape: Any = SimpleNamespace(resolution=net.resolution, in_channels=net.in_channels)
     return build_state(spec, shape, device=device)
 
 
@@ -179,7 +181,7 @@ class OurStep:
         self.deterministic = deterministic
         spec = our_trial(net, dtype)
         self.state = our_state(net, spec, device)
-        self.step = TrainingStep(spec, build_task(spec.task, spec.recipe), device=device)
+        self.step = TrainingStep(spec, task_named(spec.task), device=device)
         if compiled is not None:
             self.state.model = torch.compile(self.state.model, backend=compiled)  # pyright: ignore[reportAttributeAccessIssue]
         images, labels = resident(net, device)

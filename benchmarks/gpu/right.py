@@ -26,8 +26,9 @@ from levelfield.data.sources.digit_strings import DigitStrings
 from levelfield.records.data import DigitPairsSpec, DigitStringsSpec
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import Dtype
-from levelfield.study.execute.trial import build_state, run_trial
-from levelfield.tasks.registry import build_task
+from levelfield.study.execute.parts import build_state
+from levelfield.study.execute.trial import run_trial
+from levelfield.tasks.registry import task_named
 from levelfield.train.checkpoint import CheckpointFolder
 from levelfield.train.evaluate import evaluate
 from levelfield.train.state import TrainState
@@ -152,7 +153,9 @@ def pictures(setting: Setting) -> Seen:
         drawn = rendered_on(source, setting.device)
         for split, ids in (("train", np.arange(700) + 2**39), ("report", np.arange(300)), ("select", np.array([7]))):
             wanted, seen = source.batch(split, ids), drawn.batch(split, ids)
-            same = (seen.images.cpu().numpy() == wanted.images).all((1, 2, 3)) & (seen.labels == wanted.labels)
+            same = (seen.fields["image"].cpu().numpy() == wanted.fields["image"]).all((1, 2, 3)) & (
+                seen.fields["label"] == wanted.fields["label"]
+            )
             equal, compared = equal + int(same.sum()), compared + len(ids)
     return Seen(figures={"equal": equal, "of": compared}, right=equal == compared)
 
@@ -215,7 +218,7 @@ def resumed(setting: Setting, case: Case, dtype: Dtype) -> Seen:
 def evaluation(setting: Setting, case: Case) -> Seen:
     """The same weights judged here and there, in both precisions."""
     spec = case.trial(resolution=16 if setting.toy else 32, held_out="report")
-    source, task = open_source_once(spec.data), build_task(spec.task, spec.recipe)
+    source, task = open_source_once(spec.data), task_named(spec.task)
     figures, right = {}, True
     weights = trained(spec, CPU).weights
     for dtype, tolerance in (("float32", 1e-5), ("bfloat16", 2e-2)):

@@ -18,7 +18,7 @@ from benchmarks.gpu.clock import host_share, interleaved, median_seconds, quotie
 from benchmarks.gpu.nets import Net, OurStep, TimmStep, nets, our_state, our_trial, resident
 from benchmarks.gpu.rows import Deadline, Figure, Row, Seen, Setting
 from levelfield.data.transforms import to_float
-from levelfield.tasks.registry import build_task
+from levelfield.tasks.registry import task_named
 from levelfield.train.clipping import clip_adaptively, global_norm
 from levelfield.train.device import compute_as_recorded
 
@@ -187,7 +187,7 @@ def graphed(setting: Setting, net: Net) -> Seen:
     _prepare(fastest=True)
     plain, device = OurStep(net, setting.device), setting.device
     spec = our_trial(net, "bfloat16")
-    state, task = our_state(net, spec, device), build_task(spec.task, spec.recipe)
+    state, task = our_state(net, spec, device), task_named(spec.task)
     images, labels = resident(net, device)
     pixels, valid = to_float(images), torch.ones(net.batch, dtype=torch.bool, device=device)
     parameters = list(state.parameters.values())

@@ -17,10 +17,11 @@ from torch import Tensor
 from levelfield.data.loader import Batch
 from levelfield.data.sources import open_source_once
 from levelfield.records.data import DigitPairsSpec
+from levelfield.records.head import LinearHead
 from levelfield.records.trial import Dtype, TrialSpec
-from levelfield.study.execute.trial import build_state, training_batches
+from levelfield.study.execute.parts import build_state, training_batches
 from levelfield.study.plan.recipes import preset
-from levelfield.tasks.registry import build_task
+from levelfield.tasks.registry import task_named
 from levelfield.train.state import TrainState
 from levelfield.train.step import TrainingStep
 
@@ -49,6 +50,7 @@ class Case:
             architecture=self.architecture,
             data=DigitPairsSpec(resolution=resolution, select_examples=512, report_examples=512),
             recipe=preset(self.recipe, peak_lr=self.peak_lr, override=override),
+            head=LinearHead(num_outputs=100),
             budget_flops=1e8,
             global_batch_size=self.batch,
             steps=steps,
@@ -84,7 +86,7 @@ def trained(
     torch.set_num_threads(os.cpu_count() or 1)
     state = build_state(spec, open_source_once(spec.data), device=device)
     start = copied(state)
-    step = TrainingStep(spec, build_task(spec.task, spec.recipe), device=device)
+    step = TrainingStep(spec, task_named(spec.task), device=device)
     with float64(state) if in_float64 else as_it_is():
         for batch in batches_of(spec):
             report = step(state, batch)

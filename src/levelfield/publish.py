@@ -10,6 +10,7 @@ from pathlib import Path
 from levelfield.records.data import DigitPairsSpec, DigitStringsSpec, num_report_asked
 from levelfield.records.fingerprint import fingerprint
 from levelfield.records.study import StudySpec
+from levelfield.records.trial import CLASSIFICATION
 from levelfield.report.facts import (
     ImportedFact,
     LockedPrediction,
@@ -21,6 +22,7 @@ from levelfield.report.facts import (
     TrialRow,
 )
 from levelfield.report.words.executions import mixed_executions
+from levelfield.report.words.measures import axis
 from levelfield.report.words.numbers import family_name, flops, listed, plain
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.transfer import agreement_sentence, worth_sentence
@@ -63,7 +65,8 @@ def page_facts(outcome: Outcome, analysis: Analysis) -> StudyFacts:
         question=spec.question,
         hypothesis=spec.hypothesis,
         data=_data_sentence(outcome),
-        metric=f"held-out cross-entropy in nats, {averaged} weights",
+        metric=f"{axis(analysis.measure)}, {averaged} weights",
+        measures=outcome.facts.measures,
         device=listed(sorted({result.execution.device for result in outcome.results.values()})) or None,
         budgets=spec.ladder.budgets,
         recipes=tuple(_recipe_facts(spec)),
@@ -135,7 +138,7 @@ def _told_recipe(recipe: LockedRecipe) -> str:
 def _axes(spec: StudySpec) -> dict[str, str]:
     """What each searched axis is, family by family where they differ."""
     told: dict[str, str] = {}
-    for name in dict.fromkeys(axis for entry in spec.families for axis in entry.axes):
+    for name in dict.fromkeys(name for entry in spec.families for name in entry.axes):
         meant: dict[str, list[str]] = {}
         for entry in spec.families:
             if name in entry.axes:
@@ -201,9 +204,11 @@ def _data_sentence(outcome: Outcome) -> str:
         else f"{facts.num_train:,} training images"
     )
     noise = f", {data.label_noise:.0%} label noise" if isinstance(data, DigitPairsSpec | DigitStringsSpec) else ""
+    classes = outcome.spec.task == CLASSIFICATION
+    answers = f"of {facts.num_outputs} classes" if classes else f"for the task {outcome.spec.task}"
     judging = facts.num_report or num_report_asked(data)
     return (
-        f"{data.source}: {size} of {facts.num_outputs} classes at {facts.resolution} px{noise}; "
+        f"{data.source}: {size} {answers} at {facts.resolution} px{noise}; "
         f"{data.select_examples:,} images chose the recipe, {judging:,} others judged the winners"
     )
 
@@ -269,8 +274,7 @@ def _trial_rows(outcome: Outcome) -> Iterator[TrialRow]:
             peak_lr=spec.recipe.peak_lr,
             global_batch_size=spec.global_batch_size,
             seed=spec.seed,
-            loss=held_out.loss if held_out else None,
-            top1=held_out.top1 if held_out else None,
+            values=tuple(held_out.values.items()) if held_out else (),
             device_seconds=timing.device_seconds if timing else None,
             reason=result.reason if result else outcome.failed.get(spec.fingerprint, ""),
         )

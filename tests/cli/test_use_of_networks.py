@@ -173,8 +173,8 @@ def test_a_trial_is_judged_on_its_own_report_split_as_its_record_says(tmp_path, 
     found = json.loads(out)
     assert code == 0
     assert found["num_images"] == record.num_examples == 6
-    assert found["top1"]["estimate"] == record.top1
-    assert found["loss"]["estimate"] == pytest.approx(record.loss, rel=1e-5)
+    assert found["top1"]["estimate"] == pytest.approx(1 - record.values["error"])
+    assert found["loss"]["estimate"] == pytest.approx(record.values["loss"], rel=1e-5)
     code, out, _ = invoke("classify", trial, tmp_path / "images" / "cat" / "0.png")
     assert code == 0
     assert {line.split("\t")[2] for line in out.splitlines() if "%" in line} == {"cat", "dog"}

@@ -135,7 +135,9 @@ def assert_every_label_is_its_pictures(source, classes):
     """``classes[label]`` is the class whose colour a picture of that label must have, in every split."""
     for split, size in source.split_sizes.items():
         found = source.batch(split, np.arange(size))
-        assert [int(image[0, 0, 0]) // 20 for image in found.images] == [classes[label] for label in found.labels]
+        assert [int(image[0, 0, 0]) // 20 for image in found.fields["image"]] == [
+            classes[label] for label in found.fields["label"]
+        ]
 
 
 def test_held_out_label_names_in_another_order_are_matched_by_name(tmp_path):
@@ -196,9 +198,9 @@ def test_a_class_of_one_picture_is_trained_whatever_the_seed(tmp_path):
     for seed in range(12):
         source = opened(file, select=10, num_report=10, seed=seed)
         trained = source.batch("train", np.arange(source.split_sizes["train"]))
-        assert set(trained.labels.tolist()) == {0, 1, 2}
+        assert set(trained.fields["label"].tolist()) == {0, 1, 2}
         everything = [source.batch(split, np.arange(size)) for split, size in source.split_sizes.items()]
-        assert len({image.tobytes() for each in everything for image in each.images}) == len(labels)
+        assert len({image.tobytes() for each in everything for image in each.fields["image"]}) == len(labels)
         assert_every_label_is_its_pictures(source, [0, 1, 2])
         stratify.add(bool(source.remarks))
     assert stratify == {False, True}, "the plain draw stands where it leaves every class something"

@@ -53,7 +53,7 @@ def place(request, picture_folder, picture_parquet) -> Path:
 
 def every_picture(spec):
     source = open_source(spec)
-    return source, source.batch("train", np.arange(source.split_sizes["train"])).images
+    return source, source.batch("train", np.arange(source.split_sizes["train"])).fields["image"]
 
 
 def test_a_source_that_was_opened_before_is_not_read_again(place, hashed):

@@ -20,6 +20,8 @@ from levelfield.data.sources.glyphs import load_glyphs, split_glyphs
 from levelfield.data.sources.noise import NoiseBank
 from levelfield.records.data import DigitPairsSpec, DigitsSpec, DigitStringsSpec
 from levelfield.records.errors import SpecError
+from levelfield.records.measure import Measure
+from levelfield.tasks.classification import Classification
 
 PAIRS = open_source(DigitPairsSpec())
 MANY = PAIRS.batch("train", np.arange(20_000))
@@ -28,13 +30,18 @@ PLAIN = DigitPairsSpec(label_noise=0, noise_contrast=0, max_rotation_deg=0, max_
 
 @given(ids=st.lists(st.integers(0, 2**40 - 1), min_size=1, max_size=300), cut=st.integers(0, 300))
 @settings(max_examples=30, deadline=None)
+def ends_of(source) -> Measure:
+    """The loss of telling the labels of ``source``, with its chance and its floor."""
+    return Classification().measures(source.fields)[0]
+
+
 def test_an_example_does_not_depend_on_the_batch_it_comes_in(ids, cut):
     ids = np.array(ids)
     whole = PAIRS.batch("train", ids)
     for part in (slice(0, cut), slice(cut, None), slice(None, None, -1)):
         alone = PAIRS.batch("train", ids[part])
-        assert np.array_equal(alone.images, whole.images[part])
-        assert np.array_equal(alone.labels, whole.labels[part])
+        assert np.array_equal(alone.fields["image"], whole.fields["image"][part])
+        assert np.array_equal(alone.fields["label"], whole.fields["label"][part])
 
 
 def test_the_stream_has_2_to_the_40_different_examples_at_hand():
@@ -44,7 +51,7 @@ def test_the_stream_has_2_to_the_40_different_examples_at_hand():
     assert images.dtype == np.uint8
     assert labels.dtype == np.int64
     assert valid.all()
-    assert len({image.tobytes() for image in MANY.images}) == 20_000
+    assert len({image.tobytes() for image in MANY.fields["image"]}) == 20_000
     with pytest.raises(IndexError, match="1099511627776"):
         PAIRS.batch("train", np.array([2**40]))
 
@@ -52,7 +59,7 @@ def test_the_stream_has_2_to_the_40_different_examples_at_hand():
 def test_epochs_over_a_short_stream_repeat_the_very_same_pictures():
     short = open_source(DigitPairsSpec(stream_examples=50))
     ids, keys = np.arange(50), Order(num_examples=50, seed=0, fingerprint="x").augment_keys(np.arange(50))
-    assert np.array_equal(short.batch("train", ids, keys).images, MANY.images[:50])
+    assert np.array_equal(short.batch("train", ids, keys).fields["image"], MANY.fields["image"][:50])
 
 
 def test_glyphs_are_disjoint_between_splits_and_spread_over_the_digits():
@@ -66,7 +73,7 @@ def test_glyphs_are_disjoint_between_splits_and_spread_over_the_digits():
 def test_held_out_pictures_show_only_glyphs_that_training_never_shows():
     plain = open_source(PLAIN)
     shown = {
-        split: {image[:, :15].tobytes() for image in plain.batch(split, np.arange(4000)).images[:, 0]}
+        split: {image[:, :15].tobytes() for image in plain.batch(split, np.arange(4000)).fields["image"][:, 0]}
         for split in plain.split_sizes
     }
     assert len(shown["select"]) == len(shown["report"]) == 270
@@ -85,7 +92,7 @@ def test_an_undisturbed_picture_is_the_two_glyphs_side_by_side():
 
 
 def test_classes_are_uniform():
-    counts = np.bincount(MANY.labels, minlength=100)
+    counts = np.bincount(MANY.fields["label"], minlength=100)
     assert ((counts - 200) ** 2 / 200).sum() < 149  # 99 degrees of freedom, p = 0.001
 
 
@@ -95,10 +102,10 @@ def test_every_split_carries_the_stated_label_noise(split):
     ids = np.arange(20_000)
     true = open_source(DigitPairsSpec(**{**vars(noisy), "label_noise": 0.0})).batch(split, ids)
     seen = open_source(noisy).batch(split, ids)
-    assert np.array_equal(seen.images, true.images)
-    wrong = seen.labels != true.labels
+    assert np.array_equal(seen.fields["image"], true.fields["image"])
+    wrong = seen.fields["label"] != true.fields["label"]
     assert wrong.mean() == pytest.approx(0.1, abs=4 * math.sqrt(0.09 / 20_000))
-    offsets = np.bincount((seen.labels - true.labels)[wrong] % 100, minlength=100)
+    offsets = np.bincount((seen.fields["label"] - true.fields["label"])[wrong] % 100, minlength=100)
     assert offsets[0] == 0
     assert ((offsets[1:] - wrong.sum() / 99) ** 2 / (wrong.sum() / 99)).sum() < 148
 
@@ -115,26 +122,26 @@ def test_the_floor_is_the_loss_of_the_best_possible_predictor():
     p = 0.1
     best = np.full(100, p / 99)
     best[0] = 1 - p
-    assert PAIRS.floor_loss == pytest.approx(-(best * np.log(best)).sum())
-    assert PAIRS.floor_loss == pytest.approx(0.7846, abs=1e-4)
-    assert open_source(DigitPairsSpec(label_noise=0.0)).floor_loss == 0
-    assert PAIRS.chance_loss == pytest.approx(math.log(100))
+    assert ends_of(PAIRS).floor == pytest.approx(-(best * np.log(best)).sum())
+    assert ends_of(PAIRS).floor == pytest.approx(0.7846, abs=1e-4)
+    assert ends_of(open_source(DigitPairsSpec(label_noise=0.0))).floor == 0
+    assert ends_of(PAIRS).chance == pytest.approx(math.log(100))
 
 
 def test_other_seeds_and_splits_show_other_pictures():
     others = [PAIRS.batch("select", np.arange(100)), PAIRS.batch("report", np.arange(100))]
     others.append(open_source(DigitPairsSpec(seed=1)).batch("train", np.arange(100)))
-    ours = {image.tobytes() for image in MANY.images}
-    assert all((other.labels == MANY.labels[:100]).mean() < 0.1 for other in others)
-    assert all(image.tobytes() not in ours for other in others for image in other.images)
+    ours = {image.tobytes() for image in MANY.fields["image"]}
+    assert all((other.fields["label"] == MANY.fields["label"][:100]).mean() < 0.1 for other in others)
+    assert all(image.tobytes() not in ours for other in others for image in other.fields["image"])
 
 
 @pytest.mark.parametrize("resolution", [16, 24, 33, 64])
 def test_pictures_look_alike_at_every_resolution(resolution):
-    images = open_source(DigitPairsSpec(resolution=resolution)).batch("train", np.arange(500)).images
+    images = open_source(DigitPairsSpec(resolution=resolution)).batch("train", np.arange(500)).fields["image"]
     assert images.shape[-2:] == (resolution, resolution)
-    assert images.mean() == pytest.approx(MANY.images.mean(), abs=4)
-    assert images.std() == pytest.approx(MANY.images.std(), abs=5)
+    assert images.mean() == pytest.approx(MANY.fields["image"].mean(), abs=4)
+    assert images.std() == pytest.approx(MANY.fields["image"].std(), abs=5)
 
 
 def test_backgrounds_have_the_stated_contrast_and_fall_in_power_as_natural_scenes_do():
@@ -156,9 +163,11 @@ def test_the_fingerprint_names_what_is_drawn_and_not_how_much_of_it():
 
 
 def test_digit_pairs_are_frozen_at_version_1():
-    content = hashlib.blake2b(MANY.images[:256].tobytes() + MANY.labels[:256].tobytes(), digest_size=8).hexdigest()
+    content = hashlib.blake2b(
+        MANY.fields["image"][:256].tobytes() + MANY.fields["label"][:256].tobytes(), digest_size=8
+    ).hexdigest()
     assert content == GOLDEN_PAIRS
-    assert MANY.labels[:8].tolist() == GOLDEN_LABELS
+    assert MANY.fields["label"][:8].tolist() == GOLDEN_LABELS
     assert PAIRS.fingerprint == GOLDEN_FINGERPRINT
 
 
@@ -178,11 +187,11 @@ def test_unaugmented_digits_are_scikit_learns_own():
     digits = open_source(DigitsSpec(augment="none"))
     keys = np.arange(1077, dtype=np.uint64)
     shown = [digits.batch(split, np.arange(size), keys[:size]) for split, size in digits.split_sizes.items()]
-    pixels = np.sort(np.concatenate([part.images.reshape(-1, 64) for part in shown]).view("V64").ravel())
+    pixels = np.sort(np.concatenate([part.fields["image"].reshape(-1, 64) for part in shown]).view("V64").ravel())
     expected = (load_glyphs().pixels.astype(int) * 255 + 8) // 16
     assert np.array_equal(pixels, np.sort(expected.astype(np.uint8).reshape(-1, 64).view("V64").ravel()))
     assert (
-        np.bincount(np.concatenate([part.labels for part in shown])).tolist()
+        np.bincount(np.concatenate([part.fields["label"] for part in shown])).tolist()
         == np.bincount(load_glyphs().labels).tolist()
     )
 
@@ -190,7 +199,9 @@ def test_unaugmented_digits_are_scikit_learns_own():
 def test_augmented_digits_stay_near_their_originals():
     digits = open_source(DigitsSpec(resolution=32))
     ids = np.arange(300)
-    plain, moved = (digits.batch("train", ids, keys).images.astype(float) for keys in (None, ids.astype(np.uint64)))
+    plain, moved = (
+        digits.batch("train", ids, keys).fields["image"].astype(float) for keys in (None, ids.astype(np.uint64))
+    )
     assert not np.array_equal(plain, moved)
     correlations = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(plain, moved, strict=True)]
     assert np.mean(correlations) > 0.8
@@ -225,10 +236,10 @@ def test_digits_keep_some_to_train_on():
 
 def test_three_digits_are_a_thousand_classes_with_a_floor_of_their_own():
     source = open_source(DigitStringsSpec(resolution=48, label_noise=0.05))
-    assert (source.num_classes, source.class_names[42]) == (1000, "042")
+    assert (source.fields.num_classes, source.class_names[42]) == (1000, "042")
     best = np.full(1000, 0.05 / 999)
     best[0] = 0.95
-    assert source.floor_loss == pytest.approx(-(best * np.log(best)).sum())
+    assert ends_of(source).floor == pytest.approx(-(best * np.log(best)).sum())
     images, labels, _ = source.batch("train", np.arange(20_000))
     assert images.shape == (20_000, 1, 48, 48)
     assert 900 < len(np.unique(labels)) <= 1000
@@ -248,9 +259,9 @@ def test_an_undisturbed_string_is_its_glyphs_side_by_side():
 def test_two_digits_as_a_string_are_another_stream_than_the_pairs():
     """Recorded results of the pairs keep their meaning; a stream of another name draws other numbers."""
     strings = open_source(DigitStringsSpec(num_digits=2))
-    assert strings.num_classes == 100
+    assert strings.fields.num_classes == 100
     assert strings.fingerprint != PAIRS.fingerprint
-    assert (strings.batch("train", np.arange(1000)).labels == MANY.labels[:1000]).mean() < 0.05
+    assert (strings.batch("train", np.arange(1000)).fields["label"] == MANY.fields["label"][:1000]).mean() < 0.05
 
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"))]
@@ -271,9 +282,9 @@ def test_pictures_rendered_on_a_device_are_the_same_to_the_last_bit(spec, device
     assert rendered.fingerprint == source.fingerprint
     for split, ids in (("train", np.arange(700) + 2**39), ("report", np.arange(5)), ("select", np.array([7]))):
         wanted, seen = source.batch(split, ids), rendered.batch(split, ids)
-        assert seen.images.device.type == device
-        assert np.array_equal(seen.images.cpu().numpy(), wanted.images)
-        assert np.array_equal(seen.labels, wanted.labels)
+        assert seen.fields["image"].device.type == device
+        assert np.array_equal(seen.fields["image"].cpu().numpy(), wanted.fields["image"])
+        assert np.array_equal(seen.fields["label"], wanted.fields["label"])
     with pytest.raises(IndexError):
         rendered.batch("report", np.array([spec.report_examples]))
 
@@ -285,6 +296,6 @@ def test_a_loader_over_a_rendered_source_gives_the_same_batches():
         for each in (source, rendered_on(source, torch.device("cpu")))
     )
     for one, other in zip(plain, rendered, strict=True):
-        assert torch.equal(one.images, other.images)
-        assert torch.equal(one.labels, other.labels)
+        assert torch.equal(one.fields["image"], other.fields["image"])
+        assert torch.equal(one.fields["label"], other.fields["label"])
         assert np.array_equal(one.ids, other.ids)

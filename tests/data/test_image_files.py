@@ -39,7 +39,7 @@ def contents(source, split: str) -> list[bytes]:
 def assert_same_run(one, other):
     """Equal splits, image for image, and equal augmented training over an epoch and a half."""
     assert one.fingerprint == other.fingerprint
-    assert (one.split_sizes, one.num_classes) == (other.split_sizes, other.num_classes)
+    assert (one.split_sizes, one.fields.num_classes) == (other.split_sizes, other.fields.num_classes)
     for split in ("select", "report"):
         assert contents(one, split) == contents(other, split)
     loaders = [Loader(s, order=training_order(s, 1), global_batch_size=9, prefetch=1) for s in (one, other)]
@@ -97,9 +97,11 @@ def test_only_training_images_are_augmented_and_as_the_spec_says(picture_folder)
     source, plain = from_folder(picture_folder), from_folder(picture_folder, augment="none")
     for split, size in source.split_sizes.items():
         ids = np.arange(size)
-        keyed = source.batch(split, ids, ids.astype(np.uint64)).images
-        assert np.array_equal(keyed, source.batch(split, ids).images) == (split != "train")
-        assert np.array_equal(plain.batch(split, ids, ids.astype(np.uint64)).images, source.batch(split, ids).images)
+        keyed = source.batch(split, ids, ids.astype(np.uint64)).fields["image"]
+        assert np.array_equal(keyed, source.batch(split, ids).fields["image"]) == (split != "train")
+        assert np.array_equal(
+            plain.batch(split, ids, ids.astype(np.uint64)).fields["image"], source.batch(split, ids).fields["image"]
+        )
 
 
 def test_a_report_path_is_the_whole_report_split(tmp_path, pictures, picture_folder):
@@ -163,8 +165,8 @@ def test_a_masked_image_keeps_its_place_with_no_weight(tmp_path, pictures, kind,
         parts = [folder.batch(split, np.arange(size)) for split, size in folder.split_sizes.items()]
         assert sum(int((~part.valid).sum()) for part in parts) == 1
         for part in parts:
-            assert (part.images[~part.valid] == images.MASKED_PIXEL).all()
-            assert (part.labels[~part.valid] == 1).all()
+            assert (part.fields["image"][~part.valid] == images.MASKED_PIXEL).all()
+            assert (part.fields["label"][~part.valid] == 1).all()
     assert "masked: " in caplog.text
 
 

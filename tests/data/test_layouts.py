@@ -108,7 +108,9 @@ def test_a_layout_that_is_understood_has_the_classes_of_its_folders(kind, tmp_pa
     files, names = UNDERSTOOD[kind]
     source = opened(laid(tmp_path / "data", *files))
     assert source.class_names == names
-    assert set(source.batch("train", np.arange(source.split_sizes["train"])).labels.tolist()) == set(range(len(names)))
+    assert set(source.batch("train", np.arange(source.split_sizes["train"])).fields["label"].tolist()) == set(
+        range(len(names))
+    )
 
 
 def test_a_part_that_is_not_used_is_said(tmp_path, caplog):

@@ -94,18 +94,22 @@ def test_examples_seen_counts_the_batch_in_hand_and_a_loader_goes_on_from_there(
 def test_augmentation_changes_with_epoch_and_seed_and_stays_off_held_out_splits():
     first_of = {epoch: SOURCE.batch("train", np.array([5]), ORDER.augment_keys(np.array([epoch]))) for epoch in (0, 1)}
     other_seed = SOURCE.batch("train", np.array([5]), training_order(SOURCE, seed=4).augment_keys(np.array([0])))
-    assert not np.array_equal(first_of[0].images, first_of[1].images)
-    assert not np.array_equal(first_of[0].images, other_seed.images)
+    assert not np.array_equal(first_of[0].fields["image"], first_of[1].fields["image"])
+    assert not np.array_equal(first_of[0].fields["image"], other_seed.fields["image"])
     for split in ("select", "report"):
         ids = np.arange(10)
         keyed = SOURCE.batch(split, ids, ORDER.augment_keys(ids))
-        assert np.array_equal(keyed.images, SOURCE.batch(split, ids).images)
+        assert np.array_equal(keyed.fields["image"], SOURCE.batch(split, ids).fields["image"])
 
 
 def test_batches_are_uint8_images_int64_labels_and_bool_masks():
     batch = next(iter(loader()))
-    assert (batch.images.dtype, batch.labels.dtype, batch.valid.dtype) == (torch.uint8, torch.int64, torch.bool)
-    assert tuple(batch.images.shape) == (BATCH, 1, 8, 8)
+    assert (batch.fields["image"].dtype, batch.fields["label"].dtype, batch.valid.dtype) == (
+        torch.uint8,
+        torch.int64,
+        torch.bool,
+    )
+    assert tuple(batch.fields["image"].shape) == (BATCH, 1, 8, 8)
     assert len(batch) == BATCH
 
 

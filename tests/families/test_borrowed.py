@@ -18,6 +18,7 @@ from levelfield.families import registry
 from levelfield.families.borrowed.weights import from_timm, to_timm
 from levelfield.records.data import DigitPairsSpec
 from levelfield.records.errors import SpecError
+from levelfield.records.head import LinearHead
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import TrialSpec
 from levelfield.study.execute.trial import run_trial
@@ -142,6 +143,7 @@ def test_a_trial_of_one_resumes_bit_for_bit_and_leaves_a_backbone(tmp_path: Path
         architecture=TINY,
         data=data,
         recipe=preset("vit-short", peak_lr=0.01, override={"stochastic_depth": 0.2, "dropout": 0.1}),
+        head=LinearHead(num_outputs=100),
         budget_flops=1e8,
         global_batch_size=8,
         steps=6,

@@ -210,9 +210,9 @@ def _class_of(image: np.ndarray) -> int:
 
 def _colours_of(source: Source) -> list[int]:
     """The class whose pictures each label has in training; -1 where it has none."""
-    found = [-1] * source.num_classes
+    found = [-1] * source.fields.num_classes
     batch = source.batch("train", np.arange(source.split_sizes["train"]))
-    for image, label in zip(batch.images, batch.labels.tolist(), strict=True):
+    for image, label in zip(batch.fields["image"], batch.fields["label"].tolist(), strict=True):
         found[label] = _class_of(image)
     return found
 
@@ -224,7 +224,7 @@ def _labels_against_colours(source: Source) -> str:
         return "two labels of one class"
     for split, size in source.split_sizes.items():
         batch = source.batch(split, np.arange(size))
-        for image, label in zip(batch.images, batch.labels.tolist(), strict=True):
+        for image, label in zip(batch.fields["image"], batch.fields["label"].tolist(), strict=True):
             if taught[label] != _class_of(image):
                 return f"a picture of class {_class_of(image)} in {split} is label {label}, trained as {taught[label]}"
     return ""

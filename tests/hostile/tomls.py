@@ -29,14 +29,14 @@ from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialSpec
 from levelfield.study.bill.bill import bill
 from levelfield.study.bill.transfer_bill import transfer_bill
-from levelfield.study.execute.trial import build_state, training_batches
+from levelfield.study.execute.parts import build_state, training_batches
 from levelfield.study.plan.candidate import cost_of
 from levelfield.study.plan.plan import plan, refuse_if_nothing_is_allowed
 from levelfield.study.plan.undecidable import undecidable
 from levelfield.study.planned import Plan
 from levelfield.study.run import study_facts
 from levelfield.study.spec_file import load_study, quickstart_text, study_from_plain
-from levelfield.tasks.registry import build_task
+from levelfield.tasks.registry import task_named
 from levelfield.train.loop import training_steps
 from levelfield.train.step import TrainingStep
 from levelfield.train.timing import Stopwatch
@@ -131,7 +131,7 @@ def _trained(spec: TrialSpec, source: Source, facts: Any) -> str:
     torch.set_num_threads(1)
     device = torch.device("cpu")
     state = build_state(spec, source, device=device)
-    step = TrainingStep(spec, build_task(spec.task, spec.recipe), device=device)
+    step = TrainingStep(spec, task_named(spec.task), device=device)
     batches = training_batches(spec, source, start_step=0)
     for report in training_steps(state, step, batches, num_steps=STEPS, stopwatch=Stopwatch(device)):
         if report.finite != (math.isfinite(report.loss) and math.isfinite(report.gradient_norm)):

@@ -11,6 +11,7 @@ from levelfield.records.data import DigitPairsSpec, ParquetSpec
 from levelfield.records.difference import difference
 from levelfield.records.errors import SpecError
 from levelfield.records.fingerprint import fingerprint
+from levelfield.records.head import LinearHead
 from levelfield.records.trial import RecipeSpec, TrialSpec
 
 RECIPE = RecipeSpec(preset="test", optimizer="sgd", peak_lr=0.4, ema_fraction=0.1)
@@ -18,6 +19,7 @@ TRIAL = TrialSpec(
     architecture="nfnet:w8-d1",
     data=DigitPairsSpec(),
     recipe=RECIPE,
+    head=LinearHead(num_outputs=100),
     budget_flops=1e9,
     global_batch_size=32,
     steps=500,

@@ -13,6 +13,7 @@ from levelfield.records.data import DigitPairsSpec, DigitsSpec, FolderSpec, Parq
 from levelfield.records.errors import SpecError
 from levelfield.records.execution import DEFAULT_EXECUTION
 from levelfield.records.grid import LearningRateGrid
+from levelfield.records.head import LinearHead
 from levelfield.records.probe import ProbeSpec
 from levelfield.records.stated import is_name
 from levelfield.records.study import AxisSpec, FamilyEntry, LadderSpec, SearchSpec, VerdictSpec
@@ -24,6 +25,7 @@ TRIAL = TrialSpec(
     architecture="vit:w8-d1-p8",
     data=DigitPairsSpec(),
     recipe=RECIPE,
+    head=LinearHead(num_outputs=100),
     budget_flops=1e9,
     global_batch_size=8,
     steps=500,

@@ -436,7 +436,6 @@ def _trial(run: Observation) -> TrialRow:
         peak_lr=run.peak_lr,
         global_batch_size=run.global_batch_size,
         seed=run.seed,
-        loss=run.loss,
-        top1=None,
+        values=(("loss", run.loss),),
         device_seconds=run.device_seconds,
     )

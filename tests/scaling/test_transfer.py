@@ -35,10 +35,10 @@ def planted(arm: str, family: str, error_at_1e10: float, *, exponent: float = 0.
             allowed_flops=1.5 * budget,
             pretrain_flops=None if arm == FROM_SCRATCH else budget,
             transfer_flops=(1.5 if arm == FROM_SCRATCH else 0.3) * budget,
-            top1=1 - float(wrong.mean()),
+            error=float(wrong.mean()),
             loss=2 * float(wrong.mean()),
             num_report=NUM_REPORT,
-            num_classes=10,
+            chances={"loss": math.log(10), "error": 0.9},
             seed=0 if ranked else run + 1,
             pretrain_loss=rate * 5 if ranked else None,
             device_seconds=budget / 1e9,
@@ -113,7 +113,7 @@ def test_a_probe_that_gives_no_probabilities_has_no_loss_to_judge():
 
 def test_a_run_without_error_is_refused_and_not_taken_for_zero():
     rows, errors = planted(FINE_TUNED, "vit", 0.4)
-    rows[0] = dataclasses.replace(rows[0], top1=1.0)
+    rows[0] = dataclasses.replace(rows[0], error=0.0)
     found = analysed((rows, errors))
     assert found.refusals[0].why == "a run made no error"
 

@@ -9,17 +9,22 @@ from pathlib import Path
 
 from levelfield.compute.analytic import count
 from levelfield.records.execution import Execution
+from levelfield.records.fields import FieldFacts
 from levelfield.records.sealed import write_record
 from levelfield.records.store import StudyDirectory
 from levelfield.records.study import StudySpec
-from levelfield.records.trial import HeldOutLoss, TrialResult, TrialTiming
+from levelfield.records.trial import HeldOut, TrialResult, TrialTiming
 from levelfield.study.facts import DataFacts
 from levelfield.study.outcome.fixed import fix
 from levelfield.study.plan.plan import plan
 from levelfield.study.planned import Lock, Plan, PlannedTrial
 from levelfield.study.spec_file import study_from_plain
+from levelfield.tasks.classification import Classification
 
-FACTS = DataFacts(num_outputs=100, in_channels=1, resolution=32, num_train=2**40, fingerprint="simulated")
+MEASURES = Classification().measures(FieldFacts(num_classes=100))
+FACTS = DataFacts(
+    num_outputs=100, measures=MEASURES, in_channels=1, resolution=32, num_train=2**40, fingerprint="simulated"
+)
 
 
 def study(**changes) -> StudySpec:
@@ -67,7 +72,7 @@ def outcome_of(trial: PlannedTrial, loss: float, facts: DataFacts = FACTS) -> Tr
     """The record that a trial with held-out ``loss`` leaves; infinite means diverged."""
     spec = trial.spec
     finished = math.isfinite(loss)
-    held_out = {spec.held_out: HeldOutLoss(loss=loss, top1=0.5, num_examples=100)} if finished else {}
+    held_out = {spec.held_out: HeldOut(values={"loss": loss, "error": 0.5}, num_examples=100)} if finished else {}
     return TrialResult(
         fingerprint=spec.fingerprint,
         status="finished" if finished else "diverged",
@@ -78,7 +83,7 @@ def outcome_of(trial: PlannedTrial, loss: float, facts: DataFacts = FACTS) -> Tr
         train_flops=trial.budget_flops,
         evaluate_flops=1.0,
         held_out=held_out,
-        chance_loss=math.log(100),
+        measures=MEASURES,
         seen_digest="0" * 32,
         data_fingerprint="simulated",
         executions=(Execution(device="none", torch_version="0"),),

@@ -53,7 +53,7 @@ def results_of(tmp_path, source, path, workers):
     done = run("run", study, "--dir", study.with_suffix(""), "--workers", workers, timeout=600)
     assert done.returncode == 0, done.stderr
     files = lasting_files(study.with_suffix(""))
-    assert any(name.endswith("report_losses.npy") for name in files)
+    assert any(name.endswith("report_loss.npy") for name in files)
     say_where = ("study.json", "sealed.json", "spec.json")
     return {name: content for name, content in files.items() if Path(name).name not in say_where}
 

@@ -15,6 +15,7 @@ import torch
 from levelfield.data.sources import open_source
 from levelfield.records.data import DigitPairsSpec, FolderSpec, data_content
 from levelfield.records.errors import DamagedError, StoreError, UnfinishedError
+from levelfield.records.head import LinearHead
 from levelfield.records.probe import ProbeSpec
 from levelfield.records.probe_store import ProbeDirectory
 from levelfield.records.sealed import write_record
@@ -55,14 +56,16 @@ def pictures(path: Path, seed: int = 0) -> FolderSpec:
 
 
 def trial(data, **changes) -> TrialSpec:
+    source = open_source(data)
     spec = TrialSpec(
         architecture="vit:w8-d1-p4",
         data=data,
         recipe=preset("vit-short", peak_lr=0.01, override={"ema_fraction": 0.3}),
+        head=LinearHead(num_outputs=source.fields.num_classes),
         budget_flops=1e8,
         global_batch_size=4,
         steps=5,
-        data_content=data_content(data, open_source(data).fingerprint),
+        data_content=data_content(data, source.fingerprint),
     )
     return dataclasses.replace(spec, **changes)
 

@@ -7,7 +7,7 @@ import pytest
 from levelfield.records.errors import InputError
 from levelfield.records.store import StudyDirectory
 from levelfield.scaling.analyse import analyse
-from levelfield.study.outcome.export import COLUMNS, export_study
+from levelfield.study.outcome.export import column_meanings, export_study
 from levelfield.study.outcome.imported import import_runs
 from levelfield.study.outcome.outcome import read_outcome
 from tests.study.simulated import run_to_the_end, study, written_down
@@ -57,15 +57,15 @@ def test_the_export_has_a_row_a_trial_and_a_meaning_a_column(finished, tmp_path)
     trials, columns = export_study(outcome, tmp_path / "out")
     rows = list(csv.DictReader(trials.read_text().splitlines()))
     assert len(rows) == len(outcome.planned.trials) + 2
-    assert list(rows[0]) == list(COLUMNS)
+    assert list(rows[0]) == list(column_meanings(outcome))
     own = {row["trial"]: row for row in rows}
     for trial in outcome.planned.trials:
         held_out = outcome.results[trial.spec.fingerprint].held_out[trial.spec.held_out]
         row = own[trial.spec.fingerprint]
-        assert float(row["loss"]) == held_out.loss
+        assert {name: float(row[name]) for name in held_out.values} == held_out.values
         assert (row["role"], row["split"], row["seed"]) == (trial.role, trial.spec.held_out, str(trial.spec.seed))
     meanings = list(csv.DictReader(columns.read_text().splitlines()))
-    assert [meaning["column"] for meaning in meanings] == list(COLUMNS)
+    assert [meaning["column"] for meaning in meanings] == list(column_meanings(outcome))
     assert own["others: line 3"]["params"] == "", "an absent number is absent"
     again = export_study(outcome, tmp_path / "again")[0]
     assert again.read_bytes() == trials.read_bytes()

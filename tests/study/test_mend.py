@@ -28,13 +28,13 @@ def held(tmp_path):
     """A finished study, one trial of which has kept what a real one keeps."""
     directory = written_down(tmp_path / "study", SPEC, PLANNED, RESULTS)
     trial = directory.trial(JUDGED)
-    np.save(trial.report_losses_path, LOSSES)
-    for path in (trial.metrics_path, trial.policy_path, trial.report_hits_path):
+    np.save(trial.report_path("loss"), LOSSES)
+    for path in (trial.metrics_path, trial.policy_path, trial.report_path("error")):
         write_atomically(path, path.name.encode())
     result, timing = trial.result(), trial.timing()
     assert result is not None
     assert timing is not None
-    trial.finish(type(result)(**{**vars(result), "kept": trial.digests(JUDGED)}), timing)
+    trial.finish(type(result)(**{**vars(result), "kept": trial.digests(JUDGED, result.measures)}), timing)
     return directory
 
 
@@ -91,7 +91,7 @@ def test_a_lost_status_is_written_again(held):
 
 @pytest.mark.parametrize("how", ["deleted", "torn", "a directory", "a pipe"])
 @pytest.mark.parametrize(
-    "name", ["result.json", "timing.json", "report_losses.npy", "report_hits.npy", "metrics.jsonl", "policy.json"]
+    "name", ["result.json", "timing.json", "report_loss.npy", "report_error.npy", "metrics.jsonl", "policy.json"]
 )
 def test_what_does_not_follow_is_moved_aside_and_wanted_again(held, name, how, caplog):
     path = trial_of(held).path
@@ -105,7 +105,7 @@ def test_what_does_not_follow_is_moved_aside_and_wanted_again(held, name, how, c
     assert outcome.in_progress.startswith("In progress: ")
 
 
-@pytest.mark.parametrize("name", ["result.json", "timing.json", "report_losses.npy"])
+@pytest.mark.parametrize("name", ["result.json", "timing.json", "report_loss.npy"])
 def test_who_reads_is_told_which_file_a_number_rests_on_and_what_to_do(held, name):
     (trial_of(held).path / name).unlink()
     with pytest.raises(DamagedError, match=rf"{name} is missing.*`levelfield run` mends") as raised:
@@ -113,10 +113,10 @@ def test_who_reads_is_told_which_file_a_number_rests_on_and_what_to_do(held, nam
     assert raised.value.exit_code == 2
 
 
-@pytest.mark.parametrize("name", ["spec.json", "status.json", "result.json", "timing.json", "report_losses.npy"])
+@pytest.mark.parametrize("name", ["spec.json", "status.json", "result.json", "timing.json", "report_loss.npy"])
 def test_the_file_of_another_trial_is_never_this_ones(held, name):
     other = next(trial.spec for trial in PLANNED.trials if trial.role == "winner" and trial.spec != JUDGED)
-    np.save(held.trial(other).report_losses_path, LOSSES + 1)
+    np.save(held.trial(other).report_path("loss"), LOSSES + 1)
     shutil.copy(held.trial(other).path / name, trial_of(held).path / name)
     with pytest.raises(DamagedError):
         analyse_outcome(read_outcome(held.path), held.path)

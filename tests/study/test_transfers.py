@@ -10,15 +10,22 @@ from levelfield.compute.analytic import count
 from levelfield.records.errors import SpecError
 from levelfield.records.probe import ProbeSpec
 from levelfield.records.study import StudySpec
-from levelfield.records.trial import HeldOutLoss, TrialResult
+from levelfield.records.trial import HeldOut, TrialResult
 from levelfield.study.facts import TargetFacts
 from levelfield.study.plan.plan import plan
 from levelfield.study.planned import Plan, PlannedTransfer
 from levelfield.study.spec_file import study_from_plain
-from tests.study.simulated import FACTS, bowl, outcome_of, study
+from tests.study.simulated import FACTS, MEASURES, bowl, outcome_of, study
 
 TARGET = TargetFacts(
-    name="flowers", num_outputs=10, in_channels=1, resolution=16, num_train=1000, num_report=400, fingerprint="target"
+    name="flowers",
+    num_outputs=10,
+    measures=MEASURES,
+    in_channels=1,
+    resolution=16,
+    num_train=1000,
+    num_report=400,
+    fingerprint="target",
 )
 TARGETED = dataclasses.replace(FACTS, targets=(TARGET,))
 GRID = {"low": 0.01, "start": 0.08, "high": 0.64}
@@ -73,7 +80,7 @@ def run_everything(spec: StudySpec, choose=lambda pending: pending, facts=TARGET
             if isinstance(chosen.spec, ProbeSpec):
                 probed.add(key)
             elif isinstance(chosen, PlannedTransfer):
-                held_out = HeldOutLoss(loss=transfer_loss(chosen), top1=0.5, num_examples=400)
+                held_out = HeldOut(values={"loss": transfer_loss(chosen), "error": 0.5}, num_examples=400)
                 blank = outcome_of(_as_trial(chosen), 1.0)
                 results[key] = dataclasses.replace(blank, held_out={chosen.spec.held_out: held_out})
             else:

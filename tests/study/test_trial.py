@@ -12,9 +12,11 @@ from levelfield.data.loader import training_order
 from levelfield.data.sources import open_source
 from levelfield.records.data import DigitPairsSpec
 from levelfield.records.errors import StoreError
+from levelfield.records.head import LinearHead
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import TrialSpec
-from levelfield.study.execute.trial import build_state, run_trial
+from levelfield.study.execute.parts import build_state
+from levelfield.study.execute.trial import run_trial
 from levelfield.study.plan.recipes import preset
 
 CPU = torch.device("cpu")
@@ -32,6 +34,7 @@ def trial(family: str, **changes) -> TrialSpec:
         architecture=architecture,
         data=DATA,
         recipe=preset(recipe, peak_lr=peak, override=noise),
+        head=LinearHead(num_outputs=100),
         budget_flops=1e8,
         global_batch_size=8,
         steps=STEPS,
@@ -50,7 +53,7 @@ class Killed(Exception):
 
 
 def files_of(directory: TrialDirectory) -> dict[str, bytes]:
-    names = ("spec.json", "result.json", "metrics.jsonl", "policy.json", "report_losses.npy")
+    names = ("spec.json", "result.json", "metrics.jsonl", "policy.json", "report_loss.npy")
     return {name: (directory.path / name).read_bytes() for name in names}
 
 
@@ -150,9 +153,7 @@ def test_a_directory_that_holds_another_trial_is_refused(source, tmp_path):
 
 def test_bfloat16_trains_to_a_finite_loss_near_float32(source, tmp_path):
     losses = [
-        run_trial(trial("vit", dtype=dtype), TrialDirectory(tmp_path / dtype), source, device=CPU)
-        .held_out["report"]
-        .loss
+        run_trial(trial("vit", dtype=dtype), TrialDirectory(tmp_path / dtype), source, device=CPU).loss("report")
         for dtype in ("float32", "bfloat16")
     ]
     assert losses[0] == pytest.approx(losses[1], rel=0.02)

@@ -33,10 +33,10 @@ def test_an_untouched_study_is_equal_to_the_last_bit(finished):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("touched", ["loss", "report_losses.npy"])
+@pytest.mark.parametrize("touched", ["loss", "report_loss.npy"])
 def test_a_touched_result_is_found_and_the_command_fails(finished, touched):
     study = StudyDirectory(finished)
-    path = sorted(finished.glob("trials/*/report_losses.npy"))[0]
+    path = sorted(finished.glob("trials/*/report_loss.npy"))[0]
     result = path.parent / "result.json"
     kept = {file: file.read_bytes() for file in (path, result)}
     if touched == "loss":
@@ -50,7 +50,7 @@ def test_a_touched_result_is_found_and_the_command_fails(finished, touched):
         done = run("verify", finished, "--sample", everything, "--device", "cpu")
         assert done.returncode == 1, done.stdout
         assert done.stdout.count("DIFFERENT") == 1
-        assert ("held_out" if touched == "loss" else "report_losses.npy was changed") in done.stdout
+        assert ("held_out" if touched == "loss" else "report_loss.npy was changed") in done.stdout
     finally:
         for file, content in kept.items():
             file.write_bytes(content)

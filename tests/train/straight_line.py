@@ -55,7 +55,7 @@ def nfnet() -> NormFreeNet:
         attn_kwargs={"rd_ratio": 0.5, "rd_divisor": 1},
         ch_div=1,
     )
-    network = NormFreeNet(config, num_outputs=100, in_chans=1)
+    network = NormFreeNet(config, num_classes=100, in_chans=1)
     network.stem = nn.Sequential(
         OrderedDict(
             conv1=ScaledStdConv2dSame(1, 4, 3, stride=2, eps=1e-30),
@@ -75,7 +75,7 @@ def vit() -> VisionTransformer:
         img_size=16,
         patch_size=4,
         in_chans=1,
-        num_outputs=100,
+        num_classes=100,
         embed_dim=16,
         depth=2,
         num_heads=2,

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from levelfield.data.sources import open_source
 from levelfield.records.data import DigitPairsSpec
+from levelfield.records.head import LinearHead
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import TrialSpec
 from levelfield.study.execute.trial import run_trial
@@ -50,6 +51,7 @@ def test_a_trial_computes_as_recorded_whoever_runs_it(anything_goes, tmp_path):
         architecture="nfnet:w4-d1-s4",
         data=data,
         recipe=preset("nfnet-short", peak_lr=0.1),
+        head=LinearHead(num_outputs=100),
         budget_flops=1e6,
         global_batch_size=4,
         steps=1,

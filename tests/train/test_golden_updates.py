@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from levelfield.data.loader import Batch
 from levelfield.families import registry
 from levelfield.records.data import DigitPairsSpec
+from levelfield.records.head import LinearHead
 from levelfield.records.trial import RecipeSpec, TrialSpec
 from levelfield.study.plan.recipes import preset
 from levelfield.train.policy import policy_table
@@ -44,6 +45,7 @@ def spec_of(name: str, architecture: str) -> TrialSpec:
         architecture=architecture,
         data=DigitPairsSpec(resolution=16, select_examples=64, report_examples=64),
         recipe=preset(name, peak_lr=peak_lr, override=noticed),
+        head=LinearHead(num_outputs=5),
         budget_flops=1e8,
         global_batch_size=2,
         steps=STEPS,
@@ -60,26 +62,33 @@ def new_state(spec: TrialSpec, dtype: torch.dtype) -> TrainState:
 class GivenGradients:
     """A task whose loss has the gradients that it is given, exactly: it is linear in the weights."""
 
-    def __init__(self, gradients: Sequence[Named]) -> None:
-        self.gradients = iter(gradients)
+    fields = ("image",)
+    additive = True
 
-    def training_loss(self, model: nn.Module, images: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
+    def __init__(self, weights: Named, gradients: Sequence[Named]) -> None:
+        self.weights, self.gradients = weights, iter(gradients)
+
+    def weight(self, fields: Named, valid: Tensor) -> Tensor:
+        return torch.ones(())
+
+    def loss(self, outputs: Tensor, fields: Named, valid: Tensor, recipe: RecipeSpec) -> Tensor:
         gradients = next(self.gradients)
-        return torch.stack([(weight * gradients[name]).sum() for name, weight in model.named_parameters()]).sum()
+        return torch.stack([(weight * gradients[name]).sum() for name, weight in self.weights.items()]).sum()
 
-    def held_out(self, model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def head(self, known: Any) -> Any:
         raise NotImplementedError
 
+    measures = scores = head
 
-def batch(step: int) -> Batch:
+
+def batch(step: int, dtype: torch.dtype) -> Batch:
     ids = np.array([2 * step, 2 * step + 1], dtype=np.int64)
     return Batch(
         positions=ids,
         epochs=np.zeros(2, dtype=np.int64),
         ids=ids,
         augment_keys=ids.astype(np.uint64),
-        images=torch.zeros(2, 3, 16, 16, dtype=torch.uint8),
-        labels=torch.zeros(2, dtype=torch.int64),
+        fields={"image": torch.zeros(2, 3, 16, 16, dtype=dtype)},
         valid=torch.ones(2, dtype=torch.bool),
     )
 
@@ -164,8 +173,8 @@ def test_every_weight_and_its_average_move_as_the_sources_say(name: str, archite
     start = {key: weight.detach().clone() for key, weight in state.parameters.items()}
     assert any(not weight.any() for weight in start.values())
     gradients = given_gradients(start, STEPS)
-    step = TrainingStep(spec, GivenGradients(gradients), device=CPU)
-    assert all(step(state, batch(t)).finite for t in range(STEPS))
+    step = TrainingStep(spec, GivenGradients(state.parameters, gradients), device=CPU)
+    assert all(step(state, batch(t, torch.float64)).finite for t in range(STEPS))
     weights, averages = updated_by_hand(start, gradients, name, spec.recipe)
     assert state.average is not None
     for place, (key, weight) in enumerate(state.parameters.items()):
@@ -181,9 +190,9 @@ def test_float32_updates_are_the_float64_ones_to_rounding(name: str, architectur
     state = new_state(spec, torch.float32)
     start = {key: weight.detach().double() for key, weight in state.parameters.items()}
     gradients = [{key: tensor.float() for key, tensor in step.items()} for step in given_gradients(start, STEPS)]
-    step = TrainingStep(spec, GivenGradients(gradients), device=CPU)
+    step = TrainingStep(spec, GivenGradients(state.parameters, gradients), device=CPU)
     for t in range(STEPS):
-        step(state, batch(t))
+        step(state, batch(t, torch.float32))
     exact = [{key: tensor.double() for key, tensor in given.items()} for given in gradients]
     weights, _ = updated_by_hand(start, exact, name, spec.recipe)
     for key, weight in state.parameters.items():
@@ -194,13 +203,14 @@ def test_float32_updates_are_the_float64_ones_to_rounding(name: str, architectur
 class FailsAt(GivenGradients):
     """The same with ``term`` of the head's bias added to the loss of one step."""
 
-    def __init__(self, gradients: Sequence[Named], *, step: int, term: Callable[[Tensor], Tensor]) -> None:
-        super().__init__(gradients)
+    def __init__(
+        self, weights: Named, gradients: Sequence[Named], *, step: int, term: Callable[[Tensor], Tensor]
+    ) -> None:
+        super().__init__(weights, gradients)
         self.terms = iter([term if place == step else torch.sum for place in range(len(gradients))])
 
-    def training_loss(self, model: nn.Module, images: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
-        bias = dict(model.named_parameters())["head.bias"]
-        return super().training_loss(model, images, labels, valid) + next(self.terms)(bias)
+    def loss(self, outputs: Tensor, fields: Named, valid: Tensor, recipe: RecipeSpec) -> Tensor:
+        return super().loss(outputs, fields, valid, recipe) + next(self.terms)(self.weights["head.bias"])
 
 
 @pytest.mark.parametrize("name", ["nfnet-faithful", "vit-big-vision"])
@@ -220,11 +230,11 @@ def test_a_step_that_is_not_finite_changes_nothing(
     spec = spec_of(name, NFNET if name.startswith("nfnet") else TOKEN)
     state = new_state(spec, torch.float32)
     gradients = [{key: tensor.float() for key, tensor in step.items()} for step in given_gradients(state.parameters, 4)]
-    step = TrainingStep(spec, FailsAt(gradients, step=3, term=term), device=CPU)
+    step = TrainingStep(spec, FailsAt(state.parameters, gradients, step=3, term=term), device=CPU)
     for t in range(3):
-        assert step(state, batch(t)).finite
+        assert step(state, batch(t, torch.float32)).finite
     before = copy.deepcopy(state.to_plain())
-    report = step(state, batch(3))
+    report = step(state, batch(3, torch.float32))
     assert not report.finite
     assert math.isfinite(report.loss) == loss_is_finite
     assert report.step == 3

@@ -5,6 +5,7 @@ import torch
 
 from levelfield.families import registry
 from levelfield.records.data import DigitPairsSpec
+from levelfield.records.head import LinearHead
 from levelfield.records.trial import TrialSpec
 from levelfield.study.plan.recipes import preset
 from levelfield.train.optimizers import set_learning_rate
@@ -38,6 +39,7 @@ def state_of(architecture: str, **override) -> TrainState:
         architecture=architecture,
         data=DigitPairsSpec(),
         recipe=preset("vit-sgd-agc", peak_lr=0.1, override={"weight_decay": 0.5, "agc_lambda": None, **override}),
+        head=LinearHead(num_outputs=3),
         budget_flops=1e8,
         global_batch_size=4,
         steps=4,

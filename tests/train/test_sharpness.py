@@ -14,6 +14,7 @@ from levelfield.data.transforms import to_float
 from levelfield.families import registry
 from levelfield.records.data import DigitPairsSpec
 from levelfield.records.errors import SpecError
+from levelfield.records.head import LinearHead
 from levelfield.records.trial import TrialSpec
 from levelfield.study.plan.recipes import preset
 from levelfield.tasks.classification import Classification
@@ -25,6 +26,7 @@ from tests.train.test_golden_updates import clipped_by_hand, has_units, is_clipp
 
 CPU = torch.device("cpu")
 STEPS, BATCH, CLASSES, SIDE = 6, 10, 5, 16
+PICTURES = (BATCH, 3, SIDE, SIDE)
 NFNET, VIT = "nfnet:w8-d1x2-s4-g4", "vit:w8-d2-p8,pool=map"
 CASES = [
     ("nfnet-short", NFNET, 1.0),
@@ -36,12 +38,12 @@ SMOOTHING, RHO = 0.1, 0.3
 
 
 class InFloat64(Classification):
-    """The task on images of double precision."""
+    """The task on outputs of double precision."""
 
-    def training_loss(self, model, images, labels, valid):
-        logits = model(images.double())
-        losses = F.cross_entropy(logits, labels, reduction="none", label_smoothing=self.label_smoothing)
-        return torch.where(valid, losses, 0.0).sum() / valid.sum().clamp(min=1)
+    def loss(self, outputs, fields, valid, recipe):
+        smoothed = recipe.label_smoothing
+        losses = F.cross_entropy(outputs, fields["label"], reduction="none", label_smoothing=smoothed)
+        return torch.where(valid, losses, 0.0).sum()
 
 
 def spec_of(recipe: str, architecture: str, fraction: float, **override) -> TrialSpec:
@@ -62,6 +64,7 @@ def spec_of(recipe: str, architecture: str, fraction: float, **override) -> Tria
         architecture=architecture,
         data=DigitPairsSpec(resolution=SIDE),
         recipe=preset(recipe, peak_lr=0.1, override=noticed),
+        head=LinearHead(num_outputs=CLASSES),
         budget_flops=1e8,
         global_batch_size=BATCH,
         steps=STEPS,
@@ -102,8 +105,10 @@ def batches() -> list[Batch]:
                 epochs=np.zeros_like(ids),
                 ids=ids,
                 augment_keys=ids.astype(np.uint64),
-                images=torch.from_numpy(draw.integers(0, 256, (BATCH, 3, SIDE, SIDE), dtype=np.uint8)),
-                labels=torch.from_numpy(draw.integers(0, CLASSES, BATCH)),
+                fields={
+                    "image": to_float(torch.from_numpy(draw.integers(0, 256, PICTURES, dtype=np.uint8))).double(),
+                    "label": torch.from_numpy(draw.integers(0, CLASSES, BATCH)),
+                },
                 valid=torch.from_numpy(valid),
             )
         )
@@ -113,9 +118,9 @@ def batches() -> list[Batch]:
 def loss_by_hand(model, weights: dict[str, Tensor], batch: Batch, rows: slice, seed: int, weight: float) -> Tensor:
     """The summed loss of the whole examples among ``rows``, over ``weight`` of them, under the draws of ``seed``."""
     torch.manual_seed(seed)
-    logits = functional_call(model, weights, (to_float(batch.images[rows]).double(),))
+    logits = functional_call(model, weights, (batch.fields["image"][rows],))
     log_probability = logits - logits.exp().sum(1, keepdim=True).log()
-    right = log_probability[torch.arange(len(logits)), batch.labels[rows]]
+    right = log_probability[torch.arange(len(logits)), batch.fields["label"][rows]]
     each = -(1 - SMOOTHING) * right - SMOOTHING * log_probability.mean(1)
     return sum((loss for loss, valid in zip(each, batch.valid[rows], strict=True) if valid), each.sum() * 0) / weight
 
@@ -167,7 +172,7 @@ def test_a_sharpness_aware_run_equals_the_slow_reference_in_float64(name, archit
     spec = spec_of(name, architecture, fraction)
     state = new_state(spec)
     weights, averages = trained_by_hand(spec, state, name)
-    step = TrainingStep(spec, InFloat64(label_smoothing=SMOOTHING), device=CPU)
+    step = TrainingStep(spec, InFloat64(), device=CPU)
     assert all(step(state, batch).finite for batch in batches())
     assert state.average is not None
     for place, (key, weight) in enumerate(state.parameters.items()):
@@ -180,7 +185,7 @@ def test_the_reference_tells_a_run_without_the_ascent_apart():
     spec = spec_of("nfnet-short", NFNET, 1.0, sam_rho=None)
     state = new_state(spec)
     weights, _ = trained_by_hand(spec_of("nfnet-short", NFNET, 1.0), state, "nfnet-short")
-    step = TrainingStep(spec, InFloat64(label_smoothing=SMOOTHING), device=CPU)
+    step = TrainingStep(spec, InFloat64(), device=CPU)
     for batch in batches():
         step(state, batch)
     moved = {key: (weight.detach() - weights[key]).norm() for key, weight in state.parameters.items()}
@@ -196,8 +201,8 @@ def test_both_passes_meet_the_same_dropout_and_dropped_branches(fraction):
             super().__init__()
             self.losses = []
 
-        def training_loss(self, model, images, labels, valid):
-            loss = super().training_loss(model, images, labels, valid)
+        def loss(self, outputs, fields, valid, recipe):
+            loss = super().loss(outputs, fields, valid, recipe)
             self.losses.append(loss.item())
             return loss
 
@@ -236,8 +241,8 @@ def test_a_flat_loss_moves_nothing():
 
 def test_an_ascent_that_overflows_changes_no_weight():
     class Overflows(InFloat64):
-        def training_loss(self, model, images, labels, valid):
-            return super().training_loss(model, images, labels, valid) * 1e308 * 10
+        def loss(self, outputs, fields, valid, recipe):
+            return super().loss(outputs, fields, valid, recipe) * 1e308 * 10
 
     spec = spec_of("nfnet-short", NFNET, 1.0)
     state = new_state(spec)

@@ -21,10 +21,11 @@ from levelfield.data.sources import open_source_once
 from levelfield.families.nfnet.weights import under_timms_names
 from levelfield.families.vit.weights import to_timm as vit_to_timm
 from levelfield.records.data import DigitPairsSpec
+from levelfield.records.head import LinearHead
 from levelfield.records.trial import TrialSpec
-from levelfield.study.execute.trial import build_state, training_batches
+from levelfield.study.execute.parts import build_state, training_batches
 from levelfield.study.plan.recipes import preset, preset_names
-from levelfield.tasks.registry import build_task
+from levelfield.tasks.registry import task_named
 from levelfield.train.loop import training_steps
 from levelfield.train.step import TrainingStep
 from levelfield.train.timing import Stopwatch
@@ -124,7 +125,7 @@ def our_run(name: str) -> tuple[dict[str, Tensor], Run]:
     with float64():
         state = build_state(spec, source, device=CPU)
         initial = timms_weights(state.model)
-        step = TrainingStep(spec, build_task(spec.task, spec.recipe), device=CPU)
+        step = TrainingStep(spec, task_named(spec.task), device=CPU)
         batches = training_batches(spec, source, start_step=0)
         assert state.average is not None
         averaged, losses, averages = deepcopy(state.model), [], []
@@ -142,7 +143,7 @@ def their_run(name: str, **wrong_rules: float) -> Run:
     with float64():
         network = peer.network()
         network.load_state_dict(initial)
-        pairs = [(batch.images.double(), batch.labels) for batch in batches]
+        pairs = [(batch.fields["image"].double(), batch.fields["label"]) for batch in batches]
         return peer.script(network, pairs, peak_lr=peer.peak_lr, **peer.rules | wrong_rules)
 
 
@@ -151,6 +152,7 @@ def trial(name: str) -> TrialSpec:
         architecture=PEERS[name].architecture,
         data=DATA,
         recipe=preset(name, peak_lr=PEERS[name].peak_lr),
+        head=LinearHead(num_outputs=100),
         budget_flops=1e8,
         global_batch_size=16,
         steps=STEPS,

@@ -8,6 +8,7 @@ import torch
 
 from levelfield.data.sources import open_source
 from levelfield.records.data import DigitPairsSpec
+from levelfield.records.head import LinearHead
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import TrialSpec
 from levelfield.study.execute.trial import run_trial
@@ -24,6 +25,7 @@ def pretraining(family: str, **changes) -> TrialSpec:
         architecture=architecture,
         data=PRETRAINING,
         recipe=preset(recipe, peak_lr=peak, override={"ema_fraction": 0.3}),
+        head=LinearHead(num_outputs=100),
         budget_flops=1e8,
         global_batch_size=16,
         steps=20,

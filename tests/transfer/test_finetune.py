@@ -63,7 +63,7 @@ class Killed(Exception):
 
 
 def files_of(path) -> dict[str, bytes]:
-    kept = ("spec.json", "result.json", "metrics.jsonl", "policy.json", "report_losses.npy", "report_hits.npy")
+    kept = ("spec.json", "result.json", "metrics.jsonl", "policy.json", "report_loss.npy", "report_error.npy")
     return {name: (path / name).read_bytes() for name in (*kept, "weights.safetensors")}
 
 
@@ -98,16 +98,16 @@ def test_a_fine_tuning_charges_its_ascent_its_test_resolution_and_what_came_befo
     assert result.epochs == STEPS * 8 / 2 / source.split_sizes["train"]
     seen = expected_audit(training_order(source, spec.seed, multiplicity=2), 0, spec.examples)
     assert result.seen_digest == seen.digest
-    hits = np.load(tmp_path / "run" / "report_hits.npy")
-    assert hits.shape == (200,)
-    assert hits.mean() == pytest.approx(result.held_out["report"].top1)
+    wrong = np.load(tmp_path / "run" / "report_error.npy")
+    assert wrong.shape == (200,)
+    assert wrong.mean() == pytest.approx(result.held_out["report"].values["error"])
 
 
 def test_a_trial_evaluates_to_its_own_record_at_the_side_that_it_was_judged_at(pretrained, source, tmp_path):
     """A ViT's positions would have to be resampled again: it is refused, never judged at another side."""
     backbone = backbone_of_trial(pretrained)
     spec = spec_for(backbone, source)
-    record = finetune(spec, backbone, source, tmp_path / "run", device=CPU).held_out["report"]
+    record = finetune(spec, backbone, source, tmp_path / "run", device=CPU).held_out["report"].values
     side = judged_resolution(tmp_path / "run")
     if spec.family == "vit":
         with pytest.raises(SpecError, match="positions are for 16 px, not for 20"):
@@ -115,7 +115,8 @@ def test_a_trial_evaluates_to_its_own_record_at_the_side_that_it_was_judged_at(p
         return
     loaded = model_at(tmp_path / "run", device=CPU, resolution=side)
     found, _, _ = score_trial(tmp_path / "run", loaded, device=CPU)
-    assert (found.top1.estimate, found.loss.estimate) == (record.top1, pytest.approx(record.loss, rel=1e-5))
+    assert found.loss.estimate == pytest.approx(record["loss"], rel=1e-5)
+    assert found.top1.estimate == pytest.approx(1 - record["error"])
 
 
 def test_the_first_loss_is_that_of_a_guess_since_the_head_is_zero(pretrained, source, tmp_path):

@@ -111,7 +111,8 @@ def finetune(
     if json:
         return
     held_out = result.held_out["report"]
-    say(f"top-1 {percent(held_out.top1)}, loss {held_out.loss:.4f} on {held_out.num_examples} held-out images")
+    values, images = held_out.values, held_out.num_examples
+    say(f"top-1 {percent(1 - values['error'])}, loss {values['loss']:.4f} on {images} held-out images")
     before = "unknown" if result.start_flops is None else flops(result.start_flops)
     say(f"fine-tuning {flops(result.train_flops)}; pre-training {before}")
 

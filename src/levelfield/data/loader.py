@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from levelfield.data.audit import SeenAudit
 from levelfield.data.draws import Int64s, UInt64s
 from levelfield.data.order import Order, shard
-from levelfield.data.sources.base import Source
+from levelfield.data.sources.base import Examples, Source
 from levelfield.records.data import Split
 from levelfield.records.errors import DataError
 
@@ -25,17 +25,16 @@ _IMAGES_A_RUN = 128
 class Batch:
     """One rank's share of a global batch.
 
-    ``images`` uint8 ``[B, C, H, W]``, ``labels`` int64 ``[B]`` and ``valid`` bool ``[B]`` are CPU tensors;
-    ``positions``, ``epochs``, ``ids`` (int64) and ``augment_keys`` (uint64) are NumPy arrays ``[B]`` that say which
-    examples these are.
+    ``fields`` by name and ``valid`` bool ``[B]`` are tensors as :class:`levelfield.data.sources.base.Examples` has
+    them; ``positions``, ``epochs``, ``ids`` (int64) and ``augment_keys`` (uint64) are NumPy arrays ``[B]`` that say
+    which examples these are.
     """
 
     positions: Int64s
     epochs: Int64s
     ids: Int64s
     augment_keys: UInt64s
-    images: Tensor
-    labels: Tensor
+    fields: Mapping[str, Tensor]
     valid: Tensor
 
     def __len__(self) -> int:
@@ -116,7 +115,7 @@ class Loader:
         positions = np.concatenate([np.asarray(share, dtype=np.int64) for share in shares])
         epochs, ids = self.order.ids(positions)
         augment_keys = self.order.augment_keys(epochs, self.order.views(positions))
-        images, labels, valid = map(torch.as_tensor, self.source.batch("train", ids, augment_keys))
+        fields, valid = _tensors(self.source.batch("train", ids, augment_keys))
         ends = np.cumsum([len(share) for share in shares])
         return [
             Batch(
@@ -124,8 +123,7 @@ class Loader:
                 epochs=epochs[part],
                 ids=ids[part],
                 augment_keys=augment_keys[part],
-                images=images[part],
-                labels=labels[part],
+                fields={name: field[part] for name, field in fields.items()},
                 valid=valid[part],
             )
             for part in (slice(end - len(share), end) for share, end in zip(shares, ends, strict=True))
@@ -156,13 +154,17 @@ def evaluation_batches(source: Source, split: Split, batch_size: int) -> Iterato
     size = source.split_sizes[split]
     for start in range(0, size, batch_size):
         ids = np.arange(start, min(start + batch_size, size), dtype=np.int64)
-        images, labels, valid = source.batch(split, ids)
+        fields, valid = _tensors(source.batch(split, ids))
         yield Batch(
             positions=ids,
             epochs=np.zeros_like(ids),
             ids=ids,
             augment_keys=np.zeros(len(ids), dtype=np.uint64),
-            images=torch.as_tensor(images),
-            labels=torch.from_numpy(labels),
-            valid=torch.from_numpy(valid),
+            fields=fields,
+            valid=valid,
         )
+
+
+def _tensors(examples: Examples) -> tuple[dict[str, Tensor], Tensor]:
+    fields = {name: torch.as_tensor(field) for name, field in examples.fields.items()}
+    return fields, torch.as_tensor(examples.valid)

@@ -41,6 +41,11 @@ def to_float(images: Tensor) -> Tensor:
     return pixels.sub_(mean).div_(std)
 
 
+def fed(field: Tensor) -> Tensor:
+    """A field as a network takes it: pictures in uint8 by :func:`to_float`, what is float already as it is."""
+    return field if field.is_floating_point() else to_float(field)
+
+
 def augment_photos(
     images: NDArray[np.uint8], kind: Literal["none", "flip", "crop-flip"], keys: UInt64s, ids: NDArray[np.int64]
 ) -> NDArray[np.uint8]:

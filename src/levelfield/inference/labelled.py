@@ -76,7 +76,7 @@ def score_trial(path: Path, loaded: LoadedModel, *, device: torch.device) -> Sco
     if spec.test_resolution is not None:
         source = open_source(spec.held_out_data)
     theirs = Classes(names=tuple(source.class_names), of=f"the data of {path.name}")
-    places, _ = match_classes(theirs, _outputs(loaded), range(source.num_classes))
+    places, _ = match_classes(theirs, _outputs(loaded), range(len(source.class_names)))
     fed = (each._replace(labels=places[each.labels]) for each in fed_source(source, "report"))
     found = score(answers(loaded, fed, device=device), class_names(loaded))
     found = dataclasses.replace(found, weights=loaded.digest(), data=source.fingerprint)

@@ -113,7 +113,7 @@ def fed_source(source: Source, split: Split) -> Iterator[Fed]:
     """The examples of a split as trials are judged on them; masked ones are left out."""
     for batch in evaluation_batches(source, split, BATCH):
         valid = batch.valid.numpy()
-        yield Fed(to_float(batch.images)[batch.valid], batch.ids[valid], batch.labels.numpy()[valid])
+        yield Fed(to_float(batch.fields["image"])[batch.valid], batch.ids[valid], batch.fields["label"].numpy()[valid])
 
 
 def _fed(

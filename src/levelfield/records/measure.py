@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal, TypeVar
 
 from levelfield.records.codec import record
-from levelfield.records.errors import SpecError
+from levelfield.records.errors import InputError, SpecError, did_you_mean
 
 Number = TypeVar("Number")
 
@@ -52,3 +53,16 @@ class Measure:
 
 LOSS = Measure(name="loss", unit="nats")
 """What a table's numbers are taken for where nothing says otherwise."""
+
+
+def measure_named(measures: Sequence[Measure], name: str | None) -> Measure:
+    """The one of ``measures`` called ``name``; where nothing is said the first, which selects.
+
+    Raises:
+        InputError: none has that name.
+    """
+    for measure in measures:
+        if name in (None, measure.name):
+            return measure
+    known = [measure.name for measure in measures]
+    raise InputError(f"{name!r} was not measured{did_you_mean(name or '', known)}; there are {', '.join(known)}")

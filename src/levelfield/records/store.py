@@ -13,8 +13,7 @@
     <study>/trials/<name>/policy.json       how each tensor is trained
     <study>/trials/<name>/result.json       the outcome, equal on every rerun; its presence means done
     <study>/trials/<name>/timing.json       what it cost here
-    <study>/trials/<name>/report_losses.npy one loss a held-out example, for winners
-    <study>/trials/<name>/report_hits.npy   whether each was classified right, for winners
+    <study>/trials/<name>/report_<measure>.npy  the value of every held-out example, for winners
     <study>/trials/<name>/weights.safetensors  the weights it was judged by, where the study transfers them
     <study>/trials/<name>.damaged-N         a trial that had lost something, moved aside and trained again
     <study>/probes/<name>/…                 the same for probes of frozen features: spec, result and timing
@@ -31,7 +30,7 @@ import contextlib
 import dataclasses
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,6 +38,7 @@ from levelfield.records.codec import record
 from levelfield.records.difference import difference
 from levelfield.records.errors import DamagedError, InputError, StoreError
 from levelfield.records.fingerprint import digest
+from levelfield.records.measure import Measure
 from levelfield.records.sealed import MEND, read_file, read_record, read_record_if_there, write_record
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialResult, TrialSpec, TrialTiming
@@ -90,13 +90,9 @@ class TrialDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    @property
-    def report_losses_path(self) -> Path:
-        return self.path / "report_losses.npy"
-
-    @property
-    def report_hits_path(self) -> Path:
-        return self.path / "report_hits.npy"
+    def report_path(self, measure: str) -> Path:
+        """Where the value of every report example lies, under the name of the measure."""
+        return self.path / f"report_{measure.replace(' ', '_')}.npy"
 
     @property
     def weights_path(self) -> Path:
@@ -179,7 +175,7 @@ class TrialDirectory:
             raise DamagedError(f"{path} was changed or damaged after it was written", MEND)
         return content
 
-    def digests(self, spec: TrialSpec) -> dict[str, str]:
+    def digests(self, spec: TrialSpec, measures: Sequence[Measure]) -> dict[str, str]:
         """What a result vouches for: the digests of the files that training ``spec`` has left beside it.
 
         Raises:
@@ -187,7 +183,7 @@ class TrialDirectory:
         """
         paths = [self.metrics_path, self.policy_path]
         if spec.held_out == "report":
-            paths += [self.report_losses_path, self.report_hits_path]
+            paths += [self.report_path(measure.name) for measure in measures]
         found = ((path, read_file(path, limit=MOST_COMPANION_BYTES, remedy=MEND)) for path in paths)
         return {path.name: digest(content) for path, content in found if content is not None}
 

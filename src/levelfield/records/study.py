@@ -17,7 +17,7 @@ from levelfield.records.execution import DEFAULT_EXECUTION, ExecutionSpec
 from levelfield.records.grid import LearningRateGrid
 from levelfield.records.stated import expect_name, stated
 from levelfield.records.transfer import TransferSpec, check_transfers
-from levelfield.records.trial import Dtype, RecipeSpec, RecipeValue, Weights
+from levelfield.records.trial import CLASSIFICATION, Dtype, RecipeSpec, RecipeValue, Weights, expect_task
 
 PROTOCOL_MIN_STEPS = 500
 PROTOCOL_MIN_SEEDS = 3
@@ -245,12 +245,14 @@ class StudySpec:
     families: tuple[FamilyEntry, ...]
     search: SearchSpec = dataclasses.field(default_factory=lambda: SearchSpec())
     verdict: VerdictSpec = dataclasses.field(default_factory=lambda: VerdictSpec())
+    task: str = CLASSIFICATION
     dtype: Dtype = "float32"
     transfer: tuple[TransferSpec, ...] = later(default=())
     execution: ExecutionSpec = later(default=DEFAULT_EXECUTION)
 
     def __post_init__(self) -> None:
         expect_name(self.name, "name")
+        expect_task(self.task)
         names = [family.name for family in self.families]
         expect(1 <= len(names) <= MOST_FAMILIES, "families", f"of 1 to {MOST_FAMILIES} families", names)
         expect(len(set(names)) == len(names), "families", "distinct names", names)

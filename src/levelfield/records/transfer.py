@@ -144,7 +144,8 @@ class TransferRow:
     of the search: they take part in the comparison of ranks alone, with the select loss of their pre-training.
     ``budget_flops`` is the rung, ``allowed_flops`` all that pre-training and transfer could spend together,
     ``pretrain_flops`` and ``transfer_flops`` what they did spend; absent where there was no pre-training. ``seed`` is
-    that of the backbone. ``edges`` names the searched axes whose optimum is only a bound.
+    that of the backbone. ``chances`` are the values of chance by measure. ``edges`` names the searched axes whose
+    optimum is only a bound.
     """
 
     run: str
@@ -157,10 +158,10 @@ class TransferRow:
     allowed_flops: float
     pretrain_flops: float | None
     transfer_flops: float
-    top1: float
+    error: float
     loss: float | None
     num_report: int
-    num_classes: int
+    chances: dict[str, float | None]
     seed: int
     pretraining: str | None = None
     pretrain_loss: float | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
@@ -12,6 +13,8 @@ from levelfield.records.data import LARGEST_SIDE, DataSpec, Split, check_content
 from levelfield.records.errors import SpecError, did_you_mean, expect, shown
 from levelfield.records.execution import Execution
 from levelfield.records.fingerprint import fingerprint
+from levelfield.records.head import LinearHead
+from levelfield.records.measure import Measure, measure_named
 from levelfield.records.stated import LARGEST_WHOLE_NUMBER, stated
 
 Weights: TypeAlias = Literal["raw", "ema"]
@@ -23,8 +26,11 @@ LEAST, MOST = 1e-30, 1e30
 """What a positive number of a recipe lies between: beyond, single precision turns it into 0 or infinity."""
 MADE_BY = ("levelfield_version", "executions")
 """The fields of a result that say what made it, and not what came of it."""
+CLASSIFICATION = "classification"
+"""The task of a study that names none, of what is fine-tuned, and of probes."""
 MOST_VIEWS = 1024
 MOST_FLOPS = 1e30
+_TASK = r"[a-z][a-z0-9_]*|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 _WITHIN = f"from {LEAST:g} to {MOST:g}"
 LARGEST_BATCH = 2**24
 MOST_STEPS = 10**12
@@ -142,19 +148,21 @@ class TrialSpec:
     the run belongs to; ``steps`` is the largest whole number of global batches it buys. ``held_out`` is the split it is
     judged on: ``select`` while searching, ``report`` for the fresh seeds of a winner, and never both.
 
-    A fine-tuning trial has a ``start``: the weights that it begins with, named by what made them ("trial:" and that
-    trial's fingerprint, or "weights:" and a digest of theirs), with a new classifier. ``test_resolution`` is the side
-    of the images that it is judged on, where that is another.
+    ``task`` is the name of one of ours, or where somebody's is imported from ("package.module:Name"); ``head`` is what
+    it puts on the backbone. A fine-tuning trial has a ``start``: the weights that it begins with, named by what made
+    them ("trial:" and that trial's fingerprint, or "weights:" and a digest of theirs), with a new classifier.
+    ``test_resolution`` is the side of the images that it is judged on, where that is another.
     """
 
     architecture: str
     data: DataSpec
     recipe: RecipeSpec
+    head: LinearHead
     budget_flops: float
     global_batch_size: int
     steps: int
     seed: int = 0
-    task: Literal["classification"] = "classification"
+    task: str = CLASSIFICATION
     held_out: Literal["select", "report"] = "select"
     weights: Weights = "ema"
     dtype: Dtype = "float32"
@@ -167,6 +175,7 @@ class TrialSpec:
             expect(1 <= getattr(self, name) <= most, name, f"from 1 to {most:g}", getattr(self, name))
         expect(self.examples <= LARGEST_WHOLE_NUMBER, "steps", "fewer: no whole number counts the examples", self.steps)
         expect(0 <= self.seed <= LARGEST_WHOLE_NUMBER, "seed", f"from 0 to {LARGEST_WHOLE_NUMBER}", self.seed)
+        expect_task(self.task)
         if self.weights == "ema" and self.recipe.ema_fraction == 0:
             raise SpecError("weights = 'ema' asks for averaged weights, but ema_fraction is 0: set it, or use 'raw'")
         if self.start is not None and self.start.partition(":")[0] not in ("trial", "weights"):
@@ -211,6 +220,15 @@ class TrialSpec:
         return f"{model}_n{self.examples}_b{batch}_lr{self.recipe.peak_lr:.3g}_s{seed}_{self.fingerprint[:8]}"
 
 
+def expect_task(name: str) -> None:
+    """Refuse what names no task, ours or anybody's; whether there is one is known where it is needed.
+
+    Raises:
+        SpecError: it has neither form.
+    """
+    expect(bool(re.fullmatch(_TASK, name)), "task", "a name, or 'package.module:Name'", name)
+
+
 def in_file_names(architecture: str) -> str:
     """``architecture`` with the signs of its grammar that file systems take amiss replaced."""
     return architecture.replace(":", "-").replace("/", "_").replace(",", "_").replace("=", "")
@@ -230,11 +248,10 @@ def _fingerprint(spec: TrialSpec) -> str:
 
 
 @record
-class HeldOutLoss:
-    """Plain cross-entropy in nats and top-1 accuracy over ``num_examples`` held-out images."""
+class HeldOut:
+    """The mean of every measure over ``num_examples`` held-out examples, by the measure's name."""
 
-    loss: float
-    top1: float
+    values: dict[str, float]
     num_examples: int
 
 
@@ -243,12 +260,13 @@ class TrialResult:
     """What came of a trial; equal on every rerun under one execution, bit for bit, so timings live in
     :class:`TrialTiming`.
 
-    A diverged trial carries its ``reason`` and no losses: a missing number is absent. ``held_out`` is keyed
-    by split. ``evaluate_flops`` is charged apart from ``train_flops``. ``seen_digest`` proves which examples were seen,
-    each how often and how augmented. ``start_flops`` is what training the weights that it started from had cost, where
-    that is known; ``train_flops`` does not hold it. ``executions`` are those that trained it, in order: one, unless it
-    was resumed elsewhere. ``weights_digest`` names the weights that were judged,
-    ``start_weights`` those that it started from, ``kept`` the content of the files beside the record, by name.
+    A diverged trial carries its ``reason`` and no losses: a missing number is absent. ``held_out`` is keyed by split,
+    and ``measures`` say what is in it: the first selects. ``evaluate_flops`` is charged apart from ``train_flops``.
+    ``seen_digest`` proves which examples were seen, each how often and how augmented. ``start_flops`` is what training
+    the weights that it started from had cost, where that is known; ``train_flops`` does not hold it. ``executions`` are
+    those that trained it, in order: one, unless it was resumed elsewhere. ``weights_digest`` names the weights that
+    were judged, ``start_weights`` those that it started from, ``kept`` the content of the files beside the record, by
+    name.
     """
 
     fingerprint: str
@@ -261,9 +279,8 @@ class TrialResult:
     train_flops: float
     evaluate_flops: float
     train_loss: float | None = None
-    held_out: dict[Split, HeldOutLoss]
-    chance_loss: float
-    floor_loss: float | None = None
+    held_out: dict[Split, HeldOut]
+    measures: tuple[Measure, ...]
     masked_examples: int = 0
     seen_digest: str
     data_fingerprint: str
@@ -281,6 +298,23 @@ class TrialResult:
     def execution(self) -> Execution:
         """The one that ended it."""
         return self.executions[-1]
+
+    def measure(self, name: str | None = None) -> Measure:
+        """The measure called ``name``, else the one that selects.
+
+        Raises:
+            InputError: the trial's task has none of that name.
+        """
+        return measure_named(self.measures, name)
+
+    def loss(self, split: Split, measure: str | None = None) -> float:
+        """What was measured on ``split`` under that name, else of the first, as statistics take it: better lower.
+
+        Raises:
+            InputError: the trial's task has no such measure.
+        """
+        asked = self.measure(measure)
+        return asked.shortfall(self.held_out[split].values[asked.name])
 
 
 @record

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from levelfield.records.codec import record
+from levelfield.records.measure import LOSS, Measure
 from levelfield.records.transfer import TransferRow
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.transfer import TransferAnalysis
@@ -31,7 +32,7 @@ class RefusedCell:
 
 @record
 class TrialRow:
-    """One trial as the page lists it, finished or not; absent numbers are None."""
+    """One trial as the page lists it, finished or not; absent numbers are None, ``values`` those measured, by name."""
 
     name: str
     family: str
@@ -42,8 +43,7 @@ class TrialRow:
     peak_lr: float | None = None
     global_batch_size: int | None = None
     seed: int = 0
-    loss: float | None = None
-    top1: float | None = None
+    values: tuple[tuple[str, float], ...] = ()
     device_seconds: float | None = None
     reason: str = ""
 
@@ -101,7 +101,8 @@ class TransferFact:
 class StudyFacts:
     """The study around an analysis.
 
-    ``data`` says in a sentence what was seen, ``metric`` what was judged ("held-out cross-entropy, averaged weights").
+    ``data`` says in a sentence what was seen, ``metric`` what was judged ("held-out cross-entropy, averaged weights"),
+    ``measures`` all that was measured of a trial.
     ``axes`` says what each searched axis is ("shape": "stem stride of NFNet, patch size of ViT").
     ``longer_run`` lists what a longer run would decide; ``commands`` reproduce the study, one a line; ``versions`` and
     ``fingerprints`` are shown as they are. Only content belongs here: no clock and no path, so that equal studies give
@@ -113,6 +114,7 @@ class StudyFacts:
     hypothesis: str = ""
     data: str
     metric: str
+    measures: tuple[Measure, ...] = (LOSS,)
     device: str | None = None
     budgets: tuple[float, ...]
     recipes: tuple[RecipeFact, ...]

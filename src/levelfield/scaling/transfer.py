@@ -98,7 +98,7 @@ def analyse_transfer(
 
 def value_of(row: TransferRow, metric: Metric) -> float | None:
     """The metric of a row; None where it has none."""
-    return 1 - row.top1 if metric == "error" else row.loss
+    return row.error if metric == "error" else row.loss
 
 
 def _analysed(
@@ -160,7 +160,7 @@ def _observation(row: TransferRow, value: float, metric: Metric, against_scratch
 
 
 def _chance(row: TransferRow, metric: Metric) -> float:
-    return 1 - 1 / row.num_classes if metric == "error" else float(np.log(row.num_classes))
+    return row.chances.get(metric) or 0.0
 
 
 def _agreements(rows: Sequence[TransferRow], metric: Metric, level: float, seed: int) -> Iterator[RankAgreement]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from levelfield.records.codec import later, record
+from levelfield.records.measure import Measure
 
 
 @record
 class DataFacts:
     """What the plan needs to know of the data: shapes and sizes, no pixels.
 
+    ``num_outputs`` are those of the study's task, ``measures`` what it measures, the one that selects first.
     ``num_report`` images judge winners, None in records of before it was kept. ``targets`` are those of its transfers.
     ``remarks`` are sentences that must be read with the results.
     """
 
     num_outputs: int
+    measures: tuple[Measure, ...]
     in_channels: int
     resolution: int
     num_train: int
@@ -34,6 +37,7 @@ class TargetFacts:
 
     name: str
     num_outputs: int
+    measures: tuple[Measure, ...]
     in_channels: int
     resolution: int
     num_train: int

@@ -19,7 +19,7 @@ from levelfield.records.probe_store import HeldProbe, held_probes, probe_directo
 from levelfield.records.sealed import write_record
 from levelfield.records.store import HeldTrial, StudyDirectory
 from levelfield.records.study import StudySpec
-from levelfield.records.trial import TrialResult
+from levelfield.records.trial import CLASSIFICATION, TrialResult
 from levelfield.study.facts import DataFacts, TargetFacts
 from levelfield.study.launch.base import Launcher, LaunchEvent, failure
 from levelfield.study.launch.local import LocalLauncher
@@ -32,6 +32,8 @@ from levelfield.study.outcome.outcome import analyse_outcome, read_outcome
 from levelfield.study.plan.plan import plan, refuse_if_nothing_is_allowed
 from levelfield.study.plan.undecidable import NO_VERDICT_AT_ALL, gives_no_verdict, undecidable
 from levelfield.study.planned import Lock, Plan
+from levelfield.tasks.base import refuse_missing_fields
+from levelfield.tasks.registry import task_named
 
 logger = logging.getLogger(__name__)
 
@@ -54,13 +56,14 @@ def study_facts(spec: StudySpec) -> DataFacts:
     Raises:
         DataError: some of it is missing, empty or not what the spec says.
     """
-    targets, remarks = [], []
+    targets, remarks, task = [], [], task_named(CLASSIFICATION)
     for transfer in spec.transfer:
         source = _opened(transfer.data)
         targets.append(
             TargetFacts(
                 name=transfer.name,
-                num_outputs=source.num_classes,
+                num_outputs=task.head(source.fields).num_outputs,
+                measures=task.measures(source.fields),
                 in_channels=source.in_channels,
                 resolution=source.resolution,
                 num_train=source.split_sizes["train"],
@@ -69,7 +72,7 @@ def study_facts(spec: StudySpec) -> DataFacts:
             )
         )
         remarks.extend(f"transfer {transfer.name}: {remark}" for remark in source.remarks)
-    facts = data_facts(_opened(spec.data))
+    facts = data_facts(_opened(spec.data), spec.task)
     return dataclasses.replace(facts, targets=tuple(targets), remarks=(*facts.remarks, *remarks))
 
 
@@ -79,10 +82,17 @@ def _opened(data: DataSpec) -> Source:
     return source
 
 
-def data_facts(source: Source) -> DataFacts:
-    """What the plan needs to know of ``source``."""
+def data_facts(source: Source, task: str) -> DataFacts:
+    """What the plan needs to know of ``source`` and of ``task`` on it.
+
+    Raises:
+        SpecError: there is no such task, or the data has not what it needs.
+    """
+    asked = task_named(task)
+    refuse_missing_fields(asked, source.fields, name=task)
     return DataFacts(
-        num_outputs=source.num_classes,
+        num_outputs=asked.head(source.fields).num_outputs,
+        measures=asked.measures(source.fields),
         in_channels=source.in_channels,
         resolution=source.resolution,
         num_train=source.split_sizes["train"],

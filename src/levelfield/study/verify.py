@@ -201,9 +201,13 @@ def _disagreements(first: TrialResult, second: TrialResult, tolerance: float) ->
         if getattr(first, name) != getattr(second, name):
             yield f"{name}: {getattr(first, name)!r} in the study, {getattr(second, name)!r} now"
     for split in sorted(first.held_out.keys() & second.held_out.keys()):
-        held, again = first.held_out[split].loss, second.held_out[split].loss
-        if abs(again / held - 1) > tolerance:
-            yield f"{split} loss: {held:.6g} in the study, {again:.6g} now, {again / held - 1:+.2%} apart"
+        held, again, name = first.loss(split), second.loss(split), first.measure().name
+        if abs(again - held) > tolerance * abs(held):
+            yield f"{split} {name}: {held:.6g} in the study, {again:.6g} now, {_apart(again, held)}"
+
+
+def _apart(again: float, held: float) -> str:
+    return f"{again / held - 1:+.2%} apart" if held else f"{again - held:+.3g} apart"
 
 
 def _elsewhere(first: TrialResult, second: TrialResult) -> str:

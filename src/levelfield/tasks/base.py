@@ -1,25 +1,66 @@
-"""What is learnt: the seam between a backbone and the loop."""
+"""What is learnt: the seam between data, a backbone and the loop. Importing a task needs no torch, using it does."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-import torch
-from torch import Tensor, nn
+from levelfield.records.errors import SpecError
+from levelfield.records.fields import FieldFacts
+from levelfield.records.head import LinearHead
+from levelfield.records.measure import Measure
+from levelfield.records.trial import RecipeSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Fields: TypeAlias = "Mapping[str, Tensor]"
+"""A batch by field, examples along the first axis."""
 
 
 class Task(Protocol):
-    """Turns a batch into a loss to minimise and, held out, into per-example losses to report."""
+    """What a network is to learn, and how it is judged. It keeps nothing: everything it needs is given to it.
 
-    def training_loss(self, model: nn.Module, images: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
-        """The scalar to minimise. ``images`` [B, C, H, W] float, ``labels`` [B] int64, ``valid`` [B] bool."""
+    ``fields`` are those that a source must yield, the one that the network takes first. ``additive`` says whether the
+    loss of a batch is the sum of what each example adds: then a batch may be cut into parts and spread over ranks,
+    where each divides by the weight of the whole.
+    """
+
+    @property
+    def fields(self) -> tuple[str, ...]: ...
+
+    @property
+    def additive(self) -> bool: ...
+
+    def head(self, known: FieldFacts) -> LinearHead:
+        """What stands on the backbone, for data of which that is known."""
         ...
 
-    def held_out(self, model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Plain loss in nats [B] float32 and whether the first answer is right [B] bool, one per example."""
+    def measures(self, known: FieldFacts) -> tuple[Measure, ...]:
+        """What :meth:`scores` are; the first selects and decides."""
+        ...
+
+    def weight(self, fields: Fields, valid: Tensor) -> Tensor:
+        """What the loss of a batch is divided by, a scalar: its whole examples ``valid`` [B], or their pixels."""
+        ...
+
+    def loss(self, outputs: Tensor, fields: Fields, valid: Tensor, recipe: RecipeSpec) -> Tensor:
+        """The loss to minimise, summed over a batch, a scalar: of ``outputs`` [B, ...]; masked examples add nothing."""
+        ...
+
+    def scores(self, outputs: Tensor, fields: Fields) -> Mapping[str, Tensor]:
+        """The value of every measure for every example, [B] float32, by name."""
         ...
 
 
-def mean_over_valid(losses: Tensor, valid: Tensor) -> Tensor:
-    """The mean of ``losses`` [B] where ``valid`` [B]; masked examples keep their place and weigh nothing."""
-    return torch.where(valid, losses, 0.0).sum() / valid.sum().clamp(min=1)
+def refuse_missing_fields(task: Task, known: FieldFacts, *, name: str) -> None:
+    """A task needs the fields that it wants.
+
+    Raises:
+        SpecError: the data yields not all of them.
+    """
+    missing = [field for field in task.fields if field not in known.names]
+    if missing:
+        raise SpecError(
+            f"task {name!r} needs {', '.join(missing)} of every example; the data has {', '.join(known.names)}"
+        )

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import torch
 
 from levelfield.data.loader import Batch
-from levelfield.data.transforms import to_float
+from levelfield.data.transforms import fed
+from levelfield.records.errors import SpecError
 from levelfield.records.trial import TrialSpec
-from levelfield.tasks.base import Task
+from levelfield.tasks.base import Fields, Task
 from levelfield.train.clipping import clip_adaptively, clip_globally, global_norm
 from levelfield.train.optimizers import set_learning_rate
 from levelfield.train.schedules import warmup_cosine
@@ -34,9 +35,17 @@ class StepReport:
 
 
 class TrainingStep:
-    """The update of one trial, for any family: it knows tensors by their policy alone."""
+    """The update of one trial, for any family and task: it knows tensors by their policy, and fields by their names.
+
+    Raises:
+        SpecError: it would cut batches into parts whose losses do not add up.
+    """
 
     def __init__(self, spec: TrialSpec, task: Task, *, device: torch.device) -> None:
+        if not task.additive and 0 < spec.recipe.ascent_share < 1:
+            raise SpecError(
+                f"sam_fraction cuts a batch into parts, but the loss of task {spec.task!r} is of whole batches"
+            )
         self.spec = spec
         self.task = task
         self.device = device
@@ -63,9 +72,9 @@ class TrainingStep:
             step=state.step, loss=loss_value, learning_rate=learning_rate, gradient_norm=norm_value, finite=finite
         )
 
-    def images(self, batch: Batch) -> torch.Tensor:
-        """The batch's images on the device, as the network takes them: float [B, C, H, W]."""
-        return to_float(batch.images.to(self.device, non_blocking=True))
+    def fields(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Those fields of the batch that the task wants, on the device."""
+        return {name: batch.fields[name].to(self.device, non_blocking=True) for name in self.task.fields}
 
     def _gradient(self, state: TrainState, batch: Batch) -> torch.Tensor:
         """Leave the gradient to follow in the parameters, and give back its loss.
@@ -84,9 +93,7 @@ class TrainingStep:
 
     def _backward(self, state: TrainState, batch: Batch, parts: Sequence[slice]) -> torch.Tensor:
         """Add up the gradient of the mean loss over ``parts`` of ``batch``, each with random numbers of its own."""
-        images, labels, valid = (
-            tensor.to(self.device, non_blocking=True) for tensor in (batch.images, batch.labels, batch.valid)
-        )
+        fields, valid = self.fields(batch), batch.valid.to(self.device, non_blocking=True)
         state.optimizer.zero_grad(set_to_none=True)
         losses = []
         for number, part in enumerate(parts):
@@ -94,12 +101,19 @@ class TrainingStep:
                 own = (number,) if number else ()
                 torch.manual_seed(keyed_seed("noise", self.spec.seed, state.step, *own))
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.spec.dtype == "bfloat16"):
-                loss = self.task.training_loss(state.model, to_float(images[part]), labels[part], valid[part])
+                own = {name: field[part] for name, field in fields.items()}
+                loss, weight = self._mean_loss(state, own, valid[part])
             if len(parts) > 1:
-                loss = loss * (valid[part].sum() / valid.sum().clamp(min=1))
+                loss = loss * (weight / _at_least_one(self.task.weight(fields, valid)))
             loss.backward()
             losses.append(loss.detach())
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+    def _mean_loss(self, state: TrainState, fields: Fields, valid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The mean loss of a part, and what it weighs."""
+        outputs = state.model(fed(fields[self.task.fields[0]]))
+        weight = self.task.weight(fields, valid)
+        return self.task.loss(outputs, fields, valid, self.spec.recipe) / _at_least_one(weight), weight
 
     def _update(self, state: TrainState, norm: torch.Tensor, learning_rate: float) -> None:
         recipe = self.spec.recipe
@@ -113,3 +127,8 @@ class TrainingStep:
         state.step += 1
         if state.average:
             state.average.update(list(state.parameters.values()), step=state.step)
+
+
+def _at_least_one(weight: torch.Tensor) -> torch.Tensor:
+    """Where nothing weighs anything the loss is 0, and stays so."""
+    return torch.where(weight > 0, weight, 1)

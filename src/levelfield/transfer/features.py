@@ -92,9 +92,9 @@ def _extract(model: nn.Module, source: Source, split: Split, *, device: torch.de
     x, y = [], []
     for batch in evaluation_batches(source, split, EVALUATION_BATCH):
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-            features = model.features(to_float(batch.images.to(device)))  # pyright: ignore[reportCallIssue]
+            features = model.features(to_float(batch.fields["image"].to(device)))  # pyright: ignore[reportCallIssue]
         x.append(features.float().cpu()[batch.valid])
-        y.append(batch.labels[batch.valid])
+        y.append(batch.fields["label"][batch.valid])
     found = Features(x=torch.cat(x).numpy(), y=torch.cat(y).numpy())
     wrong = int((~np.isfinite(found.x)).any(axis=1).sum())
     if wrong:

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from levelfield.data.draws import Int64s, UInt64s
 from levelfield.records.data import Split
+from levelfield.records.fields import FieldFacts
 
 Images: TypeAlias = NDArray[np.uint8]
 
 
 class Examples(NamedTuple):
-    """``images`` uint8 ``[B, C, H, W]``, ``labels`` int64 ``[B]``, and ``valid`` bool ``[B]``, False where masked.
+    """What a source yields of some examples: ``fields`` by name, each ``[B, ...]``, and ``valid`` bool ``[B]``, False
+    where masked.
 
-    A masked example is a corrupt image that keeps its position: a constant picture whose loss weighs nothing.
+    "image" is uint8 ``[B, C, H, W]``, "label" int64 ``[B]``. A masked example is a corrupt image that keeps its
+    position: a constant picture whose loss weighs nothing.
     """
 
-    images: Images
-    labels: Int64s
+    fields: Mapping[str, Any]
     valid: NDArray[np.bool_]
 
 
@@ -29,13 +31,12 @@ class Source(Protocol):
     """Images by id, in three disjoint splits.
 
     ``fingerprint`` names the content and not the place: the same images read from Parquet and from a folder share it.
-    ``chance_loss`` is ln(classes); ``floor_loss`` the entropy that no network can go below, where it is known, else
-    None. ``no_verdict_because`` is None, or why results on this source compare nothing. ``remarks`` are sentences that
-    whoever uses such results must know.
+    ``fields`` says what it yields of each, and what is known of that. ``no_verdict_because`` is None, or why results on
+    this source compare nothing. ``remarks`` are sentences that whoever uses such results must know.
     """
 
     @property
-    def num_classes(self) -> int: ...
+    def fields(self) -> FieldFacts: ...
     @property
     def class_names(self) -> tuple[str, ...]: ...
     @property
@@ -46,10 +47,6 @@ class Source(Protocol):
     def split_sizes(self) -> Mapping[Split, int]: ...
     @property
     def fingerprint(self) -> str: ...
-    @property
-    def chance_loss(self) -> float: ...
-    @property
-    def floor_loss(self) -> float | None: ...
     @property
     def no_verdict_because(self) -> str | None: ...
     @property

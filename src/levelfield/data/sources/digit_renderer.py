@@ -45,7 +45,7 @@ class RenderedOnDevice:
         """See :meth:`levelfield.data.sources.base.Source.batch`."""
         drawing, labels = self._source.drawn(split, check_ids(ids, self._source.split_sizes[split], split))
         images: Any = self._rendered(drawing)
-        return Examples(images, labels, np.ones(len(ids), dtype=bool))
+        return Examples({"image": images, "label": labels}, np.ones(len(ids), dtype=bool))
 
     def _rendered(self, drawing: Drawing) -> Tensor:
         height, width = self._noise_strides

@@ -14,7 +14,6 @@ numbers, by NumPy here or by torch on a device (``digit_renderer.py``), to the s
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -28,6 +27,7 @@ from levelfield.data.sources.noise import NoiseBank
 from levelfield.data.transforms import Affine, SpritePlacer
 from levelfield.records.codec import to_plain
 from levelfield.records.data import DigitPairsSpec, DigitStringsSpec, Split
+from levelfield.records.fields import FieldFacts
 from levelfield.records.fingerprint import fingerprint
 
 STREAM_VERSION = 1
@@ -68,15 +68,14 @@ class DigitStrings:
     def __init__(self, spec: DigitPairsSpec | DigitStringsSpec) -> None:
         self.spec = spec
         self.resolution = spec.resolution
-        self.num_classes = 10**spec.num_digits
-        self.class_names = tuple(f"{label:0{spec.num_digits}d}" for label in range(self.num_classes))
-        self.chance_loss = math.log(self.num_classes)
+        num_classes = 10**spec.num_digits
+        self.fields = FieldFacts(num_classes=num_classes, label_noise=spec.label_noise)
+        self.class_names = tuple(f"{label:0{spec.num_digits}d}" for label in range(num_classes))
         self.split_sizes: Mapping[Split, int] = {
             "train": spec.stream_examples,
             "select": spec.select_examples,
             "report": spec.report_examples,
         }
-        self.floor_loss = entropy_floor(spec.label_noise, self.num_classes)
         sizes = ("stream_examples", "select_examples", "report_examples")
         drawn = to_plain(dataclasses.replace(spec, **dict.fromkeys(sizes, 1)))
         self.fingerprint = fingerprint(spec.source, [STREAM_VERSION, CONTENT_HASH, drawn])
@@ -94,7 +93,7 @@ class DigitStrings:
             chunk = slice(start, start + _CHUNK)
             drawing, labels[chunk] = self.drawn(split, ids[chunk])
             images[chunk, 0] = self._render(drawing)
-        return Examples(images, labels, np.ones(len(ids), dtype=bool))
+        return Examples({"image": images, "label": labels}, np.ones(len(ids), dtype=bool))
 
     def drawn(self, split: Split, ids: Int64s) -> tuple[Drawing, Int64s]:
         """What the pictures ``ids`` [B] consist of, and their labels [B], noise included."""
@@ -112,7 +111,7 @@ class DigitStrings:
             chosen[place] = glyphs[digit, (which >> np.uint64(32)).astype(np.int64) * counts[digit] >> 32]
             poses[place] = placer.poses(len(ids), pose_bits)
         spelt = digits @ 10 ** np.arange(num_digits - 1, -1, -1)
-        labels = noisy_labels(spelt, self.spec.label_noise, label_bits, self.num_classes)
+        labels = noisy_labels(spelt, self.spec.label_noise, label_bits, len(self.class_names))
         return Drawing(self.noise.places(noise_bits), chosen, poses), labels
 
     def _render(self, drawing: Drawing) -> NDArray[np.int16]:
@@ -122,14 +121,6 @@ class DigitStrings:
         for placer, glyphs, poses in zip(self.placers, drawing.glyphs, drawing.poses, strict=True):
             canvas[:, placer.rows, placer.columns] += placer.draw(glyphs, poses)
         return canvas.clip(0, 255, out=canvas)
-
-
-def entropy_floor(label_noise: float, num_classes: int) -> float:
-    """The entropy, in nats, of a label that is one of the wrong ones with probability ``label_noise``."""
-    if label_noise == 0:
-        return 0.0
-    kept, wrong = 1 - label_noise, label_noise / (num_classes - 1)
-    return -kept * math.log(kept) - label_noise * math.log(wrong)
 
 
 def noisy_labels(labels: Int64s, label_noise: float, bits: UInt64s, num_classes: int) -> Int64s:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,6 +11,7 @@ from levelfield.data.sources.base import Examples, check_ids
 from levelfield.data.sources.glyphs import CONTENT_HASH, SIDE, enlarge, load_glyphs, split_glyphs
 from levelfield.data.transforms import Affine, SpritePlacer
 from levelfield.records.data import DigitsSpec, Split
+from levelfield.records.fields import FieldFacts
 from levelfield.records.fingerprint import fingerprint
 
 DIGITS_VERSION = 1
@@ -24,11 +24,9 @@ _FACTOR = 9
 class Digits:
     """1,797 digits of 10 classes, enlarged bilinearly to ``spec.resolution``; ids number the glyphs of a split."""
 
-    num_classes = 10
+    fields = FieldFacts(num_classes=10)
     class_names = tuple("0123456789")
     in_channels = 1
-    chance_loss = math.log(10)
-    floor_loss = None
     no_verdict_because = (
         "scikit-learn's plain digits: five of the 360 held-out images carry most of the loss, and seeds differ by a "
         "factor of two; use digit-pairs"
@@ -62,4 +60,4 @@ class Digits:
         augmented = self.spec.augment == "affine" and split == "train"
         bits = draw_bits(augment_keys, ids, 4) if augmented and augment_keys is not None else None
         images = np.ascontiguousarray(self._placer.place(numbers, bits)[:, None])
-        return Examples(images, self._labels[numbers], np.ones(len(ids), dtype=bool))
+        return Examples({"image": images, "label": self._labels[numbers]}, np.ones(len(ids), dtype=bool))

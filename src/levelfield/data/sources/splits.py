@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -17,6 +16,7 @@ from levelfield.data.sources.images import Container, ImageTable
 from levelfield.data.transforms import augment_photos
 from levelfield.records.data import FolderSpec, ParquetSpec, Split, num_report_asked
 from levelfield.records.errors import DataError, quoted_names
+from levelfield.records.fields import FieldFacts
 from levelfield.records.fingerprint import digest
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,6 @@ class ImageSource:
     """
 
     in_channels = 3
-    floor_loss = None
     no_verdict_because = None
 
     def __init__(
@@ -82,11 +81,10 @@ class ImageSource:
         self.spec, self._table, self._report = spec, table, report
         self.resolution = spec.resolution
         self.class_names = tuple(names)
-        self.num_classes = len(self.class_names)
-        self.chance_loss = math.log(self.num_classes)
+        self.fields = FieldFacts(num_classes=len(self.class_names))
         self._num_report_ranks = 0 if report else num_report_asked(spec)
         num_train = len(table) - self._num_report_ranks - spec.select_examples
-        counts = np.bincount(table.labels, minlength=self.num_classes)
+        counts = np.bincount(table.labels, minlength=len(self.class_names))
         if num_train < np.count_nonzero(counts):
             raise DataError(
                 f"{spec.path} holds {len(table)} images; select_examples = {spec.select_examples} and "
@@ -109,7 +107,7 @@ class ImageSource:
 
     def _stratified_if_needed(self, counts: Int64s) -> Int64s | None:
         held_out = self._split.forward(np.arange(len(self._table) - self.split_sizes["train"]))
-        left = counts - np.bincount(self._table.labels[held_out], minlength=self.num_classes)
+        left = counts - np.bincount(self._table.labels[held_out], minlength=len(self.class_names))
         if (left[counts > 0] > 0).all():
             return None
         return stratified(self._table.labels, self._split.forward(np.arange(len(self._table))))
@@ -124,9 +122,10 @@ class ImageSource:
         if empty:
             names = quoted_names([self.class_names[label] for label in empty])
             first = int(np.flatnonzero(counts)[0])
-            ones = f"; labels run from {first} to {self.num_classes - 1}: subtract {first} where they should start at 0"
+            last = len(self.class_names) - 1
+            ones = f"; labels run from {first} to {last}: subtract {first} where they should start at 0"
             yield (
-                f"{len(empty)} of {self.num_classes} classes have no image, {names}, so the network cannot learn "
+                f"{len(empty)} of {len(self.class_names)} classes have no image, {names}, so the network cannot learn "
                 f"them{ones if first else ''}"
             )
 
@@ -137,7 +136,7 @@ class ImageSource:
         images, valid = table.images(numbers)
         if split == "train" and augment_keys is not None:
             images = augment_photos(images, self.spec.augment, augment_keys, ids)
-        return Examples(images, table.labels[numbers], valid)
+        return Examples({"image": images, "label": table.labels[numbers]}, valid)
 
     def _locate(self, split: Split, ids: Int64s) -> tuple[ImageTable, Int64s]:
         if split == "report" and self._report is not None:

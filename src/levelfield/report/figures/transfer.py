@@ -200,7 +200,7 @@ def _means(rows: Sequence[TransferRow], metric: Metric) -> list[Mark]:
 def _row_text(row: TransferRow) -> str:
     return (
         f"{numbers.model_name(row.family, row.model)}, {numbers.flops(row.budget_flops)} of pre-training\n"
-        f"pre-training loss {numbers.loss(row.pretrain_loss)}, top-1 {numbers.percent(row.top1)}"
+        f"pre-training loss {numbers.loss(row.pretrain_loss)}, top-1 {numbers.percent(1 - row.error)}"
     )
 
 

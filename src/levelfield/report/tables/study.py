@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from levelfield.records.measure import Measure
 from levelfield.report.facts import StudyFacts
 from levelfield.report.figures.comparison import verdict_words
 from levelfield.report.figures.loss import CURRENCY_TITLES
@@ -22,7 +23,7 @@ from levelfield.report.tables.table import (
     words_column,
 )
 from levelfield.report.tables.transfer import transfer_tables
-from levelfield.report.words import numbers
+from levelfield.report.words import measures, numbers
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.laws import LawFit
 
@@ -213,8 +214,7 @@ def trials_table(facts: StudyFacts) -> Table:
             number_cell(trial.peak_lr, numbers.plain(trial.peak_lr)),
             number_cell(trial.global_batch_size, numbers.plain(trial.global_batch_size, 6)),
             number_cell(trial.seed, str(trial.seed)),
-            number_cell(trial.loss, numbers.loss(trial.loss)),
-            number_cell(trial.top1, numbers.percent(trial.top1)),
+            *(_value_cell(measure, dict(trial.values).get(measure.name)) for measure in facts.measures),
             number_cell(trial.device_seconds, numbers.seconds(trial.device_seconds)),
             text_cell(f"{trial.status}: {trial.reason}" if trial.reason else trial.status),
         )
@@ -229,12 +229,18 @@ def trials_table(facts: StudyFacts) -> Table:
             words_column("Model"),
             Column(title="FLOPs"),
             words_column("Role"),
-            *(Column(title=title) for title in ("Peak rate", "Batch", "Seed", "Loss", "Top-1", "Device time")),
+            *(Column(title=title) for title in ("Peak rate", "Batch", "Seed")),
+            *(Column(title=measures.title(measure)) for measure in facts.measures),
+            Column(title="Device time"),
             words_column("Status"),
         ),
         rows=rows,
         empty="No trial was handed over.",
     )
+
+
+def _value_cell(measure: Measure, value: float | None) -> TableCell:
+    return number_cell(value, measures.shown(measure, value))
 
 
 def study_tables(analysis: Analysis, facts: StudyFacts) -> dict[str, Table]:

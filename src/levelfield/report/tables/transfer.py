@@ -33,7 +33,7 @@ def judged_table(transfer: TransferFact) -> Table:
     keys = dict.fromkeys((r.arm, r.family, r.budget_flops) for r in transfer.rows if not r.ranked)
     for arm, family, budget in keys:
         own = [r for r in transfer.rows if (r.arm, r.family, r.budget_flops, r.ranked) == (arm, family, budget, False)]
-        top1 = sum(row.top1 for row in own) / len(own)
+        top1 = 1 - sum(row.error for row in own) / len(own)
         losses = [row.loss for row in own if row.loss is not None]
         first = own[0]
         rows.append(

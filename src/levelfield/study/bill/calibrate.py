@@ -64,21 +64,16 @@ def measure(trial: TrialSpec, source: Any, *, device: str, threads: int) -> Spee
     """Train and evaluate ``trial`` for a fraction of a second each."""
     import torch
 
-    from levelfield.data.sources import near
-    from levelfield.study.execute.trial import build_state, training_batches
-    from levelfield.tasks.registry import build_task
+    from levelfield.data.transforms import fed
+    from levelfield.study.execute.parts import put_together
     from levelfield.train.device import resolve_device
     from levelfield.train.loop import training_steps
-    from levelfield.train.step import TrainingStep
     from levelfield.train.timing import Stopwatch
 
     where = resolve_device(device)
-    source = near(source, where)
     torch.set_num_threads(threads)
-    state = build_state(trial, source, device=where)
-    task = build_task(trial.task, trial.recipe)
-    batches = training_batches(trial, source, start_step=0)
-    step = TrainingStep(trial, task, device=where)
+    parts = put_together(trial, source, device=where)
+    state, task, step, batches = parts.state, parts.task, parts.step, parts.batches()
     stopwatch = Stopwatch(where)
     begin = time.perf_counter()
     for report in training_steps(state, step, batches, num_steps=trial.steps, stopwatch=stopwatch):
@@ -89,7 +84,8 @@ def measure(trial: TrialSpec, source: Any, *, device: str, threads: int) -> Spee
     examples = max(1, state.step - 2) * trial.global_batch_size
     batch = next(batches)
     with stopwatch.charge("evaluate"), torch.inference_mode():
-        task.held_out(state.model.eval(), step.images(batch), batch.labels.to(where))
+        fields = step.fields(batch)
+        task.scores(state.model.eval()(fed(fields[task.fields[0]])), fields)
     return Speed(
         step_seconds=stopwatch.seconds["step"] / examples,
         data_seconds=stopwatch.seconds["data"] / examples,

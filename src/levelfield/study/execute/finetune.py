@@ -12,8 +12,10 @@ from levelfield.data.sources import Source, open_source
 from levelfield.records.data import DataSpec, data_content
 from levelfield.records.execution import DEFAULT_EXECUTION, ExecutionSpec
 from levelfield.records.store import TrialDirectory
-from levelfield.records.trial import TrialResult, TrialSpec, Weights
-from levelfield.study.execute.trial import OnStep, held_result, run_trial
+from levelfield.records.trial import CLASSIFICATION, TrialResult, TrialSpec, Weights
+from levelfield.study.execute.training import OnStep
+from levelfield.study.execute.trial import held_result, run_trial
+from levelfield.tasks.registry import task_named
 from levelfield.transfer.backbone import PretrainedBackbone
 from levelfield.transfer.channels import suited
 from levelfield.transfer.recipes import steps_of, transfer_preset, transfer_recipe
@@ -46,10 +48,11 @@ def finetune_spec(
     batch = global_batch_size or published.global_batch_size
     made = transfer_preset(recipe, peak_lr=peak_lr or published.peak_lr, override=override)
     steps = steps_of(length or published.length, made, num_train=source.split_sizes["train"], global_batch_size=batch)
+    head = task_named(CLASSIFICATION).head(source.fields)
     counted = count(
         backbone.facts.architecture,
         resolution=source.resolution,
-        num_outputs=source.num_classes,
+        num_outputs=head.num_outputs,
         in_channels=source.in_channels,
     )
     examples = steps * (batch + made.ascent_examples(batch))
@@ -57,6 +60,7 @@ def finetune_spec(
         architecture=backbone.facts.architecture,
         data=data,
         recipe=made,
+        head=head,
         budget_flops=float(examples * counted.train_flops_per_example),
         global_batch_size=batch,
         steps=steps,

@@ -107,7 +107,7 @@ def _probed(
         solver_flops=solver_flops,
         evaluate_flops=float(len(report) * forward),
         start_flops=backbone.train_flops,
-        chance_top1=1 / source.num_classes,
+        chance_top1=1 / len(source.class_names),
         data_fingerprint=source.fingerprint,
         execution=executed,
         levelfield_version=__version__,

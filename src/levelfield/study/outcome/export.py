@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from levelfield.records.measure import Measure
 from levelfield.records.transfer import TransferRow
 from levelfield.records.writing import make_directory, write_atomically
 from levelfield.study.outcome.outcome import Outcome
@@ -33,11 +34,9 @@ COLUMNS: dict[str, str] = {
     "peak_lr": "peak learning rate",
     "base_lr": "peak learning rate scaled to a batch of 256 by the family's exponent",
     "seed": "seed of weights and order",
-    "split": "held-out split that loss and top1 are measured on: select chooses, report judges",
-    "loss": "held-out cross-entropy in nats; empty where the trial has none",
-    "top1": "held-out top-1 accuracy",
-    "train_loss": "training loss over the last tenth of the steps, in nats",
-    "floor_loss": "the loss that no model can beat, where the data's is known, in nats",
+    "split": "held-out split that the measures are of: select chooses, report judges",
+    "train_loss": "training loss over the last tenth of the steps",
+    "floor": "the least value of the first measure that any model can reach, where the data's is known",
     "device_seconds": "seconds of the training steps: process CPU time on a CPU, synchronised wall time on a GPU",
     "device": "device that the seconds were measured on",
     "code": "version of Levelfield and commit that finished the trial",
@@ -60,10 +59,10 @@ TRANSFER_COLUMNS: dict[str, str] = {
     "allowed_flops": "what pre-training and transfer, or training from scratch, could spend in all",
     "pretrain_flops": "what pre-training spent; empty from scratch",
     "transfer_flops": "what was spent on the target, an ascent's second pass included",
-    "top1": "top-1 accuracy on the target's report split",
+    "error": "top-1 error on the target's report split",
     "loss": "cross-entropy there in nats; empty where the arm gives no probabilities",
     "num_report": "images that judged it",
-    "num_classes": "classes of the target",
+    "chances": "what guessing gives there, by measure",
     "seed": "seed of the backbone, and of training from scratch",
     "pretraining": "fingerprint of the trial that it starts from",
     "pretrain_loss": "held-out loss of that trial, in nats",
@@ -87,25 +86,46 @@ def export_study(outcome: Outcome, folder: Path) -> tuple[Path, ...]:
     """
     make_directory(folder)
     trials, columns = folder / "trials.csv", folder / "columns.csv"
-    write_atomically(trials, _csv(list(COLUMNS), (row.values() for row in rows(outcome))))
-    write_atomically(columns, _csv(["column", "meaning"], COLUMNS.items()))
+    meanings = column_meanings(outcome)
+    write_atomically(trials, _csv(list(meanings), (row.values() for row in rows(outcome))))
+    write_atomically(columns, _csv(["column", "meaning"], meanings.items()))
     if not outcome.spec.transfer:
         return trials, columns
-    transfers, meanings = folder / "transfers.csv", folder / "transfer_columns.csv"
+    transfers, told_columns = folder / "transfers.csv", folder / "transfer_columns.csv"
     lines = sorted(transfer_rows(outcome), key=lambda row: (row.transfer, row.family, row.budget_flops, row.run))
     told = [_transfer_line(row, outcome.facts.target(row.transfer).fingerprint) for row in lines]
     write_atomically(transfers, _csv(list(TRANSFER_COLUMNS), told))
-    write_atomically(meanings, _csv(["column", "meaning"], TRANSFER_COLUMNS.items()))
-    return trials, columns, transfers, meanings
+    write_atomically(told_columns, _csv(["column", "meaning"], TRANSFER_COLUMNS.items()))
+    return trials, columns, transfers, told_columns
+
+
+def column_meanings(outcome: Outcome) -> dict[str, str]:
+    """The columns of a study's table, with those of what its task measures behind "split"."""
+    found: dict[str, str] = {}
+    for name, meaning in COLUMNS.items():
+        found[name] = meaning
+        if name == "split":
+            found |= {measure.name: _meaning(measure) for measure in outcome.facts.measures}
+    return found
+
+
+def _meaning(measure: Measure) -> str:
+    unit = f" in {measure.unit}" if measure.unit else ""
+    return f"held-out {measure.name}{unit}, {measure.better} is better; empty where the trial has none"
 
 
 def _transfer_line(row: TransferRow, data: str) -> list[Any]:
-    plain = dataclasses.asdict(row) | {"edges": " ".join(row.edges), "data": data}
+    plain = dataclasses.asdict(row) | {"edges": " ".join(row.edges), "data": data, "chances": _chances(row)}
     return [plain[name] for name in TRANSFER_COLUMNS]
 
 
+def _chances(row: TransferRow) -> str:
+    return " ".join(f"{name}={chance:.6g}" for name, chance in row.chances.items() if chance is not None)
+
+
 def rows(outcome: Outcome) -> Iterator[dict[str, Any]]:
-    """Every trial, finished or not, keyed by ``COLUMNS``; None where a number is absent."""
+    """Every trial, finished or not, keyed by :func:`column_meanings`; None where a number is absent."""
+    names = list(column_meanings(outcome))
     for trial in sorted(outcome.planned.trials, key=lambda t: (t.family, t.budget_flops, t.role, t.spec.name)):
         spec, key = trial.spec, trial.spec.fingerprint
         result, timing = outcome.results.get(key), outcome.timings.get(key)
@@ -128,23 +148,22 @@ def rows(outcome: Outcome) -> Iterator[dict[str, Any]]:
         }
         if result:
             found |= {
-                name: getattr(result, name)
-                for name in ("train_flops", "params", "epochs", "steps", "train_loss", "floor_loss")
+                name: getattr(result, name) for name in ("train_flops", "params", "epochs", "steps", "train_loss")
             }
             found |= {"examples": result.examples_seen, "device": result.execution.device}
             found |= {"torch": _in_order(each.torch_version for each in result.executions)}
             found |= {"threads": _in_order(str(each.threads) for each in result.executions)}
             found |= {"masked_examples": result.masked_examples, "seen_digest": result.seen_digest}
-            found |= {"data": result.data_fingerprint}
+            found |= {"data": result.data_fingerprint, "floor": result.measure().falling.floor}
         if held_out:
-            found |= {"loss": held_out.loss, "top1": held_out.top1}
+            found |= held_out.values
         if timing:
             found |= {"device_seconds": timing.device_seconds, "code": timing.code_version}
-        yield {name: found.get(name) for name in COLUMNS}
+        yield {name: found.get(name) for name in names}
     for runs in outcome.imported:
         for row in runs.rows:
             plain = dataclasses.asdict(row) | {"trial": row.run, "status": "imported", "data": runs.table}
-            yield {name: plain.get(name) for name in COLUMNS}
+            yield {name: plain.get(name) for name in names}
 
 
 def _in_order(values: Iterable[str]) -> str:

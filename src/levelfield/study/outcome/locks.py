@@ -44,7 +44,7 @@ def losses_fingerprint(results: Mapping[str, TrialResult], runs: Iterable[str]) 
 
 
 def _loss(result: TrialResult) -> float | None:
-    return next((judged.loss for judged in result.held_out.values()), None)
+    return next((result.loss(split) for split in result.held_out), None)
 
 
 def refuse_lost_locks(spec: StudySpec, held: Iterable[HeldTrial], locks: Mapping[float, Lock]) -> None:

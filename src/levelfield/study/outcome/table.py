@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,21 +15,29 @@ from levelfield.study.planned import Plan, PlannedTrial
 
 
 def observations(
-    planned: Plan, results: Mapping[str, TrialResult], timings: Mapping[str, TrialTiming]
+    planned: Plan,
+    results: Mapping[str, TrialResult],
+    timings: Mapping[str, TrialTiming],
+    *,
+    measure: str | None = None,
 ) -> tuple[Observation, ...]:
-    """One row a finished trial; diverged ones have no loss and are no row."""
+    """One row a finished trial, of ``measure``, else of the one that selected; diverged ones have none and are no row.
+
+    Raises:
+        InputError: the study's task has no such measure.
+    """
     edges = {(winner.family, winner.budget_flops): winner.edges for winner in planned.winners}
     return tuple(
-        _row(trial, results[trial.spec.fingerprint], timings.get(trial.spec.fingerprint), edges)
+        _row(trial, results[trial.spec.fingerprint], timings.get(trial.spec.fingerprint), edges, measure)
         for trial in planned.trials
         if trial.spec.fingerprint in results and results[trial.spec.fingerprint].status == "finished"
     )
 
 
 def report_losses(
-    planned: Plan, results: Mapping[str, TrialResult], study: StudyDirectory
+    planned: Plan, results: Mapping[str, TrialResult], study: StudyDirectory, *, measure: str | None = None
 ) -> dict[str, NDArray[np.float32]]:
-    """The loss of every report example, by trial fingerprint, of the trials in ``results`` that kept them.
+    """The same of every report example, better lower, by trial fingerprint, of the trials that kept them.
 
     Raises:
         DamagedError: a file of them is damaged or lost.
@@ -39,21 +46,22 @@ def report_losses(
     for trial in planned.trials:
         result = results.get(trial.spec.fingerprint)
         if result is not None and trial.role in ("winner", "control", "swap"):
-            directory = study.trial(trial.spec)
-            losses = kept_array(directory, directory.report_losses_path, result)
+            losses = kept_losses(study.trial(trial.spec), result, measure)
             if losses is not None:
                 found[trial.spec.fingerprint] = losses
     return found
 
 
-def kept_array(directory: TrialDirectory, path: Path, result: TrialResult) -> NDArray[np.float32] | None:
-    """The array at ``path``, of which ``result`` knows the digest, or None where it kept none.
+def kept_losses(directory: TrialDirectory, result: TrialResult, name: str | None) -> NDArray[np.float32] | None:
+    """What ``result`` kept of every report example under that name, better lower, or None where it kept none.
 
     Raises:
-        DamagedError: it is damaged or lost.
+        InputError: the trial's task has no such measure.
+        DamagedError: the file is damaged or lost.
     """
-    content = directory.companion(path, result)
-    return None if content is None else np.load(io.BytesIO(content), allow_pickle=False)
+    measure = result.measure(name)
+    content = directory.companion(directory.report_path(measure.name), result)
+    return None if content is None else measure.shortfall(np.load(io.BytesIO(content), allow_pickle=False))
 
 
 def _row(
@@ -61,16 +69,17 @@ def _row(
     result: TrialResult,
     timing: TrialTiming | None,
     edges: Mapping[tuple[str, float], tuple[str, ...]],
+    measure: str | None,
 ) -> Observation:
     spec = trial.spec
-    held_out = result.held_out[spec.held_out]
+    held_out, falling = result.held_out[spec.held_out], result.measure(measure).falling
     judged = trial.role in ("winner", "control")
     return Observation(
         run=result.fingerprint,
         family=trial.family,
         model=spec.architecture,
         role=trial.role,
-        loss=held_out.loss,
+        loss=result.loss(spec.held_out, measure),
         budget_flops=trial.budget_flops,
         train_flops=result.train_flops,
         params=float(result.params),
@@ -83,9 +92,9 @@ def _row(
         device_seconds=timing.device_seconds if timing else None,
         device=timing.device if timing else None,
         optimizer=spec.recipe.optimizer,
-        values=(("loss", held_out.loss), ("error", 1 - held_out.top1)),
-        chance=result.chance_loss,
-        floor=result.floor_loss,
+        values=tuple(held_out.values.items()),
+        chance=falling.chance,
+        floor=falling.floor,
         variant=trial.variant,
         traits=(("recipe", spec.recipe.preset),),
         edges=edges.get((trial.family, trial.budget_flops), ()) if judged else (),

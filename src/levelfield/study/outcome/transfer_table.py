@@ -14,7 +14,8 @@ from levelfield.records.store import StudyDirectory
 from levelfield.records.transfer import FINE_TUNED, FROM_SCRATCH, Metric, TransferRow, TransferSpec
 from levelfield.records.trial import TrialResult, TrialSpec
 from levelfield.scaling.transfer import TransferAnalysis, analyse_transfer
-from levelfield.study.outcome.table import kept_array
+from levelfield.study.facts import TargetFacts
+from levelfield.study.outcome.table import kept_losses
 from levelfield.study.planned import PlannedTransfer
 
 if TYPE_CHECKING:
@@ -65,10 +66,10 @@ def _trial_row(outcome: Outcome, planned: PlannedTransfer, spec: TrialSpec, resu
         run=spec.fingerprint,
         arm=arm,
         transfer_flops=result.train_flops,
-        top1=held_out.top1,
-        loss=held_out.loss,
+        error=held_out.values["error"],
+        loss=held_out.values["loss"],
         num_report=held_out.num_examples,
-        num_classes=target.num_outputs,
+        chances=_chances(target),
         base_lr=planned.base_lr,
         spend=planned.spend,
         edges=planned.edges,
@@ -94,10 +95,10 @@ def _probe_rows(
             run=f"{spec.fingerprint} {arm}",
             arm=arm,
             transfer_flops=result.train_flops + (result.solver_flops if arm == "linear" else 0.0),
-            top1=sum(top1s) / len(top1s),
+            error=1 - sum(top1s) / len(top1s),
             loss=losses[arm],
             num_report=result.num_report,
-            num_classes=outcome.facts.target(planned.transfer).num_outputs,
+            chances=_chances(outcome.facts.target(planned.transfer)),
             **origin,
         )
 
@@ -122,7 +123,7 @@ def _origin(outcome: Outcome, planned: PlannedTransfer, seed: int | None) -> dic
         known |= {
             "seed": start.spec.seed,
             "pretrain_flops": result.train_flops,
-            "pretrain_loss": result.held_out[start.spec.held_out].loss,
+            "pretrain_loss": result.loss(start.spec.held_out),
             "pretrain_seconds": timing.device_seconds if timing else None,
         }
     return known
@@ -144,8 +145,8 @@ def _kept(
 ) -> NDArray[np.floating] | None:
     if result is None:
         return None
-    directory = study.trial(spec)
-    if metric != "error":
-        return kept_array(directory, directory.report_losses_path, result)
-    hits = kept_array(directory, directory.report_hits_path, result)
-    return None if hits is None else 1 - hits
+    return kept_losses(study.trial(spec), result, metric)
+
+
+def _chances(target: TargetFacts) -> dict[str, float | None]:
+    return {measure.name: measure.chance for measure in target.measures}

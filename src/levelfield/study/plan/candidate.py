@@ -13,6 +13,7 @@ from levelfield.compute.budget import examples_for, global_batch_size
 from levelfield.families.registry import parse
 from levelfield.records.data import data_content
 from levelfield.records.errors import SpecError
+from levelfield.records.head import LinearHead
 from levelfield.records.study import AxisValue, FamilyEntry, LadderSpec, StudySpec
 from levelfield.records.trial import RecipeSpec, TrialSpec
 from levelfield.study.facts import DataFacts
@@ -92,10 +93,12 @@ def trial_spec(
         architecture=affordable.architecture,
         data=spec.data,
         recipe=recipe_of(entry, candidate, peak_lr=peak_lr),
+        head=LinearHead(num_outputs=facts.num_outputs),
         budget_flops=budget,
         global_batch_size=batch,
         steps=affordable.steps,
         seed=seed,
+        task=spec.task,
         held_out=held_out,  # pyright: ignore[reportArgumentType]
         weights=spec.verdict.weights,
         dtype=spec.dtype,

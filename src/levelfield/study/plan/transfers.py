@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from levelfield.compute.budget import examples_for
 from levelfield.records.data import data_content
 from levelfield.records.errors import SpecError
+from levelfield.records.head import LinearHead
 from levelfield.records.probe import ProbeSpec
 from levelfield.records.study import StudySpec
 from levelfield.records.transfer import ArmSpec, TransferFamily, TransferSpec
@@ -179,6 +180,7 @@ class TransferWants:
             architecture=candidate.architecture,
             data=transfer.data,
             recipe=dataclasses.replace(recipe, peak_lr=candidate.base_lr * (batch / 256) ** arm.lr_batch_exponent),
+            head=LinearHead(num_outputs=target.num_outputs),
             budget_flops=budget,
             global_batch_size=batch,
             steps=steps,
@@ -212,7 +214,7 @@ class TransferWants:
         result = self.results.get(trial.fingerprint)
         if result is None:
             return None
-        return result.held_out["select"].loss if result.status == "finished" else math.inf
+        return result.loss("select") if result.status == "finished" else math.inf
 
     def _finished(self, trial: TrialSpec) -> bool:
         result = self.results.get(trial.fingerprint)

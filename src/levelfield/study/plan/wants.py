@@ -53,7 +53,7 @@ class Wants:
         result = self.results.get(trial.fingerprint)
         if result is None:
             return None
-        return result.held_out["select"].loss if result.status == "finished" else math.inf
+        return result.loss("select") if result.status == "finished" else math.inf
 
     def judge(
         self,

@@ -1,0 +1,18 @@
+"""What a source yields of every example, by name, and what is known of it beforehand."""
+
+from __future__ import annotations
+
+from levelfield.records.codec import record
+
+
+@record
+class FieldFacts:
+    """The fields of a source, by ``names``, and what a task may know of them without seeing one.
+
+    ``label`` is one of ``num_classes`` whole numbers, None where a source has no such field. ``label_noise`` is the
+    share of labels that were exchanged for another one, drawn evenly; None where nobody knows.
+    """
+
+    names: tuple[str, ...] = ("image", "label")
+    num_classes: int | None = None
+    label_noise: float | None = None

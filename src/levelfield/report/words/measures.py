@@ -1,0 +1,29 @@
+"""How the value of a measure is written, whatever it is of: what is customary where there is a custom."""
+
+from __future__ import annotations
+
+from levelfield.records.measure import Measure
+from levelfield.report.words import numbers
+
+_ERROR = "error"
+"""Shown as its complement, top-1 accuracy, where single trials are listed."""
+
+
+def title(measure: Measure) -> str:
+    """The head of a column."""
+    return "Top-1" if measure.name == _ERROR else measure.name.capitalize()
+
+
+def shown(measure: Measure, value: float | None) -> str:
+    """``value`` in such a column."""
+    if value is None:
+        return numbers.loss(None)
+    if measure.name == _ERROR:
+        return numbers.percent(1 - value)
+    return numbers.percent(value) if measure.unit == "share" else numbers.loss(value)
+
+
+def axis(measure: Measure) -> str:
+    """What the axis of a figure is of."""
+    unit = f" in {measure.unit}" if measure.unit and measure.unit != "share" else ""
+    return f"held-out {measure.name}{unit}"

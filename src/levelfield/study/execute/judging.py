@@ -1,0 +1,89 @@
+"""What came of a trial: its held-out scores, and its record."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import numpy as np
+
+from levelfield import __version__
+from levelfield.compute.analytic import count
+from levelfield.records.data import Split
+from levelfield.records.execution import Execution
+from levelfield.records.store import TrialDirectory
+from levelfield.records.trial import HeldOut, TrialResult
+from levelfield.records.writing import write_atomically
+from levelfield.study.execute.parts import TrialParts
+from levelfield.train.evaluate import evaluate
+from levelfield.transfer.surgery import assembled
+from levelfield.weights.loaded import weights_digest
+
+# The training loss of the record is the mean over this last share of the run: one batch says little.
+_LAST_SHARE = 0.1
+
+
+def judge(parts: TrialParts, directory: TrialDirectory) -> HeldOut:
+    """The scores of the weights that the spec names; winners keep those of every example."""
+    spec, state = parts.spec, parts.state
+    if spec.weights == "ema" and state.average is not None:
+        state.average.load_into(list(state.parameters.values()))
+    model = state.model
+    if spec.test_resolution is not None:
+        side, channels = spec.test_resolution, parts.source.in_channels
+        model = assembled(parts.network.spec, state.parameters, resolution=side, in_channels=channels)
+        model = model.to(parts.device)
+    judged = evaluate(model, parts.task, parts.judged_on, spec.held_out, device=parts.device, dtype=spec.dtype)
+    if spec.held_out == "report" and not broken(judged.mean):
+        for name, values in judged.each.items():
+            buffer = io.BytesIO()
+            np.save(buffer, values)
+            write_atomically(directory.report_path(name), buffer.getvalue())
+    return judged.mean
+
+
+def broken(held_out: HeldOut) -> str:
+    """Which score is no number, in words; empty where each is one."""
+    found = (f"held-out {name} {value}" for name, value in held_out.values.items() if not math.isfinite(value))
+    return next(found, "")
+
+
+def result_of(
+    parts: TrialParts,
+    directory: TrialDirectory,
+    held_out: dict[Split, HeldOut],
+    *,
+    diverged: str,
+    executions: tuple[Execution, ...],
+) -> TrialResult:
+    """The record of a trial that is done."""
+    spec, source, state, start = parts.spec, parts.source, parts.state, parts.start
+    family, measures = parts.network.spec, parts.task.measures(source.fields)
+    shape = {"num_outputs": spec.head.num_outputs, "in_channels": source.in_channels}
+    trained = count(family, resolution=source.resolution, **shape)
+    judged = count(family, resolution=spec.test_resolution or source.resolution, **shape)
+    examples_seen = state.step * spec.global_batch_size
+    last = state.losses[-max(1, round(_LAST_SHARE * spec.steps)) :]
+    return TrialResult(
+        fingerprint=spec.fingerprint,
+        status="diverged" if diverged else "finished",
+        reason=diverged,
+        params=trained.params,
+        steps=state.step,
+        examples_seen=examples_seen,
+        epochs=examples_seen / spec.recipe.multiplicity / source.split_sizes["train"],
+        train_flops=state.step * spec.gradient_examples_per_step * trained.train_flops_per_example,
+        evaluate_flops=sum(source.split_sizes[split] for split in held_out) * judged.forward_flops,
+        train_loss=float(np.mean(last)) if last else None,
+        held_out=held_out,
+        measures=measures,
+        masked_examples=state.masked_examples,
+        seen_digest=state.seen.digest,
+        data_fingerprint=source.fingerprint,
+        executions=executions,
+        levelfield_version=__version__,
+        weights_digest=None if diverged else weights_digest(family.text, state.parameters),
+        start_flops=None if start is None else start.train_flops,
+        start_weights=None if start is None else start.digest,
+        kept=directory.digests(spec, measures),
+    )

@@ -1,0 +1,120 @@
+"""The parts of a trial, put together once: here its texts become things, and nowhere else on the way to the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from levelfield.data.loader import Batch, Loader, training_order
+from levelfield.data.sources import Source, near
+from levelfield.families.registry import build, parameter_depth, parameter_role, parse
+from levelfield.records.errors import SpecError
+from levelfield.records.trial import TrialSpec
+from levelfield.tasks.base import Task, refuse_missing_fields
+from levelfield.tasks.registry import task_named
+from levelfield.train.policy import policy_table
+from levelfield.train.state import TrainState, keyed_seed
+from levelfield.train.step import TrainingStep
+from levelfield.transfer.backbone import PretrainedBackbone
+from levelfield.transfer.surgery import graft
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrialParts:
+    """What a trial is made of: ``source`` to train on, ``judged_on`` to be judged on, ``start`` to begin from."""
+
+    spec: TrialSpec
+    task: Task
+    source: Source
+    judged_on: Source
+    state: TrainState
+    step: TrainingStep
+    device: torch.device
+    start: PretrainedBackbone | None
+
+    @property
+    def network(self) -> Any:
+        """The network, a :class:`levelfield.families.base.Backbone`: ``network.spec`` is its family's."""
+        return self.state.model
+
+    def batches(self, *, prefetch: int = 0) -> Iterator[Batch]:
+        """Those that are left to train on, ``prefetch`` runs of them rendered ahead."""
+        return training_batches(self.spec, self.source, start_step=self.state.step, prefetch=prefetch)
+
+
+def put_together(
+    spec: TrialSpec,
+    source: Source,
+    *,
+    device: torch.device,
+    backbone: PretrainedBackbone | None = None,
+    test_source: Source | None = None,
+) -> TrialParts:
+    """Everything that ``spec`` names, built: at its first step, the same for the same spec.
+
+    Raises:
+        SpecError: the parts do not fit one another, or there is no such task or architecture.
+    """
+    judged_on = test_source or source
+    if spec.test_resolution not in (None, judged_on.resolution):
+        raise SpecError(f"trial {spec.name} is judged at {spec.test_resolution} px, not at {judged_on.resolution}")
+    task = task_named(spec.task)
+    refuse_missing_fields(task, source.fields, name=spec.task)
+    if (head := task.head(source.fields)) != spec.head:
+        raise SpecError(f"trial {spec.name} is of {spec.head}, but on this data task {spec.task!r} needs {head}")
+    return TrialParts(
+        spec=spec,
+        task=task,
+        source=near(source, device),
+        judged_on=near(judged_on, device),
+        state=build_state(spec, source, device=device, backbone=backbone),
+        step=TrainingStep(spec, task, device=device),
+        device=device,
+        start=backbone,
+    )
+
+
+def build_state(
+    spec: TrialSpec, source: Source, *, device: torch.device, backbone: PretrainedBackbone | None = None
+) -> TrainState:
+    """The initial state of a trial: the same weights for the same spec, on any device.
+
+    Raises:
+        SpecError: ``backbone`` is not what the trial starts from, or does not fit it.
+    """
+    if spec.start != (backbone.identity if backbone else None):
+        held = backbone.identity if backbone else "no weights"
+        raise SpecError(f"trial {spec.name} starts from {spec.start or 'random weights'}, but was given {held}")
+    torch.manual_seed(keyed_seed("init", spec.seed))
+    family = parse(spec.architecture)
+    model = build(
+        family,
+        num_outputs=spec.head.num_outputs,
+        resolution=source.resolution,
+        in_channels=source.in_channels,
+        dropout=spec.recipe.dropout,
+        stochastic_depth=spec.recipe.stochastic_depth,
+    ).to(device)
+    model.train()
+    if backbone is not None:
+        graft(model, family, backbone)
+    parameters = dict(model.named_parameters())
+    roles = {name: parameter_role(family, name) for name in parameters}
+    depths = {name: parameter_depth(family, name) for name in parameters}
+    return TrainState(model, spec, policy_table(parameters, roles, spec.recipe, depths=depths))
+
+
+def training_batches(spec: TrialSpec, source: Source, *, start_step: int, prefetch: int = 0) -> Iterator[Batch]:
+    """The batches of a trial from ``start_step`` on, ``prefetch`` runs of them rendered ahead, with equal results."""
+    return iter(
+        Loader(
+            source,
+            order=training_order(source, spec.seed, multiplicity=spec.recipe.multiplicity),
+            global_batch_size=spec.global_batch_size,
+            start_examples=start_step * spec.global_batch_size,
+            prefetch=prefetch,
+        )
+    )

@@ -1,0 +1,102 @@
+"""The training of a trial, as far as it has come and to its end: checkpoints, trace, and signals that wait."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from levelfield.records.code_version import code_version
+from levelfield.records.codec import to_plain
+from levelfield.records.execution import Execution
+from levelfield.records.store import TrialDirectory, TrialState
+from levelfield.study.execute.parts import TrialParts
+from levelfield.study.execute.stopping import HeldSignals, held_signals
+from levelfield.train.checkpoint import CheckpointFolder
+from levelfield.train.loop import training_steps
+from levelfield.train.metrics import MetricsLog
+from levelfield.train.step import StepReport
+from levelfield.train.timing import Stopwatch
+
+OnStep: TypeAlias = Callable[[StepReport], None]
+LOGGED_STEPS = 100
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Training:
+    """A trial in training: its ``parts``, what it has cost by now, and the ``code`` and ``executions`` that ran it."""
+
+    parts: TrialParts
+    checkpoints: CheckpointFolder
+    metrics: MetricsLog
+    stopwatch: Stopwatch
+    code: tuple[str, ...]
+    executions: tuple[Execution, ...]
+    begun: TrialState
+
+    def to_the_end(self, *, checkpoint_seconds: float, on_step: OnStep) -> str:
+        """Train what is left; why it diverged, if it did."""
+        spec, state = self.parts.spec, self.parts.state
+        batches = self.parts.batches(prefetch=self.executions[-1].prefetch)
+        reports = training_steps(state, self.parts.step, batches, num_steps=spec.steps, stopwatch=self.stopwatch)
+        diverged = ""
+        with held_signals() as held:
+            for report in self._checkpointed(reports, every_seconds=checkpoint_seconds, held=held):
+                if not report.finite:
+                    diverged = f"loss {report.loss}, gradient norm {report.gradient_norm} after {report.step} steps"
+                elif report.step % max(1, spec.steps // LOGGED_STEPS) == 0 or report.step == spec.steps:
+                    self.metrics.append(report)
+                on_step(report)
+        return diverged
+
+    def _checkpointed(
+        self, reports: Iterator[StepReport], *, every_seconds: float, held: HeldSignals
+    ) -> Iterator[StepReport]:
+        """Pass ``reports`` on, saving every so often the state, its trace, what it cost so far, and what ran it.
+
+        A signal that was ``held`` back ends the trial after the step, with its state saved.
+        """
+        saved_at, made_by = time.monotonic(), {"code": list(self.code), "executions": to_plain(self.executions)}
+        for report in reports:
+            yield report
+            if report.finite and (held or time.monotonic() - saved_at >= every_seconds):
+                state = self.parts.state
+                costs = {"seconds": dict(self.stopwatch.seconds), "metrics": list(self.metrics.lines)}
+                self.checkpoints.save(state.step, {"state": state.to_plain(), **costs, **made_by})
+                saved_at = time.monotonic()
+            if held:
+                held.let_go()
+
+
+def taken_up(
+    parts: TrialParts,
+    directory: TrialDirectory,
+    checkpoints: CheckpointFolder,
+    saved: Mapping[str, Any] | None,
+    executions: tuple[Execution, ...],
+) -> Training:
+    """The training of ``parts`` in ``directory`` where its last checkpoint ``saved`` it, or from the beginning.
+
+    Raises:
+        StoreError: nothing can be written.
+    """
+    spec, stopwatch = parts.spec, Stopwatch(parts.device)
+    if saved is not None:
+        parts.state.restore(saved["state"])
+        stopwatch.seconds.update(saved["seconds"])
+    metrics = MetricsLog(
+        directory.metrics_path,
+        lines=saved["metrics"] if saved else (),
+        resumed_step=parts.state.step,
+        num_steps=spec.steps,
+    )
+    return Training(
+        parts=parts,
+        checkpoints=checkpoints,
+        metrics=metrics,
+        stopwatch=stopwatch,
+        code=tuple(dict.fromkeys((*(saved["code"] if saved else ()), code_version()))),
+        executions=executions,
+        begun=directory.begin(spec, lost_steps=metrics.lost_steps),
+    )
