@@ -36,16 +36,17 @@ _CODES_OF_SIZES = {"s": "stem stride", "p": "patch size in px", "w": "width", "d
 """What a letter in the name of a size stands for ("vit:w64-d3-p4")."""
 
 
-def publish(directory: Path, *, fresh: bool = True) -> tuple[Path, Analysis]:
+def publish(directory: Path, *, fresh: bool = True, measure: str | None = None) -> tuple[Path, Analysis]:
     """Write the page and figures of the study in ``directory``, and give back the page and the analysis it shows.
 
-    Without ``fresh`` a page that is already there is left as it is.
+    It is about ``measure`` instead of the one that selected, where one is named. Without ``fresh`` a page that is
+    already there is left as it is.
 
     Raises:
-        InputError: no study was run there.
+        InputError: no study was run there, or nothing of that name was measured.
         StoreError: the directory cannot be written.
     """
-    outcome = read_outcome(directory)
+    outcome = read_outcome(directory, measure=measure)
     analysis = analyse_outcome(outcome, directory)
     page = directory / "report.html"
     if fresh or not page.exists():

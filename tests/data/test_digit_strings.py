@@ -46,7 +46,8 @@ def test_an_example_does_not_depend_on_the_batch_it_comes_in(ids, cut):
 
 def test_the_stream_has_2_to_the_40_different_examples_at_hand():
     ids = np.array([0, 1, 2**40 - 1, 2**39])
-    images, labels, valid = PAIRS.batch("train", ids)
+    fields, valid = PAIRS.batch("train", ids)
+    images, labels = fields["image"], fields["label"]
     assert images.shape == (4, 1, 32, 32)
     assert images.dtype == np.uint8
     assert labels.dtype == np.int64
@@ -84,7 +85,8 @@ def test_held_out_pictures_show_only_glyphs_that_training_never_shows():
 
 def test_an_undisturbed_picture_is_the_two_glyphs_side_by_side():
     plain = open_source(DigitPairsSpec(**{**vars(PLAIN), "resolution": 16}))
-    images, labels, _ = plain.batch("train", np.arange(200))
+    fields, _ = plain.batch("train", np.arange(200))
+    images, labels = fields["image"], fields["label"]
     known = {glyph.tobytes(): label for glyph, label in zip(load_glyphs().pixels, load_glyphs().labels, strict=True)}
     glyphs = np.rint((images[:, 0, 4:12].astype(float) - 96) / 9).astype(np.uint8)
     left, right = ([known[half.tobytes()] for half in halves] for halves in (glyphs[..., :8], glyphs[..., 8:]))
@@ -240,7 +242,8 @@ def test_three_digits_are_a_thousand_classes_with_a_floor_of_their_own():
     best = np.full(1000, 0.05 / 999)
     best[0] = 0.95
     assert ends_of(source).floor == pytest.approx(-(best * np.log(best)).sum())
-    images, labels, _ = source.batch("train", np.arange(20_000))
+    fields, _ = source.batch("train", np.arange(20_000))
+    images, labels = fields["image"], fields["label"]
     assert images.shape == (20_000, 1, 48, 48)
     assert 900 < len(np.unique(labels)) <= 1000
     for digit in (labels // 100, labels // 10 % 10, labels % 10):
@@ -249,7 +252,8 @@ def test_three_digits_are_a_thousand_classes_with_a_floor_of_their_own():
 
 def test_an_undisturbed_string_is_its_glyphs_side_by_side():
     plain = open_source(DigitStringsSpec(**{**vars(PLAIN), "source": "digit-strings", "resolution": 24}))
-    images, labels, _ = plain.batch("train", np.arange(200))
+    fields, _ = plain.batch("train", np.arange(200))
+    images, labels = fields["image"], fields["label"]
     known = {glyph.tobytes(): label for glyph, label in zip(load_glyphs().pixels, load_glyphs().labels, strict=True)}
     glyphs = np.rint((images[:, 0, 8:16].astype(float) - 96) / 9).astype(np.uint8)
     spelt = [sum(known[part.tobytes()] * 10 ** (2 - k) for k, part in enumerate(np.split(row, 3, 1))) for row in glyphs]

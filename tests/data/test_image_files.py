@@ -32,7 +32,8 @@ def from_folder(path: Path | str, **more):
 
 
 def contents(source, split: str) -> list[bytes]:
-    images, labels, _ = source.batch(split, np.arange(source.split_sizes[split]))
+    fields, _ = source.batch(split, np.arange(source.split_sizes[split]))
+    images, labels = fields["image"], fields["label"]
     return [bytes([label]) + image.tobytes() for label, image in zip(labels, images, strict=True)]
 
 
@@ -45,8 +46,8 @@ def assert_same_run(one, other):
     loaders = [Loader(s, order=training_order(s, 1), global_batch_size=9, prefetch=1) for s in (one, other)]
     audits = [SeenAudit(), SeenAudit()]
     for batches in islice(zip(*loaders, strict=True), 3):
-        for name in ("images", "labels", "valid"):
-            assert (getattr(batches[0], name) == getattr(batches[1], name)).all()
+        first, second = ({**batch.fields, "valid": batch.valid} for batch in batches)
+        assert all((first[name] == second[name]).all() for name in ("image", "label", "valid"))
         audits = [batch.audited(audit) for batch, audit in zip(batches, audits, strict=True)]
     assert audits[0] == audits[1]
 

@@ -19,13 +19,14 @@ BATCH = 48
 # 37 training examples: every batch holds parts of two or three epochs.
 SOURCE = open_source(DigitsSpec(select_examples=880, report_examples=880))
 ORDER = training_order(SOURCE, seed=3)
-COLUMNS = ("positions", "epochs", "ids", "augment_keys", "images", "labels", "valid")
+COLUMNS = ("positions", "epochs", "ids", "augment_keys", "image", "label", "valid")
 
 
 def table_of(batches) -> dict[str, np.ndarray]:
     """Every column of ``batches``, joined."""
     batches = list(batches)
-    return {name: np.concatenate([np.asarray(getattr(batch, name)) for batch in batches]) for name in COLUMNS}
+    columns = [{**vars(batch), **batch.fields} for batch in batches]
+    return {name: np.concatenate([np.asarray(each[name]) for each in columns]) for name in COLUMNS}
 
 
 def loader(**changes) -> Loader:
@@ -159,11 +160,11 @@ def test_repeated_augmentation_costs_as_many_images_and_survives_a_cut_between_t
     whole = table_of(islice(loader(order=order), 4))
     assert len(whole["ids"]) == 4 * BATCH
     assert len(set(zip(whole["epochs"], whole["ids"], strict=True))) == BATCH
-    first, other = whole["images"][:2]
+    first, other = whole["image"][:2]
     assert whole["ids"][0] == whole["ids"][1]
     assert not np.array_equal(first, other)
     rest = table_of(islice(loader(order=order, start_examples=BATCH + 1), 2))
-    assert np.array_equal(rest["images"], whole["images"][BATCH + 1 : 3 * BATCH + 1])
+    assert np.array_equal(rest["image"], whole["image"][BATCH + 1 : 3 * BATCH + 1])
     audit = SeenAudit()
     for batch in islice(loader(order=order), 4):
         audit = batch.audited(audit)
@@ -182,7 +183,7 @@ def test_evaluation_sees_every_example_of_a_split_once_in_order(split):
     assert [len(batch) for batch in batches] == [100] * 8 + [80]
     seen = table_of(batches)
     assert np.array_equal(seen["ids"], np.arange(880))
-    assert np.array_equal(seen["images"], table_of(evaluation_batches(SOURCE, split, 7))["images"])
+    assert np.array_equal(seen["image"], table_of(evaluation_batches(SOURCE, split, 7))["image"])
 
 
 def test_an_unlimited_stream_is_loaded_in_constant_memory():

@@ -61,7 +61,8 @@ def _opened(folder: Path, found: list[tuple[int, bytes]]) -> str:
     source = open_source(spec)
     seen: list[bytes] = []
     for split, size in source.split_sizes.items():
-        images, labels, _ = source.batch(split, np.arange(size))
+        fields, _ = source.batch(split, np.arange(size))
+        images, labels = fields["image"], fields["label"]
         seen += [bytes([label]) + image.tobytes() for label, image in zip(labels, images, strict=True)]
     plain = [bytes([label]) + _pixels(content) for label, content in found]
     return "right" if sorted(seen) == sorted(plain) else "wrong: other pictures than the rows hold"

@@ -13,7 +13,7 @@ from levelfield.records.fields import FieldFacts
 from levelfield.records.sealed import write_record
 from levelfield.records.store import StudyDirectory
 from levelfield.records.study import StudySpec
-from levelfield.records.trial import HeldOut, TrialResult, TrialTiming
+from levelfield.records.trial import HeldOutMeans, TrialResult, TrialTiming
 from levelfield.study.facts import DataFacts
 from levelfield.study.outcome.fixed import fix
 from levelfield.study.plan.plan import plan
@@ -72,7 +72,7 @@ def outcome_of(trial: PlannedTrial, loss: float, facts: DataFacts = FACTS) -> Tr
     """The record that a trial with held-out ``loss`` leaves; infinite means diverged."""
     spec = trial.spec
     finished = math.isfinite(loss)
-    held_out = {spec.held_out: HeldOut(values={"loss": loss, "error": 0.5}, num_examples=100)} if finished else {}
+    held_out = {spec.held_out: HeldOutMeans(values={"loss": loss, "error": 0.5}, num_examples=100)} if finished else {}
     return TrialResult(
         fingerprint=spec.fingerprint,
         status="finished" if finished else "diverged",

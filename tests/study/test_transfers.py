@@ -10,7 +10,7 @@ from levelfield.compute.analytic import count
 from levelfield.records.errors import SpecError
 from levelfield.records.probe import ProbeSpec
 from levelfield.records.study import StudySpec
-from levelfield.records.trial import HeldOut, TrialResult
+from levelfield.records.trial import HeldOutMeans, TrialResult
 from levelfield.study.facts import TargetFacts
 from levelfield.study.plan.plan import plan
 from levelfield.study.planned import Plan, PlannedTransfer
@@ -80,7 +80,7 @@ def run_everything(spec: StudySpec, choose=lambda pending: pending, facts=TARGET
             if isinstance(chosen.spec, ProbeSpec):
                 probed.add(key)
             elif isinstance(chosen, PlannedTransfer):
-                held_out = HeldOut(values={"loss": transfer_loss(chosen), "error": 0.5}, num_examples=400)
+                held_out = HeldOutMeans(values={"loss": transfer_loss(chosen), "error": 0.5}, num_examples=400)
                 blank = outcome_of(_as_trial(chosen), 1.0)
                 results[key] = dataclasses.replace(blank, held_out={chosen.spec.held_out: held_out})
             else:

@@ -23,6 +23,7 @@ def read_analysis(
     named_confounds: Sequence[str] = (),
     compared: bool = True,
     level: float = 0.9,
+    measure: str | None = None,
     asked: Asked | None = None,
 ) -> Analysis:
     """The analysis of a study's directory, or of the table of runs at ``source``, there without verdicts on request.
@@ -30,7 +31,7 @@ def read_analysis(
     Raises:
         InputError: there is neither at ``source``, or the table cannot be read as it was said to be.
     """
-    from levelfield.records.errors import InputError
+    from levelfield.records.errors import InputError, SpecError
     from levelfield.scaling.ladder.belief import Asked
 
     if source.is_dir():
@@ -44,9 +45,13 @@ def read_analysis(
             )
         if table.given:
             raise InputError(f"{source} is a study, whose columns are known; leave out the options that name columns")
-        return analyse_outcome(read_outcome(source), source, margin=margin, level=level, asked=asked or Asked())
+        return analyse_outcome(
+            read_outcome(source, measure=measure), source, margin=margin, level=level, asked=asked or Asked()
+        )
     if not source.exists():
         raise InputError(f"{source}: no such file; expected a table of runs (CSV or Parquet) or a study's directory")
+    if measure is not None:
+        raise SpecError(f"--measure {measure} names what a study has measured; of a table, --loss names the column")
     from levelfield.scaling.face import analysed
 
     return analysed(

@@ -22,6 +22,9 @@ def compare(
     margin: Annotated[
         float | None, typer.Option(help="Margin of 'equivalent' in ln loss; the study's own, or 0.05.")
     ] = None,
+    measure: Annotated[
+        str | None, typer.Option(help="Study: what to judge by instead of what selected, of what was measured: error.")
+    ] = None,
     confound: Annotated[
         list[str] | None, typer.Option(help="Table: column to list as a confound even where balanced (repeatable).")
     ] = None,
@@ -35,10 +38,10 @@ def compare(
 
     if margin is not None and not 0 < margin < 1:
         raise SpecError(f"--margin must be in (0, 1) of ln loss, saw {margin}")
-    analysis = read_analysis(source, table, margin=margin, named_confounds=confound or ())
+    analysis = read_analysis(source, table, margin=margin, named_confounds=confound or (), measure=measure)
     if json:
         numbers = ("optimism", "seed_noise", "example_noise", "notices")
-        names = ("headline", "in_progress", "fixed_margin", "comparisons", "controls", *numbers)
+        names = ("headline", "measure", "in_progress", "fixed_margin", "comparisons", "controls", *numbers)
         transfers = [fact.analysis for fact in read_transfers(source)] if source.is_dir() else []
         say_json({name: getattr(analysis, name) for name in names} | ({"transfers": transfers} if transfers else {}))
         return

@@ -26,6 +26,9 @@ def fit(
         typer.Option(help="Form to believe whatever backtests prefer: log-log, saturating, shifted, m4 or broken."),
     ] = None,
     recency: Annotated[float | None, typer.Option(help="Power of compute that weighs points; 0 is alike.")] = None,
+    measure: Annotated[
+        str | None, typer.Option(help="Study: what to judge by instead of what selected, of what was measured: error.")
+    ] = None,
     delta: Annotated[float | None, typer.Option(help="Huber scale in ln loss of laws of compute.")] = None,
     table: TableOptions,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
@@ -37,11 +40,17 @@ def fit(
     from levelfield.scaling.ladder.belief import Asked
 
     analysis = read_analysis(
-        source, table, compared=False, level=level, asked=Asked(form=form, recency=recency, delta=delta)
+        source,
+        table,
+        compared=False,
+        level=level,
+        measure=measure,
+        asked=Asked(form=form, recency=recency, delta=delta),
     )
     if json:
         say_json(
             {
+                "measure": analysis.measure,
                 "laws": [_with_equation(law) for law in analysis.laws],
                 "size_laws": [_with_equation(law) for law in analysis.size_laws],
                 "allocations": analysis.allocations,

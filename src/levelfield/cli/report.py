@@ -10,12 +10,18 @@ import typer
 EXAMPLES = "Example:  levelfield report runs/quickstart"
 
 
-def report(directory: Annotated[Path, typer.Argument(help="The directory of a study.")]) -> None:
+def report(
+    directory: Annotated[Path, typer.Argument(help="The directory of a study.")],
+    *,
+    measure: Annotated[
+        str | None, typer.Option(help="What to show instead of what selected, of what was measured: error.")
+    ] = None,
+) -> None:
     """Write report.html and its figures (SVG, PNG) into the study's directory: self-contained, no network."""
     from levelfield.cli.console import say
     from levelfield.publish import publish
     from levelfield.report.words.numbers import prose
 
-    page, analysis = publish(directory)
+    page, analysis = publish(directory, measure=measure)
     say(prose(analysis.headline), "strong")
     say(f"report: {page}")

@@ -248,7 +248,7 @@ def _fingerprint(spec: TrialSpec) -> str:
 
 
 @record
-class HeldOut:
+class HeldOutMeans:
     """The mean of every measure over ``num_examples`` held-out examples, by the measure's name."""
 
     values: dict[str, float]
@@ -279,7 +279,7 @@ class TrialResult:
     train_flops: float
     evaluate_flops: float
     train_loss: float | None = None
-    held_out: dict[Split, HeldOut]
+    held_out: dict[Split, HeldOutMeans]
     measures: tuple[Measure, ...]
     masked_examples: int = 0
     seen_digest: str

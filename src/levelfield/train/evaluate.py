@@ -14,7 +14,7 @@ from levelfield.data.sources import Source
 from levelfield.data.transforms import fed
 from levelfield.records.data import Split
 from levelfield.records.errors import TrialError
-from levelfield.records.trial import Dtype, HeldOut
+from levelfield.records.trial import Dtype, HeldOutMeans
 from levelfield.tasks.base import Task
 
 # Large enough to be efficient; a constant, so that the batch never changes the last bits of a result.
@@ -28,7 +28,7 @@ class HeldOutScores:
     Masked (corrupt) examples are left out of the means and are NaN.
     """
 
-    mean: HeldOut
+    mean: HeldOutMeans
     each: dict[str, NDArray[np.float32]]
 
 
@@ -58,5 +58,5 @@ def evaluate(
         raise TrialError(f"every example of the {split} split is corrupt")
     each = {name: torch.where(valid, torch.cat(scores), torch.nan) for name, scores in found.items()}
     values = {name: float(scores[valid].double().mean()) for name, scores in each.items()}
-    mean = HeldOut(values=values, num_examples=int(valid.sum()))
+    mean = HeldOutMeans(values=values, num_examples=int(valid.sum()))
     return HeldOutScores(mean=mean, each={name: scores.numpy() for name, scores in each.items()})

@@ -12,7 +12,7 @@ from levelfield.compute.analytic import count
 from levelfield.records.data import Split
 from levelfield.records.execution import Execution
 from levelfield.records.store import TrialDirectory
-from levelfield.records.trial import HeldOut, TrialResult
+from levelfield.records.trial import HeldOutMeans, TrialResult
 from levelfield.records.writing import write_atomically
 from levelfield.study.execute.parts import TrialParts
 from levelfield.train.evaluate import evaluate
@@ -23,7 +23,7 @@ from levelfield.weights.loaded import weights_digest
 _LAST_SHARE = 0.1
 
 
-def judge(parts: TrialParts, directory: TrialDirectory) -> HeldOut:
+def judge(parts: TrialParts, directory: TrialDirectory) -> HeldOutMeans:
     """The scores of the weights that the spec names; winners keep those of every example."""
     spec, state = parts.spec, parts.state
     if spec.weights == "ema" and state.average is not None:
@@ -42,7 +42,7 @@ def judge(parts: TrialParts, directory: TrialDirectory) -> HeldOut:
     return judged.mean
 
 
-def broken(held_out: HeldOut) -> str:
+def broken(held_out: HeldOutMeans) -> str:
     """Which score is no number, in words; empty where each is one."""
     found = (f"held-out {name} {value}" for name, value in held_out.values.items() if not math.isfinite(value))
     return next(found, "")
@@ -51,7 +51,7 @@ def broken(held_out: HeldOut) -> str:
 def result_of(
     parts: TrialParts,
     directory: TrialDirectory,
-    held_out: dict[Split, HeldOut],
+    held_out: dict[Split, HeldOutMeans],
     *,
     diverged: str,
     executions: tuple[Execution, ...],

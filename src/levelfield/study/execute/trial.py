@@ -12,7 +12,7 @@ from levelfield.records.difference import refuse_other_data, refuse_other_start
 from levelfield.records.execution import DEFAULT_EXECUTION, ExecutionSpec
 from levelfield.records.sealed import write_record
 from levelfield.records.store import TrialDirectory
-from levelfield.records.trial import HeldOut, TrialResult, TrialSpec, TrialTiming
+from levelfield.records.trial import HeldOutMeans, TrialResult, TrialSpec, TrialTiming
 from levelfield.study.execute.executed import executions_of
 from levelfield.study.execute.judging import broken, judge, result_of
 from levelfield.study.execute.parts import TrialParts, put_together
@@ -66,7 +66,7 @@ def run_trial(
     training = taken_up(parts, directory, checkpoints, saved, executions)
     diverged = training.to_the_end(checkpoint_seconds=checkpoint_seconds, on_step=on_step)
 
-    held_out: dict[Split, HeldOut] = {}
+    held_out: dict[Split, HeldOutMeans] = {}
     if not diverged:
         with training.stopwatch.charge("evaluate"):
             judged = judge(parts, directory)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from levelfield.compute.ledger import Ledger
 from levelfield.records.execution import Execution
+from levelfield.records.measure import LOSS, Measure, measure_named
 from levelfield.records.observation import Observation
 from levelfield.records.probe import ProbeResult
 from levelfield.records.probe_store import held_probes
@@ -44,6 +45,7 @@ class Outcome:
     locks: Mapping[float, Lock]
     imported: tuple[ImportedRuns, ...]
     table: tuple[Observation, ...]
+    measure: Measure = LOSS
     probes: Mapping[str, ProbeResult] = dataclasses.field(default_factory=dict)
     grown: tuple[str, ...] = ()
 
@@ -98,11 +100,13 @@ class Outcome:
         return ledger
 
 
-def read_outcome(path: Path) -> Outcome:
-    """The outcome in directory ``path``.
+def read_outcome(path: Path, *, measure: str | None = None) -> Outcome:
+    """The outcome in directory ``path``, its table by ``measure`` instead of the one that selected, where one is named.
+
+    What others measured (imported rows) is taken for the one that selects, and is left out beside any other.
 
     Raises:
-        InputError: no study was run there.
+        InputError: no study was run there, or its task has no such measure.
         DamagedError: one was, and a file of it is damaged or lost.
         StoreError: a file of it is made of something else than the study is.
     """
@@ -120,7 +124,8 @@ def read_outcome(path: Path) -> Outcome:
     refuse_lost_locks(spec, held.values(), locks)
     planned = plan(spec, facts, results, locks)
     refuse_results_of_other_data(study, planned, results, probes, facts)
-    imported = read_imported(study)
+    imported, asked = read_imported(study), measure_named(facts.measures, measure)
+    beside = imported if asked == facts.measures[0] else ()
     return Outcome(
         spec=spec,
         facts=facts,
@@ -132,7 +137,11 @@ def read_outcome(path: Path) -> Outcome:
         imported=imported,
         grown=fixed.grown,
         probes=probes,
-        table=(*observations(planned, results, timings), *(row for runs in imported for row in runs.rows)),
+        table=(
+            *observations(planned, results, timings, measure=asked.name),
+            *(row for runs in beside for row in runs.rows),
+        ),
+        measure=asked,
     )
 
 
@@ -146,7 +155,10 @@ def analyse_outcome(
     recipes = ", ".join(f"{entry.name} by {entry.recipe}" for entry in outcome.spec.families)
     found = analyse(
         outcome.table,
-        held_out_losses=report_losses(outcome.planned, outcome.results, StudyDirectory(path)),
+        held_out_losses=report_losses(
+            outcome.planned, outcome.results, StudyDirectory(path), measure=outcome.measure.name
+        ),
+        measure=outcome.measure.falling,
         margin=margin or outcome.spec.verdict.margin,
         level=level,
         asked=asked,
