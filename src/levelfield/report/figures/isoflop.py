@@ -8,6 +8,7 @@ from levelfield.report.figures.canvas import Canvas, Mark
 from levelfield.report.figures.figure import Figure, Panel, slug
 from levelfield.report.figures.noise import noise_of
 from levelfield.report.words import numbers
+from levelfield.report.words.measures import axis
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.optima import IsoflopPoint, IsoflopProfile
@@ -23,7 +24,7 @@ def isoflop_figure(analysis: Analysis) -> Figure:
     if not profiles:
         return Figure(name="isoflop", title=title, absent="No budget was spent on more than one size.")
     panels = tuple(
-        _panel(family, [p for p in profiles if p.family == family], style, analysis.seed_noise)
+        _panel(family, [p for p in profiles if p.family == family], style, analysis)
         for family, style in theme.family_styles(analysis.families).items()
         if any(p.family == family for p in profiles)
     )
@@ -40,21 +41,21 @@ def isoflop_figure(analysis: Analysis) -> Figure:
     return Figure(name="isoflop", title=title, caption=caption, reading=reading, panels=panels)
 
 
-def _panel(family: str, profiles: list[IsoflopProfile], style: theme.FamilyStyle, seed_noise: float | None) -> Panel:
+def _panel(family: str, profiles: list[IsoflopProfile], style: theme.FamilyStyle, analysis: Analysis) -> Panel:
     profiles = sorted(profiles, key=lambda profile: profile.budget_flops)
     points = [point for profile in profiles for point in profile.points]
     sizes = [point.params for point in points]
     room_for_labels = min(sizes) / (max(sizes) / min(sizes)) ** _LABEL_SHARE
     canvas = Canvas(
         x=log_axis("size of the model in parameters", [room_for_labels, *sizes], text=numbers.count),
-        y=log_axis("held-out loss in nats", [point.loss for point in points], text=numbers.plain, room=0.1),
+        y=log_axis(axis(analysis.measure), [point.loss for point in points], text=numbers.plain, room=0.1),
     )
     for profile, shade in zip(profiles, theme.shades(len(profiles)), strict=True):
         line = sorted(profile.points, key=lambda point: point.params)
         canvas.line([(p.params, p.loss) for p in line], color=style.color, opacity=shade, width=1.5)
-        others = [_mark(profile, p, seed_noise) for p in line if p.model != profile.best_model]
+        others = [_mark(profile, p, analysis.seed_noise) for p in line if p.model != profile.best_model]
         canvas.points(others, color=style.color, shape=style.shape, size=20, opacity=shade, bar=1)
-        best = [_mark(profile, p, seed_noise) for p in line if p.model == profile.best_model]
+        best = [_mark(profile, p, analysis.seed_noise) for p in line if p.model == profile.best_model]
         hollow = profile.optimal_params is None
         strength = max(shade, 0.55)
         canvas.points(best, color=style.color, shape=style.shape, hollow=hollow, opacity=strength, bar=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from levelfield.records.measure import Measure
 from levelfield.records.observation import Observation
 from levelfield.report.facts import LockedPrediction
 from levelfield.report.figures import theme
@@ -13,6 +14,7 @@ from levelfield.report.figures.canvas import Canvas, EndLabel, Mark, Shift
 from levelfield.report.figures.figure import Figure, Panel
 from levelfield.report.words import numbers
 from levelfield.report.words.loss import loss_caption, loss_reading
+from levelfield.report.words.measures import axis
 from levelfield.scaling.results.analysis import Analysis, Winner
 from levelfield.scaling.results.laws import CURRENCIES, Currency, LawFit
 
@@ -34,12 +36,12 @@ def loss_figure(
     Locked ``predictions`` stand where their rung is, with what was seen there. The winners set the height of a panel:
     search runs above it are counted in words, since a bad learning rate must not flatten what is compared.
     """
-    title = "Held-out loss against compute"
+    title = f"Held-out {analysis.measure.name} against compute"
     if not analysis.winners:
         return Figure(
             name="loss",
             title=title,
-            absent="No winner has been measured on fresh seeds, so there is no loss to draw against compute.",
+            absent="No winner has been measured on fresh seeds, so there is nothing to draw against compute.",
         )
     drawn = (_panel(analysis, observations, predictions, currency) for currency in CURRENCIES)
     panels, above = zip(*(each for each in drawn if each is not None), strict=True)
@@ -83,7 +85,7 @@ def _panel(
     laws = [law for law in analysis.laws if law.chosen and law.currency == currency]
     levels = _levels(observations)
     locked = list(predictions) if currency == "flops" else []  # what a rung will cost in seconds was not predicted
-    canvas = _canvas(winners, [*runs, *imported], locked, levels, currency)
+    canvas = _canvas(winners, [*runs, *imported], locked, levels, currency, analysis.measure)
     styles = theme.family_styles(analysis.families)
     sides = _side_by_side(analysis.families) if currency == "flops" else dict.fromkeys(styles, (0.0, 0.0))
     for y, text in levels:
@@ -106,7 +108,7 @@ def _panel(
             name = numbers.family_name(family)
             canvas.end_label(EndLabel(y=own[-1].loss.estimate, text=f"{style.glyph} {name}", color=style.text))
     name, title = f"loss-{currency.replace('_', '-')}", f"Against {CURRENCY_TITLES[currency]}"
-    description = f"Held-out loss against {CURRENCY_TITLES[currency]}"
+    description = f"Held-out {analysis.measure.name} against {CURRENCY_TITLES[currency]}"
     num_above = sum(run.loss > canvas.y.high for _, run in (*runs, *imported))
     above = [f"{num_above} run{'s' * (num_above > 1)}"] * (num_above > 0)
     above += [f"{text} nats" for y, text in levels if y >= canvas.y.high]
@@ -144,6 +146,7 @@ def _canvas(
     locked: list[LockedPrediction],
     levels: list[tuple[float, str]],
     currency: Currency,
+    measure: Measure,
 ) -> Canvas:
     means = [winner.loss.estimate for winner in winners]
     low, high = min(means) / _WILDEST, max(means) * _WILDEST
@@ -156,7 +159,7 @@ def _canvas(
     x_title = "training compute in FLOPs" if currency == "flops" else "training time in device-seconds"
     return Canvas(
         x=log_axis(x_title, costs),
-        y=log_axis("held-out loss in nats (lower is better)", losses, text=numbers.plain, room=0.1),
+        y=log_axis(f"{axis(measure)} (lower is better)", losses, text=numbers.plain, room=0.1),
     )
 
 

@@ -13,6 +13,7 @@ from levelfield.report.figures.canvas import Canvas, EndLabel, Mark, Shift
 from levelfield.report.figures.figure import Figure, Panel, slug
 from levelfield.report.figures.noise import noise_of
 from levelfield.report.words import numbers
+from levelfield.report.words.measures import axis
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.optima import LearningRateCell
 
@@ -75,7 +76,7 @@ def tuning_figure(analysis: Analysis) -> Figure:
                     own,
                     style,
                     log_axis(_RATE, rates, ticks=_octaves(rates), most=5, text=numbers.plain),
-                    analysis.seed_noise,
+                    analysis,
                 )
             )
     noise = "" if analysis.seed_noise is None else f" Thin bars: 90{numbers.THIN}% of the noise between seeds."
@@ -113,18 +114,18 @@ def _trend_panel(family: str, cells: list[LearningRateCell], style: theme.Family
     return Panel(name=f"learning-rate-{slug(family)}", title=name, specification=canvas.specification(description))
 
 
-def _tuning_panel(cells: list[LearningRateCell], style: theme.FamilyStyle, x: Axis, seed_noise: float | None) -> Panel:
+def _tuning_panel(cells: list[LearningRateCell], style: theme.FamilyStyle, x: Axis, analysis: Analysis) -> Panel:
     family, budget = cells[0].family, cells[0].budget_flops
     losses = [loss for cell in cells for _, loss in cell.tried]
     best = min(losses)
-    y = log_axis("held-out loss in nats", [min(loss, 3 * best) for loss in losses], text=numbers.plain, most=5)
+    y = log_axis(axis(analysis.measure), [min(loss, 3 * best) for loss in losses], text=numbers.plain, most=5)
     canvas = Canvas(x=x, y=y, width=300, height=220, left=42)
     sizes = _by_size(cells)
     for own, shade in zip(sizes, theme.shades(len(sizes)), strict=True):
         for cell in own:
             tried = sorted(cell.tried)
             canvas.line(tried, color=style.color, opacity=shade, width=1.4)
-            marks = [_tried_mark(cell, rate, loss, seed_noise) for rate, loss in tried if loss <= y.high]
+            marks = [_tried_mark(cell, rate, loss, analysis.seed_noise) for rate, loss in tried if loss <= y.high]
             canvas.points(marks, color=style.color, shape=style.shape, size=10, opacity=shade, bar=1)
             at = min(tried, key=lambda pair: abs(math.log(pair[0] / cell.best_base_lr)))[1]
             _draw_optimum(canvas, cell, Mark(x=cell.best_base_lr, y=at, text=""), style, shade)

@@ -85,12 +85,22 @@ def winners_table(analysis: Analysis) -> Table:
         )
         for w in analysis.winners
     )
-    titles = ("Loss", "Seeds", "Parameters", "Examples", *["Epochs"] * in_epochs, "Rate at 256", "Batch", "Device time")
+    titles = (
+        analysis.measure.name.capitalize(),
+        "Seeds",
+        "Parameters",
+        "Examples",
+        *["Epochs"] * in_epochs,
+        "Rate at 256",
+        "Batch",
+        "Device time",
+    )
     return Table(
         name="winners",
         title="Winners",
-        note="The best-tuned cell of each family at each budget, on fresh seeds and the report split: losses in nats "
-        f"with their intervals, learning rates at a batch of 256.{'' if in_epochs else _LESS_THAN_AN_EPOCH}",
+        note="The best-tuned cell of each family at each budget, on fresh seeds and the report split: "
+        f"{measures.named(analysis.measure)} with its interval, learning rates at a batch of 256."
+        f"{'' if in_epochs else _LESS_THAN_AN_EPOCH}",
         columns=(
             words_column("Family"),
             Column(title="FLOPs"),
@@ -127,8 +137,9 @@ def laws_table(analysis: Analysis) -> Table:
     return Table(
         name="laws",
         title="Fitted laws",
-        note="Loss L in nats against compute C; b is the exponent, and E is the loss that no compute removes. By its "
-        "coefficients a law can be computed by hand. The chosen form is the one that pooled backtests of all families "
+        note=f"{measures.named(analysis.measure).capitalize()}, L, against compute C; b is the exponent, and E is what "
+        "no compute removes. By its coefficients a law can be computed by hand. The chosen form is the one that pooled "
+        "backtests of all families "
         "prefer: fitted below a cut, judged above it.",
         columns=(
             words_column("Family"),

@@ -23,7 +23,12 @@ def shown(measure: Measure, value: float | None) -> str:
     return numbers.percent(value) if measure.unit == "share" else numbers.loss(value)
 
 
+def named(measure: Measure) -> str:
+    """The measure with its unit: "loss in nats", "error"."""
+    unit = f" in {measure.unit}" if measure.unit and measure.unit != "share" else ""
+    return f"{measure.name}{unit}"
+
+
 def axis(measure: Measure) -> str:
     """What the axis of a figure is of."""
-    unit = f" in {measure.unit}" if measure.unit and measure.unit != "share" else ""
-    return f"held-out {measure.name}{unit}"
+    return f"held-out {named(measure)}"
