@@ -15,7 +15,8 @@ from levelfield.records.sealed import read_record, write_record
 from levelfield.records.store import StudyDirectory, TrialDirectory
 from levelfield.records.trial import TrialResult, TrialSpec
 from levelfield.report.words.executions import mixed_executions
-from levelfield.study.execute.trial import run_trial, training_batches
+from levelfield.study.execute.parts import training_batches
+from levelfield.study.execute.trial import run_trial
 from levelfield.study.outcome.fixed import Fixed, fix
 from levelfield.study.outcome.outcome import read_outcome
 from levelfield.study.plan.plan import plan
