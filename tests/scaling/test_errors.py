@@ -58,7 +58,7 @@ def test_a_law_of_many_rows_is_written_in_as_many_numbers():
             currency="flops",
             compute=tuple(compute.tolist()),
             loss=tuple((3 * (compute / 1e9) ** -0.1 * np.exp(noise)).tolist()),
-            chance_loss=None,
+            chance=None,
             covariance=None,
             degrees_of_freedom=0.0,
         )

@@ -104,7 +104,7 @@ def test_rendering_ahead_gives_the_same_batches_and_is_refused_where_its_time_wo
     spec = trial("vit")
     plain, ahead = (training_batches(spec, source, start_step=2, prefetch=prefetch) for prefetch in (0, 2))
     for _ in range(5):
-        assert torch.equal(next(plain).images, next(ahead).images)
+        assert torch.equal(next(plain).fields["image"], next(ahead).fields["image"])
     with pytest.raises(SpecError, match="prefetch must be 0 on a CPU, saw 2"):
         run_trial(spec, TrialDirectory(tmp_path), source, device=CPU, execution=ExecutionSpec(prefetch=2))
 
@@ -175,7 +175,7 @@ def test_what_another_torch_trained_is_verified_to_rounding(touched, finished, t
         result = read_record(TrialResult, path)
         was = dataclasses.replace(result.execution, torch_version="1.0")
         held_out = {
-            split: dataclasses.replace(each, loss=each.loss * (1.2 if touched else 1.001))
+            split: dataclasses.replace(each, values={"loss": each.values["loss"] * (1.2 if touched else 1.001)})
             for split, each in result.held_out.items()
         }
         write_record(path, dataclasses.replace(result, executions=(was,), held_out=held_out))
