@@ -108,7 +108,7 @@ def test_a_killed_run_ends_with_the_same_bytes(study, undisturbed, tmp_path):
 @pytest.mark.parametrize(
     ("task", "said"),
     [
-        ("clasification", "there is no task 'clasification'; did you mean 'classification'?"),
+        ("clasification", "there is no task 'clasification' (did you mean 'classification'?)"),
         ("no_such_module:Task", "No module named 'no_such_module'"),
         ("tests.tasks.digit_value:Value", "has no attribute 'Value'"),
         ("collections:OrderedDict", "is no task: it lacks fields"),
