@@ -28,13 +28,13 @@ MANY = PAIRS.batch("train", np.arange(20_000))
 PLAIN = DigitPairsSpec(label_noise=0, noise_contrast=0, max_rotation_deg=0, max_shift=0, max_scale=1)
 
 
-@given(ids=st.lists(st.integers(0, 2**40 - 1), min_size=1, max_size=300), cut=st.integers(0, 300))
-@settings(max_examples=30, deadline=None)
 def ends_of(source) -> Measure:
     """The loss of telling the labels of ``source``, with its chance and its floor."""
     return Classification().measures(source.fields)[0]
 
 
+@given(ids=st.lists(st.integers(0, 2**40 - 1), min_size=1, max_size=300), cut=st.integers(0, 300))
+@settings(max_examples=30, deadline=None)
 def test_an_example_does_not_depend_on_the_batch_it_comes_in(ids, cut):
     ids = np.array(ids)
     whole = PAIRS.batch("train", ids)

@@ -173,3 +173,23 @@ def test_the_noise_of_one_group_of_seeds_is_that_of_student():
     variances, degrees = noise.seed_variances(np.ones((1, 1)))
     assert variances[0] == pytest.approx(np.var([0.0, 0.01, 0.03], ddof=1) / 3, rel=0.05)
     assert degrees[0] == pytest.approx(2, rel=0.1)
+
+
+def test_no_contrast_is_known_better_than_seeds_allow_where_the_share_of_examples_comes_out_negative():
+    """Examples that cells find hard alike, and seeds that disagree on each more than cells do."""
+    rng = np.random.default_rng(0)
+    hard = rng.standard_exponential(1000)
+    profiles = [[hard + 0.3 * rng.standard_exponential(1000) for _ in range(3)] for _ in range(6)]
+    held_out = {f"{cell}.{seed}": losses for cell, runs in enumerate(profiles) for seed, losses in enumerate(runs)}
+    sds = 1e-4 * np.array([-1.0, 0.0, 1.0])
+    for run, losses in held_out.items():
+        held_out[run] = losses / losses.mean() * math.exp(sds[int(run[-1])])
+    log_losses = [[math.log(held_out[f"{cell}.{seed}"].mean()) for seed in range(3)] for cell in range(6)]
+    runs = [[f"{cell}.{seed}" for seed in range(3)] for cell in range(6)]
+    noise = noise_of(log_losses, runs=runs, held_out_losses=held_out)
+    plain, positive = (found(range(6)) for found in (noise.covariance, noise.positive_covariance))
+    assert plain is not None
+    assert positive is not None
+    least = float((noise.run_sds**2 / noise.num_seeds).min())
+    assert np.linalg.eigvalsh(plain)[0] < 0
+    assert np.linalg.eigvalsh(positive)[0] == pytest.approx(least, rel=1e-3)

@@ -76,6 +76,9 @@ def test_a_result_behind_a_lock_that_was_changed_or_lost_is_found(what, locked):
         held.directory.path.rename(locked.path / "elsewhere")
         assert "1 are lost" in verified(locked).differences[0]
         return
-    held_out = {split: dataclasses.replace(each, loss=each.loss + 1e-9) for split, each in held.result.held_out.items()}
+    held_out = {
+        split: dataclasses.replace(each, values={**each.values, "loss": each.values["loss"] + 1e-9})
+        for split, each in held.result.held_out.items()
+    }
     write_record(held.directory.path / "result.json", dataclasses.replace(held.result, held_out=held_out))
     assert "of the same trials the study now holds" in verified(locked).differences[0]

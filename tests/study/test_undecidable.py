@@ -71,11 +71,13 @@ def simulated(spec, facts, seed):
     grids = {entry.name: entry.base_lr.values for entry in spec.families}
 
     def loss(trial):
-        own = random.Random(f"{seed}/{trial.spec.fingerprint}")
+        spec = trial.spec
+        which = (spec.architecture, spec.budget_flops, spec.recipe.peak_lr, spec.global_batch_size, spec.seed)
+        own = random.Random(f"{seed}/{which}")
         if own.random() < 0.02:
             return math.inf
         rate = grids[trial.family].index(trial.base_lr) - peaks[trial.family]
-        size = 3 * math.log(int(trial.spec.architecture.split("w")[1].split("-")[0]))
+        size = 3 * math.log(int(spec.architecture.split("w")[1].split("-")[0]))
         shift = ahead if trial.family == "nfnet" else 0.0
         exponent = shift + 0.01 * rate**2 + 0.01 * (size - middles[trial.family]) ** 2 + own.gauss(0, noise)
         return (trial.budget_flops / 1e10) ** -0.2 * math.exp(exponent - 0.5) + 0.05

@@ -132,11 +132,11 @@ def test_features_are_those_of_the_network_and_are_computed_once(probe, tmp_path
     source = open_source(DATA)
     found = features_of(spec, backbone, source, "train", folder=tmp_path, device=CPU)
     network = assembled(parse(spec.architecture), backbone.state, resolution=16, in_channels=1)
-    images, labels, _ = source.batch("train", np.arange(source.split_sizes["train"]))
+    fields = source.batch("train", np.arange(source.split_sizes["train"])).fields
     with torch.no_grad():
-        expected = network.features(to_float(torch.from_numpy(images))).numpy()
+        expected = network.features(to_float(torch.from_numpy(fields["image"]))).numpy()
     np.testing.assert_allclose(found.x, expected, rtol=1e-4, atol=1e-5)
-    assert np.array_equal(found.y, labels)
+    assert np.array_equal(found.y, fields["label"])
     monkeypatch.setattr("levelfield.transfer.features.assembled", None)
     again = features_of(spec, backbone, source, "train", folder=tmp_path, device=CPU)
     assert np.array_equal(again.x, found.x)

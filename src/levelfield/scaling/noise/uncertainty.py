@@ -25,6 +25,8 @@ from levelfield.scaling.noise.variances import NUM_PLAUSIBLE, plausible_variance
 
 MIN_EFFECTIVE_EXAMPLES = 100
 """Below this many, a handful of examples carries the loss and no normal limit holds (plain digits: five of 360)."""
+_ROUNDED = 1e-12
+"""An eigenvalue that is negative by so little of the largest one is 0, rounded."""
 POOLING_LEVEL = 0.25
 """Seeds and scatter are pooled unless an F test rejects at this level: Bozivich, Bancroft and Hartley 1956."""
 _CHUNK = 500
@@ -69,6 +71,22 @@ class Noise:
         else:
             found = self.shared.covariance(index)
         return found if self.example_covariance is None else found + self.example_covariance[np.ix_(index, index)]
+
+    def positive_covariance(self, places: Sequence[int] | NDArray[np.intp]) -> Floats | None:
+        """:meth:`covariance`, by which no contrast of the cells is known better than seeds alone allow.
+
+        What is estimated of the examples may have negative eigenvalues, which count as 0 here.
+        """
+        found = self.covariance(places)
+        if found is None or self.example_covariance is None:
+            return found
+        index = np.asarray(places, dtype=int)
+        examples = self.example_covariance[np.ix_(index, index)]
+        values = np.linalg.eigvalsh(examples)
+        if values[0] >= -_ROUNDED * values[-1]:
+            return found
+        root = matrix_root(examples)
+        return found + (root @ root.T - examples)
 
     def seed_variances(self, weights: Floats) -> tuple[Floats, Floats]:
         """The variances through seeds of linear contrasts, and their degrees of freedom.

@@ -58,6 +58,7 @@ def put_together(
     Raises:
         SpecError: the parts do not fit one another, or there is no such task or architecture.
     """
+    refuse_other_backbone(spec, backbone)
     judged_on = test_source or source
     if spec.test_resolution not in (None, judged_on.resolution):
         raise SpecError(f"trial {spec.name} is judged at {spec.test_resolution} px, not at {judged_on.resolution}")
@@ -77,6 +78,17 @@ def put_together(
     )
 
 
+def refuse_other_backbone(spec: TrialSpec, backbone: PretrainedBackbone | None) -> None:
+    """A trial begins with the weights that it names, or with random ones.
+
+    Raises:
+        SpecError: ``backbone`` is another.
+    """
+    if spec.start != (backbone.identity if backbone else None):
+        held = backbone.identity if backbone else "no weights"
+        raise SpecError(f"trial {spec.name} starts from {spec.start or 'random weights'}, but was given {held}")
+
+
 def build_state(
     spec: TrialSpec, source: Source, *, device: torch.device, backbone: PretrainedBackbone | None = None
 ) -> TrainState:
@@ -85,9 +97,7 @@ def build_state(
     Raises:
         SpecError: ``backbone`` is not what the trial starts from, or does not fit it.
     """
-    if spec.start != (backbone.identity if backbone else None):
-        held = backbone.identity if backbone else "no weights"
-        raise SpecError(f"trial {spec.name} starts from {spec.start or 'random weights'}, but was given {held}")
+    refuse_other_backbone(spec, backbone)
     torch.manual_seed(keyed_seed("init", spec.seed))
     family = parse(spec.architecture)
     model = build(

@@ -143,7 +143,7 @@ def ancova_record(trend: Trend, a: FamilyCurve, b: FamilyCurve, *, level: float)
 
 def _covariance(x: Floats, sign: Floats, y: Floats, places: np.ndarray, a: FamilyCurve, evidence: Evidence) -> Floats:
     """That of the points' ln losses, a clock's error counting by the slope of its family's line."""
-    covariance = evidence.noise.covariance(places)
+    covariance = evidence.noise.positive_covariance(places)
     assert covariance is not None  # no trend is fitted without a noise model
     if evidence.regret.chosen.any():
         covariance = covariance + evidence.regret.covariance(places)
