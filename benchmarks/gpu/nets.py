@@ -191,8 +191,7 @@ class OurStep:
             epochs=np.zeros_like(numbers),
             ids=numbers,
             augment_keys=numbers.astype(np.uint64),
-            images=images,
-            labels=labels.cpu(),
+            fields={"image": images, "label": labels.cpu()},
             valid=torch.ones(net.batch, dtype=torch.bool),
         )
 

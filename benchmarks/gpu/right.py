@@ -227,9 +227,10 @@ def evaluation(setting: Setting, case: Case) -> Seen:
             model = build_state(spec, source, device=device).model
             model.load_state_dict(weights, strict=False)
             judged.append(evaluate(model, task, near(source, device), "report", device=device, dtype=dtype))
-        off = abs(judged[1].mean.loss / judged[0].mean.loss - 1)
-        changed = int((judged[0].hits != judged[1].hits).sum())
-        figures |= {f"{dtype} loss": judged[1].mean.loss, f"{dtype} off by": off, f"{dtype} other answers": changed}
+        here, there = (each.mean.values["loss"] for each in judged)
+        off = abs(there / here - 1)
+        changed = int((judged[0].each["error"] != judged[1].each["error"]).sum())
+        figures |= {f"{dtype} loss": there, f"{dtype} off by": off, f"{dtype} other answers": changed}
         right &= off <= tolerance
     return Seen(figures=figures, right=right)
 
@@ -257,7 +258,7 @@ def whole(setting: Setting, case: Case) -> Seen:
     assert timing is not None
     figures = {
         "results equal": _yes(result == undisturbed),
-        "loss": result.held_out["report"].loss,
+        "loss": result.held_out["report"].values["loss"],
         "attempts": timing.attempts,
         "steps lost": timing.lost_steps,
         "ms a step": 1e3 * timing.device_seconds / spec.steps,

@@ -189,13 +189,15 @@ def graphed(setting: Setting, net: Net) -> Seen:
     spec = our_trial(net, "bfloat16")
     state, task = our_state(net, spec, device), task_named(spec.task)
     images, labels = resident(net, device)
-    pixels, valid = to_float(images), torch.ones(net.batch, dtype=torch.bool, device=device)
+    fields, pixels = {"image": images, "label": labels}, to_float(images)
+    valid = torch.ones(net.batch, dtype=torch.bool, device=device)
     parameters = list(state.parameters.values())
     clipped = [state.parameters[row.name] for row in state.policy if row.clipped]
 
     def step() -> None:
         with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
-            loss = task.training_loss(state.model, pixels, labels, valid)
+            total = task.loss(state.model(pixels), fields, valid, spec.recipe)
+            loss = total / task.weight(fields, valid)
         loss.backward()
         global_norm(parameters)
         clip_adaptively(clipped, clip_lambda=0.16)

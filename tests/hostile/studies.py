@@ -25,6 +25,7 @@ import torch
 from levelfield.data.sources import open_source
 from levelfield.records.codec import to_plain
 from levelfield.records.errors import TrialError
+from levelfield.records.execution import ExecutionSpec
 from levelfield.records.store import StudyDirectory
 from levelfield.study.execute.trial import run_trial
 from levelfield.study.launch.base import LaunchEvent, Planned
@@ -45,10 +46,21 @@ _MOMENT = 300
 class InProcess:
     """A launcher that runs one trial after the other here, by the code that a worker runs."""
 
-    def __init__(self, directory: Path, *, device: str, checkpoint_seconds: float, keeps_weights: bool, **_: object):
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        device: str,
+        execution: ExecutionSpec,
+        checkpoint_seconds: float,
+        keeps_weights: bool,
+        **_: object,
+    ):
         self._said = io.StringIO()
         study = StudyDirectory(directory)
-        self._worker = _Worker(study, device, checkpoint_seconds, self._said, keeps_weights=keeps_weights)
+        self._worker = _Worker(
+            study, device, checkpoint_seconds, self._said, execution=execution, keeps_weights=keeps_weights
+        )
         self._waiting: deque[Planned] = deque()
 
     def submit(self, trial: Planned) -> None:

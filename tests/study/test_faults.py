@@ -251,7 +251,7 @@ def test_a_clock_that_jumps_backwards_changes_nothing(finished, undisturbed, tin
     study = StudyDirectory(finished)
     import torch
 
-    for trial in plan(spec, data_facts(source), study.results()).pending(study.results()):
+    for trial in plan(spec, data_facts(source, spec.task), study.results()).pending(study.results()):
         run_trial(trial.spec, study.trial(trial.spec), source, device=torch.device("cpu"), checkpoint_seconds=0.05)
     monkeypatch.undo()
     assert lasting_files(finished) == lasting_files(undisturbed)
