@@ -39,9 +39,11 @@ def children_of(pid: int) -> list[int]:
 
 
 def in_mid_trial(directory: Path) -> bool:
-    """Whether some trial has trained a while and is not done."""
+    """Whether some trial has trained a while and is neither done nor given up."""
     return any(
-        not (metrics.parent / "result.json").exists() and metrics.stat().st_size > 0
+        metrics.stat().st_size > 0
+        and not (metrics.parent / "result.json").exists()
+        and '"state": "running"' in (metrics.parent / "status.json").read_text(encoding="utf-8")
         for metrics in directory.glob("trials/*/metrics.jsonl")
     )
 

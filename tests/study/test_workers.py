@@ -14,6 +14,14 @@ from levelfield.study.spec_file import load_study
 from tests.conftest import TINY_STUDY, run
 
 
+class Spec(dict):
+    fingerprint, name, steps = "0", "unreadable", 1
+
+
+class Unreadable:
+    spec = Spec(recipe={"optimizer": "evil"})
+
+
 def written(path, text):
     """``text`` as a program at ``path``."""
     path.write_text(text)
@@ -43,6 +51,24 @@ def test_workers_that_cannot_start_are_told_by_their_last_words_and_stop_the_run
     assert "3 times" in str(caught.value)
 
 
+@pytest.mark.parametrize(("starts", "blame"), [(True, "trial"), (False, "worker")])
+def test_a_trial_is_to_blame_where_one_of_its_workers_had_started_though_later_ones_died_sooner(
+    starts, blame, tmp_path, monkeypatch
+):
+    once = f'[ -e {tmp_path}/once ] || {{ touch {tmp_path}/once; echo \'{{"event": "ready"}}\'; sleep 0.2; }}'
+    monkeypatch.setattr(
+        sys, "executable", written(tmp_path / "python", f"#!/bin/sh\n{once if starts else ''}\nexit 7\n")
+    )
+    launcher = LocalLauncher(tmp_path, num_workers=1, device="cpu", execution=DEFAULT_EXECUTION, checkpoint_seconds=1.0)
+    try:
+        launcher.submit(Unreadable)
+        events = [launcher.next_event(timeout_s=60) for _ in range(6)]
+    finally:
+        launcher.close()
+    assert [event.kind for event in events] == ["started", "restarted"] * 2 + ["started", "failed"]
+    assert events[-1].blame == blame
+
+
 def test_a_device_that_is_not_there_is_named_in_its_own_sentence_and_nothing_fails_for_good(tiny_study, tmp_path):
     with pytest.raises(InputError, match="unknown device 'evil'; choose auto, cpu or cuda"):
         run_study(load_study(tiny_study), tmp_path / "study", device="evil")
@@ -53,15 +79,9 @@ def test_a_device_that_is_not_there_is_named_in_its_own_sentence_and_nothing_fai
 
 
 def test_a_worker_tells_of_a_spec_that_it_cannot_read(tmp_path):
-    class Spec(dict):
-        fingerprint, name, steps = "0", "unreadable", 1
-
-    class Unreadable:
-        spec = Spec(recipe={"optimizer": "evil"})
-
     launcher = LocalLauncher(tmp_path, num_workers=1, device="cpu", execution=DEFAULT_EXECUTION, checkpoint_seconds=1.0)
     try:
-        launcher.submit(Unreadable())
+        launcher.submit(Unreadable)
         assert launcher.next_event(timeout_s=60).kind == "started"
         event = launcher.next_event(timeout_s=60)
     finally:

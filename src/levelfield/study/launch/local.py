@@ -53,6 +53,7 @@ class LocalLauncher:
         self._waiting: deque[Planned] = deque()
         self._events: queue.Queue[tuple[_Process, dict]] = queue.Queue()
         self._deaths: Counter[str] = Counter()
+        self._died_at_work: set[str] = set()
         self._ready: deque[LaunchEvent] = deque()
         self._num_workers = num_workers
         self._processes: list[_Process] = []
@@ -122,9 +123,13 @@ class LocalLauncher:
             )
 
     def _resume(self, trial: Planned, reason: str, *, started: bool) -> None:
-        self._deaths[trial.spec.fingerprint] += 1
-        if self._deaths[trial.spec.fingerprint] >= _MAX_DEATHS:
-            told, blame = f"{reason}, {_MAX_DEATHS} times", "trial" if started else "worker"
+        """Give it to another worker, or give it up: the trial is to blame where one of its workers had ``started``."""
+        key = trial.spec.fingerprint
+        self._deaths[key] += 1
+        if started:
+            self._died_at_work.add(key)
+        if self._deaths[key] >= _MAX_DEATHS:
+            told, blame = f"{reason}, {_MAX_DEATHS} times", "trial" if key in self._died_at_work else "worker"
             self._ready.append(LaunchEvent(kind="failed", trial=trial, reason=told, blame=blame))
             return
         self._ready.append(LaunchEvent(kind="restarted", trial=trial, reason=reason))
