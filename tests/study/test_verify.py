@@ -41,7 +41,7 @@ def test_a_touched_result_is_found_and_the_command_fails(finished, touched):
     kept = {file: file.read_bytes() for file in (path, result)}
     if touched == "loss":
         plain = json.loads(result.read_text())
-        plain["held_out"]["report"]["loss"] += 1e-9
+        plain["held_out"]["report"]["values"]["loss"] += 1e-9
         write_record(result, {name: value for name, value in plain.items() if name != SEAL})  # forged, seal and all
     else:
         np.save(path, np.load(path) * (1 + 1e-6))
