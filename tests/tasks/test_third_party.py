@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from levelfield.tasks.registry import task_named
 from tests.conftest import lasting_files, levelfield, one_complaint, run
 
 TASK = "tests.tasks.digit_value:DigitValue"
@@ -118,3 +119,10 @@ def test_a_killed_run_ends_with_the_same_bytes(study, undisturbed, tmp_path):
 def test_a_task_that_cannot_be_had_is_one_sentence(task, said, tmp_path):
     (tmp_path / "study.toml").write_text(STUDY.replace(TASK, task))
     assert said in one_complaint(run("plan", tmp_path / "study.toml"), 2)
+
+
+def test_a_lack_of_memory_is_not_taken_for_a_task_that_cannot_be_had(tmp_path, monkeypatch):
+    (tmp_path / "large_task.py").write_text("raise MemoryError\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(MemoryError):
+        task_named("large_task:Large")

@@ -52,7 +52,7 @@ _VERBS = {
     classify: "What a network sees in one's own pictures.",
     evaluate: "How good a network is on labelled images.",
     convert: "Weights in and out: timm, hub, ONNX, torch.export.",
-    verify: "Train finished trials again, compare every bit.",
+    verify: "Train finished trials again, and compare.",
     export: "A row a trial, and what the columns mean.",
     import_runs: "Others' results beside a study's own.",
     count: "Parameters, MACs and training FLOPs.",

@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from levelfield.records.errors import SpecError, did_you_mean, first_line
+from levelfield.records.errors import SpecError, did_you_mean, first_line, lacks_memory
 from levelfield.tasks.base import Task
 from levelfield.tasks.classification import Classification
 
@@ -41,6 +41,8 @@ def _imported(name: str, module: str, attribute: str) -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)()
     except Exception as error:  # whatever others' code raises where it is imported or made
+        if lacks_memory(error):  # which is no fault of the task
+            raise
         raise SpecError(
             f"task {name!r} cannot be made here ({type(error).__name__}: {first_line(error)}); expected a module that "
             f"this Python finds (install it, or name its folder in PYTHONPATH) with {attribute}() in it"
