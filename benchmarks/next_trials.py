@@ -78,7 +78,7 @@ def known_of(truth: Truth, target: float) -> Knowledge:
         log_loss_unit=0.0,
         errors=RowErrors(variances=(RUN_SD**2 / SEEDS,), degrees_of_freedom=float(len(PRESENT) * (SEEDS - 1))),
         chosen=True,
-        status="",
+        remarks=(),
         num_budgets=len(PRESENT),
         fitted_low=float(PRESENT[0]),
         fitted_high=float(PRESENT[-1]),

@@ -139,7 +139,7 @@ def tally(
             compared=FAMILIES,
             generator=generator,
         )
-        comparisons, controls = contest.held(data="", recipe="", generator=generator, num_draws=replicates)
+        comparisons, controls = contest.held(generator=generator, num_draws=replicates)
         if truth.evidence == "seeds":
             _score_verdicts(found, study, comparisons)
             found["A/A alarm"].append(not all(control.passed for control in controls))
@@ -297,7 +297,7 @@ def equivalents(plan: int, num_studies: int, *, first: int = 0, replicates: int 
         generator = np.random.default_rng([2027, plan, study])
         rows = checked(draw_study(truth, generator).rows)
         contest = contest_of(rows, held_out_losses=None, margin=margin, level=LEVEL, compared=FAMILIES)
-        comparisons, _ = contest.held(data="", recipe="", generator=generator, num_draws=replicates)
+        comparisons, _ = contest.held(generator=generator, num_draws=replicates)
         found.append(float(comparisons[0].overall.verdict == "equivalent"))
     return found
 

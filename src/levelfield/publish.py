@@ -24,8 +24,9 @@ from levelfield.report.facts import (
 from levelfield.report.words.executions import mixed_executions
 from levelfield.report.words.measures import axis
 from levelfield.report.words.numbers import family_name, flops, listed, plain
+from levelfield.report.words.told import told
+from levelfield.report.words.transfer import transfer_sentences
 from levelfield.scaling.results.analysis import Analysis
-from levelfield.scaling.transfer import agreement_sentence, worth_sentence
 from levelfield.study.outcome.outcome import Outcome, analyse_outcome, read_outcome
 from levelfield.study.outcome.transfer_table import analyse_transfers, transfer_rows
 from levelfield.study.plan.recipes import preset
@@ -108,20 +109,17 @@ def transfer_facts(outcome: Outcome, directory: Path) -> tuple[TransferFact, ...
     facts = []
     for found in analyse_transfers(outcome, directory):
         target = targets[found.transfer]
-        judged = [
-            worth_sentence(comparison, metric=found.metric, transfer=found.transfer) for comparison in found.worth
-        ]
-        sentences = (*judged, agreement_sentence(found.agreements, transfer=found.transfer))
         facts.append(
             TransferFact(
                 name=found.transfer,
                 data=f"{target.num_train:,} training images of {target.num_outputs} classes at {target.resolution} px, "
                 f"judged on {target.num_report:,}.",
-                sentences=tuple(sentence for sentence in sentences if sentence),
+                sentences=tuple(transfer_sentences(found)),
                 rows=tuple(row for row in rows if row.transfer == found.transfer),
                 analysis=found,
                 refused=tuple(
-                    f"{refused.family} at {flops(refused.budget_flops)}, {refused.arm}: {refused.reason}"
+                    f"{family_name(refused.family)} at {flops(refused.budget_flops)}, {told(refused.arm)}: "
+                    f"{told(refused.reason)}"
                     for refused in outcome.planned.refused_transfers
                     if refused.transfer == found.transfer
                 ),
@@ -166,14 +164,14 @@ def _caveats(outcome: Outcome) -> Iterator[str]:
     if mixed := mixed_executions(outcome.executions):
         yield mixed
     if outcome.facts.no_verdict_because:
-        yield outcome.facts.no_verdict_because
+        yield told(outcome.facts.no_verdict_because)
     yield from outcome.facts.remarks
     for each in undecidable(outcome.spec, outcome.facts, outcome.planned):
-        if each.why != outcome.facts.no_verdict_because:
-            yield f"by design, {each.sentence}"
+        if each.why != (outcome.facts.no_verdict_because,):
+            yield f"by design, {told(each)}"
     for budget, lock in sorted(outcome.locks.items()):
         for family, why in lock.refused.items():
-            yield f"no prediction of {family} at {flops(budget)} was locked: {why}"
+            yield f"no prediction of {family_name(family)} at {flops(budget)} was locked: {told(why)}"
 
 
 def _predictions(outcome: Outcome) -> Iterator[LockedPrediction]:

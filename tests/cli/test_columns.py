@@ -67,7 +67,7 @@ def test_fit_reads_winners_and_their_seeds(invoke, tmp_path):
     (tmp_path / "runs.csv").write_text("\n".join(("flops,loss,role,seed", *lines)))
     law = json.loads(invoke("fit", tmp_path / "runs.csv", "--role", "role", "--seed", "seed", "--json")[1])["laws"][0]
     assert law["rows"][0]["loss"] == pytest.approx(3.06, abs=1e-3), "the mean of the winners, not the search row"
-    assert "no seeds" not in law["status"]
+    assert "no-seeds" not in [remark["code"] for remark in law["remarks"]]
 
 
 def test_a_study_that_has_lost_its_spec_is_still_one_for_every_verb(invoke, tmp_path):
@@ -93,4 +93,4 @@ def test_a_study_has_no_columns_to_name_and_a_directory_without_one_says_so(invo
 
 def test_several_columns_join_to_a_family(table, invoke):
     found = json.loads(invoke("fit", table, "--compute", "C", "--loss", "val", "--family", "set,ep", "--json")[1])
-    assert any("a/" in refusal["what"] for refusal in found["refusals"])
+    assert any("a/" in refusal["what"]["family"] for refusal in found["refusals"])

@@ -96,7 +96,7 @@ def test_the_form_that_is_asked_for_is_believed_whatever_backtests_prefer(write,
     for form in ("saturating", "shifted"):
         found = laws(invoke, path, "--form", form)
         assert [name for name, law in found.items() if law["chosen"]] == [form]
-        assert "the form that was asked for" in found[form]["status"]
+        assert "form-asked-for" in [remark["code"] for remark in found[form]["remarks"]]
 
 
 def test_a_form_with_more_parameters_than_the_points_bear_is_refused_and_not_replaced(write, invoke):

@@ -308,7 +308,7 @@ def _same(given: Answer, expected: Answer, what: str) -> str:
     return f"wrong: {what}: {place}" if place else "right"
 
 
-_OF_THE_FILE = ("notices", "notes", "sentence", "refusals", "headline")
+_OF_THE_FILE = ("notices", "notes", "sentence", "sentences", "refusals", "headline")
 
 
 def difference(seen: Any, plain: Any, place: str = "answer") -> str:

@@ -27,6 +27,7 @@ from levelfield.data.sources import Source, open_source
 from levelfield.records.codec import to_json, to_plain
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialSpec
+from levelfield.report.words.told import told
 from levelfield.study.bill.bill import bill
 from levelfield.study.bill.transfer_bill import transfer_bill
 from levelfield.study.execute.parts import build_state, training_batches
@@ -88,7 +89,7 @@ def attempt(seed: int, index: int, folder: Path) -> str:
     refuse_if_nothing_is_allowed(planned)
     for value in (planned, bill(spec, facts, planned, {}), transfer_bill(spec, facts, planned, {})):
         to_json(value)  # refuses what is not finite
-    _ = [each.sentence for each in undecidable(spec, facts, planned)]
+    _ = [told(each) for each in undecidable(spec, facts, planned)]
     wrong = _ill_formed(spec, planned) or _changed_by_a_round_trip(spec, planned, facts, folder)
     if wrong:
         return f"wrong: {wrong}"

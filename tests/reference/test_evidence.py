@@ -14,7 +14,8 @@ from levelfield.reference.evidence import PublishedEvidence, nfnet_runs, publish
 from levelfield.reference.laws import READING_ERROR, vit_law, vit_points
 from levelfield.reference.placed import PlacedPoint, placed_points
 from levelfield.reference.resampled import frontier, scatter
-from levelfield.reference.sentences import bottom_line, concluded, not_concluded
+from levelfield.report.words.published import bottom_line, concluded, not_concluded
+from levelfield.scaling.results.reasons.laws import FewBudgets, FewRuns
 
 
 def test_the_vits_error_saturates_and_the_line_is_found_out_by_its_backtest() -> None:
@@ -39,9 +40,9 @@ def test_two_runs_give_the_few_shot_law_no_interval_and_three_nfnets_give_no_law
     evidence = published_evidence()
     assert evidence.few_shot.parameters
     assert evidence.few_shot.intervals == {}
-    assert "2 leading runs" in evidence.few_shot.no_interval
+    assert evidence.few_shot.no_interval == FewRuns(num=2, needed=4)
     assert evidence.nfnet.parameters == {}
-    assert "at least 4 are needed" in evidence.nfnet.refused
+    assert evidence.nfnet.refused == FewBudgets(num=2, needed=4)
 
 
 def test_the_nfnets_loss_is_a_slope_between_two_readings_and_refused_as_a_fit() -> None:
@@ -49,7 +50,7 @@ def test_the_nfnets_loss_is_a_slope_between_two_readings_and_refused_as_a_fit() 
     assert line.exponent == pytest.approx(math.log(3.0 / 2.4) / math.log(110 / 0.4))
     assert line.low < line.exponent < line.high
     assert line.high > math.log((3.0 + READING_ERROR) / (2.4 - READING_ERROR)) / math.log(110 / 0.4)
-    assert "2 budgets" in line.refused
+    assert line.refused == FewBudgets(num=2, needed=4)
 
 
 def test_nfnets_are_compared_only_where_the_law_has_points() -> None:

@@ -6,13 +6,18 @@ import dataclasses
 import math
 import random
 
+from levelfield.records.allowed import TooFewSteps
 from levelfield.records.observation import Observation
 from levelfield.report import LockedPrediction, RecipeFact, RefusedCell, StudyFacts, StudyTotals, TrialRow
 from levelfield.scaling.results.analysis import Analysis, Winner
 from levelfield.scaling.results.intervals import CurvePoint, Interval
 from levelfield.scaling.results.laws import LawFit, RowErrors
 from levelfield.scaling.results.optima import Allocation, IsoflopPoint, IsoflopProfile, LearningRateCell
-from levelfield.scaling.results.reasons import Refusal
+from levelfield.scaling.results.reasons.beside import AtMiddleLoss, Crosses, ScatterAsNoise, StraightBetweenPoints
+from levelfield.scaling.results.reasons.laws import FewBudgets, FittedPoints
+from levelfield.scaling.results.reasons.optima import BestSizeAtEnd, FewVertices, FittedOnVertices
+from levelfield.scaling.results.reasons.verdicts import FamilyNearChance, NothingInCommon
+from levelfield.scaling.results.refusals import AddRungs, AddSizes, AllocationOf, LawOf, Refusal
 from levelfield.scaling.results.verdicts import (
     Ancova,
     BudgetVerdict,
@@ -21,7 +26,9 @@ from levelfield.scaling.results.verdicts import (
     Control,
     Crossover,
     DifferenceCurve,
+    FamiliesBy,
     Gain,
+    HelpsMore,
     Swap,
     SwapCell,
     SwapEffect,
@@ -72,9 +79,14 @@ def analysis(runs: tuple[Observation, ...] | None = None) -> Analysis:
                 family="nfnet",
                 params_exponent=_interval(0.47, 0.08),
                 examples_exponent=_interval(0.52, 0.08),
-                status="fitted on 5 rungs",
+                status=FittedOnVertices(num=5, num_rungs=5),
             ),
-            Allocation(family="vit", params_exponent=None, examples_exponent=None, status="3 of 5 optima are bounds"),
+            Allocation(
+                family="vit",
+                params_exponent=None,
+                examples_exponent=None,
+                status=FewVertices(num=2, num_rungs=5, needed=4),
+            ),
         ),
         comparisons=(_comparison("flops", winners, 0.0), _comparison("device_seconds", winners, 0.19)),
         controls=(
@@ -107,21 +119,19 @@ def analysis(runs: tuple[Observation, ...] | None = None) -> Analysis:
                     )
                 ),
                 effects=(
-                    SwapEffect(what="nfnet against vit, both by adamw", difference=_interval(-0.045, 0.03)),
-                    SwapEffect(what="how much more adamw helps nfnet than vit", difference=_interval(0.2, 0.05)),
+                    SwapEffect(
+                        what=FamiliesBy(a="nfnet", b="vit", optimizer="adamw"), difference=_interval(-0.045, 0.03)
+                    ),
+                    SwapEffect(what=HelpsMore(optimizer="adamw", a="nfnet", b="vit"), difference=_interval(0.2, 0.05)),
                 ),
                 level=0.9,
             ),
         ),
-        headline=(
-            "It depends on the currency: at equal training FLOPs NFNet reaches the lower loss from 3×10¹⁰ FLOPs on; "
-            "at equal device time the two cannot be told apart"
-        ),
         refusals=(
             Refusal(
-                what="Allocation exponent of ViT",
-                why="3 of 5 optima lie at the smallest size tried, so they are bounds",
-                remedy="Add a smaller ViT to the ladder.",
+                what=AllocationOf(family="vit"),
+                why=(FewVertices(num=2, num_rungs=5, needed=4, last=BestSizeAtEnd(side="smallest")),),
+                remedy=AddSizes(),
             ),
         ),
         search_flops={"nfnet": 1.33e13, "vit": 1.41e13},
@@ -155,10 +165,16 @@ def facts(runs: tuple[Observation, ...] | None = None) -> StudyFacts:
         fingerprints={"study": "5d0c62e1b7a94f2e", "data": "b1946ac92492d2347c6235b4d2611184"},
         refused_cells=(
             RefusedCell(
-                family="nfnet", model="nfnet:w32-d1x2x3", budget_flops=1e10, reason="212 steps of 8, fewer than 500"
+                family="nfnet",
+                model="nfnet:w32-d1x2x3",
+                budget_flops=1e10,
+                reason=TooFewSteps(steps=212, batch=8, least=500),
             ),
             RefusedCell(
-                family="vit", model="vit:w96-d6-p4", budget_flops=1e10, reason="307 steps of 8, fewer than 500"
+                family="vit",
+                model="vit:w96-d6-p4",
+                budget_flops=1e10,
+                reason=TooFewSteps(steps=307, batch=8, least=500),
             ),
         ),
         trials=tuple(_trial(run) for run in runs),
@@ -189,8 +205,11 @@ def weak_analysis() -> Analysis:
         comparisons=(),
         controls=(),
         swaps=(),
-        headline="No verdict: one family alone cannot be compared",
-        refusals=(Refusal(what="The law", why="1 budget, at least 4 are needed", remedy="Add rungs."),),
+        refusals=(
+            Refusal(
+                what=LawOf(family="nfnet", currency="flops"), why=(FewBudgets(num=1, needed=4),), remedy=AddRungs()
+            ),
+        ),
         search_flops={},
         search_trials={},
         seed_noise=None,
@@ -303,7 +322,7 @@ def _law(family: str, currency: str) -> LawFit:
         log_loss_unit=0.0,
         errors=RowErrors(variances=(1e-4,), degrees_of_freedom=2.0),
         chosen=True,
-        status="fitted on 4 of 5 rungs",
+        remarks=(FittedPoints(num_kept=4, num_rows=5),),
         num_budgets=4,
         fitted_low=3e10 * per_unit,
         fitted_high=1e12 * per_unit,
@@ -331,8 +350,7 @@ def _profile(family: str, budget: float, runs: tuple[Observation, ...]) -> Isofl
         budget_flops=budget,
         points=points,
         best_model=best.model,
-        optimal_params=vertex,
-        status="vertex inside the sizes tried" if inside else "the best size lies at the edge of those tried",
+        optimal_params=vertex or BestSizeAtEnd(side="smallest"),
     )
 
 
@@ -369,7 +387,7 @@ def _comparison(currency: str, winners: tuple[Winner, ...], shift: float) -> Com
         near = a.near_chance or b.near_chance
         verdict = "cannot tell" if near else _verdict(difference)
         cost = budget if currency == "flops" else (a.device_seconds or budget)
-        reasons = ("near chance",) if near else ()
+        reasons = (FamilyNearChance(family="vit"),) if near else ()
         verdicts.append(BudgetVerdict(budget=cost, difference=difference, verdict=verdict, reasons=reasons))
     known = [(verdict.budget, verdict.difference) for verdict in verdicts if verdict.difference]
     slope = (known[-1][1].estimate - known[0][1].estimate) / math.log(known[-1][0] / known[0][0])
@@ -386,7 +404,7 @@ def _comparison(currency: str, winners: tuple[Winner, ...], shift: float) -> Com
         seeds_to_decide=None,
         curve=DifferenceCurve(
             points=tuple(CurvePoint(x=x, y=d.estimate, low=d.low - 0.02, high=d.high + 0.02) for x, d in known),
-            status="straight between the families' own points",
+            status=(StraightBetweenPoints(),),
         ),
         ancova=Ancova(
             middle=middle,
@@ -395,13 +413,13 @@ def _comparison(currency: str, winners: tuple[Winner, ...], shift: float) -> Com
             common_offset=_interval(-0.1, 0.03),
             num_points=2 * len(known),
             line=tuple(CurvePoint(x=x, y=d.estimate, low=d.low, high=d.high) for x, d in (known[0], known[-1])),
-            status="the differences scatter about a straight line as noise explains",
+            status=(ScatterAsNoise(),),
         ),
-        gain=Gain(loss=1.4, log_ratio=_interval(0.4, 0.1), status="at the middle of the losses that both reach"),
+        gain=Gain(loss=1.4, log_ratio=_interval(0.4, 0.1), status=(AtMiddleLoss(),)),
         crossover=Crossover(
             place=Interval(estimate=middle, low=middle / 2, high=middle * 2) if currency == "flops" else None,
             probability_of_none=0.12,
-            status="nfnet has the lower loss above it; the probability that none exists inside is 12%",
+            status=(Crosses(better="nfnet", may_lie_outside=False, probability_of_none=0.12),),
         ),
         confounds=(
             Confound(
@@ -410,10 +428,10 @@ def _comparison(currency: str, winners: tuple[Winner, ...], shift: float) -> Com
                 b_values="adamw",
                 separated=True,
                 forbids=False,
-                why="no value is common, so its effect cannot be told from the family's",
+                why=NothingInCommon(),
             ),
         ),
-        sentence=f"Over four shared budgets, in {currency.replace('_', '-')}, with a margin of 5 % fixed in advance",
+        span=(BUDGETS[1], BUDGETS[-1]),
     )
 
 

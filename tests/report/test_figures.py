@@ -22,6 +22,7 @@ from levelfield.report.page.figures import study_figures
 from levelfield.report.page.svg import draw_png, draw_svg
 from levelfield.report.published.figures import published_figure
 from levelfield.report.words import numbers
+from levelfield.scaling.results.reasons.verdicts import NoNoise, SecondsDoNotRise
 from levelfield.scaling.results.verdicts import DifferenceCurve
 
 
@@ -289,13 +290,13 @@ def test_a_currency_without_an_interval_has_a_row_that_says_so() -> None:
     analysis = sample.analysis(runs)
     first, second = analysis.comparisons
     refused = dataclasses.replace(
-        second.overall, difference=None, verdict="cannot tell", reasons=("the clock is noisy",)
+        second.overall, difference=None, verdict="cannot tell", reasons=(SecondsDoNotRise(family="vit"),)
     )
     second = dataclasses.replace(second, overall=refused, per_budget=())
     figures = study_figures(dataclasses.replace(analysis, comparisons=(first, second)), runs)
     assert "no interval" in draw_svg(figures["verdict"].panels[0].specification, "verdict")
     assert "no interval could be drawn" in figures["verdict"].caption
-    assert "By device-seconds nothing is drawn: the clock is noisy." in figures["difference"].reading
+    assert "By device-seconds nothing is drawn: the device-seconds of ViT do not rise" in figures["difference"].reading
 
 
 def test_sizes_set_side_by_side_stay_nearer_to_their_own_rate_than_to_the_next() -> None:
@@ -324,7 +325,7 @@ def test_without_a_curve_the_verdicts_are_joined_by_a_line() -> None:
     bare = dataclasses.replace(
         analysis,
         comparisons=tuple(
-            dataclasses.replace(each, curve=DifferenceCurve(status="no noise")) for each in analysis.comparisons
+            dataclasses.replace(each, curve=DifferenceCurve(status=(NoNoise(),))) for each in analysis.comparisons
         ),
     )
     layers = study_figures(bare, runs)["difference"].panels[0].specification["layer"]

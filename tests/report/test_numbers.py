@@ -89,21 +89,6 @@ def test_small_learning_rates_are_written_out() -> None:
     assert [numbers.plain(rate) for rate in (1.6, 0.0008, 0.00025, 64.0)] == ["1.6", "0.0008", "0.00025", "64"]
 
 
-@pytest.mark.parametrize(
-    ("text", "read"),
-    [
-        ("nfnet lies below vit at 4.8e+09 FLOPs", "NFNet lies below ViT at 4.8×10⁹ FLOPs"),
-        ("recipe: nfnet by nfnet-short, size nfnet:w8-d1", "recipe: NFNet by nfnet-short, size nfnet:w8-d1"),
-        ("adamw against sgd in device_seconds and flops", "AdamW against SGD in device-seconds and FLOPs"),
-        ("1.07e9 lies below 1.13e9 at 4.8e+09", "1.07e9 lies below 1.13e9 at 4.8×10⁹"),
-        ("invite 3 people, e2e, 0.05 in ln loss", "invite 3 people, e2e, 0.05 in ln loss"),
-    ],
-)
-def test_prose_names_families_and_powers_as_a_reader_does_and_nothing_else(text, read):
-    assert numbers.prose(text) == read
-    assert numbers.prose(read) == read
-
-
 def test_coefficients_keep_three_digits_where_the_interval_is_wide_and_a_bound_has_none():
     assert numbers.powered_interval(Interval(estimate=70.1, low=25.7, high=3619.1)) == "70.1 [25.7, 3620]"
     assert numbers.powered_interval(Interval(estimate=0.0213, low=0.0, high=0.5413)) == "0.0213 [0, 0.541]"

@@ -20,7 +20,14 @@ from levelfield.report.words import numbers
 from levelfield.report.words.glossary import glossary
 from levelfield.scaling.laws import LAWS
 from levelfield.scaling.results.intervals import Interval
-from levelfield.scaling.results.reasons import Refusal
+from levelfield.scaling.results.reasons.verdicts import (
+    BestIsBound,
+    FewSeedsOnOneSide,
+    LuckLeftOn,
+    LuckTakenOff,
+    TooNoisy,
+)
+from levelfield.scaling.results.refusals import AddSeeds, MetricOf, Refusal, VerdictOn
 from levelfield.scaling.results.verdicts import BudgetVerdict, Optimism
 
 EVIL = "<script>alert('x')</script>\"&{{ 7*7 }}"
@@ -97,7 +104,10 @@ def test_a_panel_that_is_no_longer_drawn_leaves_no_stale_picture(tmp_path: Path)
 def test_what_users_wrote_is_escaped_everywhere() -> None:
     runs = tuple(dataclasses.replace(run, model=run.model + EVIL) for run in sample.observations())
     analysis = sample.analysis(runs)
-    analysis = dataclasses.replace(analysis, headline=EVIL, refusals=(Refusal(what=EVIL, why=EVIL, remedy=EVIL),))
+    refusal = Refusal(
+        what=MetricOf(metric=EVIL, subject=EVIL), why=(BestIsBound(family=EVIL, edges=(EVIL,)),), remedy=AddSeeds()
+    )
+    analysis = dataclasses.replace(analysis, data=EVIL, recipe=EVIL, refusals=(refusal,))
     facts = dataclasses.replace(
         sample.facts(runs),
         title=EVIL,
@@ -123,7 +133,7 @@ def test_a_family_nobody_knows_gets_its_own_colour_and_shape() -> None:
 
 def test_the_verdict_comes_before_everything_else() -> None:
     text = full_page()
-    assert text.index("It depends on the currency") < text.index('id="results"')
+    assert text.index("At equal training FLOPs NFNet has a lower loss") < text.index('id="results"')
     for words in ("NFNet better", "Cannot tell".lower(), "−12.2", "10.3 decades"):
         assert words in text
 
@@ -139,7 +149,12 @@ def test_a_study_of_one_family_says_why_each_figure_is_missing() -> None:
         "IsoFLOP profiles: not drawn.",
         "Tuning curves: not drawn.",
     ]
-    for words in ("No verdict", "1 budget, at least 4 are needed", "No A/A control was run.", "Add rungs."):
+    for words in (
+        "No verdict",
+        "1 budgets away from chance, at least 4 are needed",
+        "No A/A control was run.",
+        "Add rungs.",
+    ):
         assert words in text
 
 
@@ -162,11 +177,13 @@ def test_a_study_without_laws_draws_the_winners_and_says_that_no_law_is_drawn() 
 def test_a_comparison_that_was_refused_everywhere_has_a_card_but_no_difference() -> None:
     runs = sample.observations()
     analysis = sample.analysis(runs)
-    refused = BudgetVerdict(budget=1e12, difference=None, verdict="cannot tell", reasons=("two seeds only",))
+    refused = BudgetVerdict(
+        budget=1e12, difference=None, verdict="cannot tell", reasons=(FewSeedsOnOneSide(num=2, needed=3),)
+    )
     comparisons = tuple(dataclasses.replace(c, per_budget=(refused,), overall=refused) for c in analysis.comparisons)
     text = render(dataclasses.replace(analysis, comparisons=comparisons), runs, sample.facts(runs))
     assert "Difference at equal compute: not drawn." in text
-    assert "two seeds only" in text
+    assert "2 seeds on one side" in text
 
 
 def test_facts_travel_as_plain_values() -> None:
@@ -182,16 +199,17 @@ def test_pictures_share_a_page_without_sharing_ids() -> None:
 def test_a_reason_stands_once_at_the_top_and_other_refusals_are_listed() -> None:
     runs = sample.observations()
     analysis = sample.analysis(runs)
-    why = "nfnet lies at an edge of its search"
+    why = BestIsBound(family="nfnet", edges=("size",))
     first = analysis.comparisons[0]
     first = dataclasses.replace(first, overall=dataclasses.replace(first.overall, reasons=(why,)))
-    told = Refusal(what="a verdict on nfnet against vit", why=f"{why}; too noisy", remedy="More seeds.")
+    asked = VerdictOn(a="nfnet", b="vit", currency="flops")
+    told = Refusal(what=asked, why=(why, TooNoisy(half_width=0.1, margin=0.05)), remedy=AddSeeds())
     analysis = dataclasses.replace(
         analysis, comparisons=(first, *analysis.comparisons[1:]), refusals=(told, *analysis.refusals)
     )
     top = render(analysis, runs, sample.facts(runs)).split("<nav")[0]
     assert top.count("NFNet lies at an edge of its search") == 1
-    assert "Allocation exponent of ViT" in top
+    assert "Allocation of ViT" in top
 
 
 def test_cells_that_were_not_run_are_counted_by_reason_in_sight() -> None:
@@ -226,9 +244,9 @@ def test_a_search_without_fresh_seeds_shows_its_luck_or_says_that_it_is_unknown(
         loss=1.0,
         corrected=Interval(estimate=1.02, low=0.99, high=1.05),
         optimism=0.02,
-        status="the luck of the best of 15 is taken off",
+        status=LuckTakenOff(num=15),
     )
-    unknown = dataclasses.replace(known, corrected=None, optimism=None, status="not taken off")
+    unknown = dataclasses.replace(known, corrected=None, optimism=None, status=LuckLeftOn(num=15, most_sds=1.7))
     analysis = dataclasses.replace(sample.weak_analysis(), optimism=(known, unknown))
     text = render(analysis, (), sample.weak_facts()).replace("\u00a0", " ")
     assert "The luck of the best" in text

@@ -16,7 +16,8 @@ from levelfield.report.page.figures import study_figures
 from levelfield.report.page.page import render
 from levelfield.report.page.svg import draw_svg
 from levelfield.report.tables.study import study_tables
-from levelfield.scaling.transfer import agreement_sentence, analyse_transfer, worth_sentence
+from levelfield.report.words.transfer import transfer_sentences
+from levelfield.scaling.transfer import analyse_transfer
 
 BUDGETS = (1e10, 3e10, 1e11, 3e11)
 
@@ -62,11 +63,10 @@ def rows() -> list[TransferRow]:
 
 def fact(**changes) -> TransferFact:
     found = analyse_transfer(rows(), metric="error", per_example={}, margin=0.05, data="flowers")
-    judged = (worth_sentence(comparison, metric="error", transfer="flowers") for comparison in found.worth)
     plain = TransferFact(
         name="flowers",
         data="1,000 training images.",
-        sentences=(*judged, agreement_sentence(found.agreements, transfer="flowers")),
+        sentences=tuple(transfer_sentences(found)),
         rows=tuple(rows()),
         analysis=found,
         refused=("vit at 10^10 FLOPs, finetune of vit:w8: 3 steps of 8, fewer than 100",),

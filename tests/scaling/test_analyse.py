@@ -12,8 +12,12 @@ import pytest
 
 from levelfield.records.codec import from_plain, to_json, to_plain
 from levelfield.records.errors import InputError
+from levelfield.report.words.verdicts import headline
 from levelfield.scaling.analyse import analyse
 from levelfield.scaling.results.analysis import Analysis
+from levelfield.scaling.results.reasons.laws import NearChance
+from levelfield.scaling.results.reasons.verdicts import NoExampleLosses
+from levelfield.scaling.results.refusals import ControlAsked, IntervalsOfWinners, IntervalsOverExamples, LawOf
 from tests.scaling.planted import BUDGETS, search_rows, winner_rows, with_examples
 
 
@@ -43,7 +47,7 @@ def test_an_analysis_is_a_record_that_goes_through_json_and_back():
 def test_a_law_says_which_rows_it_kept_and_how_well_it_converged():
     rows, _ = small_study()
     for law in analyse(rows).laws:
-        assert [row.dropped for row in law.rows] == [""] * 5
+        assert [row.dropped for row in law.rows] == [None] * 5
         assert law.gradient_norm is not None
         assert law.gradient_norm < 1e-7
         assert law.objective is not None
@@ -64,7 +68,7 @@ def test_counts_and_compute_of_the_search_are_reported_per_family():
 
 def test_one_family_alone_gets_laws_and_no_verdict():
     found = analyse(winner_rows(np.random.default_rng(0), families=("nfnet",)))
-    assert found.headline == "No verdict: nfnet alone cannot be compared."
+    assert headline(found) == "No verdict: NFNet alone cannot be compared."
     assert found.comparisons == ()
     assert {law.currency for law in found.laws} == {"flops", "device_seconds"}
 
@@ -73,7 +77,11 @@ def test_one_run_alone_is_an_analysis_full_of_refusals():
     (row, *_) = winner_rows(np.random.default_rng(0))
     found = analyse([row])
     assert (found.winners, found.laws, found.isoflop) == ((), (), ())
-    assert {refusal.what for refusal in found.refusals} >= {"winners", "the law of nfnet in flops", "the A/A control"}
+    assert {refusal.what for refusal in found.refusals} >= {
+        IntervalsOfWinners(),
+        LawOf(family="nfnet", currency="flops"),
+        ControlAsked(),
+    }
     assert all(refusal.why for refusal in found.refusals)
 
 
@@ -85,7 +93,7 @@ def test_a_near_chance_rung_is_shown_and_not_fitted():
     found = analyse(rows)
     assert [winner.near_chance for winner in found.winners if winner.family == "nfnet"] == [True, *[False] * 4]
     assert {law.num_budgets for law in found.laws} == {4}
-    assert "near chance" in next(row.dropped for row in found.laws[0].rows if row.dropped)
+    assert isinstance(next(row.dropped for row in found.laws[0].rows if row.dropped), NearChance)
 
 
 def test_a_frontier_that_rises_beyond_noise_gets_no_law():
@@ -95,17 +103,18 @@ def test_a_frontier_that_rises_beyond_noise_gets_no_law():
     ]
     found = analyse(rows)
     assert found.laws == ()
-    (refusal,) = (r for r in found.refusals if r.what == "the law of vit in flops")
-    assert "not monotone: at compute 6e+11" in refusal.why
+    (refusal,) = (r for r in found.refusals if r.what == LawOf(family="vit", currency="flops"))
+    assert refusal.why[0].compute == pytest.approx(6e11)
 
 
 def test_without_per_example_losses_the_intervals_are_said_to_cover_seeds_alone():
     rows, held = small_study()
-    what = "intervals over report examples"
+    what = IntervalsOverExamples()
     assert any(refusal.what == what for refusal in analyse(rows).refusals)
     assert not any(refusal.what == what for refusal in analyse(rows, held_out_losses=held).refusals)
     some = dict(list(held.items())[:-1])
-    assert any("missing for some" in refusal.why for refusal in analyse(rows, held_out_losses=some).refusals)
+    refusals = analyse(rows, held_out_losses=some).refusals
+    assert any(refusal.why == (NoExampleLosses(given=True),) for refusal in refusals)
 
 
 @pytest.mark.parametrize(

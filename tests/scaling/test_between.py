@@ -8,8 +8,11 @@ import math
 import numpy as np
 import pytest
 
+from levelfield.report.words.told import all_told
 from levelfield.scaling.analyse import analyse
 from levelfield.scaling.results.analysis import Analysis
+from levelfield.scaling.results.reasons.beside import NoSharedLoss, SomeAreBounds
+from levelfield.scaling.results.reasons.verdicts import FewFitRungs, NoSharedRange
 from levelfield.scaling.results.verdicts import Comparison
 from levelfield.scaling.verdicts.between.gain import cost_to_reach
 from tests.scaling.planted import BUDGETS, saturating_loss, winner_rows
@@ -61,7 +64,7 @@ def test_differences_off_a_line_widen_the_trend_and_are_said():
         for row in tilted(0.0, 0.0, seed_sd=0.005)
     ]
     bent, straight = (flops(analyse(each)).ancova for each in (rows, tilted(0.0, 0.0, seed_sd=0.005)))
-    assert "more than noise explains" in bent.status
+    assert "more than noise explains" in all_told(bent.status)
     assert bent.slope is not None
     assert straight.slope is not None
     assert bent.slope.high - bent.slope.low > 3 * (straight.slope.high - straight.slope.low)
@@ -92,7 +95,7 @@ def test_the_gain_is_the_horizontal_distance_between_the_planted_curves():
 def test_there_is_no_gain_where_the_curves_share_no_loss():
     gain = flops(analyse(tilted(-1.5, 0.0))).gain
     assert gain.log_ratio is None
-    assert gain.status == "the curves share no loss: nfnet begins at a lower loss than vit ever reaches"
+    assert gain.status == (NoSharedLoss(ahead="nfnet", behind="vit"),)
 
 
 def test_there_is_no_gain_where_noise_reaches_beyond_a_curve():
@@ -100,7 +103,7 @@ def test_there_is_no_gain_where_noise_reaches_beyond_a_curve():
     spread = [dataclasses.replace(row, loss=row.loss * math.exp(0.05 * (row.seed - 2))) for row in tilted(-0.66, 0.0)]
     gain = flops(analyse(spread)).gain
     assert gain.log_ratio is None
-    assert "noise may carry" in gain.status
+    assert "noise may carry" in all_told(gain.status)
 
 
 def test_the_cost_of_a_loss_is_infinite_either_way_beyond_the_curve():
@@ -119,7 +122,7 @@ def test_a_planted_crossover_is_found_between_its_rungs():
     assert BUDGETS[2] < crossover.place.low < crossover.place.estimate < crossover.place.high < BUDGETS[3]
     assert crossover.probability_of_none is not None
     assert crossover.probability_of_none < 0.02
-    assert crossover.status.startswith("nfnet has the lower loss above it")
+    assert all_told(crossover.status).startswith("NFNet has the lower loss above it")
     (most,) = (chance for chance in crossover.chances if chance[2] == max(c[2] for c in crossover.chances))
     assert most[0] / 2 < truth < most[1] * 2
     assert sum(chance for *_, chance in crossover.chances) == pytest.approx(1 - crossover.probability_of_none)
@@ -132,7 +135,7 @@ def test_no_crossover_is_quoted_outside_the_overlap():
     assert crossover.place is None
     assert crossover.probability_of_none is not None
     assert crossover.probability_of_none > 0.95
-    assert "no root inside the overlap" in crossover.status
+    assert "no root inside the overlap" in all_told(crossover.status)
 
 
 def test_nothing_between_the_rungs_is_said_without_an_overlap_or_without_noise():
@@ -144,9 +147,9 @@ def test_nothing_between_the_rungs_is_said_without_an_overlap_or_without_noise()
     ]
     found = flops(analyse(apart))
     for part in (found.curve, found.ancova, found.gain, found.crossover):
-        assert part.status == "the families share no range of training FLOPs"
+        assert part.status == (NoSharedRange(currency="flops"),)
     few = flops(analyse(winner_rows(np.random.default_rng(0), seeds=2)))
-    assert few.ancova.status == "nfnet has 0 rungs fit for a verdict, 2 are needed"
+    assert few.ancova.status == (FewFitRungs(family="nfnet", num=0, needed=2, timed=False),)
     assert few.curve.points == ()
 
 
@@ -154,7 +157,7 @@ def test_points_at_an_edge_are_named_beside_everything_that_rests_on_them():
     rows = [dataclasses.replace(row, edges=("size",)) if row.family == "vit" else row for row in tilted(-0.05, 0.0)]
     found = flops(analyse(rows))
     for part in (found.curve, found.ancova, found.gain):
-        assert "some points of vit are only bounds" in part.status
+        assert SomeAreBounds(families=("vit",)) in part.status
 
 
 def test_equal_seconds_have_a_curve_of_their_own():

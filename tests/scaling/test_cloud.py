@@ -11,6 +11,8 @@ from levelfield.records.observation import Observation
 from levelfield.scaling.analyse import analyse
 from levelfield.scaling.next.predict import predict
 from levelfield.scaling.optimum.size_law import clouds_of, size_laws, strata
+from levelfield.scaling.results.reasons.laws import RowsErrTogether
+from levelfield.scaling.results.reasons.predictions import SizeByClosedForm
 from levelfield.scaling.tables.rungs import tuned_cells
 from tests.scaling.planted import binomial_bounds
 
@@ -100,7 +102,7 @@ def test_a_cloud_foretells_size_examples_and_their_loss_at_a_budget_by_the_close
     size = (ratio * (1e23 / 6) ** TRUTH["beta"]) ** (1 / (TRUTH["alpha"] + TRUTH["beta"]))
     assert found.params_interval.low < size < found.params_interval.high
     assert found.examples_interval.low < 1e23 / 6 / size < found.examples_interval.high
-    told = float(found.sentence.partition("gives a loss of ")[2].split()[0])
+    told = next(note.loss for note in found.notes if isinstance(note, SizeByClosedForm))
     assert told == pytest.approx(planted_loss(size, 1e23 / 6 / size), rel=0.01)
 
 
@@ -168,14 +170,14 @@ def test_checkpoints_of_one_run_are_no_runs_of_their_own():
     num, hits = 15, dict.fromkeys(TRUTH, 0)
     for place in range(num):
         (law,) = laws_of(checkpoint_rows(np.random.default_rng([5, place]), memory=0.9))
-        assert "rows of one model err together" in law.status
+        assert RowsErrTogether() in law.remarks
         for name, truth in TRUTH.items():
             hits[name] += law.parameters[name].low <= truth <= law.parameters[name].high
     print("checkpoints:", {name: f"{n / num:.0%}" for name, n in hits.items()})
     for share in hits.values():
         assert share / num >= binomial_bounds(0.9, num)[0]
     (law,) = laws_of(checkpoint_rows(np.random.default_rng(0), memory=0.0))
-    assert "err together" not in law.status
+    assert RowsErrTogether() not in law.remarks
 
 
 def test_runs_of_one_size_and_budget_that_differ_in_epochs_all_count():

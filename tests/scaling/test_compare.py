@@ -8,13 +8,32 @@ import math
 import numpy as np
 import pytest
 
+from levelfield.report.words.told import all_told, told
+from levelfield.report.words.verdicts import comparison_sentence, finding, headline
 from levelfield.scaling.analyse import analyse
 from levelfield.scaling.noise.uncertainty import noise_of
 from levelfield.scaling.results.analysis import Analysis
+from levelfield.scaling.results.reasons.laws import UnlikeDevices
+from levelfield.scaling.results.reasons.verdicts import (
+    BestIsBound,
+    DataLimited,
+    FamilyNearChance,
+    FewExamplesCarry,
+    FewFreshSeeds,
+    ManyEpochs,
+    NoisyClock,
+    NoWinnerHere,
+    SeedsAlone,
+    SignChanges,
+    SmallerThanMargin,
+    TooNoisy,
+)
+from levelfield.scaling.results.refusals import VerdictOn
 from levelfield.scaling.results.verdicts import Comparison
 from levelfield.scaling.tables.rungs import checked
+from levelfield.scaling.verdicts.compare import verdict_at
 from levelfield.scaling.verdicts.contest import contest_of
-from levelfield.scaling.verdicts.contrasts import Seconds, Statement, evidence_of, simultaneous_band
+from levelfield.scaling.verdicts.contrasts import Judged, Seconds, Statement, evidence_of, simultaneous_band
 from tests.scaling.planted import BUDGETS, binomial_bounds, saturating_loss, winner_rows, with_examples
 
 SIMULATIONS = 200
@@ -37,7 +56,7 @@ def contested(rows, held_out_losses=None):
     contest = contest_of(
         checked(rows), held_out_losses=held_out_losses, margin=0.05, level=0.9, compared=("nfnet", "vit")
     )
-    return contest.held(data="", recipe="", generator=np.random.default_rng(0))
+    return contest.held(generator=np.random.default_rng(0))
 
 
 def edit(rows, family: str, budget: float, **changes):
@@ -109,21 +128,22 @@ def test_equal_families_with_enough_seeds_are_equivalent_everywhere():
     found = flops(judged(seeds=8, seed_sd=0.01))
     assert found.overall.verdict == "equivalent"
     assert {verdict.verdict for verdict in found.per_budget} == {"equivalent"}
-    assert "equivalent within 5 % of loss" in found.sentence
+    assert "equivalent within 5 % of loss" in finding(found)
 
 
 def test_few_noisy_seeds_cannot_tell_and_the_refusal_says_how_many_would():
     found = judged(seed_sd=0.1)
     assert flops(found).overall.verdict == "cannot tell"
-    assert "too noisy" in flops(found).overall.reasons[0]
-    (refusal,) = (r for r in found.refusals if r.what == "a verdict on nfnet against vit in flops")
-    assert "seeds a winner would decide a margin of 0.05" in refusal.remedy
+    assert isinstance(flops(found).overall.reasons[0], TooNoisy)
+    asked = VerdictOn(a="nfnet", b="vit", currency="flops")
+    (refusal,) = (r for r in found.refusals if r.what == asked)
+    assert "seeds a winner would decide a margin of 0.05" in told(refusal.remedy)
 
 
 def test_a_detected_difference_smaller_than_the_margin_is_equivalent_and_says_so():
     found = flops(judged(shift={"nfnet": -0.02}, seeds=10, seed_sd=0.003))
     assert found.overall.verdict == "equivalent"
-    assert found.overall.reasons[0] == "a difference is detected, but it is smaller than the margin"
+    assert found.overall.reasons[0] == SmallerThanMargin()
 
 
 def test_a_mean_within_the_margin_is_not_equivalent_where_the_trend_leaves_it():
@@ -137,7 +157,8 @@ def test_a_mean_within_the_margin_is_not_equivalent_where_the_trend_leaves_it():
     ]
     overall = flops(analyse(tilted)).overall
     assert overall.verdict == "cannot tell"
-    assert "the sign changes over the range: better at 2e+12; worse at 2e+10" in overall.reasons
+    assert overall.reasons[0] == SignChanges(better=(2e12,), worse=(2e10,))
+    assert told(overall.reasons[0]) == "the sign changes over the range: better at 2×10¹²; worse at 2×10¹⁰"
     assert overall.difference is not None
     assert abs(overall.difference.estimate) < 0.02
 
@@ -145,7 +166,7 @@ def test_a_mean_within_the_margin_is_not_equivalent_where_the_trend_leaves_it():
 def test_fewer_than_three_seeds_support_no_verdict():
     found = judged(seeds=2, shift={"nfnet": -0.3})
     assert {v.verdict for c in found.comparisons for v in (*c.per_budget, c.overall)} == {"cannot tell"}
-    assert "nfnet has 2 fresh seeds, at least 3 are needed" in flops(found).per_budget[0].reasons
+    assert FewFreshSeeds(family="nfnet", num=2, needed=3) in flops(found).per_budget[0].reasons
 
 
 def test_a_better_is_not_supported_against_a_family_at_an_edge_but_a_worse_is():
@@ -153,10 +174,10 @@ def test_a_better_is_not_supported_against_a_family_at_an_edge_but_a_worse_is():
     bounded = [dataclasses.replace(row, edges=("size",)) if row.family == "vit" else row for row in rows]
     overall = flops(analyse(bounded)).overall
     assert overall.verdict == "cannot tell"
-    assert "vit lies at an edge of its search (size)" in overall.reasons[0]
+    assert overall.reasons[0] == BestIsBound(family="vit", edges=("size",))
     both = [dataclasses.replace(row, edges=("size",)) for row in rows]
     reasons = flops(analyse(both)).overall.reasons
-    assert reasons[0].startswith("vit"), "the edge that could overturn the verdict is named first"
+    assert reasons[0].family == "vit", "the edge that could overturn the verdict is named first"
     rows = winner_rows(np.random.default_rng(1), shift={"nfnet": 0.2})
     bounded = [dataclasses.replace(row, edges=("size",)) if row.family == "vit" else row for row in rows]
     assert flops(analyse(bounded)).overall.verdict == "worse"
@@ -177,7 +198,7 @@ def test_rungs_near_chance_get_no_verdict():
     rows += [dataclasses.replace(row, loss=row.loss / low[0].loss * 4.4) for row in low]
     verdict = flops(analyse(rows)).per_budget[0]
     assert verdict.verdict == "cannot tell"
-    assert "vit is near chance" in verdict.reasons
+    assert FamilyNearChance(family="vit") in verdict.reasons
 
 
 def test_data_limited_rungs_are_judged_apart_from_the_overall_verdict():
@@ -186,9 +207,9 @@ def test_data_limited_rungs_are_judged_apart_from_the_overall_verdict():
     found = analyse(limited)
     comparison = flops(found)
     assert comparison.per_budget[4].verdict == "better"
-    assert "data-limited" in comparison.per_budget[4].reasons[-1]
-    assert "2e+10 to 6e+11" in comparison.sentence
-    assert any("data-limited" in refusal.why for refusal in found.refusals)
+    assert isinstance(comparison.per_budget[4].reasons[-1], DataLimited)
+    assert "2×10¹⁰ to 6×10¹¹" in comparison_sentence(found, comparison)
+    assert any(isinstance(refusal.why[0], ManyEpochs) for refusal in found.refusals)
 
 
 def test_a_rung_that_only_one_family_ran_is_listed_without_a_verdict():
@@ -197,20 +218,20 @@ def test_a_rung_that_only_one_family_ran_is_listed_without_a_verdict():
     ]
     verdict = flops(analyse(rows)).per_budget[0]
     assert (verdict.verdict, verdict.difference) == ("cannot tell", None)
-    assert verdict.reasons == ("vit has no winner at this budget",)
+    assert verdict.reasons == (NoWinnerHere(family="vit"),)
 
 
 def test_unequal_compute_at_a_rung_supports_no_verdict():
     rows = edit(winner_rows(np.random.default_rng(2)), "vit", BUDGETS[0], train_flops=1.1 * BUDGETS[0])
     verdict = flops(analyse(rows)).per_budget[0]
-    assert "differ by 10%: not equal compute" in verdict.reasons[0]
+    assert "differ by 10%: not equal compute" in told(verdict.reasons[0])
 
 
 def test_the_headline_depends_on_the_currency_where_the_signs_differ():
     found = judged(shift={"nfnet": -0.1}, seconds_per_flop={"nfnet": 1e-9, "vit": 1e-10}, seed_sd=0.01)
     assert flops(found).overall.verdict == "better"
     assert seconds(found).overall.verdict == "worse"
-    assert found.headline.startswith("It depends on the currency: at equal training FLOPs nfnet has a lower loss")
+    assert headline(found).startswith("It depends on the currency: at equal training FLOPs NFNet has a lower loss")
 
 
 def test_equal_seconds_are_compared_on_the_overlap_alone_and_against_the_planted_curve():
@@ -221,7 +242,7 @@ def test_equal_seconds_are_compared_on_the_overlap_alone_and_against_the_planted
         truth = math.log(saturating_loss(verdict.budget / 4e-10) / saturating_loss(verdict.budget / 1e-10))
         assert verdict.difference is not None
         assert verdict.difference.estimate == pytest.approx(truth, abs=0.01)
-    assert "seconds are measured, hence noisy" in found.overall.reasons[-1]
+    assert found.overall.reasons[-1] == NoisyClock()
 
 
 def test_noisy_clocks_widen_the_interval_at_equal_seconds_only():
@@ -240,13 +261,13 @@ def test_noisy_clocks_widen_the_interval_at_equal_seconds_only():
     ("planted", "reason"),
     [
         ({"seconds_per_flop": {"nfnet": 1e-7, "vit": 1e-10}}, "the families share no range of device-seconds"),
-        ({"device_seconds": None}, "nfnet has 0 timed rungs fit for a verdict, 2 are needed"),
+        ({"device_seconds": None}, "NFNet has 0 timed rungs fit for a verdict, 2 are needed"),
     ],
 )
 def test_without_an_overlap_in_seconds_nothing_is_prolonged(planted, reason):
     overall = seconds(judged(**planted)).overall
     assert (overall.verdict, overall.difference) == ("cannot tell", None)
-    assert overall.reasons == (reason,)
+    assert all_told(overall.reasons) == reason
 
 
 def test_seconds_of_different_devices_are_not_compared():
@@ -254,7 +275,7 @@ def test_seconds_of_different_devices_are_not_compared():
         dataclasses.replace(row, device="gpu") if row.family == "vit" else row
         for row in winner_rows(np.random.default_rng(0))
     ]
-    assert "timed on different devices: cpu, gpu" in seconds(analyse(rows)).overall.reasons[0]
+    assert seconds(analyse(rows)).overall.reasons == (UnlikeDevices(devices=("cpu", "gpu")),)
 
 
 def test_the_control_is_an_alarm_when_its_seeds_differ_and_says_when_it_tested_nothing():
@@ -264,7 +285,7 @@ def test_the_control_is_an_alarm_when_its_seeds_differ_and_says_when_it_tested_n
     assert [control.verdict for control in analyse(off).controls] == ["worse", "worse"]
     assert not any(control.passed for control in analyse(off).controls)
     repeated = [dataclasses.replace(row, seed=row.seed % 100) for row in rows]
-    assert all("repeats a seed of the winner" in control.reason for control in analyse(repeated).controls)
+    assert all("repeats a seed of the winner" in all_told(control.reasons) for control in analyse(repeated).controls)
 
 
 def test_a_loss_carried_by_a_handful_of_examples_supports_no_verdict():
@@ -272,15 +293,14 @@ def test_a_loss_carried_by_a_handful_of_examples_supports_no_verdict():
     rows, held = with_examples(winner_rows(generator, shift={"nfnet": -0.3}), generator, num_examples=40)
     found = flops(analyse(rows, held_out_losses=held))
     assert found.overall.verdict == "cannot tell"
-    assert "a handful of report examples carries the loss" in found.per_budget[0].reasons[0]
+    assert found.per_budget[0].reasons[0] == FewExamplesCarry()
 
 
 def test_an_interval_without_report_examples_says_that_it_covers_seeds_alone():
     generator = np.random.default_rng(0)
     rows, held = with_examples(winner_rows(generator, shift={"nfnet": -0.3}), generator, num_examples=1000)
-    said = "the interval covers seeds alone"
-    assert any(said in reason for reason in flops(analyse(rows)).overall.reasons)
-    assert not any(said in reason for reason in flops(analyse(rows, held_out_losses=held)).overall.reasons)
+    assert SeedsAlone() in flops(analyse(rows)).overall.reasons
+    assert SeedsAlone() not in flops(analyse(rows, held_out_losses=held)).overall.reasons
 
 
 def test_three_families_are_compared_pair_by_pair_in_one_band():
@@ -299,13 +319,14 @@ def test_three_families_are_compared_pair_by_pair_in_one_band():
 
 def test_the_sentence_states_range_data_recipe_and_the_distance_to_the_paper():
     rows = winner_rows(np.random.default_rng(0), shift={"nfnet": -0.2})
-    sentence = flops(analyse(rows, data="digit pairs", recipe="short runs")).sentence
+    found = analyse(rows, data="digit pairs", recipe="short runs")
+    sentence = comparison_sentence(found, flops(found))
     for part in (
-        "At equal training FLOPs nfnet has a lower loss than vit (−1",
-        "over 2e+10 to 2e+12 training FLOPs",
+        "At equal training FLOPs NFNet has a lower loss than ViT (−1",
+        "over 2×10¹⁰ to 2×10¹² training FLOPs",
         "data: digit pairs",
         "recipe: short runs",
-        "the top budget lies 10.0 decades below the paper's 2e+22 FLOPs",
+        "the top budget lies 10.0 decades below the paper's 2.1×10²² FLOPs",
     ):
         assert part in sentence
 
@@ -346,16 +367,34 @@ def test_the_seeds_that_would_decide_are_named_unless_more_seeds_would_not_help(
 
 
 def test_the_headline_says_a_shared_reason_once_and_counts_many_pairs():
-    def headline(families, **planted):
+    def answer(families, **planted):
         seconds = dict.fromkeys(families, 1e-10)
-        return judged(families=families, seconds_per_flop=seconds, budgets=BUDGETS[1:4], **planted).headline
+        return headline(judged(families=families, seconds_per_flop=seconds, budgets=BUDGETS[1:4], **planted))
 
     planted = winner_rows(np.random.default_rng(0), families="abc", seconds_per_flop=dict.fromkeys("abc", 1e-10))
     rows = [dataclasses.replace(row, role="search") for row in planted]
-    assert analyse(rows).headline.count("no winner on fresh seeds") == 2, "a's, said of two pairs, and b's"
+    assert headline(analyse(rows)).count("no winner on fresh seeds") == 2, "a's, said of two pairs, and b's"
     shift = {"a": -0.3, "b": 0.0, "c": 0.0, "d": 0.3}
-    many = headline(("a", "b", "c", "d"), seed_sd=0.004, seeds=8, shift=shift)
+    many = answer(("a", "b", "c", "d"), seed_sd=0.004, seeds=8, shift=shift)
     assert many.count("lower loss") == 5
     shift["e"] = 0.6
-    counted = headline(tuple("abcde"), seed_sd=0.004, seeds=8, shift=shift)
+    counted = answer(tuple("abcde"), seed_sd=0.004, seeds=8, shift=shift)
     assert counted == "Of 10 pairs of families 9 differ, 1 are equivalent."
+
+
+def test_who_is_compared_with_whom_is_said_and_does_not_hang_on_the_order_of_names():
+    rows = winner_rows(np.random.default_rng(0), shift={"nfnet": -0.2})
+    (found, turned) = (flops(analyse(rows, order=order)) for order in (("nfnet", "vit"), ("vit", "nfnet")))
+    assert (found.a, found.overall.verdict) == ("nfnet", "better")
+    assert (turned.a, turned.overall.verdict) == ("vit", "worse")
+
+
+def test_the_edge_that_could_overturn_a_verdict_is_first_whatever_the_families_are_called():
+    nowhere = np.zeros(1)
+    statement = Statement(
+        a="net b", b="net", place=1e10, weights=nowhere, seconds_weights=nowhere, a_edges=("x",), b_edges=("y",)
+    )
+    judged = Judged(statement=statement, estimate=-1.0, standard_error=0.0, inner=0.0, outer=0.0, level=0.9)
+    verdict, reasons = verdict_at(judged, 0.05)
+    assert verdict == "cannot tell"
+    assert [reason.family for reason in reasons] == ["net", "net b"]

@@ -8,8 +8,17 @@ import numpy as np
 import pytest
 
 from levelfield.records.observation import Observation
+from levelfield.report.words.verdicts import comparison_sentence
 from levelfield.scaling.analyse import analyse
 from levelfield.scaling.results.analysis import Analysis
+from levelfield.scaling.results.reasons.verdicts import (
+    BestIsBound,
+    MustBeShared,
+    SeenAgainUnequally,
+    SpreadOverBoth,
+    UnequallySpread,
+    UnlikeTasks,
+)
 from levelfield.scaling.results.verdicts import Confound
 from levelfield.scaling.tables.confounds import confounds, less_searched
 from tests.scaling.planted import BUDGETS, search_rows, winner_rows
@@ -41,7 +50,7 @@ def test_another_optimiser_or_device_is_listed_and_told_in_the_sentence_but_forb
     assert found(table)["optimizer"].separated
     analysis = analyse(table)
     assert overall(analysis).verdict == "better"
-    assert "confounded with optimizer, device" in analysis.comparisons[0].sentence
+    assert "confounded with optimizer, device" in comparison_sentence(analysis, analysis.comparisons[0])
 
 
 @pytest.mark.parametrize("name", ["metric", "report_set"])
@@ -50,8 +59,8 @@ def test_losses_that_are_not_the_same_quantity_support_no_verdict(name):
     analysis = analyse(table)
     assert found(table)[name].forbids
     assert overall(analysis).verdict == "cannot tell"
-    assert "not the same quantity" in overall(analysis).reasons[0]
-    assert all("not the same quantity" in verdict.reasons[0] for verdict in analysis.comparisons[0].per_budget)
+    assert overall(analysis).reasons[0].why == MustBeShared()
+    assert all(verdict.reasons[0].why == MustBeShared() for verdict in analysis.comparisons[0].per_budget)
     assert analysis.comparisons[0].ancova.offset is None
 
 
@@ -61,16 +70,17 @@ def test_search_runs_judged_by_another_metric_are_not_even_described():
         for family in ("nfnet", "vit")
         for row in search_rows(np.random.default_rng(0), family=family, run_sd=0.01)
     ]
-    comparison = analyse(table).comparisons[0]
+    analysis = analyse(table)
+    comparison = analysis.comparisons[0]
     assert comparison.ancova.offset is None
-    assert "not the same quantity" in comparison.gain.status
-    assert "not the same quantity" in comparison.sentence
+    assert comparison.gain.status[0].why == MustBeShared()
+    assert "not the same quantity" in comparison_sentence(analysis, comparison)
 
 
 def test_losses_of_tasks_with_unlike_chance_support_no_verdict():
     analysis = analyse(rows(vit={"chance": 6.9}))
     assert overall(analysis).verdict == "cannot tell"
-    assert "unlike tasks" in overall(analysis).reasons[0]
+    assert overall(analysis).reasons[0].why == UnlikeTasks()
 
 
 def test_epochs_above_one_must_be_alike_and_below_one_need_not():
@@ -83,7 +93,7 @@ def test_epochs_above_one_must_be_alike_and_below_one_need_not():
     assert found(at_top(0.9)) == {}
     confound = found(at_top(2.5))["epochs"]
     assert (confound.a_values, confound.b_values) == ("0.1", "2.5")
-    assert "at 2e+12 FLOPs examples were seen again unequally often" in confound.why
+    assert confound.why == SeenAgainUnequally(budget_flops=2e12)
 
 
 def test_a_trait_spread_alike_is_no_confound_unless_it_is_named_nor_is_the_name_of_every_run():
@@ -93,7 +103,7 @@ def test_a_trait_spread_alike_is_no_confound_unless_it_is_named_nor_is_the_name_
     ]
     assert found(table) == {}
     (named,) = confounds(table, "nfnet", "vit", named=("augmentation",))
-    assert (named.name, named.separated, named.why) == ("augmentation", False, "spread over both families")
+    assert (named.name, named.separated, named.why) == ("augmentation", False, SpreadOverBoth())
 
 
 def test_a_trait_spread_unequally_is_found():
@@ -103,7 +113,7 @@ def test_a_trait_spread_unequally_is_found():
     ]
     confound = found(table)["resolution"]
     assert (confound.a_values, confound.b_values, confound.separated) == ("224, 256", "224", False)
-    assert confound.why == "unequally spread over the families"
+    assert confound.why == UnequallySpread()
 
 
 def test_a_family_searched_much_less_has_only_a_bound_unless_the_rule_was_declared_equal():
@@ -114,6 +124,6 @@ def test_a_family_searched_much_less_has_only_a_bound_unless_the_rule_was_declar
     assert found(table)["search"].a_values == "75"
     bounded = overall(analyse(table))
     assert bounded.verdict == "cannot tell"
-    assert "vit lies at an edge of its search (fewer trials)" in bounded.reasons[0]
+    assert bounded.reasons[0] == BestIsBound(family="vit", edges=("fewer trials",))
     assert overall(analyse(table, equal_search=True)).verdict == "better"
     assert less_searched(rows(), "nfnet", "vit") == "", "of no search nothing is known"

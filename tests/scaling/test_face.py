@@ -12,6 +12,7 @@ import pytest
 from levelfield import scaling
 from levelfield.records.codec import to_plain
 from levelfield.records.errors import InputError
+from levelfield.report.words import told as words
 from levelfield.scaling.tables.runs import read_runs
 from tests.scaling.planted import winner_rows
 
@@ -42,12 +43,16 @@ def test_a_table_says_the_same_from_a_file_from_columns_from_arrow_and_as_observ
 def test_the_face_says_what_the_command_line_says(invoke):
     laws = json.loads(invoke("fit", OTHERS, *NAMED, "--json")[1])["laws"]
     for law, told in zip(scaling.fit(OTHERS, columns=COLUMNS).laws, laws, strict=True):
-        assert to_plain(law) == {name: told[name] for name in to_plain(law)}
+        plain = to_plain(law, describe=words.told)
+        assert plain == {name: told[name] for name in plain}
     predicted = json.loads(invoke("predict", OTHERS, *NAMED, "--budget", "1e21", "--json")[1])
     found = scaling.predict(OTHERS, columns=COLUMNS, budget=1e21)
     assert [to_plain(each.loss) for each in found] == [each["loss"] for each in predicted]
     compared = json.loads(invoke("compare", OTHERS, *NAMED, "--json")[1])
-    assert to_plain(scaling.compare(OTHERS, columns=COLUMNS).comparisons) == compared["comparisons"]
+    for comparison, told in zip(
+        scaling.compare(OTHERS, columns=COLUMNS).comparisons, compared["comparisons"], strict=True
+    ):
+        assert to_plain(comparison, describe=words.told) == {name: told[name] for name in to_plain(comparison)}
 
 
 def test_predictions_follow_from_laws_that_were_fitted_before():

@@ -7,10 +7,18 @@ import math
 import numpy as np
 import pytest
 
-from levelfield.records.errors import RefusedError
-from levelfield.scaling.fitting.fit import FitStatus, fit, fit_law, refusal, without_outliers
+from levelfield.report.words.told import told
+from levelfield.scaling.fitting.fit import fit, fit_law, refusal, without_outliers
 from levelfield.scaling.fitting.solver import solve_many
 from levelfield.scaling.laws import LAWS, OF_COMPUTE
+from levelfield.scaling.results.reasons.laws import (
+    FewBudgets,
+    NearChance,
+    NotFalling,
+    NotMonotone,
+    NotPositive,
+    UnsupportedFit,
+)
 
 BUDGETS = np.geomspace(1e10, 1e13, 7)
 
@@ -46,45 +54,47 @@ def test_the_solver_is_never_above_scipys_least_squares():
 
 
 def test_fewer_than_four_budgets_are_refused():
-    with pytest.raises(RefusedError, match=r"3 budgets away from chance, at least 4"):
-        fit([1e10, 1e11, 1e12], [3.0, 2.0, 1.5])
+    found = fit([1e10, 1e11, 1e12], [3.0, 2.0, 1.5])
+    assert found == FewBudgets(num=3, needed=4)
+    assert told(found) == "3 budgets away from chance, at least 4 are needed"
 
 
 def test_rungs_near_chance_are_shown_but_not_fitted():
     loss = [0.95 * math.log(100), *(40 * BUDGETS[1:] ** -0.12)]
     found = fit(BUDGETS, loss, chance=math.log(100))
     assert len(found.kept) == 6
-    assert "near chance" in found.rows[0].dropped
+    assert isinstance(found.rows[0].dropped, NearChance)
     assert found.parameters["b"] == pytest.approx(0.12)
-    with pytest.raises(RefusedError, match=r"4 of 7 rows dropped"):
-        fit(BUDGETS, [4.5] * 4 + [2.0, 1.9, 1.8], chance=math.log(100))
+    few = fit(BUDGETS, [4.5] * 4 + [2.0, 1.9, 1.8], chance=math.log(100))
+    assert few == FewBudgets(num=3, needed=4, num_dropped=4, num_rows=7)
+    assert told(few).endswith("(4 of 7 rows dropped)")
 
 
 def test_a_double_descent_is_refused_with_the_rung_that_rises():
     loss = [3.0, 2.2, 1.9, 2.6, 2.1, 1.6, 1.3]
-    with pytest.raises(RefusedError, match=r"not monotone: at compute 3\.16e\+11 .* 36\.8%"):
-        fit(BUDGETS, loss)
+    refused = fit(BUDGETS, loss)
+    assert isinstance(refused, NotMonotone)
+    assert refused.compute == pytest.approx(BUDGETS[3])
+    assert "the loss lies 36.8% above a cheaper rung" in told(refused)
     shown = fit(BUDGETS, loss, refuse=False)
     assert not shown.supported
-    assert shown.status is FitStatus.NOT_MONOTONE
-    assert "not monotone" in shown.remarks[0]
+    assert shown.ending == "rises"
+    assert shown.remarks[0] == refused
 
 
 def test_a_rise_within_the_noise_of_seeds_is_no_reason_to_refuse():
     loss = [3.0, 2.5, 2.2, 2.23, 1.9, 1.7, 1.5]
     assert fit(BUDGETS, loss, run_sd=0.01).supported
-    with pytest.raises(RefusedError, match="not monotone"):
-        fit(BUDGETS, loss, run_sd=0.001)
+    assert isinstance(fit(BUDGETS, loss, run_sd=0.001), NotMonotone)
 
 
 def test_a_loss_that_does_not_fall_is_refused():
-    with pytest.raises(RefusedError, match="does not fall with compute"):
-        fit(BUDGETS, [2.0, 2.01, 2.0, 2.02, 2.01, 2.0, 2.02], run_sd=0.02)
+    assert fit(BUDGETS, [2.0, 2.01, 2.0, 2.02, 2.01, 2.0, 2.02], run_sd=0.02) == NotFalling()
 
 
 def test_values_that_are_no_numbers_are_dropped_with_the_reason():
     found = fit([*BUDGETS, 1e14], [*(40 * BUDGETS**-0.12), math.nan])
-    assert found.rows[-1].dropped == "compute and loss must be positive and finite"
+    assert found.rows[-1].dropped == NotPositive()
     assert len(found.kept) == 7
 
 
@@ -106,18 +116,18 @@ def test_every_fit_that_is_not_refused_has_converged():
         noise = 0.01 * np.random.default_rng(seed).standard_normal(10)
         for form in ("broken", "m4"):
             found = fit(compute, np.exp(np.log(0.7 + 300 * compute**-0.25) + noise), form=form)
-            assert found.status is not FitStatus.NOT_CONVERGED
+            assert found.ending != "not converged"
 
 
 def test_a_fit_that_stopped_short_of_its_optimum_is_refused_unless_asked_for(monkeypatch):
     monkeypatch.setattr("levelfield.scaling.fitting.fit.CONVERGED", 0.0)
     noise = np.exp(0.01 * np.random.default_rng(0).standard_normal(7))
     loss = (0.7 + 300 * BUDGETS**-0.25) * noise
-    with pytest.raises(RefusedError, match="the solver stopped before the gradient vanished"):
-        fit(BUDGETS, loss, form="saturating")
-    with pytest.raises(RefusedError, match="the solver stopped before the gradient vanished"):
-        fit_law("saturating", {"compute": BUDGETS}, loss)
-    assert fit(BUDGETS, loss, form="saturating", refuse=False).status is FitStatus.NOT_CONVERGED
+    for refused in (fit(BUDGETS, loss, form="saturating"), fit_law("saturating", {"compute": BUDGETS}, loss)):
+        assert isinstance(refused, UnsupportedFit)
+        assert refused.ending == "not converged"
+        assert "the solver stopped before the gradient vanished (fitted on 7 of 7 points" in told(refused)
+    assert fit(BUDGETS, loss, form="saturating", refuse=False).ending == "not converged"
 
 
 @pytest.mark.parametrize("num", [30, 1000, 3000])
@@ -148,15 +158,17 @@ def test_outlying_rows_are_named_with_what_the_law_is_without_them():
     loss = (1.7 + 400 * 10 ** (-0.34 * params) + 410 * 10 ** (-0.28 * examples)) * np.exp(
         0.003 * generator.uniform(-1, 1, 60)
     )
-    assert without_outliers(fit_law("size-and-examples", inputs, loss)) == ""
+    assert without_outliers(fit_law("size-and-examples", inputs, loss)) is None
     loss[7] *= 1.2
-    said = without_outliers(fit_law("size-and-examples", inputs, loss))
-    where = f"loss {loss[7]:.4g} at {10 ** params[7]:.3g} and {10 ** examples[7]:.3g}"
-    assert said.startswith(f"without 1 row beyond 3.5 robust sds ({where}): A ")
-    assert " instead of " in said
+    found = without_outliers(fit_law("size-and-examples", inputs, loss))
+    (row,) = found.outlying
+    assert (row.loss, *row.inputs) == (loss[7], inputs["params"][7], inputs["examples"][7])
+    assert [each.name for each in found.moved] == ["A", "alpha", "B", "beta", "E"]
+    assert all(each.without != each.value for each in found.moved)
+    assert told(found).startswith(f"without 1 row beyond 3.5 robust sds (loss {loss[7]:.4g} at ")
 
 
 def test_a_few_rungs_tell_no_outlier():
     loss = 40 * BUDGETS**-0.1
     loss[3] *= 1.01
-    assert without_outliers(fit(BUDGETS, loss)) == ""
+    assert without_outliers(fit(BUDGETS, loss)) is None

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+from levelfield.report.words.told import all_told, told
 from levelfield.scaling.analyse import analyse
 from levelfield.scaling.noise.luck import expected_smallest, selection_optimism, selection_regrets
 from levelfield.scaling.noise.regret import SearchRegret, no_regret, regret_of
@@ -59,11 +60,11 @@ def test_a_table_without_fresh_seeds_is_corrected_where_its_noise_is_known_and_s
     assert all(found.corrected is not None and found.num_tried == 15 for found in known.optimism)
     assert all(found.corrected.estimate > found.loss for found in known.optimism if found.corrected)
     law = next(law for law in known.laws if law.chosen)
-    assert "their luck taken off" in law.status
+    assert "their luck taken off" in all_told(law.remarks)
     fitted = [row.loss for row in law.rows]
     assert fitted == pytest.approx([found.corrected.estimate for found in known.optimism if found.corrected])
     assert all(found.corrected is None for found in unknown.optimism)
-    assert "the best of 15, whose luck is not taken off" in unknown.optimism[0].status
+    assert "the best of 15, whose luck is not taken off" in told(unknown.optimism[0].status)
     assert known.comparisons == ()
 
 

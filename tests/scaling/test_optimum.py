@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from levelfield.records.observation import Observation
+from levelfield.report.words.of_optima import optimum_sentences
+from levelfield.report.words.told import all_told
 from levelfield.scaling.analyse import analyse
 from levelfield.scaling.optimum.isoflop import allocation, isoflop_profiles
 from levelfield.scaling.optimum.local import local_minimum, minima
@@ -82,7 +84,7 @@ def test_a_parabola_whose_bias_exceeds_its_noise_is_named():
     truth = planted_optimum(found.budget_flops)
     assert found.parabola.params.low > 1.2 * truth
     assert found.closed_form.params.low < truth < found.closed_form.params.high
-    assert "biased by more than noise" in found.sentences[-1]
+    assert "biased by more than noise" in optimum_sentences(found)[-1]
 
 
 def test_where_the_form_holds_it_is_rarely_called_doubtful():
@@ -109,7 +111,7 @@ def test_where_the_form_fails_the_gap_is_flagged_and_the_profiles_are_nearer_the
     ]
     found = optimum_of(rows)
     assert found.form_doubtful
-    assert any("is doubtful" in text and "trust the profiles" in text for text in found.sentences)
+    assert any("is doubtful" in text and "trust the profiles" in text for text in optimum_sentences(found))
     sizes = np.geomspace(1e5, 1e10, 20001)
     loss = (E + A * sizes**-ALPHA + B * (found.budget_flops / 6 / sizes) ** -BETA) * mistuned(sizes)
     truth = sizes[np.argmin(loss)]
@@ -124,21 +126,21 @@ def mistuned(params):
 def test_size_and_examples_that_grow_alike_are_told_from_those_that_do_not():
     alike = optimum_of(search_rows(np.random.default_rng(0), run_sd=0.003))
     assert alike.growth_gap.low < 0 < alike.growth_gap.high
-    assert alike.sentences[0].startswith("no difference from growing at the same rate is seen")
+    assert optimum_sentences(alike)[0].startswith("no difference from growing at the same rate is seen")
     apart = optimum_of(search_rows(np.random.default_rng(0), run_sd=0.003, params_exponent=0.8))
     assert apart.growth_gap.low > 0
-    assert apart.sentences[0].startswith("size grows faster")
+    assert optimum_sentences(apart)[0].startswith("size grows faster")
 
 
 def test_too_few_budgets_and_edges_leave_every_way_without_an_optimum_and_say_why():
     few = optimum_of(search_rows(np.random.default_rng(0), budgets=(1e10, 1e11, 1e12)))
     assert few.form_doubtful is None
-    assert few.sentences == ()
+    assert optimum_sentences(few) == ()
     assert {line.params for line in (few.profiles, few.closed_form, few.parabola)} == {None}
-    assert "at least 4 are needed" in few.closed_form.status
+    assert "at least 4 are needed" in all_told(few.closed_form.status)
     edge = optimum_of(search_rows(np.random.default_rng(0), sizes=(1.0, 2.0, 5.0)))
     assert edge.parabola.params is None
-    assert "a bound: the best size is the smallest of those tried" in edge.parabola.status
+    assert "a bound: the best size is the smallest of those tried" in all_told(edge.parabola.status)
 
 
 def test_the_minimum_of_a_cubic_passes_into_that_of_a_parabola():
@@ -152,7 +154,7 @@ def test_the_minimum_of_a_cubic_passes_into_that_of_a_parabola():
 def test_a_cubic_term_halves_the_error_of_a_lopsided_profile():
     size = np.linspace(-2.0, 2.0, 9)
     loss = np.exp(-0.9 * size) / 0.9 + np.exp(0.3 * size) / 0.3
-    (flat, _), (skewed, _) = (local_minimum(size, np.log(loss), degree=degree) for degree in (2, 3))
+    flat, skewed = (local_minimum(size, np.log(loss), degree=degree) for degree in (2, 3))
     assert abs(skewed) < 0.5 * abs(flat)
 
 

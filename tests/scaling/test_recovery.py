@@ -12,6 +12,7 @@ from levelfield.scaling.ladder.belief import beliefs
 from levelfield.scaling.ladder.forms import Belief, Points, laws_of, refused_laws
 from levelfield.scaling.next.predict import predicted_losses
 from levelfield.scaling.results.laws import LawFit
+from levelfield.scaling.results.reasons.laws import RungsScatter
 from tests.scaling.planted import binomial_bounds
 
 SIMULATIONS = 200
@@ -107,7 +108,7 @@ def test_scatter_beyond_the_seeds_widens_the_intervals_and_is_said():
     common = {"family": "nfnet", "currency": "flops", "compute": tuple(RUNGS), "chance": None}
     points = Points(**common, loss=tuple(noisy), covariance=np.eye(len(RUNGS)) * 1e-6, degrees_of_freedom=24)
     laws = believed_laws(points, generator)
-    assert "scatter about the law by more than seeds explain" in laws[0].status
+    assert RungsScatter() in laws[0].remarks
     assert laws[0].parameters["b"].high - laws[0].parameters["b"].low > 0.03
 
 

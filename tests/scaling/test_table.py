@@ -10,8 +10,13 @@ import numpy as np
 import pytest
 
 from levelfield.records.errors import InputError
+from levelfield.report.words.told import all_told
+from levelfield.report.words.verdicts import headline
 from levelfield.scaling.analyse import analyse
 from levelfield.scaling.next.predict import predict
+from levelfield.scaling.results.reasons.laws import NotMonotone
+from levelfield.scaling.results.reasons.verdicts import NoFreshWinners
+from levelfield.scaling.results.refusals import AnyVerdict, LawOf
 from levelfield.scaling.tables.runs import read_runs_csv
 
 RUNS = Path(os.environ.get("LEVELFIELD_RUNS") or Path(__file__).parents[3] / "shared" / "runs")
@@ -92,9 +97,9 @@ def test_compute_and_loss_alone_give_a_law_per_family_and_no_verdict(tmp_path):
     chosen = {law.family: law for law in found.laws if law.chosen}
     assert chosen["a"].form == "saturating"
     assert chosen["a"].parameters["E"].estimate == pytest.approx(1.7, rel=1e-3)
-    assert "no seeds: intervals come from the scatter about the law" in chosen["a"].status
+    assert "no seeds: intervals come from the scatter about the law" in all_told(chosen["a"].remarks)
     assert {comparison.overall.verdict for comparison in found.comparisons} == {"cannot tell"}
-    assert any(refusal.what == "verdicts" and "fresh seeds" in refusal.why for refusal in found.refusals)
+    assert any((refusal.what, refusal.why) == (AnyVerdict(), (NoFreshWinners(),)) for refusal in found.refusals)
     assert found.winners == ()
     assert [prediction.family for prediction in predict(found, budget=1e22)] == ["a", "b"]
 
@@ -112,7 +117,7 @@ def test_a_cloud_of_language_models_gives_a_law_of_its_lower_envelope():
     )
     found = analyse(rows)
     (law,) = (law for law in found.laws if law.chosen)
-    assert "the lower envelope of 234 runs, which is optimistic" in law.status
+    assert "the lower envelope of 234 runs, which is optimistic" in all_told(law.remarks)
     assert 0.02 < law.parameters["b"].estimate < 0.5
 
 
@@ -138,7 +143,7 @@ def test_a_double_descent_is_refused(name):
     table = real_table(f"double_descent/{name}.csv")
     found = analyse(read_runs_csv(table, columns={"compute": "n", "loss": "test_loss"}))
     assert found.laws == ()
-    assert any("not monotone" in refusal.why for refusal in found.refusals)
+    assert any(isinstance(refusal.why[0], NotMonotone) for refusal in found.refusals)
 
 
 @pytest.mark.parametrize("columns", [{}, {"params": "N"}], ids=["one model", "a size for every budget"])
@@ -147,8 +152,8 @@ def test_a_table_whose_loss_rises_again_is_refused_with_the_budget_where_it_does
     lines = "".join(f"{1e10 * 2**place},{value},{1e4 * 2**place}\n" for place, value in enumerate(loss))
     found = analyse(read_runs_csv(written(tmp_path, "flops,loss,N\n" + lines), columns=columns))
     assert found.laws == ()
-    (refusal,) = (refusal for refusal in found.refusals if refusal.what == "the law of all in flops")
-    assert "not monotone: at compute 3.2e+11 the loss lies 25.7% above a cheaper rung" in refusal.why
+    (refusal,) = (refusal for refusal in found.refusals if refusal.what == LawOf(family="all", currency="flops"))
+    assert "not monotone: at compute 3.2×10¹¹ the loss lies 25.7% above a cheaper rung" in all_told(refusal.why)
 
 
 def test_columns_without_a_meaning_become_traits(tmp_path):
@@ -180,7 +185,7 @@ def test_convnext_and_vit_of_open_clip_get_laws_and_refusals_but_no_claim(tmp_pa
     columns = {"family": "family", "model": "model"}
     found = analyse(read_runs_csv(written(tmp_path, "\n".join(lines) + "\n"), columns=columns))
     assert {comparison.overall.verdict for comparison in found.comparisons} == {"cannot tell"}
-    assert found.headline.startswith("Cannot tell")
+    assert headline(found).startswith("Cannot tell")
 
 
 @pytest.mark.parametrize(

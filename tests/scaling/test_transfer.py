@@ -9,8 +9,13 @@ import pytest
 from scipy.stats import kendalltau
 
 from levelfield.records.transfer import FINE_TUNED, FROM_SCRATCH, TransferRow
+from levelfield.report.words.told import told
+from levelfield.report.words.transfer import agreement_sentence, worth_sentence
 from levelfield.scaling.agreement import rank_agreement
-from levelfield.scaling.transfer import agreement_sentence, analyse_transfer, worth_sentence
+from levelfield.scaling.results.reasons.laws import FewBudgets
+from levelfield.scaling.results.reasons.verdicts import FewPairs, MadeNoError
+from levelfield.scaling.results.refusals import LawOf, MetricOf, WithinArm
+from levelfield.scaling.transfer import analyse_transfer
 
 BUDGETS = (1e10, 3e10, 1e11, 3e11)
 NUM_REPORT = 4000
@@ -69,30 +74,31 @@ def test_a_planted_law_of_the_error_is_recovered():
 @pytest.mark.parametrize(
     ("scratch", "verdict", "words"),
     [
-        (0.6, "better", "pre-training vit was worth it: error −3"),
-        (0.3, "worse", "pre-training vit was not worth it: error +3"),
-        (0.4, "equivalent", "pre-training vit made no difference beyond 5 %"),
+        (0.6, "better", "pre-training ViT was worth it: error −3"),
+        (0.3, "worse", "pre-training ViT was not worth it: error +3"),
+        (0.4, "equivalent", "pre-training ViT made no difference beyond 5 %"),
     ],
 )
 def test_whether_pre_training_was_worth_it_is_found_with_its_sign(scratch, verdict, words):
     found = analysed(planted(FINE_TUNED, "vit", 0.4), planted(FROM_SCRATCH, "vit", scratch))
-    comparison = next(c for c in found.worth if c.currency == "flops")
-    assert (comparison.a, comparison.b) == ("vit pre-trained", "vit trained from scratch")
+    worth = next(each for each in found.worth if each.comparison.currency == "flops")
+    comparison = worth.comparison
+    assert (worth.family, comparison.a, comparison.b) == ("vit", FINE_TUNED, FROM_SCRATCH)
     assert comparison.overall.verdict == verdict
     assert {place.budget for place in comparison.per_budget} == {1.5 * budget for budget in BUDGETS}
-    sentence = worth_sentence(comparison, metric="error", transfer="flowers")
+    sentence = worth_sentence(worth, found)
     assert words in sentence
-    assert sentence.startswith("On flowers, at equal training FLOPs in all, ")
+    assert sentence.startswith("On planted, at equal training FLOPs in all, ")
 
 
 def test_a_searched_axis_at_its_edge_forbids_the_verdict_that_it_could_overturn():
     rows, errors = planted(FROM_SCRATCH, "vit", 0.6)
     bound = [dataclasses.replace(row, edges=("base_lr",)) for row in rows]
     found = analysed(planted(FINE_TUNED, "vit", 0.4), (bound, errors))
-    comparison = next(c for c in found.worth if c.currency == "flops")
-    assert comparison.overall.verdict == "cannot tell"
-    sentence = worth_sentence(comparison, metric="error", transfer="flowers")
-    assert "one cannot tell whether pre-training vit was worth it" in sentence
+    worth = next(each for each in found.worth if each.comparison.currency == "flops")
+    assert worth.comparison.overall.verdict == "cannot tell"
+    sentence = worth_sentence(worth, found)
+    assert "one cannot tell whether pre-training ViT was worth it" in sentence
     assert "base_lr" in sentence
 
 
@@ -108,21 +114,22 @@ def test_a_probe_that_gives_no_probabilities_has_no_loss_to_judge():
     rows, errors = planted("knn", "vit", 0.4)
     found = analysed(([dataclasses.replace(row, loss=None) for row in rows], errors), metric="loss", per_example={})
     assert not found.arms
-    assert [refusal.what for refusal in found.refusals] == ["the loss of knn"]
+    assert [refusal.what for refusal in found.refusals] == [MetricOf(metric="loss", subject="knn")]
 
 
 def test_a_run_without_error_is_refused_and_not_taken_for_zero():
     rows, errors = planted(FINE_TUNED, "vit", 0.4)
     rows[0] = dataclasses.replace(rows[0], error=0.0)
     found = analysed((rows, errors))
-    assert found.refusals[0].why == "a run made no error"
+    assert found.refusals[0].why == (MadeNoError(),)
 
 
 def test_too_few_rungs_give_no_law_and_say_so():
     rows, errors = planted(FINE_TUNED, "vit", 0.4)
     found = analysed(([row for row in rows if row.budget_flops < 1e11], errors))
     assert not found.arms[0].laws
-    assert any("2 budgets" in refusal.why for refusal in found.refusals)
+    asked = WithinArm(arm=FINE_TUNED, asked=LawOf(family="vit", currency="flops"))
+    assert any((refusal.what, refusal.why) == (asked, (FewBudgets(num=2, needed=4),)) for refusal in found.refusals)
 
 
 def test_the_rank_agreement_is_kendalls_tau():
@@ -164,13 +171,14 @@ def test_the_interval_of_a_rank_agreement_covers_it():
 def test_few_pairs_give_no_correlation():
     found = rank_agreement([1, 2], [1, 2], [0, 0], what="a", among="b", level=0.9, generator=np.random.default_rng(1))
     assert found.tau is None
-    assert found.status == "2 backbones make 1 pairs, 10 are needed"
+    assert found.status == FewPairs(num_backbones=2, num_pairs=1, needed=10)
+    assert told(found.status) == "2 backbones make 1 pairs, 10 are needed"
     assert not rank_agreement([], [], [], what="a", among="b", level=0.9, generator=np.random.default_rng(1)).num_pairs
 
 
 def test_the_sentence_on_ranks_tells_both_kinds_of_pairs():
     found = analysed(planted(FINE_TUNED, "vit", 0.5, ranked=True), planted(FINE_TUNED, "nfnet", 0.5, ranked=True))
-    sentence = agreement_sentence(found.agreements, transfer="flowers")
+    sentence = agreement_sentence(found)
     assert "over all rungs 0.9" in sentence or "over all rungs 1.0" in sentence
     assert "at equal pre-training compute" in sentence
-    assert agreement_sentence((), transfer="flowers") == ""
+    assert agreement_sentence(dataclasses.replace(found, agreements=())) == ""

@@ -8,6 +8,7 @@ import pytest
 from levelfield.records.errors import DamagedError, SpecError
 from levelfield.records.sealed import write_record
 from levelfield.records.store import StudyDirectory
+from levelfield.report.words.verdicts import comparison_sentence, headline
 from levelfield.study.outcome.fixed import Fixed, changes, fix, read_fixed
 from levelfield.study.outcome.outcome import analyse_outcome, read_outcome
 from levelfield.study.spec_file import study_from_plain
@@ -158,10 +159,12 @@ def test_a_margin_chosen_after_results_says_so_wherever_it_is_told(finished):
     own, other = (analyse_outcome(outcome, finished.path, margin=margin) for margin in (None, 0.5))
     words = "The margin of ±50 % was chosen after results; ±5 % was fixed beforehand."
     assert own == analyse_outcome(outcome, finished.path, margin=0.05)
-    assert words in other.headline
-    assert all(words in comparison.sentence for comparison in other.comparisons)
+    assert words in headline(other)
+    assert all(words in comparison_sentence(other, comparison) for comparison in other.comparisons)
     assert other.fixed_margin == 0.05
-    assert "chosen after" not in own.headline + "".join(comparison.sentence for comparison in own.comparisons)
+    assert "chosen after" not in headline(own) + "".join(
+        comparison_sentence(own, comparison) for comparison in own.comparisons
+    )
 
 
 def test_a_study_in_progress_says_so_first_and_every_verdict_is_provisional(tmp_path):
@@ -173,14 +176,14 @@ def test_a_study_in_progress_says_so_first_and_every_verdict_is_provisional(tmp_
     wanted = outcome.planned.num_wanted
     done = wanted - len(outcome.planned.pending(outcome.results))
     assert done < wanted
-    assert analysis.headline.startswith(f"In progress: {done} of {wanted} trials wanted so far are done. Provisional:")
-    assert all(comparison.sentence.startswith("Provisional: ") for comparison in analysis.comparisons)
+    assert headline(analysis).startswith(f"In progress: {done} of {wanted} trials wanted so far are done. Provisional:")
+    assert all(comparison_sentence(analysis, each).startswith("Provisional: ") for each in analysis.comparisons)
 
 
 def test_a_finished_study_is_not_in_progress(finished):
     analysis = analyse_outcome(read_outcome(finished.path), finished.path)
-    assert analysis.in_progress == ""
-    assert "rovisional" not in analysis.headline
+    assert analysis.in_progress is None
+    assert "rovisional" not in headline(analysis)
 
 
 def test_the_seal_is_json_that_says_what_is_estimated(sealed):

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from levelfield.records.allowed import TooManySteps
 from levelfield.records.errors import DamagedError, SpecError, StoreError
 from levelfield.records.store import StudyDirectory
 from levelfield.scaling.results.intervals import Interval
+from levelfield.scaling.results.reasons.predictions import HoldsAnotherForm
 from levelfield.study.bill.bill import bill
 from levelfield.study.outcome.foretell import lock_rungs, predicted_recipes, runs_foretelling
 from levelfield.study.outcome.locks import read_locks
@@ -62,7 +64,12 @@ def outcome_of(spec, planned, results, locks=None) -> Outcome:
 def a_lock(architecture="nfnet:w16-d1x1-s4") -> Lock:
     loss = Interval(estimate=1.0, low=0.9, high=1.1)
     recipe = LockedRecipe(
-        family="nfnet", architecture=architecture, base_lr=0.8, axes={"batch": 2}, loss=loss, sentence="so it is"
+        family="nfnet",
+        architecture=architecture,
+        base_lr=0.8,
+        axes={"batch": 2},
+        loss=loss,
+        notes=(HoldsAnotherForm(),),
     )
     return Lock(
         budget_flops=LOCKED, recipes=(recipe,), runs=(), results="0" * 32, written="2026-01-01", code_version="0"
@@ -138,7 +145,7 @@ def test_a_family_that_no_declared_size_fits_is_locked_as_refused_with_the_reaso
     spec = study(ladder={**LADDER, "max_steps": 2000})
     outcome = outcome_of(spec, *run_to_the_end(spec))
     recipes = predicted_recipes(outcome, analyse_outcome(outcome, Path("nowhere")), LOCKED)
-    assert "steps of" in recipes["nfnet"]
+    assert isinstance(recipes["nfnet"].why, TooManySteps)
 
 
 def test_a_prediction_does_not_depend_on_the_trials_that_score_it():

@@ -74,36 +74,38 @@ def say_notices(analysis: Analysis) -> None:
 
 
 def say_refusals(analysis: Analysis) -> None:
-    from levelfield.report.words.numbers import prose
+    from levelfield.report.words.told import all_told, told
 
-    rows = [tuple(map(prose, (refusal.what, refusal.why, refusal.remedy))) for refusal in analysis.refusals]
+    rows = [(told(each.what), all_told(each.why), all_told((each.remedy,))) for each in analysis.refusals]
     say_table("Refused, and why", ("what", "why", "what would decide it"), rows)
 
 
 def say_optima(analysis: Analysis) -> None:
     """What each family's optimum says of the form of its law, in sentences."""
     from levelfield.report.words.numbers import family_name, sentence
+    from levelfield.report.words.of_optima import optimum_sentences
 
     for optimum in analysis.optima:
-        for text in optimum.sentences:
+        for text in optimum_sentences(optimum):
             say(f"  {family_name(optimum.family)}: {sentence(text)}")
 
 
 def say_findings(analysis: Analysis) -> None:
     """The headline and each verdict, in sentences."""
-    from levelfield.report.words.numbers import prose
+    from levelfield.report.words.numbers import family_name
+    from levelfield.report.words.told import all_told, told
+    from levelfield.report.words.verdicts import comparison_sentence, headline
 
     say()
-    say(prose(analysis.headline), "strong")
+    say(headline(analysis), "strong")
     for comparison in analysis.comparisons:
-        say(f"  {prose(comparison.sentence)}")
+        say(f"  {comparison_sentence(analysis, comparison)}")
     for control in analysis.controls:
         outcome = "passed" if control.passed else "ALARM"
-        text = f"  A/A control, {prose(control.family)}: {control.verdict} ({outcome})"
+        text = f"  A/A control, {family_name(control.family)}: {control.verdict} ({outcome})"
         say(text, "plain" if control.passed else "alarm")
     for refusal in analysis.refusals[:5]:
-        why = f"{refusal.why}; {refusal.remedy}" if refusal.remedy else refusal.why
-        say(f"  refused: {prose(refusal.what)}: {prose(why)}")
+        say(f"  refused: {told(refusal.what)}: {all_told((*refusal.why, refusal.remedy))}")
     if len(analysis.refusals) > 5:
         say(f"  … and {len(analysis.refusals) - 5} more refusals in the report")
 

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from levelfield.cli.console import complain
 from levelfield.cli.streams import drop_output, prepare_streams
-from levelfield.records.errors import InputError, LevelfieldError, lacks_memory
+from levelfield.records.errors import InputError, LevelfieldError, RefusedError, lacks_memory
 
 BUG = os.EX_SOFTWARE
 """Exit code of a bug of ours (sysexits: 70)."""
@@ -50,7 +50,7 @@ def _code_of(command: Callable[[], int]) -> int:
     try:
         return command()
     except LevelfieldError as error:
-        complain(str(error))
+        complain(_sentence(error))
         return error.exit_code
     except KeyboardInterrupt as stop:
         resumes = any(verb in sys.argv[1:2] for verb in _RESUMING)
@@ -69,6 +69,14 @@ def _code_of(command: Callable[[], int]) -> int:
             return InputError.exit_code if error.filename is not None and error.errno in _OF_A_PATH else 1
         _tell_bug(error)
         return BUG
+
+
+def _sentence(error: LevelfieldError) -> str:
+    if isinstance(error, RefusedError) and error.reason is not None:
+        from levelfield.report.words.told import told
+
+        return told(error.reason)
+    return str(error)
 
 
 def _flush() -> int:

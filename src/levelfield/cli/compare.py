@@ -33,17 +33,24 @@ def compare(
 ) -> None:
     """Say which family has the lower loss at equal compute: better, worse, equivalent or cannot tell."""
     from levelfield.cli.analysis import read_analysis, read_transfers
-    from levelfield.cli.console import say_json
+    from levelfield.cli.console import plain_with_sentences, say_json
     from levelfield.records.errors import SpecError
+    from levelfield.report.words.verdicts import comparison_sentence, headline
 
     if margin is not None and not 0 < margin < 1:
         raise SpecError(f"--margin must be in (0, 1) of ln loss, saw {margin}")
     analysis = read_analysis(source, table, margin=margin, named_confounds=confound or (), measure=measure)
     if json:
         numbers = ("optimism", "seed_noise", "example_noise", "notices")
-        names = ("headline", "measure", "in_progress", "fixed_margin", "comparisons", "controls", *numbers)
+        names = ("measure", "in_progress", "fixed_margin", "controls", *numbers)
+        answer = {name: getattr(analysis, name) for name in names}
+        answer["headline"] = headline(analysis)
+        answer["comparisons"] = [
+            plain_with_sentences(each) | {"sentence": comparison_sentence(analysis, each)}
+            for each in analysis.comparisons
+        ]
         transfers = [fact.analysis for fact in read_transfers(source)] if source.is_dir() else []
-        say_json({name: getattr(analysis, name) for name in names} | ({"transfers": transfers} if transfers else {}))
+        say_json(answer | ({"transfers": transfers} if transfers else {}))
         return
     _say(analysis, source)
 
@@ -54,15 +61,16 @@ def _say(analysis: Analysis, source: Path) -> None:
     from levelfield.report.tables.comparison import confounds_table, optimism_table, trends_table
     from levelfield.report.tables.control import controls_table
     from levelfield.report.tables.study import verdict_table
-    from levelfield.report.words.numbers import percent, prose
+    from levelfield.report.words.numbers import percent
+    from levelfield.report.words.verdicts import comparison_sentence, headline
 
-    say(prose(analysis.headline), "strong")
+    say(headline(analysis), "strong")
     say_notices(analysis)
     if not source.is_dir():
         say("(a table that others made: what is confounded with the family is listed, and no cause is claimed)")
     for comparison in analysis.comparisons:
         say()
-        say(prose(comparison.sentence))
+        say(comparison_sentence(analysis, comparison))
     floors = {"seeds": analysis.seed_noise, "report examples": analysis.example_noise}
     known = [f"{percent(value, 2)} from {what}" for what, value in floors.items() if value is not None]
     if known:

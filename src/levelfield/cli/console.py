@@ -34,10 +34,16 @@ def say(message: str = "", style: Style = "plain") -> None:
 
 
 def say_json(value: Any) -> None:
-    """The answer for a program: records become plain tables."""
-    from levelfield.records.codec import to_plain
+    """The answer for a program: records become plain tables, with a sentence beside every code."""
+    print(json.dumps(plain_with_sentences(value), indent=2, ensure_ascii=not says_unicode(), allow_nan=False))
 
-    print(json.dumps(to_plain(value), indent=2, ensure_ascii=not says_unicode(), allow_nan=False))
+
+def plain_with_sentences(value: Any) -> Any:
+    """``value`` as plain tables, with a sentence beside every code."""
+    from levelfield.records.codec import to_plain
+    from levelfield.report.words.told import told
+
+    return to_plain(value, describe=told)
 
 
 def say_json_line(value: Any) -> None:

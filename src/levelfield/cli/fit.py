@@ -35,8 +35,9 @@ def fit(
 ) -> None:
     """Fit the laws of held-out loss against compute, and the optimum of a budget, or say why there is none."""
     from levelfield.cli.analysis import read_analysis
-    from levelfield.cli.console import say_json
+    from levelfield.cli.console import plain_with_sentences, say_json
     from levelfield.records.errors import RefusedError
+    from levelfield.report.words.of_optima import optimum_sentences
     from levelfield.scaling.ladder.belief import Asked
 
     analysis = read_analysis(
@@ -54,7 +55,9 @@ def fit(
                 "laws": [_with_equation(law) for law in analysis.laws],
                 "size_laws": [_with_equation(law) for law in analysis.size_laws],
                 "allocations": analysis.allocations,
-                "optima": analysis.optima,
+                "optima": [
+                    plain_with_sentences(each) | {"sentences": optimum_sentences(each)} for each in analysis.optima
+                ],
                 "rate_surfaces": analysis.rate_surfaces,
                 "refusals": analysis.refusals,
                 "notices": analysis.notices,
@@ -86,8 +89,8 @@ def _say(analysis: Analysis, level: float) -> None:
 
 def _with_equation(law: LawFit | SizeLaw) -> dict[str, Any]:
     """The law for a program, with what its form means and where it comes from."""
-    from levelfield.records.codec import to_plain
+    from levelfield.cli.console import plain_with_sentences
     from levelfield.scaling.laws import LAWS
 
     form = LAWS[law.form]
-    return to_plain(law) | {"equation": form.equation, "latex": form.latex, "source": form.source}
+    return plain_with_sentences(law) | {"equation": form.equation, "latex": form.latex, "source": form.source}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
@@ -29,7 +29,7 @@ def next_trials(
 ) -> None:
     """Propose the trials that tell most of a target above the rungs, for an allowance of training FLOPs."""
     from levelfield.cli.analysis import read_analysis
-    from levelfield.cli.console import say_json
+    from levelfield.cli.console import plain_with_sentences, say_json
     from levelfield.records.errors import SpecError
     from levelfield.scaling.next.design import propose
 
@@ -40,11 +40,10 @@ def next_trials(
         raise SpecError(f"{source} plans a study; next trials follow from results: name its directory, or a table")
     analysis = read_analysis(source, table, compared=False)
     proposal = propose(analysis, target=target, allowance=spend, want=wanted, family=about)
-    proposal = dataclasses.replace(proposal, notes=(*analysis.notices, *proposal.notes))
     if json:
-        say_json(proposal)
+        say_json(plain_with_sentences(proposal) | {"notices": analysis.notices})
     else:
-        _say(proposal)
+        _say(proposal, analysis.notices)
 
 
 def _wanted(text: str) -> Want:
@@ -57,9 +56,10 @@ def _wanted(text: str) -> Want:
     raise SpecError(f"--want must be loss, size or verdict, saw {text!r}")
 
 
-def _say(proposal: Proposal) -> None:
+def _say(proposal: Proposal, notices: Sequence[str]) -> None:
     from levelfield.cli.console import say, say_table
-    from levelfield.report.words.numbers import count, family_name, flops, percent, prose
+    from levelfield.report.words.numbers import count, family_name, flops, percent
+    from levelfield.report.words.told import told
 
     names = " and ".join(map(family_name, proposal.families))
     wanted = {"loss": "loss of", "size": "optimal size of", "verdict": "verdict on"}[proposal.want]
@@ -77,7 +77,7 @@ def _say(proposal: Proposal) -> None:
     columns = ("family", "budget", "one run of each size" if sized else "seeds", "training")
     say_table("Next trials", columns, rows, numeric=(False, True, True, True))
     say(f"{flops(proposal.flops)} of {flops(proposal.allowance_flops)} allowed")
-    told = "ln of the optimal size" if sized else "ln loss"
-    say(f"standard error of {told} there: {percent(proposal.sd_before)} now, {percent(proposal.sd_after)} after")
-    for note in proposal.notes:
-        say(f"  note: {prose(note)}", "faint")
+    of = "ln of the optimal size" if sized else "ln loss"
+    say(f"standard error of {of} there: {percent(proposal.sd_before)} now, {percent(proposal.sd_after)} after")
+    for note in (*notices, *map(told, proposal.notes)):
+        say(f"  note: {note}", "faint")

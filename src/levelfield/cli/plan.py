@@ -35,7 +35,6 @@ def plan(
 ) -> None:
     """Show what a study costs at most before anything is spent."""
     from levelfield.cli.console import say, say_json
-    from levelfield.records.codec import to_plain
     from levelfield.records.data import num_report_asked
     from levelfield.records.errors import SpecError
     from levelfield.study.bill import calibrate as calibration
@@ -69,7 +68,7 @@ def plan(
     if json:
         answer = {"rows": charged.rows, "trials_at_most": charged.trials_at_most, "seconds": charged.seconds}
         answer |= {
-            "undecidable": [to_plain(each) | {"sentence": each.sentence} for each in found],
+            "undecidable": found,
             "no_verdict_at_all": gives_no_verdict(found, spec),
             "margin": spec.verdict.margin,
             "smallest_decidable_margin": _decidable_margin(spec, num_report),
@@ -84,9 +83,10 @@ def plan(
 
 def _say_cells(spec: StudySpec, planned: Plan) -> None:
     from levelfield.cli.console import say, say_table
-    from levelfield.report.words.numbers import epochs, family_name, flops, prose
+    from levelfield.report.words.numbers import epochs, family_name, flops
+    from levelfield.report.words.told import told
 
-    say(prose(f"{spec.name}: {spec.question}"), "strong")
+    say(f"{spec.name}: {spec.question}", "strong")
     rows = [
         (
             family_name(cell.family),
@@ -95,7 +95,7 @@ def _say_cells(spec: StudySpec, planned: Plan) -> None:
             f"{cell.affordable.params:,}",
             f"{cell.affordable.steps} x {cell.affordable.global_batch_size}",
             epochs(cell.affordable.epochs),
-            f"no: {cell.affordable.refusal}" if cell.affordable.refusal else "yes",
+            f"no: {told(cell.affordable.refusal)}" if cell.affordable.refusal else "yes",
         )
         for cell in planned.cells
     ]
@@ -154,14 +154,15 @@ def _decidable_margin(spec: StudySpec, num_report: int) -> float:
 
 def _say_undecidable(spec: StudySpec, found: Sequence[Undecidable]) -> None:
     from levelfield.cli.console import say
-    from levelfield.report.words.numbers import prose
-    from levelfield.study.plan.undecidable import NO_VERDICT_AT_ALL, gives_no_verdict
+    from levelfield.report.words.of_plans import NO_VERDICT_AT_ALL
+    from levelfield.report.words.told import told
+    from levelfield.study.plan.undecidable import gives_no_verdict
 
     if found:
         say()
         say("What this design cannot decide, whatever comes out", "strong")
     for each in found:
-        say(f"  {prose(each.sentence)}")
+        say(f"  {told(each)}")
     if gives_no_verdict(found, spec):
         say(NO_VERDICT_AT_ALL, "alarm")
 

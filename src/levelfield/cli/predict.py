@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,22 +28,21 @@ def predict(
 ) -> None:
     """Predict loss, size, examples and learning rate for a budget not yet spent, with intervals."""
     from levelfield.cli.analysis import read_analysis
-    from levelfield.cli.console import say_json
+    from levelfield.cli.console import plain_with_sentences, say_json
+    from levelfield.report.words.predictions import prediction_sentence
     from levelfield.scaling.next.predict import predict as predict_at
 
     analysis = read_analysis(source, table, compared=False)
-    predictions = [
-        dataclasses.replace(prediction, notes=(*analysis.notices, *prediction.notes))
-        for prediction in predict_at(analysis, budget=budget)
-    ]
+    predictions = predict_at(analysis, budget=budget)
     if json:
-        say_json(predictions)
+        beside = [{"notices": analysis.notices, "sentence": prediction_sentence(each)} for each in predictions]
+        say_json([plain_with_sentences(each) | more for each, more in zip(predictions, beside, strict=True)])
         return
     for prediction in predictions:
-        _say(prediction)
+        _say(prediction, analysis.notices)
 
 
-def _say(prediction: Prediction) -> None:
+def _say(prediction: Prediction, notices: Sequence[str]) -> None:
     """Every number with its interval, or the word that it is a guess."""
     from levelfield.cli.console import say
     from levelfield.report.words.numbers import (
@@ -54,8 +53,8 @@ def _say(prediction: Prediction) -> None:
         loss_interval,
         percent,
         plain,
-        prose,
     )
+    from levelfield.report.words.told import told
 
     name, budget = family_name(prediction.family), currency(prediction.budget_flops, "flops")
     far = ""
@@ -73,8 +72,8 @@ def _say(prediction: Prediction) -> None:
     ):
         if value is None:
             continue
-        told = "a guess, no interval" if interval is None else f"[{written(interval.low)}, {written(interval.high)}]"
-        lines.append((what, f"{written(value)} {told}" if interval else f"{written(value)}, {told}"))
+        range_ = "a guess, no interval" if interval is None else f"[{written(interval.low)}, {written(interval.high)}]"
+        lines.append((what, f"{written(value)} {range_}" if interval else f"{written(value)}, {range_}"))
     if prediction.base_lr_flat is not None:
         low, high = prediction.base_lr_flat
         lines.append(("flat range of the rate", f"{plain(low)} to {plain(high)}"))
@@ -82,5 +81,5 @@ def _say(prediction: Prediction) -> None:
         lines.insert(-1 - (prediction.base_lr_flat is not None), ("epochs", epochs(prediction.epochs)))
     for what, value in lines:
         say(f"  {what:<22}  {value}")
-    for note in prediction.notes:
-        say(f"  note: {prose(note)}", "faint")
+    for note in (*notices, *map(told, prediction.notes)):
+        say(f"  note: {note}", "faint")

@@ -30,10 +30,9 @@ def run_and_show(
     """Run ``spec`` in ``directory``, write its report, and say what came of it."""
     from levelfield.cli.analysis import say_findings, say_transfers
     from levelfield.publish import publish
-    from levelfield.report.words.numbers import prose
     from levelfield.study.run import run_study
 
-    say(prose(f"{spec.name}: {spec.question}"), "strong")
+    say(f"{spec.name}: {spec.question}", "strong")
     say(f"study: {directory} (the same command resumes)")
     begun = time.perf_counter()
     trained = 0

@@ -21,8 +21,8 @@ def reference(
     from levelfield.cli.console import say, say_json, say_report_table
     from levelfield.reference.currency import PRETRAIN_PX
     from levelfield.reference.evidence import published_evidence
-    from levelfield.reference.sentences import bottom_line, concluded, not_concluded
     from levelfield.report.published.tables import published_tables
+    from levelfield.report.words.published import bottom_line, concluded, not_concluded
 
     if figure is not None:
         _draw(figure)

@@ -20,8 +20,8 @@ def report(
     """Write report.html and its figures (SVG, PNG) into the study's directory: self-contained, no network."""
     from levelfield.cli.console import say
     from levelfield.publish import publish
-    from levelfield.report.words.numbers import prose
+    from levelfield.report.words.verdicts import headline
 
     page, analysis = publish(directory, measure=measure)
-    say(prose(analysis.headline), "strong")
+    say(headline(analysis), "strong")
     say(f"report: {page}")

@@ -32,7 +32,6 @@ def verify(
     """Train random finished trials again and compare every bit, or losses to rounding; check locked predictions."""
     from levelfield.cli.console import say, say_json
     from levelfield.records.errors import WorkError
-    from levelfield.report.words.numbers import prose
     from levelfield.study.outcome.outcome import read_outcome
     from levelfield.study.spec_file import relocated
     from levelfield.study.verify import verify_study
@@ -57,7 +56,7 @@ def verify(
     else:
         for each in checked:
             same = "equal" if each.how == "bit for bit" else "agrees"
-            say(f"{same if each.holds else 'DIFFERENT'}: {prose(each.what)}", "plain" if each.holds else "alarm")
+            say(f"{same if each.holds else 'DIFFERENT'}: {each.what}", "plain" if each.holds else "alarm")
             for line in (*each.differences, each.made_elsewhere):
                 if line:
                     say(f"  {line}")

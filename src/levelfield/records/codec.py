@@ -11,10 +11,11 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, dataclass_transform
 
 from levelfield.records.errors import InputError, LevelfieldError, SpecError, did_you_mean, shown
+from levelfield.records.reason import Coded
 
 T = TypeVar("T")
 _LATER = "levelfield: added later"
@@ -40,8 +41,10 @@ def record(cls: type[T]) -> type[T]:
     return dataclasses.dataclass(frozen=True, kw_only=True)(cls)
 
 
-def to_plain(value: Any) -> Any:
-    """``value`` as dicts, lists, strings, finite numbers, booleans and None.
+def to_plain(value: Any, *, describe: Callable[[Coded], str] | None = None) -> Any:
+    """``value`` as dicts, lists, strings, finite numbers, booleans and None; a reason says its code beside its fields.
+
+    ``describe`` adds a sentence to every code, for programs whose users read on.
 
     Raises:
         TypeError: something in ``value`` has no stable plain form.
@@ -49,11 +52,14 @@ def to_plain(value: Any) -> Any:
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         said = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if not _unsaid(value, f)}
-        return {name: to_plain(item) for name, item in said.items()}
+        code = {"code": value.code} if isinstance(value, Coded) else {}
+        if describe is not None and isinstance(value, Coded):
+            code["sentence"] = describe(value)
+        return code | {name: to_plain(item, describe=describe) for name, item in said.items()}
     if isinstance(value, Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}
+        return {str(key): to_plain(item, describe=describe) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [to_plain(item) for item in value]
+        return [to_plain(item, describe=describe) for item in value]
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"a record holds finite numbers only, saw {value!r}")

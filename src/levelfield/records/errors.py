@@ -22,6 +22,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+from levelfield.records.reason import Reason
+
 MOST_NAMES = 40
 """Known names that an error lists at the most."""
 _MOST_SHOWN = 300
@@ -66,7 +68,14 @@ class DamagedError(InputError):
 
 
 class RefusedError(InputError):
-    """The numbers do not support the question asked of them."""
+    """The numbers do not support the question asked of them; ``reason`` is why, where it has a code.
+
+    Who shows the error writes the reason's sentence; its own text names the code and the fields.
+    """
+
+    def __init__(self, why: str | Reason) -> None:
+        super().__init__(str(why))
+        self.reason = why if isinstance(why, Reason) else None
 
 
 class UnfinishedError(LevelfieldError):

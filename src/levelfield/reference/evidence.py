@@ -18,7 +18,7 @@ from levelfield.reference.laws import (
     vit_points,
 )
 from levelfield.reference.placed import LeftOut, PlacedPoint, left_out, placed_points
-from levelfield.reference.resampled import resampled, scatter
+from levelfield.reference.resampled import Resampled, resampled, scatter
 from levelfield.scaling.results.intervals import Interval
 
 CHEAPEST = (1.0, 10.0)
@@ -94,6 +94,7 @@ def published_evidence() -> PublishedEvidence:
 def _range_check(law: PublishedLaw, cheapest: float) -> RangeCheck:
     kept = [row for row in law.kept if row.exaflops >= cheapest]
     fits = resampled(law.rows, law.chosen, cheapest=cheapest)
+    assert isinstance(fits, Resampled)  # the packaged points support it
     equal = compare(nfnet_runs(), fits, kept, scatter=scatter(fits.full, kept), typical=vit_points()[0])
     return RangeCheck(
         cheapest=cheapest,

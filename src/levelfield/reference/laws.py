@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from levelfield.records.codec import record
-from levelfield.records.errors import RefusedError
+from levelfield.records.reason import Reason
 from levelfield.reference.currency import LEVEL, Compute, compute_by_hours
 from levelfield.reference.placed import PlacedPoint, placed_points
 from levelfield.reference.points import published_points
@@ -62,12 +62,12 @@ class PublishedLaw:
     chosen: str
     parameters: dict[str, float]
     intervals: dict[str, Interval]
-    no_interval: str
+    no_interval: Reason | None
     rows: tuple[FittedPoint, ...]
     scatter: dict[str, float]
     curve: tuple[CurvePoint, ...]
     backtests: tuple[Backtest, ...]
-    refused: str
+    refused: Reason | None
 
     @property
     def kept(self) -> tuple[FittedPoint, ...]:
@@ -95,7 +95,7 @@ class LossLine:
     low: float
     high: float
     reading_error: float
-    refused: str
+    refused: Reason | None
 
 
 def vit_points() -> tuple[PlacedPoint, ...]:
@@ -107,7 +107,9 @@ def vit_law() -> tuple[PublishedLaw, Resampled]:
     """The law of the ViTs' error after fine-tuning at 384 px, and its fits without each run."""
     points = vit_points()
     law = law_of("vit-fine-tuned", "ViT, fine-tuned on ImageNet at 384 px", points, chosen="saturating")
-    return law, resampled(rows_of(points), law.chosen)
+    fits = resampled(rows_of(points), law.chosen)
+    assert isinstance(fits, Resampled)  # the packaged points support it
+    return law, fits
 
 
 def few_shot_law() -> PublishedLaw:
@@ -128,22 +130,19 @@ def law_of(name: str, title: str, points: Sequence[PlacedPoint], *, chosen: str)
     best = frontier(rows)
     parameters: dict[str, float] = {}
     scatters: dict[str, float] = {}
-    refused = ""
+    refused: Reason | None = None
     for form in FITTED_FORMS:
-        try:
-            found = fit_frontier(rows, form)
-        except RefusedError as why:
-            refused = str(why)
+        found = fit_frontier(rows, form)
+        if isinstance(found, Reason):
+            refused = found
             continue
         scatters[form] = scatter(found, best)
         if form == chosen:
             parameters = dict(found.parameters)
     no_interval, whole = refused, None
     if not refused:
-        try:
-            whole = resampled(rows, chosen)
-        except RefusedError as why:
-            no_interval = str(why)
+        again = resampled(rows, chosen)
+        whole, no_interval = (None, again) if isinstance(again, Reason) else (again, None)
     return PublishedLaw(
         name=name,
         title=title,
@@ -167,9 +166,8 @@ def backtests(rows: Sequence[FittedPoint]) -> tuple[Backtest, ...]:
         for factor in HIDDEN:
             below = best[-1].exaflops / factor
             hidden = [row for row in best if row.exaflops > below]
-            try:
-                law = fit_frontier([row for row in rows if row.exaflops <= below], form)
-            except RefusedError:
+            law = fit_frontier([row for row in rows if row.exaflops <= below], form)
+            if isinstance(law, Reason):
                 continue
             misses = [math.log(law.predict(row.exaflops) / row.error) for row in hidden]
             found[form, len(hidden)] = Backtest(
@@ -198,11 +196,7 @@ def loss_line() -> LossLine:
         FittedPoint(model=point.model, run=point.model, exaflops=compute.exaflops, error=point.value)
         for point, compute in ((first, low), (last, high))
     ]
-    try:
-        fit([row.exaflops for row in rows], [row.error for row in rows], form="log-log")
-        refused = ""
-    except RefusedError as why:
-        refused = str(why)
+    line = fit([row.exaflops for row in rows], [row.error for row in rows], form="log-log")
     return LossLine(
         first=rows[0],
         last=rows[1],
@@ -211,5 +205,5 @@ def loss_line() -> LossLine:
         low=flattest,
         high=steepest,
         reading_error=READING_ERROR,
-        refused=refused,
+        refused=line if isinstance(line, Reason) else None,
     )

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levelfield.records.codec import record
-from levelfield.records.errors import RefusedError
+from levelfield.records.reason import Reason
 from levelfield.reference.placed import PlacedPoint
 from levelfield.reference.points import Trust
 from levelfield.scaling.fitting.fit import Fit, fit
 from levelfield.scaling.results.intervals import CurvePoint, Interval
+from levelfield.scaling.results.reasons.laws import FewRuns, NothingToJudgeBy
 
 MIN_RUNS = 4
 """Fewer runs give no interval: with three, the t of two degrees of freedom rests on guesswork."""
@@ -80,46 +81,51 @@ class Resampled:
         return float(stdtrit(self.degrees_of_freedom, 1 - (1 - level) / 2 / statements))
 
 
-def resampled(rows: Sequence[FittedPoint], form: str, *, cheapest: float = 0.0) -> Resampled:
+def resampled(rows: Sequence[FittedPoint], form: str, *, cheapest: float = 0.0) -> Resampled | Reason:
     """The fit of ``form`` to the frontier of ``rows``, and to the frontier of what is left without each run.
 
-    ``cheapest`` leaves out frontier points below that many exaFLOPs.
-
-    Raises:
-        RefusedError: fewer than 4 runs lead anywhere, or a fit that the points do not support.
+    ``cheapest`` leaves out frontier points below that many exaFLOPs. Or why there is none: fewer than 4 runs lead
+    anywhere, or the points do not support a fit.
     """
     # A run that never led moves no fit: it must not lend its degree of freedom either.
     runs = sorted({row.run for row in _leading(rows, cheapest)})
     if len(runs) < MIN_RUNS:
-        raise RefusedError(f"{len(runs)} leading runs, at least {MIN_RUNS} are needed: points of a run share its luck")
-    full, run_sd = _at_own_scale(rows, form, cheapest)
+        return FewRuns(num=len(runs), needed=MIN_RUNS)
+    found = _at_own_scale(rows, form, cheapest)
+    if isinstance(found, Reason):
+        return found
+    full, run_sd = found
+    without: dict[str, Fit] = {}
+    for run in runs:
+        left = _fit([row for row in rows if row.run != run], form, cheapest, run_sd)
+        if isinstance(left, Reason):
+            return left
+        without[run] = left
+    return Resampled(full=full, without=without)
 
-    def without(run: str) -> Fit:
-        return _fit([row for row in rows if row.run != run], form, cheapest, run_sd)
 
-    return Resampled(full=full, without={run: without(run) for run in runs})
-
-
-def fit_frontier(rows: Sequence[FittedPoint], form: str, *, cheapest: float = 0.0) -> Fit:
+def fit_frontier(rows: Sequence[FittedPoint], form: str, *, cheapest: float = 0.0) -> Fit | Reason:
     """The law of ``form`` through the frontier of ``rows``, from ``cheapest`` exaFLOPs on.
 
-    Residuals are judged at the scale of the points' own scatter about a first fit: no paper measured its seeds.
-
-    Raises:
-        RefusedError: the frontier supports none.
+    Residuals are judged at the scale of the points' own scatter about a first fit: no paper measured its seeds. Or why
+    the frontier supports none.
     """
-    return _at_own_scale(rows, form, cheapest)[0]
+    found = _at_own_scale(rows, form, cheapest)
+    return found if isinstance(found, Reason) else found[0]
 
 
-def _at_own_scale(rows: Sequence[FittedPoint], form: str, cheapest: float) -> tuple[Fit, float]:
+def _at_own_scale(rows: Sequence[FittedPoint], form: str, cheapest: float) -> tuple[Fit, float] | Reason:
     first, leading = _fit(rows, form, cheapest, None), _leading(rows, cheapest)
+    if isinstance(first, Reason):
+        return first
     if len(leading) <= len(first.parameters):
-        raise RefusedError(f"{len(leading)} points for {len(first.parameters)} parameters: nothing is left to judge by")
+        return NothingToJudgeBy(num=len(leading), num_parameters=len(first.parameters))
     run_sd = scatter(first, leading)
-    return _fit(rows, form, cheapest, run_sd), run_sd
+    found = _fit(rows, form, cheapest, run_sd)
+    return found if isinstance(found, Reason) else (found, run_sd)
 
 
-def _fit(rows: Sequence[FittedPoint], form: str, cheapest: float, run_sd: float | None) -> Fit:
+def _fit(rows: Sequence[FittedPoint], form: str, cheapest: float, run_sd: float | None) -> Fit | Reason:
     best = _leading(rows, cheapest)
     return fit(
         [row.exaflops for row in best],

@@ -6,6 +6,7 @@ import dataclasses
 
 from levelfield.records.codec import record
 from levelfield.records.measure import LOSS, Measure
+from levelfield.records.reason import Reason
 from levelfield.records.transfer import TransferRow
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.transfer import TransferAnalysis
@@ -22,12 +23,12 @@ class RecipeFact:
 
 @record
 class RefusedCell:
-    """A cell of the plan that was not run, and why ("12 steps of 256, fewer than 500")."""
+    """A cell of the plan that was not run, and why."""
 
     family: str
     model: str
     budget_flops: float
-    reason: str
+    reason: Reason
 
 
 @record

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levelfield.records.codec import record
+from levelfield.records.reason import Reason
 from levelfield.scaling.laws import Floats
 from levelfield.scaling.results.intervals import Interval
+from levelfield.scaling.results.reasons.verdicts import FewPairs
 
 NUM_RESAMPLES = 2000
 MIN_PAIRS = 10
@@ -31,7 +33,7 @@ class RankAgreement:
     num_backbones: int
     num_pairs: int
     tau: Interval | None
-    status: str = ""
+    status: Reason | None = None
 
 
 def rank_agreement(
@@ -56,7 +58,7 @@ def rank_agreement(
     num_pairs = int(paired.sum()) // 2
     found = RankAgreement(what=what, among=among, num_backbones=len(x), num_pairs=num_pairs, tau=None)
     if num_pairs < MIN_PAIRS:
-        status = f"{len(x)} backbones make {num_pairs} pairs, {MIN_PAIRS} are needed"
+        status = FewPairs(num_backbones=len(x), num_pairs=num_pairs, needed=MIN_PAIRS)
         return dataclasses.replace(found, status=status)
     (estimate,) = _tau(agreement * paired, paired, np.ones((1, len(x))))
     draws = _tau(agreement * paired, paired, generator.multinomial(len(x), [1 / len(x)] * len(x), NUM_RESAMPLES))

@@ -9,9 +9,11 @@ import numpy as np
 from levelfield.records.errors import InputError
 from levelfield.records.measure import LOSS, Measure
 from levelfield.records.observation import Observation
+from levelfield.records.reason import Reason
 from levelfield.records.study import PROTOCOL_MIN_SEEDS
+from levelfield.scaling.fitting.fit import NEAR_CHANCE
 from levelfield.scaling.ladder.belief import NOTHING_ASKED, Asked, beliefs
-from levelfield.scaling.ladder.forms import Points, refused_laws
+from levelfield.scaling.ladder.forms import Points, laws_of
 from levelfield.scaling.ladder.points import frontier_points, winner_points, winner_record
 from levelfield.scaling.noise.uncertainty import HeldOutLosses, Noise, typical_example_sd
 from levelfield.scaling.optimum.isoflop import allocation, isoflop_profiles
@@ -22,8 +24,33 @@ from levelfield.scaling.optimum.tuning import learning_rate_cells
 from levelfield.scaling.results.analysis import Analysis, Winner
 from levelfield.scaling.results.laws import CURRENCIES, Currency, LawFit, SizeLaw
 from levelfield.scaling.results.optima import Allocation, IsoflopProfile, Optimum
-from levelfield.scaling.results.reasons import Refusal
-from levelfield.scaling.results.sentences import headline
+from levelfield.scaling.results.reasons.verdicts import (
+    ManyEpochs,
+    NoControl,
+    NoExampleLosses,
+    NoFreshWinners,
+    NoTwoSeeds,
+    RungNearChance,
+)
+from levelfield.scaling.results.refusals import (
+    AddSeeds,
+    AllocationOf,
+    AnyVerdict,
+    ControlAsked,
+    FittingRung,
+    IntervalsOfWinners,
+    IntervalsOverExamples,
+    KeepExampleLosses,
+    LawOf,
+    Refusal,
+    RunControl,
+    RunFreshSeeds,
+    SeedsWouldDecide,
+    ShownOnly,
+    UseMoreData,
+    VerdictOn,
+    VerdictOverall,
+)
 from levelfield.scaling.results.verdicts import Comparison, Optimism
 from levelfield.scaling.tables.remedies import allocation_remedy, law_remedy
 from levelfield.scaling.tables.rungs import Rung, checked
@@ -42,8 +69,9 @@ def analyse(
     recipe: str = "not stated",
     named_confounds: Sequence[str] = (),
     equal_search: bool = False,
-    no_verdict_because: str | None = None,
+    no_verdict_because: Reason | None = None,
     compared: bool = True,
+    order: Sequence[str] | None = None,
     asked: Asked = NOTHING_ASKED,
     seed: int = 0,
 ) -> Analysis:
@@ -52,7 +80,7 @@ def analyse(
     ``held_out_losses`` maps ``Observation.run`` to the loss of every report example, the same examples in the same
     order for every winner and control. ``measure`` says what all these losses are. ``margin`` is that of "equivalent"
     in ln loss, fixed in advance. ``level`` is that of the intervals shown; "better" and "worse" are decided at (1 +
-    level) / 2. Families are compared pair by pair in alphabetical order. ``named_confounds`` are traits listed as
+    level) / 2. Families are compared pair by pair in their ``order``, alphabetical where unsaid. ``named_confounds`` are traits listed as
     confounds even where balanced. ``equal_search`` says that one rule and one cap were declared for all families
     before the run; else far fewer search runs make a family's best loss a bound. ``no_verdict_because`` says why
     losses on this data compare nothing. Without ``compared`` no families are compared: many families have very many
@@ -79,7 +107,7 @@ def analyse(
         equal_search=equal_search,
         no_verdict_because=no_verdict_because,
         measure=measure.name,
-        compared=families if compared else (),
+        compared=(order or families) if compared else (),
         generator=stream(3),
     )
     winners, noise = contest.winners, contest.noise
@@ -97,11 +125,11 @@ def analyse(
     )
     allocations = tuple(allocation(profiles, family, level=level) for family in families)
     laws_of_size, optima = _by_size_and_examples(rows, profiles, allocations, level, stream)
-    comparisons, controls = contest.held(data=data, recipe=recipe, generator=stream(2))
+    comparisons, controls = contest.held(generator=stream(2))
     refusals.extend(_unallocated(rows, allocations))
     refusals.extend(_undecided(comparisons, winners))
     if winners and not controls:
-        refusals.append(Refusal(what="the A/A control", why="no run has the role of a control", remedy="run one"))
+        refusals.append(Refusal(what=ControlAsked(), why=(NoControl(),), remedy=RunControl()))
     rates = learning_rate_cells(rows)
     searched = [row for row in rows if row.role in ("search", "audit")]
     return Analysis(
@@ -114,12 +142,13 @@ def analyse(
         comparisons=comparisons,
         controls=controls,
         swaps=optimizer_swaps(rows, held_out_losses=held_out_losses, level=level),
-        headline=headline(comparisons, families),
         refusals=tuple(refusals),
         search_flops={f: sum(row.train_flops for row in searched if row.family == f) for f in families},
         search_trials={f: sum(row.family == f for row in searched) for f in families},
         seed_noise=noise.seed_sd,
         example_noise=typical_example_sd(noise.example_covariance),
+        data=data,
+        recipe=recipe,
         optimism=optimism,
         size_laws=laws_of_size,
         optima=optima,
@@ -144,8 +173,8 @@ def _by_size_and_examples(
             continue
         chance = _chance(rows, found.family)
         clouds = clouds_of([row for row in rows if row.family == found.family], chance=chance, generator=stream(4))
-        law: Cloud | str = clouds if isinstance(clouds, str) else clouds[0]
-        if not isinstance(clouds, str):
+        law: Cloud | Reason = clouds if isinstance(clouds, Reason) else clouds[0]
+        if not isinstance(clouds, Reason):
             told = size_laws(found.family, clouds, chance=chance, level=level)
             law = next(cloud for cloud, each in zip(clouds, told, strict=True) if each.chosen)
             laws.extend(told)
@@ -200,12 +229,13 @@ def _laws(
                 # A table without timings is no weakness: only a family with winners owes a law in both currencies.
                 refusals.extend([points] if currency == "flops" or family in measured else [])
                 continue
-            fitted, why = refused_laws(points, believed[family], level=level, generator=stream(10 + place))
-            laws.extend(() if why else fitted)
-            if why:
+            fitted = laws_of(points, believed[family], level=level, generator=stream(10 + place))
+            if isinstance(fitted, Reason):
                 own = [row for row in rows if row.family == family]
-                what = f"the law of {family} in {currency}"
-                refusals.append(Refusal(what=what, why=why, remedy=law_remedy(own, why)))
+                what = LawOf(family=family, currency=currency)
+                refusals.append(Refusal(what=what, why=(fitted,), remedy=law_remedy(own, fitted)))
+            else:
+                laws.extend(fitted)
     return tuple(laws), refusals
 
 
@@ -217,35 +247,24 @@ def _weaknesses(
     compared: bool,
 ) -> list[Refusal]:
     """What weakens everything that follows, said once."""
-    found = []
+    found: list[Refusal] = []
     if not winners and compared:
         found.append(
-            Refusal(
-                what="verdicts",
-                why="no run is a winner on fresh seeds: the best of a search is lucky, and its noise is unknown",
-                remedy=f"run the best cell of each budget on {PROTOCOL_MIN_SEEDS} fresh seeds",
-            )
+            Refusal(what=AnyVerdict(), why=(NoFreshWinners(),), remedy=RunFreshSeeds(num_seeds=PROTOCOL_MIN_SEEDS))
         )
     elif winners and noise.seed_sd is None:
-        found.append(
-            Refusal(what="winners", why="no cell has two seeds, so no loss has an interval", remedy="add seeds")
-        )
+        found.append(Refusal(what=IntervalsOfWinners(), why=(NoTwoSeeds(),), remedy=AddSeeds()))
     if winners and noise.example_covariance is None:
-        missing = "were not given" if not held_out_losses else "are missing for some winners or controls"
-        found.append(
-            Refusal(
-                what="intervals over report examples",
-                why=f"per-example losses {missing}, so intervals cover seeds alone",
-                remedy="keep the loss of every report example",
-            )
-        )
+        missing = NoExampleLosses(given=bool(held_out_losses))
+        found.append(Refusal(what=IntervalsOverExamples(), why=(missing,), remedy=KeepExampleLosses()))
     for rung in winners:
-        where = f"{rung.family} at {rung.budget_flops:.3g} FLOPs"
         if rung.near_chance:
-            found.append(Refusal(what=f"fitting {where}", why="the loss is within 15 % of chance", remedy="shown only"))
+            what = FittingRung(family=rung.family, budget_flops=rung.budget_flops)
+            found.append(Refusal(what=what, why=(RungNearChance(share=NEAR_CHANCE),), remedy=ShownOnly()))
         if rung.data_limited:
-            why = f"{rung.first.epochs:.3g} epochs: data-limited, judged apart from the overall verdict"
-            found.append(Refusal(what=f"an overall verdict with {where}", why=why, remedy="use more data"))
+            what = VerdictOverall(family=rung.family, budget_flops=rung.budget_flops)
+            why = ManyEpochs(epochs=rung.first.epochs or 0.0)
+            found.append(Refusal(what=what, why=(why,), remedy=UseMoreData()))
     return found
 
 
@@ -254,8 +273,8 @@ def _unallocated(rows: Sequence[Observation], allocations: Sequence[Allocation])
     for found in allocations:
         own = [row for row in rows if row.family == found.family]
         if found.params_exponent is None and any(row.params is not None for row in own):
-            what = f"allocation of {found.family}"
-            refused.append(Refusal(what=what, why=found.status, remedy=allocation_remedy(own)))
+            what = AllocationOf(family=found.family)
+            refused.append(Refusal(what=what, why=(found.status,), remedy=allocation_remedy(own)))
     return refused
 
 
@@ -264,9 +283,9 @@ def _undecided(comparisons: Sequence[Comparison], winners: Sequence[Rung]) -> li
     for comparison in comparisons:
         if comparison.overall.verdict != "cannot tell" or not winners:
             continue
-        remedy, seeds = "", comparison.seeds_to_decide
+        remedy, seeds = None, comparison.seeds_to_decide
         if seeds is not None:
-            remedy = f"about {seeds} seeds a winner would decide a margin of {comparison.margin:g}"
-        what = f"a verdict on {comparison.a} against {comparison.b} in {comparison.currency}"
-        found.append(Refusal(what=what, why="; ".join(comparison.overall.reasons), remedy=remedy))
+            remedy = SeedsWouldDecide(num_seeds=seeds, margin=comparison.margin)
+        what = VerdictOn(a=comparison.a, b=comparison.b, currency=comparison.currency)
+        found.append(Refusal(what=what, why=comparison.overall.reasons, remedy=remedy))
     return found

@@ -22,8 +22,7 @@ from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.laws import LawFit, SizeLaw
 from levelfield.scaling.results.optima import Optimum
-from levelfield.scaling.results.reasons import Refusal
-from levelfield.scaling.results.sentences import headline
+from levelfield.scaling.results.refusals import LawOf, Refusal, VerdictOn
 from levelfield.scaling.results.verdicts import Comparison, Control
 from levelfield.scaling.tables.file import IN_MEMORY
 from levelfield.scaling.tables.runs import Runs, read_runs
@@ -200,12 +199,14 @@ def _read(runs: AnyRuns, reading: TableReading) -> Runs:
 
 def _by_flops_alone(analysis: Analysis) -> Analysis:
     """The analysis of a table that states no timings, without the rows that would say so once a pair of families."""
-    comparisons = tuple(each for each in analysis.comparisons if each.currency == "flops")
     return dataclasses.replace(
         analysis,
-        comparisons=comparisons,
-        headline=headline(comparisons, analysis.families),
-        refusals=tuple(each for each in analysis.refusals if not each.what.endswith("in device_seconds")),
+        comparisons=tuple(each for each in analysis.comparisons if each.currency == "flops"),
+        refusals=tuple(
+            each
+            for each in analysis.refusals
+            if not (isinstance(each.what, LawOf | VerdictOn) and each.what.currency == "device_seconds")
+        ),
     )
 
 

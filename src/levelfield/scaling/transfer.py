@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -14,11 +15,9 @@ from levelfield.scaling.agreement import RankAgreement, rank_agreement
 from levelfield.scaling.analyse import analyse
 from levelfield.scaling.results.analysis import Analysis, Winner
 from levelfield.scaling.results.laws import LawFit
-from levelfield.scaling.results.reasons import Refusal
-from levelfield.scaling.results.sentences import CURRENCY_WORDS, percent
+from levelfield.scaling.results.reasons.verdicts import MadeNoError, NoProbabilities
+from levelfield.scaling.results.refusals import LawOf, MetricOf, Refusal, WithinArm
 from levelfield.scaling.results.verdicts import Comparison
-
-PRETRAINED, SCRATCH = "pre-trained", "trained from scratch"  # in this order by name, as comparisons are
 
 PerExample = Mapping[str, NDArray[np.floating]]
 
@@ -38,19 +37,29 @@ class ArmAnalysis:
 
 
 @record
+class Worth:
+    """Pre-training and fine-tuning ``family`` (a) against training it from scratch (b) at equal compute in all.
+
+    "better" means that pre-training paid.
+    """
+
+    family: str
+    comparison: Comparison
+
+
+@record
 class TransferAnalysis:
     """What one target says.
 
-    ``worth`` compares, for each family, pre-training and fine-tuning (a) with training from scratch (b) at equal total
-    FLOPs: "better" means that pre-training paid. ``agreements`` tell whether lower pre-training loss meant better
-    transfer.
+    ``worth`` says of each family, in both currencies, whether pre-training paid. ``agreements`` tell whether lower
+    pre-training loss meant better transfer.
     """
 
     transfer: str
     metric: Metric
     chance: float
     arms: tuple[ArmAnalysis, ...]
-    worth: tuple[Comparison, ...]
+    worth: tuple[Worth, ...]
     agreements: tuple[RankAgreement, ...]
     refusals: tuple[Refusal, ...]
 
@@ -75,16 +84,27 @@ def analyse_transfer(
     arms = []
     for arm in dict.fromkeys(row.arm for row in judged if row.arm != FROM_SCRATCH):
         of_arm = [row for row in judged if row.arm == arm]
-        found = _analysed(of_arm, metric, per_example, margin, data, arm, level, seed, refusals)
-        if found is not None:
-            winners, laws = found.winners, found.laws
-            arms.append(ArmAnalysis(arm=arm, winners=winners, laws=laws, comparisons=found.comparisons))
-    worth = []
+        found = _analysed(of_arm, metric, per_example, margin, data, arm, level, seed)
+        if isinstance(found, Refusal):
+            refusals.append(found)
+            continue
+        winners, laws = found.winners, found.laws
+        arms.append(ArmAnalysis(arm=arm, winners=winners, laws=laws, comparisons=found.comparisons))
+        refusals += [
+            dataclasses.replace(refusal, what=WithinArm(arm=arm, asked=refusal.what))
+            for refusal in found.refusals
+            if isinstance(refusal.what, LawOf) and refusal.what.currency == "flops"
+        ]
+    worth: list[Worth] = []
     for family in sorted({row.family for row in judged}):
         pair = [row for row in judged if row.family == family and row.arm in (FINE_TUNED, FROM_SCRATCH)]
         if len({row.arm for row in pair}) == 2:
-            found = _analysed(pair, metric, per_example, margin, data, f"worth of {family}", level, seed, refusals)
-            worth += found.comparisons if found else ()
+            subject = f"worth of {family}"
+            found = _analysed(pair, metric, per_example, margin, data, subject, level, seed, between_arms=True)
+            if isinstance(found, Refusal):
+                refusals.append(found)
+            else:
+                worth += [Worth(family=family, comparison=each) for each in found.comparisons]
     return TransferAnalysis(
         transfer=rows[0].transfer if rows else "",
         metric=metric,
@@ -107,39 +127,41 @@ def _analysed(
     per_example: PerExample,
     margin: float,
     data: str,
-    what: str,
+    subject: str,
     level: float,
     seed: int,
-    refusals: list[Refusal],
-) -> Analysis | None:
-    """The analysis of ``rows`` as if the metric were their loss, or None with the reason in ``refusals``."""
+    *,
+    between_arms: bool = False,
+) -> Analysis | Refusal:
+    """The analysis of ``rows`` as if the metric were their loss; ``between_arms`` takes the arms for families."""
     values = [value_of(row, metric) for row in rows]
     if any(value is None or value <= 0 for value in values):
-        why = "a run made no error" if metric == "error" else "the arm has no probabilities, hence no loss"
-        refusals.append(Refusal(what=f"the {metric} of {what}", why=why))
-        return None
-    against_scratch = {row.arm for row in rows} == {FINE_TUNED, FROM_SCRATCH}
-    table = [_observation(row, value or 0.0, metric, against_scratch) for row, value in zip(rows, values, strict=True)]
+        why = MadeNoError() if metric == "error" else NoProbabilities()
+        return Refusal(what=MetricOf(metric=metric, subject=subject), why=(why,))
+    table = [_observation(row, value or 0.0, metric, between_arms) for row, value in zip(rows, values, strict=True)]
     known = {row.run: per_example[row.run] for row in rows if row.run in per_example}
-    found = analyse(table, held_out_losses=known, margin=margin, level=level, data=data, recipe=what, seed=seed)
-    refusals += [
-        Refusal(what=f"{what}: {refusal.what}", why=refusal.why, remedy=refusal.remedy)
-        for refusal in found.refusals
-        if not against_scratch and refusal.what.startswith(("the law of", "winners")) and "flops" in refusal.what
-    ]
-    return found
+    return analyse(
+        table,
+        held_out_losses=known,
+        margin=margin,
+        level=level,
+        data=data,
+        recipe=subject,
+        order=(FINE_TUNED, FROM_SCRATCH) if between_arms else None,
+        seed=seed,
+    )
 
 
-def _observation(row: TransferRow, value: float, metric: Metric, against_scratch: bool) -> Observation:
+def _observation(row: TransferRow, value: float, metric: Metric, between_arms: bool) -> Observation:
     """A row as the statistics take it: its metric is the loss, its arm the family where arms are compared.
 
     Compute is what could be spent, since either arm may stop short of its allowance where that is better. Epochs are
     left out: how often the target's images are seen is part of the question here, not a fault of the run.
     """
     family, seconds = row.family, row.device_seconds
-    allowed = row.allowed_flops if against_scratch else row.budget_flops
-    if against_scratch:
-        family = f"{row.family} {PRETRAINED if row.arm == FINE_TUNED else SCRATCH}"
+    allowed = row.allowed_flops if between_arms else row.budget_flops
+    if between_arms:
+        family = row.arm
     if row.pretrain_seconds is not None and seconds is not None:
         seconds += row.pretrain_seconds
     return Observation(
@@ -181,33 +203,3 @@ def _agreements(rows: Sequence[TransferRow], metric: Metric, level: float, seed:
                 level=level,
                 generator=np.random.default_rng([seed, place]),
             )
-
-
-def worth_sentence(comparison: Comparison, *, metric: Metric, transfer: str) -> str:
-    """Whether pre-training paid on ``transfer``, in one sentence with its interval."""
-    family = comparison.a.removesuffix(f" {PRETRAINED}")
-    overall, currency = comparison.overall, CURRENCY_WORDS[comparison.currency]
-    verdict = {
-        "better": f"pre-training {family} was worth it",
-        "worse": f"pre-training {family} was not worth it",
-        "equivalent": f"pre-training {family} made no difference beyond {100 * comparison.margin:.3g} %",
-    }.get(overall.verdict, f"one cannot tell whether pre-training {family} was worth it")
-    measured = f": {metric} {percent(overall.difference)} against training from scratch" if overall.difference else ""
-    because = f" ({'; '.join(overall.reasons)})" if overall.verdict == "cannot tell" and overall.reasons else ""
-    return f"On {transfer}, at equal {currency} in all, {verdict}{measured}{because}."
-
-
-def agreement_sentence(agreements: Sequence[RankAgreement], *, transfer: str) -> str:
-    """Whether lower pre-training loss meant better fine-tuning on ``transfer``; empty where nobody looked."""
-    told = []
-    for found in (found for found in agreements if found.what == FINE_TUNED):
-        where = "over all rungs" if found.among == "all rungs" else "at equal pre-training compute"
-        if found.tau is None:
-            told.append(f"{where} too few backbones can tell ({found.status})")
-        else:
-            tau = found.tau
-            numbers = f"{tau.estimate:.2f} [{tau.low:.2f}, {tau.high:.2f}]".replace("-", "\u2212")
-            told.append(f"{where} {numbers}")
-    return (
-        f"Lower pre-training loss and better transfer to {transfer}, Kendall's tau: {'; '.join(told)}." if told else ""
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from levelfield.records.codec import later, record
 from levelfield.records.measure import Measure
+from levelfield.records.reason import Reason
 
 
 @record
@@ -21,7 +22,7 @@ class DataFacts:
     resolution: int
     num_train: int
     fingerprint: str
-    no_verdict_because: str | None = None
+    no_verdict_because: Reason | None = None
     num_report: int | None = later(default=None)
     targets: tuple[TargetFacts, ...] = later(default=())
     remarks: tuple[str, ...] = later(default=())

@@ -10,6 +10,7 @@ from levelfield.records.codec import later, record
 from levelfield.records.fingerprint import fingerprint
 from levelfield.records.observation import Role
 from levelfield.records.probe import ProbeSpec
+from levelfield.records.reason import Reason
 from levelfield.records.study import AxisValue
 from levelfield.records.trial import TrialResult, TrialSpec
 from levelfield.scaling.results.intervals import Interval
@@ -35,7 +36,7 @@ class Candidate:
 
 @record
 class Affordable:
-    """What a budget buys a candidate; ``refusal`` says why the protocol does not allow it, and is empty otherwise."""
+    """What a budget buys a candidate; ``refusal`` says why the protocol does not allow it, and is None otherwise."""
 
     architecture: str
     params: int
@@ -43,7 +44,7 @@ class Affordable:
     global_batch_size: int
     steps: int
     epochs: float
-    refusal: str = ""
+    refusal: Reason | None = None
 
 
 @record
@@ -123,8 +124,8 @@ class RefusedTransfer:
     transfer: str
     family: str
     budget_flops: float
-    arm: str
-    reason: str
+    arm: Reason
+    reason: Reason
 
 
 @record
@@ -164,7 +165,8 @@ class Plan:
 class LockedRecipe:
     """What was predicted for one family: the declared size and rate nearest to the optimum, and the loss they reach.
 
-    ``axes`` are the other searched values, taken over from the winner of the top searched rung.
+    ``axes`` are the other searched values, taken over from the winner of the top searched rung; ``notes`` tell how the
+    prediction was found.
     """
 
     family: str
@@ -172,7 +174,7 @@ class LockedRecipe:
     base_lr: float
     axes: dict[str, AxisValue]
     loss: Interval
-    sentence: str
+    notes: tuple[Reason, ...]
 
 
 @record
@@ -185,7 +187,7 @@ class Lock:
 
     budget_flops: float
     recipes: tuple[LockedRecipe, ...]
-    refused: dict[str, str] = dataclasses.field(default_factory=dict)
+    refused: dict[str, Reason] = dataclasses.field(default_factory=dict)
     runs: tuple[str, ...]
     results: str
     data: str | None = later(default=None)

@@ -20,6 +20,8 @@ from levelfield.records.sealed import write_record
 from levelfield.records.store import HeldTrial, StudyDirectory
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import CLASSIFICATION, TrialResult
+from levelfield.report.words.of_plans import NO_VERDICT_AT_ALL
+from levelfield.report.words.told import told
 from levelfield.study.facts import DataFacts, TargetFacts
 from levelfield.study.launch.base import Launcher, LaunchEvent, failure
 from levelfield.study.launch.local import LocalLauncher
@@ -30,7 +32,7 @@ from levelfield.study.outcome.foretell import lock_rungs
 from levelfield.study.outcome.locks import read_locks, refuse_lost_locks
 from levelfield.study.outcome.outcome import analyse_outcome, read_outcome
 from levelfield.study.plan.plan import plan, refuse_if_nothing_is_allowed
-from levelfield.study.plan.undecidable import NO_VERDICT_AT_ALL, gives_no_verdict, undecidable
+from levelfield.study.plan.undecidable import gives_no_verdict, undecidable
 from levelfield.study.planned import Lock, Plan
 from levelfield.tasks.base import refuse_missing_fields
 from levelfield.tasks.registry import task_named
@@ -285,7 +287,7 @@ def _tell_undecidable(spec: StudySpec, facts: DataFacts, planned: Plan) -> None:
     """Say what this design leaves open whatever comes out; the run goes on, since its curves are of use."""
     found = undecidable(spec, facts, planned)
     for each in found:
-        logger.warning("%s: %s", spec.name, each.sentence)
+        logger.warning("%s: %s", spec.name, told(each))
     if gives_no_verdict(found, spec):
         logger.warning("%s: %s", spec.name, NO_VERDICT_AT_ALL)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from levelfield.data.draws import Int64s, UInt64s
 from levelfield.records.data import Split
 from levelfield.records.fields import FieldFacts
+from levelfield.records.reason import Reason
 
 Images: TypeAlias = NDArray[np.uint8]
 
@@ -48,7 +49,7 @@ class Source(Protocol):
     @property
     def fingerprint(self) -> str: ...
     @property
-    def no_verdict_because(self) -> str | None: ...
+    def no_verdict_because(self) -> Reason | None: ...
     @property
     def remarks(self) -> tuple[str, ...]: ...
 

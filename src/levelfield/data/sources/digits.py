@@ -10,7 +10,7 @@ from levelfield.data.draws import Int64s, UInt64s, draw_bits
 from levelfield.data.sources.base import Examples, check_ids
 from levelfield.data.sources.glyphs import CONTENT_HASH, SIDE, enlarge, load_glyphs, split_glyphs
 from levelfield.data.transforms import Affine, SpritePlacer
-from levelfield.records.data import DigitsSpec, Split
+from levelfield.records.data import DigitsSpec, FewDigitsJudge, Split
 from levelfield.records.fields import FieldFacts
 from levelfield.records.fingerprint import fingerprint
 
@@ -27,10 +27,7 @@ class Digits:
     fields = FieldFacts(num_classes=10)
     class_names = tuple("0123456789")
     in_channels = 1
-    no_verdict_because = (
-        "scikit-learn's plain digits: five of the 360 held-out images carry most of the loss, and seeds differ by a "
-        "factor of two; use digit-pairs"
-    )
+    no_verdict_because = FewDigitsJudge()
     remarks = ()
 
     def __init__(self, spec: DigitsSpec) -> None:

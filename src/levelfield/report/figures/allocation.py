@@ -11,6 +11,7 @@ from levelfield.report.figures.canvas import Canvas, EndLabel, Mark
 from levelfield.report.figures.figure import Figure, Panel
 from levelfield.report.figures.loss import winner_text
 from levelfield.report.words import numbers
+from levelfield.report.words.told import told
 from levelfield.scaling.results.analysis import Analysis, Winner
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.optima import IsoflopProfile
@@ -46,9 +47,9 @@ def _length_title(in_epochs: bool) -> str:
 def _panel(
     analysis: Analysis, winners: list[Winner], kind: str, title: str, value: Callable[[Winner], float | None]
 ) -> Panel:
-    vertices = [p for p in analysis.isoflop if p.optimal_params is not None] if kind == "size" else []
+    vertices = [p for p in analysis.isoflop if isinstance(p.optimal_params, Interval)] if kind == "size" else []
     seen = [number for w in winners if (number := value(w))]
-    intervals = [p.optimal_params for p in vertices if p.optimal_params is not None]
+    intervals = [p.optimal_params for p in vertices if isinstance(p.optimal_params, Interval)]
     seen += [bound for interval in intervals for bound in _clamped(interval, seen)]
     canvas = Canvas(
         x=log_axis("training compute in FLOPs", [w.budget_flops for w in winners]),
@@ -103,7 +104,7 @@ def _vertex_marks(profiles: list[IsoflopProfile], family: str) -> list[Mark]:
             f"{numbers.count(vertex.estimate)} parameters [{numbers.count(vertex.low)}, {numbers.count(vertex.high)}]",
         )
         for profile in profiles
-        if profile.family == family and (vertex := profile.optimal_params) is not None
+        if profile.family == family and isinstance(vertex := profile.optimal_params, Interval)
     ]
 
 
@@ -148,7 +149,7 @@ def _exponents(analysis: Analysis) -> str:
         name = numbers.family_name(allocation.family)
         size, length = allocation.params_exponent, allocation.examples_exponent
         if size is None or length is None:
-            parts.append(f"{name}: no exponent ({allocation.status}).")
+            parts.append(f"{name}: no exponent ({told(allocation.status)}).")
             continue
         parts.append(
             f"{name}: optimal size grows as compute to the {numbers.number_interval(size, 2)}, examples as compute to "

@@ -11,6 +11,7 @@ from levelfield.report.figures.canvas import Canvas, Mark
 from levelfield.report.figures.figure import Figure, Panel, slug
 from levelfield.report.figures.loss import CURRENCY_TITLES
 from levelfield.report.words import numbers
+from levelfield.report.words.told import all_told, told
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.verdicts import BudgetVerdict, Comparison, Control
@@ -71,7 +72,7 @@ def difference_figure(analysis: Analysis) -> Figure:
     refused = []
     for comparison in analysis.comparisons:
         if comparison not in drawable:
-            why = numbers.prose("; ".join(comparison.overall.reasons) or "refused")
+            why = all_told(comparison.overall.reasons) or "refused"
             refused.append(f"By {CURRENCY_TITLES[comparison.currency]} nothing is drawn: {why}.")
     reading, caption = " ".join([_READING, *refused]), _difference_caption(drawable)
     return Figure(name="difference", title=title, caption=caption, reading=reading, panels=panels)
@@ -146,7 +147,7 @@ def _draw_between(canvas: Canvas, comparison: Comparison, verdicts: list[BudgetV
     canvas.line([(point.x, point.y) for point in comparison.ancova.line], color=theme.MUTED, dash=(5, 3), width=1.2)
     if place is not None:
         where = numbers.currency(place.estimate, comparison.currency)
-        text = f"the trend crosses zero at {where}\n{numbers.prose(comparison.crossover.status)}"
+        text = f"the trend crosses zero at {where}\n{all_told(comparison.crossover.status)}"
         mark = Mark(x=place.estimate, y=0.0, low=place.low, high=place.high, text=text)
         canvas.points([mark], color=theme.MUTED, shape="triangle-up", size=60, sideways=True)
 
@@ -157,7 +158,7 @@ def _mark(comparison: Comparison, verdict: BudgetVerdict) -> Mark:
     lines = [
         f"at {numbers.currency(verdict.budget, comparison.currency)}: {verdict_words(comparison, verdict)}",
         numbers.ratio_interval(difference),
-        *verdict.reasons,
+        *map(told, verdict.reasons),
     ]
     return Mark(
         x=verdict.budget, y=difference.estimate, low=difference.low, high=difference.high, text="\n".join(lines)

@@ -28,7 +28,7 @@ def isoflop_figure(analysis: Analysis) -> Figure:
         for family, style in theme.family_styles(analysis.families).items()
         if any(p.family == family for p in profiles)
     )
-    inside = sum(profile.optimal_params is not None for profile in profiles)
+    inside = sum(isinstance(profile.optimal_params, Interval) for profile in profiles)
     caption = (
         f"{inside} of {len(profiles)} profiles have their optimum between the sizes tried"
         f"{'.' if inside == len(profiles) else '; elsewhere the best size is only a bound.'}"
@@ -56,10 +56,10 @@ def _panel(family: str, profiles: list[IsoflopProfile], style: theme.FamilyStyle
         others = [_mark(profile, p, analysis.seed_noise) for p in line if p.model != profile.best_model]
         canvas.points(others, color=style.color, shape=style.shape, size=20, opacity=shade, bar=1)
         best = [_mark(profile, p, analysis.seed_noise) for p in line if p.model == profile.best_model]
-        hollow = profile.optimal_params is None
+        hollow = not isinstance(profile.optimal_params, Interval)
         strength = max(shade, 0.55)
         canvas.points(best, color=style.color, shape=style.shape, hollow=hollow, opacity=strength, bar=1)
-        if profile.optimal_params is not None:
+        if isinstance(profile.optimal_params, Interval):
             _draw_vertex(canvas, profile, profile.optimal_params, style, shade)
         text = numbers.power(profile.budget_flops)
         canvas.note(line[0].params, line[0].loss, text, color=style.text, align="right", dx=-7, dy=5)
@@ -86,5 +86,7 @@ def _draw_vertex(
     lowest = min(point.loss for point in profile.points)
     y = canvas.y.value(max(canvas.y.fraction(lowest) - 0.035, 0.0))
     text = f"optimal size {numbers.count(vertex.estimate)} [{numbers.count(vertex.low)}, {numbers.count(vertex.high)}]"
-    mark = Mark(x=vertex.estimate, y=y, low=vertex.low, high=vertex.high, text=f"{text}\n{profile.status}")
+    inside = "vertex inside the sizes tried"
+    inside = f"{inside}; its interval reaches the edge of them" if profile.touches_edge else inside
+    mark = Mark(x=vertex.estimate, y=y, low=vertex.low, high=vertex.high, text=f"{text}\n{inside}")
     canvas.points([mark], color=style.color, shape="diamond", size=34, opacity=max(shade, 0.55), sideways=True)

@@ -158,7 +158,7 @@ def _neighbours(cell: LearningRateCell) -> tuple[float | None, float | None]:
 
 def _optimum_text(cell: LearningRateCell) -> str:
     lines = [
-        f"{numbers.model_name(cell.family, cell.model)} at {numbers.flops(cell.budget_flops)}",
+        f"{_name(cell)} at {numbers.flops(cell.budget_flops)}",
         f"best learning rate {numbers.plain(cell.best_base_lr)} of {len(cell.tried)} tried",
         _STATUS_TEXT[cell.status],
         f"{numbers.count(cell.examples)} examples" if cell.examples is not None else "",
@@ -168,7 +168,7 @@ def _optimum_text(cell: LearningRateCell) -> str:
 
 
 def _tried_mark(cell: LearningRateCell, rate: float, loss: float, seed_noise: float | None) -> Mark:
-    name = numbers.model_name(cell.family, cell.model)
+    name = _name(cell)
     low, high = noise_of(loss, seed_noise)
     text = f"{name}\nlearning rate {numbers.plain(rate)}\nloss {numbers.loss(loss)}"
     return Mark(x=rate, y=loss, text=text, low=low, high=high)
@@ -190,9 +190,9 @@ def _rates(cells: Sequence[LearningRateCell]) -> set[float]:
 
 def _by_size(cells: Sequence[LearningRateCell]) -> list[list[LearningRateCell]]:
     """The cells of each model, from small to large, each from short to long."""
-    models = sorted({(cell.params or 0.0, cell.model) for cell in cells})
+    models = sorted({(cell.params or 0.0, cell.model, cell.variant) for cell in cells})
     rising = sorted(cells, key=lambda cell: cell.budget_flops)
-    return [[cell for cell in rising if cell.model == model] for _, model in models]
+    return [[cell for cell in rising if (cell.model, cell.variant) == (name, variant)] for _, name, variant in models]
 
 
 def _rate_axis(title: str, rates: list[float]) -> Axis:
@@ -210,9 +210,17 @@ def _octaves(rates: Sequence[float]) -> list[float]:
     return octaves
 
 
+def _varied(name: str, cell: LearningRateCell) -> str:
+    return f"{name} ({cell.variant})" if cell.variant else name
+
+
+def _name(cell: LearningRateCell) -> str:
+    return _varied(numbers.model_name(cell.family, cell.model), cell)
+
+
 def _short(cell: LearningRateCell) -> str:
     """A model's name without its family, which the panel's title already says; its size where the name is long."""
-    name = cell.model.partition(":")[2] or cell.model
+    name = _varied(cell.model.partition(":")[2] or cell.model, cell)
     if len(name) <= _LONGEST_NAME or cell.params is None:
         return name
     return f"{numbers.count(cell.params)} params"

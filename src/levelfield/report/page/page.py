@@ -21,8 +21,12 @@ from levelfield.report.tables.study import study_tables
 from levelfield.report.tables.table import LONG, Column, TableCell
 from levelfield.report.words import numbers
 from levelfield.report.words.glossary import glossary
+from levelfield.report.words.of_optima import optimum_sentences
+from levelfield.report.words.of_plans import rule_broken
+from levelfield.report.words.told import all_told, told
+from levelfield.report.words.verdicts import comparison_sentence, headline
 from levelfield.scaling.results.analysis import Analysis
-from levelfield.scaling.results.reasons import Refusal
+from levelfield.scaling.results.refusals import Refusal
 from levelfield.scaling.results.verdicts import Comparison
 from levelfield.units import PAPER_FLOPS
 
@@ -30,9 +34,6 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
-
-_REASON_OF_A_CELL = re.compile(r"^\S+ (steps|epochs)(?: of \d+)?, (.*)$")
-"""What cells that are refused for one reason share: of "332 steps of 32, fewer than 500" the last words."""
 
 _INTERVAL = re.compile(r"\[[^\[\]]*\]")
 _TIGHT_TO = 16
@@ -89,6 +90,8 @@ def render_figures(analysis: Analysis, facts: StudyFacts, figures: dict[str, Fig
         .get_template("page.html.j2")
         .render(
             analysis=analysis,
+            headline=headline(analysis),
+            optimum_sentences=optimum_sentences,
             facts=facts,
             figures=figures,
             tables=study_tables(analysis, facts),
@@ -133,7 +136,7 @@ def verdict_cards(analysis: Analysis) -> tuple[VerdictCard, ...]:
         overall, decidable = comparison.overall, comparison.smallest_decidable_margin
         winner = {"better": comparison.a, "worse": comparison.b}.get(overall.verdict)
         a, b = numbers.family_name(comparison.a), numbers.family_name(comparison.b)
-        reasons = [numbers.sentence(reason) for reason in overall.reasons]
+        reasons = [numbers.sentence(told(reason)) for reason in overall.reasons]
         if decidable is not None and decidable > comparison.margin:
             reasons.append(f"The smallest margin these runs could decide is {numbers.margin(round(decidable, 3))}.")
         cards.append(
@@ -144,7 +147,7 @@ def verdict_cards(analysis: Analysis) -> tuple[VerdictCard, ...]:
                 difference=numbers.ratio_interval(overall.difference) if overall.difference else "",
                 meaning=_meaning(comparison) if overall.difference else "",
                 reasons=tuple(reasons),
-                sentence=comparison.sentence,
+                sentence=comparison_sentence(analysis, comparison),
                 tone=family_styles(analysis.families)[winner].color if winner else "",
             )
         )
@@ -163,21 +166,17 @@ def _meaning(comparison: Comparison) -> str:
 
 def open_refusals(analysis: Analysis) -> tuple[Refusal, ...]:
     """The refusals that no verdict card has told already."""
-    told = [set(comparison.overall.reasons) for comparison in analysis.comparisons if comparison.overall.reasons]
-    return tuple(
-        refusal
-        for refusal in analysis.refusals
-        if not any(all(reason in refusal.why for reason in reasons) for reasons in told)
-    )
+    shown = [set(comparison.overall.reasons) for comparison in analysis.comparisons if comparison.overall.reasons]
+    return tuple(refusal for refusal in analysis.refusals if not any(reasons <= set(refusal.why) for reasons in shown))
 
 
 def refused_summary(facts: StudyFacts) -> str:
     """How many cells were not run, by reason."""
-    kinds = Counter(_REASON_OF_A_CELL.sub(r"\2 \1", cell.reason) for cell in facts.refused_cells)
-    told = [f"{numbers.prose(reason)} ({number})" for reason, number in kinds.most_common()]
+    kinds = Counter(rule_broken(cell.reason) for cell in facts.refused_cells)
+    parts = [f"{rule} ({number})" for rule, number in kinds.most_common()]
     total = len(facts.refused_cells)
     cells = "1 planned cell was" if total == 1 else f"{total} planned cells were"
-    return f"{cells} not run: {numbers.listed(told)}." if told else ""
+    return f"{cells} not run: {numbers.listed(parts)}." if parts else ""
 
 
 def key_figures(analysis: Analysis, facts: StudyFacts) -> tuple[tuple[str, str], ...]:
@@ -233,7 +232,8 @@ def _environment() -> Environment:
     environment.filters["family_name"] = numbers.family_name
     environment.filters["sentence"] = numbers.sentence
     environment.filters["sentence_start"] = lambda text: numbers.sentence(text).removesuffix(".")
-    environment.filters["prose"] = numbers.prose
+    environment.filters["told"] = told
+    environment.filters["all_told"] = all_told
     environment.filters["breaking"] = breaking
     environment.filters["seconds"] = numbers.seconds
     return environment

@@ -9,7 +9,6 @@ from levelfield.reference.evidence import PublishedEvidence, nfnet_runs, publish
 from levelfield.reference.laws import vit_points
 from levelfield.reference.placed import PlacedPoint
 from levelfield.reference.points import TRUST_MEANS
-from levelfield.reference.sentences import bottom_line
 from levelfield.report.figures import theme
 from levelfield.report.figures.axes import log_axis
 from levelfield.report.figures.canvas import Canvas, Mark
@@ -17,6 +16,7 @@ from levelfield.report.figures.figure import Figure, Panel
 from levelfield.report.figures.labels import Label, write_labels
 from levelfield.report.published.difference import difference_panel
 from levelfield.report.words import numbers
+from levelfield.report.words.published import bottom_line
 from levelfield.scaling.results.intervals import CurvePoint
 from levelfield.units import PAPER_FLOPS
 

@@ -12,6 +12,7 @@ from levelfield.reference.laws import PublishedLaw
 from levelfield.reference.placed import PlacedPoint
 from levelfield.report.tables.table import Column, Table, number_cell, text_cell, words_column
 from levelfield.report.words import numbers
+from levelfield.report.words.told import all_told
 
 
 def published_tables(evidence: PublishedEvidence, *, points: bool = False) -> tuple[Table, ...]:
@@ -38,7 +39,7 @@ def laws_table(laws: Iterable[PublishedLaw]) -> Table:
                 text_cell(_parameter(law, "b")),
                 text_cell(_parameter(law, "E")),
                 text_cell(", ".join(f"{form} {numbers.percent(value)}" for form, value in law.scatter.items())),
-                text_cell(law.refused or law.no_interval or _dropped(law, dropped)),
+                text_cell(all_told((law.refused or law.no_interval,)) or _dropped(law, dropped)),
             )
         )
     return Table(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from levelfield.records.reason import Reason
 from levelfield.report.figures.loss import CURRENCY_TITLES
 from levelfield.report.tables.table import (
     Column,
@@ -11,7 +12,7 @@ from levelfield.report.tables.table import (
     TableCell,
     family_cell,
     number_cell,
-    sentence_cell,
+    reasons_cell,
     text_cell,
     words_column,
 )
@@ -47,9 +48,9 @@ def confounds_table(analysis: Analysis) -> Table:
         (comparison.a, comparison.b, confound.name): (
             text_cell(pair_name(comparison)),
             text_cell(confound.name),
-            sentence_cell(confound.a_values),
-            sentence_cell(confound.b_values),
-            sentence_cell(confound.why),
+            text_cell(confound.a_values),
+            text_cell(confound.b_values),
+            reasons_cell(confound.why),
         )
         for comparison in analysis.comparisons
         for confound in comparison.confounds
@@ -75,7 +76,7 @@ def optimism_table(analysis: Analysis) -> Table:
             number_cell(found.loss, numbers.loss(found.loss)),
             number_cell(found.optimism, numbers.percent(found.optimism)),
             number_cell(found.corrected.estimate if found.corrected else None, numbers.loss_interval(found.corrected)),
-            sentence_cell(found.status),
+            reasons_cell(found.status),
         )
         for found in analysis.optimism
     )
@@ -119,31 +120,31 @@ def crossover_text(comparison: Comparison) -> str:
 def _trend_rows(comparison: Comparison) -> tuple[tuple[TableCell, ...], ...]:
     curve, ancova, gain, crossover = comparison.curve, comparison.ancova, comparison.gain, comparison.crossover
     if len({part.status for part in (curve, ancova, gain, crossover)}) == 1:  # absent for one reason
-        return (_trend_row(comparison, "none of it", numbers.MISSING, None, curve.status),)
+        return (_trend_row(comparison, "none of it", numbers.MISSING, None, *curve.status),)
     offset, slope, ratio, place = ancova.offset, ancova.slope, gain.log_ratio, crossover.place
     middle = "" if ancova.middle is None else f" at {numbers.currency(ancova.middle, comparison.currency)}"
     at_loss = "" if gain.loss is None else f" at a loss of {numbers.loss(gain.loss)}"
     chance = numbers.percent(crossover.probability_of_none, 0)
     told = (
         (f"offset of loss{middle}", numbers.ratio_interval(offset), offset, ancova.status),
-        ("added by 10× the compute", _per_decade(slope), slope, ""),
+        ("added by 10× the compute", _per_decade(slope), slope, ()),
         (f"compute-equivalent gain{at_loss}", gain_text(ratio), ratio, gain.status),
         ("crossover", crossover_text(comparison), place, crossover.status),
-        ("chance that there is none", chance, None, ""),
+        ("chance that there is none", chance, None, ()),
         ("difference between the rungs", "drawn" if curve.points else numbers.MISSING, None, curve.status),
     )
-    return tuple(_trend_row(comparison, *row) for row in told)
+    return tuple(_trend_row(comparison, what, text, value, *why) for what, text, value, why in told)
 
 
 def _trend_row(
-    comparison: Comparison, what: str, text: str, interval: Interval | None, remark: str
+    comparison: Comparison, what: str, text: str, interval: Interval | None, *remarks: Reason
 ) -> tuple[TableCell, ...]:
     return (
         text_cell(pair_name(comparison)),
         text_cell(CURRENCY_TITLES[comparison.currency]),
         text_cell(what),
         TableCell(text=text, value=interval.estimate if interval else ""),
-        sentence_cell(remark),
+        reasons_cell(*remarks),
     )
 
 

@@ -10,7 +10,7 @@ from levelfield.report.tables.table import (
     family_cell,
     model_cell,
     number_cell,
-    sentence_cell,
+    reasons_cell,
     text_cell,
     words_column,
 )
@@ -32,7 +32,7 @@ def controls_table(analysis: Analysis) -> Table:
             ),
             text_cell(control.verdict),
             text_cell("passed" if control.passed else "ALARM"),
-            sentence_cell(control.reason),
+            reasons_cell(*control.reasons),
         )
         for control in analysis.controls
     )
@@ -61,7 +61,7 @@ def swaps_table(analysis: Analysis) -> Table:
             number_cell(swap.budget_flops, numbers.flops(swap.budget_flops)),
             family_cell(cell.family),
             model_cell(cell.family, cell.model),
-            sentence_cell(cell.optimizer + (", its own recipe" if cell.own else ", swapped")),
+            text_cell(numbers.code_word(cell.optimizer) + (", its own recipe" if cell.own else ", swapped")),
             TableCell(text=numbers.loss_interval(cell.loss), value=cell.loss.estimate if cell.loss else ""),
             number_cell(cell.num_seeds, str(cell.num_seeds)),
             number_cell(cell.base_lr, numbers.plain(cell.base_lr)),
@@ -92,7 +92,7 @@ def swap_effects_table(analysis: Analysis) -> Table:
     """What the swap shows, effect by effect."""
     rows = tuple(
         (
-            sentence_cell(effect.what),
+            reasons_cell(effect.what),
             TableCell(
                 text=numbers.ratio_interval(effect.difference),
                 value=effect.difference.estimate if effect.difference else "",
@@ -125,7 +125,7 @@ def predictions_table(facts: StudyFacts) -> Table:
                 number_cell(predicted.estimate, numbers.loss_interval(predicted)),
                 number_cell(seen, numbers.loss(seen)),
                 text_cell({None: "not run yet", True: "inside", False: "outside"}[inside]),
-                sentence_cell(prediction.recipe),
+                text_cell(prediction.recipe),
                 text_cell(numbers.minute(prediction.locked)),
                 text_cell(prediction.fingerprint[:_FINGERPRINT_SHOWN]),
             )

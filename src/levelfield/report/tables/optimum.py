@@ -7,11 +7,12 @@ from levelfield.report.tables.table import (
     Table,
     family_cell,
     number_cell,
-    sentence_cell,
+    reasons_cell,
     text_cell,
     words_column,
 )
 from levelfield.report.words import numbers
+from levelfield.report.words.told import all_told
 from levelfield.scaling.optimum.rates import rate_at
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.intervals import Interval
@@ -30,7 +31,7 @@ def optima_table(analysis: Analysis) -> Table:
             number_cell(found.budget_flops, numbers.power(found.budget_flops or 0.0)),
             number_cell(line.params and line.params.estimate, _counted(line.params)),
             number_cell(line.examples and line.examples.estimate, _counted(line.examples)),
-            sentence_cell(line.status),
+            reasons_cell(*line.status),
         )
         for found in analysis.optima
         for line in (found.profiles, found.closed_form, found.parabola)
@@ -67,7 +68,7 @@ def size_laws_table(analysis: Analysis) -> Table:
             *(text_cell(numbers.powered_interval(law.parameters.get(name))) for name in names),
             number_cell(law.held_out and law.held_out.error, _off(law)),
             text_cell("yes" if law.chosen else "no"),
-            sentence_cell("; ".join(filter(None, (law.status, numbers.profiled(law.profiles))))),
+            text_cell("; ".join(filter(None, (all_told(law.remarks), numbers.profiled(law.profiles))))),
         )
         for law in analysis.size_laws
     )
@@ -111,7 +112,7 @@ def rates_table(analysis: Analysis) -> Table:
             text_cell(numbers.number_interval(found.examples_exponent)),
             number_cell(found.tolerance, numbers.percent(found.tolerance, 2)),
             text_cell(_flat(found)),
-            sentence_cell(found.status),
+            reasons_cell(found.status),
         )
         for found in analysis.rate_surfaces
     )

@@ -18,12 +18,13 @@ from levelfield.report.tables.table import (
     family_cell,
     model_cell,
     number_cell,
-    sentence_cell,
+    reasons_cell,
     text_cell,
     words_column,
 )
 from levelfield.report.tables.transfer import transfer_tables
 from levelfield.report.words import measures, numbers
+from levelfield.report.words.told import all_told
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.laws import LawFit
 
@@ -46,7 +47,7 @@ def verdict_table(analysis: Analysis) -> Table:
                     else TableCell(text=numbers.currency(verdict.budget, comparison.currency), value=verdict.budget),
                     text_cell(verdict_words(comparison, verdict)),
                     TableCell(text=numbers.ratio_interval(difference), value=difference.estimate if difference else ""),
-                    sentence_cell("; ".join(verdict.reasons)),
+                    reasons_cell(*verdict.reasons),
                 )
             )
     return Table(
@@ -131,7 +132,7 @@ def laws_table(analysis: Analysis) -> Table:
                 text_cell(numbers.powered_interval(law.parameters.get("E"))),
                 text_cell(backtest or numbers.MISSING),
                 text_cell("yes" if law.chosen else "no"),
-                sentence_cell("; ".join(filter(None, (law.status, numbers.profiled(law.profiles))))),
+                text_cell("; ".join(filter(None, (all_told(law.remarks), numbers.profiled(law.profiles))))),
             )
         )
     return Table(
@@ -200,7 +201,7 @@ def refused_cells_table(facts: StudyFacts) -> Table:
             family_cell(cell.family),
             model_cell(cell.family, cell.model),
             number_cell(cell.budget_flops, numbers.power(cell.budget_flops)),
-            sentence_cell(cell.reason),
+            reasons_cell(cell.reason),
         )
         for cell in facts.refused_cells
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from levelfield.records.reason import Coded
 from levelfield.report.words import numbers
+from levelfield.report.words.told import all_told
 
 LONG = 36
 """Characters from which a cell is words, to be broken over lines."""
@@ -56,9 +58,9 @@ def text_cell(text: str) -> TableCell:
     return TableCell(text=text, value=text)
 
 
-def sentence_cell(text: str) -> TableCell:
-    """What the statistics say, as a reader writes it; a name is a :func:`text_cell`, printed as it is."""
-    return text_cell(numbers.prose(text))
+def reasons_cell(*found: Coded | None) -> TableCell:
+    """What is there of ``found``, in words."""
+    return text_cell(all_told(found))
 
 
 def number_cell(value: float | None, text: str) -> TableCell:

@@ -12,7 +12,7 @@ from levelfield.report.tables.table import (
     TableCell,
     family_cell,
     number_cell,
-    sentence_cell,
+    reasons_cell,
     text_cell,
     words_column,
 )
@@ -74,20 +74,21 @@ def judged_table(transfer: TransferFact) -> Table:
 def worth_table(transfer: TransferFact) -> Table:
     """Pre-trained against trained from scratch at every allowance."""
     rows = []
-    for comparison in transfer.analysis.worth:
+    for worth in transfer.analysis.worth:
+        comparison = worth.comparison
         words = {"better": "worth it", "worse": "not worth it", "equivalent": "no difference"}
         for verdict in (comparison.overall, *comparison.per_budget):
             overall, difference = verdict is comparison.overall, verdict.difference
             rows.append(
                 (
-                    sentence_cell(f"{comparison.a} against {comparison.b}"),
-                    sentence_cell(comparison.currency),
+                    text_cell(f"{numbers.family_name(worth.family)} {comparison.a} against {comparison.b}"),
+                    text_cell(numbers.CURRENCY_WORDS[comparison.currency]),
                     TableCell(text="overall", value=0.0)
                     if overall
                     else TableCell(text=numbers.currency(verdict.budget, comparison.currency), value=verdict.budget),
                     text_cell(words.get(verdict.verdict, verdict.verdict)),
                     TableCell(text=numbers.ratio_interval(difference), value=difference.estimate if difference else ""),
-                    text_cell("; ".join(numbers.prose(reason) for reason in verdict.reasons)),
+                    reasons_cell(*verdict.reasons),
                 )
             )
     return Table(
@@ -118,7 +119,7 @@ def transfer_laws_table(transfer: TransferFact) -> Table:
             text_cell(numbers.number_interval(law.parameters.get("b"))),
             number_cell(law.num_budgets, str(law.num_budgets)),
             text_cell("yes" if law.chosen else "no"),
-            sentence_cell(law.status),
+            reasons_cell(*law.remarks),
         )
         for arm in transfer.analysis.arms
         for law in arm.laws
@@ -152,7 +153,7 @@ def ranks_table(transfer: TransferFact) -> Table:
             number_cell(found.num_backbones, str(found.num_backbones)),
             number_cell(found.num_pairs, str(found.num_pairs)),
             TableCell(text=numbers.number_interval(found.tau), value=found.tau.estimate if found.tau else ""),
-            sentence_cell(found.status),
+            reasons_cell(found.status),
         )
         for found in transfer.analysis.agreements
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from levelfield.scaling.results.intervals import Interval, ProfileInterval
+from levelfield.scaling.results.laws import Currency
 
 THIN = "\u202f"
 """A narrow space that does not break: between a number and its unit."""
@@ -22,12 +22,10 @@ _LAW_FORMS = {
     "size-and-examples": "L = E + A·N⁻ᵅ + B·D⁻ᵝ",
     "repeated": "L = E + A·N⁻ᵅ + B·D′⁻ᵝ",
 }
+CURRENCY_WORDS: dict[Currency, str] = {"flops": "training FLOPs", "device_seconds": "device-seconds"}
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NAMES = {"nfnet": "NFNet", "vit": "ViT", "convnext": "ConvNeXt"}
-_WORDS = {"device_seconds": "device-seconds", "flops": "FLOPs", "adamw": "AdamW", "sgd": "SGD"}
-_FAMILY_WORD = re.compile(rf"\b({'|'.join(_NAMES)})\b(?![:-])")  # not in "nfnet:w8" nor in "nfnet-short"
-_SCIENTIFIC = re.compile(r"(?<![\w.])\d+(\.\d+)?e[+-]\d{2,}\b")  # as Python writes: a family may be called 1.07e9
-_CODE_WORD = re.compile(rf"\b({'|'.join(_WORDS)})\b(?![:.-])")
+_WORDS = {"adamw": "AdamW", "sgd": "SGD"}
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -221,14 +219,12 @@ def law_form(form: str, recency: float = 0.0) -> str:
     return f"{equation}, points weighed by C^{recency:g}" if recency else equation
 
 
-def prose(text: str) -> str:
-    """``text`` from the statistics as a reader writes it: families by their names, powers of ten as such."""
-    text = _FAMILY_WORD.sub(lambda found: family_name(found[0]), text)
-    text = _SCIENTIFIC.sub(lambda found: power(float(found[0])), text)
-    return _CODE_WORD.sub(lambda found: _WORDS[found[0]], text)
+def code_word(word: str) -> str:
+    """A code as a reader writes it, where it is one: ``adamw`` is AdamW."""
+    return _WORDS.get(word, word)
 
 
 def sentence(text: str) -> str:
-    """``text`` as prose, with a capital and a full stop."""
-    text = prose(text.strip())
+    """``text`` with a capital and a full stop."""
+    text = text.strip()
     return text if not text else text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")

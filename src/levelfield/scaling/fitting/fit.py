@@ -9,15 +9,35 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from statistics import NormalDist
+from typing import TypeAlias
 
 import numpy as np
 
 from levelfield.records.codec import record
-from levelfield.records.errors import InputError, RefusedError
+from levelfield.records.errors import InputError
+from levelfield.records.reason import Reason
 from levelfield.scaling.fitting.solver import CONVERGED, Solution, solve_one
 from levelfield.scaling.laws import LAWS, Floats, Law, bounds
+from levelfield.scaling.results.reasons.laws import (
+    SUPPORTED,
+    AtBound,
+    Ending,
+    FewBudgets,
+    FewValues,
+    FittedPoints,
+    MovedParameter,
+    NearChance,
+    NoIrreducible,
+    NotFalling,
+    NotMonotone,
+    NotPositive,
+    OutliersMove,
+    OutlyingRow,
+    SeedsDisagree,
+    TooFewRows,
+    UnsupportedFit,
+)
 
 NEAR_CHANCE = 0.85
 """A loss above this share of chance is shown, not fitted (protocol 6)."""
@@ -34,33 +54,22 @@ OUTLYING_SDS = 3.5
 """Rows whose residual exceeds this many robust sds are outliers: Iglewicz and Hoaglin 1993."""
 FEWEST_FOR_OUTLIERS = 10
 """Rows from which a robust sd of residuals tells an outlier."""
+FEWEST_VALUES = 3
+"""Values that an input must take for its exponent to be told."""
 LITERATURE_DELTA = 1e-3
 """The Huber scale of Hoffmann et al. (2203.15556), nearly least absolute residuals; a cloud's first pass."""
 
 
-class FitStatus(StrEnum):
-    """How a fit ended, each member a sentence."""
-
-    FITTED = "the law is fitted"
-    AT_BOUND = "the law is fitted, but a parameter lies at a bound"
-    SEEDS_DISAGREE = "the law is fitted, but its best starting points end at different optima"
-    NOT_CONVERGED = "the solver stopped before the gradient vanished"
-    TOO_FEW = "there are too few budgets away from chance"
-    NOT_MONOTONE = "the loss rises with compute by more than noise explains"
-    NOT_FALLING = "the fitted loss does not fall with compute"
-
-    @property
-    def supported(self) -> bool:
-        return self in (FitStatus.FITTED, FitStatus.AT_BOUND, FitStatus.SEEDS_DISAGREE)
+_Unsupported: TypeAlias = tuple[Ending, FewBudgets | NotMonotone]
 
 
 @record
 class FitRow:
-    """A point that a fit was offered, inputs in the order of the law's: kept where ``dropped`` is empty."""
+    """A point that a fit was offered, inputs in the order of the law's: kept unless ``dropped`` says why not."""
 
     inputs: tuple[float, ...]
     loss: float
-    dropped: str = ""
+    dropped: Reason | None = None
 
 
 @record
@@ -70,7 +79,8 @@ class Fit:
     ``theta`` holds the parameters for ln inputs less ``log_input_units`` and ln loss less ``log_loss_unit`` (see
     laws/base.py); ``parameters`` the same in the user's units. ``delta`` is the Huber scale in ln loss, ``recency`` the
     power of compute that weighs points. ``gradient_norm`` has no unit (see solver.py); ``agreement`` is the share of
-    the best seeds that ended at the same objective. ``remarks`` say in sentences what to know beside ``status``.
+    the best seeds that ended at the same objective. ``remarks`` are what must be known beside
+    ``ending``.
     """
 
     form: str
@@ -84,8 +94,8 @@ class Fit:
     gradient_norm: float
     agreement: float
     rows: tuple[FitRow, ...]
-    status: FitStatus
-    remarks: tuple[str, ...]
+    ending: Ending
+    remarks: tuple[Reason, ...]
 
     @property
     def law(self) -> Law:
@@ -93,7 +103,7 @@ class Fit:
 
     @property
     def supported(self) -> bool:
-        return self.status.supported
+        return self.ending in SUPPORTED
 
     @property
     def kept(self) -> tuple[FitRow, ...]:
@@ -148,17 +158,17 @@ def fit(
     delta: float | None = None,
     recency: float = 0.0,
     refuse: bool = True,
-) -> Fit:
-    """Fit one law of loss against compute, one point a budget.
+) -> Fit | Reason:
+    """Fit one law of loss against compute, one point a budget, or say why the points support none.
 
+    They do not with fewer than 4 budgets away from chance, a frontier that rises beyond noise, a loss that does not
+    fall with compute, or a solver that stopped short of the optimum.
     ``run_sd`` is the sd of a point's ln loss; it tells a rise of the frontier from noise and sets the Huber scale
     unless ``delta`` does. ``recency`` k weighs each point by (C / largest C)^k. With ``refuse`` False an unsupported
-    fit is returned and says so in its status; fewer budgets than parameters are refused all the same.
+    fit is returned and says so in its ending; fewer budgets than parameters are refused all the same.
 
     Raises:
         InputError: no law of compute has this form.
-        RefusedError: fewer than 4 budgets away from chance, a frontier that rises beyond noise, a loss that does not
-            fall with compute, or a solver that stopped short of the optimum.
     """
     law = law_of(form)
     if law.inputs != ("compute",):
@@ -170,14 +180,13 @@ def fit(
     why = refusal(log_c, log_v, run_sd=run_sd)
     if why and (refuse or len(np.unique(log_c)) < len(law.parameters)):
         dropped = len(rows) - len(kept)
-        raise RefusedError(f"{why[1]}" + (f" ({dropped} of {len(rows)} rows dropped)" if dropped else ""))
+        return dataclasses.replace(why[1], num_dropped=dropped, num_rows=len(rows) if dropped else 0)
     scale = delta if delta is not None else HUBER * (run_sd or _sd_along(log_v))
     found = _fitted(law, rows, scale, recency, why)
     if not why and found.predict(kept[-1].inputs[0]) >= found.predict(kept[0].inputs[0]):
-        why = (FitStatus.NOT_FALLING, "the loss does not fall with compute: the fitted exponent is not positive")
         if refuse:
-            raise RefusedError(why[1])
-        return dataclasses.replace(found, status=why[0], remarks=(why[1], *found.remarks))
+            return NotFalling()
+        return dataclasses.replace(found, ending="flat", remarks=(NotFalling(), *found.remarks))
     return _supported(found) if refuse else found
 
 
@@ -190,16 +199,16 @@ def fit_law(
     delta: float | None = None,
     weights: Sequence[float] | None = None,
     refuse: bool = True,
-) -> Fit:
+) -> Fit | Reason:
     """Fit any law to a cloud of runs, ``inputs`` by the names that the law reads ("params", "examples", ...).
 
+    Or say why there is none: no more rows than parameters, an input that hardly varies, or a solver that stopped short
+    of the optimum.
     Without ``delta`` the Huber scale is 1.345 robust sds of the residuals of a first pass at 0.001. Rows of ``weights``
     0 are kept but do not count.
 
     Raises:
         InputError: no such law, or an input that it reads is not given.
-        RefusedError: no more rows than parameters, an input that hardly varies, or a solver that stopped short of the
-            optimum.
     """
     law = law_of(form)
     missing = [name for name in law.inputs if name not in inputs]
@@ -211,10 +220,10 @@ def fit_law(
     )
     kept = [row for row in rows if not row.dropped]
     if len(kept) <= len(law.parameters):
-        raise RefusedError(f"{len(kept)} usable rows for the {len(law.parameters)} parameters of {law.equation}")
+        return TooFewRows(num=len(kept), num_parameters=len(law.parameters), equation=law.equation)
     for place, name in enumerate(law.inputs[:2]):
-        if len({row.inputs[place] for row in kept}) < 3 and refuse:
-            raise RefusedError(f"{name} takes fewer than 3 values: its exponent cannot be told")
+        if len({row.inputs[place] for row in kept}) < FEWEST_VALUES and refuse:
+            return FewValues(name=name, needed=FEWEST_VALUES)
     share = (
         None if weights is None else np.asarray([w for w, row in zip(weights, rows, strict=True) if not row.dropped])
     )
@@ -225,8 +234,8 @@ def fit_law(
     return _supported(found) if refuse else found
 
 
-def without_outliers(found: Fit) -> str:
-    """What the law's parameters are without the rows beyond 3.5 robust sds of its residuals; empty without such rows.
+def without_outliers(found: Fit) -> OutliersMove | None:
+    """What the law's parameters are without the rows beyond 3.5 robust sds of its residuals; None without such rows.
 
     Five of 245 runs moved a published coefficient sixfold (Besiroglu et al., 2404.10102): both are to be seen. A fit
     that leans on late points has none: it lets early ones lie where they may.
@@ -234,19 +243,20 @@ def without_outliers(found: Fit) -> str:
     residuals = np.abs(found.residuals)
     inside = residuals <= OUTLYING_SDS * max(1.4826 * float(np.median(residuals)), 1e-9)
     if inside.all() or found.recency or len(inside) < FEWEST_FOR_OUTLIERS or inside.sum() <= len(found.theta):
-        return ""
+        return None
     theta, _, _ = solve_one(
         found.law, found.x[inside], found.y[inside], weights=found.weights[inside], delta=found.delta
     )
     named = found.named(theta)
-    moved = ", ".join(f"{name} {named[name]:.3g} instead of {value:.3g}" for name, value in found.parameters.items())
     outside = [row for row, near in zip(found.kept, inside, strict=True) if not near]
-    which = ", ".join(
-        f"{row.loss:.4g} at {' and '.join(f'{value:.3g}' for value in row.inputs)}" for row in outside[:5]
+    return OutliersMove(
+        sds=OUTLYING_SDS,
+        outlying=tuple(OutlyingRow(inputs=row.inputs, loss=row.loss) for row in outside),
+        moved=tuple(
+            MovedParameter(name=name, value=value, without=float(named[name]))
+            for name, value in found.parameters.items()
+        ),
     )
-    more = ", ..." if len(outside) > 5 else ""
-    rows = "1 row" if len(outside) == 1 else f"{len(outside)} rows"
-    return f"without {rows} beyond {OUTLYING_SDS:g} robust sds (loss {which}{more}): {moved}"
 
 
 def law_of(form: str) -> Law:
@@ -260,29 +270,26 @@ def law_of(form: str) -> Law:
     return LAWS[form]
 
 
-def why_dropped(*values: float, chance: float | None) -> str:
-    """Why a row (its inputs, then its loss) is shown but not fitted; empty where it is fitted."""
+def why_dropped(*values: float, chance: float | None) -> Reason | None:
+    """Why a row (its inputs, then its loss) is shown but not fitted; None where it is fitted."""
     if not all(math.isfinite(value) and value > 0 for value in values):
-        return "compute and loss must be positive and finite"
+        return NotPositive()
     if chance is not None and values[-1] > NEAR_CHANCE * chance:
-        return f"near chance: loss {values[-1]:.3g} is above {NEAR_CHANCE:.0%} of {chance:.3g}"
-    return ""
+        return NearChance(loss=values[-1], chance=chance, share=NEAR_CHANCE)
+    return None
 
 
-def refusal(log_compute: Floats, log_loss: Floats, *, run_sd: float | None = None) -> tuple[FitStatus, str] | None:
+def refusal(log_compute: Floats, log_loss: Floats, *, run_sd: float | None = None) -> _Unsupported | None:
     """Why these rungs, in rising compute, support no monotone law; None where they do."""
     num_budgets = len(np.unique(log_compute))
     if num_budgets < MIN_BUDGETS:
-        return FitStatus.TOO_FEW, f"{num_budgets} budgets away from chance, at least {MIN_BUDGETS} are needed"
+        return "too few", FewBudgets(num=num_budgets, needed=MIN_BUDGETS)
     rise = log_loss - np.minimum.accumulate(log_loss)
     allowed = _rise_sds(len(log_loss)) * math.sqrt(2) * (run_sd if run_sd else _sd_along(log_loss))
     worst = int(np.argmax(rise))
     if rise[worst] > allowed:
         where = math.exp(log_compute[worst])
-        return FitStatus.NOT_MONOTONE, (
-            f"the curve is not monotone: at compute {where:.3g} the loss lies {math.expm1(rise[worst]):.1%} above a "
-            f"cheaper rung, more than noise explains ({math.expm1(allowed):.1%})"
-        )
+        return "rises", NotMonotone(compute=where, rise=math.expm1(rise[worst]), allowed=math.expm1(allowed))
     return None
 
 
@@ -300,7 +307,7 @@ def _fitted(
     rows: tuple[FitRow, ...],
     delta: float,
     recency: float,
-    why: tuple[FitStatus, str] | None,
+    why: tuple[Ending, Reason] | None,
     weights: Floats | None = None,
 ) -> Fit:
     kept = [row for row in rows if not row.dropped]
@@ -325,14 +332,14 @@ def _fitted(
         gradient_norm=float(solution.gradient_norm[0]),
         agreement=agreement,
         rows=rows,
-        status=why[0] if why else _status(solution, held, agreement),
+        ending=why[0] if why else _ending(solution, held, agreement),
         remarks=_remarks(rows, held, agreement, why),
     )
 
 
-def _supported(found: Fit) -> Fit:
+def _supported(found: Fit) -> Fit | Reason:
     if not found.supported:
-        raise RefusedError(f"{found.law.equation}: {found.status.value} ({'; '.join(found.remarks)})")
+        return UnsupportedFit(equation=found.law.equation, ending=found.ending, remarks=found.remarks)
     return found
 
 
@@ -354,22 +361,22 @@ def _at_bound(law: Law, theta: Floats) -> tuple[str, ...]:
     )
 
 
-def _status(solution: Solution, held: tuple[str, ...], agreement: float) -> FitStatus:
+def _ending(solution: Solution, held: tuple[str, ...], agreement: float) -> Ending:
     # Near the floor of rounding no step lowers the objective although the gradient is not quite CONVERGED.
     if not (solution.gradient_norm[0] <= 1e3 * CONVERGED or solution.objective[0] <= 1e-20):
-        return FitStatus.NOT_CONVERGED
+        return "not converged"
     if held:
-        return FitStatus.AT_BOUND
-    return FitStatus.FITTED if agreement == 1 else FitStatus.SEEDS_DISAGREE
+        return "at a bound"
+    return "fitted" if agreement == 1 else "seeds disagree"
 
 
 def _remarks(
-    rows: tuple[FitRow, ...], held: tuple[str, ...], agreement: float, why: tuple[FitStatus, str] | None
-) -> tuple[str, ...]:
-    found = [f"fitted on {sum(not row.dropped for row in rows)} of {len(rows)} points"]
+    rows: tuple[FitRow, ...], held: tuple[str, ...], agreement: float, why: tuple[Ending, Reason] | None
+) -> tuple[Reason, ...]:
+    found: list[Reason] = [FittedPoints(num_kept=sum(not row.dropped for row in rows), num_rows=len(rows))]
     if "E" in held:
-        found.append("the irreducible loss is at its bound of 0")
-    found.extend(f"{name} is at a bound" for name in held if name != "E")
+        found.append(NoIrreducible())
+    found.extend(AtBound(name=name) for name in held if name != "E")
     if agreement < 1:
-        found.append(f"only {agreement:.0%} of the best seeds agree on the optimum")
+        found.append(SeedsDisagree(agreement=agreement))
     return (*((why[1],) if why else ()), *found)

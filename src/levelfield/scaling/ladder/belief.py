@@ -9,13 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from levelfield.records.errors import InputError, did_you_mean
+from levelfield.records.reason import Reason
 from levelfield.scaling.ladder.backtest import ChosenForm, LawForm, LossCurve, challenged, choose, worthwhile
 from levelfield.scaling.ladder.conformal import spread_of
 from levelfield.scaling.ladder.forms import LINE, RUNG_FORMS, Belief, Points
 from levelfield.scaling.laws import OF_COMPUTE
+from levelfield.scaling.results.reasons.laws import (
+    BacktestedForm,
+    ChallengerChosen,
+    ChosenByBacktests,
+    FormAskedFor,
+    FormsUntested,
+)
 
 OF_RUNGS = tuple(map(LawForm, RUNG_FORMS))
-UNTESTED = "too few rungs to tell forms apart by backtests: a line, whose exponent holds for their range alone"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,16 +69,16 @@ def _believed(tables: Sequence[Points], asked: Asked, *, level: float) -> Belief
     candidates = asked.of(worthwhile(curves) if curves and tables[0].is_curve else OF_RUNGS)
     noise_sd = math.sqrt(np.mean([_held_out_sd(*pair) ** 2 for pair in known])) if known else 0.0
     choice = choose(curves, candidates, noise_sd=noise_sd) if curves else None
-    asked_for = "the form that was asked for" if asked.form else ""
+    asked_for = (FormAskedFor(),) if asked.form else ()
     if choice is None:
-        why = asked_for or UNTESTED
+        why = asked_for or (FormsUntested(),)
         return Belief(candidate=asked.of([LawForm(LINE)])[0], why=why, delta=asked.delta, asked=asked.form is not None)
     is_open = asked.form is None and asked.recency is None
     if is_open and tables[0].is_curve:  # a ladder has too few rungs for five parameters
         choice = challenged(choice, curves)
     return Belief(
         candidate=choice.chosen,
-        why=asked_for or _why(choice, len(curves)),
+        why=asked_for or (_why(choice, len(curves)),),
         spread=spread_of(choice.extrapolations, level=level) if tables[0].is_curve else None,
         delta=asked.delta,
         asked=asked.form is not None,
@@ -94,18 +101,17 @@ def _held_out_sd(points: Points, curve: LossCurve) -> float:
     return sd * math.sqrt(spread)
 
 
-def _why(choice: ChosenForm, num_families: int) -> str:
-    of = "1 family" if num_families == 1 else f"{num_families} families"
+def _why(choice: ChosenForm, num_curves: int) -> Reason:
     if choice.chosen in choice.challenges:
         won, lost = choice.challenges[choice.chosen]
-        return f"chosen by backtests of {of}: off by {won:.1%}, the best simpler form by {lost:.1%}"
-    beaten = ", ".join(f"{who.form} {their:.1%}" for who, (their, _) in choice.challenges.items())
-    beaten = f"; no challenger is better ({beaten})" if beaten else ""
+        return ChallengerChosen(num_curves=num_curves, error=won, simpler_error=lost)
     others = [candidate for candidate in choice.scores if candidate.form != choice.chosen.form]
     if not others:
-        return UNTESTED
+        return FormsUntested()
     other = min(others, key=lambda candidate: choice.scores[candidate])
-    own, theirs = f"{choice.scores[choice.chosen]:.1%}", f"{choice.scores[other]:.1%}"
-    if choice.scores[other] < choice.scores[choice.chosen]:
-        return f"the simpler one: backtests of {of} (off by {own}) do not tell it from {other.form} ({theirs}){beaten}"
-    return f"chosen by backtests of {of}: off by {own}, {other.form} by {theirs}{beaten}"
+    return ChosenByBacktests(
+        num_curves=num_curves,
+        error=choice.scores[choice.chosen],
+        other=BacktestedForm(form=other.form, error=choice.scores[other]),
+        beaten=tuple(BacktestedForm(form=who.form, error=their) for who, (their, _) in choice.challenges.items()),
+    )

@@ -8,12 +8,11 @@ percentiles of refits to the fitted curve plus drawn noise.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from levelfield.records.errors import RefusedError
+from levelfield.records.reason import Reason
 from levelfield.scaling.fitting.fit import MIN_BUDGETS, Fit, fit, recency_weights, why_dropped, without_outliers
 from levelfield.scaling.fitting.profile import profile_intervals
 from levelfield.scaling.fitting.solver import solve_one
@@ -24,6 +23,7 @@ from levelfield.scaling.noise.dependence import dependence
 from levelfield.scaling.noise.uncertainty import POOLING_LEVEL
 from levelfield.scaling.results.intervals import CurvePoint, Interval
 from levelfield.scaling.results.laws import Currency, LawFit, LawRow, Spread
+from levelfield.scaling.results.reasons.laws import FallWithinNoise, FitEnded, NoSeeds, RungsScatter, TooFewForForm
 
 LINE = "log-log"
 RUNG_FORMS = (LINE, "saturating")
@@ -46,7 +46,7 @@ class Points:
     chance: float | None
     covariance: Floats | None
     degrees_of_freedom: float
-    note: str = ""
+    notes: tuple[Reason, ...] = ()
 
     @property
     def is_curve(self) -> bool:
@@ -80,43 +80,49 @@ class Belief:
     """
 
     candidate: LawForm
-    why: str = ""
+    why: tuple[Reason, ...] = ()
     spread: Spread | None = None
     delta: float | None = None
     asked: bool = False
 
 
-def laws_of(points: Points, belief: Belief, *, level: float, generator: np.random.Generator) -> tuple[LawFit, ...]:
+def laws_of(
+    points: Points, belief: Belief, *, level: float, generator: np.random.Generator
+) -> tuple[LawFit, ...] | Reason:
     """The believed law, beside a line and a saturating one where the points are rungs; without enough rungs, the line.
 
-    Raises:
-        RefusedError: the points support no law, or the loss falls by no more than noise explains.
+    Or why the points support no law; one whose loss falls by no more than noise explains is none.
     """
     order = np.argsort(points.compute, kind="stable")
     fits: dict[LawForm, Fit] = {}
     beside = () if belief.spread else tuple(map(LawForm, RUNG_FORMS))
     for candidate in dict.fromkeys((*beside, belief.candidate)):
         found = _fit(points, candidate, belief.delta)
+        if isinstance(found, Reason):
+            return found
         if len(found.kept) > len(found.theta):
             fits[candidate] = found
         elif belief.asked and candidate == belief.candidate:
-            raise RefusedError(
-                f"{len(found.kept)} budgets away from chance: the {len(found.theta)} parameters of {candidate.form!r} "
-                "are needed and one more"
-            )
+            return TooFewForForm(num=len(found.kept), num_parameters=len(found.theta), form=candidate.form)
     chosen = belief.candidate
     if chosen not in fits:
         chosen = LawForm(LINE)
-        fits[chosen] = fits.get(chosen) or _fit(points, chosen, belief.delta)
+        line = fits.get(chosen) or _fit(points, chosen, belief.delta)
+        if isinstance(line, Reason):
+            return line
+        fits[chosen] = line
     kept = [int(i) for i, row in zip(order, fits[chosen].rows, strict=True) if not row.dropped]
     covariance = None if points.covariance is None else points.covariance[np.ix_(kept, kept)]
-    return tuple(
-        _law_fit(points, found, covariance, belief if candidate == chosen else None, level, generator)
-        for candidate, found in fits.items()
-    )
+    laws = []
+    for candidate, found in fits.items():
+        law = _law_fit(points, found, covariance, belief if candidate == chosen else None, level, generator)
+        if isinstance(law, Reason):
+            return law
+        laws.append(law)
+    return tuple(laws)
 
 
-def _fit(points: Points, candidate: LawForm, delta: float | None) -> Fit:
+def _fit(points: Points, candidate: LawForm, delta: float | None) -> Fit | Reason:
     return fit(
         points.compute,
         points.loss,
@@ -175,7 +181,7 @@ def _law_fit(
     belief: Belief | None,
     level: float,
     generator: np.random.Generator,
-) -> LawFit:
+) -> LawFit | Reason:
     theta, excess = np.asarray(found.theta), False
     profiles = {}
     if points.is_curve:
@@ -190,7 +196,8 @@ def _law_fit(
     if belief is not None:
         # Scatter about the wrong form is no noise: where seeds measured the noise, they judge the fall.
         seeds = errors if covariance is None else drawn_errors(covariance, points.degrees_of_freedom, generator)
-        _refuse_noise(found, seeds, level)
+        if (why := _fall_within_noise(found, seeds, level)) is not None:
+            return why
     thetas = draw_thetas(found.law, theta, found.x, errors, delta=found.delta, recency=found.recency)
     named = found.named(thetas)
     low, high = found.kept[0].inputs[0], found.kept[-1].inputs[0]
@@ -204,7 +211,7 @@ def _law_fit(
         log_loss_unit=found.log_loss_unit,
         errors=noise,
         chosen=belief is not None,
-        status=_status(points, found, belief, excess),
+        remarks=_remarks(points, found, belief, excess),
         num_budgets=len(found.kept),
         fitted_low=low,
         fitted_high=high,
@@ -221,20 +228,18 @@ def _law_fit(
     )
 
 
-def _refuse_noise(found: Fit, errors: Floats, level: float) -> None:
-    """Raise where a line through the fitted curve plus drawn ``errors`` does not fall in enough of the draws.
+def _fall_within_noise(found: Fit, errors: Floats, level: float) -> FallWithinNoise | None:
+    """Why there is no law, where a line through the fitted curve plus drawn ``errors`` does not fall in enough draws.
 
     A line in place of the law, which may have no way to rise.
     """
     x = found.x[:, 0] - found.x[:, 0].mean()
     drawn = found.law.log_loss(np.asarray(found.theta), found.x) + errors
     flat = float(np.mean(drawn @ x >= 0))
-    if flat > (1 - level) / 2:
-        low, high = found.kept[0].inputs[0], found.kept[-1].inputs[0]
-        raise RefusedError(
-            f"the loss does not fall with compute by more than noise explains: from {low:.3g} to {high:.3g} it does "
-            f"not fall in {flat:.0%} of the draws, more than the {(1 - level) / 2:.0%} of {level:.0%} intervals"
-        )
+    if flat <= (allowed := (1 - level) / 2):
+        return None
+    low, high = found.kept[0].inputs[0], found.kept[-1].inputs[0]
+    return FallWithinNoise(low=low, high=high, flat=flat, allowed=allowed, level=level)
 
 
 def _curve(found: Fit, thetas: Floats, span: tuple[float, float], level: float) -> tuple[CurvePoint, ...]:
@@ -248,27 +253,14 @@ def _curve(found: Fit, thetas: Floats, span: tuple[float, float], level: float) 
     return tuple(CurvePoint(x=x, y=y, low=low, high=high) for x, y, low, high in rows)
 
 
-def _status(points: Points, found: Fit, belief: Belief | None, excess: bool) -> str:
-    no_seeds = "no seeds: intervals come from the scatter about the law"
-    if points.is_curve:
-        no_seeds += ", where neighbours err together"
-    parts: Sequence[str] = (
-        "" if found.status.value == "the law is fitted" else found.status.value,
-        belief.why if belief else "",
+def _remarks(points: Points, found: Fit, belief: Belief | None, excess: bool) -> tuple[Reason, ...]:
+    told: list[Reason | None] = [
+        None if found.ending == "fitted" else FitEnded(ending=found.ending),
+        *(belief.why if belief else ()),
         *found.remarks,
-        without_outliers(found) if belief else "",
-        points.note,
-        "the rungs scatter about the law by more than seeds explain: intervals are widened" if excess else "",
-        no_seeds if points.run_sd is None else "",
-    )
-    return "; ".join(part for part in parts if part)
-
-
-def refused_laws(
-    points: Points, belief: Belief, *, level: float, generator: np.random.Generator
-) -> tuple[tuple[LawFit, ...], str]:
-    """The laws, or none and the reason."""
-    try:
-        return laws_of(points, belief, level=level, generator=generator), ""
-    except RefusedError as refused:
-        return (), str(refused)
+        without_outliers(found) if belief else None,
+        *points.notes,
+        RungsScatter() if excess else None,
+        NoSeeds(neighbours=points.is_curve) if points.run_sd is None else None,
+    ]
+    return tuple(each for each in told if each is not None)

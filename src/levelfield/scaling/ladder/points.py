@@ -8,13 +8,25 @@ from collections.abc import Sequence
 import numpy as np
 
 from levelfield.records.observation import Observation
+from levelfield.records.reason import Reason
+from levelfield.records.study import PROTOCOL_MAX_EPOCHS
 from levelfield.scaling.ladder.forms import Points
 from levelfield.scaling.noise.luck import LEFT_OVER
 from levelfield.scaling.noise.uncertainty import Noise
 from levelfield.scaling.results.analysis import Winner
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.laws import Currency
-from levelfield.scaling.results.reasons import Refusal
+from levelfield.scaling.results.reasons.laws import (
+    BestWithoutLuck,
+    BoundRungs,
+    LimitedRungs,
+    NoSearchRun,
+    NotAllTimed,
+    NothingTimed,
+    PointsAre,
+    UnlikeDevices,
+)
+from levelfield.scaling.results.refusals import LawOf, RecordSeconds, Refusal, RunOnOneDevice
 from levelfield.scaling.results.verdicts import Optimism
 from levelfield.scaling.tables.rungs import Rung, frontier
 
@@ -54,22 +66,19 @@ def winner_record(rung: Rung, place: int, noise: Noise, *, level: float) -> Winn
 def winner_points(rungs: Sequence[Rung], places: Sequence[int], noise: Noise, currency: Currency) -> Points | Refusal:
     """The winners of one family as points of a law in ``currency``."""
     family = rungs[0].family
-    what = f"the law of {family} in {currency}"
+    what = LawOf(family=family, currency=currency)
     timed = [(rung, place) for rung, place in zip(rungs, places, strict=True) if rung.cost(currency) is not None]
     if not timed:
-        return Refusal(what=what, why="no run was timed", remedy="record device_seconds of every run")
+        return Refusal(what=what, why=(NothingTimed(),), remedy=RecordSeconds())
     devices = {device for rung, _ in timed for device in rung.devices}
     if currency == "device_seconds" and len(devices) > 1:
-        return Refusal(
-            what=what,
-            why=f"the runs were timed on different devices: {', '.join(sorted(map(str, devices)))}",
-            remedy="run all winners on one kind of device",
-        )
-    notes = []
+        unlike = UnlikeDevices(devices=tuple(sorted(map(str, devices))))
+        return Refusal(what=what, why=(unlike,), remedy=RunOnOneDevice())
+    notes: list[Reason] = []
     if any(rung.edges for rung, _ in timed):
-        notes.append("some rungs are only bounds (an axis at its edge)")
+        notes.append(BoundRungs())
     if any(rung.data_limited for rung, _ in timed):
-        notes.append("some rungs are data-limited (more than 4 epochs)")
+        notes.append(LimitedRungs(max_epochs=PROTOCOL_MAX_EPOCHS))
     timed.sort(key=lambda pair: pair[0].cost(currency) or 0.0)
     return Points(
         family=family,
@@ -79,7 +88,7 @@ def winner_points(rungs: Sequence[Rung], places: Sequence[int], noise: Noise, cu
         chance=timed[0][0].first.chance,
         covariance=noise.covariance([place for _, place in timed]),
         degrees_of_freedom=_degrees(noise, [place for _, place in timed]),
-        note="; ".join(notes),
+        notes=tuple(notes),
     )
 
 
@@ -100,11 +109,11 @@ def frontier_points(
     corrected = {found.budget_flops: found.corrected for found in optimism if found.family == family}
     sd = noise.seed_sd
     if any(corrected.values()):
-        how, sd = f"the best of the runs at each of {len(best)} budgets, their luck taken off", LEFT_OVER * (sd or 0.0)
+        how, sd = BestWithoutLuck(num_budgets=len(best)), LEFT_OVER * (sd or 0.0)
     costs = [row.train_flops if currency == "flops" else row.device_seconds for row in best]
     if not best or any(cost is None for cost in costs):
-        why = "the family has no search run" if not best else "not every run was timed"
-        return Refusal(what=f"the law of {family} in {currency}", why=why)
+        why = NotAllTimed() if best else NoSearchRun()
+        return Refusal(what=LawOf(family=family, currency=currency), why=(why,))
     known = [corrected.get(row.budget_flops) for row in best]
     losses = [row.loss if found is None else found.estimate for row, found in zip(best, known, strict=True)]
     points = sorted(((cost or 0.0, loss) for cost, loss in zip(costs, losses, strict=True)))
@@ -116,5 +125,5 @@ def frontier_points(
         chance=best[0].chance,
         covariance=None if sd is None else np.eye(len(points)) * sd**2,
         degrees_of_freedom=noise.degrees_of_freedom,
-        note=f"points are {how}",
+        notes=(PointsAre(how=how),),
     )

@@ -18,11 +18,22 @@ from numpy.typing import NDArray
 
 from levelfield.records.codec import record
 from levelfield.records.errors import InputError, RefusedError
+from levelfield.records.reason import Reason
 from levelfield.records.study import PROTOCOL_MIN_SEEDS
+from levelfield.scaling.ladder.forms import BEYOND
 from levelfield.scaling.laws import Floats
 from levelfield.scaling.next.knowledge import Knowledge, loss_knowledge, size_knowledge
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.laws import LawFit
+from levelfield.scaling.results.reasons.predictions import (
+    FormsTakenAsTrue,
+    NoLawToPlan,
+    OneRunASize,
+    SearchNotPriced,
+    SizeFollowsPower,
+    TargetBeyondData,
+)
+from levelfield.scaling.results.refusals import LawOf
 from levelfield.units import LARGEST, SMALLEST
 
 Want: TypeAlias = Literal["loss", "size", "verdict"]
@@ -62,7 +73,7 @@ class Proposal:
     flops: float
     sd_before: float
     sd_after: float
-    notes: tuple[str, ...]
+    notes: tuple[Reason, ...]
 
 
 def propose(
@@ -124,11 +135,11 @@ def propose(
         if count
     )
     if want == "size":
-        notes = ["optimal size is taken to follow a power of compute", "one run a size: a search of rates costs more"]
+        notes: list[Reason] = [SizeFollowsPower(), OneRunASize()]
     else:
-        notes = ["the forms of the laws are taken as true", "a new rung's search is not in the price"]
-    if target > 10 * max(each.highest for each in known):
-        notes.insert(0, "the target is beyond 10x the data")
+        notes = [FormsTakenAsTrue(), SearchNotPriced()]
+    if target > BEYOND * max(each.highest for each in known):
+        notes.insert(0, TargetBeyondData(reach=BEYOND))
     return Proposal(
         want=want,
         families=families,
@@ -297,8 +308,9 @@ def _chosen_law(analysis: Analysis, family: str) -> LawFit:
     for law in analysis.laws:
         if law.family == family and law.currency == "flops" and law.chosen:
             return law
-    why = [refusal.why for refusal in analysis.refusals if refusal.what.startswith(f"the law of {family} in flops")]
-    raise RefusedError(f"{family} has no law to plan from: {why[0] if why else 'no rungs'}")
+    asked = LawOf(family=family, currency="flops")
+    why = next((refusal.why for refusal in analysis.refusals if refusal.what == asked), ())
+    raise RefusedError(NoLawToPlan(family=family, why=why))
 
 
 def _seeds(analysis: Analysis, family: str) -> float:

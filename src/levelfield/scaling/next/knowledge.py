@@ -9,11 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from levelfield.records.errors import InputError, RefusedError
+from levelfield.records.reason import Reason
 from levelfield.scaling.fitting.fit import MIN_BUDGETS
 from levelfield.scaling.ladder.errors import covariance_of
 from levelfield.scaling.laws import LAWS, Floats
 from levelfield.scaling.optimum.isoflop import optima
 from levelfield.scaling.optimum.local import CUBIC_FROM, local_curve
+from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.laws import LawFit
 from levelfield.scaling.results.optima import IsoflopProfile
 
@@ -81,7 +83,7 @@ def size_knowledge(profiles: Sequence[IsoflopProfile], family: str, *, target: f
         InputError: no run tells its size and examples.
         RefusedError: fewer than four rungs have a vertex.
     """
-    own = [profile for profile in profiles if profile.family == family and profile.optimal_params is not None]
+    own = [profile for profile in profiles if profile.family == family and isinstance(profile.optimal_params, Interval)]
     rungs, vertices, _ = optima(own, family)
     num_rungs = sum(profile.family == family for profile in profiles)
     if num_rungs == 0:
@@ -139,7 +141,7 @@ def _variance(profile: IsoflopProfile) -> float:
     from scipy.special import ndtri
 
     found = profile.optimal_params
-    assert found is not None  # asked only of profiles with a vertex
+    assert isinstance(found, Interval)  # asked only of profiles with a vertex
     return (math.log(found.high / found.low) / (2 * float(ndtri((1 + found.level) / 2)))) ** 2
 
 
@@ -147,7 +149,7 @@ def _near(profile: IsoflopProfile) -> tuple[int, float]:
     """How many sizes the vertex rests on, and how far they reach in ln size."""
     points = sorted(profile.points, key=lambda point: point.params)
     curve = local_curve(np.log([p.params for p in points]), np.log([p.loss for p in points]))
-    assert not isinstance(curve, str)  # it has a vertex
+    assert not isinstance(curve, Reason)  # it has a vertex
     return len(curve.x), float(curve.x[-1] - curve.x[0])
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from levelfield.records.codec import record
 from levelfield.records.errors import InputError, RefusedError
+from levelfield.records.reason import Reason
 from levelfield.scaling.fitting.fit import MIN_BUDGETS
 from levelfield.scaling.ladder.conformal import half_width
 from levelfield.scaling.ladder.errors import NUM_REFITS, covariance_of, draw_thetas, drawn_errors
@@ -22,6 +23,21 @@ from levelfield.scaling.results.analysis import Analysis, Winner
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.laws import LawFit, Spread
 from levelfield.scaling.results.optima import LearningRateCell
+from levelfield.scaling.results.reasons.predictions import (
+    AsWideAsBacktests,
+    BeyondTheData,
+    GrownFromWinner,
+    HoldsAnotherForm,
+    NoLaw,
+    NoLawToPredict,
+    RateFromSurface,
+    RateOfNearestCell,
+    RateOutside,
+    RateUnknown,
+    SizeByClosedForm,
+    SizeUnknown,
+)
+from levelfield.scaling.results.refusals import LawOf
 from levelfield.units import LARGEST, SMALLEST
 
 REJECTED = 0.01
@@ -50,8 +66,7 @@ class Prediction:
     base_lr: float | None
     base_lr_interval: Interval | None
     beyond_data: float | None
-    notes: tuple[str, ...]
-    sentence: str
+    notes: tuple[Reason, ...]
     base_lr_flat: tuple[float, float] | None = None
 
 
@@ -74,14 +89,15 @@ def predict(analysis: Analysis, *, budget: float, level: float = 0.9, seed: int 
             f"budget must be positive training FLOPs, between {SMALLEST:g} and {LARGEST:g}, saw {budget!r}"
         )
     if not any(law.currency == "flops" for law in analysis.laws):
-        reasons = [refusal.why for refusal in analysis.refusals if refusal.what.startswith("the law of")]
-        raise RefusedError("no family has a law to predict from: " + ("; ".join(dict.fromkeys(reasons)) or "no rungs"))
+        reasons = [why for refusal in analysis.refusals if isinstance(refusal.what, LawOf) for why in refusal.why]
+        raise RefusedError(NoLawToPredict(why=tuple(dict.fromkeys(reasons))))
     return tuple(_of_family(analysis, family, float(budget), level, seed) for family in analysis.families)
 
 
 def _of_family(analysis: Analysis, family: str, budget: float, level: float, seed: int) -> Prediction:
     laws = [law for law in analysis.laws if law.family == family and law.currency == "flops"]
-    loss, notes = None, ("no law, so no loss",)
+    loss: Interval | None = None
+    notes: tuple[Reason, ...] = (NoLaw(),)
     if laws:
         ((loss, notes),) = predicted_losses(laws, [budget], level=level, generator=np.random.default_rng([seed, 3]))
     winners = [winner for winner in analysis.winners if winner.family == family]
@@ -94,7 +110,7 @@ def _of_family(analysis: Analysis, family: str, budget: float, level: float, see
     notes += told
     beyond = budget / laws[0].fitted_high if laws else None
     if beyond is not None and beyond > BEYOND:
-        notes = (f"beyond {BEYOND:g}x the data: the top fitted rung is {beyond:.3g} times cheaper", *notes)
+        notes = (BeyondTheData(reach=BEYOND, times=beyond), *notes)
     return Prediction(
         family=family,
         budget_flops=budget,
@@ -109,13 +125,12 @@ def _of_family(analysis: Analysis, family: str, budget: float, level: float, see
         base_lr_flat=flat,
         beyond_data=beyond,
         notes=notes,
-        sentence=_sentence(family, budget, loss, params.value, examples.value, epochs, base_lr.value, notes),
     )
 
 
 def predicted_losses(
     laws: Sequence[LawFit], budgets: Sequence[float], *, level: float, generator: np.random.Generator
-) -> tuple[tuple[Interval, tuple[str, ...]], ...]:
+) -> tuple[tuple[Interval, tuple[Reason, ...]], ...]:
     """The losses that the chosen law gives, with the interval of a winner yet to be measured, and notes.
 
     Outside the fitted rungs it is the union of the intervals of all forms that the points do not reject, since these
@@ -137,7 +152,7 @@ def predicted_losses(
             found.append((own, ()))
         else:
             union = Interval(estimate=own.estimate, low=low, high=high, level=level)
-            found.append((union, ("the interval holds that of another form of law",)))
+            found.append((union, (HoldsAnotherForm(),)))
     return tuple(found)
 
 
@@ -159,11 +174,9 @@ def _spread_out(own: Interval, spread: Spread, distance: float) -> Interval:
     return dataclasses.replace(own, low=min(own.low, own.estimate / half), high=max(own.high, own.estimate * half))
 
 
-def _spread_notes(spread: Spread, distance: float) -> tuple[str, ...]:
-    note = f"the interval is as wide as backtests of {spread.num_curves} curves were wrong"
-    if distance > spread.farthest:
-        note += f", which reach only {math.exp(spread.farthest):.3g}x beyond their data"
-    return (note,)
+def _spread_notes(spread: Spread, distance: float) -> tuple[Reason, ...]:
+    reach = math.exp(spread.farthest) if distance > spread.farthest else None
+    return (AsWideAsBacktests(num_curves=spread.num_curves, reach=reach),)
 
 
 def _drawn(law: LawFit, budgets: Sequence[float], generator: np.random.Generator) -> tuple[Floats, Floats]:
@@ -186,7 +199,7 @@ def _drawn(law: LawFit, budgets: Sequence[float], generator: np.random.Generator
 
 def _allocated(
     analysis: Analysis, family: str, winners: Sequence[Winner], budget: float, level: float
-) -> tuple[_Guess, _Guess, tuple[str, ...]]:
+) -> tuple[_Guess, _Guess, tuple[Reason, ...]]:
     """Optimal params and examples: from the lines through the vertices, else by the nearest winner's shape."""
     budgets, sizes, examples = optima(analysis.isoflop, family)
     if len(budgets) >= MIN_BUDGETS:
@@ -197,19 +210,15 @@ def _allocated(
     if not known and (closed := _by_closed_form(analysis, family, budget)) is not None:
         return closed
     if not known:
-        return _Guess(), _Guess(), ("size and examples unknown: too few rungs have a vertex",)
+        return _Guess(), _Guess(), (SizeUnknown(),)
     nearest = min(known, key=lambda w: abs(math.log(w.budget_flops / budget)))
     # Without a measured exponent, size and examples grow alike with compute (2310.16764, section 3).
     growth = math.sqrt(budget / nearest.budget_flops)
     size, seen = (_Guess(value * growth if value else None) for value in (nearest.params, nearest.examples))
-    note = (
-        f"too few rungs have a vertex: size and examples are those of the winner at {nearest.budget_flops:.3g} FLOPs, "
-        "grown at the same rate; they have no interval"
-    )
-    return size, seen, (note,)
+    return size, seen, (GrownFromWinner(budget_flops=nearest.budget_flops),)
 
 
-def _by_closed_form(analysis: Analysis, family: str, budget: float) -> tuple[_Guess, _Guess, tuple[str, ...]] | None:
+def _by_closed_form(analysis: Analysis, family: str, budget: float) -> tuple[_Guess, _Guess, tuple[Reason, ...]] | None:
     """Optimal params and examples by the law of size and examples, and its loss there; None where it tells none.
 
     The errors of the middle and of the exponent are added up: what they share is not kept.
@@ -234,31 +243,24 @@ def _by_closed_form(analysis: Analysis, family: str, budget: float) -> tuple[_Gu
     size, seen = guesses
     told = {name: interval.estimate for name, interval in law.parameters.items()}
     loss = told["E"] + told["A"] * size.value ** -told["alpha"] + told["B"] * seen.value ** -told["beta"]
-    note = (
-        f"too few rungs have a vertex: size and examples by the closed form of {law.equation}, which gives a loss of "
-        f"{loss:.4g} there"
-    )
-    return size, seen, (note,)
+    return size, seen, (SizeByClosedForm(equation=law.equation, loss=loss),)
 
 
 def _learning_rate(
     analysis: Analysis, family: str, params: float | None, examples: float | None, level: float
-) -> tuple[_Guess, tuple[float, float] | None, tuple[str, ...]]:
+) -> tuple[_Guess, tuple[float, float] | None, tuple[Reason, ...]]:
     """The base rate and its flat range from the surface over size and examples, else the nearest cell's rate."""
-    cells = [cell for cell in analysis.learning_rates if cell.family == family and "(" not in cell.model]
+    cells = [cell for cell in analysis.learning_rates if cell.family == family and not cell.variant]
     known = [cell for cell in cells if cell.params and cell.examples]
     if not known or params is None or examples is None:
-        return _Guess(), None, ("learning rate unknown: no tuned cell with known size and examples",)
+        return _Guess(), None, (RateUnknown(),)
     surface = next((each for each in analysis.rate_surfaces if each.family == family), None)
     found = surface and rate_at(surface, params, examples, level=level)
     if surface and found:
-        notes = (
-            f"learning rate from a surface {surface.status}; its flat range costs at most "
-            f"{surface.tolerance:.2%} of loss",
-        )
+        notes: tuple[Reason, ...] = (RateFromSurface(surface=surface.status, tolerance=surface.tolerance),)
         tried = [rate for cell in known for rate, _ in cell.tried]
         if not min(tried) <= found.best.estimate <= max(tried):
-            notes += (f"that rate lies outside those tried, {min(tried):.3g} to {max(tried):.3g}",)
+            notes += (RateOutside(low=min(tried), high=max(tried)),)
         return _Guess(found.best.estimate, found.best), found.flat, notes
     at = np.log([params, examples])
     pool = [cell for cell in known if cell.status == "bracketed"] or known
@@ -267,9 +269,11 @@ def _learning_rate(
         return float(np.sum((np.log([cell.params or 1.0, cell.examples or 1.0]) - at) ** 2))
 
     nearest = min(pool, key=distance)
-    note = (
-        f"learning rate of the nearest cell ({nearest.model} at {nearest.budget_flops:.3g} FLOPs, {nearest.status}): "
-        f"no surface ({surface.status if surface else 'no tuning curve'})"
+    note = RateOfNearestCell(
+        model=nearest.model,
+        budget_flops=nearest.budget_flops,
+        status=nearest.status,
+        no_surface=surface.status if surface else None,
     )
     return _Guess(nearest.best_base_lr), None, (note,)
 
@@ -278,25 +282,3 @@ def _guessed(log: Interval | None) -> _Guess:
     if log is None:
         return _Guess()
     return _Guess(log.exponential.estimate, log.exponential)
-
-
-def _sentence(
-    family: str,
-    budget: float,
-    loss: Interval | None,
-    params: float | None,
-    examples: float | None,
-    epochs: float | None,
-    base_lr: float | None,
-    notes: tuple[str, ...],
-) -> str:
-    digits = ".3f" if loss is None or loss.estimate >= 0.1 else ".3g"
-    told = [
-        f"loss {loss.estimate:{digits}} [{loss.low:{digits}}, {loss.high:{digits}}] ({loss.level:.0%})" if loss else "",
-        f"{params:.3g} parameters" if params else "",
-        f"{examples:.3g} examples" if examples else "",
-        f"{epochs:.3g} epochs" if epochs else "",
-        f"base learning rate {base_lr:.3g}" if base_lr else "",
-    ]
-    text = f"{family} at {budget:.3g} training FLOPs: " + (", ".join(part for part in told if part) or "nothing")
-    return text + (f" ({'; '.join(notes)})" if notes else "")

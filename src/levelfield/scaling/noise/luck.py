@@ -16,6 +16,7 @@ import numpy as np
 from levelfield.records.observation import Observation
 from levelfield.scaling.laws import Floats
 from levelfield.scaling.results.intervals import Interval
+from levelfield.scaling.results.reasons.verdicts import LuckLeftOn, LuckTakenOff, OneCellTried
 from levelfield.scaling.results.verdicts import Optimism
 from levelfield.scaling.tables.rungs import grouped
 
@@ -109,17 +110,13 @@ def _optimism(
     seen = float(means.min())
     corrected, optimism = None, None
     if len(means) == 1:
-        status = "one cell was tried: nothing was chosen"
+        status = OneCellTried()
         optimism = 0.0 if seed_sd is not None else None
     elif seed_sd is None:
-        normal = expected_smallest(len(means))
-        status = (
-            f"the best of {len(means)}, whose luck is not taken off: no cell was run with two seeds "
-            f"(it is at most {normal:.2g} times the noise of a run)"
-        )
+        status = LuckLeftOn(num=len(means), most_sds=expected_smallest(len(means)))
     else:
         optimism = selection_optimism(means, seed_sd / np.sqrt(counts), generator)
-        status = f"the luck of the best of {len(means)} is taken off"
+        status = LuckTakenOff(num=len(means))
     if seed_sd is not None and optimism is not None:
         spread = 1.0 if len(means) == 1 else LEFT_OVER
         half = float(stdtrit(degrees, (1 + level) / 2)) * spread * seed_sd / math.sqrt(counts[int(np.argmin(means))])

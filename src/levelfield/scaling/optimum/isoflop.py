@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from levelfield.records.observation import Observation
+from levelfield.records.reason import Reason
 from levelfield.scaling.fitting.fit import MIN_BUDGETS
 from levelfield.scaling.ladder.errors import NUM_REFITS
 from levelfield.scaling.ladder.forms import interval
@@ -15,6 +16,7 @@ from levelfield.scaling.laws import Floats
 from levelfield.scaling.optimum.local import LocalCurve, local_curve, minima, why_no_minimum
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.optima import Allocation, IsoflopPoint, IsoflopProfile
+from levelfield.scaling.results.reasons.optima import FewVertices, FittedOnVertices, FlatWithinNoise, NoNoiseOfSizes
 from levelfield.scaling.tables.rungs import grouped, tuned_cells
 
 LEAST_DEGREES = 4
@@ -45,7 +47,6 @@ def isoflop_profiles(
     profiles = []
     for (family, budget), best in rungs.items():
         noise = (seed_sd, degrees_of_freedom) if seed_sd else _scatter(curves, family, budget)
-        optimum, status = _vertex(best, curves[family, budget], noise, level, generator)
         profiles.append(
             IsoflopProfile(
                 family=family,
@@ -57,27 +58,26 @@ def isoflop_profiles(
                     for r in best
                 ),
                 best_model=min(best, key=lambda r: (r.loss, r.run)).model,
-                optimal_params=optimum,
-                status=status,
+                optimal_params=_vertex(curves[family, budget], noise, level, generator),
             )
         )
     return tuple(profiles)
 
 
-def _curve(best: Sequence[Observation]) -> tuple[LocalCurve, Floats] | str:
+def _curve(best: Sequence[Observation]) -> tuple[LocalCurve, Floats] | Reason:
     """The local curve in ln size and the ln losses that it goes through, or why there is none."""
     log_loss = np.log([r.loss for r in best])
     curve = local_curve(np.log([r.params or 1.0 for r in best]), log_loss)
-    return curve if isinstance(curve, str) else (curve, log_loss[curve.near])
+    return curve if isinstance(curve, Reason) else (curve, log_loss[curve.near])
 
 
 def _scatter(
-    curves: Mapping[tuple[str, float], tuple[LocalCurve, Floats] | str], family: str, budget: float
+    curves: Mapping[tuple[str, float], tuple[LocalCurve, Floats] | Reason], family: str, budget: float
 ) -> tuple[float, float] | None:
     """The sd of ln loss about the curves of this rung and those beside it, and its degrees of freedom."""
     misfits = {}
     for (name, at), curve in curves.items():
-        if name == family and not isinstance(curve, str) and (free := len(curve[1]) - curve[0].degree - 1) > 0:
+        if name == family and not isinstance(curve, Reason) and (free := len(curve[1]) - curve[0].degree - 1) > 0:
             misfit = curve[1] - curve[0].design @ np.linalg.lstsq(curve[0].design, curve[1])[0]
             misfits[at] = float(misfit @ misfit), free
     squares, degrees = 0.0, 0
@@ -89,23 +89,22 @@ def _scatter(
 
 
 def _vertex(
-    best: Sequence[Observation],
-    found: tuple[LocalCurve, Floats] | str,
+    found: tuple[LocalCurve, Floats] | Reason,
     noise: tuple[float, float] | None,
     level: float,
     generator: np.random.Generator,
-) -> tuple[Interval | None, str]:
+) -> Interval | Reason:
     """The optimal number of parameters by the local curve in ln size, or why there is none."""
-    if isinstance(found, str):
-        return None, found
+    if isinstance(found, Reason):
+        return found
     curve, y = found
     project = np.linalg.pinv(curve.design)
     fitted = curve.design @ (project @ y)
     vertex = float(minima(project @ y))
     if why := why_no_minimum(vertex, curve):
-        return None, why
+        return why
     if noise is None:
-        return None, "no interval: one run a size and no noise estimate; repeat a cell with other seeds"
+        return NoNoiseOfSizes()
     sd, degrees = noise
     normal = generator.standard_normal((NUM_REFITS, len(y)))
     if math.isfinite(degrees):  # an sd that is itself uncertain: t, not normal
@@ -114,10 +113,8 @@ def _vertex(
     optimum = interval(math.exp(curve.centre + vertex), np.exp(curve.centre + drawn), level)
     low, high = (math.exp(curve.centre + end) for end in (curve.x[0], curve.x[-1]))
     if optimum.low <= low * 1.001 and optimum.high >= high * 0.999:
-        return None, "flat within noise: the seeds cannot tell a minimum from none"
-    smallest, largest = (run.params or 1.0 for run in (best[0], best[-1]))
-    touches = optimum.low <= smallest * 1.001 or optimum.high >= largest * 0.999
-    return optimum, "vertex inside the sizes tried" + ("; its interval reaches the edge of them" if touches else "")
+        return FlatWithinNoise()
+    return optimum
 
 
 def _lowest(coefficients: Floats, curve: LocalCurve) -> Floats:
@@ -131,7 +128,7 @@ def optima(profiles: Sequence[IsoflopProfile], family: str) -> tuple[Floats, Flo
     """ln budget, ln optimal params and ln examples there, for the rungs of ``family`` that have a vertex."""
     found = []
     for profile in profiles:
-        if profile.family == family and profile.optimal_params is not None:
+        if profile.family == family and isinstance(profile.optimal_params, Interval):
             points = sorted(profile.points, key=lambda point: point.params)
             size = math.log(profile.optimal_params.estimate)
             examples = np.interp(size, np.log([p.params for p in points]), np.log([p.examples for p in points]))
@@ -144,13 +141,13 @@ def allocation(profiles: Sequence[IsoflopProfile], family: str, *, level: float)
     budgets, sizes, examples = optima(profiles, family)
     num_rungs = sum(profile.family == family for profile in profiles)
     if len(budgets) < MIN_BUDGETS:
-        why = f"{len(budgets)} of {num_rungs} rungs have a vertex, at least {MIN_BUDGETS} are needed"
+        why = FewVertices(num=len(budgets), num_rungs=num_rungs, needed=MIN_BUDGETS)
         return Allocation(family=family, params_exponent=None, examples_exponent=None, status=why)
     return Allocation(
         family=family,
         params_exponent=line(budgets, sizes, level=level)[1],
         examples_exponent=line(budgets, examples, level=level)[1],
-        status=f"fitted on the vertices of {len(budgets)} of {num_rungs} rungs",
+        status=FittedOnVertices(num=len(budgets), num_rungs=num_rungs),
     )
 
 

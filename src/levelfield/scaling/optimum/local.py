@@ -8,7 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from levelfield.records.reason import Reason
 from levelfield.scaling.laws import Floats
+from levelfield.scaling.results.reasons.optima import BestSizeAtEnd, FewSizes, MinimumOutside, OpensDownwards
 
 WIDTH = math.log(8)
 """Sizes within this ln distance of the best one are local. Loss rises unevenly on both sides of its minimum, so that a
@@ -31,17 +33,16 @@ class LocalCurve(NamedTuple):
         return np.vander(self.x, self.degree + 1, increasing=True)
 
 
-def local_curve(size: Floats, log_loss: Floats, *, width: float = WIDTH, degree: int = 3) -> LocalCurve | str:
+def local_curve(size: Floats, log_loss: Floats, *, width: float = WIDTH, degree: int = 3) -> LocalCurve | Reason:
     """The sizes within ``width`` of the best one and its neighbours however far they are, or why there is no minimum.
 
     ``size`` is ln size, rising. ``degree`` is lowered to 2 where fewer than 5 sizes are near.
     """
     if len(np.unique(size)) < MIN_SIZES:
-        return f"{len(np.unique(size))} sizes, at least {MIN_SIZES} are needed for a vertex"
+        return FewSizes(num=len(np.unique(size)), needed=MIN_SIZES)
     best = int(np.argmin(log_loss))
     if best in (0, len(size) - 1):
-        side = "smallest" if best == 0 else "largest"
-        return f"a bound: the best size is the {side} of those tried"
+        return BestSizeAtEnd(side="smallest" if best == 0 else "largest")
     near = np.abs(size - size[best]) <= width
     near[best - 1 : best + 2] = True
     x = size[near] - size[best]
@@ -61,20 +62,19 @@ def minima(coefficients: Floats) -> Floats:
     return -slope / np.where((skew == 0) & (bend <= 0), np.nan, np.where(below == 0, np.nan, below))
 
 
-def local_minimum(size: Floats, log_loss: Floats, *, width: float = WIDTH, degree: int = 3) -> tuple[float | None, str]:
+def local_minimum(size: Floats, log_loss: Floats, *, width: float = WIDTH, degree: int = 3) -> float | Reason:
     """ln of the size of least loss, or why there is none: too few sizes, an edge, or a curve that opens downwards."""
     curve = local_curve(size, log_loss, width=width, degree=degree)
-    if isinstance(curve, str):
-        return None, curve
+    if isinstance(curve, Reason):
+        return curve
     place = float(minima(np.linalg.pinv(curve.design) @ log_loss[curve.near]))
-    why = why_no_minimum(place, curve)
-    return (None, why) if why else (curve.centre + place, "vertex inside the sizes tried")
+    return why_no_minimum(place, curve) or curve.centre + place
 
 
-def why_no_minimum(place: float, curve: LocalCurve) -> str:
-    """Why ``place``, the minimum of ``curve``, is none; empty where it is one."""
+def why_no_minimum(place: float, curve: LocalCurve) -> Reason | None:
+    """Why ``place``, the minimum of ``curve``, is none; None where it is one."""
     if math.isnan(place):
-        return "a maximum, not a minimum: the curve through the sizes opens downwards"
+        return OpensDownwards()
     if not curve.x[0] <= place <= curve.x[-1]:
-        return "a bound: the curve's minimum lies outside the sizes tried"
-    return ""
+        return MinimumOutside()
+    return None

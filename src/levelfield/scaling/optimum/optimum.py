@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from levelfield.records.observation import Observation
+from levelfield.records.reason import Reason
 from levelfield.scaling.fitting.fit import MIN_BUDGETS, Fit
 from levelfield.scaling.ladder.forms import interval
 from levelfield.scaling.laws import Floats
@@ -23,6 +24,8 @@ from levelfield.scaling.optimum.local import local_minimum
 from levelfield.scaling.optimum.size_law import REPEATED, Cloud
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.optima import Allocation, IsoflopProfile, Optimum, OptimumLine
+from levelfield.scaling.results.reasons.laws import FitEnded
+from levelfield.scaling.results.reasons.optima import FewVertices, FittedOnVertices, ForFreshExamples, NoOptimum
 
 PROFILES, CLOSED_FORM, PARABOLA = "isoFLOP profiles", "closed form", "parabola through all sizes"
 LEAST_EXPONENT_GAP, LEAST_SIZE_GAP = 0.005, math.log(1.05)
@@ -41,7 +44,7 @@ class _Draws(NamedTuple):
 def optimum(
     profiles: Sequence[IsoflopProfile],
     allocation: Allocation,
-    law: Cloud | str,
+    law: Cloud | Reason,
     *,
     level: float,
     generator: np.random.Generator,
@@ -63,7 +66,7 @@ def optimum(
         examples_exponent=allocation.examples_exponent,
         params=_line_at(budgets, sizes, middle, level) if enough else None,
         examples=_line_at(budgets, examples, middle, level) if enough else None,
-        status=allocation.status,
+        status=(allocation.status,),
     )
     direct, draws = _closed_form(law, middle, level)
     wide = _parabola(own, middle, level)
@@ -77,7 +80,7 @@ def optimum(
     told = dataclasses.replace(told, growth_gap=growth, parabola_bias=bias)
     if draws is not None:
         told = _with_gaps(told, draws, budgets, sizes, middle, level, generator)
-    return dataclasses.replace(told, sentences=_sentences(told))
+    return told
 
 
 def _line_at(budgets: Floats, logs: Floats, at: float, level: float) -> Interval:
@@ -88,18 +91,19 @@ def _line_at(budgets: Floats, logs: Floats, at: float, level: float) -> Interval
 
 def _parabola(profiles: Sequence[IsoflopProfile], middle: float, level: float) -> OptimumLine:
     """Hoffmann et al.'s approach 2: a parabola through every size of a budget, then a line through the vertices."""
-    found, refused = [], ""
+    found, last = [], None
     for profile in profiles:
         points = sorted(profile.points, key=lambda point: point.params)
         size = np.log([point.params for point in points])
-        vertex, why = local_minimum(size, np.log([p.loss for p in points]), width=math.inf, degree=2)
-        refused = why if vertex is None else refused
-        if vertex is not None:
+        vertex = local_minimum(size, np.log([p.loss for p in points]), width=math.inf, degree=2)
+        if isinstance(vertex, Reason):
+            last = vertex
+        else:
             seen = float(np.interp(vertex, size, np.log([point.examples for point in points])))
             found.append((math.log(profile.budget_flops), vertex, seen))
     if len(found) < MIN_BUDGETS:
-        why = f"{len(found)} of {len(profiles)} rungs have a vertex, at least {MIN_BUDGETS} are needed"
-        return OptimumLine(method=PARABOLA, status=f"{why} ({refused})" if refused else why)
+        why = FewVertices(num=len(found), num_rungs=len(profiles), needed=MIN_BUDGETS, last=last)
+        return OptimumLine(method=PARABOLA, status=(why,))
     budgets, sizes, examples = np.array(found).T
     return OptimumLine(
         method=PARABOLA,
@@ -107,20 +111,20 @@ def _parabola(profiles: Sequence[IsoflopProfile], middle: float, level: float) -
         examples_exponent=line(budgets, examples, level=level)[1],
         params=_line_at(budgets, sizes, middle, level),
         examples=_line_at(budgets, examples, middle, level),
-        status=f"fitted on the vertices of {len(found)} of {len(profiles)} rungs",
+        status=(FittedOnVertices(num=len(found), num_rungs=len(profiles)),),
     )
 
 
-def _closed_form(law: Cloud | str, middle: float, level: float) -> tuple[OptimumLine, _Draws | None]:
+def _closed_form(law: Cloud | Reason, middle: float, level: float) -> tuple[OptimumLine, _Draws | None]:
     """The optimum of the law of size and examples at ln compute ``middle``."""
-    if isinstance(law, str):
-        return OptimumLine(method=CLOSED_FORM, status=law), None
+    if isinstance(law, Reason):
+        return OptimumLine(method=CLOSED_FORM, status=(law,)), None
     fit, (gamma, kappa, start) = law.fit, _cost(law.cells)
     thetas = np.concatenate([np.asarray(fit.theta)[None], law.thetas])
     exponents, sizes = _optimal(thetas, fit, gamma, kappa, start, middle)
     exponent, size = float(exponents[0]), float(sizes[0])
     if not all(map(math.isfinite, (exponent, size))):
-        return OptimumLine(method=CLOSED_FORM, status="the fitted law has no optimum"), None
+        return OptimumLine(method=CLOSED_FORM, status=(NoOptimum(),)), None
     sound = np.isfinite(exponents[1:]) & np.isfinite(sizes[1:])
     draws = _Draws(exponent, size, exponents[1:][sound], sizes[1:][sound])
     bought = start + gamma * middle
@@ -130,7 +134,7 @@ def _closed_form(law: Cloud | str, middle: float, level: float) -> tuple[Optimum
         examples_exponent=interval(gamma - kappa * exponent, gamma - kappa * draws.exponents, level),
         params=interval(size, draws.sizes, level).exponential,
         examples=interval(bought - kappa * size, bought - kappa * draws.sizes, level).exponential,
-        status="; ".join((*["for fresh examples"] * (fit.form == REPEATED), fit.status, *fit.remarks)),
+        status=(*(ForFreshExamples(),) * (fit.form == REPEATED), FitEnded(ending=fit.ending), *fit.remarks),
     )
     return told, draws if fit.supported else None
 
@@ -191,29 +195,3 @@ def _gap(
         drawn - own.estimate - error * generator.standard_t(degrees, len(drawn)),
         level,
     )
-
-
-def _sentences(found: Optimum) -> tuple[str, ...]:
-    told = []
-    growth, gap, size = found.growth_gap, found.exponent_gap, found.size_gap
-    if growth is not None:
-        words = "size grows faster" if growth.low > 0 else "length grows faster" if growth.high < 0 else ""
-        words = words or "no difference from growing at the same rate is seen"
-        told.append(f"{words}: exponent of size minus exponent of examples {_signed(growth)}")
-    if gap is not None and size is not None:
-        verdict = "the form L = E + A N^-alpha + B D^-beta is doubtful" if found.form_doubtful else "the two agree"
-        told.append(
-            f"{verdict}: closed form minus profiles {_signed(gap)} in the exponent of size, and its size at "
-            f"{found.budget_flops:.3g} FLOPs is {math.exp(size.estimate):.2f} [{math.exp(size.low):.2f}, "
-            f"{math.exp(size.high):.2f}] times theirs" + ("; trust the profiles" if found.form_doubtful else "")
-        )
-    if found.parabola_bias is not None:
-        text = f"a parabola through all sizes gives {math.exp(found.parabola_bias):.2f} times the profiles' size"
-        wide, own = found.parabola.params, found.profiles.params
-        beyond = wide is not None and own is not None and (wide.low > own.high or wide.high < own.low)
-        told.append(text + ("; their intervals do not meet: it is biased by more than noise" if beyond else ""))
-    return tuple(told)
-
-
-def _signed(gap: Interval) -> str:
-    return f"{gap.estimate:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}] ({gap.level:.0%})"

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from levelfield.scaling.laws import Floats
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.optima import LearningRateCell, RateSurface
+from levelfield.scaling.results.reasons.optima import FewBracketed, FittedOnCurves, NoMinimumOfRates, VaryTogether
 
 NEAR = math.log(4)
 """Rates within a factor of 4 of a cell's best are near: farther out the loss diverges, which no parabola tells."""
@@ -44,7 +45,7 @@ def rate_surfaces(
     """The surface of every family that has tuned cells with known size and examples, or why it has none."""
     found = []
     for family in families:
-        own = [c for c in cells if c.family == family and "(" not in c.model and c.params and c.examples]
+        own = [c for c in cells if c.family == family and not c.variant and c.params and c.examples]
         if own:
             found.append(_surface(family, own, seed_sd or TOLERANCE, level))
     return tuple(found)
@@ -74,20 +75,17 @@ def _surface(family: str, cells: Sequence[LearningRateCell], tolerance: float, l
     used = [cell for cell in cells if len(near[id(cell)]) > 1 and cell.status != "bound"]
     bracketed = sum(cell.status == "bracketed" for cell in used)  # only they show how curved a tuning curve is
     if bracketed < MIN_CELLS:
-        why = f"{bracketed} bracketed cells, at least {MIN_CELLS} are needed"
+        why = FewBracketed(num=bracketed, needed=MIN_CELLS)
         return RateSurface(family=family, tolerance=tolerance, num_cells=len(used), status=why)
     place = np.log([[cell.params or 1.0, cell.examples or 1.0] for cell in used])
     centre = place.mean(axis=0)
     z = np.column_stack([np.ones(len(used)), place - centre])
     if np.linalg.cond(z) > _MAX_CONDITION:
-        why = "size and examples vary together: their effects on the rate cannot be told apart"
-        return RateSurface(family=family, tolerance=tolerance, num_cells=len(used), status=why)
+        return RateSurface(family=family, tolerance=tolerance, num_cells=len(used), status=VaryTogether())
     found = _fitted([near[id(cell)] for cell in used], z)
     if found is None:
-        why = "the tuning curves show no minimum beyond their noise"
-        return RateSurface(family=family, tolerance=tolerance, num_cells=len(used), status=why)
+        return RateSurface(family=family, tolerance=tolerance, num_cells=len(used), status=NoMinimumOfRates())
     shape, vertex, covariance = found
-    straight = "" if shape[1] else "; too alike to tell how lopsided they are"
     surface = RateSurface(
         family=family,
         tolerance=tolerance,
@@ -97,7 +95,7 @@ def _surface(family: str, cells: Sequence[LearningRateCell], tolerance: float, l
         shape=shape,
         coefficients=tuple(vertex.tolist()),
         covariance=tuple(map(tuple, covariance.tolist())),
-        status=f"fitted on {len(used)} tuning curves, {bracketed} of them bracketed{straight}",
+        status=FittedOnCurves(num_curves=len(used), num_bracketed=bracketed, lopsided=bool(shape[1])),
     )
     rate, size, length = (_along(surface, row, level) for row in np.eye(3))
     return dataclasses.replace(surface, rate=rate.exponential, params_exponent=size, examples_exponent=length)

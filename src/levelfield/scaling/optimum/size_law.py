@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from levelfield.records.errors import RefusedError
 from levelfield.records.observation import Observation
+from levelfield.records.reason import Reason
 from levelfield.scaling.fitting.fit import MIN_BUDGETS, Fit, fit_law, without_outliers
 from levelfield.scaling.fitting.profile import profile_intervals
 from levelfield.scaling.fitting.solver import solve_many
@@ -26,6 +26,7 @@ from levelfield.scaling.ladder.forms import interval
 from levelfield.scaling.laws import LAWS, Floats
 from levelfield.scaling.noise.dependence import dependence, err_together
 from levelfield.scaling.results.laws import HeldOut, SizeLaw
+from levelfield.scaling.results.reasons.laws import FewCloudBudgets, FitEnded, RowsErrTogether
 from levelfield.scaling.tables.rungs import grouped, tuned_cells
 
 FORM, REPEATED = "size-and-examples", "repeated"
@@ -33,7 +34,6 @@ LEAST_CELLS = 5
 """Cells that are resampled together, at the least."""
 REPEATING = 1.05
 """From so many epochs on examples are repeated: then the law of repeated examples competes."""
-TOGETHER = "rows of one model err together, as checkpoints of one run do: intervals allow for it"
 LEAST_ROWS = 3
 """Rows a model from which their errors can be told to have a memory."""
 
@@ -53,26 +53,30 @@ class Cloud(NamedTuple):
 
 def clouds_of(
     rows: Sequence[Observation], *, chance: float | None, generator: np.random.Generator
-) -> tuple[Cloud, ...] | str:
+) -> tuple[Cloud, ...] | Reason:
     """The law of size and examples of one family's ``rows``, with that of repeated examples where some repeat.
 
     Why there is none, where there is none.
     """
     cells = sorted(tuned_cells(rows), key=lambda r: (r.budget_flops, r.params or 0.0, r.run))
     if (num := len({cell.budget_flops for cell in cells})) < MIN_BUDGETS:
-        return f"{num} budgets, at least {MIN_BUDGETS} are needed"
-    found = []
+        return FewCloudBudgets(num=num, needed=MIN_BUDGETS)
+    found: list[Cloud] = []
     for form in (FORM, REPEATED) if _repeats(cells) else (FORM,):
-        try:
-            found.append(_cloud(cells, form, chance, generator))
-        except RefusedError as refused:
-            return tuple(found) or str(refused)
+        cloud = _cloud(cells, form, chance, generator)
+        if isinstance(cloud, Reason):
+            return tuple(found) or cloud
+        found.append(cloud)
     return tuple(found)
 
 
-def _cloud(cells: Sequence[Observation], form: str, chance: float | None, generator: np.random.Generator) -> Cloud:
+def _cloud(
+    cells: Sequence[Observation], form: str, chance: float | None, generator: np.random.Generator
+) -> Cloud | Reason:
     """The law ``form`` fitted to ``cells``, and to what other runs would have given."""
     fit = fit_law(form, _inputs(cells), [cell.loss for cell in cells], chance=chance)
+    if isinstance(fit, Reason):
+        return fit
     kept = tuple(cell for cell, row in zip(cells, fit.rows, strict=True) if not row.dropped)
     theta, places = np.asarray(fit.theta), range(len(kept))
     models = grouped(kept, lambda r: (r.model, r.params, r.cluster)).values()
@@ -127,6 +131,8 @@ def _fade(repeated: Cloud, chance: float | None) -> float:
 
     fit, losses = repeated.fit, [cell.loss for cell in repeated.cells]
     plain = fit_law(FORM, _inputs(repeated.cells), losses, chance=chance, delta=fit.delta)
+    if isinstance(plain, Reason):  # nothing to hold the law of repeated examples against
+        return 1.0
     free = len(losses) - len(fit.theta)
     variance = max(float(fit.residuals @ fit.residuals) / free, 1e-16)
     return float(fdtrc(1, free, max(0.0, 2 * (plain.objective - fit.objective) / variance)))
@@ -142,15 +148,14 @@ def held_out(found: Cloud, *, chance: float | None) -> dict[tuple[float, float],
     for horizon in HORIZONS:
         below = [cell for cell in found.cells if cell.budget_flops <= top / horizon * (1 + 1e-9)]
         beyond = [cell for cell in found.cells if cell.budget_flops > top / horizon * (1 + 1e-9)]
-        try:
-            fitted = fit_law(
-                found.fit.form,
-                _inputs(below),
-                [cell.loss for cell in below],
-                chance=chance,
-                delta=found.fit.delta,
-            )
-        except RefusedError:
+        fitted = fit_law(
+            found.fit.form,
+            _inputs(below),
+            [cell.loss for cell in below],
+            chance=chance,
+            delta=found.fit.delta,
+        )
+        if isinstance(fitted, Reason):
             continue
         for budget in sorted({cell.budget_flops for cell in beyond}):
             there = [cell for cell in beyond if cell.budget_flops == budget]
@@ -191,7 +196,7 @@ def _told(family: str, found: Cloud, tested: dict[tuple[float, float], Floats], 
         if found.together
         else profile_intervals(fit, variance=max(variance, 1e-16), degrees=found.degrees, level=level),
         chosen=fit.form == chosen,
-        status="; ".join(filter(None, (fit.status, *fit.remarks, without_outliers(fit), *[TOGETHER] * found.together))),
+        remarks=_remarks(found),
         num_cells=len(found.cells),
         scatter=math.sqrt(variance),
         delta=fit.delta,
@@ -199,4 +204,14 @@ def _told(family: str, found: Cloud, tested: dict[tuple[float, float], Floats], 
         gradient_norm=fit.gradient_norm,
         agreement=fit.agreement,
         held_out=HeldOut(num_cells=len(errors), error=math.sqrt(float(np.mean(errors**2)))) if len(errors) else None,
+    )
+
+
+def _remarks(found: Cloud) -> tuple[Reason, ...]:
+    outliers, fit = without_outliers(found.fit), found.fit
+    return (
+        FitEnded(ending=fit.ending),
+        *fit.remarks,
+        *((outliers,) if outliers else ()),
+        *((RowsErrTogether(),) if found.together else ()),
     )

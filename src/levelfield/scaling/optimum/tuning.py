@@ -13,8 +13,8 @@ from levelfield.scaling.tables.rungs import grouped
 def learning_rate_cells(rows: Sequence[Observation]) -> tuple[LearningRateCell, ...]:
     """One tuning curve a (family, budget, model, variant), from search and audit runs with a known base rate.
 
-    Cells that differ from the recipe in another searched axis are listed where more than one rate was tried, under the
-    model's name and that axis. Several runs at one rate count by their mean ln loss.
+    Cells that differ from the recipe in another searched axis are listed where more than one rate was tried, with
+    that axis as their variant. Several runs at one rate count by their mean ln loss.
     """
     tuned = (row for row in rows if row.role in ("search", "audit") and row.base_lr is not None)
     cells = []
@@ -29,7 +29,8 @@ def learning_rate_cells(rows: Sequence[Observation]) -> tuple[LearningRateCell, 
         cells.append(
             LearningRateCell(
                 family=family,
-                model=f"{model} ({variant})" if variant else model,
+                model=model,
+                variant=variant,
                 budget_flops=budget,
                 params=first.params,
                 epochs=first.epochs,

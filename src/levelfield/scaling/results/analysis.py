@@ -11,8 +11,16 @@ from levelfield.records.measure import LOSS, Measure
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.laws import LawFit, SizeLaw
 from levelfield.scaling.results.optima import Allocation, IsoflopProfile, LearningRateCell, Optimum, RateSurface
-from levelfield.scaling.results.reasons import Refusal
+from levelfield.scaling.results.refusals import Refusal
 from levelfield.scaling.results.verdicts import Comparison, Control, Optimism, Swap
+
+
+@record
+class Progress:
+    """How far a study is that is not done: ``done`` of the trials that are ``wanted`` so far."""
+
+    done: int
+    wanted: int
 
 
 @record
@@ -48,8 +56,9 @@ class Analysis:
 
     ``seed_noise`` is the sd of one run's ln loss between seeds, pooled over the study; ``example_noise`` the sd of the
     ln loss ratio of two winners through the finite report set. ``optimism`` has rows where no winner has fresh seeds.
-    ``notices`` say what was left out of somebody's table, or taken for something else. ``in_progress`` says how far a
-    study is that is not done: then every verdict is provisional. ``fixed_margin`` is the margin that was fixed in
+    ``notices`` say what was left out of somebody's table, or taken for something else. ``data`` and ``recipe``
+    name what was seen and how it was trained. ``in_progress`` is set while a study is not done: then every verdict is
+    provisional. ``fixed_margin`` is the margin that was fixed in
     advance, where the verdicts are by another that was chosen after results.
     """
 
@@ -62,7 +71,6 @@ class Analysis:
     comparisons: tuple[Comparison, ...]
     controls: tuple[Control, ...]
     swaps: tuple[Swap, ...]
-    headline: str
     refusals: tuple[Refusal, ...]
     search_flops: dict[str, float]
     search_trials: dict[str, int]
@@ -73,6 +81,8 @@ class Analysis:
     optima: tuple[Optimum, ...] = ()
     rate_surfaces: tuple[RateSurface, ...] = ()
     notices: tuple[str, ...] = ()
-    in_progress: str = ""
+    data: str = ""
+    recipe: str = ""
+    in_progress: Progress | None = None
     fixed_margin: float | None = None
     measure: Measure = LOSS

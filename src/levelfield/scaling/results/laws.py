@@ -6,6 +6,7 @@ import dataclasses
 from typing import Literal, TypeAlias
 
 from levelfield.records.codec import record
+from levelfield.records.reason import Reason
 from levelfield.scaling.results.intervals import CurvePoint, Interval, ProfileInterval
 
 Currency: TypeAlias = Literal["flops", "device_seconds"]
@@ -14,11 +15,11 @@ CURRENCIES: tuple[Currency, ...] = ("flops", "device_seconds")
 
 @record
 class LawRow:
-    """A rung that a law was offered: kept where ``dropped`` is empty, else ``dropped`` says why not."""
+    """A rung that a law was offered: kept unless ``dropped`` says why not."""
 
     compute: float
     loss: float
-    dropped: str = ""
+    dropped: Reason | None = None
 
 
 @record
@@ -66,7 +67,8 @@ class LawFit:
     residuals and a parameter's column, ``agreement`` the share of the best seeds that ended there. ``errors`` are
     those of the kept rows: with theta and the rows all that a prediction needs, so that nothing is fitted twice.
     ``spread`` says how far extrapolations of its like were off. ``profiles`` are intervals by profile likelihood, of
-    irreducible loss and exponents; a learning curve, whose neighbours err together, has none.
+    irreducible loss and exponents; a learning curve, whose neighbours err together, has none. ``remarks`` are how the
+    fit ended, why this form is believed, and what else must be known.
     """
 
     family: str
@@ -78,7 +80,7 @@ class LawFit:
     log_loss_unit: float
     errors: RowErrors
     chosen: bool
-    status: str
+    remarks: tuple[Reason, ...]
     num_budgets: int
     fitted_low: float
     fitted_high: float
@@ -123,7 +125,7 @@ class SizeLaw:
     log_loss_unit: float
     profiles: dict[str, ProfileInterval]
     chosen: bool
-    status: str
+    remarks: tuple[Reason, ...]
     num_cells: int
     scatter: float
     delta: float

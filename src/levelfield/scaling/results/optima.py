@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from levelfield.records.codec import record
+from levelfield.records.reason import Reason
 from levelfield.scaling.results.intervals import Interval
 
 TuningStatus: TypeAlias = Literal["bracketed", "one-sided", "bound"]
@@ -21,22 +22,31 @@ class IsoflopPoint:
 
 @record
 class IsoflopProfile:
-    """Loss against size at one budget; ``optimal_params`` is absent where it is a bound, as ``status`` says."""
+    """Loss against size at one budget, and the optimal number of parameters, or why there is none that can be told."""
 
     family: str
     budget_flops: float
     points: tuple[IsoflopPoint, ...]
     best_model: str
-    optimal_params: Interval | None
-    status: str
+    optimal_params: Interval | Reason
+
+    @property
+    def touches_edge(self) -> bool:
+        """Whether the interval of the optimum reaches the edge of the sizes tried."""
+        found, sizes = self.optimal_params, [point.params for point in self.points]
+        return isinstance(found, Interval) and (found.low <= min(sizes) * 1.001 or found.high >= max(sizes) * 0.999)
 
 
 @record
 class LearningRateCell:
-    """A tuning curve: the learning rates tried in one (model, budget) cell and the best of them."""
+    """A tuning curve: the learning rates tried in one (model, budget) cell and the best of them.
+
+    ``variant`` is what the cell changes of the recipe beside the rate; empty for the recipe itself.
+    """
 
     family: str
     model: str
+    variant: str = ""
     budget_flops: float
     params: float | None
     epochs: float | None
@@ -67,7 +77,7 @@ class RateSurface:
     shape: tuple[float, ...] = ()
     coefficients: tuple[float, ...] = ()
     covariance: tuple[tuple[float, ...], ...] = ()
-    status: str
+    status: Reason
 
 
 @record
@@ -77,7 +87,7 @@ class Allocation:
     family: str
     params_exponent: Interval | None
     examples_exponent: Interval | None
-    status: str
+    status: Reason
 
 
 @record
@@ -93,7 +103,7 @@ class OptimumLine:
     examples_exponent: Interval | None = None
     params: Interval | None = None
     examples: Interval | None = None
-    status: str
+    status: tuple[Reason, ...]
 
 
 @record
@@ -117,4 +127,3 @@ class Optimum:
     parabola_bias: float | None = None
     growth_gap: Interval | None = None
     form_doubtful: bool | None = None
-    sentences: tuple[str, ...] = ()

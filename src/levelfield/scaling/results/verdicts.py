@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from levelfield.records.codec import record
+from levelfield.records.reason import Coded, Reason
 from levelfield.scaling.results.intervals import CurvePoint, Interval
 from levelfield.scaling.results.laws import Currency
+from levelfield.scaling.results.reasons.beside import NotAsked
 
 Verdict: TypeAlias = Literal["better", "worse", "equivalent", "cannot tell", "depends on the currency"]
-NOT_ASKED = "not asked"
+_NOT_ASKED = (NotAsked(),)
 
 
 @record
@@ -22,7 +24,7 @@ class BudgetVerdict:
     budget: float
     difference: Interval | None
     verdict: Verdict
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
 
 
 @record
@@ -34,7 +36,7 @@ class DifferenceCurve:
 
     points: tuple[CurvePoint, ...] = ()
     level: float = 0.9
-    status: str
+    status: tuple[Reason, ...]
 
 
 @record
@@ -51,7 +53,7 @@ class Ancova:
     common_offset: Interval | None = None
     num_points: int = 0
     line: tuple[CurvePoint, ...] = ()
-    status: str
+    status: tuple[Reason, ...]
 
 
 @record
@@ -63,7 +65,7 @@ class Gain:
 
     loss: float | None = None
     log_ratio: Interval | None = None
-    status: str
+    status: tuple[Reason, ...]
 
 
 @record
@@ -77,7 +79,7 @@ class Crossover:
     place: Interval | None = None
     probability_of_none: float | None = None
     chances: tuple[tuple[float, float, float], ...] = ()
-    status: str
+    status: tuple[Reason, ...]
 
 
 @record
@@ -93,11 +95,7 @@ class Confound:
     b_values: str
     separated: bool
     forbids: bool
-    why: str
-
-    @property
-    def sentence(self) -> str:
-        return f"{self.name.replace('_', ' ')} ({self.a_values} against {self.b_values}): {self.why}"
+    why: Reason
 
 
 @record
@@ -114,7 +112,7 @@ class Optimism:
     loss: float
     corrected: Interval | None
     optimism: float | None
-    status: str
+    status: Reason
 
 
 @record
@@ -125,7 +123,8 @@ class Comparison:
     ``margin`` is in ln loss and was fixed in advance. ``smallest_decidable_margin`` is what these seeds and examples
     could have decided; where it exceeds ``margin``, ``seeds_to_decide`` seeds a winner would do, or None however many.
     ``curve``, ``ancova``, ``gain`` and ``crossover`` describe the difference beside the verdicts
-    and decide nothing; each says why where it is absent.
+    and decide nothing; each says why where it is absent. ``span`` is the range of compute that the overall verdict
+    rests on, ``top_flops`` the largest budget of any winner.
     """
 
     a: str
@@ -135,14 +134,15 @@ class Comparison:
     per_budget: tuple[BudgetVerdict, ...]
     overall: BudgetVerdict
     smallest_decidable_margin: float | None
-    sentence: str
     measure: str = "loss"
     seeds_to_decide: int | None = None
-    curve: DifferenceCurve = DifferenceCurve(status=NOT_ASKED)
-    ancova: Ancova = Ancova(status=NOT_ASKED)
-    gain: Gain = Gain(status=NOT_ASKED)
-    crossover: Crossover = Crossover(status=NOT_ASKED)
+    curve: DifferenceCurve = DifferenceCurve(status=_NOT_ASKED)
+    ancova: Ancova = Ancova(status=_NOT_ASKED)
+    gain: Gain = Gain(status=_NOT_ASKED)
+    crossover: Crossover = Crossover(status=_NOT_ASKED)
     confounds: tuple[Confound, ...] = ()
+    span: tuple[float, float] | None = None
+    top_flops: float | None = None
 
 
 @record
@@ -154,7 +154,7 @@ class Control:
     difference: Interval | None
     verdict: Verdict
     passed: bool
-    reason: str = ""
+    reasons: tuple[Reason, ...] = ()
 
 
 @record
@@ -175,10 +175,37 @@ class SwapCell:
 
 
 @record
+class FamiliesBy(Coded):
+    """The families ``a`` against ``b``, both by one optimiser."""
+
+    a: str
+    b: str
+    optimizer: str
+
+
+@record
+class OptimizersFor(Coded):
+    """The optimiser ``a`` against ``b`` for one family."""
+
+    a: str
+    b: str
+    family: str
+
+
+@record
+class HelpsMore(Coded):
+    """How much more the optimiser helps the family ``a`` than ``b``."""
+
+    optimizer: str
+    a: str
+    b: str
+
+
+@record
 class SwapEffect:
     """``difference`` is in ln loss, negative where the first that ``what`` names is better."""
 
-    what: str
+    what: Coded
     difference: Interval | None
 
 

@@ -11,6 +11,17 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from levelfield.records.observation import Observation
+from levelfield.records.reason import Reason
+from levelfield.scaling.results.reasons.verdicts import (
+    ConfoundForbids,
+    MustBeShared,
+    NothingInCommon,
+    SearchedLess,
+    SeenAgainUnequally,
+    SpreadOverBoth,
+    UnequallySpread,
+    UnlikeTasks,
+)
 from levelfield.scaling.results.verdicts import Confound
 from levelfield.scaling.tables.rungs import grouped
 
@@ -50,9 +61,13 @@ def confounds(
     return tuple(sorted((each for each in found if each), key=lambda each: (not each.forbids, not each.separated)))
 
 
-def forbidding(found: Sequence[Confound]) -> tuple[str, ...]:
+def forbidding(found: Sequence[Confound]) -> tuple[Reason, ...]:
     """Why these confounds allow no verdict at all; empty where they do."""
-    return tuple(each.sentence for each in found if each.forbids)
+    return tuple(
+        ConfoundForbids(name=each.name, a_values=each.a_values, b_values=each.b_values, why=each.why)
+        for each in found
+        if each.forbids
+    )
 
 
 def _fact(name: str, left: Sequence[str], right: Sequence[str], *, insist: bool) -> Confound | None:
@@ -71,11 +86,11 @@ def _fact(name: str, left: Sequence[str], right: Sequence[str], *, insist: bool)
     if apart <= MAX_IMBALANCE and not insist:
         return None
     if forbids:
-        why = "all runs that are judged must share it, or their losses are not the same quantity"
+        why = MustBeShared()
     elif separated:
-        why = "no value is common, so its effect cannot be told from the family's"
+        why = NothingInCommon()
     else:
-        why = "unequally spread over the families" if apart > MAX_IMBALANCE else "spread over both families"
+        why = UnequallySpread() if apart > MAX_IMBALANCE else SpreadOverBoth()
     left_told, right_told = (_listed(share) for share in shares)
     return Confound(name=name, a_values=left_told, b_values=right_told, separated=separated, forbids=forbids, why=why)
 
@@ -106,7 +121,7 @@ def _classes(left: Sequence[Observation], right: Sequence[Observation]) -> Confo
         b_values=told[1],
         separated=True,
         forbids=True,
-        why="losses with unlike chance levels, in nats, are losses of unlike tasks",
+        why=UnlikeTasks(),
     )
 
 
@@ -128,7 +143,7 @@ def _epochs(left: Sequence[Observation], right: Sequence[Observation]) -> Confou
         b_values=f"{theirs:.3g}",
         separated=False,
         forbids=False,
-        why=f"at {budget:.3g} FLOPs examples were seen again unequally often",
+        why=SeenAgainUnequally(budget_flops=budget),
     )
 
 
@@ -160,5 +175,5 @@ def _search(rows: Sequence[Observation], a: str, b: str) -> Confound | None:
         b_values=str(right),
         separated=False,
         forbids=False,
-        why=f"the recipe of {less} was sought with fewer runs, so its best loss is only a bound",
+        why=SearchedLess(family=less),
     )

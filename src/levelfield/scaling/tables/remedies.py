@@ -9,6 +9,18 @@ from itertools import pairwise
 import numpy as np
 
 from levelfield.records.observation import Observation
+from levelfield.records.reason import Reason
+from levelfield.scaling.results.reasons.laws import FewBudgets, TooFewForForm
+from levelfield.scaling.results.refusals import (
+    AddRungs,
+    AddSizes,
+    MaybeAccuracy,
+    NameExamples,
+    NameNominalBudgets,
+    NameSizes,
+    ShareBudgets,
+    TuneRisingRungs,
+)
 
 LEAST_BUDGETS = 8
 """Fewer budgets are a ladder, even with one run at each."""
@@ -16,35 +28,28 @@ SAME_BUDGET = 0.1
 """Runs of one nominal budget lie no farther apart in ln compute."""
 RISING = 0.5
 """A loss whose ranks follow those of compute so closely (Spearman) rises with it, scatter aside."""
-_OWN = "nearly every row has a compute of its own"
 
 
-def law_remedy(rows: Sequence[Observation], why: str) -> str:
+def law_remedy(rows: Sequence[Observation], why: Reason) -> Reason:
     """What to do where the ``rows`` of one family support no law of compute, for the reason ``why``."""
     if top := _accuracy_of(rows):
-        return f"the loss rises with compute and is no more than {top}: if it is an accuracy, use {top} - accuracy"
-    if "are needed" in why:
-        return "add rungs, or ask for a form of fewer parameters" if "parameters" in why else "add rungs"
+        return MaybeAccuracy(top=top)
+    if isinstance(why, FewBudgets | TooFewForForm):
+        return AddRungs(or_fewer_parameters=isinstance(why, TooFewForForm))
     if num := _clusters(rows):
-        return _nominal(num)
+        return NameNominalBudgets(num_clusters=num)
     if _is_cloud(rows) and not any(row.params for row in rows):
-        return f"{_OWN}: if sizes compete there, name them (--params, --examples); else look for a change of regime"
-    return "tune the rungs that rise, or look for a change of regime"
+        return NameSizes()
+    return TuneRisingRungs()
 
 
-def allocation_remedy(rows: Sequence[Observation]) -> str:
+def allocation_remedy(rows: Sequence[Observation]) -> Reason:
     """What to do where too few budgets of one family's ``rows`` have a vertex."""
     if not any(row.examples for row in rows):
-        return "name the column of examples (--examples)"
+        return NameExamples()
     if num := _clusters(rows):
-        return _nominal(num)
-    if _is_cloud(rows):
-        return f"{_OWN}, so that no budget has several sizes: the closed form serves; for profiles, share budgets"
-    return "add sizes beyond the best ones"
-
-
-def _nominal(num: int) -> str:
-    return f"{_OWN}, in {num} clusters: name the column of nominal budgets (--budget-column)"
+        return NameNominalBudgets(num_clusters=num)
+    return ShareBudgets() if _is_cloud(rows) else AddSizes()
 
 
 def _accuracy_of(rows: Sequence[Observation]) -> int | None:

@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 from levelfield.records.errors import InputError
 from levelfield.records.observation import Observation
+from levelfield.records.reason import Reason
 from levelfield.records.study import PROTOCOL_MAX_EPOCHS
 from levelfield.scaling.fitting.fit import NEAR_CHANCE
 from levelfield.scaling.results.laws import Currency
+from levelfield.scaling.results.reasons.laws import BestOfRuns, LowerEnvelope, OneRunEach
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +163,7 @@ class Frontier(NamedTuple):
     """The best search runs of a family in rising budget, and how they were found; ``envelope`` where from a cloud."""
 
     runs: tuple[Observation, ...]
-    how: str
+    how: Reason
     envelope: bool
 
 
@@ -181,11 +183,10 @@ def frontier(rows: Sequence[Observation], family: str) -> Frontier:
         for row in best:
             if not envelope or row.loss < envelope[-1].loss:
                 envelope.append(row)
-        return Frontier(tuple(envelope), f"the lower envelope of {len(own)} runs, which is optimistic", True)
+        return Frontier(tuple(envelope), LowerEnvelope(num_runs=len(own)), True)
     if len(own) == len(best):
-        return Frontier(tuple(best), f"one run at each of {len(best)} budgets", False)
-    how = f"the best of the runs at each of {len(best)} budgets, whose luck makes it optimistic"
-    return Frontier(tuple(best), how, False)
+        return Frontier(tuple(best), OneRunEach(num_budgets=len(best)), False)
+    return Frontier(tuple(best), BestOfRuns(num_budgets=len(best)), False)
 
 
 def _grows_with_compute(rows: Sequence[Observation]) -> bool:

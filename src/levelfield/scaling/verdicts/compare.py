@@ -20,12 +20,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from levelfield.records.reason import Reason
 from levelfield.scaling.results.laws import Currency
+from levelfield.scaling.results.reasons.verdicts import (
+    BestIsBound,
+    BeyondMarginAt,
+    EveryRungLimited,
+    ExcludesZeroAtOneLevel,
+    NoNoise,
+    NoSharedBudget,
+    ReachesBeyondMargin,
+    SignChanges,
+    SmallerThanMargin,
+    TooNoisy,
+    TrendLeavesMargin,
+)
 from levelfield.scaling.results.verdicts import BudgetVerdict, Confound, Verdict
 from levelfield.scaling.verdicts.contrasts import Band, Judged, Statement, mean_statement, trend_ends
 from levelfield.scaling.verdicts.margins import margin_for, seeds_for
-
-NO_NOISE = "no cell has two seeds, so nothing is known of the noise"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +48,8 @@ class Question:
     b: str
     currency: Currency
     statements: tuple[Statement, ...]
-    unasked: str = ""
-    remarks: tuple[str, ...] = ()
+    unasked: Reason | None = None
+    remarks: tuple[Reason, ...] = ()
     confounds: tuple[Confound, ...] = ()
 
     @property
@@ -57,19 +69,21 @@ class Question:
         return (*self.decidable, mean_statement(self.joint)) if self.joint else self.decidable
 
 
-def verdict_at(judged: Judged, margin: float, *, leaves: str = "") -> tuple[Verdict, tuple[str, ...]]:
+def verdict_at(judged: Judged, margin: float, *, leaves: Reason | None = None) -> tuple[Verdict, tuple[Reason, ...]]:
     """The verdict on one statement, and its reasons; ``leaves`` says where it may yet leave the margin."""
     statement, interval = judged.statement, judged.interval
     bounded = _bounds(statement)
     detected = abs(judged.estimate) > judged.outer
     if -margin < interval.low and interval.high < margin and not bounded and not leaves:
-        found = "a difference is detected, but it is smaller than the margin" if detected else ""
-        return "equivalent", (found,) if found else ()
+        return "equivalent", (SmallerThanMargin(),) if detected else ()
     if detected:
         verdict: Verdict = "better" if judged.estimate < 0 else "worse"
         loser, edges = (statement.b, statement.b_edges) if verdict == "better" else (statement.a, statement.a_edges)
         if edges:  # the loser's true best may be lower still, which could overturn this; the winner's could not
-            return "cannot tell", tuple(sorted(bounded, key=lambda reason: not reason.startswith(f"{loser} ")))
+            return "cannot tell", (
+                *(b for b in bounded if b.family == loser),
+                *(b for b in bounded if b.family != loser),
+            )
         return verdict, bounded
     return "cannot tell", (*bounded, leaves or _undetected(judged, margin))
 
@@ -92,7 +106,7 @@ def budget_verdicts(question: Question, band: Band | None, margin: float) -> tup
     verdicts = []
     for statement in question.statements:
         if band is None or not statement.weights.any():
-            reasons = statement.undecidable or (NO_NOISE,)
+            reasons = statement.undecidable or (NoNoise(),)
             verdicts.append(_undecided(statement.place, reasons))
             continue
         judged = band.judge(statement)
@@ -117,12 +131,12 @@ def overall_verdict(
     joint = question.joint
     place = max((statement.place for statement in question.statements), default=0.0)
     if band is None or not joint:
-        return _undecided(place, (_why_nothing(question, band),))
+        return _undecided(place, _why_nothing(question, band))
     judged = band.judge(mean_statement(joint))
     among = {statement.place for statement in joint}
     rungs = [verdict for verdict in per_budget if verdict.budget in among]
     inside = -margin < judged.interval.low and judged.interval.high < margin
-    leaves = _leaves_margin(joint, rungs, band, margin) if inside else ""
+    leaves = _leaves_margin(joint, rungs, band, margin) if inside else None
     verdict, reasons = verdict_at(judged, margin, leaves=leaves)
     if {"better", "worse"} <= {verdict, *(rung.verdict for rung in rungs)}:
         verdict, reasons = "cannot tell", (_sign_change(rungs),)
@@ -145,52 +159,47 @@ def seeds_to_decide(question: Question, band: Band | None, margin: float, decida
     return seeds_for((mean_statement(question.joint), *trend_ends(question.joint)), band, margin / decidable)
 
 
-def _bounds(statement: Statement) -> tuple[str, ...]:
+def _bounds(statement: Statement) -> tuple[BestIsBound, ...]:
     sides = ((statement.a, statement.a_edges), (statement.b, statement.b_edges))
-    return tuple(
-        f"{side} lies at an edge of its search ({', '.join(edges)}): its best loss is only bounded from above"
-        for side, edges in sides
-        if edges
-    )
+    return tuple(BestIsBound(family=side, edges=edges) for side, edges in sides if edges)
 
 
-def _undetected(judged: Judged, margin: float) -> str:
+def _undetected(judged: Judged, margin: float) -> Reason:
     if judged.inner >= margin:
-        return f"too noisy: the interval is ±{judged.inner:.3f} wide, the margin is ±{margin:g}"
+        return TooNoisy(half_width=judged.inner, margin=margin)
     if abs(judged.estimate) > judged.inner:
-        return f"the {judged.level:.0%} interval excludes 0, the {(1 + judged.level) / 2:.0%} interval does not"
-    return "the interval holds 0 and reaches beyond the margin"
+        return ExcludesZeroAtOneLevel(level=judged.level, strict_level=(1 + judged.level) / 2)
+    return ReachesBeyondMargin()
 
 
-def _leaves_margin(joint: Sequence[Statement], rungs: Sequence[BudgetVerdict], band: Band, margin: float) -> str:
-    """Where the differences may lie beyond the margin although their mean does not; empty where nowhere."""
+def _leaves_margin(
+    joint: Sequence[Statement], rungs: Sequence[BudgetVerdict], band: Band, margin: float
+) -> Reason | None:
+    """Where the differences may lie beyond the margin although their mean does not; None where nowhere."""
     for rung in rungs:
         difference = rung.difference
         if difference is not None and (difference.low > margin or difference.high < -margin):
-            return f"the mean lies within the margin, but the difference at {rung.budget:.3g} does not"
+            return BeyondMarginAt(place=rung.budget)
     for end in trend_ends(joint):
         interval = band.judge(end).interval
         if not (-margin < interval.low and interval.high < margin):
-            return "the mean lies within the margin, but the trend over the range may leave it"
-    return ""
+            return TrendLeavesMargin()
+    return None
 
 
-def _sign_change(rungs: Sequence[BudgetVerdict]) -> str:
-    places = {
-        word: ", ".join(f"{rung.budget:.3g}" for rung in rungs if rung.verdict == word) for word in ("better", "worse")
-    }
-    told = [f"{word} at {where}" for word, where in places.items() if where]
-    return f"the sign changes over the range: {'; '.join(told)}"
+def _sign_change(rungs: Sequence[BudgetVerdict]) -> Reason:
+    better, worse = (tuple(rung.budget for rung in rungs if rung.verdict == verdict) for verdict in ("better", "worse"))
+    return SignChanges(better=better, worse=worse)
 
 
-def _why_nothing(question: Question, band: Band | None) -> str:
+def _why_nothing(question: Question, band: Band | None) -> tuple[Reason, ...]:
     if question.unasked:
-        return question.unasked
+        return (question.unasked,)
     if question.decidable:
-        return "every rung is data-limited" if band is not None else NO_NOISE
-    reasons = sorted({reason for statement in question.statements for reason in statement.undecidable})
-    return "; ".join(reasons) if reasons else "the families share no budget"
+        return (EveryRungLimited() if band is not None else NoNoise(),)
+    reasons = dict.fromkeys(reason for statement in question.statements for reason in statement.undecidable)
+    return tuple(reasons) or (NoSharedBudget(),)
 
 
-def _undecided(place: float, reasons: tuple[str, ...]) -> BudgetVerdict:
+def _undecided(place: float, reasons: tuple[Reason, ...]) -> BudgetVerdict:
     return BudgetVerdict(budget=place, difference=None, verdict="cannot tell", reasons=reasons)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from levelfield.records.observation import Observation
+from levelfield.records.reason import Reason
 from levelfield.scaling.noise.regret import SearchRegret, regret_of
 from levelfield.scaling.noise.uncertainty import (
     MIN_EFFECTIVE_EXAMPLES,
@@ -20,14 +21,13 @@ from levelfield.scaling.noise.uncertainty import (
     pooled_sd,
 )
 from levelfield.scaling.results.laws import CURRENCIES, Currency
-from levelfield.scaling.results.sentences import comparison_sentence
+from levelfield.scaling.results.reasons.verdicts import NoFreshWinner, NoisyClock, NoNoise, NoStandIn, SeedsAlone
 from levelfield.scaling.results.verdicts import Comparison, Confound, Control
 from levelfield.scaling.tables.confounds import FEWER_TRIALS, confounds, forbidding, less_searched
 from levelfield.scaling.tables.rungs import Rung, rungs, seed_groups
 from levelfield.scaling.verdicts.between.between import Between, absent, between
 from levelfield.scaling.verdicts.between.curves import FamilyCurve, two_curves
 from levelfield.scaling.verdicts.compare import (
-    NO_NOISE,
     Question,
     budget_verdicts,
     decidable_margin,
@@ -46,12 +46,6 @@ from levelfield.scaling.verdicts.contrasts import (
 from levelfield.scaling.verdicts.control import control_record, control_statement, tested
 from levelfield.scaling.verdicts.places import at_equal_flops, at_equal_seconds
 from levelfield.scaling.verdicts.stand_ins import StandIns, stand_ins
-
-_NOISY_CLOCK = (
-    "seconds are measured, hence noisy: their spread over seeds is in the interval, a busy machine's bias is not"
-)
-
-_SEEDS_ALONE = "the interval covers seeds alone: not every winner and control kept its loss on every report example"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,7 +67,7 @@ class Contest:
     stand_ins: StandIns | None
     confounds: Mapping[tuple[str, str], tuple[Confound, ...]]
     less_searched: Mapping[tuple[str, str], str]
-    never: tuple[str, ...] = ()
+    never: tuple[Reason, ...] = ()
     measure: str = "loss"
 
     @property
@@ -83,8 +77,6 @@ class Contest:
     def held(
         self,
         *,
-        data: str,
-        recipe: str,
         generator: np.random.Generator,
         num_draws: int = NUM_BAND_DRAWS,
     ) -> tuple[tuple[Comparison, ...], tuple[Control, ...]]:
@@ -104,7 +96,7 @@ class Contest:
         comparisons = []
         for question, curves in asked:
             told = self._between(curves, evidence, generator)
-            comparisons.append(self._comparison(question, band, told, data, recipe))
+            comparisons.append(self._comparison(question, band, told))
         controls = tuple(
             control_record(control, test, band, self.margin) for control, test in zip(self.controls, tests, strict=True)
         )
@@ -124,27 +116,27 @@ class Contest:
 
     def _asked(
         self, pair: tuple[str, str], currency: Currency, cells: Mapping[Rung, int]
-    ) -> tuple[Question, tuple[FamilyCurve, FamilyCurve] | str]:
+    ) -> tuple[Question, tuple[FamilyCurve, FamilyCurve] | Reason]:
         """The question about ``pair`` in ``currency``, and the two curves that it is about."""
         a, b = pair
         left, right = (tuple(rung for rung in self.winners if rung.family == family) for family in pair)
         found = self.confounds.get(pair, ())
         why_never = (*self.never, *forbidding(found))
         if not (left and right):
-            why = why_never[0] if why_never else f"{b if left else a} has no winner on fresh seeds"
+            why = why_never[0] if why_never else NoFreshWinner(family=b if left else a)
             curves = why if why_never or self.stand_ins is None else self._described(pair, currency)
             return Question(a=a, b=b, currency=currency, statements=(), unasked=why, confounds=found), curves
         curves = two_curves(left, right, cells, currency, few_examples=self.few_examples)
-        unasked = ""
+        unasked = None
         if currency == "flops":
             statements = at_equal_flops(left, right, cells, len(cells), self.few_examples)
-        elif isinstance(curves, str):
+        elif isinstance(curves, Reason):
             statements, unasked = [], curves
         else:
             statements = at_equal_seconds(*curves)
-        remarks = (_SEEDS_ALONE,) if self.noise.example_covariance is None else ()
+        remarks: tuple[Reason, ...] = (SeedsAlone(),) if self.noise.example_covariance is None else ()
         if currency == "device_seconds" and statements:
-            remarks = (*remarks, _NOISY_CLOCK)
+            remarks = (*remarks, NoisyClock())
         question = Question(
             a=a,
             b=b,
@@ -158,32 +150,36 @@ class Contest:
         )
         return question, why_never[0] if why_never else curves
 
-    def _described(self, pair: tuple[str, str], currency: Currency) -> tuple[FamilyCurve, FamilyCurve] | str:
+    def _described(self, pair: tuple[str, str], currency: Currency) -> tuple[FamilyCurve, FamilyCurve] | Reason:
         """The curves of a table's stand-ins."""
         assert self.stand_ins is not None
         a, b = ([rung for rung in self.stand_ins.rungs if rung.family == family] for family in pair)
         if not (a and b):
-            return f"{pair[1] if a else pair[0]} has no run that could stand in for a winner"
+            return NoStandIn(family=pair[1] if a else pair[0])
         log_losses = self.stand_ins.log_losses
         return two_curves(a, b, self.stand_ins.cells, currency, log_losses=log_losses)
 
     def _between(
-        self, curves: tuple[FamilyCurve, FamilyCurve] | str, evidence: Evidence | None, generator: np.random.Generator
+        self,
+        curves: tuple[FamilyCurve, FamilyCurve] | Reason,
+        evidence: Evidence | None,
+        generator: np.random.Generator,
     ) -> Between:
-        if isinstance(curves, str):
+        if isinstance(curves, Reason):
             return absent(curves)
         if evidence is None:
-            return absent(NO_NOISE)
+            return absent(NoNoise())
         found = between(*curves, evidence, generator, level=self.level)
         if self.stand_ins is None:
             return found
-        status = f"{found.curve.status}; the points stand in for winners ({self.stand_ins.note})"
+        status = (*found.curve.status, self.stand_ins.note)
         return found._replace(curve=dataclasses.replace(found.curve, status=status))
 
-    def _comparison(self, question: Question, band: Band | None, told: Between, data: str, recipe: str) -> Comparison:
+    def _comparison(self, question: Question, band: Band | None, told: Between) -> Comparison:
         per_budget = budget_verdicts(question, band, self.margin)
         decidable = decidable_margin(question, band)
-        comparison = Comparison(
+        places = [statement.place for statement in question.joint]
+        return Comparison(
             a=question.a,
             b=question.b,
             currency=question.currency,
@@ -192,20 +188,12 @@ class Contest:
             overall=overall_verdict(question, per_budget, band, self.margin),
             smallest_decidable_margin=decidable,
             seeds_to_decide=seeds_to_decide(question, band, self.margin, decidable),
-            sentence="",
             measure=self.measure,
             confounds=question.confounds,
-            **told._asdict(),
-        )
-        places = [statement.place for statement in question.joint]
-        sentence = comparison_sentence(
-            comparison,
             span=(min(places), max(places)) if places else None,
             top_flops=max((rung.budget_flops for rung in self.winners), default=None),
-            data=data,
-            recipe=recipe,
+            **told._asdict(),
         )
-        return dataclasses.replace(comparison, sentence=sentence)
 
 
 def contest_of(
@@ -216,7 +204,7 @@ def contest_of(
     level: float,
     named_confounds: Sequence[str] = (),
     equal_search: bool = False,
-    no_verdict_because: str | None = None,
+    no_verdict_because: Reason | None = None,
     measure: str = "loss",
     compared: Sequence[str],
     generator: np.random.Generator | None = None,
@@ -262,7 +250,7 @@ def contest_of(
     )
 
 
-def _held_back(statement: Statement, why_never: tuple[str, ...], less_searched: str) -> Statement:
+def _held_back(statement: Statement, why_never: tuple[Reason, ...], less_searched: str) -> Statement:
     """The statement where a confound forbids it, or where one family's recipe was sought much less hard."""
     fewer = {less_searched: (FEWER_TRIALS,)}
     return dataclasses.replace(

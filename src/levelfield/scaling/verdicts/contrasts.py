@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from levelfield.records.reason import Reason
 from levelfield.scaling.laws import Floats
 from levelfield.scaling.noise.regret import SearchRegret, no_regret
 from levelfield.scaling.noise.uncertainty import Noise
@@ -40,8 +41,8 @@ class Statement:
     seconds_weights: Floats
     a_edges: tuple[str, ...] = ()
     b_edges: tuple[str, ...] = ()
-    undecidable: tuple[str, ...] = ()
-    set_apart: tuple[str, ...] = ()
+    undecidable: tuple[Reason, ...] = ()
+    set_apart: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,28 +6,37 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from levelfield.records.reason import Reason
 from levelfield.records.study import PROTOCOL_MIN_SEEDS
+from levelfield.scaling.results.reasons.verdicts import (
+    AnotherCell,
+    FewSeedsOnOneSide,
+    NoNoise,
+    NothingTested,
+    NoWinnerHere,
+    RepeatsSeed,
+)
 from levelfield.scaling.results.verdicts import Control
 from levelfield.scaling.tables.rungs import Rung
-from levelfield.scaling.verdicts.compare import NO_NOISE, verdict_at
+from levelfield.scaling.verdicts.compare import verdict_at
 from levelfield.scaling.verdicts.contrasts import Band, Statement
 
 
 def control_statement(control: Rung, winner: Rung | None, cells: Mapping[Rung, int], num_cells: int) -> Statement:
     """ln(loss of the control's seeds / loss of the winner's seeds) at one budget."""
     weights = np.zeros(num_cells)
-    reasons = []
+    reasons: list[Reason] = []
     if winner is None:
-        reasons.append("the family has no winner at this budget")
+        reasons.append(NoWinnerHere(family=control.family))
     else:
         weights[cells[control]], weights[cells[winner]] = 1.0, -1.0
         if _cell(control) != _cell(winner):
-            reasons.append(f"not the same cell: {_cell(control)} against {_cell(winner)}")
+            reasons.append(AnotherCell(control=str(_cell(control)), winner=str(_cell(winner))))
         few = min(control.num_seeds, winner.num_seeds)
         if few < PROTOCOL_MIN_SEEDS:
-            reasons.append(f"{few} seeds on one side, at least {PROTOCOL_MIN_SEEDS} are needed")
+            reasons.append(FewSeedsOnOneSide(num=few, needed=PROTOCOL_MIN_SEEDS))
         if {run.seed for run in control.runs} & {run.seed for run in winner.runs}:
-            reasons.append("the control repeats a seed of the winner, so it is no control")
+            reasons.append(RepeatsSeed())
     return Statement(
         a="the control",
         b="the winner",
@@ -47,7 +56,7 @@ def control_record(control: Rung, statement: Statement, band: Band | None, margi
             difference=None,
             verdict="cannot tell",
             passed=True,
-            reason="nothing was tested: " + "; ".join(statement.undecidable or (NO_NOISE,)),
+            reasons=(NothingTested(why=statement.undecidable or (NoNoise(),)),),
         )
     judged = band.judge(statement)
     verdict, reasons = verdict_at(judged, margin)
@@ -57,7 +66,7 @@ def control_record(control: Rung, statement: Statement, band: Band | None, margi
         difference=judged.interval,
         verdict=verdict,
         passed=verdict in ("equivalent", "cannot tell"),
-        reason="; ".join(reasons),
+        reasons=reasons,
     )
 
 

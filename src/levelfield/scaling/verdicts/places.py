@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from levelfield.records.reason import Reason
+from levelfield.records.study import PROTOCOL_MAX_EPOCHS
+from levelfield.scaling.results.reasons.verdicts import DataLimited, NoWinnerHere, UnequalCompute
 from levelfield.scaling.tables.rungs import Rung
 from levelfield.scaling.verdicts.between.curves import FamilyCurve, overlap, unfit
 from levelfield.scaling.verdicts.contrasts import Statement
@@ -14,7 +17,6 @@ from levelfield.scaling.verdicts.contrasts import Statement
 MAX_FLOPS_GAP = 0.02
 """Families whose counted FLOPs at one rung differ by more are not at equal compute."""
 NUM_SECONDS_POINTS = 5
-_LIMITED = "data-limited: more than 4 epochs, so no part of the overall verdict"
 
 
 def at_equal_flops(
@@ -28,18 +30,18 @@ def at_equal_flops(
         left, right = a_rungs.get(budget), b_rungs.get(budget)
         if left is None or right is None:
             missing = (a if left is None else b)[0].family
-            why = (f"{missing} has no winner at this budget",)
+            why = (NoWinnerHere(family=missing),)
             nothing = Statement(
                 a=a[0].family, b=b[0].family, place=budget, weights=weights, seconds_weights=weights, undecidable=why
             )
             statements.append(nothing)
             continue
         weights[cells[left]], weights[cells[right]] = 1.0, -1.0
-        reasons = [*unfit(left, few_examples), *unfit(right, False)]
+        reasons: list[Reason] = [*unfit(left, few_examples), *unfit(right, False)]
         gap = abs(math.log(left.train_flops / right.train_flops))
         if gap > MAX_FLOPS_GAP:
-            reasons.append(f"the counted training FLOPs differ by {math.expm1(gap):.0%}: not equal compute")
-        limited = [rung.family for rung in (left, right) if rung.data_limited]
+            reasons.append(UnequalCompute(gap=math.expm1(gap)))
+        limited = tuple(rung.family for rung in (left, right) if rung.data_limited)
         statements.append(
             Statement(
                 a=left.family,
@@ -50,7 +52,7 @@ def at_equal_flops(
                 a_edges=left.edges,
                 b_edges=right.edges,
                 undecidable=tuple(reasons),
-                set_apart=(f"{_LIMITED} ({', '.join(limited)})",) if limited else (),
+                set_apart=(DataLimited(families=limited, max_epochs=PROTOCOL_MAX_EPOCHS),) if limited else (),
             )
         )
     return statements

@@ -15,11 +15,13 @@ from functools import cached_property
 import numpy as np
 
 from levelfield.records.observation import Observation
+from levelfield.records.reason import Reason
 from levelfield.scaling.fitting.fit import NEAR_CHANCE
 from levelfield.scaling.laws import Floats
 from levelfield.scaling.noise.components import covariance_of_means, trunk_places, variance_components
 from levelfield.scaling.noise.luck import LEFT_OVER, best_of_searches
 from levelfield.scaling.noise.uncertainty import Noise, common_variances, pooled_sd
+from levelfield.scaling.results.reasons.beside import AllRowsStandIn, BestStandIn, FamilyPoints
 from levelfield.scaling.results.verdicts import Optimism
 from levelfield.scaling.tables.rungs import Rung, frontier, grouped, seed_groups
 
@@ -35,7 +37,7 @@ class StandIns:
     log_losses: Floats
     repeats: Noise | None
     optimism: tuple[Optimism, ...]
-    note: str
+    note: Reason
 
     @cached_property
     def cells(self) -> dict[Rung, int]:
@@ -59,7 +61,7 @@ def stand_ins(
     for family in families:
         best, how, envelope = frontier(rows, family)
         chosen.extend(Rung(family=family, budget_flops=row.budget_flops, runs=(row,)) for row in best)
-        hows.append(f"{family}: {how}")
+        hows.append(FamilyPoints(family=family, how=how))
         if not envelope:
             common = {"seed_sd": seed_sd, "degrees_of_freedom": degrees, "level": level, "generator": generator}
             optimism.extend(best_of_searches(rows, family, best, **common))
@@ -73,7 +75,7 @@ def stand_ins(
         log_losses=np.array(log_losses),
         repeats=None if seed_sd is None else _known(seed_sd, degrees, len(chosen)),
         optimism=tuple(optimism),
-        note="; ".join(hows),
+        note=BestStandIn(points=tuple(hows)),
     )
 
 
@@ -88,7 +90,7 @@ def _clustered(rows: Sequence[Observation]) -> StandIns:
         log_losses=np.array([rung.log_loss for rung in found]),
         repeats=None,
         optimism=(),
-        note=f"all {len(rows)} rows, of {len(clusters)} clusters that err together",
+        note=AllRowsStandIn(num_rows=len(rows), num_clusters=len(clusters)),
     )
 
 

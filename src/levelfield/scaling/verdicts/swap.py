@@ -9,10 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from levelfield.records.observation import Observation
+from levelfield.records.reason import Coded
 from levelfield.scaling.noise.uncertainty import HeldOutLosses, Noise, noise_of
 from levelfield.scaling.optimum.tuning import tuning_status
 from levelfield.scaling.results.intervals import Interval
-from levelfield.scaling.results.verdicts import Swap, SwapCell, SwapEffect
+from levelfield.scaling.results.verdicts import FamiliesBy, HelpsMore, OptimizersFor, Swap, SwapCell, SwapEffect
 from levelfield.scaling.tables.rungs import Rung, rungs
 
 
@@ -50,12 +51,12 @@ def _swap(
         held_out_losses=held_out_losses,
     )
     (a, one), (b, other) = ((square[i].family, square[i].first.optimizer) for i in (0, 3))
-    weights = {
-        f"{a} against {b}, both by {one}": (1, 0, -1, 0),
-        f"{a} against {b}, both by {other}": (0, 1, 0, -1),
-        f"{one} against {other} for {a}": (1, -1, 0, 0),
-        f"{one} against {other} for {b}": (0, 0, 1, -1),
-        f"how much more {one} helps {a} than {b}": (1, -1, -1, 1),
+    weights: dict[Coded, tuple[int, ...]] = {
+        FamiliesBy(a=a, b=b, optimizer=one): (1, 0, -1, 0),
+        FamiliesBy(a=a, b=b, optimizer=other): (0, 1, 0, -1),
+        OptimizersFor(a=one, b=other, family=a): (1, -1, 0, 0),
+        OptimizersFor(a=one, b=other, family=b): (0, 0, 1, -1),
+        HelpsMore(optimizer=one, a=a, b=b): (1, -1, -1, 1),
     }
     means = np.array([cell.log_loss for cell in square])
     effects = tuple(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from levelfield.compute.analytic import count
 from levelfield.records.codec import record
 from levelfield.records.data import num_report_asked
+from levelfield.records.reason import Reason
 from levelfield.records.study import FamilyEntry, StudySpec
 from levelfield.study.facts import DataFacts
 from levelfield.study.planned import Cell, Plan
@@ -28,7 +29,7 @@ class BillRow:
     family: str
     budget_flops: float
     sizes: tuple[str, ...]
-    refused: tuple[tuple[str, str], ...]
+    refused: tuple[tuple[str, Reason], ...]
     trials_at_most: int
     train_flops: float
     evaluate_flops: float

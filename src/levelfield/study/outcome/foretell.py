@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from levelfield.records.code_version import code_version
+from levelfield.records.reason import Reason
 from levelfield.records.sealed import write_record
 from levelfield.records.store import StudyDirectory
 from levelfield.records.study import FamilyEntry
 from levelfield.records.writing import make_directory
 from levelfield.scaling.results.analysis import Analysis
+from levelfield.scaling.results.reasons.predictions import NoDeclaredSize, NoLaw, NothingPredicted
 from levelfield.study.outcome.locks import lock_name, losses_fingerprint
 from levelfield.study.plan.wants import Wants
 from levelfield.study.planned import Lock, LockedRecipe
@@ -38,7 +40,7 @@ def lock_rungs(study: StudyDirectory, outcome: Outcome, analysis: Analysis) -> d
             lock = Lock(
                 budget_flops=budget,
                 recipes=recipes,
-                refused={family: why for family, why in found.items() if isinstance(why, str)},
+                refused={family: why for family, why in found.items() if isinstance(why, Reason)},
                 runs=runs,
                 results=losses_fingerprint(outcome.results, runs),
                 data=outcome.facts.fingerprint,
@@ -51,12 +53,12 @@ def lock_rungs(study: StudyDirectory, outcome: Outcome, analysis: Analysis) -> d
     return locks
 
 
-def predicted_recipes(outcome: Outcome, analysis: Analysis, budget: float) -> dict[str, LockedRecipe | str]:
+def predicted_recipes(outcome: Outcome, analysis: Analysis, budget: float) -> dict[str, LockedRecipe | Reason]:
     """The recipe of every family for ``budget``, as the results so far predict it, or why there is none."""
     from levelfield.scaling.next.predict import predict
 
     if not any(law.currency == "flops" for law in analysis.laws):
-        return {entry.name: "no law" for entry in outcome.spec.families}
+        return {entry.name: NoLaw() for entry in outcome.spec.families}
     predictions = {prediction.family: prediction for prediction in predict(analysis, budget=budget)}
     return {
         entry.name: _recipe(outcome, entry, predictions[entry.name], budget)
@@ -70,10 +72,10 @@ def runs_foretelling(outcome: Outcome) -> tuple[str, ...]:
     return tuple(sorted(row.run for row in outcome.table if row.role not in ("prediction", "imported")))
 
 
-def _recipe(outcome: Outcome, entry: FamilyEntry, prediction: Prediction, budget: float) -> LockedRecipe | str:
+def _recipe(outcome: Outcome, entry: FamilyEntry, prediction: Prediction, budget: float) -> LockedRecipe | Reason:
     """The declared recipe nearest to ``prediction``, or why there is none."""
     if prediction.loss is None or prediction.params is None or prediction.base_lr is None:
-        return "; ".join(prediction.notes)
+        return NothingPredicted(notes=prediction.notes)
     wants = Wants(outcome.spec, outcome.facts, outcome.results)
     top = max((w for w in outcome.planned.winners if w.family == entry.name), key=lambda w: w.budget_flops)
     rate = _nearest(entry.base_lr.values, prediction.base_lr)
@@ -84,7 +86,8 @@ def _recipe(outcome: Outcome, entry: FamilyEntry, prediction: Prediction, budget
     }
     if not allowed:
         last = list(bought.values())[-1]
-        return f"no declared size is allowed there ({last.architecture}: {last.refusal})"
+        assert last.refusal is not None  # none is allowed
+        return NoDeclaredSize(architecture=last.architecture, why=last.refusal)
     chosen = allowed[_nearest(allowed, prediction.params)]
     return LockedRecipe(
         family=entry.name,
@@ -92,7 +95,7 @@ def _recipe(outcome: Outcome, entry: FamilyEntry, prediction: Prediction, budget
         base_lr=chosen.base_lr,
         axes=dict(chosen.axes),
         loss=prediction.loss,
-        sentence=prediction.sentence,
+        notes=prediction.notes,
     )
 
 

@@ -20,8 +20,7 @@ from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialResult, TrialSpec, TrialTiming
 from levelfield.scaling.analyse import analyse
 from levelfield.scaling.ladder.belief import NOTHING_ASKED, Asked
-from levelfield.scaling.results.analysis import Analysis
-from levelfield.scaling.results.qualified import qualified
+from levelfield.scaling.results.analysis import Analysis, Progress
 from levelfield.study.facts import DataFacts
 from levelfield.study.outcome.content import refuse_results_of_other_data
 from levelfield.study.outcome.fixed import Fixed, read_fixed
@@ -54,10 +53,10 @@ class Outcome:
         return not self.planned.pending(self.results, self.probes) and not self.planned.to_lock
 
     @property
-    def in_progress(self) -> str:
-        """How far a study is that is not done, as a sentence; empty where every wanted trial has a result."""
+    def in_progress(self) -> Progress | None:
+        """How far a study is that is not done; None where every wanted trial has a result."""
         wanted, left = self.planned.num_wanted, len(self.planned.pending(self.results, self.probes))
-        return f"In progress: {wanted - left} of {wanted} trials wanted so far are done." if left else ""
+        return Progress(done=wanted - left, wanted=wanted) if left else None
 
     @property
     def executions(self) -> Counter[tuple[Execution, ...]]:
@@ -150,7 +149,7 @@ def analyse_outcome(
 ) -> Analysis:
     """The statistics of ``outcome``, provisional while it is in progress.
 
-    ``margin`` replaces the one that the spec fixed in advance; every sentence that rests on it then says so.
+    ``margin`` replaces the one that the spec fixed in advance; the analysis then holds both.
     """
     recipes = ", ".join(f"{entry.name} by {entry.recipe}" for entry in outcome.spec.families)
     found = analyse(
@@ -169,4 +168,4 @@ def analyse_outcome(
     )
     fixed = outcome.spec.verdict.margin
     other = None if margin in (None, fixed) else fixed
-    return qualified(found, in_progress=outcome.in_progress, fixed_margin=other)
+    return dataclasses.replace(found, in_progress=outcome.in_progress, fixed_margin=other)

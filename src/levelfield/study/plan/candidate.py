@@ -11,6 +11,7 @@ from typing import Any
 from levelfield.compute.analytic import count
 from levelfield.compute.budget import examples_for, global_batch_size
 from levelfield.families.registry import parse
+from levelfield.records.allowed import TooFewSteps, TooManyEpochs, TooManySteps
 from levelfield.records.data import data_content
 from levelfield.records.errors import SpecError
 from levelfield.records.head import LinearHead
@@ -33,13 +34,13 @@ def afford(spec: StudySpec, facts: DataFacts, entry: FamilyEntry, candidate: Can
     factor = float(_fields(entry, candidate, "batch_factor").get("", 1))
     batch, steps = batch_and_steps(ladder, recipe, examples_for(budget, flops_per_example), batch_factor=factor)
     epochs = steps * batch / recipe.multiplicity / facts.num_train
-    refusal = ""
+    refusal = None
     if steps < ladder.min_steps:
-        refusal = f"{steps} steps of {batch}, fewer than {ladder.min_steps}"
+        refusal = TooFewSteps(steps=steps, batch=batch, least=ladder.min_steps)
     elif ladder.max_steps is not None and steps > ladder.max_steps and not candidate.axes:
-        refusal = f"{steps} steps of {batch}, more than {ladder.max_steps}"
+        refusal = TooManySteps(steps=steps, batch=batch, most=ladder.max_steps)
     elif epochs > ladder.max_epochs:
-        refusal = f"{epochs:.3g} epochs, more than {ladder.max_epochs:g}"
+        refusal = TooManyEpochs(epochs=epochs, most=ladder.max_epochs)
     return Affordable(
         architecture=architecture,
         params=params,

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from levelfield.families.registry import list_families
+from levelfield.records.allowed import CellRefused, NoCellAllowed
 from levelfield.records.errors import RefusedError, SpecError
 from levelfield.records.study import FamilyEntry, StudySpec
 from levelfield.records.trial import TrialResult
@@ -70,12 +71,12 @@ def refuse_if_nothing_is_allowed(planned: Plan) -> None:
         RefusedError: the protocol allows no cell of any searched rung; some are named with the reason.
     """
     if not planned.trials:
-        refused = [cell for cell in planned.cells if cell.affordable.refusal]
-        shown = list(dict.fromkeys((*refused[:2], *refused[-1:])))
-        reasons = "; ".join(
-            f"{cell.architecture} at {cell.budget_flops:.3g}: {cell.affordable.refusal}" for cell in shown
-        )
-        raise RefusedError(f"the protocol allows no cell of this study ({reasons}): change its sizes, budgets or data")
+        refused = [
+            CellRefused(architecture=cell.architecture, budget_flops=cell.budget_flops, why=why)
+            for cell in planned.cells
+            if (why := cell.affordable.refusal) is not None
+        ]
+        raise RefusedError(NoCellAllowed(cells=tuple(dict.fromkeys((*refused[:2], *refused[-1:])))))
 
 
 def size_edges(spec: StudySpec, listed: Sequence[Cell], cells: Sequence[Cell]) -> set[int]:

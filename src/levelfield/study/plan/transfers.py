@@ -12,10 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from levelfield.compute.budget import examples_for
+from levelfield.records.allowed import ArmOf, TooFewSteps
 from levelfield.records.data import data_content
 from levelfield.records.errors import SpecError
 from levelfield.records.head import LinearHead
 from levelfield.records.probe import ProbeSpec
+from levelfield.records.reason import Reason
 from levelfield.records.study import StudySpec
 from levelfield.records.transfer import ArmSpec, TransferFamily, TransferSpec
 from levelfield.records.trial import TrialResult, TrialSpec
@@ -83,7 +85,7 @@ class TransferWants:
     def _want_finetuning(
         self, transfer: TransferSpec, offered: OfferedStarts, arms: TransferFamily, known: Sequence[TrialSpec]
     ) -> None:
-        def trial(candidate: TransferCandidate, start: TrialSpec, held_out: str) -> TrialSpec | str:
+        def trial(candidate: TransferCandidate, start: TrialSpec, held_out: str) -> TrialSpec | Reason:
             budget = transfer.share * candidate.spend * offered.budget_flops
             return self._trial(transfer, arms.finetune, candidate, budget, held_out, seed=start.seed, start=start)
 
@@ -102,10 +104,10 @@ class TransferWants:
             if isinstance(judged, TrialSpec):
                 self.want(_planned(judged, role, transfer, offered, start, candidate=own, edges=edges))
             else:
-                self._refuse(transfer, offered, f"fine-tuning {start.architecture}", judged)
+                self._refuse(transfer, offered, ArmOf(arm="fine-tuning", architecture=start.architecture), judged)
 
     def _want_scratch(self, transfer: TransferSpec, offered: OfferedStarts, arm: ArmSpec) -> None:
-        def trial(candidate: TransferCandidate, held_out: str, seed: int) -> TrialSpec | str:
+        def trial(candidate: TransferCandidate, held_out: str, seed: int) -> TrialSpec | Reason:
             budget = (1 + transfer.share) * candidate.spend * offered.budget_flops
             return self._trial(transfer, arm, candidate, budget, held_out, seed=seed)
 
@@ -166,7 +168,7 @@ class TransferWants:
         *,
         seed: int,
         start: TrialSpec | None = None,
-    ) -> TrialSpec | str:
+    ) -> TrialSpec | Reason:
         """The trial that spends ``budget`` on ``candidate``, or why there is none."""
         target = self.facts.target(transfer.name)
         made = transfer_preset if start is not None else preset
@@ -175,7 +177,7 @@ class TransferWants:
         gradients = examples_for(budget, per_example)
         batch, steps = batch_and_steps(self.spec.ladder, recipe, gradients)
         if steps < transfer.min_steps:
-            return f"{steps} steps of {batch}, fewer than {transfer.min_steps}"
+            return TooFewSteps(steps=steps, batch=batch, least=transfer.min_steps)
         return TrialSpec(
             architecture=candidate.architecture,
             data=transfer.data,
@@ -202,11 +204,12 @@ class TransferWants:
         offered: OfferedStarts,
         arm: str,
         candidate: TransferCandidate,
-        trial: TrialSpec | str,
+        trial: TrialSpec | Reason,
     ) -> float | None:
         """The select loss of ``trial``: None while awaited, infinite where it has none."""
-        if isinstance(trial, str):
-            self._refuse(transfer, offered, f"{arm} of {candidate.architecture}, spending {candidate.spend:g}", trial)
+        if isinstance(trial, Reason):
+            told = ArmOf(arm=arm, architecture=candidate.architecture, spend=candidate.spend)
+            self._refuse(transfer, offered, told, trial)
             return math.inf
         role: TransferRole = "finetune-search" if arm == "finetune" else "scratch-search"
         start = offered.selecting if arm == "finetune" else None
@@ -220,7 +223,7 @@ class TransferWants:
         result = self.results.get(trial.fingerprint)
         return result is not None and result.status == "finished"
 
-    def _refuse(self, transfer: TransferSpec, offered: OfferedStarts, arm: str, reason: str) -> None:
+    def _refuse(self, transfer: TransferSpec, offered: OfferedStarts, arm: Reason, reason: Reason) -> None:
         refused = RefusedTransfer(
             transfer=transfer.name,
             family=offered.entry.name,

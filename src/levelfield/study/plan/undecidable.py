@@ -11,11 +11,28 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from typing import Literal, TypeAlias
 
 import numpy as np
 
+from levelfield.records.allowed import (
+    AlwaysAtEdge,
+    CellRefused,
+    EveryWinnerAtEdge,
+    FewReportExamples,
+    FewRungsForLaw,
+    FewRungsPossible,
+    FewWideRungs,
+    LimitedAt,
+    MoreRefused,
+    NoneAt,
+    NoSizeThere,
+    OneSided,
+    OnlyFamily,
+    OpenQuestion,
+    Undecidable,
+)
 from levelfield.records.codec import record
+from levelfield.records.reason import Reason
 from levelfield.records.study import PROTOCOL_MAX_EPOCHS, FamilyEntry, StudySpec
 from levelfield.scaling.fitting.fit import MIN_BUDGETS
 from levelfield.scaling.noise.uncertainty import MIN_EFFECTIVE_EXAMPLES
@@ -29,39 +46,9 @@ from levelfield.study.plan.plan import checked_axes, size_edges
 from levelfield.study.plan.search import can_bracket
 from levelfield.study.planned import Candidate, Cell, Plan
 
-Question: TypeAlias = Literal[
-    "cell", "verdict", "one side", "verdict over all rungs", "verdict by device-seconds", "law", "optimal size"
-]
-NO_VERDICT_AT_ALL = "as planned, this study can give no verdict on its families, whatever comes out"
 _MOST_COMBINATIONS = 4096
 """Settings of the axes of one rung; of more, nothing is foretold of epochs."""
 _FEWEST_RUNGS_BY_SECONDS = 2
-
-
-@record
-class Undecidable:
-    """A question of a study that stays open whatever comes out, and why; without a budget, of the study as a whole.
-
-    "one side" is a verdict that can come out one way alone: ``why`` says which.
-    """
-
-    question: Question
-    families: tuple[str, ...]
-    budget_flops: float | None
-    why: str
-
-    @property
-    def sentence(self) -> str:
-        who = " against ".join(self.families)
-        where = "" if self.budget_flops is None else f" at {self.budget_flops:.3g} FLOPs"
-        if self.question == "cell":
-            return f"no size of {who} is allowed{where}: {self.why}"
-        if self.question == "one side":
-            return f"of {who}{where} nothing but {self.why}"
-        if not self.families:
-            return f"no verdict can come out: {self.why}"
-        about = " on" if len(self.families) > 1 else " of"
-        return f"no {self.question}{about} {who}{where} can come out: {self.why}"
 
 
 @record
@@ -101,63 +88,63 @@ def _refused(spec: StudySpec, planned: Plan) -> Iterator[Undecidable]:
     """The rungs at which a family has no cell that the protocol allows."""
     for entry in spec.families:
         for budget in (*spec.ladder.budgets, *spec.ladder.locked):
-            refusals = [
-                f"{cell.architecture} {cell.affordable.refusal}"
+            refusals: list[Reason] = [
+                CellRefused(architecture=cell.architecture, why=why)
                 for cell in planned.cells
                 if (cell.family, cell.budget_flops) == (entry.name, budget)
+                if (why := cell.affordable.refusal) is not None
             ]
             if not _allowed(planned, entry.name, budget):
-                ends = refusals if len(refusals) < 3 else [refusals[0], "…", refusals[-1]]
-                yield _cannot("cell", (entry.name,), budget, "; ".join(ends))
+                if len(refusals) > 2:
+                    refusals[1:-1] = [MoreRefused(num=len(refusals) - 2)]
+                yield _cannot("cell", (entry.name,), budget, *refusals)
 
 
 def _without_pairs(spec: StudySpec, facts: DataFacts) -> Iterator[Undecidable]:
     if len(spec.families) == 1:
-        yield _cannot("verdict", (), None, f"{spec.families[0].name} is the only family, so nothing is compared")
+        yield _cannot("verdict", (), None, OnlyFamily(family=spec.families[0].name))
     if facts.no_verdict_because:
         yield _cannot("verdict", (), None, facts.no_verdict_because)
     if facts.num_report is not None and facts.num_report < MIN_EFFECTIVE_EXAMPLES:
-        why = f"{facts.num_report} report examples judge, at least {MIN_EFFECTIVE_EXAMPLES} are needed"
+        why = FewReportExamples(num=facts.num_report, needed=MIN_EFFECTIVE_EXAMPLES)
         yield _cannot("verdict", (), None, why)
 
 
 def _of_pair(a: dict[float, _Rung], b: dict[float, _Rung], margin: float) -> Iterator[Undecidable]:
     pair = (next(iter(a.values())).family, next(iter(b.values())).family)
-    left_over = []
+    left_over: list[Reason | None] = []
     for budget in a:
         verdicts, why = _open_to(a[budget], b[budget], margin)
         if not verdicts:
-            yield _cannot("verdict", pair, budget, why)
+            yield _cannot("verdict", pair, budget, *why)
         elif "equivalent" not in verdicts:
-            words = " or ".join(f"'{pair[0]} {verdict}'" for verdict in sorted(verdicts))
-            yield _cannot("one side", pair, budget, f"{words} can come out: {why}")
+            one_sided = OneSided(family=pair[0], verdicts=tuple(sorted(verdicts)), why=why)
+            yield _cannot("one side", pair, budget, one_sided)
+        limited = tuple(rung.family for rung in (a[budget], b[budget]) if rung.limited)
         if not verdicts:
-            left_over.append(f"at {budget:.3g} none can be given")
-        elif a[budget].limited or b[budget].limited:
-            who = " and ".join(rung.family for rung in (a[budget], b[budget]) if rung.limited)
-            left_over.append(
-                f"at {budget:.3g} every size of {who} sees its data more than {PROTOCOL_MAX_EPOCHS:g} times"
-            )
+            left_over.append(NoneAt(budget_flops=budget))
+        elif limited:
+            left_over.append(LimitedAt(budget_flops=budget, families=limited, most=PROTOCOL_MAX_EPOCHS))
         else:
-            left_over.append("")
-    if all(left_over):
-        why = "; ".join(left_over)
-        yield _cannot("verdict over all rungs", pair, None, why)
+            left_over.append(None)
+    reasons = [each for each in left_over if each is not None]
+    if len(reasons) == len(left_over):
+        yield _cannot("verdict over all rungs", pair, None, *reasons)
     usable = [[rung for rung in side.values() if rung.cells and not rung.limited] for side in (a, b)]
     for side, own in zip(pair, usable, strict=True):
         if len(own) < _FEWEST_RUNGS_BY_SECONDS:
-            why = f"{side} can have {len(own)} rungs fit for it, at least {_FEWEST_RUNGS_BY_SECONDS} are needed"
+            why = FewRungsPossible(family=side, num=len(own), needed=_FEWEST_RUNGS_BY_SECONDS)
             yield _cannot("verdict by device-seconds", pair, None, why)
             return
     if all(rung.edges for own in usable for rung in own):
-        yield _cannot("verdict by device-seconds", pair, None, "every winner of both lies at an edge of its search")
+        yield _cannot("verdict by device-seconds", pair, None, EveryWinnerAtEdge())
 
 
-def _open_to(a: _Rung, b: _Rung, margin: float) -> tuple[frozenset[Verdict], str]:
+def _open_to(a: _Rung, b: _Rung, margin: float) -> tuple[frozenset[Verdict], tuple[Reason, ...]]:
     """The verdicts that two winners can get by the rules that will judge them, and what rules out the others."""
-    lacking = " and ".join(rung.family for rung in (a, b) if not rung.cells)
+    lacking = tuple(rung.family for rung in (a, b) if not rung.cells)
     if lacking:
-        return frozenset(), f"no size of {lacking} is allowed there"
+        return frozenset(), (NoSizeThere(families=lacking),)
     nowhere = np.zeros(1)
     statement = Statement(
         a=a.family,
@@ -168,23 +155,18 @@ def _open_to(a: _Rung, b: _Rung, margin: float) -> tuple[frozenset[Verdict], str
         a_edges=a.edges,
         b_edges=b.edges,
     )
-    bounded = [
-        f"the winner of {rung.family} always lies at an edge of its search ({', '.join(rung.edges)}), so that its best "
-        "loss is only bounded"
-        for rung in (a, b)
-        if rung.edges
-    ]
-    return attainable(statement, margin), "; ".join(bounded)
+    bounded = tuple(AlwaysAtEdge(family=rung.family, edges=rung.edges) for rung in (a, b) if rung.edges)
+    return attainable(statement, margin), bounded
 
 
 def _of_laws(family: str, rungs: Sequence[_Rung]) -> Iterator[Undecidable]:
     run = [rung for rung in rungs if rung.cells]
     if len(run) < MIN_BUDGETS:
-        why = f"{len(run)} rungs have an allowed size, a law and a prediction need {MIN_BUDGETS}"
+        why = FewRungsForLaw(num=len(run), needed=MIN_BUDGETS)
         yield _cannot("law", (family,), None, why)
     wide = [rung for rung in run if len(rung.cells) >= MIN_SIZES]
     if len(wide) < MIN_BUDGETS:
-        why = f"{len(wide)} rungs have {MIN_SIZES} allowed sizes, the optimum's growth needs {MIN_BUDGETS} such rungs"
+        why = FewWideRungs(num=len(wide), sizes=MIN_SIZES, needed=MIN_BUDGETS)
         yield _cannot("optimal size", (family,), None, why)
 
 
@@ -254,5 +236,5 @@ def _allowed(planned: Plan, family: str, budget: float) -> list[Cell]:
     ]
 
 
-def _cannot(question: Question, families: tuple[str, ...], budget: float | None, why: str) -> Undecidable:
+def _cannot(question: OpenQuestion, families: tuple[str, ...], budget: float | None, *why: Reason) -> Undecidable:
     return Undecidable(question=question, families=families, budget_flops=budget, why=why)

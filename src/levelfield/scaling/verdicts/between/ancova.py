@@ -12,14 +12,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from levelfield.records.reason import Reason
 from levelfield.scaling.laws import Floats
 from levelfield.scaling.noise.uncertainty import widened
 from levelfield.scaling.results.intervals import CurvePoint, Interval
+from levelfield.scaling.results.reasons.beside import (
+    DifferencesScatter,
+    FewInsideOverlap,
+    NoiseIsScatter,
+    NothingLeftToJudge,
+    ScatterAsNoise,
+)
 from levelfield.scaling.results.verdicts import Ancova
 from levelfield.scaling.verdicts.between.curves import FamilyCurve, overlap
 from levelfield.scaling.verdicts.between.difference import bounds
 from levelfield.scaling.verdicts.contrasts import Evidence
 
+MIN_INSIDE = 2
+"""Points of a family inside the overlap, at the least."""
 MIN_FREE = 2
 """Residual degrees of freedom that must be left before a common bend is fitted."""
 
@@ -59,13 +69,13 @@ class Trend:
         return float(stdtrit(self.degrees_of_freedom, (1 + level) / 2))
 
 
-def fit_trend(a: FamilyCurve, b: FamilyCurve, evidence: Evidence) -> Trend | str:
+def fit_trend(a: FamilyCurve, b: FamilyCurve, evidence: Evidence) -> Trend | Reason:
     """The trend of ln(loss of a / loss of b) from the points inside the overlap, or why there is none."""
     low, high = overlap(a, b)
     inside = [curve.within(low, high) for curve in (a, b)]
     for curve, points in zip((a, b), inside, strict=True):
-        if len(points) < 2:
-            return f"{curve.family} has {len(points)} rungs inside the overlap, 2 are needed"
+        if len(points) < MIN_INSIDE:
+            return FewInsideOverlap(family=curve.family, num=len(points), needed=MIN_INSIDE)
     middle = (low + high) / 2
     x = np.concatenate([curve.log_cost[points] for curve, points in zip((a, b), inside, strict=True)]) - middle
     sign = np.repeat([0.5, -0.5], [len(points) for points in inside])
@@ -137,7 +147,7 @@ def ancova_record(trend: Trend, a: FamilyCurve, b: FamilyCurve, *, level: float)
         common_offset=around(trend.common_offset, trend.common_error),
         num_points=trend.num_points,
         line=tuple(CurvePoint(x=x, y=y, low=y - half, high=y + half) for x, y, half in rows),
-        status=_status(trend) + bounds(a, b),
+        status=(_status(trend), *bounds(a, b)),
     )
 
 
@@ -161,11 +171,9 @@ def _degrees(both: Floats, places: np.ndarray, evidence: Evidence) -> float:
     return float(np.min(evidence.noise.seed_variances(weights)[1]))
 
 
-def _status(trend: Trend) -> str:
+def _status(trend: Trend) -> Reason:
     if trend.from_scatter:
-        return "no seed measured the noise: it is the scatter of the rows about a line"
+        return NoiseIsScatter()
     if trend.excess:
-        return "the differences scatter about a straight line by more than noise explains: intervals are widened"
-    if trend.free == 0:
-        return f"{trend.num_points} points: nothing is left to judge whether the difference is a straight line"
-    return "the differences scatter about a straight line as noise explains"
+        return DifferencesScatter()
+    return ScatterAsNoise() if trend.free else NothingLeftToJudge(num_points=trend.num_points)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from levelfield.records.reason import Reason
 from levelfield.scaling.results.verdicts import Ancova, Crossover, DifferenceCurve, Gain
 from levelfield.scaling.verdicts.between.ancova import ancova_record, fit_trend
 from levelfield.scaling.verdicts.between.crossover import crossover_of
@@ -24,9 +25,10 @@ class Between(NamedTuple):
     crossover: Crossover
 
 
-def absent(why: str) -> Between:
+def absent(why: Reason) -> Between:
     """Nothing, and why."""
-    return Between(DifferenceCurve(status=why), Ancova(status=why), Gain(status=why), Crossover(status=why))
+    status = (why,)
+    return Between(DifferenceCurve(status=status), Ancova(status=status), Gain(status=status), Crossover(status=status))
 
 
 def between(
@@ -34,8 +36,8 @@ def between(
 ) -> Between:
     """Everything about the difference of ``a`` and ``b`` on the range of cost that both cover."""
     trend = fit_trend(a, b, evidence)
-    if isinstance(trend, str):
-        ancova, crossover = Ancova(status=trend), Crossover(status=trend)
+    if isinstance(trend, Reason):
+        ancova, crossover = Ancova(status=(trend,)), Crossover(status=(trend,))
     else:
         ancova = ancova_record(trend, a, b, level=level)
         crossover = crossover_of(trend, generator, level=level, num_draws=len(evidence.loss_errors))

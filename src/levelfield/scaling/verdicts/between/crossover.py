@@ -9,6 +9,7 @@ import numpy as np
 from levelfield.scaling.laws import Floats
 from levelfield.scaling.noise.uncertainty import matrix_root
 from levelfield.scaling.results.intervals import Interval
+from levelfield.scaling.results.reasons.beside import Crosses, NoRootInside
 from levelfield.scaling.results.verdicts import Crossover
 from levelfield.scaling.verdicts.between.ancova import Trend
 
@@ -35,11 +36,11 @@ def crossover_of(trend: Trend, generator: np.random.Generator, *, level: float, 
     chances = tuple(zip(np.exp(ends[:-1]).tolist(), np.exp(ends[1:]).tolist(), shares.tolist(), strict=True))
     root = trend.middle - trend.offset / trend.slope if trend.slope else math.inf
     if not trend.low <= root <= trend.high:
-        status = f"the trend of the difference has no root inside the overlap (probability {_chance(none)})"
-        return Crossover(place=None, probability_of_none=none, chances=chances, status=status)
+        status = NoRootInside(probability=none)
+        return Crossover(place=None, probability_of_none=none, chances=chances, status=(status,))
     low, high = _undecided(trend, root, level)
     place = Interval(estimate=math.exp(root), low=math.exp(low), high=math.exp(high), level=level)
-    return Crossover(place=place, probability_of_none=none, chances=chances, status=_status(trend, low, high, none))
+    return Crossover(place=place, probability_of_none=none, chances=chances, status=(_status(trend, low, high, none),))
 
 
 def _undecided(trend: Trend, root: float, level: float) -> tuple[float, float]:
@@ -51,14 +52,9 @@ def _undecided(trend: Trend, root: float, level: float) -> tuple[float, float]:
     return low, float(np.min(told[told > root], initial=trend.high))
 
 
-def _chance(share: float) -> str:
-    return "below 1%" if share < 0.005 else "above 99%" if share > 0.995 else f"{share:.0%}"
-
-
-def _status(trend: Trend, low: float, high: float, none: float) -> str:
-    better = trend.a if trend.slope < 0 else trend.b
-    parts = [f"{better} has the lower loss above it"]
-    if low <= trend.low or high >= trend.high:
-        parts.append("it may as well lie outside the overlap")
-    parts.append(f"the probability that none exists inside is {_chance(none)}")
-    return "; ".join(parts)
+def _status(trend: Trend, low: float, high: float, none: float) -> Crosses:
+    return Crosses(
+        better=trend.a if trend.slope < 0 else trend.b,
+        may_lie_outside=low <= trend.low or high >= trend.high,
+        probability_of_none=none,
+    )

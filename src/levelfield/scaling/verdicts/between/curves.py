@@ -12,10 +12,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from levelfield.records.reason import Reason
 from levelfield.records.study import PROTOCOL_MIN_SEEDS
 from levelfield.scaling.laws import Floats
 from levelfield.scaling.results.laws import Currency
+from levelfield.scaling.results.reasons.laws import UnlikeDevices
+from levelfield.scaling.results.reasons.verdicts import (
+    FamilyNearChance,
+    FewExamplesCarry,
+    FewFitRungs,
+    FewFreshSeeds,
+    NoSharedRange,
+    SecondsDoNotRise,
+)
 from levelfield.scaling.tables.rungs import Rung
+
+MIN_RUNGS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,15 +84,15 @@ class FamilyCurve:
         return tuple(sorted({edge for edges in rests for edge in edges}))
 
 
-def unfit(rung: Rung, few_examples: bool) -> tuple[str, ...]:
+def unfit(rung: Rung, few_examples: bool) -> tuple[Reason, ...]:
     """Why a winner supports no verdict."""
-    reasons = []
+    reasons: list[Reason] = []
     if rung.num_seeds < PROTOCOL_MIN_SEEDS:
-        reasons.append(f"{rung.family} has {rung.num_seeds} fresh seeds, at least {PROTOCOL_MIN_SEEDS} are needed")
+        reasons.append(FewFreshSeeds(family=rung.family, num=rung.num_seeds, needed=PROTOCOL_MIN_SEEDS))
     if rung.near_chance:
-        reasons.append(f"{rung.family} is near chance")
+        reasons.append(FamilyNearChance(family=rung.family))
     if few_examples:
-        reasons.append("a handful of report examples carries the loss, so no interval can be trusted")
+        reasons.append(FewExamplesCarry())
     return tuple(reasons)
 
 
@@ -91,7 +103,7 @@ def curve_of(
     *,
     few_examples: bool = False,
     log_losses: Floats | None = None,
-) -> FamilyCurve | str:
+) -> FamilyCurve | Reason:
     """The curve through the winners of one family that support a verdict, or why there is none.
 
     With ``log_losses`` (one a cell) the rungs are rows of a table without seeds, and those losses are theirs.
@@ -101,13 +113,11 @@ def curve_of(
     if log_losses is None:
         usable = [rung for rung in usable if not unfit(rung, few_examples)]
     usable = sorted((rung for rung in usable if rung.cost(currency)), key=lambda rung: rung.budget_flops)
-    if len(usable) < 2:
-        timed = "timed " if currency == "device_seconds" else ""
-        return f"{family} has {len(usable)} {timed}rungs fit for a verdict, 2 are needed"
+    if len(usable) < MIN_RUNGS:
+        return FewFitRungs(family=family, num=len(usable), needed=MIN_RUNGS, timed=currency == "device_seconds")
     cost = [rung.cost(currency) or 0.0 for rung in usable]
     if any(later <= sooner for sooner, later in itertools.pairwise(cost)):
-        why = "the clock is noisy, or winners of unlike shape run at unlike speed"
-        return f"the device-seconds of {family} do not rise with its budgets: {why}"
+        return SecondsDoNotRise(family=family)
     places = np.array([cells[rung] for rung in usable])
     return FamilyCurve(
         family=family,
@@ -129,19 +139,18 @@ def two_curves(
     *,
     few_examples: bool = False,
     log_losses: Floats | None = None,
-) -> tuple[FamilyCurve, FamilyCurve] | str:
+) -> tuple[FamilyCurve, FamilyCurve] | Reason:
     """The curves of two families that share a range of cost, or why they cannot be held against one another."""
     curves = [curve_of(rungs, cells, currency, few_examples=few_examples, log_losses=log_losses) for rungs in (a, b)]
     for curve in curves:
-        if isinstance(curve, str):
+        if isinstance(curve, Reason):
             return curve
     left, right = (curve for curve in curves if isinstance(curve, FamilyCurve))
     devices = left.devices | right.devices
     if currency == "device_seconds" and len(devices) > 1:
-        return f"the runs were timed on different devices: {', '.join(sorted(map(str, devices)))}"
+        return UnlikeDevices(devices=tuple(sorted(map(str, devices))))
     if max(left.low, right.low) > min(left.high, right.high):
-        words = {"flops": "training FLOPs", "device_seconds": "device-seconds"}
-        return f"the families share no range of {words[currency]}"
+        return NoSharedRange(currency=currency)
     return left, right
 
 

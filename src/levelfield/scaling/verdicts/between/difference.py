@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from levelfield.records.reason import Reason
 from levelfield.scaling.results.intervals import CurvePoint
+from levelfield.scaling.results.reasons.beside import SomeAreBounds, StraightBetweenPoints
 from levelfield.scaling.results.verdicts import DifferenceCurve
 from levelfield.scaling.verdicts.between.curves import FamilyCurve, overlap
 from levelfield.scaling.verdicts.contrasts import Evidence
@@ -33,11 +35,11 @@ def difference_curve(a: FamilyCurve, b: FamilyCurve, evidence: Evidence, *, leve
     return DifferenceCurve(
         points=tuple(CurvePoint(x=x, y=y, low=low, high=high) for x, y, low, high in rows),
         level=level,
-        status="straight between the families' own points" + bounds(a, b),
+        status=(StraightBetweenPoints(), *bounds(a, b)),
     )
 
 
-def bounds(a: FamilyCurve, b: FamilyCurve) -> str:
-    """Which families' points are only upper bounds, as the end of a status; empty where none are."""
-    sides = [curve.family for curve in (a, b) if curve.bounded]
-    return f"; some points of {' and of '.join(sides)} are only bounds (an axis at its edge)" if sides else ""
+def bounds(a: FamilyCurve, b: FamilyCurve) -> tuple[Reason, ...]:
+    """Which families' points are only upper bounds; empty where none are."""
+    sides = tuple(curve.family for curve in (a, b) if curve.bounded)
+    return (SomeAreBounds(families=sides),) if sides else ()

@@ -8,6 +8,7 @@ import numpy as np
 
 from levelfield.scaling.laws import Floats
 from levelfield.scaling.results.intervals import Interval
+from levelfield.scaling.results.reasons.beside import AtMiddleLoss, BeyondTheCurves, NoSharedLoss
 from levelfield.scaling.results.verdicts import Gain
 from levelfield.scaling.verdicts.between.curves import FamilyCurve
 from levelfield.scaling.verdicts.between.difference import bounds
@@ -24,8 +25,7 @@ def compute_equivalent_gain(a: FamilyCurve, b: FamilyCurve, evidence: Evidence, 
     low, high = max(float(each[-1]) for each in reached), min(float(each[0]) for each in reached)
     if low >= high:
         ahead, behind = (a, b) if reached[0][0] <= reached[1][-1] else (b, a)
-        why = f"{ahead.family} begins at a lower loss than {behind.family} ever reaches"
-        return Gain(status=f"the curves share no loss: {why}")
+        return Gain(status=(NoSharedLoss(ahead=ahead.family, behind=behind.family),))
     level_of_loss = (low + high) / 2
     estimate, drawn = 0.0, np.zeros(len(evidence.loss_errors))
     for curve, side in ((a, -1.0), (b, 1.0)):
@@ -39,9 +39,9 @@ def compute_equivalent_gain(a: FamilyCurve, b: FamilyCurve, evidence: Evidence, 
     bottom, top = float(drawn[max(rank, 1) - 1]), float(drawn[-max(rank, 1)])
     loss = math.exp(level_of_loss)
     if not (math.isfinite(bottom) and math.isfinite(top)):
-        return Gain(loss=loss, status=f"noise may carry a loss of {loss:.3g} beyond the ends of a curve")
+        return Gain(loss=loss, status=(BeyondTheCurves(loss=loss),))
     ratio = Interval(estimate=estimate, low=min(bottom, estimate), high=max(top, estimate), level=level)
-    return Gain(loss=loss, log_ratio=ratio, status="at the middle of the losses that both reach" + bounds(a, b))
+    return Gain(loss=loss, log_ratio=ratio, status=(AtMiddleLoss(), *bounds(a, b)))
 
 
 def cost_to_reach(log_cost: Floats, log_loss: Floats, target: float) -> Floats:

@@ -6,6 +6,7 @@ import math
 
 from levelfield.reference.evidence import PublishedEvidence
 from levelfield.reference.laws import THEIR_FIT, PublishedLaw
+from levelfield.report.words.told import all_told
 from levelfield.scaling.results.intervals import Interval
 
 _ABOUT_NOTHING = 5e-4
@@ -131,11 +132,12 @@ def _floor(evidence: PublishedEvidence) -> str:
 
 def _nfnet_scaling(evidence: PublishedEvidence) -> str:
     line = evidence.nfnet_loss
+    no_law, no_fit = (all_told((why,)) for why in (evidence.nfnet.refused, line.refused))
     return (
-        f"How NFNets scale. Of their error after fine-tuning there is no law ({evidence.nfnet.refused}). Their "
+        f"How NFNets scale. Of their error after fine-tuning there is no law ({no_law}). Their "
         f"held-out loss is drawn as a straight line in ln loss against ln compute and printed nowhere: read off its "
         f"ends, the exponent is {line.exponent:.3f}, between {line.low:.3f} and {line.high:.3f} if each loss is "
-        f"misread by {line.reading_error:g} nats. Two ends make no fit ({line.refused}), show no floor and no scatter; "
+        f"misread by {line.reading_error:g} nats. Two ends make no fit ({no_fit}), show no floor and no scatter; "
         "and no ViT's loss on that data was published to compare it with."
     )
 
@@ -145,7 +147,8 @@ def _few_shot(law: PublishedLaw) -> str:
     return (
         f"Few-shot accuracy. {len(law.kept)} points of {len(law.runs)} ViT runs fall towards "
         f"{law.parameters['E']:.1f} % error with ten images a class ({dearest.error:g} % seen at "
-        f"{dearest.exaflops:,.0f} exaFLOPs), without an interval ({law.no_interval}); no NFNet was measured so."
+        f"{dearest.exaflops:,.0f} exaFLOPs), without an interval "
+        f"({all_told((law.no_interval,))}); no NFNet was measured so."
     )
 
 

@@ -6,7 +6,9 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from levelfield.scaling.results.intervals import Interval
+from levelfield.report.words.numbers import CURRENCY_WORDS, family_name, power, ratio_interval
+from levelfield.report.words.told import all_told, told
+from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.laws import Currency
 from levelfield.scaling.results.verdicts import BudgetVerdict, Comparison
 from levelfield.units import PAPER_FLOPS
@@ -14,34 +16,31 @@ from levelfield.units import PAPER_FLOPS
 MOST_PAIRS = 6
 """More pairs are counted in the headline, not told one by one."""
 _KINDS = ("differ", "depend on the currency", "are equivalent", "cannot be told apart")
-CURRENCY_WORDS: dict[Currency, str] = {"flops": "training FLOPs", "device_seconds": "device-seconds"}
 
 
-def comparison_sentence(
-    comparison: Comparison, *, span: tuple[float, float] | None, top_flops: float | None, data: str, recipe: str
-) -> str:
-    """The overall verdict of ``comparison`` with everything it holds for; ``span`` is the range it rests on."""
-    currency = CURRENCY_WORDS[comparison.currency]
+def comparison_sentence(analysis: Analysis, comparison: Comparison) -> str:
+    """The overall verdict of ``comparison`` with everything it holds for, and how far it can be relied on."""
+    currency, span = CURRENCY_WORDS[comparison.currency], comparison.span
     parts = [f"At equal {currency} {finding(comparison)}"]
     if span is not None:
-        parts.append(f"over {span[0]:.2g} to {span[1]:.2g} {currency}")
+        parts.append(f"over {power(span[0])} to {power(span[1])} {currency}")
     elif comparison.ancova.offset is not None:
         parts.append(described(comparison))
     if comparison.confounds:
         names = ", ".join(each.name.replace("_", " ") for each in comparison.confounds)
         parts.append(f"confounded with {names}")
-    parts.append(f"data: {data}")
-    parts.append(f"recipe: {recipe}")
-    if top_flops is not None:
-        parts.append(_distance(top_flops))
-    return "; ".join(parts) + "."
+    parts.append(f"data: {analysis.data}")
+    parts.append(f"recipe: {analysis.recipe}")
+    if comparison.top_flops is not None:
+        parts.append(_distance(comparison.top_flops))
+    return _qualified(analysis, "; ".join(parts) + ".", comparison.margin)
 
 
 def finding(comparison: Comparison) -> str:
     """The overall verdict alone, as a clause."""
-    a, b, overall = comparison.a, comparison.b, comparison.overall
-    measured = f" ({percent(overall.difference)})" if overall.difference is not None else ""
-    because = f" ({overall.reasons[0]})" if overall.reasons else ""
+    a, b, overall = family_name(comparison.a), family_name(comparison.b), comparison.overall
+    measured = f" ({ratio_interval(overall.difference)})" if overall.difference is not None else ""
+    because = f" ({_because(overall)})" if overall.reasons else ""
     if overall.verdict == "better":
         return f"{a} has a lower {comparison.measure} than {b}{measured}"
     if overall.verdict == "worse":
@@ -58,31 +57,41 @@ def described(comparison: Comparison) -> str:
     assert ancova.middle is not None
     side = "below" if ancova.offset.estimate < 0 else "above"
     return (
-        f"not claimed but seen: at {ancova.middle:.2g} {unit} the {comparison.measure} of {comparison.a} lies "
-        f"{side} that of {comparison.b} ({percent(ancova.offset)})"
+        f"not claimed but seen: at {power(ancova.middle)} {unit} the {comparison.measure} of "
+        f"{family_name(comparison.a)} lies {side} "
+        f"that of {family_name(comparison.b)} ({ratio_interval(ancova.offset)})"
     )
 
 
-def percent(interval: Interval) -> str:
-    """An interval of ln(a / b) as a change in per cent: ``−10.0 % [−12.1 %, −7.8 %]``."""
-    estimate, low, high = (
-        f"{100 * math.expm1(value):+.1f} %".replace("-", "−")
-        for value in (interval.estimate, interval.low, interval.high)
-    )
-    return f"{estimate} [{low}, {high}]"
-
-
-def headline(comparisons: Sequence[Comparison], families: Sequence[str]) -> str:
+def headline(analysis: Analysis) -> str:
     """The study's answer in one line: both currencies where they agree, "depends on the currency" where they do not."""
-    if len(families) < 2:
-        return f"No verdict: {families[0]} alone cannot be compared."
+    margin = next((comparison.margin for comparison in analysis.comparisons), None)
+    progress = analysis.in_progress
+    before = f"In progress: {progress.done} of {progress.wanted} trials wanted so far are done. " if progress else ""
+    return before + _qualified(analysis, _answer(analysis), margin)
+
+
+def _answer(analysis: Analysis) -> str:
+    if len(analysis.families) < 2:
+        return f"No verdict: {family_name(next(iter(analysis.families)))} alone cannot be compared."
     pairs: dict[tuple[str, str], dict[Currency, Comparison]] = {}
-    for comparison in comparisons:
+    for comparison in analysis.comparisons:
         pairs.setdefault((comparison.a, comparison.b), {})[comparison.currency] = comparison
     by_pair = list(pairs.values())
     if len(by_pair) <= MOST_PAIRS:
         return " ".join(dict.fromkeys(_pair_headline(pair) for pair in by_pair))
     return _many_headline(by_pair)
+
+
+def _qualified(analysis: Analysis, sentence: str, margin: float | None) -> str:
+    """``sentence``, provisional while the study is in progress, and by a margin that was chosen after results."""
+    before = f"Provisional: {sentence}" if analysis.in_progress else sentence
+    if analysis.fixed_margin is None or margin is None:
+        return before
+    return (
+        f"{before} The margin of ±{100 * margin:.3g} % was chosen after results; ±{100 * analysis.fixed_margin:.3g} % "
+        "was fixed beforehand."
+    )
 
 
 def _many_headline(by_pair: Sequence[dict[Currency, Comparison]]) -> str:
@@ -124,12 +133,17 @@ def _pair_headline(by_currency: dict[Currency, Comparison]) -> str:
 
 
 def _reason(overall: BudgetVerdict) -> str:
-    return overall.reasons[0] if overall.reasons else "the numbers decide nothing"
+    return _because(overall) if overall.reasons else "the numbers decide nothing"
+
+
+def _because(overall: BudgetVerdict) -> str:
+    """What decided against an answer: the first of the reasons, or all of them where nothing could be judged."""
+    return told(overall.reasons[0]) if overall.difference is not None else all_told(overall.reasons)
 
 
 def _distance(top_flops: float) -> str:
     decades = math.log10(PAPER_FLOPS / top_flops)
     if abs(decades) < 0.05:
-        return f"the top budget is that of the paper's largest run ({PAPER_FLOPS:.0e} FLOPs)"
+        return f"the top budget is that of the paper's largest run ({power(PAPER_FLOPS)} FLOPs)"
     where = "below" if decades > 0 else "above"
-    return f"the top budget lies {abs(decades):.1f} decades {where} the paper's {PAPER_FLOPS:.0e} FLOPs"
+    return f"the top budget lies {abs(decades):.1f} decades {where} the paper's {power(PAPER_FLOPS)} FLOPs"
