@@ -80,12 +80,12 @@ def analyse(
     ``held_out_losses`` maps ``Observation.run`` to the loss of every report example, the same examples in the same
     order for every winner and control. ``measure`` says what all these losses are. ``margin`` is that of "equivalent"
     in ln loss, fixed in advance. ``level`` is that of the intervals shown; "better" and "worse" are decided at (1 +
-    level) / 2. Families are compared pair by pair in their ``order``, alphabetical where unsaid. ``named_confounds`` are traits listed as
-    confounds even where balanced. ``equal_search`` says that one rule and one cap were declared for all families
-    before the run; else far fewer search runs make a family's best loss a bound. ``no_verdict_because`` says why
-    losses on this data compare nothing. Without ``compared`` no families are compared: many families have very many
-    pairs. ``asked`` is what the user decides of the laws instead of the backtests. The result depends on the rows and
-    ``seed`` alone, not on the order of the rows.
+    level) / 2. Families are compared pair by pair in their ``order``, alphabetical where unsaid. ``named_confounds``
+    are traits listed as confounds even where balanced. ``equal_search`` says that one rule and one cap were declared
+    for all families before the run; else far fewer search runs make a family's best loss a bound.
+    ``no_verdict_because`` says why losses on this data compare nothing. Without ``compared`` no families are
+    compared: many families have very many pairs. ``asked`` is what the user decides of the laws instead of the
+    backtests. The result depends on the rows and ``seed`` alone, not on the order of the rows.
 
     Raises:
         InputError: a malformed table, or per-example losses that do not belong to it. Weak data never raises.
