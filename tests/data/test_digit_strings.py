@@ -18,7 +18,7 @@ from levelfield.data.sources.digit_renderer import rendered_on
 from levelfield.data.sources.digit_strings import DigitStrings, noisy_labels
 from levelfield.data.sources.glyphs import load_glyphs, split_glyphs
 from levelfield.data.sources.noise import NoiseBank
-from levelfield.records.data import DigitPairsSpec, DigitsSpec, DigitStringsSpec
+from levelfield.records.data import DigitPairsSpec, DigitsSpec, DigitStringsSpec, FewDigitsJudge
 from levelfield.records.errors import SpecError
 from levelfield.records.measure import Measure
 from levelfield.tasks.classification import Classification
@@ -180,7 +180,7 @@ GOLDEN_FINGERPRINT = "7c0223d1b4b7f5aab4eb1a2de32a271b"
 
 def test_plain_digits_say_why_they_support_no_verdict():
     digits = open_source(DigitsSpec())
-    assert "five of the 360" in str(digits.no_verdict_because)
+    assert digits.no_verdict_because == FewDigitsJudge()
     assert PAIRS.no_verdict_because is None
     assert digits.split_sizes == {"train": 1077, "select": 360, "report": 360}
 

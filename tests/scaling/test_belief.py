@@ -16,6 +16,7 @@ from levelfield.scaling.ladder.forms import Points
 from levelfield.scaling.laws import LAWS
 from levelfield.scaling.next.predict import predict
 from levelfield.scaling.noise.dependence import dependence
+from levelfield.scaling.results.reasons.predictions import HoldsAnotherForm
 from tests.scaling.planted import binomial_bounds
 
 COMPUTE = np.geomspace(1e6, 1e9, 40)
@@ -180,4 +181,4 @@ def test_a_line_that_the_points_reject_is_not_in_the_interval_beyond_them_and_an
             for i, (c, v) in enumerate(zip(compute.tolist(), loss.tolist(), strict=True))
         ]
         told = predict(analyse(rows, compared=False), budget=4e11)[0].notes
-        assert any("another form of law" in note for note in told) == held
+        assert (HoldsAnotherForm() in told) == held

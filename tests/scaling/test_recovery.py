@@ -7,12 +7,13 @@ import math
 import numpy as np
 import pytest
 
+from levelfield.records.reason import Reason
 from levelfield.scaling.ladder.backtest import LawForm
 from levelfield.scaling.ladder.belief import beliefs
-from levelfield.scaling.ladder.forms import Belief, Points, laws_of, refused_laws
+from levelfield.scaling.ladder.forms import Belief, Points, laws_of
 from levelfield.scaling.next.predict import predicted_losses
 from levelfield.scaling.results.laws import LawFit
-from levelfield.scaling.results.reasons.laws import RungsScatter
+from levelfield.scaling.results.reasons.laws import FallWithinNoise, NotFalling, RungsScatter
 from tests.scaling.planted import binomial_bounds
 
 SIMULATIONS = 200
@@ -46,7 +47,14 @@ def simulated(form: str, run_sd: float, place: int):
 
 def believed_laws(points: Points, generator: np.random.Generator) -> tuple[LawFit, ...]:
     (belief,) = beliefs([points], level=LEVEL)
-    return laws_of(points, belief, level=LEVEL, generator=generator)
+    return laws(points, belief, generator)
+
+
+def laws(points: Points, belief: Belief, generator: np.random.Generator) -> tuple[LawFit, ...]:
+    """The laws of points that have some."""
+    found = laws_of(points, belief, level=LEVEL, generator=generator)
+    assert not isinstance(found, Reason), found
+    return found
 
 
 @pytest.mark.parametrize(("form", "run_sd"), [("log-log", 0.02), ("saturating", 0.01)])
@@ -123,8 +131,8 @@ def test_a_learning_curve_with_too_few_rows_for_the_believed_form_gets_the_line(
         degrees_of_freedom=0.0,
     )
     belief = Belief(candidate=LawForm("shifted"))
-    laws = laws_of(points, belief, level=LEVEL, generator=np.random.default_rng(0))
-    assert [law.form for law in laws if law.chosen] == ["log-log"]
+    found = laws(points, belief, np.random.default_rng(0))
+    assert [law.form for law in found if law.chosen] == ["log-log"]
 
 
 @pytest.mark.parametrize("form", ["log-log", "saturating"])
@@ -141,9 +149,9 @@ def test_noise_about_a_constant_loss_is_refused_as_a_law(form):
             covariance=None,
             degrees_of_freedom=0.0,
         )
-        laws, why = refused_laws(points, Belief(candidate=LawForm(form)), level=LEVEL, generator=generator)
-        assert laws or "does not fall with compute" in why
-        accepted += bool(laws)
+        found = laws_of(points, Belief(candidate=LawForm(form)), level=LEVEL, generator=generator)
+        assert not isinstance(found, Reason) or isinstance(found, FallWithinNoise | NotFalling), found
+        accepted += not isinstance(found, Reason)
     assert accepted <= 6
 
 
@@ -158,5 +166,5 @@ def test_a_fall_that_seeds_confirm_is_a_law_however_far_the_rungs_lie_from_a_lin
         covariance=np.eye(4) * 0.083**2 / 3,
         degrees_of_freedom=16,
     )
-    laws = laws_of(points, Belief(candidate=LawForm("log-log")), level=LEVEL, generator=np.random.default_rng(0))
-    assert [law.form for law in laws if law.chosen] == ["log-log"]
+    found = laws(points, Belief(candidate=LawForm("log-log")), np.random.default_rng(0))
+    assert [law.form for law in found if law.chosen] == ["log-log"]

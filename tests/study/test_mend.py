@@ -11,6 +11,7 @@ from levelfield.records.probe_store import ProbeDirectory
 from levelfield.records.sealed import read_record, write_record
 from levelfield.records.store import StudyDirectory, TrialState
 from levelfield.records.writing import write_atomically
+from levelfield.scaling.results.analysis import Progress
 from levelfield.study.mend import mend, restore_specs
 from levelfield.study.outcome.locks import lock_name, refuse_lost_locks
 from levelfield.study.outcome.outcome import analyse_outcome, read_outcome
@@ -102,7 +103,7 @@ def test_what_does_not_follow_is_moved_aside_and_wanted_again(held, name, how, c
     assert len(held.results()) == len(RESULTS) - 1
     outcome = read_outcome(held.path)
     assert [waiting.spec for waiting in outcome.planned.pending(outcome.results)] == [JUDGED]
-    assert outcome.in_progress.startswith("In progress: ")
+    assert outcome.in_progress == Progress(done=len(RESULTS) - 1, wanted=len(RESULTS))
 
 
 @pytest.mark.parametrize("name", ["result.json", "timing.json", "report_loss.npy"])
