@@ -25,6 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from levelfield.records.observation import Observation
+from levelfield.records.reason import Reason
 from levelfield.scaling.fitting.fit import MIN_BUDGETS
 from levelfield.scaling.fitting.solver import solve_many
 from levelfield.scaling.laws import LAWS, Floats
@@ -220,8 +221,8 @@ def size_width(truth: Surface, budgets: Floats, ladders: list[Floats], seeds: Fl
     for place, (budget, size, sd) in enumerate(zip(compute, sizes, sds, strict=True)):
         clean = truth.log_loss(size, np.log(budget))
         for replicate, noise in enumerate(generator.standard_normal((REPLICATES, len(size)))):
-            found, _ = local_minimum(size, clean + SIZE_SD * sd * noise)
-            vertices[replicate, place] = np.nan if found is None else found
+            found = local_minimum(size, clean + SIZE_SD * sd * noise)
+            vertices[replicate, place] = np.nan if isinstance(found, Reason) else found
     x = np.log(np.array(compute) / UNIT)
     predicted = []
     for row in vertices:
