@@ -12,6 +12,7 @@ from pathlib import Path
 import sample
 
 from levelfield.records.codec import from_plain, to_plain
+from levelfield.records.measure import Measure
 from levelfield.report import StudyFacts
 from levelfield.report.page.figures import study_figures
 from levelfield.report.page.files import ReportFiles, write_report
@@ -73,6 +74,17 @@ def test_the_glossary_says_what_every_fitted_law_is_and_where_it_comes_from() ->
     for law in analysis.laws:
         assert "b is the exponent of compute" in words[numbers.law_form(law.form)]
         assert LAWS[law.form].source in words[numbers.law_form(law.form)]
+
+
+def test_a_page_judged_by_another_measure_speaks_of_that_one() -> None:
+    runs = sample.observations()
+    error = Measure(name="error", unit="share", chance=0.99)
+    facts = dataclasses.replace(sample.facts(runs), measures=(error,))
+    text = render(dataclasses.replace(sample.analysis(runs), measure=error), runs, facts)
+    told = re.sub(r"data:image[^\"]*", "", text).replace(facts.data, "").replace(facts.metric, "")
+    assert "Here the mean error over held-out examples; lower is better." in told
+    assert "error falls as C" in told
+    assert [told[place.start() - 60 : place.end()] for place in re.finditer("nats", told)] == []
 
 
 def test_panels_are_valid_vega_lite() -> None:

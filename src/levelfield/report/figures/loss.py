@@ -14,7 +14,7 @@ from levelfield.report.figures.canvas import Canvas, EndLabel, Mark, Shift
 from levelfield.report.figures.figure import Figure, Panel
 from levelfield.report.words import numbers
 from levelfield.report.words.loss import loss_caption, loss_reading
-from levelfield.report.words.measures import axis
+from levelfield.report.words.measures import after, axis
 from levelfield.scaling.results.analysis import Analysis, Winner
 from levelfield.scaling.results.laws import CURRENCIES, Currency, LawFit
 
@@ -111,7 +111,7 @@ def _panel(
     description = f"Held-out {analysis.measure.name} against {CURRENCY_TITLES[currency]}"
     num_above = sum(run.loss > canvas.y.high for _, run in (*runs, *imported))
     above = [f"{num_above} run{'s' * (num_above > 1)}"] * (num_above > 0)
-    above += [f"{text} nats" for y, text in levels if y >= canvas.y.high]
+    above += [f"{text}{after(analysis.measure)}" for y, text in levels if y >= canvas.y.high]
     return Panel(name=name, title=title, specification=canvas.specification(description)), above
 
 

@@ -15,6 +15,7 @@ from levelfield.report.tables.table import (
     words_column,
 )
 from levelfield.report.words import numbers
+from levelfield.report.words.measures import named
 from levelfield.scaling.results.analysis import Analysis
 
 _FINGERPRINT_SHOWN = 12
@@ -133,11 +134,12 @@ def predictions_table(facts: StudyFacts) -> Table:
     return Table(
         name="predictions",
         title="Predictions locked in advance",
-        note="What the laws foretold, sealed before the runs, and the mean loss (nats) that fresh seeds then reached.",
+        note="What the laws foretold, sealed before the runs, and what fresh seeds then reached: the mean "
+        f"{named(facts.measures[0])}.",
         columns=(
             words_column("Family"),
             Column(title="Budget"),
-            Column(title="Predicted loss"),
+            Column(title=f"Predicted {facts.measures[0].name}"),
             Column(title="Seen"),
             words_column("Score"),
             words_column("Recipe"),

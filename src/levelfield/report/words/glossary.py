@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from levelfield.records.measure import LOSS, Measure
 from levelfield.report.facts import StudyFacts
 from levelfield.report.words import numbers
+from levelfield.report.words.measures import named
 from levelfield.scaling.laws import LAWS
 from levelfield.scaling.results.analysis import Analysis
 
 _WORDS = (
-    (
-        "Loss",
-        "Cross-entropy on held-out images, in nats; lower is better. Relative differences are of it, not of accuracy.",
-    ),
     (
         "Budget, rung",
         "The training FLOPs that one run may spend. The budgets form a ladder; each is a rung.",
@@ -55,7 +53,7 @@ _WORDS = (
 
 def glossary(analysis: Analysis, facts: StudyFacts) -> tuple[tuple[str, str], ...]:
     """(word, meaning) in the order in which a reader meets them, with the axes that this study searched."""
-    words = list(_WORDS)
+    words = [("Loss", _loss(analysis.measure)), *_WORDS]
     if facts.axes:
         words.append(("Axes searched", "; ".join(f"{name}: {meaning}" for name, meaning in facts.axes.items()) + "."))
     if not facts.predictions:
@@ -63,6 +61,14 @@ def glossary(analysis: Analysis, facts: StudyFacts) -> tuple[tuple[str, str], ..
     if not analysis.controls:
         words = [pair for pair in words if pair[0] != "A/A control"]
     return (*words, *_laws(analysis))
+
+
+def _loss(measure: Measure) -> str:
+    if measure.unit == LOSS.unit:
+        what, apart = "Cross-entropy on held-out images, in nats", ", not of accuracy"
+    else:
+        what, apart = f"Here the mean {named(measure)} over held-out examples", ""
+    return f"{what}; lower is better. Relative differences are of it{apart}."
 
 
 def _laws(analysis: Analysis) -> tuple[tuple[str, str], ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from levelfield.records.observation import Observation
 from levelfield.report.facts import LockedPrediction
-from levelfield.report.words import numbers
+from levelfield.report.words import measures, numbers
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.intervals import Interval
 
@@ -27,7 +27,7 @@ def loss_caption(analysis: Analysis) -> str:
         ]
     )
     all_reached = ", the largest budget all reached" if len(analysis.families) > 1 else ""
-    return f"At {numbers.flops(budget)}{all_reached}, {stand} nats."
+    return f"At {numbers.flops(budget)}{all_reached}, {stand}{measures.after(analysis.measure)}."
 
 
 def loss_reading(
@@ -67,9 +67,9 @@ def _law_sentences(analysis: Analysis) -> list[str]:
     for law in analysis.laws:
         if not law.chosen or law.currency != "flops":
             continue
-        exponent = law.parameters.get("b")
         floor = law.parameters.get("E")
-        text = f"{numbers.family_name(law.family)}: loss falls as C⁻ᵇ with b = {numbers.number_interval(exponent, 2)}"
+        text = f"{numbers.family_name(law.family)}: {analysis.measure.name} falls as C⁻ᵇ with b = "
+        text += numbers.number_interval(law.parameters.get("b"), 2)
         if floor is not None:
             text += f", down to an irreducible {numbers.number_interval(floor, 2)}"
         sentences.append(text + ".")

@@ -25,8 +25,13 @@ def shown(measure: Measure, value: float | None) -> str:
 
 def named(measure: Measure) -> str:
     """The measure with its unit: "loss in nats", "error"."""
-    unit = f" in {measure.unit}" if measure.unit and measure.unit != "share" else ""
-    return f"{measure.name}{unit}"
+    unit = after(measure)
+    return f"{measure.name} in{unit}" if unit else measure.name
+
+
+def after(measure: Measure) -> str:
+    """What is written after a value of it: " nats", or nothing."""
+    return f" {measure.unit}" if measure.unit and measure.unit != "share" else ""
 
 
 def axis(measure: Measure) -> str:
