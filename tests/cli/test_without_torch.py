@@ -1,4 +1,4 @@
-"""What reads tables works where torch cannot be imported: those who only fit laws need not install it."""
+"""What reads tables works without the extra ``train``: those who only fit laws need neither torch nor its kind."""
 
 import os
 import subprocess
@@ -13,10 +13,10 @@ COLUMNS = ("--compute", "flops", "--loss", "val_loss", "--family", "arch")
 
 @pytest.fixture
 def blocked(tmp_path):
-    """An environment in which importing torch or anything that needs it raises."""
-    for name in ("torch", "timm", "safetensors", "torchvision"):
+    """An environment in which nothing of the extra can be imported."""
+    for name in ("torch", "timm", "safetensors", "torchvision", "PIL", "sklearn"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").write_text(f"raise ImportError('{name} is blocked')\n")
+        (tmp_path / name / "__init__.py").write_text(f"raise ModuleNotFoundError('blocked', name='{name}')\n")
     paths = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
@@ -27,7 +27,7 @@ def python(environment, *arguments):
 
 
 def test_the_block_holds(blocked):
-    assert "torch is blocked" in python(blocked, "-c", "import torch").stderr
+    assert "ModuleNotFoundError: blocked" in python(blocked, "-c", "import torch").stderr
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,19 @@ def test_tables_are_fitted_compared_and_planned_from_without_torch(arguments, sa
     done = python(blocked, "-m", "levelfield", *arguments)
     assert done.returncode == 0, done.stderr
     assert said in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        (("run", OTHERS.with_name("cifar10.toml")), "PIL"),
+        (("classify", "weights.safetensors", "picture.png"), "torch"),
+        (("convert", "weights.safetensors", "here.safetensors"), "torch"),
+    ],
+)
+def test_what_needs_more_says_in_one_line_what_to_install(arguments, missing, blocked, tmp_path):
+    done = python(blocked, "-m", "levelfield", *arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"levelfield: {missing} is not installed here")
+    assert done.stderr.endswith("pip install 'levelfield[train]'\n")
+    assert done.stderr.count("\n") == 1

@@ -21,6 +21,8 @@ BUG = os.EX_SOFTWARE
 """Exit code of a bug of ours (sysexits: 70)."""
 _OF_A_PATH = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL)
 _OF_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+_TRAINING = ("torch", "PIL", "safetensors", "sklearn")
+"""What the extra ``train`` installs."""
 _NO_READER = 128 + signal.SIGPIPE
 _RESUMING = ("run", "quickstart", "finetune", "probe")
 
@@ -64,6 +66,12 @@ def _code_of(command: Callable[[], int]) -> int:
         if lacks_memory(error):
             complain(f"out of memory ({_named(error)}); use fewer workers, a smaller size, batch or input")
             return 1
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in _TRAINING:
+            complain(
+                f"{error.name} is not installed here: what trains, judges or reads pictures needs more than what fits "
+                "tables; pip install 'levelfield[train]'"
+            )
+            return InputError.exit_code
         if isinstance(error, OSError):
             complain(_of_system(error))
             return InputError.exit_code if error.filename is not None and error.errno in _OF_A_PATH else 1
