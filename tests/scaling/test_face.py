@@ -30,28 +30,26 @@ def columns():
 
 
 def test_a_table_says_the_same_from_a_file_from_columns_from_arrow_and_as_observations(columns):
-    fitted = scaling.fit(OTHERS, columns=COLUMNS)
+    fitted = scaling.fit(OTHERS, **COLUMNS)
     assert len(fitted.laws) == 4
     for source in (columns, {name: np.array(own) for name, own in columns.items()}, pa.table(columns)):
-        assert scaling.fit(source, columns=COLUMNS).laws == fitted.laws
-        assert scaling.compare(source, columns=COLUMNS).controls == scaling.compare(OTHERS, columns=COLUMNS).controls
+        assert scaling.fit(source, **COLUMNS).laws == fitted.laws
+        assert scaling.compare(source, **COLUMNS).controls == scaling.compare(OTHERS, **COLUMNS).controls
     assert scaling.fit(read_runs(OTHERS, columns=COLUMNS).rows).laws == fitted.laws
-    kept = scaling.fit(columns, columns=COLUMNS, where=[("arch", "convnet")])
+    kept = scaling.fit(columns, **COLUMNS, where=[("arch", "convnet")])
     assert {law.family for law in kept.laws} == {"convnet"}
 
 
 def test_the_face_says_what_the_command_line_says(invoke):
     laws = json.loads(invoke("fit", OTHERS, *NAMED, "--json")[1])["laws"]
-    for law, told in zip(scaling.fit(OTHERS, columns=COLUMNS).laws, laws, strict=True):
+    for law, told in zip(scaling.fit(OTHERS, **COLUMNS).laws, laws, strict=True):
         plain = to_plain(law, describe=words.told)
         assert plain == {name: told[name] for name in plain}
     predicted = json.loads(invoke("predict", OTHERS, *NAMED, "--budget", "1e21", "--json")[1])
-    found = scaling.predict(OTHERS, columns=COLUMNS, budget=1e21)
+    found = scaling.predict(OTHERS, **COLUMNS, budget=1e21)
     assert [to_plain(each.loss) for each in found] == [each["loss"] for each in predicted]
     compared = json.loads(invoke("compare", OTHERS, *NAMED, "--json")[1])
-    for comparison, told in zip(
-        scaling.compare(OTHERS, columns=COLUMNS).comparisons, compared["comparisons"], strict=True
-    ):
+    for comparison, told in zip(scaling.compare(OTHERS, **COLUMNS).comparisons, compared["comparisons"], strict=True):
         assert to_plain(comparison, describe=words.told) == {name: told[name] for name in to_plain(comparison)}
 
 
@@ -64,9 +62,9 @@ def test_predictions_follow_from_laws_that_were_fitted_before():
 
 def test_an_answer_prints_itself_in_a_few_lines():
     answers = (
-        (scaling.fit(OTHERS, columns=COLUMNS), "convnet: L = E + A C^-b: A = "),
-        (scaling.predict(OTHERS, columns=COLUMNS, budget=1e21), "transformer at 1e+21 FLOPs: loss "),
-        (scaling.compare(OTHERS, columns=COLUMNS), "convnet against transformer in flops: better, ln loss lies -0.0"),
+        (scaling.fit(OTHERS, **COLUMNS), "convnet: L = E + A C^-b: A = "),
+        (scaling.predict(OTHERS, **COLUMNS, budget=1e21), "transformer at 1e+21 FLOPs: loss "),
+        (scaling.compare(OTHERS, **COLUMNS), "convnet against transformer in flops: better, ln loss lies -0.0"),
         (scaling.fit({"flops": [1e9, 1e10], "loss": [3.0, 2.5]}), "no law of loss against training FLOPs"),
     )
     for answer, said in answers:

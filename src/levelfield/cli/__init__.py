@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 from typing import cast
 
+_COMPLETING = "_LEVELFIELD_COMPLETE"
+_OF_ALL_VERBS = ("-v", "--verbose", "-q", "--quiet")
+
 
 def main() -> None:
     """Run the command line. Exit codes:
@@ -19,6 +22,8 @@ def main() -> None:
 
 def _verb() -> int:
     """Parse the command line and run its verb; what it is told wrong is click's to say."""
+    import os
+
     import typer
 
     from levelfield.cli.app import app
@@ -27,7 +32,9 @@ def _verb() -> int:
     wrong_usage = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
     try:
         command = typer.main.get_command(app)
-        with command.make_context("levelfield", sys.argv[1:]) as context:
+        if _COMPLETING in os.environ:  # the shell asks what may come next
+            command.main(prog_name="levelfield")
+        with command.make_context("levelfield", _options_first(sys.argv[1:])) as context:
             command.invoke(context)
     except typer.Exit as stop:
         return stop.exit_code
@@ -35,3 +42,10 @@ def _verb() -> int:
         error.show()
         return error.exit_code
     return 0
+
+
+def _options_first(arguments: list[str]) -> list[str]:
+    """What holds for all verbs may be written behind one, too."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    shared = [each for each in arguments[:end] if each in _OF_ALL_VERBS]
+    return [*shared, *(each for each in arguments[:end] if each not in _OF_ALL_VERBS), *arguments[end:]]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from levelfield.report import TransferFact
     from levelfield.scaling.ladder.belief import Asked
     from levelfield.scaling.results.analysis import Analysis
+    from levelfield.scaling.tables.runs import Runs
 
 
 def read_analysis(
@@ -31,7 +32,7 @@ def read_analysis(
     Raises:
         InputError: there is neither at ``source``, or the table cannot be read as it was said to be.
     """
-    from levelfield.records.errors import InputError, SpecError
+    from levelfield.records.errors import InputError
     from levelfield.scaling.ladder.belief import Asked
 
     if source.is_dir():
@@ -43,28 +44,48 @@ def read_analysis(
                 f"{source} is a directory that holds no study (no study.json); expected the directory of a study, made "
                 "by `levelfield run`, or a table of runs such as runs.csv"
             )
-        if table.given:
-            raise InputError(f"{source} is a study, whose columns are known; leave out the options that name columns")
+        refuse_columns_of_a_study(source, table)
         return analyse_outcome(
             read_outcome(source, measure=measure), source, margin=margin, level=level, asked=asked or Asked()
         )
-    if not source.exists():
-        raise InputError(f"{source}: no such file; expected a table of runs (CSV or Parquet) or a study's directory")
-    if measure is not None:
-        raise SpecError(f"--measure {measure} names what a study has measured; of a table, --loss names the column")
     from levelfield.scaling.face import analysed
 
     return analysed(
-        source,
+        read_table(source, table, measure=measure),
         margin=margin or 0.05,
         level=level,
         named_confounds=named_confounds,
         compared=compared,
         asked=asked or Asked(),
-        columns=table.columns,
-        where=table.where,
-        drop_diverged=table.drop_diverged,
     )
+
+
+def read_table(source: Path, table: TableOptions, *, measure: str | None = None) -> Runs:
+    """The rows of the table of runs at ``source``.
+
+    Raises:
+        InputError: there is none, or it cannot be read as it was said to be.
+    """
+    from levelfield.records.errors import InputError, SpecError
+    from levelfield.scaling.tables.runs import read_runs
+
+    if not source.exists():
+        raise InputError(f"{source}: no such file; expected a table of runs (CSV or Parquet) or a study's directory")
+    if measure is not None:
+        raise SpecError(f"--measure {measure} names what a study has measured; of a table, --loss names the column")
+    return read_runs(source, columns=table.columns, where=table.where, drop_diverged=table.drop_diverged)
+
+
+def refuse_columns_of_a_study(source: Path, table: TableOptions) -> None:
+    """A study's columns are known.
+
+    Raises:
+        InputError: the command line names some.
+    """
+    from levelfield.records.errors import InputError
+
+    if table.given:
+        raise InputError(f"{source} is a study, whose columns are known; leave out the options that name columns")
 
 
 def say_notices(analysis: Analysis) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from levelfield.cli import (
@@ -26,13 +28,16 @@ from levelfield.cli import (
     status,
     verify,
 )
+from levelfield.cli.console import say, speak
+
+_HELP = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(
     name="levelfield",
     help="Judge ConvNets and Vision Transformers at equal compute: plan, train, fit, predict, compare, report.",
     epilog="Start with:  levelfield quickstart",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings=_HELP,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help starts three times sooner than boxes drawn by rich
 )
@@ -61,4 +66,24 @@ _VERBS = {
 }
 for verb, summary in _VERBS.items():
     name = verb.__name__.rpartition(".")[2]
-    app.command(name.partition("_")[0], short_help=summary, epilog=verb.EXAMPLES)(getattr(verb, name))
+    named = app.command(name.partition("_")[0], short_help=summary, epilog=verb.EXAMPLES, context_settings=_HELP)
+    named(getattr(verb, name))
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        from levelfield import __version__
+
+        say(f"levelfield {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def told_of_all_verbs(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more of what is done, on stderr.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say errors and the answer, no progress.")] = False,
+) -> None:
+    speak(verbose=verbose, quiet=quiet)

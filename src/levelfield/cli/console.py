@@ -20,6 +20,25 @@ _CODES: dict[Style, str] = {"plain": "", "strong": "1", "faint": "2", "alarm": "
 _WIDEST_TEXT = 100
 
 
+_quiet = False
+
+
+def speak(*, verbose: bool, quiet: bool) -> None:
+    """How much is told beside the answer: warnings, more, or errors alone."""
+    global _quiet
+    _quiet = quiet
+    if verbose or quiet:
+        import logging
+
+        level = logging.ERROR if quiet else logging.DEBUG
+        logging.basicConfig(level=logging.WARNING, format="levelfield: %(message)s", force=True)
+        logging.getLogger("levelfield").setLevel(level)
+
+
+def is_quiet() -> bool:
+    return _quiet
+
+
 def complain(message: str) -> None:
     """An error, on standard error."""
     print(f"levelfield: {harmless(message)}", file=sys.stderr)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from levelfield.cli.run import Data, ReportData, Threads
+from levelfield.cli.run import Changes, Data, ReportData, Threads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +30,7 @@ def plan(
     calibrate: Annotated[bool, typer.Option(help="Measure the speed here (some seconds).")] = True,
     data: Data = None,
     report_data: ReportData = None,
+    changes: Changes = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a study for your editor.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
@@ -55,7 +56,7 @@ def plan(
         raise SpecError(
             f"{study} holds results, expected a study in TOML; `levelfield next {study}` says what to run next"
         )
-    spec = executed(relocated(load_study(study), data, report_data), threads=threads)
+    spec = executed(relocated(load_study(study, changes or ()), data, report_data), threads=threads)
     facts = study_facts(spec)
     planned = plan_study(spec, facts, {})
     if not json:

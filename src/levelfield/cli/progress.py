@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from levelfield.cli.console import say
+from levelfield.cli.console import is_quiet, say
+from levelfield.cli.pace import Pace
 
 if TYPE_CHECKING:
     from levelfield.records.study import StudySpec
+    from levelfield.study.launch.base import Planned
     from levelfield.study.run import RunProgress
 
 
@@ -37,7 +40,7 @@ def run_and_show(
     begun = time.perf_counter()
     trained = 0
 
-    with _display() as show:
+    with _display(spec, directory) as show:
 
         def on_progress(progress: RunProgress) -> None:
             nonlocal trained
@@ -64,9 +67,13 @@ def run_and_show(
 
 
 @contextlib.contextmanager
-def _display() -> Iterator[Callable[[RunProgress], None]]:
+def _display(spec: StudySpec, directory: Path) -> Iterator[Callable[[RunProgress], None]]:
+    if is_quiet():
+        yield lambda progress: None
+        return
+    pace = _Paced(spec, directory)
     if not sys.stdout.isatty():
-        yield _say_line
+        yield pace.say_line
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
@@ -78,7 +85,9 @@ def _display() -> Iterator[Callable[[RunProgress], None]]:
         def show(progress: RunProgress) -> None:
             event = progress.event
             name = event.trial.spec.name
-            bars.update(whole, completed=progress.done, total=progress.wanted)
+            left = pace.left(progress)
+            described = "trials wanted so far" + (f", {left}" if left else "")
+            bars.update(whole, completed=progress.done, total=progress.wanted, description=described)
             if event.kind in ("started", "progress"):
                 if name not in running:
                     running[name] = bars.add_task(name, total=event.trial.spec.steps)
@@ -91,9 +100,43 @@ def _display() -> Iterator[Callable[[RunProgress], None]]:
         yield show
 
 
-def _say_line(progress: RunProgress) -> None:
-    event = progress.event
-    if event.kind == "finished":
-        print(f"[{progress.done}/{progress.wanted}] {event.trial.role}: {event.trial.spec.name}", flush=True)
-    elif event.kind in ("failed", "restarted"):
-        print(f"{event.kind}: {event.trial.spec.name}: {event.reason}", flush=True)
+class _Paced:
+    """What an event says in words, with how long the rest takes at most."""
+
+    def __init__(self, spec: StudySpec, directory: Path) -> None:
+        self._spec, self._directory = spec, directory
+
+    @functools.cached_property
+    def _pace(self) -> Pace:
+        return Pace(self._spec, self._directory)
+
+    def left(self, progress: RunProgress) -> str:
+        """ "at most 4 min left"; empty where no pace is known."""
+        from levelfield.report.words.numbers import seconds
+
+        pace = self._pace
+        if progress.event.kind == "finished":
+            pace.finished(progress.event.trial)
+        return "" if pace.seconds_left is None else f"at most {seconds(pace.seconds_left)} left"
+
+    def say_line(self, progress: RunProgress) -> None:
+        event, left = progress.event, self.left(progress)
+        if event.kind == "finished":
+            line = f"[{progress.done}/{progress.wanted}] {event.trial.role}: {event.trial.spec.name}"
+            print(", ".join(filter(None, (line, self._outcome(event.trial), left))), flush=True)
+        elif event.kind in ("failed", "restarted"):
+            print(f"{event.kind}: {event.trial.spec.name}: {event.reason}", flush=True)
+
+    def _outcome(self, trial: Planned) -> str:
+        """ "loss 1.234", or that it diverged; a probe's is in its table."""
+        from levelfield.records.store import StudyDirectory
+        from levelfield.records.trial import TrialSpec
+        from levelfield.report.words.numbers import plain
+
+        if not isinstance(trial.spec, TrialSpec):
+            return ""
+        result = StudyDirectory(self._directory).trial(trial.spec).result()
+        if result is None or result.status == "diverged":
+            return "diverged"
+        measure = self._pace.measure
+        return f"{measure} {plain(result.held_out[trial.spec.held_out].values[measure])}"

@@ -3,25 +3,58 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-EXAMPLES = "Example:  levelfield report runs/quickstart"
+from levelfield.cli.columns import TableOptions, reads_table
+
+if TYPE_CHECKING:
+    from levelfield.scaling.results.analysis import Analysis
+
+EXAMPLES = "Examples:  levelfield report runs/quickstart;  levelfield report runs.csv --family arch --loss val_loss"
 
 
+@reads_table
 def report(
-    directory: Annotated[Path, typer.Argument(help="The directory of a study.")],
+    source: Annotated[Path, typer.Argument(help="A study's directory, or anybody's table of training runs.")],
     *,
+    table: TableOptions,
+    out: Annotated[
+        Path | None, typer.Option(help="Table: where the page goes; <name of the table>-report when left out.")
+    ] = None,
     measure: Annotated[
-        str | None, typer.Option(help="What to show instead of what selected, of what was measured: error.")
+        str | None, typer.Option(help="Study: what to show instead of what selected, of what was measured: error.")
     ] = None,
 ) -> None:
-    """Write report.html and its figures (SVG, PNG) into the study's directory: self-contained, no network."""
+    """Write report.html and its figures (SVG, PNG): self-contained, no network. A study's lie in its directory."""
     from levelfield.cli.console import say
-    from levelfield.publish import publish
+    from levelfield.records.errors import SpecError
     from levelfield.report.words.verdicts import headline
 
-    page, analysis = publish(directory, measure=measure)
+    if source.is_dir() and out is not None:
+        raise SpecError(f"{source} is a study, whose page lies in it; leave out --out {out}")
+    page, analysis = _of_study(source, table, measure) if source.is_dir() else _of_table(source, table, out, measure)
     say(headline(analysis), "strong")
     say(f"report: {page}")
+
+
+def _of_study(directory: Path, table: TableOptions, measure: str | None) -> tuple[Path, Analysis]:
+    from levelfield.cli.analysis import refuse_columns_of_a_study
+    from levelfield.publish import publish
+
+    refuse_columns_of_a_study(directory, table)
+    return publish(directory, measure=measure)
+
+
+def _of_table(source: Path, table: TableOptions, out: Path | None, measure: str | None) -> tuple[Path, Analysis]:
+    from levelfield import __version__
+    from levelfield.cli.analysis import read_table
+    from levelfield.report.page.files import write_report
+    from levelfield.report.page.table import table_facts
+    from levelfield.scaling.face import analysed
+
+    runs = read_table(source, table, measure=measure)
+    analysis = analysed(runs)
+    facts = table_facts(analysis, runs.rows, name=source.name, version=__version__)
+    return write_report(out or Path(f"{source.stem}-report"), analysis, runs.rows, facts).page, analysis

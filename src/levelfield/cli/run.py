@@ -21,6 +21,11 @@ ReportData = Annotated[Path | None, typer.Option(help="The same for report_path.
 CheckpointEvery = Annotated[float, typer.Option(help="Seconds between checkpoints.", min=0)]
 
 
+Changes = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A value set otherwise (repeatable).")
+]
+
+
 def run(
     study: Annotated[Path, typer.Argument(help="The study, in TOML.")],
     directory: Annotated[
@@ -32,6 +37,7 @@ def run(
     prefetch: Prefetch = None,
     data: Data = None,
     report_data: ReportData = None,
+    changes: Changes = None,
     retry: Annotated[str | None, typer.Option(help="'failed' tries failed trials again.")] = None,
     checkpoint_every: CheckpointEvery = 30.0,
     piece: Annotated[
@@ -48,7 +54,7 @@ def run(
 
     if retry not in (None, "failed"):
         raise SpecError(f"--retry takes 'failed', saw {retry!r}")
-    spec = executed(relocated(load_study(study), data, report_data), threads=threads, prefetch=prefetch)
+    spec = executed(relocated(load_study(study, changes or ()), data, report_data), threads=threads, prefetch=prefetch)
     run_and_show(
         spec,
         directory or Path("runs") / spec.name,

@@ -1,6 +1,6 @@
 """The face of the laws for a notebook: what the command line says of a table, of one that lies in memory, too.
 
-Each answer prints itself in a few lines and holds the whole records; options are those of :func:`read_runs`.
+Each answer prints itself in a few lines and holds the whole records.
 """
 
 from __future__ import annotations
@@ -31,10 +31,34 @@ AnyRuns: TypeAlias = str | Path | Sequence[Observation] | Mapping[str, Sequence[
 """A path (CSV or Parquet), observations, columns by name, a table of Arrow, or a frame of pandas or Polars."""
 
 
-class TableReading(TypedDict, total=False):
-    """How a table is read: the options of :func:`read_runs`."""
+_BUDGET = "budget_column"
 
-    columns: Mapping[str, str] | None
+
+class TableReading(TypedDict, total=False):
+    """How a table is read: the name of the column of each meaning, and which rows count, as :func:`read_runs` says.
+
+    ``compute`` may be "6ND". The column of nominal budgets is ``budget_column``, since a budget is also asked about.
+    """
+
+    compute: str
+    budget_column: str
+    loss: str
+    family: str
+    model: str
+    params: str
+    examples: str
+    unique: str
+    epochs: str
+    base_lr: str
+    seed: str
+    role: str
+    variant: str
+    cluster: str
+    run: str
+    optimizer: str
+    device: str
+    device_seconds: str
+    chance: str
     where: Sequence[tuple[str, str]]
     drop_diverged: bool
 
@@ -44,6 +68,7 @@ class FittedLaws:
     """The laws of every family of a table, the optimum of a budget, and what was refused."""
 
     analysis: Analysis
+    runs: tuple[Observation, ...]
 
     @property
     def laws(self) -> tuple[LawFit, ...]:
@@ -88,6 +113,7 @@ class ComparedFamilies:
     """The verdicts on every pair of families of a table at equal compute, and what was refused."""
 
     analysis: Analysis
+    runs: tuple[Observation, ...]
 
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
@@ -124,7 +150,8 @@ def fit(
         InputError: the table cannot be read as it was said to be. Weak data never raises: see ``refusals``.
     """
     asked = Asked(form=form, recency=recency, delta=delta)
-    return FittedLaws(analysed(runs, level=level, asked=asked, compared=False, **reading))
+    read = rows_of(runs, **reading)
+    return FittedLaws(analysed(read, level=level, asked=asked, compared=False), read.rows)
 
 
 def predict(runs: AnyRuns, *, budget: float, level: float = 0.9, **reading: Unpack[TableReading]) -> Predictions:
@@ -153,34 +180,33 @@ def compare(
     Raises:
         InputError: the table cannot be read as it was said to be. Weak data never raises: see ``refusals``.
     """
-    return ComparedFamilies(analysed(runs, margin=margin, level=level, named_confounds=named_confounds, **reading))
+    read = rows_of(runs, **reading)
+    return ComparedFamilies(analysed(read, margin=margin, level=level, named_confounds=named_confounds), read.rows)
 
 
 def analysed(
-    runs: AnyRuns,
+    read: Runs,
     *,
     margin: float = 0.05,
     level: float = 0.9,
     named_confounds: Sequence[str] = (),
     compared: bool = True,
     asked: Asked = NOTHING_ASKED,
-    **reading: Unpack[TableReading],
 ) -> Analysis:
-    """Everything that :func:`analyse` says of anybody's ``runs``.
+    """Everything that :func:`analyse` says of the rows of anybody's table.
 
     Raises:
-        InputError: the table cannot be read as it was said to be, or has no column of that name.
+        InputError: the table has no column that is named a confound.
     """
-    read, where = _read(runs, reading), runs if isinstance(runs, (str, Path)) else IN_MEMORY
     traits = [name for name, _ in read.rows[0].traits]
     for name in named_confounds:
         if name not in traits:
-            raise InputError(f"{where}: no column {name!r} to be named a confound{did_you_mean(name, traits)}")
+            raise InputError(f"{read.where}: no column {name!r} to be named a confound{did_you_mean(name, traits)}")
     analysis = analyse(
         read.rows,
         margin=margin,
         level=level,
-        data=Path(runs).name if isinstance(runs, (str, Path)) else "not stated",
+        data=read.where.name if isinstance(read.where, Path) else "not stated",
         named_confounds=named_confounds,
         compared=compared,
         asked=asked,
@@ -189,12 +215,21 @@ def analysed(
     return analysis if any(row.device_seconds for row in read.rows) else _by_flops_alone(analysis)
 
 
-def _read(runs: AnyRuns, reading: TableReading) -> Runs:
-    if not (isinstance(runs, Sequence) and runs and all(isinstance(row, Observation) for row in runs)):
-        return read_runs(runs, **reading)
-    if any(reading.values()):
-        raise InputError(f"observations have no columns to be read by; leave out {', '.join(reading)}")
-    return Runs(tuple(runs), ())
+def rows_of(runs: AnyRuns, **reading: Unpack[TableReading]) -> Runs:
+    """The rows of anybody's ``runs``, read as ``reading`` says.
+
+    Raises:
+        InputError: the table cannot be read as it was said to be.
+    """
+    if isinstance(runs, Sequence) and runs and all(isinstance(row, Observation) for row in runs):
+        if any(reading.values()):
+            raise InputError(f"observations have no columns to be read by; leave out {', '.join(reading)}")
+        return Runs(tuple(runs), (), IN_MEMORY)
+    columns = {name: column for name, column in reading.items() if name not in ("where", "drop_diverged", _BUDGET)}
+    if _BUDGET in reading:
+        columns["budget"] = reading[_BUDGET]
+    where, drop_diverged = reading.get("where", ()), reading.get("drop_diverged", False)
+    return read_runs(runs, columns=columns, where=where, drop_diverged=drop_diverged)  # pyright: ignore[reportArgumentType]
 
 
 def _by_flops_alone(analysis: Analysis) -> Analysis:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import tomllib
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,16 @@ from levelfield.records.codec import from_plain, json_schema
 from levelfield.records.errors import InputError, SpecError
 from levelfield.records.files import read_regular
 from levelfield.records.study import StudySpec
+from levelfield.study.overrides import with_values_set
 
 MAX_SPEC_BYTES = 2**20
 """A study of a thousand ladders is smaller."""
 
 
-def load_study(path: Path) -> StudySpec:
+def load_study(path: Path, changes: Sequence[str] = ()) -> StudySpec:
     """The study that the TOML file at ``path`` describes; data paths in it are relative to the file.
+
+    ``changes`` are values set otherwise, "KEY=VALUE" each; paths in them are relative to the file, too.
 
     Raises:
         SpecError: the file is missing, is not TOML, or says something that cannot be meant.
@@ -36,7 +40,8 @@ def load_study(path: Path) -> StudySpec:
         raise SpecError(f"{path} is nested deeper than any study; write its tables as [headings]") from None
     except OSError as error:
         raise SpecError(f"cannot read {path}: {error.strerror}") from None
-    return study_from_plain(_with_absolute_paths(plain, path.parent), where=str(path))
+    changed = with_values_set(plain, changes)
+    return study_from_plain(_with_absolute_paths(changed, path.parent), where=str(path))
 
 
 def study_from_plain(plain: dict[str, Any], *, where: str = "study") -> StudySpec:

@@ -46,7 +46,9 @@ def load_glyphs() -> Glyphs:
     """
     package = importlib.util.find_spec("sklearn")
     if package is None or package.origin is None:
-        raise DataError("the embedded digits come with scikit-learn, which is not installed: pip install 'levelfield[train]'")
+        raise DataError(
+            "the embedded digits come with scikit-learn, which is not installed: pip install 'levelfield[train]'"
+        )
     file = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
     if file.exists():
         with gzip.open(file, "rb") as stream:

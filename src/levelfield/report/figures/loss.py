@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from levelfield.records.measure import Measure
 from levelfield.records.observation import Observation
@@ -15,8 +15,9 @@ from levelfield.report.figures.figure import Figure, Panel
 from levelfield.report.words import numbers
 from levelfield.report.words.loss import loss_caption, loss_reading
 from levelfield.report.words.measures import after, axis
+from levelfield.report.words.told import told
 from levelfield.scaling.results.analysis import Analysis, Winner
-from levelfield.scaling.results.laws import CURRENCIES, Currency, LawFit
+from levelfield.scaling.results.laws import CURRENCIES, Currency, LawFit, LawRow
 
 CURRENCY_TITLES: dict[Currency, str] = {"flops": "training FLOPs", "device_seconds": "device-seconds"}
 
@@ -33,17 +34,15 @@ def loss_figure(
 ) -> Figure:
     """All search runs faint, winners with intervals, the chosen law with its band, chance and floor where known.
 
-    Locked ``predictions`` stand where their rung is, with what was seen there. The winners set the height of a panel:
-    search runs above it are counted in words, since a bad learning rate must not flatten what is compared.
+    Where no winner was measured on fresh seeds the points are those that the laws rest on. Locked ``predictions`` stand
+    where their rung is, with what was seen there. The points set the height of a panel: search runs above it are
+    counted in words, since a bad learning rate must not flatten what is compared.
     """
     title = f"Held-out {analysis.measure.name} against compute"
-    if not analysis.winners:
-        return Figure(
-            name="loss",
-            title=title,
-            absent="No winner has been measured on fresh seeds, so there is nothing to draw against compute.",
-        )
-    drawn = (_panel(analysis, observations, predictions, currency) for currency in CURRENCIES)
+    drawn = [_panel(analysis, observations, predictions, currency) for currency in CURRENCIES]
+    if not any(drawn):
+        absent = "No winner has been measured on fresh seeds, and there is no law: nothing to draw against compute."
+        return Figure(name="loss", title=title, absent=absent)
     panels, above = zip(*(each for each in drawn if each is not None), strict=True)
     reading = loss_reading(analysis, observations, predictions, len(panels), above[0])
     return Figure(name="loss", title=title, caption=loss_caption(analysis), reading=reading, panels=panels)
@@ -77,15 +76,15 @@ def _panel(
     currency: Currency,
 ) -> tuple[Panel, list[str]] | None:
     """The panel, and what lies above it."""
-    winners = [winner for winner in analysis.winners if winner_cost(winner, currency) is not None]
-    if not winners:
+    points = _points(analysis, currency)
+    if not points:
         return None
     runs = [(cost, run) for run in observations if run.role == "search" and (cost := _run_cost(run, currency))]
     imported = [(cost, run) for run in observations if run.role == "imported" and (cost := _run_cost(run, currency))]
     laws = [law for law in analysis.laws if law.chosen and law.currency == currency]
     levels = _levels(observations)
     locked = list(predictions) if currency == "flops" else []  # what a rung will cost in seconds was not predicted
-    canvas = _canvas(winners, [*runs, *imported], locked, levels, currency, analysis.measure)
+    canvas = _canvas(points, [*runs, *imported], locked, levels, currency, analysis.measure)
     styles = theme.family_styles(analysis.families)
     sides = _side_by_side(analysis.families) if currency == "flops" else dict.fromkeys(styles, (0.0, 0.0))
     for y, text in levels:
@@ -96,17 +95,17 @@ def _panel(
     for law in laws:
         _draw_law(canvas, law, styles[law.family])
     for family, style in styles.items():
-        own = sorted((w for w in winners if w.family == family), key=lambda winner: winner_cost(winner, currency) or 0)
+        own = sorted((point for point in points if point.family == family), key=lambda point: point.mark.x)
         if not any(law.family == family for law in laws):
-            points = [(cost, w.loss.estimate) for w in own if (cost := winner_cost(w, currency))]
-            canvas.line(points, color=style.color, dash=style.dash, opacity=0.45, width=1.2)
+            joined = [(point.mark.x, point.mark.y) for point in own]
+            canvas.line(joined, color=style.color, dash=style.dash, opacity=0.45, width=1.2)
         for hollow in (False, True):
-            marks = [_winner_mark(w, currency) for w in own if (w.near_chance or w.data_limited) == hollow]
+            marks = [point.mark for point in own if point.hollow == hollow]
             canvas.points(marks, color=style.color, shape=style.shape, hollow=hollow, shift=sides[family])
         _draw_locked(canvas, [p for p in locked if p.family == family], style, sides[family])
         if own:
             name = numbers.family_name(family)
-            canvas.end_label(EndLabel(y=own[-1].loss.estimate, text=f"{style.glyph} {name}", color=style.text))
+            canvas.end_label(EndLabel(y=own[-1].mark.y, text=f"{style.glyph} {name}", color=style.text))
     name, title = f"loss-{currency.replace('_', '-')}", f"Against {CURRENCY_TITLES[currency]}"
     description = f"Held-out {analysis.measure.name} against {CURRENCY_TITLES[currency]}"
     num_above = sum(run.loss > canvas.y.high for _, run in (*runs, *imported))
@@ -141,20 +140,20 @@ def _side_by_side(families: tuple[str, ...]) -> dict[str, Shift]:
 
 
 def _canvas(
-    winners: list[Winner],
+    points: list[_Point],
     runs: _Runs,
     locked: list[LockedPrediction],
     levels: list[tuple[float, str]],
     currency: Currency,
     measure: Measure,
 ) -> Canvas:
-    means = [winner.loss.estimate for winner in winners]
-    low, high = min(means) / _WILDEST, max(means) * _WILDEST
-    losses = [min(max(value, low), high) for w in winners for value in (w.loss.estimate, w.loss.low, w.loss.high)]
+    marks = [point.mark for point in points]
+    low, high = min(mark.y for mark in marks) / _WILDEST, max(mark.y for mark in marks) * _WILDEST
+    losses = [min(max(y, low), high) for mark in marks for y in (mark.y, mark.low, mark.high) if y is not None]
     losses += [min(max(run.loss, low), high) for _, run in runs]
     losses += [seen for prediction in locked for seen in (prediction.predicted.estimate, prediction.seen) if seen]
     losses += [y for y, _ in levels if min(losses) / 3 < y < max(losses) * 1.15]
-    costs = [cost for winner in winners if (cost := winner_cost(winner, currency))] + [cost for cost, _ in runs]
+    costs = [mark.x for mark in marks] + [cost for cost, _ in runs]
     costs += [prediction.budget_flops for prediction in locked]
     x_title = "training compute in FLOPs" if currency == "flops" else "training time in device-seconds"
     return Canvas(
@@ -218,8 +217,34 @@ def _imported_text(run: Observation) -> str:
     )
 
 
-def _winner_mark(winner: Winner, currency: Currency) -> Mark:
-    cost = winner_cost(winner, currency)
-    assert cost is not None  # filtered by _panel
-    interval = winner.loss
-    return Mark(x=cost, y=interval.estimate, low=interval.low, high=interval.high, text=winner_text(winner, currency))
+class _Point(NamedTuple):
+    """What a family reached at a cost."""
+
+    family: str
+    mark: Mark
+    hollow: bool
+
+
+def _points(analysis: Analysis, currency: Currency) -> list[_Point]:
+    """The winners; where none was measured what the chosen laws were fitted to."""
+    if analysis.winners:
+        costs = ((winner, winner_cost(winner, currency)) for winner in analysis.winners)
+        return [_of_winner(winner, cost, currency) for winner, cost in costs if cost is not None]
+    chosen = (law for law in analysis.laws if law.chosen and law.currency == currency)
+    return [_of_row(law.family, row, currency) for law in chosen for row in law.rows]
+
+
+def _of_winner(winner: Winner, cost: float, currency: Currency) -> _Point:
+    interval, text = winner.loss, winner_text(winner, currency)
+    mark = Mark(x=cost, y=interval.estimate, low=interval.low, high=interval.high, text=text)
+    return _Point(winner.family, mark, winner.near_chance or winner.data_limited)
+
+
+def _of_row(family: str, row: LawRow, currency: Currency) -> _Point:
+    lines = [
+        f"{numbers.family_name(family)}, the best run seen",
+        numbers.currency(row.compute, currency),
+        f"loss {numbers.loss(row.loss)}",
+        f"not fitted: {told(row.dropped)}" if row.dropped else "",
+    ]
+    return _Point(family, Mark(x=row.compute, y=row.loss, text="\n".join(filter(None, lines))), row.dropped is not None)

@@ -10,6 +10,8 @@ from levelfield.report.words import measures, numbers
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.intervals import Interval
 
+_WITHOUT_WINNERS = "No winner was measured on fresh seeds: the laws rest on the best run at each budget."
+
 
 def loss_caption(analysis: Analysis) -> str:
     """Where the families stand at the largest budget that all of them reached."""
@@ -18,7 +20,7 @@ def loss_caption(analysis: Analysis) -> str:
         reached.setdefault(winner.budget_flops, {})[winner.family] = winner.loss
     shared = [budget for budget, losses in reached.items() if set(losses) == set(analysis.families)]
     if not shared:
-        return "No budget was reached by every family."
+        return _WITHOUT_WINNERS if not analysis.winners else "No budget was reached by every family."
     budget = max(shared)
     stand = numbers.listed(
         [
@@ -39,9 +41,14 @@ def loss_reading(
 ) -> str:
     """What the signs mean; ``above`` names what lies above the first panel."""
     winners = analysis.winners
-    level = numbers.percent(winners[0].loss.level, 0)
     parts = _law_sentences(analysis)
-    parts.append(f"Points: winners on fresh seeds, {level} intervals. Faint: search runs, on the select split.")
+    if winners:
+        level = numbers.percent(winners[0].loss.level, 0)
+        parts.append(f"Points: winners on fresh seeds, {level} intervals. Faint: search runs, on the select split.")
+    else:
+        parts.append("Points: the best run at each budget, lucky as the best of a search is. Faint: every run.")
+        if any(row.dropped for law in analysis.laws if law.chosen for row in law.rows):
+            parts.append("Hollow: not fitted.")
     if any(law.chosen for law in analysis.laws):
         parts.append("Lines: the fitted law with its band, dotted where prolonged.")
     if any(winner.near_chance for winner in winners):

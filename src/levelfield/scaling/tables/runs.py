@@ -33,10 +33,11 @@ _SAYS_COMPUTE = re.compile(r"flop|compute|6nd|^c$", re.IGNORECASE)
 
 
 class Runs(NamedTuple):
-    """The rows of a table, and ``notices`` of what was left out of them or taken for something else."""
+    """The rows of a table, ``notices`` of what was left out of them or taken for something else, and where it lies."""
 
     rows: tuple[Observation, ...]
     notices: tuple[str, ...]
+    where: str | Path
 
 
 def read_runs_csv(path: str | Path, *, columns: Mapping[str, str] | None = None) -> tuple[Observation, ...]:
@@ -79,7 +80,7 @@ def read_runs(
         raise InputError(f"columns: no column can mean {unknown[0]!r}{did_you_mean(unknown[0], KNOWN_COLUMNS)}")
     if {"unique", "epochs"} <= meant.keys():
         raise InputError("columns: epochs are examples over unique ones; name the column of one of them, not of both")
-    path = source if isinstance(source, (str, Path)) else IN_MEMORY
+    path = Path(source) if isinstance(source, (str, Path)) else IN_MEMORY
     table = read_table_file(source) if isinstance(source, (str, Path)) else table_of_columns(source)
     columns_of = {meaning: _columns_of(path, meaning, name, table.names, meant) for meaning, name in meant.items()}
     if not columns_of["compute"] and not {"params", "examples"} <= meant.keys():
@@ -93,7 +94,7 @@ def read_runs(
     finished = tuple(dataclasses.replace(row, edges=_edges(row, rows)) for row in rows if math.isfinite(row.loss))
     if not finished:
         raise InputError(f"{path}: every run has diverged: the loss of all {len(rows)} rows is empty, nan or inf")
-    return Runs(finished, _notices(rows, lines, meant["compute"]))
+    return Runs(finished, _notices(rows, lines, meant["compute"]), path)
 
 
 def _columns_of(
