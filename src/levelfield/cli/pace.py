@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 class Pace:
     """The training FLOPs of a study in ``directory`` that are done, and those that its bill allows at most.
 
-    ``measure`` is the name of what its trials are told by. A bill holds every cell that a search may want; most searches end sooner, so what is told is a bound.
+    ``measure`` names what its trials are told by. A bill holds every cell that a search may want; most searches end
+    sooner, so what is told is a bound.
     """
 
     def __init__(self, spec: StudySpec, directory: Path) -> None:
