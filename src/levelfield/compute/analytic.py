@@ -13,6 +13,11 @@ from levelfield.records.codec import record
 from levelfield.units import Flops
 
 FLOPS_PER_MAC = 2
+STATISTICS_EXAMPLES = 1024
+"""Training examples that the statistics of BatchNorm are estimated on, once, before a network is judged.
+
+Source: Wu and Johnson, arXiv 2105.07576, section 3: 1,000 to 10,000 do; docs/decisions/0018-batch-statistics.md.
+"""
 
 
 @record
@@ -46,6 +51,16 @@ class ComputeCount:
     @property
     def train_flops_per_example(self) -> int:
         return self.forward_flops + self.backward_flops
+
+    @property
+    def has_batch_norm(self) -> bool:
+        """Whether the examples of a batch share statistics while training."""
+        return any(layer.kind == "batch_norm" for layer in self.layers)
+
+    @property
+    def statistics_flops(self) -> int:
+        """What estimating the statistics of BatchNorm costs a training run, once: forward alone; 0 without them."""
+        return STATISTICS_EXAMPLES * self.forward_flops if self.has_batch_norm else 0
 
     def train_flops(self, examples: float) -> Flops:
         """Forward and backward over ``examples`` training examples."""

@@ -18,14 +18,14 @@ ParameterRole: TypeAlias = Literal[
     "gain",  # per output channel of a standardised convolution
     "bias",
     "skip_gain",  # scalar at the end of a residual branch
-    "norm",  # scale and bias of a LayerNorm
+    "norm",  # scale and bias of a LayerNorm or BatchNorm
     "position",
     "token",  # class token, pooling probe
     "classifier_kernel",
     "classifier_bias",
 ]
 
-LayerKind: TypeAlias = Literal["conv", "linear", "attention", "norm", "skip_gain", "position", "token"]
+LayerKind: TypeAlias = Literal["conv", "linear", "attention", "norm", "batch_norm", "skip_gain", "position", "token"]
 
 
 @record
@@ -33,7 +33,8 @@ class Layer:
     """One layer for one example: its parameters, and the multiply-accumulates of a forward pass.
 
     Only convolutions, linear maps and attention products have ``forward_macs``; ``takes_image`` marks the layers whose
-    input is the image, which need no gradient with respect to it.
+    input is the image, which need no gradient with respect to it. A "batch_norm" ties the examples of a batch together
+    while it trains.
     """
 
     name: str

@@ -33,6 +33,8 @@ MOST_FLOPS = 1e30
 _TASK = r"[a-z][a-z0-9_]*|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 _WITHIN = f"from {LEAST:g} to {MOST:g}"
 LARGEST_BATCH = 2**24
+LEAST_GHOST_BATCH = 2
+"""Examples: of one alone, a feature that has shrunk to one pixel has no variance."""
 MOST_STEPS = 10**12
 
 
@@ -47,6 +49,8 @@ class RecipeSpec:
     ``sam_rho`` asks for sharpness-aware steps, whose ascent takes the first ``sam_fraction`` of the global batch.
     ``layer_decay`` multiplies the learning rate once for every block between a tensor and the head.
     ``multiplicity`` augmented views of an example stand side by side, so that a batch holds as many examples fewer.
+    ``ghost_batch_size`` examples, one after another in the global batch, share the statistics of BatchNorm while
+    training; None stands for the whole global batch. No execution may cut what shares a statistic.
     """
 
     preset: str
@@ -70,6 +74,7 @@ class RecipeSpec:
     sam_fraction: float = later(default=1.0)
     layer_decay: float = later(default=1.0)
     multiplicity: int = later(default=1)
+    ghost_batch_size: int | None = later(default=None)
 
     def __post_init__(self) -> None:
         for name in ("peak_lr", "agc_eps"):
@@ -86,6 +91,11 @@ class RecipeSpec:
             expect(0 < getattr(self, name) <= 1, name, "in (0, 1]", getattr(self, name))
         views = self.multiplicity
         expect(1 <= views <= MOST_VIEWS, "multiplicity", f"from 1 to {MOST_VIEWS} views of an example", views)
+        ghost = self.ghost_batch_size
+        held = ghost is None or LEAST_GHOST_BATCH <= ghost <= LARGEST_BATCH
+        expect(
+            held, "ghost_batch_size", f"from {LEAST_GHOST_BATCH} to {LARGEST_BATCH}, or absent for whole batches", ghost
+        )
 
     @classmethod
     def searchable(cls) -> frozenset[str]:
@@ -176,6 +186,7 @@ class TrialSpec:
         expect(self.examples <= LARGEST_WHOLE_NUMBER, "steps", "fewer: no whole number counts the examples", self.steps)
         expect(0 <= self.seed <= LARGEST_WHOLE_NUMBER, "seed", f"from 0 to {LARGEST_WHOLE_NUMBER}", self.seed)
         expect_task(self.task)
+        self._expect_whole_ghost_batches()
         if self.weights == "ema" and self.recipe.ema_fraction == 0:
             raise SpecError("weights = 'ema' asks for averaged weights, but ema_fraction is 0: set it, or use 'raw'")
         if self.start is not None and self.start.partition(":")[0] not in ("trial", "weights"):
@@ -183,6 +194,14 @@ class TrialSpec:
         check_content(self.data, self.data_content)
         side = self.test_resolution
         expect(side is None or 1 <= side <= LARGEST_SIDE, "test_resolution", f"from 1 to {LARGEST_SIDE} pixels", side)
+
+    def _expect_whole_ghost_batches(self) -> None:
+        size, whole = self.recipe.ghost_batch_size, self.global_batch_size
+        if size is None:
+            return
+        expect(whole % size == 0, "ghost_batch_size", f"a divisor of the global batch ({whole})", size)
+        ascent = self.recipe.ascent_examples(whole)
+        expect(ascent % size == 0, "ghost_batch_size", f"a divisor of the {ascent} examples of a SAM ascent", size)
 
     @property
     def examples(self) -> int:

@@ -1,6 +1,7 @@
 """Everything that changes while training: weights, optimiser, average, step, loss trace.
 
-The data order, augmentation, dropout and schedule are pure functions of the step, so nothing else needs saving.
+The data order, augmentation, dropout and schedule are pure functions of the step, and the statistics of BatchNorm are
+of the batch (:mod:`levelfield.train.statistics`), so nothing else needs saving. Buffers are saved with the weights.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from levelfield.records.trial import TrialSpec
 from levelfield.train.averaging import WeightAverage
 from levelfield.train.optimizers import build_optimizer
 from levelfield.train.policy import TensorPolicy
+from levelfield.train.statistics import keep_none, refuse_other_sharing
 
 
 def keyed_seed(*key: object) -> int:
@@ -25,12 +27,20 @@ def keyed_seed(*key: object) -> int:
 
 
 class TrainState:
-    """The state of one run, and its plain form for a checkpoint."""
+    """The state of one run, and its plain form for a checkpoint.
+
+    ``shares_statistics`` says whether the examples of a batch do, which then nothing but the recipe may cut.
+
+    Raises:
+        SpecError: they do where the recipe cuts the batch, or do not where it says how many do.
+    """
 
     def __init__(self, model: nn.Module, spec: TrialSpec, policy: tuple[TensorPolicy, ...]) -> None:
         recipe = spec.recipe
         self.model = model
         self.policy = policy
+        self.shares_statistics = keep_none(model)
+        refuse_other_sharing(spec, shares=self.shares_statistics)
         self.parameters = dict(model.named_parameters())
         self.optimizer = build_optimizer(self.parameters, policy, recipe)
         self.average = (

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from levelfield.families.borrowed.spec import FAMILY, BorrowedSpec
+from levelfield.families.tensors import batch_norms, is_statistic, statistics_of
 from levelfield.records.errors import SpecError, did_you_mean, first_line
 
 HEAD_STD = 0.02
-_STATISTICS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
 
 
 class BorrowedNetwork(nn.Module):
@@ -50,7 +50,8 @@ def build(
     """The network, initialised by timm from torch's default generator.
 
     Raises:
-        SpecError: timm is not installed, has no such network, or cannot build it so; or it keeps running statistics.
+        SpecError: timm is not installed, has no such network, or cannot build it so; or it has statistics of the batch
+            that are not BatchNorm's.
     """
     timm = _timm()
     if not timm.is_model(spec.name):
@@ -59,13 +60,7 @@ def build(
     if stochastic_depth:
         options["drop_path_rate"] = stochastic_depth
     body = _created(timm, spec, options, resolution)
-    kept = [name for name, module in body.named_modules() if isinstance(module, _STATISTICS)]
-    if kept:
-        raise SpecError(
-            f"{spec.text} normalises by statistics of the batch ({kept[0]} and {len(kept) - 1} more): they tie the "
-            "examples of a batch together and are no parameters, so an average of weights and a resumed run would not "
-            "be what they say. Take a relative with LayerNorm (convnext*, convnextv2*, coatnext*, vit*, swin*, mixer*)"
-        )
+    _refuse_unknown_statistics(spec, body)
     # What hidden layers before timm's classifier put out, where there are some: wider than num_features in MambaOut.
     num_features: Any = getattr(body, "head_hidden_size", None) or body.num_features
     return BorrowedNetwork(spec, body, num_features=num_features, num_outputs=num_outputs, dropout=dropout)
@@ -86,6 +81,19 @@ def _created(timm: Any, spec: BorrowedSpec, options: dict[str, Any], resolution:
         raise SpecError(
             f"timm cannot build {spec.text} for {resolution} px: {type(error).__name__}: {first_line(error)}"
         ) from None
+
+
+def _refuse_unknown_statistics(spec: BorrowedSpec, body: nn.Module) -> None:
+    """Statistics of the batch are known where BatchNorm keeps them, and nowhere else."""
+    known = statistics_of(body)
+    unknown = [name for name, _ in body.named_buffers() if is_statistic(name) and name not in known]
+    batchwise = [name for name, layer in batch_norms(body).items() if layer.running_mean is None]
+    if unknown or batchwise:
+        raise SpecError(
+            f"{spec.text} normalises by statistics of the batch in another way than BatchNorm "
+            f"({', '.join((unknown + batchwise)[:3])}), which nothing here knows how to estimate: take a relative with "
+            "BatchNorm, LayerNorm or GroupNorm"
+        )
 
 
 def _timm() -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from levelfield.compute.analytic import STATISTICS_EXAMPLES
 from levelfield.data.loader import Batch, Loader, training_order
 from levelfield.data.sources import Source, near
 from levelfield.families.registry import build, parameter_depth, parameter_role, parse
@@ -15,6 +17,7 @@ from levelfield.records.errors import SpecError
 from levelfield.records.trial import TrialSpec
 from levelfield.tasks.base import Task, refuse_missing_fields
 from levelfield.tasks.registry import task_named
+from levelfield.train.evaluate import EVALUATION_BATCH
 from levelfield.train.policy import policy_table
 from levelfield.train.state import TrainState, keyed_seed
 from levelfield.train.step import TrainingStep
@@ -115,6 +118,16 @@ def build_state(
     roles = {name: parameter_role(family, name) for name in parameters}
     depths = {name: parameter_depth(family, name) for name in parameters}
     return TrainState(model, spec, policy_table(parameters, roles, spec.recipe, depths=depths))
+
+
+def statistics_batches(spec: TrialSpec, source: Source) -> Iterator[Batch]:
+    """The first training examples of a trial, augmented as it is trained on them, in batches that nothing decides."""
+    loader = Loader(
+        source,
+        order=training_order(source, spec.seed, multiplicity=spec.recipe.multiplicity),
+        global_batch_size=EVALUATION_BATCH,
+    )
+    return itertools.islice(loader, STATISTICS_EXAMPLES // EVALUATION_BATCH)
 
 
 def training_batches(spec: TrialSpec, source: Source, *, start_step: int, prefetch: int = 0) -> Iterator[Batch]:

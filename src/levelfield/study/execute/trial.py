@@ -14,7 +14,7 @@ from levelfield.records.sealed import write_record
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import HeldOutMeans, TrialResult, TrialSpec, TrialTiming
 from levelfield.study.execute.executed import executions_of
-from levelfield.study.execute.judging import broken, judge, result_of
+from levelfield.study.execute.judging import broken, judge, result_of, settle
 from levelfield.study.execute.parts import TrialParts, put_together
 from levelfield.study.execute.training import OnStep, taken_up
 from levelfield.train.checkpoint import CheckpointFolder
@@ -68,6 +68,7 @@ def run_trial(
 
     held_out: dict[Split, HeldOutMeans] = {}
     if not diverged:
+        settle(parts, training.stopwatch)
         with training.stopwatch.charge("evaluate"):
             judged = judge(parts, directory)
         if why := broken(judged):  # the last update may be the one that broke it
