@@ -74,9 +74,9 @@ FAMILIES = (
     ),
     Family(
         name=borrowed.FAMILY,
-        title="Any network of timm's that keeps no running statistics",
+        title="Any network of timm's",
         source="pip install 'levelfield[timm]'; timm.list_models() names them",
-        variants=("convnextv2_atto", "coatnext_nano_rw_224", "…"),
+        variants=("resnet50", "convnextv2_atto", "coatnet_0_rw_224", "…"),
         ladder=borrowed.GRAMMAR,
         options=(),
         examples=borrowed.EXAMPLES,

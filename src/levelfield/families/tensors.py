@@ -30,6 +30,13 @@ def is_statistic(name: str) -> bool:
     return name.rpartition(".")[2] in STATISTICS
 
 
+def unknown_statistics(network: nn.Module) -> list[str]:
+    """What in ``network`` normalises by statistics of the batch and is no BatchNorm that keeps them, by name."""
+    known = statistics_of(network)
+    kept = [name for name, _ in network.named_buffers() if is_statistic(name) and name not in known]
+    return kept + [name for name, layer in batch_norms(network).items() if layer.running_mean is None]
+
+
 def tensors_of(network: nn.Module) -> dict[str, Tensor]:
     """Every tensor that what ``network`` says depends on and its architecture does not fix, by name; not copied."""
     return {**dict(network.named_parameters()), **statistics_of(network)}

@@ -149,6 +149,18 @@ class RecipeSpec:
         """The same in whole examples, one at least."""
         return max(1, round(self.ascent_share * global_batch_size)) if self.ascent_share else 0
 
+    def expect_whole_ghost_batches(self, global_batch_size: int) -> None:
+        """Refuse to cut a ghost batch.
+
+        Raises:
+            SpecError: the batch, or the ascent of a sharpness-aware step on it, holds no whole number of them.
+        """
+        size, ascent = self.ghost_batch_size, self.ascent_examples(global_batch_size)
+        if size is not None:
+            whole = global_batch_size % size == 0
+            expect(whole, "ghost_batch_size", f"a divisor of the global batch ({global_batch_size})", size)
+            expect(ascent % size == 0, "ghost_batch_size", f"a divisor of the {ascent} examples of a SAM ascent", size)
+
 
 @stated
 class TrialSpec:
@@ -186,7 +198,7 @@ class TrialSpec:
         expect(self.examples <= LARGEST_WHOLE_NUMBER, "steps", "fewer: no whole number counts the examples", self.steps)
         expect(0 <= self.seed <= LARGEST_WHOLE_NUMBER, "seed", f"from 0 to {LARGEST_WHOLE_NUMBER}", self.seed)
         expect_task(self.task)
-        self._expect_whole_ghost_batches()
+        self.recipe.expect_whole_ghost_batches(self.global_batch_size)
         if self.weights == "ema" and self.recipe.ema_fraction == 0:
             raise SpecError("weights = 'ema' asks for averaged weights, but ema_fraction is 0: set it, or use 'raw'")
         if self.start is not None and self.start.partition(":")[0] not in ("trial", "weights"):
@@ -194,14 +206,6 @@ class TrialSpec:
         check_content(self.data, self.data_content)
         side = self.test_resolution
         expect(side is None or 1 <= side <= LARGEST_SIDE, "test_resolution", f"from 1 to {LARGEST_SIDE} pixels", side)
-
-    def _expect_whole_ghost_batches(self) -> None:
-        size, whole = self.recipe.ghost_batch_size, self.global_batch_size
-        if size is None:
-            return
-        expect(whole % size == 0, "ghost_batch_size", f"a divisor of the global batch ({whole})", size)
-        ascent = self.recipe.ascent_examples(whole)
-        expect(ascent % size == 0, "ghost_batch_size", f"a divisor of the {ascent} examples of a SAM ascent", size)
 
     @property
     def examples(self) -> int:

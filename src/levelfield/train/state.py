@@ -13,11 +13,12 @@ import torch
 from torch import nn
 
 from levelfield.data.audit import SeenAudit
+from levelfield.records.sharing import refuse_other_sharing
 from levelfield.records.trial import TrialSpec
 from levelfield.train.averaging import WeightAverage
 from levelfield.train.optimizers import build_optimizer
 from levelfield.train.policy import TensorPolicy
-from levelfield.train.statistics import keep_none, refuse_other_sharing
+from levelfield.train.statistics import keep_none
 
 
 def keyed_seed(*key: object) -> int:
@@ -40,7 +41,7 @@ class TrainState:
         self.model = model
         self.policy = policy
         self.shares_statistics = keep_none(model)
-        refuse_other_sharing(spec, shares=self.shares_statistics)
+        refuse_other_sharing(recipe, spec.architecture, shares=self.shares_statistics)
         self.parameters = dict(model.named_parameters())
         self.optimizer = build_optimizer(self.parameters, policy, recipe)
         self.average = (

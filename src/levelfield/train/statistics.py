@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from levelfield.families.tensors import batch_norms
-from levelfield.records.errors import SpecError, TrialError
-from levelfield.records.trial import LEAST_GHOST_BATCH, TrialSpec
+from levelfield.records.errors import TrialError
+from levelfield.records.trial import LEAST_GHOST_BATCH
 from levelfield.tasks.base import Fields
 
 
@@ -26,25 +26,6 @@ def keep_none(network: nn.Module) -> bool:
     for layer in layers:
         layer.track_running_stats = False
     return bool(layers)
-
-
-def refuse_other_sharing(spec: TrialSpec, *, shares: bool) -> None:
-    """The recipe says how many examples share a statistic, where any do; nothing else may decide it.
-
-    Raises:
-        SpecError: the network has no BatchNorm, or the ascent of a sharpness-aware step cuts a batch that shares one.
-    """
-    recipe = spec.recipe
-    if recipe.ghost_batch_size is not None and not shares:
-        raise SpecError(
-            f"ghost_batch_size = {recipe.ghost_batch_size} would change nothing: {spec.architecture} has no BatchNorm"
-        )
-    if shares and recipe.ghost_batch_size is None and 0 < recipe.ascent_share < 1:
-        raise SpecError(
-            f"sam_fraction = {recipe.sam_fraction:g} cuts a batch whose examples share the statistics of BatchNorm in "
-            f"{spec.architecture}: say by ghost_batch_size how many share one, so that the ascent takes whole ghost "
-            "batches"
-        )
 
 
 def sharing_parts(whole: int, first: int, ghost_batch_size: int | None) -> tuple[list[slice], int]:

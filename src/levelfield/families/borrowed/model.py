@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from levelfield.families.borrowed.spec import FAMILY, BorrowedSpec
-from levelfield.families.tensors import batch_norms, is_statistic, statistics_of
+from levelfield.families.tensors import unknown_statistics
 from levelfield.records.errors import SpecError, did_you_mean, first_line
 
 HEAD_STD = 0.02
@@ -60,7 +60,11 @@ def build(
     if stochastic_depth:
         options["drop_path_rate"] = stochastic_depth
     body = _created(timm, spec, options, resolution)
-    _refuse_unknown_statistics(spec, body)
+    if unknown := unknown_statistics(body):
+        raise SpecError(
+            f"{spec.text} normalises by statistics of the batch in another way than BatchNorm ({unknown[0]} and "
+            f"{len(unknown) - 1} more), which nothing here can estimate: take a relative with BatchNorm or LayerNorm"
+        )
     # What hidden layers before timm's classifier put out, where there are some: wider than num_features in MambaOut.
     num_features: Any = getattr(body, "head_hidden_size", None) or body.num_features
     return BorrowedNetwork(spec, body, num_features=num_features, num_outputs=num_outputs, dropout=dropout)
@@ -81,19 +85,6 @@ def _created(timm: Any, spec: BorrowedSpec, options: dict[str, Any], resolution:
         raise SpecError(
             f"timm cannot build {spec.text} for {resolution} px: {type(error).__name__}: {first_line(error)}"
         ) from None
-
-
-def _refuse_unknown_statistics(spec: BorrowedSpec, body: nn.Module) -> None:
-    """Statistics of the batch are known where BatchNorm keeps them, and nowhere else."""
-    known = statistics_of(body)
-    unknown = [name for name, _ in body.named_buffers() if is_statistic(name) and name not in known]
-    batchwise = [name for name, layer in batch_norms(body).items() if layer.running_mean is None]
-    if unknown or batchwise:
-        raise SpecError(
-            f"{spec.text} normalises by statistics of the batch in another way than BatchNorm "
-            f"({', '.join((unknown + batchwise)[:3])}), which nothing here knows how to estimate: take a relative with "
-            "BatchNorm, LayerNorm or GroupNorm"
-        )
 
 
 def _timm() -> Any:

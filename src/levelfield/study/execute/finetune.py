@@ -61,7 +61,7 @@ def finetune_spec(
         data=data,
         recipe=made,
         head=head,
-        budget_flops=float(examples * counted.train_flops_per_example),
+        budget_flops=float(examples * counted.train_flops_per_example + counted.statistics_flops),
         global_batch_size=batch,
         steps=steps,
         seed=seed,
