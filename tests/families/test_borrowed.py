@@ -12,9 +12,12 @@ import torch
 from safetensors.torch import save_file
 from timm.layers import EvoNorm2dB0
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from levelfield.compute.analytic import count
+from levelfield.data.loader import evaluation_batches
 from levelfield.data.sources import open_source
+from levelfield.data.transforms import to_float
 from levelfield.families import registry
 from levelfield.families.borrowed.weights import from_timm, to_timm
 from levelfield.families.tensors import statistics_of, tensors_of, unknown_statistics
@@ -157,10 +160,17 @@ def test_statistics_that_are_not_batchnorms_are_known() -> None:
     assert unknown_statistics(network) == ["1.running_var", "2"]
 
 
-def test_a_trial_of_one_resumes_bit_for_bit_and_leaves_a_backbone(tmp_path: Path) -> None:
-    data = DigitPairsSpec(resolution=16, select_examples=64, report_examples=64)
+LARGE = [
+    pytest.param(f"timm:{name}", 32, marks=pytest.mark.slow)
+    for name in ("resnet50", "efficientnet_b0", "coatnet_0_rw_224")
+]
+
+
+@pytest.mark.parametrize(("text", "resolution"), [(TINY, 16), *LARGE])
+def test_a_trial_of_one_resumes_bit_for_bit_and_leaves_a_backbone(text: str, resolution: int, tmp_path: Path) -> None:
+    data = DigitPairsSpec(resolution=resolution, select_examples=64, report_examples=64)
     spec = TrialSpec(
-        architecture=TINY,
+        architecture=text,
         data=data,
         recipe=preset("vit-short", peak_lr=0.01, override={"stochastic_depth": 0.2, "dropout": 0.1}),
         head=LinearHead(num_outputs=100),
@@ -180,9 +190,17 @@ def test_a_trial_of_one_resumes_bit_for_bit_and_leaves_a_backbone(tmp_path: Path
         run_trial(spec, cut, source, device=device, keeps_weights=True, checkpoint_seconds=0.0, on_step=stop)
     assert run_trial(spec, cut, source, device=device, keeps_weights=True) == wanted
     assert cut.weights_path.read_bytes() == whole.weights_path.read_bytes()
-    assert wanted.train_flops == count(TINY, resolution=16, num_outputs=100, in_channels=1).train_flops(48)
+    counted = count(text, resolution=resolution, num_outputs=100, in_channels=1)
+    assert wanted.train_flops == counted.train_flops(48) + counted.statistics_flops
+    assert (counted.statistics_flops > 0) == (text != TINY)
     tuned = load_model(whole.path)
-    assert (tuned.card.architecture, tuned.card.num_outputs) == (registry.parse(TINY).text, 100)
+    assert (tuned.card.architecture, tuned.card.num_outputs) == (registry.parse(text).text, 100)
+    call = save_timm(tuned, tmp_path / "theirs.safetensors")
+    theirs = timm.create_model(call.name, **call.arguments, checkpoint_path=str(tmp_path / "theirs.safetensors")).eval()
+    (held_out,) = evaluation_batches(source, "select", 64)
+    with torch.no_grad():
+        loss = F.cross_entropy(theirs(to_float(held_out.fields["image"])), held_out.fields["label"])
+    assert loss.item() == pytest.approx(wanted.held_out["select"].values["loss"], rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["convnextv2_atto", "resnet18", "efficientnet_b0"])

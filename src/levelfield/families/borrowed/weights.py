@@ -60,7 +60,8 @@ def sizes_in_timm(state: Mapping[str, Tensor]) -> dict[str, int | None]:
 
 def timm_call(model: BorrowedNetwork) -> tuple[Any, str, dict[str, Any]]:
     """See :func:`to_timm`."""
-    return model.spec, model.spec.name, dict(model.spec.arguments)
+    sized = {} if model.img_size is None else {"img_size": model.img_size}
+    return model.spec, model.spec.name, {**model.spec.arguments, **sized}
 
 
 def to_timm(model: BorrowedNetwork) -> dict[str, Tensor]:
