@@ -86,3 +86,5 @@ def test_an_ascent_that_would_cut_a_statistic_is_refused(pretrained, source, tmp
     backbone = backbone_of_trial(pretrained)
     with pytest.raises(SpecError, match="a divisor of the 4 examples of a SAM ascent"):
         spec_for(backbone, source, ghost_batch_size=8)
+    with pytest.raises(SpecError, match="say by ghost_batch_size how many share one"):
+        finetune_spec(backbone, DATA, source, recipe="short-sam", length="6 steps")

@@ -11,6 +11,7 @@ from levelfield.compute.analytic import count
 from levelfield.data.sources import Source, open_source
 from levelfield.records.data import DataSpec, data_content
 from levelfield.records.execution import DEFAULT_EXECUTION, ExecutionSpec
+from levelfield.records.sharing import refuse_other_sharing
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import CLASSIFICATION, TrialResult, TrialSpec, Weights
 from levelfield.study.execute.training import OnStep
@@ -40,8 +41,8 @@ def finetune_spec(
     Weights are judged averaged where the recipe averages them. The budget of the trial is what it costs.
 
     Raises:
-        SpecError: there is no such recipe or field, the length is no length, or the backbone takes images of other
-            channels.
+        SpecError: there is no such recipe or field, the length is no length, the backbone takes images of other
+            channels, or the recipe would cut what shares the statistics of its BatchNorm.
     """
     backbone = suited(backbone, source.in_channels)
     published = transfer_recipe(recipe)
@@ -55,6 +56,7 @@ def finetune_spec(
         num_outputs=head.num_outputs,
         in_channels=source.in_channels,
     )
+    refuse_other_sharing(made, backbone.facts.architecture, shares=counted.has_batch_norm)
     examples = steps * (batch + made.ascent_examples(batch))
     return TrialSpec(
         architecture=backbone.facts.architecture,
