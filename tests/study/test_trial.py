@@ -28,8 +28,11 @@ def trial(family: str, **changes) -> TrialSpec:
     architecture, recipe, peak = {
         "nfnet": ("nfnet:w8-d1x1-g4", "nfnet-short", 0.2),
         "vit": ("vit:w16-d1-p4", "vit-short", 0.01),
+        "batch-norm": ("timm:resnet10t,channels=8x8x8x8,stem_width=8", "vit-sgd-agc", 0.1),
     }[family]
     noise = {"warmup_fraction": 0.4, "ema_fraction": 0.3, "dropout": 0.1, "stochastic_depth": 0.2}
+    if family == "batch-norm":
+        noise |= {"ghost_batch_size": 4, "sam_rho": 0.05, "sam_fraction": 0.5}
     spec = TrialSpec(
         architecture=architecture,
         data=DATA,
@@ -57,11 +60,11 @@ def files_of(directory: TrialDirectory) -> dict[str, bytes]:
     return {name: (directory.path / name).read_bytes() for name in names}
 
 
-@pytest.mark.parametrize("family", ["nfnet", "vit"])
+@pytest.mark.parametrize("family", ["nfnet", "vit", "batch-norm"])
 def test_resume_is_bit_identical_at_every_step(family, source, tmp_path):
     spec = trial(family)
     undisturbed = TrialDirectory(tmp_path / "undisturbed")
-    run_trial(spec, undisturbed, source, device=CPU)
+    run_trial(spec, undisturbed, source, device=CPU, keeps_weights=True)
     for cut in range(1, STEPS + 1):
         directory = TrialDirectory(tmp_path / f"cut-{cut}")
 
@@ -71,8 +74,9 @@ def test_resume_is_bit_identical_at_every_step(family, source, tmp_path):
 
         with pytest.raises(Killed):
             run_trial(spec, directory, source, device=CPU, checkpoint_seconds=0, on_step=kill)
-        run_trial(spec, directory, source, device=CPU, checkpoint_seconds=0)
+        run_trial(spec, directory, source, device=CPU, checkpoint_seconds=0, keeps_weights=True)
         assert files_of(directory) == files_of(undisturbed)
+        assert directory.weights_path.read_bytes() == undisturbed.weights_path.read_bytes()
         assert directory.timing().attempts == 2
         assert not (directory.path / "checkpoints").exists()
 

@@ -11,6 +11,7 @@ from levelfield.testing.sources import check_source
 from levelfield.testing.tasks import check_task
 from tests.tasks.digit_value import DigitValue
 
+RESNET = "timm:resnet10t,channels=8x8x16x16,stem_width=8"
 DIGIT = open_source(DigitStringsSpec(num_digits=1, resolution=16, select_examples=32, report_examples=32))
 
 
@@ -19,7 +20,7 @@ def test_a_task_conforms(task):
     check_task(task, DIGIT)
 
 
-@pytest.mark.parametrize("text", ["nfnet:w8-d1x1", "vit:w16-d2-p8", "vit:w16-d1-p8,pool=map"])
+@pytest.mark.parametrize("text", ["nfnet:w8-d1x1", "vit:w16-d2-p8", "vit:w16-d1-p8,pool=map", RESNET])
 def test_a_family_conforms(text):
     check_family(text)
 

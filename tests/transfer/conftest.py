@@ -16,7 +16,11 @@ from levelfield.study.plan.recipes import preset
 
 CPU = torch.device("cpu")
 PRETRAINING = DigitPairsSpec(resolution=16, select_examples=64, report_examples=64)
-ARCHITECTURES = {"nfnet": ("nfnet:w8-d1x1-g4", "nfnet-short", 0.2), "vit": ("vit:w16-d2-p4", "vit-short", 0.01)}
+ARCHITECTURES = {
+    "nfnet": ("nfnet:w8-d1x1-g4", "nfnet-short", 0.2),
+    "vit": ("vit:w16-d2-p4", "vit-short", 0.01),
+    "batch-norm": ("timm:resnet10t,channels=8x8x8x8,stem_width=8", "vit-sgd-agc", 0.1),
+}
 
 
 def pretraining(family: str, **changes) -> TrialSpec:

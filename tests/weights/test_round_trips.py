@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from levelfield.families import registry
+from levelfield.families.tensors import statistics_of
 from levelfield.records.errors import SpecError
 from levelfield.weights.card import Card
 from levelfield.weights.export import folded, save_onnx, save_torch_export
@@ -41,6 +42,9 @@ def random_model(text: str, *, resolution: int) -> LoadedModel:
             state[name] = 1 + 0.2 * noise
         else:
             state[name] = noise if role == "skip_gain" else 0.1 * noise
+    for name, statistic in statistics_of(network).items():
+        noise = torch.rand(statistic.shape, generator=generator)
+        state[name] = 0.5 + noise if name.endswith("var") else noise
     fed = Preprocessing(resolution=resolution, **FED)  # pyright: ignore[reportArgumentType]
     names = tuple(f"class {number}" for number in range(CLASSES))
     card = Card.of(
@@ -106,6 +110,7 @@ SMALL = [
     ("vit:w48-d2-p8-h4-m2", 32),
     ("vit:w48-d2-p8-h4-m2,pool=token,gelu=erf", 32),
     ("vit:w48-d2-p8-h4-m2,pool=map,pos=sincos2d,gelu=erf", 32),
+    ("timm:resnet10t,channels=8x8x16x16,stem_width=8", 32),
 ]
 
 
@@ -114,7 +119,7 @@ def test_small_networks_come_back_from_every_form(text: str, resolution: int, tm
     loaded = random_model(text, resolution=resolution)
     check_own_and_hub(loaded, tmp_path)
     check_programs(loaded, tmp_path)
-    if text.startswith("vit"):
+    if text.startswith(("vit", "timm")):
         check_timm(loaded, tmp_path)
 
 

@@ -13,7 +13,7 @@ from levelfield.records.data import LARGEST_SIDE, DataSpec, Split, check_content
 from levelfield.records.errors import SpecError, did_you_mean, expect, shown
 from levelfield.records.execution import Execution
 from levelfield.records.fingerprint import fingerprint
-from levelfield.records.head import LinearHead
+from levelfield.records.head import Head
 from levelfield.records.measure import Measure, measure_named
 from levelfield.records.stated import LARGEST_WHOLE_NUMBER, stated
 
@@ -33,6 +33,8 @@ MOST_FLOPS = 1e30
 _TASK = r"[a-z][a-z0-9_]*|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 _WITHIN = f"from {LEAST:g} to {MOST:g}"
 LARGEST_BATCH = 2**24
+LEAST_GHOST_BATCH = 2
+"""Examples: of one alone, a feature that has shrunk to one pixel has no variance."""
 MOST_STEPS = 10**12
 
 
@@ -47,6 +49,9 @@ class RecipeSpec:
     ``sam_rho`` asks for sharpness-aware steps, whose ascent takes the first ``sam_fraction`` of the global batch.
     ``layer_decay`` multiplies the learning rate once for every block between a tensor and the head.
     ``multiplicity`` augmented views of an example stand side by side, so that a batch holds as many examples fewer.
+    ``ghost_batch_size`` examples, one after another in the global batch, share the statistics of BatchNorm while
+    training; None stands for the whole global batch. No execution may cut what shares a statistic.
+    ``frozen`` keeps the backbone as it was started from, in evaluation mode, so that the head alone learns.
     """
 
     preset: str
@@ -70,6 +75,8 @@ class RecipeSpec:
     sam_fraction: float = later(default=1.0)
     layer_decay: float = later(default=1.0)
     multiplicity: int = later(default=1)
+    ghost_batch_size: int | None = later(default=None)
+    frozen: bool = later(default=False)
 
     def __post_init__(self) -> None:
         for name in ("peak_lr", "agc_eps"):
@@ -86,6 +93,11 @@ class RecipeSpec:
             expect(0 < getattr(self, name) <= 1, name, "in (0, 1]", getattr(self, name))
         views = self.multiplicity
         expect(1 <= views <= MOST_VIEWS, "multiplicity", f"from 1 to {MOST_VIEWS} views of an example", views)
+        ghost = self.ghost_batch_size
+        held = ghost is None or LEAST_GHOST_BATCH <= ghost <= LARGEST_BATCH
+        expect(
+            held, "ghost_batch_size", f"from {LEAST_GHOST_BATCH} to {LARGEST_BATCH}, or absent for whole batches", ghost
+        )
 
     @classmethod
     def searchable(cls) -> frozenset[str]:
@@ -100,6 +112,8 @@ class RecipeSpec:
             return "the optimizer is sgd"
         if field in ("agc_eps", "clip_skip_gain") and self.agc_lambda is None:
             return "nothing is clipped adaptively without agc_lambda"
+        if field in ("stochastic_depth", "layer_decay") and self.frozen:
+            return "the backbone is frozen"
         if field == "sam_fraction" and self.sam_rho is None:
             return "nothing climbs without sam_rho"
         return ""
@@ -139,6 +153,18 @@ class RecipeSpec:
         """The same in whole examples, one at least."""
         return max(1, round(self.ascent_share * global_batch_size)) if self.ascent_share else 0
 
+    def expect_whole_ghost_batches(self, global_batch_size: int) -> None:
+        """Refuse to cut a ghost batch.
+
+        Raises:
+            SpecError: the batch, or the ascent of a sharpness-aware step on it, holds no whole number of them.
+        """
+        size, ascent = self.ghost_batch_size, self.ascent_examples(global_batch_size)
+        if size is not None:
+            whole = global_batch_size % size == 0
+            expect(whole, "ghost_batch_size", f"a divisor of the global batch ({global_batch_size})", size)
+            expect(ascent % size == 0, "ghost_batch_size", f"a divisor of the {ascent} examples of a SAM ascent", size)
+
 
 @stated
 class TrialSpec:
@@ -157,7 +183,7 @@ class TrialSpec:
     architecture: str
     data: DataSpec
     recipe: RecipeSpec
-    head: LinearHead
+    head: Head
     budget_flops: float
     global_batch_size: int
     steps: int
@@ -176,10 +202,13 @@ class TrialSpec:
         expect(self.examples <= LARGEST_WHOLE_NUMBER, "steps", "fewer: no whole number counts the examples", self.steps)
         expect(0 <= self.seed <= LARGEST_WHOLE_NUMBER, "seed", f"from 0 to {LARGEST_WHOLE_NUMBER}", self.seed)
         expect_task(self.task)
+        self.recipe.expect_whole_ghost_batches(self.global_batch_size)
         if self.weights == "ema" and self.recipe.ema_fraction == 0:
             raise SpecError("weights = 'ema' asks for averaged weights, but ema_fraction is 0: set it, or use 'raw'")
         if self.start is not None and self.start.partition(":")[0] not in ("trial", "weights"):
             raise SpecError(f"start must be 'trial:<fingerprint>' or 'weights:<digest>', saw {self.start!r}")
+        if self.recipe.frozen and self.start is None:
+            raise SpecError("frozen keeps a backbone as it was started from, but the trial starts from random weights")
         check_content(self.data, self.data_content)
         side = self.test_resolution
         expect(side is None or 1 <= side <= LARGEST_SIDE, "test_resolution", f"from 1 to {LARGEST_SIDE} pixels", side)
@@ -249,10 +278,14 @@ def _fingerprint(spec: TrialSpec) -> str:
 
 @record
 class HeldOutMeans:
-    """The mean of every measure over ``num_examples`` held-out examples, by the measure's name."""
+    """The mean of every measure over ``num_examples`` held-out examples, by the measure's name.
+
+    ``whole`` are numbers that are no means over examples, since they are made of counts added up over all of them.
+    """
 
     values: dict[str, float]
     num_examples: int
+    whole: dict[str, float] | None = later(default=None)
 
 
 @record

@@ -36,7 +36,10 @@ class Candidate:
 
 @record
 class Affordable:
-    """What a budget buys a candidate; ``refusal`` says why the protocol does not allow it, and is None otherwise."""
+    """What a budget buys a candidate; ``refusal`` says why the protocol does not allow it, and is None otherwise.
+
+    ``statistics_flops`` is what estimating the statistics of BatchNorm takes of the budget.
+    """
 
     architecture: str
     params: int
@@ -45,6 +48,7 @@ class Affordable:
     steps: int
     epochs: float
     refusal: Reason | None = None
+    statistics_flops: float = later(default=0.0)
 
 
 @record

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from levelfield.compute.analytic import count
 from levelfield.compute.count import trace
 from levelfield.families.registry import build, list_layers, parameter_depth, parameter_role, parse
+from levelfield.families.tensors import unknown_statistics
+from levelfield.train.statistics import keep_none
 
 
 def check_family(text: str, *, resolution: int = 32, in_channels: int = 3, num_outputs: int = 7) -> None:
@@ -18,7 +22,7 @@ def check_family(text: str, *, resolution: int = 32, in_channels: int = 3, num_o
     """
     spec = parse(text)
     assert parse(spec.text) == spec, "its text is canonical"
-    shape = {"resolution": resolution, "num_outputs": num_outputs, "in_channels": in_channels}
+    shape: dict[str, Any] = {"resolution": resolution, "num_outputs": num_outputs, "in_channels": in_channels}
     counted, traced = count(spec, **shape), trace(spec, **shape)
     assert counted.params == traced.params, f"parameters: {counted.params:,} counted, {traced.params:,} built"
     flops = counted.forward_flops, traced.forward_flops
@@ -41,9 +45,12 @@ def check_family(text: str, *, resolution: int = 32, in_channels: int = 3, num_o
     with torch.no_grad():
         outputs = first(images)
         alone = torch.cat([first(image[None]) for image in images])
+        assert keep_none(second.train()) == counted.has_batch_norm, (
+            "the counter knows whether examples share statistics"
+        )
         kept = {name: buffer.clone() for name, buffer in second.named_buffers()}
-        second.train()(images)
+        second(images)
     moved = [name for name, buffer in second.named_buffers() if not torch.equal(buffer, kept[name])]
-    assert not moved, f"it keeps no running statistics, which are no parameters, saw {moved} move"
+    assert not moved + unknown_statistics(second), f"it keeps no statistics but BatchNorm's, saw {moved} move"
     assert outputs.shape == (3, num_outputs), f"outputs [batch, num_outputs], saw {tuple(outputs.shape)}"
     assert torch.allclose(outputs, alone, rtol=1e-4, atol=1e-5), "an example does not depend on its batch"

@@ -1,6 +1,7 @@
 """Everything that changes while training: weights, optimiser, average, step, loss trace.
 
-The data order, augmentation, dropout and schedule are pure functions of the step, so nothing else needs saving.
+The data order, augmentation, dropout and schedule are pure functions of the step, and the statistics of BatchNorm are
+of the batch (:mod:`levelfield.train.statistics`), so nothing else needs saving. Buffers are saved with the weights.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import torch
 from torch import nn
 
 from levelfield.data.audit import SeenAudit
+from levelfield.records.sharing import refuse_other_sharing
 from levelfield.records.trial import TrialSpec
 from levelfield.train.averaging import WeightAverage
 from levelfield.train.optimizers import build_optimizer
 from levelfield.train.policy import TensorPolicy
+from levelfield.train.statistics import keep_none
 
 
 def keyed_seed(*key: object) -> int:
@@ -25,13 +28,21 @@ def keyed_seed(*key: object) -> int:
 
 
 class TrainState:
-    """The state of one run, and its plain form for a checkpoint."""
+    """The state of one run, and its plain form for a checkpoint.
+
+    ``shares_statistics`` says whether the examples of a batch do, which then nothing but the recipe may cut.
+
+    Raises:
+        SpecError: they do where the recipe cuts the batch, or do not where it says how many do.
+    """
 
     def __init__(self, model: nn.Module, spec: TrialSpec, policy: tuple[TensorPolicy, ...]) -> None:
         recipe = spec.recipe
         self.model = model
         self.policy = policy
-        self.parameters = dict(model.named_parameters())
+        self.shares_statistics = keep_none(model)
+        refuse_other_sharing(recipe, spec.architecture, shares=self.shares_statistics)
+        self.parameters = {name: each for name, each in model.named_parameters() if each.requires_grad}
         self.optimizer = build_optimizer(self.parameters, policy, recipe)
         self.average = (
             WeightAverage(list(self.parameters.values()), num_steps=spec.steps, fraction=recipe.ema_fraction)

@@ -18,6 +18,7 @@ from levelfield.train.optimizers import set_learning_rate
 from levelfield.train.schedules import warmup_cosine
 from levelfield.train.sharpness import climbed
 from levelfield.train.state import TrainState, keyed_seed
+from levelfield.train.statistics import sharing_examples, sharing_parts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +43,11 @@ class TrainingStep:
     """
 
     def __init__(self, spec: TrialSpec, task: Task, *, device: torch.device) -> None:
-        if not task.additive and 0 < spec.recipe.ascent_share < 1:
-            raise SpecError(
-                f"sam_fraction cuts a batch into parts, but the loss of task {spec.task!r} is of whole batches"
-            )
+        cut_by = "sam_fraction" if 0 < spec.recipe.ascent_share < 1 else ""
+        if spec.recipe.ghost_batch_size not in (None, spec.global_batch_size):
+            cut_by = "ghost_batch_size"
+        if cut_by and not task.additive:
+            raise SpecError(f"{cut_by} cuts a batch into parts, but the loss of task {spec.task!r} is of whole batches")
         self.spec = spec
         self.task = task
         self.device = device
@@ -83,28 +85,33 @@ class TrainingStep:
         same dropout and the same dropped branches at both points.
         """
         recipe, whole = self.spec.recipe, len(batch)
-        ascent = recipe.ascent_examples(whole)
+        parts, climbing = sharing_parts(whole, recipe.ascent_examples(whole), recipe.ghost_batch_size)
         if recipe.sam_rho is None:
-            return self._backward(state, batch, [slice(0, whole)])
-        parts = [slice(0, ascent), slice(ascent, whole)] if ascent < whole else [slice(0, whole)]
-        self._backward(state, batch, parts[:1])
+            return self._backward(state, batch, parts)
+        self._backward(state, batch, parts[:climbing])
         with climbed(list(state.parameters.values()), rho=recipe.sam_rho):
             return self._backward(state, batch, parts)
 
     def _backward(self, state: TrainState, batch: Batch, parts: Sequence[slice]) -> torch.Tensor:
-        """Add up the gradient of the mean loss over ``parts`` of ``batch``, each with random numbers of its own."""
+        """Add up the gradient of the mean loss over ``parts`` of ``batch``, each with random numbers of its own.
+
+        Masked examples add nothing to the loss, and nothing to statistics that the examples of a part share.
+        """
         fields, valid = self.fields(batch), batch.valid.to(self.device, non_blocking=True)
         state.optimizer.zero_grad(set_to_none=True)
+        run = slice(parts[0].start, parts[-1].stop)
         losses = []
         for number, part in enumerate(parts):
             if self.draws_noise:
                 own = (number,) if number else ()
                 torch.manual_seed(keyed_seed("noise", self.spec.seed, state.step, *own))
+            held, whole = _rows(fields, part), valid[part]
+            if state.shares_statistics:
+                held, whole = sharing_examples(held, whole)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.spec.dtype == "bfloat16"):
-                own = {name: field[part] for name, field in fields.items()}
-                loss, weight = self._mean_loss(state, own, valid[part])
+                loss, weight = self._mean_loss(state, held, whole)
             if len(parts) > 1:
-                loss = loss * (weight / _at_least_one(self.task.weight(fields, valid)))
+                loss = loss * (weight / _at_least_one(self.task.weight(_rows(fields, run), valid[run])))
             loss.backward()
             losses.append(loss.detach())
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
@@ -127,6 +134,10 @@ class TrainingStep:
         state.step += 1
         if state.average:
             state.average.update(list(state.parameters.values()), step=state.step)
+
+
+def _rows(fields: Fields, part: slice) -> dict[str, torch.Tensor]:
+    return {name: field[part] for name, field in fields.items()}
 
 
 def _at_least_one(weight: torch.Tensor) -> torch.Tensor:

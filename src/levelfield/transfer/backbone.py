@@ -9,6 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from levelfield.families.tensors import tensors_of
 from levelfield.weights.kept import NetworkFacts, is_trial, refuse_other_architecture, weights_of_trial
 from levelfield.weights.loaded import weights_digest
 from levelfield.weights.read import load_model
@@ -19,7 +20,7 @@ from levelfield.weights.refed import fed_as_trained
 class PretrainedBackbone:
     """Weights to start from. ``identity`` names what made them, as a trial's spec wants it for its ``start``.
 
-    ``state`` holds every parameter by the family's own names, the old classifier's too. ``train_flops`` is what
+    ``state`` holds every tensor by the family's own names, the old classifier's too. ``train_flops`` is what
     training them had cost; None where nobody knows.
     """
 
@@ -62,9 +63,10 @@ def open_backbone(path: Path, *, arch: str | None = None, key: str | None = None
         architecture=loaded.card.architecture,
         resolution=loaded.card.resolution,
         num_outputs=loaded.card.num_outputs,
+        pixel_head=loaded.card.pixel_head,
         in_channels=loaded.card.in_channels,
     )
-    state = {name: parameter.detach() for name, parameter in loaded.model.named_parameters()}
+    state = {name: tensor.detach() for name, tensor in tensors_of(loaded.model).items()}
     return PretrainedBackbone(
         identity=f"weights:{loaded.digest()}", facts=facts, state=state, train_flops=loaded.card.train_flops
     )

@@ -14,10 +14,12 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from levelfield.families.registry import parse
+from levelfield.families.tensors import tensors_of
 from levelfield.records.codec import from_plain, later, plain_from_json, record, to_json
 from levelfield.records.difference import changed_data
 from levelfield.records.errors import DamagedError, SpecError, WeightsError
 from levelfield.records.files import regular_stat
+from levelfield.records.head import Head, LinearHead, PixelHead
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import TrialResult, TrialSpec
 from levelfield.records.writing import is_there, write_atomically
@@ -40,6 +42,12 @@ class NetworkFacts:
     num_outputs: int
     in_channels: int
     classes: tuple[str, ...] | None = later(default=None)
+    pixel_head: PixelHead | None = later(default=None)
+
+    @property
+    def head(self) -> Head:
+        """What stands on the backbone: linear where nothing else is said."""
+        return self.pixel_head or LinearHead(num_outputs=self.num_outputs)
 
 
 @record
@@ -53,7 +61,7 @@ class KeptFacts:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class KeptWeights:
-    """What a finished trial has left: every parameter by the family's own names, and the records beside them."""
+    """What a finished trial has left: every tensor by the family's own names, and the records beside them."""
 
     spec: TrialSpec
     result: TrialResult
@@ -68,12 +76,12 @@ class KeptWeights:
 
 
 def keep_weights(directory: TrialDirectory, model: nn.Module, facts: KeptFacts) -> None:
-    """Write the parameters of ``model`` beside the result of its trial; equal weights give equal bytes.
+    """Write the tensors of ``model`` beside the result of its trial; equal weights give equal bytes.
 
     Raises:
         StoreError: the directory cannot be written.
     """
-    tensors = {name: parameter.detach().cpu().contiguous() for name, parameter in model.named_parameters()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors_of(model).items()}
     write_atomically(directory.weights_path, save(tensors, metadata={HEADER: to_json(facts, indent=None)}))
 
 

@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from levelfield.families.base import FamilySpec
 from levelfield.families.registry import build, list_layers, parse
+from levelfield.families.tensors import tensors_of
 from levelfield.records.errors import WeightsError
 from levelfield.weights.card import Card
 from levelfield.weights.preprocessing import Preprocessing
@@ -51,7 +52,7 @@ class LoadedModel:
 
     def digest(self) -> str:
         """What these weights are, whatever file they lie in: equal for equal numbers of equal networks."""
-        return weights_digest(self.card.architecture, dict(self.model.named_parameters()))
+        return weights_digest(self.card.architecture, tensors_of(self.model))
 
 
 def weights_digest(architecture: str, state: Mapping[str, Tensor]) -> str:
@@ -72,28 +73,26 @@ def assemble(card: Card, state: Mapping[str, Tensor], *, where: str) -> LoadedMo
     """
     _refuse_larger(card, state, where)
     with _Undrawn():
-        model = build(
-            card.architecture, num_outputs=card.num_outputs, resolution=card.resolution, in_channels=card.in_channels
-        )
-    parameters = dict(model.named_parameters())
+        model = build(card.architecture, head=card.head, resolution=card.resolution, in_channels=card.in_channels)
+    tensors = tensors_of(model)
     for problem, names in (
-        ("lacks", parameters.keys() - state.keys()),
-        ("has no place for", state.keys() - parameters.keys()),
+        ("lacks", tensors.keys() - state.keys()),
+        ("has no place for", state.keys() - tensors.keys()),
     ):
         if names:
             raise WeightsError(f"{where}: {card.architecture} {problem} {', '.join(sorted(names)[:_SHOWN])}")
-    for name, parameter in parameters.items():
-        if state[name].shape != parameter.shape:
-            seen, expected = tuple(state[name].shape), tuple(parameter.shape)
+    for name, tensor in tensors.items():
+        if state[name].shape != tensor.shape:
+            seen, expected = tuple(state[name].shape), tuple(tensor.shape)
             raise WeightsError(f"{where}: {name} of {card.architecture} has shape {expected}, saw {seen}")
-        parameter.copy_(state[name])
+        tensor.copy_(state[name])
     return LoadedModel(model=model.eval(), card=card)
 
 
 def _refuse_larger(card: Card, state: Mapping[str, Tensor], where: str) -> None:
     """Refuse a network far larger than its weights, before it takes memory: its header may name one of any size."""
-    facts = {"resolution": card.resolution, "num_outputs": card.num_outputs, "in_channels": card.in_channels}
-    wanted = sum(layer.params for layer in list_layers(card.architecture, **facts))
+    layers = list_layers(card.architecture, resolution=card.resolution, head=card.head, in_channels=card.in_channels)
+    wanted = sum(layer.params for layer in layers)
     stored = sum(tensor.numel() for tensor in state.values())
     if wanted > 2 * stored + _SMALL:
         raise WeightsError(f"{where} holds {stored:,} numbers, and {card.architecture} has {wanted:,} parameters")

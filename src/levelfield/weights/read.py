@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from levelfield.families.registry import build, conversion, parameter_role, parse
+from levelfield.families.tensors import tensors_of
 from levelfield.records.errors import SpecError, WeightsError
 from levelfield.weights.card import Card, read_card
 from levelfield.weights.hub import HubConfig, read_config
@@ -83,7 +84,7 @@ def _at(loaded: LoadedModel, resolution: int | None) -> LoadedModel:
         )
     preprocessing = dataclasses.replace(loaded.preprocessing, resolution=resolution)
     card = dataclasses.replace(loaded.card, resolution=resolution, preprocessing=preprocessing)
-    state = dict(loaded.model.named_parameters())
+    state = tensors_of(loaded.model)
     return assemble(card, state, where=loaded.source)
 
 
@@ -149,9 +150,7 @@ def _sizes(text: str, read: WeightFile) -> dict[str, Any]:
 
 def _converted(card: Card, read: WeightFile, convert: Any) -> LoadedModel:
     with torch.device("meta"):
-        shape = build(
-            card.architecture, num_outputs=card.num_outputs, resolution=card.resolution, in_channels=card.in_channels
-        )
+        shape = build(card.architecture, head=card.head, resolution=card.resolution, in_channels=card.in_channels)
     try:
         state: dict[str, Tensor] = convert(read.tensors, shape)
     except SpecError as error:

@@ -15,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from levelfield.families.registry import conversion
+from levelfield.families.tensors import tensors_of
 from levelfield.records.codec import to_plain
 from levelfield.records.errors import SpecError
 from levelfield.records.writing import make_directory, write_atomically
@@ -95,11 +96,13 @@ def save_hub(loaded: LoadedModel, folder: Path) -> TimmCall | None:
 
 
 def _own_state(loaded: LoadedModel) -> dict[str, Tensor]:
-    return {name: parameter.detach().contiguous() for name, parameter in loaded.model.named_parameters()}
+    return {name: tensor.detach().contiguous() for name, tensor in tensors_of(loaded.model).items()}
 
 
 def _for_timm(loaded: LoadedModel) -> tuple[Card, TimmCall, dict[str, Tensor]]:
     """The network as timm has it: its card, the call that builds it, and its state dict."""
+    if loaded.card.pixel_head is not None:
+        raise SpecError(f"timm cannot express {loaded.spec.text} with a head that answers every pixel")
     spec, name, arguments = conversion(loaded.spec).timm_call(loaded.model)
     arguments = arguments | {"num_classes": loaded.card.num_outputs}
     if loaded.card.in_channels != 3:

@@ -83,6 +83,8 @@ def _layers(network: BorrowedNetwork, flops: dict[str, int], takes_image: set[st
 
 
 def _kind(module: nn.Module) -> LayerKind | None:
+    if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        return "batch_norm"
     weight = getattr(module, "weight", None)
     if not isinstance(weight, nn.Parameter):
         return None

@@ -9,22 +9,32 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from levelfield.families.borrowed.spec import FAMILY, BorrowedSpec
+from levelfield.families.tensors import unknown_statistics
 from levelfield.records.errors import SpecError, did_you_mean, first_line
 
 HEAD_STD = 0.02
-_STATISTICS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
 
 
 class BorrowedNetwork(nn.Module):
     """Images (batch, channels, height, width) to logits (batch, num_outputs); ``dropout`` comes before the head.
 
     The head's kernel begins normal with deviation 0.02 and its bias at zero, whatever timm does for this network: its
-    own choices (zeros, small scales) belong to recipes that are not used here.
+    own choices (zeros, small scales) belong to recipes that are not used here. ``img_size`` is the resolution of a body
+    that must be told it.
     """
 
-    def __init__(self, spec: BorrowedSpec, body: nn.Module, *, num_features: int, num_outputs: int, dropout: float):
+    def __init__(
+        self,
+        spec: BorrowedSpec,
+        body: nn.Module,
+        *,
+        num_features: int,
+        num_outputs: int,
+        dropout: float,
+        img_size: int | None,
+    ):
         super().__init__()
-        self.spec, self.num_features, self.dropout = spec, num_features, dropout
+        self.spec, self.num_features, self.dropout, self.img_size = spec, num_features, dropout, img_size
         self.body = body
         self.head = nn.Linear(num_features, num_outputs)
         nn.init.normal_(self.head.weight, std=HEAD_STD)
@@ -50,7 +60,8 @@ def build(
     """The network, initialised by timm from torch's default generator.
 
     Raises:
-        SpecError: timm is not installed, has no such network, or cannot build it so; or it keeps running statistics.
+        SpecError: timm is not installed, has no such network, or cannot build it so; or it has statistics of the batch
+            that are not BatchNorm's.
     """
     timm = _timm()
     if not timm.is_model(spec.name):
@@ -58,30 +69,30 @@ def build(
     options: dict[str, Any] = {**spec.arguments, "num_classes": 0, "in_chans": in_channels}
     if stochastic_depth:
         options["drop_path_rate"] = stochastic_depth
-    body = _created(timm, spec, options, resolution)
-    kept = [name for name, module in body.named_modules() if isinstance(module, _STATISTICS)]
-    if kept:
+    body, img_size = _created(timm, spec, options, resolution)
+    if unknown := unknown_statistics(body):
         raise SpecError(
-            f"{spec.text} normalises by statistics of the batch ({kept[0]} and {len(kept) - 1} more): they tie the "
-            "examples of a batch together and are no parameters, so an average of weights and a resumed run would not "
-            "be what they say. Take a relative with LayerNorm (convnext*, convnextv2*, coatnext*, vit*, swin*, mixer*)"
+            f"{spec.text} normalises by statistics of the batch in another way than BatchNorm ({unknown[0]} and "
+            f"{len(unknown) - 1} more), which nothing here can estimate: take a relative with BatchNorm or LayerNorm"
         )
     # What hidden layers before timm's classifier put out, where there are some: wider than num_features in MambaOut.
     num_features: Any = getattr(body, "head_hidden_size", None) or body.num_features
-    return BorrowedNetwork(spec, body, num_features=num_features, num_outputs=num_outputs, dropout=dropout)
+    return BorrowedNetwork(
+        spec, body, num_features=num_features, num_outputs=num_outputs, dropout=dropout, img_size=img_size
+    )
 
 
-def _created(timm: Any, spec: BorrowedSpec, options: dict[str, Any], resolution: int) -> nn.Module:
-    """Networks with positions must be told the resolution; the others do not know the argument."""
+def _created(timm: Any, spec: BorrowedSpec, options: dict[str, Any], resolution: int) -> tuple[nn.Module, int | None]:
+    """The body, and the resolution if it took it: bodies with positions must be told it, others do not know it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # timm warns of its own deprecations
             try:
-                return timm.create_model(spec.name, **options, img_size=resolution)
+                return timm.create_model(spec.name, **options, img_size=resolution), resolution
             except TypeError as error:
                 if "img_size" not in str(error):
                     raise
-                return timm.create_model(spec.name, **options)
+                return timm.create_model(spec.name, **options), None
     except Exception as error:  # whatever a constructor of timm's raises of arguments that it cannot take
         raise SpecError(
             f"timm cannot build {spec.text} for {resolution} px: {type(error).__name__}: {first_line(error)}"

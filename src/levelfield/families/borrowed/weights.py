@@ -8,14 +8,15 @@ from typing import Any
 from torch import Tensor
 
 from levelfield.families.borrowed.model import BorrowedNetwork
+from levelfield.families.tensors import tensors_of
 from levelfield.records.errors import SpecError
 
 _CLASSIFIERS = ("head.fc", "head", "classifier", "fc")
-_FIRST = ("stem", "patch_embed", "conv")
+_FIRST = ("stem", "patch_embed", "conv_stem", "conv1", "conv")
 
 
 def from_timm(state: Mapping[str, Tensor], model: BorrowedNetwork) -> dict[str, Tensor]:
-    """The parameters of ``model`` from timm's state dict.
+    """The tensors of ``model`` from timm's state dict.
 
     Raises:
         SpecError: a tensor is missing, left over or of another shape; the message names it.
@@ -23,16 +24,16 @@ def from_timm(state: Mapping[str, Tensor], model: BorrowedNetwork) -> dict[str, 
     rest = dict(state)
     classifier = _classifier(rest)
     weights: dict[str, Tensor] = {}
-    for name, parameter in model.named_parameters():
+    for name, wanted in tensors_of(model).items():
         theirs = (
             name.removeprefix("body.") if name.startswith("body.") else f"{classifier}.{name.removeprefix('head.')}"
         )
         if theirs not in rest:
             raise SpecError(f"{model.spec.text} wants timm's {theirs!r}: no such tensor")
         tensor = rest.pop(theirs)
-        if tensor.shape != parameter.shape:
+        if tensor.shape != wanted.shape:
             raise SpecError(
-                f"{model.spec.text} wants timm's {theirs!r} of shape {tuple(parameter.shape)}, "
+                f"{model.spec.text} wants timm's {theirs!r} of shape {tuple(wanted.shape)}, "
                 f"saw shape {tuple(tensor.shape)}"
             )
         weights[name] = tensor
@@ -50,7 +51,8 @@ def sizes_in_timm(state: Mapping[str, Tensor]) -> dict[str, int | None]:
         KeyError: there is no classifier, or nothing that takes an image.
     """
     num_outputs = len(state[f"{_classifier(state)}.weight"])
-    first = sorted(name for name, tensor in state.items() if name.startswith(_FIRST) and tensor.ndim == 4)
+    kernels = sorted(name for name, tensor in state.items() if tensor.ndim == 4)
+    first = [name for beginning in _FIRST for name in kernels if name.startswith(beginning)]
     if not first:
         raise KeyError(f"a first convolution ({', '.join(_FIRST)})")
     return {"num_outputs": num_outputs, "in_channels": state[first[0]].shape[1], "resolution": None}
@@ -58,7 +60,8 @@ def sizes_in_timm(state: Mapping[str, Tensor]) -> dict[str, int | None]:
 
 def timm_call(model: BorrowedNetwork) -> tuple[Any, str, dict[str, Any]]:
     """See :func:`to_timm`."""
-    return model.spec, model.spec.name, dict(model.spec.arguments)
+    sized = {} if model.img_size is None else {"img_size": model.img_size}
+    return model.spec, model.spec.name, {**model.spec.arguments, **sized}
 
 
 def to_timm(model: BorrowedNetwork) -> dict[str, Tensor]:
@@ -68,7 +71,7 @@ def to_timm(model: BorrowedNetwork) -> dict[str, Tensor]:
     classifier = timm.get_pretrained_cfg_value(model.spec.name, "classifier")
     return {
         name.removeprefix("body.") if name.startswith("body.") else f"{classifier}.{name.removeprefix('head.')}": tensor
-        for name, tensor in ((name, parameter.detach()) for name, parameter in model.named_parameters())
+        for name, tensor in ((name, tensor.detach()) for name, tensor in tensors_of(model).items())
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from levelfield.compute.analytic import count
+from levelfield.compute.analytic import STATISTICS_EXAMPLES, count
 from levelfield.records.codec import record
 from levelfield.records.data import num_report_asked
 from levelfield.records.reason import Reason
@@ -120,7 +120,7 @@ def _forward_flops(facts: DataFacts, cell: Cell) -> float:
     return count(
         cell.architecture,
         resolution=facts.resolution,
-        num_outputs=facts.num_outputs,
+        head=facts.head,
         in_channels=facts.in_channels,
     ).forward_flops
 
@@ -129,4 +129,6 @@ def _seconds(cell: Cell, speed: Speed, select: int, report: int) -> tuple[float,
     """Of a trial of the search, judged on ``select`` images, and of one that ``report`` images judge."""
     examples = cell.affordable.steps * cell.affordable.global_batch_size
     training = examples * (speed.step_seconds + speed.data_seconds)
+    if cell.affordable.statistics_flops:
+        training += STATISTICS_EXAMPLES * (speed.evaluate_seconds + speed.data_seconds)
     return training + select * speed.evaluate_seconds, training + report * speed.evaluate_seconds

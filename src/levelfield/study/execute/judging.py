@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import io
 import math
+from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from levelfield import __version__
 from levelfield.compute.analytic import count
+from levelfield.data.transforms import fed
+from levelfield.families.tensors import tensors_of
 from levelfield.records.data import Split
 from levelfield.records.execution import Execution
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import HeldOutMeans, TrialResult
 from levelfield.records.writing import write_atomically
-from levelfield.study.execute.parts import TrialParts
-from levelfield.train.evaluate import evaluate
+from levelfield.study.execute.parts import TrialParts, statistics_batches
+from levelfield.train.evaluate import HeldOutScores, batch_judged, evaluate
+from levelfield.train.statistics import estimate_statistics
+from levelfield.train.timing import Stopwatch
 from levelfield.transfer.surgery import assembled
 from levelfield.weights.loaded import weights_digest
 
@@ -23,28 +30,71 @@ from levelfield.weights.loaded import weights_digest
 _LAST_SHARE = 0.1
 
 
-def judge(parts: TrialParts, directory: TrialDirectory) -> HeldOutMeans:
-    """The scores of the weights that the spec names; winners keep those of every example."""
+def settle(parts: TrialParts, stopwatch: Stopwatch) -> None:
+    """Leave in the network what is to be judged: the weights that the spec names, and the statistics of just these.
+
+    The statistics are of the first examples of the run, augmented as they were trained on. That is training: its time
+    and compute are charged so.
+
+    Raises:
+        TrialError: there is not one whole example.
+    """
     spec, state = parts.spec, parts.state
     if spec.weights == "ema" and state.average is not None:
         state.average.load_into(list(state.parameters.values()))
+    if not state.shares_statistics:
+        return
+    with stopwatch.charge("data"):
+        batches = list(statistics_batches(spec, parts.source))
+    image = parts.task.fields[0]
+    with stopwatch.charge("step"), torch.autocast(parts.device.type, torch.bfloat16, enabled=spec.dtype == "bfloat16"):
+        estimate_statistics(state.model, (fed(batch.fields[image][batch.valid].to(parts.device)) for batch in batches))
+
+
+def judge(parts: TrialParts, directory: TrialDirectory) -> HeldOutMeans:
+    """The scores of the settled network; winners keep those of every example."""
+    spec, state = parts.spec, parts.state
     model = state.model
     if spec.test_resolution is not None:
         side, channels = spec.test_resolution, parts.source.in_channels
-        model = assembled(parts.network.spec, state.parameters, resolution=side, in_channels=channels)
+        model = assembled(parts.network.spec, tensors_of(model), head=spec.head, resolution=side, in_channels=channels)
         model = model.to(parts.device)
-    judged = evaluate(model, parts.task, parts.judged_on, spec.held_out, device=parts.device, dtype=spec.dtype)
+    judged = evaluate(
+        model,
+        parts.task,
+        parts.judged_on,
+        spec.held_out,
+        device=parts.device,
+        dtype=spec.dtype,
+        batch_size=batch_judged(spec.head, parts.judged_on.resolution),
+    )
     if spec.held_out == "report" and not broken(judged.mean):
-        for name, values in judged.each.items():
-            buffer = io.BytesIO()
-            np.save(buffer, values)
-            write_atomically(directory.report_path(name), buffer.getvalue())
+        _keep(judged, directory)
     return judged.mean
+
+
+def _keep(judged: HeldOutScores, directory: TrialDirectory) -> None:
+    """Write down what was measured of every example, and what is needed to resample them."""
+    for name, values in judged.each.items():
+        write_atomically(directory.report_path(name), _npy(values))
+    if judged.stretch is not None:
+        write_atomically(directory.stretch_path, _npy(judged.stretch))
+    if judged.tallies is not None:
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, tallies=judged.tallies)
+        write_atomically(directory.tallies_path, buffer.getvalue())
+
+
+def _npy(values: NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, values)
+    return buffer.getvalue()
 
 
 def broken(held_out: HeldOutMeans) -> str:
     """Which score is no number, in words; empty where each is one."""
-    found = (f"held-out {name} {value}" for name, value in held_out.values.items() if not math.isfinite(value))
+    values = held_out.values | (held_out.whole or {})
+    found = (f"held-out {name} {value}" for name, value in values.items() if not math.isfinite(value))
     return next(found, "")
 
 
@@ -59,10 +109,13 @@ def result_of(
     """The record of a trial that is done."""
     spec, source, state, start = parts.spec, parts.source, parts.state, parts.start
     family, measures = parts.network.spec, parts.task.measures(source.fields)
-    shape = {"num_outputs": spec.head.num_outputs, "in_channels": source.in_channels}
-    trained = count(family, resolution=source.resolution, **shape)
-    judged = count(family, resolution=spec.test_resolution or source.resolution, **shape)
+    side, channels = spec.test_resolution or source.resolution, source.in_channels
+    trained = count(
+        family, resolution=source.resolution, head=spec.head, in_channels=channels, frozen=spec.recipe.frozen
+    )
+    judged = count(family, resolution=side, head=spec.head, in_channels=channels)
     examples_seen = state.step * spec.global_batch_size
+    settled_flops = trained.statistics_flops if state.step == spec.steps else 0
     last = state.losses[-max(1, round(_LAST_SHARE * spec.steps)) :]
     return TrialResult(
         fingerprint=spec.fingerprint,
@@ -72,7 +125,7 @@ def result_of(
         steps=state.step,
         examples_seen=examples_seen,
         epochs=examples_seen / spec.recipe.multiplicity / source.split_sizes["train"],
-        train_flops=state.step * spec.gradient_examples_per_step * trained.train_flops_per_example,
+        train_flops=state.step * spec.gradient_examples_per_step * trained.train_flops_per_example + settled_flops,
         evaluate_flops=sum(source.split_sizes[split] for split in held_out) * judged.forward_flops,
         train_loss=float(np.mean(last)) if last else None,
         held_out=held_out,
@@ -82,7 +135,7 @@ def result_of(
         data_fingerprint=source.fingerprint,
         executions=executions,
         levelfield_version=__version__,
-        weights_digest=None if diverged else weights_digest(family.text, state.parameters),
+        weights_digest=None if diverged else weights_digest(family.text, tensors_of(state.model)),
         start_flops=None if start is None else start.train_flops,
         start_weights=None if start is None else start.digest,
         kept=directory.digests(spec, measures),

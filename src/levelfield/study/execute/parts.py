@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from levelfield.compute.analytic import STATISTICS_EXAMPLES
 from levelfield.data.loader import Batch, Loader, training_order
 from levelfield.data.sources import Source, near
 from levelfield.families.registry import build, parameter_depth, parameter_role, parse
@@ -15,6 +17,8 @@ from levelfield.records.errors import SpecError
 from levelfield.records.trial import TrialSpec
 from levelfield.tasks.base import Task, refuse_missing_fields
 from levelfield.tasks.registry import task_named
+from levelfield.train.evaluate import batch_judged
+from levelfield.train.frozen import freeze
 from levelfield.train.policy import policy_table
 from levelfield.train.state import TrainState, keyed_seed
 from levelfield.train.step import TrainingStep
@@ -102,7 +106,7 @@ def build_state(
     family = parse(spec.architecture)
     model = build(
         family,
-        num_outputs=spec.head.num_outputs,
+        head=spec.head,
         resolution=source.resolution,
         in_channels=source.in_channels,
         dropout=spec.recipe.dropout,
@@ -111,10 +115,20 @@ def build_state(
     model.train()
     if backbone is not None:
         graft(model, family, backbone)
-    parameters = dict(model.named_parameters())
+    if spec.recipe.frozen:
+        freeze(model)
+    parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     roles = {name: parameter_role(family, name) for name in parameters}
     depths = {name: parameter_depth(family, name) for name in parameters}
     return TrainState(model, spec, policy_table(parameters, roles, spec.recipe, depths=depths))
+
+
+def statistics_batches(spec: TrialSpec, source: Source) -> Iterator[Batch]:
+    """The first training examples of a trial, augmented as it is trained on them, in batches that nothing decides."""
+    batch = batch_judged(spec.head, source.resolution)
+    order = training_order(source, spec.seed, multiplicity=spec.recipe.multiplicity)
+    loader = Loader(source, order=order, global_batch_size=batch)
+    return itertools.islice(loader, STATISTICS_EXAMPLES // batch)
 
 
 def training_batches(spec: TrialSpec, source: Source, *, start_step: int, prefetch: int = 0) -> Iterator[Batch]:

@@ -10,11 +10,12 @@ from levelfield.data.sources import Source
 from levelfield.records.data import Split
 from levelfield.records.difference import refuse_other_data, refuse_other_start
 from levelfield.records.execution import DEFAULT_EXECUTION, ExecutionSpec
+from levelfield.records.head import PixelHead
 from levelfield.records.sealed import write_record
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import HeldOutMeans, TrialResult, TrialSpec, TrialTiming
 from levelfield.study.execute.executed import executions_of
-from levelfield.study.execute.judging import broken, judge, result_of
+from levelfield.study.execute.judging import broken, judge, result_of, settle
 from levelfield.study.execute.parts import TrialParts, put_together
 from levelfield.study.execute.training import OnStep, taken_up
 from levelfield.train.checkpoint import CheckpointFolder
@@ -68,6 +69,7 @@ def run_trial(
 
     held_out: dict[Split, HeldOutMeans] = {}
     if not diverged:
+        settle(parts, training.stopwatch)
         with training.stopwatch.charge("evaluate"):
             judged = judge(parts, directory)
         if why := broken(judged):  # the last update may be the one that broke it
@@ -117,6 +119,7 @@ def _kept_facts(parts: TrialParts) -> KeptFacts:
         architecture=parts.network.spec.text,
         resolution=source.resolution,
         num_outputs=spec.head.num_outputs,
+        pixel_head=spec.head if isinstance(spec.head, PixelHead) else None,
         in_channels=source.in_channels,
         classes=classes if len(classes) == spec.head.num_outputs else None,
     )

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from levelfield.compute.analytic import count
 from levelfield.compute.budget import examples_for, global_batch_size
@@ -14,7 +14,8 @@ from levelfield.families.registry import parse
 from levelfield.records.allowed import TooFewSteps, TooManyEpochs, TooManySteps
 from levelfield.records.data import data_content
 from levelfield.records.errors import SpecError
-from levelfield.records.head import LinearHead
+from levelfield.records.head import Head
+from levelfield.records.sharing import refuse_other_sharing
 from levelfield.records.study import AxisValue, FamilyEntry, LadderSpec, StudySpec
 from levelfield.records.trial import RecipeSpec, TrialSpec
 from levelfield.study.facts import DataFacts
@@ -28,11 +29,12 @@ def afford(spec: StudySpec, facts: DataFacts, entry: FamilyEntry, candidate: Can
     ``max_steps`` leaves out sizes; an axis of a size that is in is searched wherever it leads.
     """
     architecture = with_codes(candidate.architecture, _fields(entry, candidate, "model"))
-    params, flops_per_example = cost_of(architecture, facts.resolution, facts.num_outputs, facts.in_channels)
+    cost = cost_of(architecture, facts.resolution, facts.head, facts.in_channels)
     ladder = spec.ladder
     recipe = recipe_of(entry, candidate, peak_lr=1.0)
+    refuse_other_sharing(recipe, architecture, shares=cost.shares_statistics)
     factor = float(_fields(entry, candidate, "batch_factor").get("", 1))
-    batch, steps = batch_and_steps(ladder, recipe, examples_for(budget, flops_per_example), batch_factor=factor)
+    batch, steps = batch_and_steps(ladder, recipe, cost.gradients_for(budget), batch_factor=factor)
     epochs = steps * batch / recipe.multiplicity / facts.num_train
     refusal = None
     if steps < ladder.min_steps:
@@ -43,12 +45,13 @@ def afford(spec: StudySpec, facts: DataFacts, entry: FamilyEntry, candidate: Can
         refusal = TooManyEpochs(epochs=epochs, most=ladder.max_epochs)
     return Affordable(
         architecture=architecture,
-        params=params,
-        flops_per_example=flops_per_example,
+        params=cost.params,
+        flops_per_example=cost.flops_per_example,
         global_batch_size=batch,
         steps=steps,
         epochs=epochs,
         refusal=refusal,
+        statistics_flops=cost.statistics_flops,
     )
 
 
@@ -69,11 +72,29 @@ def batch_and_steps(
     return batch, gradients // (batch + recipe.ascent_examples(batch))
 
 
+class Cost(NamedTuple):
+    """What an architecture costs: training FLOPs an example, and once those of its statistics, if it has any."""
+
+    params: int
+    flops_per_example: float
+    statistics_flops: float
+
+    @property
+    def shares_statistics(self) -> bool:
+        """Whether the examples of a batch do while training."""
+        return self.statistics_flops > 0
+
+    def gradients_for(self, budget: float) -> int:
+        """The most examples that ``budget`` pays for beside the statistics; 0 where it does not reach for these."""
+        left = budget - self.statistics_flops
+        return examples_for(left, self.flops_per_example) if left > 0 else 0
+
+
 @functools.lru_cache(maxsize=4096)
-def cost_of(architecture: str, resolution: int, num_outputs: int, in_channels: int) -> tuple[int, float]:
-    """Parameters and training FLOPs an example; a plan asks for the same ones many times."""
-    counted = count(architecture, resolution=resolution, num_outputs=num_outputs, in_channels=in_channels)
-    return counted.params, float(counted.train_flops_per_example)
+def cost_of(architecture: str, resolution: int, head: Head, in_channels: int, *, frozen: bool = False) -> Cost:
+    """See :class:`Cost`; a plan asks for the same ones many times."""
+    counted = count(architecture, resolution=resolution, head=head, in_channels=in_channels, frozen=frozen)
+    return Cost(counted.params, float(counted.train_flops_per_example), float(counted.statistics_flops))
 
 
 def trial_spec(
@@ -94,7 +115,7 @@ def trial_spec(
         architecture=affordable.architecture,
         data=spec.data,
         recipe=recipe_of(entry, candidate, peak_lr=peak_lr),
-        head=LinearHead(num_outputs=facts.num_outputs),
+        head=facts.head,
         budget_flops=budget,
         global_batch_size=batch,
         steps=affordable.steps,

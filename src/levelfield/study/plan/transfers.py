@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from levelfield.compute.budget import examples_for
 from levelfield.records.allowed import ArmOf, TooFewSteps
 from levelfield.records.data import data_content
 from levelfield.records.errors import SpecError
-from levelfield.records.head import LinearHead
+from levelfield.records.measure import measure_named
 from levelfield.records.probe import ProbeSpec
 from levelfield.records.reason import Reason
-from levelfield.records.study import StudySpec
+from levelfield.records.sharing import refuse_other_sharing
+from levelfield.records.study import LadderSpec, StudySpec
 from levelfield.records.transfer import ArmSpec, TransferFamily, TransferSpec
-from levelfield.records.trial import TrialResult, TrialSpec
+from levelfield.records.trial import RecipeSpec, TrialResult, TrialSpec
 from levelfield.study.facts import DataFacts
 from levelfield.study.plan.candidate import batch_and_steps, cost_of, with_codes
 from levelfield.study.plan.offered import OfferedStarts, offered_by
@@ -173,20 +173,20 @@ class TransferWants:
         target = self.facts.target(transfer.name)
         made = transfer_preset if start is not None else preset
         recipe = made(arm.recipe, peak_lr=1.0, override=arm.override)
-        _, per_example = cost_of(candidate.architecture, target.resolution, target.num_outputs, target.in_channels)
-        gradients = examples_for(budget, per_example)
-        batch, steps = batch_and_steps(self.spec.ladder, recipe, gradients)
+        cost = cost_of(candidate.architecture, target.resolution, target.head, target.in_channels, frozen=recipe.frozen)
+        batch, steps = batch_and_steps(self.spec.ladder, recipe, cost.gradients_for(budget))
         if steps < transfer.min_steps:
             return TooFewSteps(steps=steps, batch=batch, least=transfer.min_steps)
         return TrialSpec(
             architecture=candidate.architecture,
             data=transfer.data,
             recipe=dataclasses.replace(recipe, peak_lr=candidate.base_lr * (batch / 256) ** arm.lr_batch_exponent),
-            head=LinearHead(num_outputs=target.num_outputs),
+            head=target.head,
             budget_flops=budget,
             global_batch_size=batch,
             steps=steps,
             seed=seed,
+            task=transfer.task,
             held_out=held_out,  # pyright: ignore[reportArgumentType]
             weights="ema" if recipe.ema_fraction > 0 else "raw",
             dtype=self.spec.dtype,
@@ -262,21 +262,33 @@ def _refuse_meaningless(spec: StudySpec, transfer: TransferSpec, facts: DataFact
     asked = transfer.probe_examples
     if asked is not None and asked > target.num_train:
         raise SpecError(f"transfer {transfer.name!r}: probe_examples = {asked}, but {target.num_train} are there")
-    for arms in transfer.families:
-        transfer_preset(arms.finetune.recipe, peak_lr=1.0, override=arms.finetune.override)
-        if arms.scratch is not None:
-            preset(arms.scratch.recipe, peak_lr=1.0, override=arms.scratch.override)
+    measure_named(target.measures, transfer.metric)
+    recipes = {arms.name: tuple(_recipes(arms, spec.ladder)) for arms in transfer.families}
     for entry in spec.families:
         codes = [axis for axis in entry.axes.values() if axis.field.startswith("model.")]
         moved = [{axis.field.removeprefix("model."): value} for axis in codes for value in axis.values]
         for size in (with_codes(size, code) for size in entry.sizes for code in ({}, *moved)):
             for resolution in (target.resolution, transfer.test_resolution or target.resolution):
-                cost_of(size, resolution, target.num_outputs, target.in_channels)
+                cost_of(size, resolution, target.head, target.in_channels)
+                for recipe in recipes.get(entry.name, ()):
+                    cost = cost_of(size, resolution, target.head, target.in_channels, frozen=recipe.frozen)
+                    refuse_other_sharing(recipe, size, shares=cost.shares_statistics)
     if target.in_channels != facts.in_channels:
         raise SpecError(
             f"transfer {transfer.name!r} has images of {target.in_channels} channels, the study's have "
             f"{facts.in_channels}: its backbones cannot take them"
         )
+
+
+def _recipes(arms: TransferFamily, ladder: LadderSpec) -> Iterator[RecipeSpec]:
+    made = [transfer_preset(arms.finetune.recipe, peak_lr=1.0, override=arms.finetune.override)]
+    if arms.scratch is not None:
+        made.append(preset(arms.scratch.recipe, peak_lr=1.0, override=arms.scratch.override))
+    for recipe in made:
+        recipe.expect_whole_ghost_batches(
+            ladder.smallest_batch
+        )  # every other batch is a power of two as large or larger
+        yield recipe
 
 
 def _planned(
