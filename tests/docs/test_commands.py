@@ -1,0 +1,84 @@
+"""Commands that a document tells a reader to type are typed, as they stand there, where a reader would."""
+
+import csv
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import TINY_STUDY
+from tests.study.pictures import write_folder
+
+ROOT = Path(__file__).parents[2]
+_PROGRAM = f"{shlex.quote(sys.executable)} -m levelfield"
+
+
+def commands_of(page: str) -> list[str]:
+    """The lines of a page's blocks that call the program, without what they are remarked with."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+    lines = "\n".join(block for language, block in blocks if language in ("", "sh")).replace("\\\n", " ").splitlines()
+    called = [re.sub(r"\s+#.*$", "", line) for line in lines]
+    return [line.removeprefix("uv run ") for line in called if re.match(r"(uv run )?levelfield ", line)]
+
+
+def type_in(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    typed = re.sub(r"^levelfield ", f"{_PROGRAM} ", command)
+    return subprocess.run(typed, shell=True, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
+
+
+@pytest.mark.slow
+def test_every_command_of_the_readme_runs(tmp_path):
+    """On a study of seconds in place of the quickstart, and on a table that has the columns it speaks of."""
+    commands = commands_of("README.md")
+    assert len(commands) > 15
+    write_folder(tmp_path / "pictures", seed=0, count=2)
+    with open(ROOT / "examples/others.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for place, row in enumerate(rows):
+        row |= {"loss": row["val_loss"], "N": str(1e6 * (place % 7 + 1)), "D": "1e9"}
+    with open(tmp_path / "runs.csv", "w", newline="") as file:
+        table = csv.DictWriter(file, rows[0])
+        table.writeheader()
+        table.writerows(rows)
+    (tmp_path / "tiny.toml").write_text(TINY_STUDY)
+    done = type_in("levelfield run tiny.toml --workers 2 --dir runs/quickstart", tmp_path)
+    assert done.returncode == 0, done.stderr
+    name = next(path.name for path in sorted((tmp_path / "runs/quickstart/trials").iterdir()))
+    allowed = {0: "", 2: " law to "}
+    for command in commands:
+        if command.startswith("levelfield run study.toml"):  # the quickstart itself, printed by a line before
+            command += " --dir runs/own --for 5s"
+            allowed[75] = "the time is over"
+        done = type_in(command.replace("NAME", name), tmp_path)
+        # One budget makes no law, and whoever asks for one is told so.
+        assert done.returncode in allowed, f"{command}\n{done.stderr}"
+        assert done.returncode == 0 or allowed[done.returncode] in done.stderr, f"{command}\n{done.stderr}"
+
+
+@pytest.mark.slow
+def test_own_data_followed_to_the_letter_plans_a_study_that_can_decide(tmp_path):
+    page = "docs/how-to/own-data.md"
+    (spec,) = re.findall(r"^```toml\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "my-photos.toml").write_text(spec)
+    draw = np.random.default_rng(0)
+    for part, count in (("train", 1100), ("test", 100)):
+        for label in range(10):
+            (tmp_path / f"photos/{part}/{label}").mkdir(parents=True)
+            for number in range(count):
+                picture = Image.fromarray(draw.integers(0, 255, (16, 16, 3), dtype=np.uint8))
+                picture.save(tmp_path / f"photos/{part}/{label}/{number}.png")
+    plan, run = commands_of(page)
+    done = type_in(plan, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "at most" in done.stdout
+    assert "What this design cannot decide" not in done.stdout
+    for family in ("NFNet", "ViT"):
+        for budget in ("8×10⁹", "1.6×10¹⁰", "3.2×10¹⁰", "6.4×10¹⁰"):
+            assert len(re.findall(rf"^{family}\t{budget}\sFLOPs\t.*\tyes$", done.stdout, re.MULTILINE)) >= 3
+    done = type_in(f"{run} --for 5s", tmp_path)
+    assert done.returncode == 75, done.stderr
