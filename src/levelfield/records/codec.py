@@ -127,8 +127,14 @@ def plain_from_json(text: bytes | str) -> Any:
         raise ValueError("it is nested too deeply") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"its text is not UTF-8 (byte {error.start})") from None
-    _refuse_deep(value)
+    if not (isinstance(text, bytes) and _surely_shallow(text)):
+        _refuse_deep(value)
     return value
+
+
+def _surely_shallow(content: bytes) -> bool:
+    """Whether too few brackets open for it to be nested too deeply, and nothing is escaped that UTF-8 cannot write."""
+    return content.count(b"{") + content.count(b"[") < MOST_DEPTH and b"\\u" not in content
 
 
 def parse_json(content: bytes | str, *, where: str, error: type[LevelfieldError] = InputError) -> Any:

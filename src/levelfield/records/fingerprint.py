@@ -30,8 +30,10 @@ def fingerprint_of_plain(purpose: str, plain: Any) -> str:
 
 def _with_one_kind_of_number(plain: Any) -> Any:
     """``plain`` with 1.0 written as 1: the same number from Python, TOML or JSON must be the same identity."""
+    if isinstance(plain, float):
+        return int(plain) if plain.is_integer() else plain
     if isinstance(plain, dict):
-        return {key: _with_one_kind_of_number(value) for key, value in plain.items()}
+        return {key: item if type(item) is str else _with_one_kind_of_number(item) for key, item in plain.items()}
     if isinstance(plain, list):
-        return [_with_one_kind_of_number(value) for value in plain]
-    return int(plain) if isinstance(plain, float) and plain.is_integer() else plain
+        return [_with_one_kind_of_number(item) for item in plain]
+    return plain
