@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +55,8 @@ def read_analysis(
         raise SpecError(f"--measure {measure} names what a study has measured; of a table, --loss names the column")
     from levelfield.scaling.face import analysed
 
+    # A million rows hold no cycle, and the collector would walk through all of them again and again.
+    gc.disable()
     return analysed(
         source,
         margin=margin or 0.05,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -53,7 +54,7 @@ from levelfield.scaling.results.refusals import (
 )
 from levelfield.scaling.results.verdicts import Comparison, Optimism
 from levelfield.scaling.tables.remedies import allocation_remedy, law_remedy
-from levelfield.scaling.tables.rungs import Rung, checked
+from levelfield.scaling.tables.rungs import Frontier, Rung, checked, frontier
 from levelfield.scaling.verdicts.contest import contest_of
 from levelfield.scaling.verdicts.swap import optimizer_swaps
 
@@ -192,7 +193,7 @@ def _winner_records(winners: Sequence[Rung], noise: Noise, level: float) -> tupl
 
 
 def _points(
-    rows: Sequence[Observation],
+    frontiers: Callable[[str], Frontier],
     winners: Sequence[Rung],
     family: str,
     noise: Noise,
@@ -203,7 +204,7 @@ def _points(
     places = [place for place, rung in enumerate(winners) if rung.family == family]
     if places:
         return winner_points([winners[place] for place in places], places, noise, currency)
-    return frontier_points(rows, family, noise, currency, optimism)
+    return frontier_points(frontiers(family), family, noise, currency, optimism)
 
 
 def _laws(
@@ -220,8 +221,9 @@ def _laws(
     laws: list[LawFit] = []
     refusals: list[Refusal] = []
     measured = {rung.family for rung in winners}
+    frontiers = functools.cache(functools.partial(frontier, rows))
     for currency in CURRENCIES:
-        tables = {family: _points(rows, winners, family, noise, optimism, currency) for family in families}
+        tables = {family: _points(frontiers, winners, family, noise, optimism, currency) for family in families}
         known = {family: points for family, points in tables.items() if isinstance(points, Points)}
         believed = dict(zip(known, beliefs(list(known.values()), level=level, asked=asked), strict=True))
         for place, (family, points) in enumerate(tables.items()):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from operator import attrgetter
 from typing import NamedTuple
+
+import numpy as np
 
 from levelfield.records.errors import InputError
 from levelfield.records.observation import Observation
@@ -79,6 +83,10 @@ class Rung:
         return self.budget_flops if currency == "flops" else self.device_seconds
 
 
+_NEEDED = ("loss", "budget_flops", "train_flops")
+_OPTIONAL = ("params", "examples", "epochs", "base_lr", "device_seconds", "chance")
+
+
 def checked(observations: Iterable[Observation]) -> tuple[Observation, ...]:
     """The rows in an order of their own, so that nothing depends on the order they came in.
 
@@ -88,12 +96,29 @@ def checked(observations: Iterable[Observation]) -> tuple[Observation, ...]:
     rows = tuple(observations)
     if not rows:
         raise InputError("the table has no rows: give at least one finished run")
+    if not _all_plain(rows):
+        _refuse_first(rows)
+    return _in_order(rows)
+
+
+def _all_plain(rows: Sequence[Observation]) -> bool:
+    """Whether every run is there once and every number positive and finite, seen column by column."""
+    columns = [list(map(attrgetter(name), rows)) for name in _NEEDED]
+    columns += [[value for value in map(attrgetter(name), rows) if value is not None] for name in _OPTIONAL]
+    if len(set(map(attrgetter("run"), rows))) < len(rows):
+        return False
+    values = (np.asarray(column, dtype=float) for column in columns)
+    return all(bool(np.all(np.isfinite(column) & (column > 0))) for column in values)
+
+
+def _refuse_first(rows: Sequence[Observation]) -> None:
+    """Say what is wrong with the first row that is."""
     seen: set[str] = set()
     for row in rows:
         if row.run in seen:
             raise InputError(f"run {row.run!r} is in the table twice")
         seen.add(row.run)
-        for name in ("loss", "budget_flops", "train_flops"):
+        for name in _NEEDED:
             value = getattr(row, name)
             if not (math.isfinite(value) and value > 0):
                 easy = (
@@ -101,11 +126,21 @@ def checked(observations: Iterable[Observation]) -> tuple[Observation, ...]:
                 )
                 hint = easy if name == "loss" and value == 0 else ""
                 raise InputError(f"run {row.run!r}: {name} must be positive and finite, saw {value!r}{hint}")
-        for name in ("params", "examples", "epochs", "base_lr", "device_seconds", "chance"):
+        for name in _OPTIONAL:
             value = getattr(row, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise InputError(f"run {row.run!r}: {name} must be positive and finite or absent, saw {value!r}")
-    return tuple(sorted(rows, key=lambda r: (r.family, r.budget_flops, r.role, r.params or 0, r.model, r.seed, r.run)))
+
+
+def _in_order(rows: Sequence[Observation]) -> tuple[Observation, ...]:
+    """Sorted by family, budget, role, size, model, seed and run: by one after another, from the last."""
+    found = list(rows)
+    for name in ("run", "seed", "model"):
+        found.sort(key=attrgetter(name))
+    found.sort(key=lambda row: row.params or 0)
+    for name in ("role", "budget_flops", "family"):
+        found.sort(key=attrgetter(name))
+    return tuple(found)
 
 
 def rungs(rows: Sequence[Observation], role: str) -> tuple[Rung, ...]:
@@ -132,9 +167,11 @@ def seed_groups(rows: Sequence[Observation]) -> list[Rung]:
     """Search cells that were run with several seeds."""
     cells = grouped(
         (row for row in rows if row.role in ("search", "audit")),
-        lambda r: (r.family, r.budget_flops, r.model, r.variant, r.base_lr, r.global_batch_size, r.examples, r.params),
+        attrgetter(
+            *("family", "budget_flops", "model", "variant", "base_lr", "global_batch_size", "examples", "params")
+        ),
     )
-    groups = [tuple({run.seed: run for run in runs}.values()) for runs in cells.values()]
+    groups = [tuple({run.seed: run for run in runs}.values()) for runs in cells.values() if len(runs) > 1]
     return [
         Rung(family=runs[0].family, budget_flops=runs[0].budget_flops, runs=runs) for runs in groups if len(runs) > 1
     ]
@@ -147,7 +184,7 @@ def tuned_cells(rows: Iterable[Observation]) -> tuple[Observation, ...]:
     """
     usable = [r for r in rows if r.role == "search" and not r.variant and r.params and r.examples]
     tuned: dict[Hashable, Observation] = {}
-    for runs in grouped(usable, lambda r: (*_sized(r), r.base_lr, r.global_batch_size)).values():
+    for runs in grouped(usable, attrgetter(*_SIZED, "base_lr", "global_batch_size")).values():
         mean = math.exp(sum(math.log(run.loss) for run in runs) / len(runs))
         known = tuned.get(_sized(runs[0]))
         if known is None or (mean, runs[0].run) < (known.loss, known.run):
@@ -155,8 +192,8 @@ def tuned_cells(rows: Iterable[Observation]) -> tuple[Observation, ...]:
     return tuple(tuned.values())
 
 
-def _sized(row: Observation) -> tuple[Hashable, ...]:
-    return row.family, row.budget_flops, row.model, row.params, row.examples, row.epochs
+_SIZED = ("family", "budget_flops", "model", "params", "examples", "epochs")
+_sized: Callable[[Observation], tuple[Hashable, ...]] = attrgetter(*_SIZED)
 
 
 class Frontier(NamedTuple):
@@ -175,9 +212,9 @@ def frontier(rows: Sequence[Observation], family: str) -> Frontier:
     an envelope would hide the rise of a double descent that the fit has to refuse.
     """
     own = [row for row in rows if row.family == family and row.role == "search"]
-    best = [min(runs, key=lambda r: (r.loss, r.run)) for runs in grouped(own, lambda r: r.budget_flops).values()]
-    best.sort(key=lambda r: r.budget_flops)
-    sizes = len({(row.model, row.params) for row in own})
+    best = [min(runs, key=attrgetter("loss", "run")) for runs in grouped(own, attrgetter("budget_flops")).values()]
+    best.sort(key=attrgetter("budget_flops"))
+    sizes = len(set(map(attrgetter("model", "params"), own)))
     if len(own) < 1.5 * len(best) and sizes > 1 and not _grows_with_compute(own):
         envelope: list[Observation] = []
         for row in best:
@@ -198,7 +235,7 @@ def _grows_with_compute(rows: Sequence[Observation]) -> bool:
 
 def grouped(rows: Iterable[Observation], key: Callable[[Observation], Hashable]) -> dict:
     """Rows by ``key``, in order of first appearance."""
-    groups: dict[Hashable, list[Observation]] = {}
+    groups: defaultdict[Hashable, list[Observation]] = defaultdict(list)
     for row in rows:
-        groups.setdefault(key(row), []).append(row)
-    return groups
+        groups[key(row)].append(row)
+    return dict(groups)
