@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 
 import numpy as np
 
@@ -54,7 +55,7 @@ from levelfield.scaling.results.refusals import (
 )
 from levelfield.scaling.results.verdicts import Comparison, Optimism
 from levelfield.scaling.tables.remedies import allocation_remedy, law_remedy
-from levelfield.scaling.tables.rungs import Frontier, Rung, checked, frontier
+from levelfield.scaling.tables.rungs import Frontier, Rung, checked, frontier, having
 from levelfield.scaling.verdicts.contest import contest_of
 from levelfield.scaling.verdicts.swap import optimizer_swaps
 
@@ -94,7 +95,7 @@ def analyse(
     if not 0 < level < 1 or not margin > 0:
         raise InputError(f"level must be in (0, 1) and margin positive, saw {level!r} and {margin!r}")
     rows = tuple(row for row in checked(observations) if row.role != "imported")
-    families = tuple(sorted({row.family for row in rows}))
+    families = tuple(sorted(set(map(attrgetter("family"), rows))))
 
     def stream(place: int) -> np.random.Generator:
         return np.random.default_rng([seed, place])
@@ -132,7 +133,7 @@ def analyse(
     if winners and not controls:
         refusals.append(Refusal(what=ControlAsked(), why=(NoControl(),), remedy=RunControl()))
     rates = learning_rate_cells(rows)
-    searched = [row for row in rows if row.role in ("search", "audit")]
+    searched = {family: having(having(rows, "family", family), "role", "search", "audit") for family in families}
     return Analysis(
         families=families,
         winners=_winner_records(winners, noise, level),
@@ -144,8 +145,8 @@ def analyse(
         controls=controls,
         swaps=optimizer_swaps(rows, held_out_losses=held_out_losses, level=level),
         refusals=tuple(refusals),
-        search_flops={f: sum(row.train_flops for row in searched if row.family == f) for f in families},
-        search_trials={f: sum(row.family == f for row in searched) for f in families},
+        search_flops={family: sum(map(attrgetter("train_flops"), own)) for family, own in searched.items()},
+        search_trials={family: len(own) for family, own in searched.items()},
         seed_noise=noise.seed_sd,
         example_noise=typical_example_sd(noise.example_covariance),
         data=data,
@@ -173,7 +174,7 @@ def _by_size_and_examples(
         if not own:
             continue
         chance = _chance(rows, found.family)
-        clouds = clouds_of([row for row in rows if row.family == found.family], chance=chance, generator=stream(4))
+        clouds = clouds_of(having(rows, "family", found.family), chance=chance, generator=stream(4))
         law: Cloud | Reason = clouds if isinstance(clouds, Reason) else clouds[0]
         if not isinstance(clouds, Reason):
             told = size_laws(found.family, clouds, chance=chance, level=level)
@@ -273,7 +274,7 @@ def _weaknesses(
 def _unallocated(rows: Sequence[Observation], allocations: Sequence[Allocation]) -> list[Refusal]:
     refused = []
     for found in allocations:
-        own = [row for row in rows if row.family == found.family]
+        own = having(rows, "family", found.family)
         if found.params_exponent is None and any(row.params is not None for row in own):
             what = AllocationOf(family=found.family)
             refused.append(Refusal(what=what, why=(found.status,), remedy=allocation_remedy(own)))

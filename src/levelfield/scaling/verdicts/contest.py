@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 
 import numpy as np
 
@@ -217,7 +218,7 @@ def contest_of(
     Raises:
         InputError: two cells claim one rung, or per-example losses do not belong to their runs.
     """
-    families = sorted({row.family for row in rows})
+    families = sorted(set(map(attrgetter("family"), rows)))
     winners, controls = rungs(rows, "winner"), rungs(rows, "control")
     cells = (*winners, *controls)
     known = held_out_losses or {}
