@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter
+from typing import get_args
 
 import numpy as np
 
 from levelfield.records.errors import InputError
 from levelfield.records.measure import LOSS, Measure
-from levelfield.records.observation import Observation
+from levelfield.records.observation import Observation, Role
 from levelfield.records.reason import Reason
 from levelfield.records.study import PROTOCOL_MIN_SEEDS
 from levelfield.scaling.fitting.fit import NEAR_CHANCE
@@ -59,6 +59,8 @@ from levelfield.scaling.tables.rungs import Frontier, Rung, checked, frontier, h
 from levelfield.scaling.verdicts.contest import contest_of
 from levelfield.scaling.verdicts.swap import optimizer_swaps
 
+_SHOWN_AND_JUDGED = tuple(role for role in get_args(Role) if role != "imported")
+
 
 def analyse(
     observations: Iterable[Observation],
@@ -94,8 +96,8 @@ def analyse(
     """
     if not 0 < level < 1 or not margin > 0:
         raise InputError(f"level must be in (0, 1) and margin positive, saw {level!r} and {margin!r}")
-    rows = tuple(row for row in checked(observations) if row.role != "imported")
-    families = tuple(sorted(set(map(attrgetter("family"), rows))))
+    rows = having(checked(observations), "role", *_SHOWN_AND_JUDGED)
+    families = tuple(sorted(set(rows.column("family"))))
 
     def stream(place: int) -> np.random.Generator:
         return np.random.default_rng([seed, place])
@@ -133,7 +135,7 @@ def analyse(
     if winners and not controls:
         refusals.append(Refusal(what=ControlAsked(), why=(NoControl(),), remedy=RunControl()))
     rates = learning_rate_cells(rows)
-    searched = {family: having(having(rows, "family", family), "role", "search", "audit") for family in families}
+    searched = {own: having(having(rows, "family", own), "role", "search", "audit") for own in families}
     return Analysis(
         families=families,
         winners=_winner_records(winners, noise, level),
@@ -145,7 +147,7 @@ def analyse(
         controls=controls,
         swaps=optimizer_swaps(rows, held_out_losses=held_out_losses, level=level),
         refusals=tuple(refusals),
-        search_flops={family: sum(map(attrgetter("train_flops"), own)) for family, own in searched.items()},
+        search_flops={family: sum(own.column("train_flops")) for family, own in searched.items()},
         search_trials={family: len(own) for family, own in searched.items()},
         seed_noise=noise.seed_sd,
         example_noise=typical_example_sd(noise.example_covariance),
@@ -185,7 +187,7 @@ def _by_size_and_examples(
 
 
 def _chance(rows: Sequence[Observation], family: str) -> float | None:
-    return next((row.chance for row in rows if row.family == family and row.chance), None)
+    return next(filter(None, having(rows, "family", family).column("chance")), None)
 
 
 def _winner_records(winners: Sequence[Rung], noise: Noise, level: float) -> tuple[Winner, ...]:
@@ -234,7 +236,7 @@ def _laws(
                 continue
             fitted = laws_of(points, believed[family], level=level, generator=stream(10 + place))
             if isinstance(fitted, Reason):
-                own = [row for row in rows if row.family == family]
+                own = having(rows, "family", family)
                 what = LawOf(family=family, currency=currency)
                 refusals.append(Refusal(what=what, why=(fitted,), remedy=law_remedy(own, fitted)))
             else:
@@ -275,7 +277,7 @@ def _unallocated(rows: Sequence[Observation], allocations: Sequence[Allocation])
     refused = []
     for found in allocations:
         own = having(rows, "family", found.family)
-        if found.params_exponent is None and any(row.params is not None for row in own):
+        if found.params_exponent is None and any(params is not None for params in own.column("params")):
             what = AllocationOf(family=found.family)
             refused.append(Refusal(what=what, why=(found.status,), remedy=allocation_remedy(own)))
     return refused

@@ -19,7 +19,7 @@ from levelfield.scaling.laws import Floats
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.reasons.verdicts import LuckLeftOn, LuckTakenOff, OneCellTried
 from levelfield.scaling.results.verdicts import Optimism
-from levelfield.scaling.tables.rungs import grouped, having
+from levelfield.scaling.tables.rungs import grouped, grouped_by, having
 
 NUM_SEARCHES = 400
 _ITERATIONS = 20
@@ -77,7 +77,7 @@ def best_of_searches(
 
     Without ``seed_sd``, the sd of one run's ln loss, it is named but not corrected.
     """
-    searched = grouped(having(having(rows, "family", family), "role", "search"), attrgetter("budget_flops"))
+    searched = grouped_by(having(having(rows, "family", family), "role", "search"), "budget_flops")
     return tuple(
         _optimism(run, searched[run.budget_flops], seed_sd, degrees_of_freedom, level, generator) for run in best
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress, pairwise
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -87,7 +87,7 @@ _NEEDED = ("loss", "budget_flops", "train_flops")
 _OPTIONAL = ("params", "examples", "epochs", "base_lr", "device_seconds", "chance")
 
 
-def checked(observations: Iterable[Observation]) -> tuple[Observation, ...]:
+def checked(observations: Iterable[Observation]) -> Rows:
     """The rows in an order of their own, so that nothing depends on the order they came in.
 
     Raises:
@@ -132,7 +132,7 @@ def _refuse_first(rows: Sequence[Observation]) -> None:
                 raise InputError(f"run {row.run!r}: {name} must be positive and finite or absent, saw {value!r}")
 
 
-def _in_order(rows: Sequence[Observation]) -> tuple[Observation, ...]:
+def _in_order(rows: Sequence[Observation]) -> Rows:
     """Sorted by family, budget, role, size, model, seed and run: by one after another, from the last."""
     found = list(rows)
     for name in ("run", "seed", "model"):
@@ -140,7 +140,7 @@ def _in_order(rows: Sequence[Observation]) -> tuple[Observation, ...]:
     found.sort(key=lambda row: row.params or 0)
     for name in ("role", "budget_flops", "family"):
         found.sort(key=attrgetter(name))
-    return tuple(found)
+    return Rows(found)
 
 
 def rungs(rows: Sequence[Observation], role: str) -> tuple[Rung, ...]:
@@ -163,11 +163,9 @@ def rungs(rows: Sequence[Observation], role: str) -> tuple[Rung, ...]:
 
 def seed_groups(rows: Sequence[Observation]) -> list[Rung]:
     """Search cells that were run with several seeds."""
-    cells = grouped(
+    cells = grouped_by(
         having(rows, "role", "search", "audit"),
-        attrgetter(
-            *("family", "budget_flops", "model", "variant", "base_lr", "global_batch_size", "examples", "params")
-        ),
+        *("family", "budget_flops", "model", "variant", "base_lr", "global_batch_size", "examples", "params"),
     )
     groups = [tuple({run.seed: run for run in runs}.values()) for runs in cells.values() if len(runs) > 1]
     return [
@@ -182,7 +180,7 @@ def tuned_cells(rows: Iterable[Observation]) -> tuple[Observation, ...]:
     """
     usable = [r for r in rows if r.role == "search" and not r.variant and r.params and r.examples]
     tuned: dict[Hashable, Observation] = {}
-    for runs in grouped(usable, attrgetter(*_SIZED, "base_lr", "global_batch_size")).values():
+    for runs in grouped_by(usable, *_SIZED, "base_lr", "global_batch_size").values():
         mean = math.exp(sum(math.log(run.loss) for run in runs) / len(runs))
         known = tuned.get(_sized(runs[0]))
         if known is None or (mean, runs[0].run) < (known.loss, known.run):
@@ -210,9 +208,9 @@ def frontier(rows: Sequence[Observation], family: str) -> Frontier:
     an envelope would hide the rise of a double descent that the fit has to refuse.
     """
     own = having(having(rows, "family", family), "role", "search")
-    best = [min(runs, key=attrgetter("loss", "run")) for runs in grouped(own, attrgetter("budget_flops")).values()]
+    best = [min(runs, key=attrgetter("loss", "run")) for runs in grouped_by(own, "budget_flops").values()]
     best.sort(key=attrgetter("budget_flops"))
-    sizes = len(set(map(attrgetter("model", "params"), own)))
+    sizes = len(set(zip(own.column("model"), own.column("params"), strict=True)))
     if len(own) < 1.5 * len(best) and sizes > 1 and not _grows_with_compute(own):
         envelope: list[Observation] = []
         for row in best:
@@ -239,6 +237,47 @@ def grouped(rows: Iterable[Observation], key: Callable[[Observation], Hashable])
     return dict(groups)
 
 
-def having(rows: Sequence[Observation], field: str, *values: str) -> list[Observation]:
-    """The rows whose ``field`` is one of ``values``, in their order; of a million in a tenth of a second."""
-    return list(compress(rows, map(frozenset(values).__contains__, map(attrgetter(field), rows))))
+class Rows(tuple[Observation, ...]):
+    """Rows that remember the columns and the choices that they were asked for: a million are walked through once."""
+
+    _columns: dict[str, list[Any]]
+    _chosen: dict[tuple[str, frozenset[str]], Rows]
+
+    def __new__(cls, rows: Iterable[Observation]) -> Rows:
+        made = super().__new__(cls, rows)
+        made._columns, made._chosen = {}, {}
+        return made
+
+    def column(self, field: str) -> list[Any]:
+        """``field`` of every row."""
+        if field not in self._columns:
+            self._columns[field] = list(map(attrgetter(field), self))
+        return self._columns[field]
+
+    def having(self, field: str, wanted: frozenset[str]) -> Rows:
+        """The rows whose ``field`` is among the ``wanted``, in their order."""
+        column, key = self.column(field), (field, wanted)
+        if wanted.issuperset(column):
+            return self
+        if key not in self._chosen:
+            self._chosen[key] = Rows(compress(self, map(wanted.__contains__, column)))
+        return self._chosen[key]
+
+
+def rows_of(rows: Sequence[Observation]) -> Rows:
+    """The same rows, such that they remember."""
+    return rows if isinstance(rows, Rows) else Rows(rows)
+
+
+def having(rows: Sequence[Observation], field: str, *values: str) -> Rows:
+    """The rows whose ``field`` is one of ``values``, in their order."""
+    return rows_of(rows).having(field, frozenset(values))
+
+
+def grouped_by(rows: Sequence[Observation], *fields: str) -> dict:
+    """Rows by their ``fields``, in order of first appearance."""
+    columns = [rows_of(rows).column(field) for field in fields]
+    groups: defaultdict[Hashable, list[Observation]] = defaultdict(list)
+    for key, row in zip(columns[0] if len(fields) == 1 else zip(*columns, strict=True), rows, strict=True):
+        groups[key].append(row)
+    return dict(groups)

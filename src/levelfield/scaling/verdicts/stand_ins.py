@@ -11,7 +11,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from operator import attrgetter
 
 import numpy as np
 
@@ -24,7 +23,7 @@ from levelfield.scaling.noise.luck import LEFT_OVER, best_of_searches
 from levelfield.scaling.noise.uncertainty import Noise, common_variances, pooled_sd
 from levelfield.scaling.results.reasons.beside import AllRowsStandIn, BestStandIn, FamilyPoints
 from levelfield.scaling.results.verdicts import Optimism
-from levelfield.scaling.tables.rungs import Rung, frontier, grouped, having, seed_groups
+from levelfield.scaling.tables.rungs import Rung, frontier, grouped_by, having, seed_groups
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +54,7 @@ def stand_ins(
 ) -> StandIns:
     """The stand-ins among the search runs of ``rows``."""
     rows = having(rows, "role", "search")
-    if any(map(attrgetter("cluster"), rows)):
+    if any(rows.column("cluster")):
         return _clustered(rows)
     seed_sd, degrees = pooled_sd([group.log_losses for group in seed_groups(rows)])
     chosen, optimism, hows = [], [], []
@@ -84,7 +83,7 @@ def stand_ins(
 def _clustered(rows: Sequence[Observation]) -> StandIns:
     found = tuple(
         Rung(family=family, budget_flops=budget, runs=tuple(runs))
-        for (family, budget), runs in grouped(rows, lambda r: (r.family, r.budget_flops)).items()
+        for (family, budget), runs in grouped_by(rows, "family", "budget_flops").items()
     )
     clusters = {row.cluster or row.run for row in rows}
     return StandIns(
