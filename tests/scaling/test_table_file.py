@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from levelfield.records.errors import InputError, did_you_mean
+from levelfield.scaling.tables.columnwise import observations_by_column
 from levelfield.scaling.tables.file import read_table_file
 from levelfield.scaling.tables.runs import read_runs
 
@@ -176,3 +177,27 @@ def test_a_parquet_file_with_a_damaged_byte_is_refused_or_reads_the_same(place, 
     path.write_bytes(content)
     with contextlib.suppress(InputError):
         assert read_table_file(path) == whole
+
+
+def test_a_table_that_needs_a_closer_look_at_one_cell_gives_the_same_rows(tmp_path):
+    header = "arch,flops,params,examples,lr,seed,loss,role,note\n"
+    lines = [
+        f"{('nfnet', 'vit')[row % 2]},{10 ** (12 + row % 5)},{1e5 * (1 + row % 3)},,{0.1 * 2 ** (row % 4)},{row},"
+        f"{1 + 1 / (1 + row)},{'' if row % 3 else 'audit'},n{row % 2}\n"
+        for row in range(40)
+    ]
+    columns = {"family": "arch", "params": "params", "examples": "examples", "base_lr": "lr", "seed": "seed"}
+    columns |= {"role": "role"}
+    plain, closer = tmp_path / "plain.csv", tmp_path / "closer.csv"
+    plain.write_text(header + "".join(lines))
+    grouped = ",".join(lines[0].split(",")[:1] + ['"1,000,000,000,000"'] + lines[0].split(",")[2:])
+    closer.write_text(header + grouped + "".join(lines[1:]))
+    rows = read_runs(plain, columns=columns)
+    assert rows == read_runs(closer, columns=columns)
+    assert observations_by_column(
+        read_table_file(plain), {"compute": ("flops",), "loss": ("loss",)}, drop_diverged=False
+    )
+    assert (
+        observations_by_column(read_table_file(closer), {"compute": ("flops",), "loss": ("loss",)}, drop_diverged=False)
+        is None
+    )

@@ -53,15 +53,17 @@ def write_report(
 
 
 def _write_long(directory: Path, tables: Iterable[Table]) -> tuple[Path, ...]:
-    """Write the tables that the page does not show whole, and remove those of an earlier report."""
-    contents = {directory / table.file: table.csv() for table in tables if table.file}
-    for path in directory.glob("tables/*.csv"):
-        if path not in contents:
-            path.unlink()
-    for path, content in contents.items():
-        make_directory(path.parent)
-        write_atomically(path, content.encode())
-    return tuple(contents)
+    """Write the tables that the page does not show whole, and remove those of an earlier report that it does."""
+    written = []
+    for table in tables:
+        path = directory / table.file
+        if table.is_long:
+            make_directory(path.parent)
+            write_atomically(path, table.csv().encode())
+            written.append(path)
+        else:
+            path.unlink(missing_ok=True)
+    return tuple(written)
 
 
 def write_panel(panel: Panel, svg: str, folder: Path) -> tuple[Path, ...]:

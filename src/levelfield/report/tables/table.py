@@ -55,9 +55,14 @@ class Table:
         return self.rows[:MOST_SHOWN]
 
     @property
+    def is_long(self) -> bool:
+        """Whether a page does not show all of it."""
+        return len(self.rows) > MOST_SHOWN
+
+    @property
     def file(self) -> str:
-        """Where all rows lie, seen from the page, if not on it; empty otherwise."""
-        return f"tables/{self.name}.csv" if len(self.rows) > MOST_SHOWN else ""
+        """Where all rows of a long table lie, seen from the page."""
+        return f"tables/{self.name}.csv"
 
     def csv(self) -> str:
         """The rows as CSV: numbers by their value, whatever else as it is shown."""
