@@ -190,14 +190,9 @@ def test_a_table_that_needs_a_closer_look_at_one_cell_gives_the_same_rows(tmp_pa
     columns |= {"role": "role"}
     plain, closer = tmp_path / "plain.csv", tmp_path / "closer.csv"
     plain.write_text(header + "".join(lines))
-    grouped = ",".join(lines[0].split(",")[:1] + ['"1,000,000,000,000"'] + lines[0].split(",")[2:])
-    closer.write_text(header + grouped + "".join(lines[1:]))
-    rows = read_runs(plain, columns=columns)
-    assert rows == read_runs(closer, columns=columns)
-    assert observations_by_column(
-        read_table_file(plain), {"compute": ("flops",), "loss": ("loss",)}, drop_diverged=False
-    )
-    assert (
-        observations_by_column(read_table_file(closer), {"compute": ("flops",), "loss": ("loss",)}, drop_diverged=False)
-        is None
-    )
+    closer.write_text(header + "".join(lines).replace(",1000000000000,", ',"1,000,000,000,000",', 1))
+    assert read_runs(plain, columns=columns) == read_runs(closer, columns=columns)
+    meant = {"compute": ("flops",), "loss": ("loss",)}
+    read = [observations_by_column(read_table_file(path), meant, drop_diverged=False) for path in (plain, closer)]
+    assert read[0]
+    assert read[1] is None

@@ -44,7 +44,7 @@ class _Part(NamedTuple):
     made: Any
 
 
-class Parts:
+class PlanParts:
     """The parts of a plan as far as its results go.
 
     ``results`` are by fingerprint, ``done`` are finished probes. ``waiting`` is what is wanted and not done, ``new``

@@ -20,7 +20,7 @@ from levelfield.study.plan.competitor import Competitor
 from levelfield.study.plan.declared import refuse_meaningless
 from levelfield.study.plan.locked import want_locked
 from levelfield.study.plan.offered import offered_by
-from levelfield.study.plan.parts import Lookup, Parts
+from levelfield.study.plan.parts import Lookup, PlanParts
 from levelfield.study.plan.rung import PlannedRung, RungSearch, guessed_rate, middle
 from levelfield.study.plan.swap import swapped
 from levelfield.study.plan.transfers import TransferWants, refuse_meaningless_transfer
@@ -91,7 +91,7 @@ class Planner:
         self._competitors = {family.competitor.name: family.competitor for family in self._families}
         for transfer in spec.transfer:
             refuse_meaningless_transfer(spec, transfer, facts)
-        self._parts = Parts(results, probed)
+        self._parts = PlanParts(results, probed)
         self._plan_parts()
 
     @property
@@ -191,7 +191,7 @@ class _Family:
             if not cell.affordable.refusal and cell.budget_flops not in spec.ladder.locked:
                 self._allowed.setdefault(cell.budget_flops, []).append(cell)
 
-    def rungs(self, parts: Parts) -> list[PlannedRung]:
+    def rungs(self, parts: PlanParts) -> list[PlannedRung]:
         """The anchors at both ends of the ladder, then every rung."""
         if not self._allowed:
             return []
@@ -203,14 +203,14 @@ class _Family:
         ]
         return [*anchors.values(), *rungs]
 
-    def _anchor(self, parts: Parts, budget: float) -> PlannedRung:
+    def _anchor(self, parts: PlanParts, budget: float) -> PlannedRung:
         def searched(lookup: Lookup) -> PlannedRung:
             search = RungSearch(Wants(lookup), self.competitor, budget, self._swapped)
             return search.search_anchor(middle(self._allowed[budget]))
 
         return parts.part(("anchor", self.competitor.name, budget), (), searched)
 
-    def _rung(self, parts: Parts, budget: float, anchor: PlannedRung | None, guessed: int | None) -> PlannedRung:
+    def _rung(self, parts: PlanParts, budget: float, anchor: PlannedRung | None, guessed: int | None) -> PlannedRung:
         def searched(lookup: Lookup) -> PlannedRung:
             wants = Wants(lookup, before=anchor and anchor.wanted)
             search = RungSearch(wants, self.competitor, budget, self._swapped)
