@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from levelfield.study.plan.plan import _guess
+from levelfield.study.plan.rung import guessed_rate
 from levelfield.study.plan.search import search_two, search_until_bracketed
 
 STUDIES, CAP = 400, 8
@@ -98,7 +98,7 @@ def searched(seen: np.ndarray, rule: str) -> Chosen:
             elif s == middle and b in ends:
                 rates[b, s] = anchors[BUDGETS[b]]
             else:
-                guess = _guess(BUDGETS[b], anchors)
+                guess = guessed_rate(BUDGETS[b], anchors)
                 assert guess is not None  # both anchors are known
                 rates[b, s] = search_two(guess, at(b, s)).best
     of_cells = np.take_along_axis(seen, rates[..., None], axis=2)[..., 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import re
@@ -14,9 +15,11 @@ import sample
 from levelfield.records.codec import from_plain, to_plain
 from levelfield.records.measure import Measure
 from levelfield.report import StudyFacts
+from levelfield.report.figures.thinned import evenly, told_thinned
 from levelfield.report.page.figures import study_figures
 from levelfield.report.page.files import ReportFiles, write_report
 from levelfield.report.page.page import render
+from levelfield.report.tables.table import MOST_SHOWN
 from levelfield.report.words import numbers
 from levelfield.report.words.glossary import glossary
 from levelfield.scaling.laws import LAWS
@@ -111,6 +114,33 @@ def test_a_panel_that_is_no_longer_drawn_leaves_no_stale_picture(tmp_path: Path)
         "mine.svg",
         *(f"published-{name}.{suffix}" for name in names for suffix in ("svg", "png", "vl.json")),
     }
+
+
+def test_of_a_long_study_the_page_shows_some_trials_and_names_the_file_that_holds_all(tmp_path: Path) -> None:
+    runs = sample.observations()
+    analysis, facts = sample.analysis(runs), sample.facts(runs)
+    first = facts.trials[0]
+    searched = [dataclasses.replace(first, name=f"searched-{place}", role="search") for place in range(MOST_SHOWN)]
+    judged = dataclasses.replace(first, name="judged-last", role="winner")
+    long = dataclasses.replace(facts, trials=(*searched, judged))
+    found = write_report(tmp_path, analysis, runs, long)
+    page = found.page.read_text()
+    assert "500 of 501 rows" in page
+    assert 'href="tables/trials.csv"' in page
+    assert "judged-last" in page, "those that judged stand first"
+    assert page.count(">searched-") == MOST_SHOWN - 1
+    with open(tmp_path / "tables/trials.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["Trial"] for row in rows} == {trial.name for trial in long.trials}
+    write_report(tmp_path, analysis, runs, facts)
+    assert not list(tmp_path.glob("tables/*")), "a table that the page shows whole leaves no stale file"
+
+
+def test_fewer_of_many_are_evenly_spaced_with_both_ends() -> None:
+    assert evenly(range(5), 5) == [0, 1, 2, 3, 4]
+    assert evenly(range(60), 4) == [0, 20, 39, 59]
+    assert "12 are drawn" in told_thinned(12, 60, "rungs")
+    assert told_thinned(12, 12, "rungs") == ""
 
 
 def test_what_users_wrote_is_escaped_everywhere() -> None:

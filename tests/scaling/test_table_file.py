@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from levelfield.records.errors import InputError, did_you_mean
+from levelfield.scaling.tables.columnwise import observations_by_column
 from levelfield.scaling.tables.file import read_table_file
 from levelfield.scaling.tables.runs import read_runs
 
@@ -176,3 +177,22 @@ def test_a_parquet_file_with_a_damaged_byte_is_refused_or_reads_the_same(place, 
     path.write_bytes(content)
     with contextlib.suppress(InputError):
         assert read_table_file(path) == whole
+
+
+def test_a_table_that_needs_a_closer_look_at_one_cell_gives_the_same_rows(tmp_path):
+    header = "arch,flops,params,examples,lr,seed,loss,role,note\n"
+    lines = [
+        f"{('nfnet', 'vit')[row % 2]},{10 ** (12 + row % 5)},{1e5 * (1 + row % 3)},,{0.1 * 2 ** (row % 4)},{row},"
+        f"{1 + 1 / (1 + row)},{'' if row % 3 else 'audit'},n{row % 2}\n"
+        for row in range(40)
+    ]
+    columns = {"family": "arch", "params": "params", "examples": "examples", "base_lr": "lr", "seed": "seed"}
+    columns |= {"role": "role"}
+    plain, closer = tmp_path / "plain.csv", tmp_path / "closer.csv"
+    plain.write_text(header + "".join(lines))
+    closer.write_text(header + "".join(lines).replace(",1000000000000,", ',"1,000,000,000,000",', 1))
+    assert read_runs(plain, columns=columns) == read_runs(closer, columns=columns)
+    meant = {"compute": ("flops",), "loss": ("loss",)}
+    read = [observations_by_column(read_table_file(path), meant, drop_diverged=False) for path in (plain, closer)]
+    assert read[0]
+    assert read[1] is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,6 +51,8 @@ def read_analysis(
         )
     from levelfield.scaling.face import analysed
 
+    # A million rows hold no cycle, and the collector would walk through all of them again and again.
+    gc.disable()
     return analysed(
         read_table(source, table, measure=measure),
         margin=margin or 0.05,

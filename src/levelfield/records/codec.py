@@ -50,32 +50,63 @@ def to_plain(value: Any, *, describe: Callable[[Coded], str] | None = None) -> A
         TypeError: something in ``value`` has no stable plain form.
         ValueError: a number is not finite.
     """
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        said = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if not _unsaid(value, f)}
-        code = {"code": value.code} if isinstance(value, Coded) else {}
-        if describe is not None and isinstance(value, Coded):
-            code["sentence"] = describe(value)
-        return code | {name: to_plain(item, describe=describe) for name, item in said.items()}
-    if isinstance(value, Mapping):
+    kind = type(value)
+    if kind in _SIMPLE:
+        return value
+    if kind is float:
+        return _finite_number(value)
+    if (fields := _fields_of(kind)) is not None:
+        found: dict[str, Any] = {}
+        if isinstance(value, Coded):
+            found["code"] = value.code
+            if describe is not None:
+                found["sentence"] = describe(value)
+        for name, unsaid, default in fields:
+            item = getattr(value, name)
+            if not (unsaid and item == default):
+                found[name] = item if type(item) in _SIMPLE else to_plain(item, describe=describe)
+        return found
+    if isinstance(value, dict | Mapping):
         return {str(key): to_plain(item, describe=describe) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, list | tuple):
         return [to_plain(item, describe=describe) for item in value]
     if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError(f"a record holds finite numbers only, saw {value!r}")
+        return _finite_number(value)
+    if isinstance(value, str | int):
         return value
-    if value is None or isinstance(value, (str, int, bool)):
-        return value
-    raise TypeError(f"{type(value).__name__} has no stable plain form; records hold plain values and dataclasses")
+    raise TypeError(f"{kind.__name__} has no stable plain form; records hold plain values and dataclasses")
 
 
-def _unsaid(value: Any, field: dataclasses.Field[Any]) -> bool:
-    return _LATER in field.metadata and getattr(value, field.name) == field.default
+def _finite_number(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"a record holds finite numbers only, saw {value!r}")
+    return value
+
+
+_SIMPLE = frozenset({str, int, bool, type(None)})
+
+
+@functools.cache
+def _fields_of(cls: type) -> tuple[tuple[str, bool, Any], ...] | None:
+    """Of every field its name, whether it may be left unsaid, and its default; None of what is no dataclass."""
+    if not dataclasses.is_dataclass(cls):
+        return None
+    return tuple((field.name, _LATER in field.metadata, field.default) for field in dataclasses.fields(cls))
 
 
 def to_json(value: Any, *, indent: int | None = 2) -> str:
     """``value`` as JSON with sorted keys, ending in a newline; equal records give equal bytes."""
-    return json.dumps(to_plain(value), indent=indent, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_of_plain(to_plain(value), indent=indent)
+
+
+def json_of_plain(plain: Any, *, indent: int | None = None) -> str:
+    """The same of what is plain already."""
+    encoder = _ON_ONE_LINE if indent is None else json.JSONEncoder(indent=indent, **_CANONICAL)
+    return encoder.encode(plain) + "\n"
+
+
+_CANONICAL: dict[str, Any] = {"sort_keys": True, "ensure_ascii": False, "allow_nan": False}
+_ON_ONE_LINE = json.JSONEncoder(**_CANONICAL)
 
 
 def plain_from_json(text: bytes | str) -> Any:
@@ -96,8 +127,14 @@ def plain_from_json(text: bytes | str) -> Any:
         raise ValueError("it is nested too deeply") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"its text is not UTF-8 (byte {error.start})") from None
-    _refuse_deep(value)
+    if not (isinstance(text, bytes) and _surely_shallow(text)):
+        _refuse_deep(value)
     return value
+
+
+def _surely_shallow(content: bytes) -> bool:
+    """Whether too few brackets open for it to be nested too deeply, and nothing is escaped that UTF-8 cannot write."""
+    return content.count(b"{") + content.count(b"[") < MOST_DEPTH and b"\\u" not in content
 
 
 def parse_json(content: bytes | str, *, where: str, error: type[LevelfieldError] = InputError) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 from levelfield.records.errors import expect
@@ -33,7 +34,7 @@ class LearningRateGrid:
             expect(on_grid, f"base_lr.{name}", "start times a power of two", getattr(self, name))
         expect(len(self.values) <= MOST_RATES, "base_lr", f"a grid of at most {MOST_RATES} rates", len(self.values))
 
-    @property
+    @functools.cached_property
     def values(self) -> tuple[float, ...]:
         below = round(math.log2(self.start / self.low))
         above = round(math.log2(self.high / self.start))

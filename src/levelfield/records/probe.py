@@ -39,10 +39,10 @@ class ProbeSpec:
         expect(self.num_train is None or self.num_train >= 1, "num_train", "at least 1 example", self.num_train)
         check_content(self.data, self.data_content)
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """The probe's identity: everything but where its data lies."""
-        return _fingerprint(self)
+        return fingerprint("probe", {**to_plain(self), "data": data_identity(self.data)})
 
     @property
     def name(self) -> str:
@@ -53,11 +53,6 @@ class ProbeSpec:
     def steps(self) -> int:
         """Nothing is trained step by step."""
         return 0
-
-
-@functools.lru_cache(maxsize=1 << 14)
-def _fingerprint(spec: ProbeSpec) -> str:
-    return fingerprint("probe", {**to_plain(spec), "data": data_identity(spec.data)})
 
 
 @record

@@ -10,10 +10,10 @@ import json
 from pathlib import Path
 from typing import Any, TypeVar
 
-from levelfield.records.codec import from_plain, plain_from_json, to_json, to_plain
+from levelfield.records.codec import from_plain, json_of_plain, plain_from_json, to_plain
 from levelfield.records.errors import DamagedError, SpecError, StoreError
 from levelfield.records.files import FileRefusedError, read_regular
-from levelfield.records.fingerprint import fingerprint
+from levelfield.records.fingerprint import fingerprint_of_plain
 from levelfield.records.writing import is_there, write_atomically
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ def write_record(path: Path, value: Any) -> None:
     """
     plain = to_plain(value)
     plain[SCHEMA_KEY] = SCHEMA
-    content = to_json({**plain, SEAL: _seal(plain)}).encode()
+    content = json_of_plain({**plain, SEAL: _seal(plain)}, indent=2).encode()
     if len(content) > MOST_BYTES:
         raise StoreError(f"cannot write {path}: it takes {len(content):,} bytes, a record may have {MOST_BYTES:,}")
     write_atomically(path, content)
@@ -113,4 +113,4 @@ def read_file(path: Path, *, limit: int, remedy: str) -> bytes | None:
 
 
 def _seal(plain: dict[str, Any]) -> str:
-    return fingerprint("record", plain)
+    return fingerprint_of_plain("record", plain)

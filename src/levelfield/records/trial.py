@@ -234,12 +234,12 @@ class TrialSpec:
     def family(self) -> str:
         return self.architecture.partition(":")[0]
 
-    @property
+    @functools.cached_property  # a plan asks for the same ones again after every finished trial
     def fingerprint(self) -> str:
         """The trial's identity: everything but where its data lies. How it is executed is no part of its spec."""
-        return _fingerprint(self)
+        return fingerprint("trial", {**to_plain(self), "data": data_identity(self.data)})
 
-    @property
+    @functools.cached_property
     def name(self) -> str:
         """A readable directory name, made unique by the head of the fingerprint."""
         model = in_file_names(self.architecture)
@@ -268,12 +268,6 @@ _LIMITS = {
     "global_batch_size": LARGEST_BATCH,
     "steps": MOST_STEPS,
 }
-
-
-# A plan asks for the same fingerprints again after every finished trial.
-@functools.lru_cache(maxsize=1 << 16)
-def _fingerprint(spec: TrialSpec) -> str:
-    return fingerprint("trial", {**to_plain(spec), "data": data_identity(spec.data)})
 
 
 @record

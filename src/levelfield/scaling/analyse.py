@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
+from typing import get_args
 
 import numpy as np
 
 from levelfield.records.errors import InputError
 from levelfield.records.measure import LOSS, Measure
-from levelfield.records.observation import Observation
+from levelfield.records.observation import Observation, Role
 from levelfield.records.reason import Reason
 from levelfield.records.study import PROTOCOL_MIN_SEEDS
 from levelfield.scaling.fitting.fit import NEAR_CHANCE
@@ -53,9 +55,11 @@ from levelfield.scaling.results.refusals import (
 )
 from levelfield.scaling.results.verdicts import Comparison, Optimism
 from levelfield.scaling.tables.remedies import allocation_remedy, law_remedy
-from levelfield.scaling.tables.rungs import Rung, checked
+from levelfield.scaling.tables.rungs import Frontier, Rung, checked, frontier, having
 from levelfield.scaling.verdicts.contest import contest_of
 from levelfield.scaling.verdicts.swap import optimizer_swaps
+
+_SHOWN_AND_JUDGED = tuple(role for role in get_args(Role) if role != "imported")
 
 
 def analyse(
@@ -92,8 +96,8 @@ def analyse(
     """
     if not 0 < level < 1 or not margin > 0:
         raise InputError(f"level must be in (0, 1) and margin positive, saw {level!r} and {margin!r}")
-    rows = tuple(row for row in checked(observations) if row.role != "imported")
-    families = tuple(sorted({row.family for row in rows}))
+    rows = having(checked(observations), "role", *_SHOWN_AND_JUDGED)
+    families = tuple(sorted(set(rows.column("family"))))
 
     def stream(place: int) -> np.random.Generator:
         return np.random.default_rng([seed, place])
@@ -131,7 +135,7 @@ def analyse(
     if winners and not controls:
         refusals.append(Refusal(what=ControlAsked(), why=(NoControl(),), remedy=RunControl()))
     rates = learning_rate_cells(rows)
-    searched = [row for row in rows if row.role in ("search", "audit")]
+    searched = {own: having(having(rows, "family", own), "role", "search", "audit") for own in families}
     return Analysis(
         families=families,
         winners=_winner_records(winners, noise, level),
@@ -143,8 +147,8 @@ def analyse(
         controls=controls,
         swaps=optimizer_swaps(rows, held_out_losses=held_out_losses, level=level),
         refusals=tuple(refusals),
-        search_flops={f: sum(row.train_flops for row in searched if row.family == f) for f in families},
-        search_trials={f: sum(row.family == f for row in searched) for f in families},
+        search_flops={family: sum(own.column("train_flops")) for family, own in searched.items()},
+        search_trials={family: len(own) for family, own in searched.items()},
         seed_noise=noise.seed_sd,
         example_noise=typical_example_sd(noise.example_covariance),
         data=data,
@@ -172,7 +176,7 @@ def _by_size_and_examples(
         if not own:
             continue
         chance = _chance(rows, found.family)
-        clouds = clouds_of([row for row in rows if row.family == found.family], chance=chance, generator=stream(4))
+        clouds = clouds_of(having(rows, "family", found.family), chance=chance, generator=stream(4))
         law: Cloud | Reason = clouds if isinstance(clouds, Reason) else clouds[0]
         if not isinstance(clouds, Reason):
             told = size_laws(found.family, clouds, chance=chance, level=level)
@@ -183,7 +187,7 @@ def _by_size_and_examples(
 
 
 def _chance(rows: Sequence[Observation], family: str) -> float | None:
-    return next((row.chance for row in rows if row.family == family and row.chance), None)
+    return next(filter(None, having(rows, "family", family).column("chance")), None)
 
 
 def _winner_records(winners: Sequence[Rung], noise: Noise, level: float) -> tuple[Winner, ...]:
@@ -192,7 +196,7 @@ def _winner_records(winners: Sequence[Rung], noise: Noise, level: float) -> tupl
 
 
 def _points(
-    rows: Sequence[Observation],
+    frontiers: Callable[[str], Frontier],
     winners: Sequence[Rung],
     family: str,
     noise: Noise,
@@ -203,7 +207,7 @@ def _points(
     places = [place for place, rung in enumerate(winners) if rung.family == family]
     if places:
         return winner_points([winners[place] for place in places], places, noise, currency)
-    return frontier_points(rows, family, noise, currency, optimism)
+    return frontier_points(frontiers(family), family, noise, currency, optimism)
 
 
 def _laws(
@@ -220,8 +224,9 @@ def _laws(
     laws: list[LawFit] = []
     refusals: list[Refusal] = []
     measured = {rung.family for rung in winners}
+    frontiers = functools.cache(functools.partial(frontier, rows))
     for currency in CURRENCIES:
-        tables = {family: _points(rows, winners, family, noise, optimism, currency) for family in families}
+        tables = {family: _points(frontiers, winners, family, noise, optimism, currency) for family in families}
         known = {family: points for family, points in tables.items() if isinstance(points, Points)}
         believed = dict(zip(known, beliefs(list(known.values()), level=level, asked=asked), strict=True))
         for place, (family, points) in enumerate(tables.items()):
@@ -231,7 +236,7 @@ def _laws(
                 continue
             fitted = laws_of(points, believed[family], level=level, generator=stream(10 + place))
             if isinstance(fitted, Reason):
-                own = [row for row in rows if row.family == family]
+                own = having(rows, "family", family)
                 what = LawOf(family=family, currency=currency)
                 refusals.append(Refusal(what=what, why=(fitted,), remedy=law_remedy(own, fitted)))
             else:
@@ -271,8 +276,8 @@ def _weaknesses(
 def _unallocated(rows: Sequence[Observation], allocations: Sequence[Allocation]) -> list[Refusal]:
     refused = []
     for found in allocations:
-        own = [row for row in rows if row.family == found.family]
-        if found.params_exponent is None and any(row.params is not None for row in own):
+        own = having(rows, "family", found.family)
+        if found.params_exponent is None and any(params is not None for params in own.column("params")):
             what = AllocationOf(family=found.family)
             refused.append(Refusal(what=what, why=(found.status,), remedy=allocation_remedy(own)))
     return refused

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Container, Mapping
+import functools
+from collections.abc import Iterable, Mapping, Set
 from typing import Literal, TypeAlias
 
 from levelfield.records.codec import later, record
@@ -148,21 +149,30 @@ class Plan:
     transfers: tuple[PlannedTransfer, ...] = ()
     refused_transfers: tuple[RefusedTransfer, ...] = ()
 
+    @functools.cached_property
+    def wanted(self) -> Mapping[str, PlannedTrial | PlannedTransfer]:
+        """Trials, transfers and probes by fingerprint, each once."""
+        return {planned.spec.fingerprint: planned for planned in (*self.trials, *self.transfers)}
+
     @property
     def num_wanted(self) -> int:
-        """Trials, transfers and probes, each counted once."""
-        return len({planned.spec.fingerprint for planned in (*self.trials, *self.transfers)})
+        return len(self.wanted)
+
+    def waiting(self, results: Set[str], probed: Set[str] = frozenset()) -> set[str]:
+        """The fingerprints of what is wanted and has none of the ``results``; ``probed`` are finished probes."""
+        return self.wanted.keys() - results - probed
 
     def pending(
-        self, results: Mapping[str, TrialResult], probed: Container[str] = frozenset()
+        self, results: Mapping[str, TrialResult], probed: Iterable[str] = frozenset()
     ) -> tuple[PlannedTrial | PlannedTransfer, ...]:
         """What is wanted and has no result, dearest first: that holds up the most. ``probed`` are finished probes."""
-        waiting = {
-            planned.spec.fingerprint: planned
-            for planned in (*self.trials, *self.transfers)
-            if planned.spec.fingerprint not in results and planned.spec.fingerprint not in probed
-        }
-        return tuple(sorted(waiting.values(), key=lambda planned: (-planned.budget_flops, planned.spec.name)))
+        waiting = (self.wanted[key] for key in self.waiting(results.keys(), frozenset(probed)))
+        return tuple(sorted(waiting, key=dearest_first))
+
+
+def dearest_first(planned: PlannedTrial | PlannedTransfer) -> tuple[float, str]:
+    """What wanted trials are ordered by, the dearest in front."""
+    return -planned.budget_flops, planned.spec.name
 
 
 @record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import logging
 import time
@@ -19,11 +20,11 @@ from levelfield.records.probe_store import HeldProbe, held_probes, probe_directo
 from levelfield.records.sealed import write_record
 from levelfield.records.store import HeldTrial, StudyDirectory
 from levelfield.records.study import StudySpec
-from levelfield.records.trial import TrialResult
+from levelfield.records.trial import TrialResult, TrialSpec
 from levelfield.report.words.of_plans import NO_VERDICT_AT_ALL
 from levelfield.report.words.told import told
 from levelfield.study.facts import DataFacts, TargetFacts
-from levelfield.study.launch.base import Launcher, LaunchEvent, failure
+from levelfield.study.launch.base import Launcher, LaunchEvent, Planned, failure
 from levelfield.study.launch.local import LocalLauncher
 from levelfield.study.mend import mend, restore_specs
 from levelfield.study.outcome.content import refuse_other_study, refuse_results_of_other_data
@@ -31,9 +32,9 @@ from levelfield.study.outcome.fixed import fix
 from levelfield.study.outcome.foretell import lock_rungs
 from levelfield.study.outcome.locks import read_locks, refuse_lost_locks
 from levelfield.study.outcome.outcome import analyse_outcome, read_outcome
-from levelfield.study.plan.plan import plan, refuse_if_nothing_is_allowed
+from levelfield.study.plan.plan import Planner, plan, refuse_if_nothing_is_allowed
 from levelfield.study.plan.undecidable import gives_no_verdict, undecidable
-from levelfield.study.planned import Lock, Plan
+from levelfield.study.planned import Lock, Plan, dearest_first
 from levelfield.tasks.base import refuse_missing_fields
 from levelfield.tasks.registry import task_named
 
@@ -146,24 +147,24 @@ def run_study(
         held, looks = study.trials(), held_probes(study)
         results = {key: trial.result for key, trial in held.items() if trial.result is not None}
         probes = {key: probe.result for key, probe in looks.items() if probe.result is not None}
-        probed = set(probes)
         refuse_other_study(study, spec, facts)
         locks = read_locks(study, data=facts.fingerprint)
         refuse_lost_locks(spec, held.values(), locks)
-        planned = plan(spec, facts, results, locks)
+        planner = Planner(spec, facts, results, locks, probed=probes.keys())
+        planned = planner.plan()
         refuse_if_nothing_is_allowed(planned)
         refuse_results_of_other_data(study, planned, results, probes, facts)
         _tell_other_versions(path, results)
-        fix(study, spec, num_results=len(results) + len(probed))
+        fix(study, spec, num_results=len(results) + len(probes))
         _tell_undecidable(spec, facts, planned)
         study.save_spec(spec)
         write_record(study.facts_path, facts)
         if planned.to_lock:
-            locks |= _lock(study)
-            planned = plan(spec, facts, results, locks)
+            planner.lock(_lock(study))
+            planned = planner.plan()
         restore_specs(study, (each.spec for each in (*planned.trials, *planned.transfers)), {**held, **looks})
         failed = {} if retry_failed else _failures({**held, **looks})
-        if any(waiting.spec.fingerprint not in failed for waiting in planned.pending(results, probed)):
+        if any(waiting.spec.fingerprint not in failed for waiting in planned.pending(results, probes)):
             launcher = launch(
                 path,
                 num_workers=num_workers,
@@ -174,82 +175,83 @@ def run_study(
             )
             try:
                 cheapest = num_workers if cheapest_first else None
-                planned, failed = _run_wanted(
-                    spec, facts, study, launcher, locks, results, probed, failed, on_progress, end, cheapest=cheapest
-                )
+                failed = _run_wanted(planner, study, launcher, failed, on_progress, end, cheapest=cheapest)
             finally:
                 launcher.close()
     if failed:
         reasons = "; ".join(sorted(set(failed.values())))
         raise TrialError(f"{len(failed)} trials failed ({reasons}); mend the cause and add --retry failed")
-    _refuse_all_diverged(planned, study.results())
+    planned = planner.plan()
+    _refuse_all_diverged(planned, planner.results)
     return planned
 
 
 def _run_wanted(
-    spec: StudySpec,
-    facts: DataFacts,
+    planner: Planner,
     study: StudyDirectory,
     launcher: Launcher,
-    locks: dict[float, Lock],
-    results: dict[str, TrialResult],
-    probed: set[str],
-    failed: dict[str, str],
+    failed: Mapping[str, str],
     on_progress: OnProgress,
     end: float | None,
     *,
     cheapest: int | None,
-) -> tuple[Plan, dict[str, str]]:
+) -> dict[str, str]:
     """Submit what is wanted as soon as it is, until nothing runs and nothing is wanted, or the clock shows ``end``.
 
-    With ``cheapest`` at most so many are submitted at a time, low rungs first: what a finished one makes wanted there
-    is then not behind dearer ones.
+    What failed, before or now, is given back with the reason and not tried again. With ``cheapest`` at most so many are
+    submitted at a time, low rungs first: what a finished one makes wanted there is then not behind dearer ones.
     A locked rung is wanted once everything below it is done and its prediction lies in a file.
     """
-    results, probed, failed = dict(results), set(probed), dict(failed)
+    failed = dict(failed)
     running: set[str] = set()
-    planned = plan(spec, facts, results, locks)
+    queue: list[Planned] = []
     while True:
-        pending = planned.pending(results, probed)
-        for trial in pending if cheapest is None else reversed(pending):
-            key = trial.spec.fingerprint
-            if cheapest is not None and len(running) >= cheapest:
-                break
-            if key not in running and key not in failed:
-                running.add(key)
-                launcher.submit(trial)
+        for trial in planner.newly_wanted():
+            if trial.spec.fingerprint not in failed:
+                bisect.insort(queue, trial, key=dearest_first)
+        ready = len(queue) if cheapest is None else max(0, cheapest - len(running))
+        for _ in range(min(ready, len(queue))):
+            trial = queue.pop(0 if cheapest is None else -1)
+            running.add(trial.spec.fingerprint)
+            launcher.submit(trial)
         if not running:
-            if not planned.to_lock or not (locked := _lock(study)):
-                return planned, failed
-            locks = locks | locked
-            planned = plan(spec, facts, results, locks)
+            if not planner.to_lock or not (locked := _lock(study)):
+                return failed
+            planner.lock(locked)
             continue
         event = launcher.next_event(None if end is None else max(0.0, end - time.monotonic()))
         if event is None or (end is not None and time.monotonic() > end):
-            left = len(planned.pending(results, probed))
+            left = planner.num_waiting
             raise UnfinishedError(f"the time is over with {left} trials left as far as is known: run it again to go on")
-        done, key = event.trial.spec, event.trial.spec.fingerprint
+        key = event.trial.spec.fingerprint
         if event.kind == "finished":
             running.discard(key)
-            if isinstance(done, ProbeSpec):
-                probed.add(key)
-            else:
-                result = study.trial(done).result()
-                assert result is not None
-                results[key] = result
-                planned = plan(spec, facts, results, locks)
+            planner.learn(key, _result(study, event.trial.spec))
         elif event.kind == "failed":
             if event.blame != "trial":
                 raise failure(event)
             failed[key] = event.reason
-            if isinstance(done, ProbeSpec):
-                probe_directory(study, done).fail(done, event.reason)
-            else:
-                study.trial(done).fail(done, event.reason)
+            _fail(study, event.trial.spec, event.reason)
             running.discard(key)
-        wanted = planned.num_wanted
-        left = len(planned.pending(results, probed))
-        on_progress(RunProgress(event=event, done=wanted - left, wanted=wanted))
+        wanted = planner.num_wanted
+        on_progress(RunProgress(event=event, done=wanted - planner.num_waiting, wanted=wanted))
+
+
+def _result(study: StudyDirectory, done: TrialSpec | ProbeSpec) -> TrialResult | None:
+    """What a finished trial has left; a plan asks for nothing of a probe."""
+    if isinstance(done, ProbeSpec):
+        return None
+    result = study.trial(done).result()
+    assert result is not None
+    return result
+
+
+def _fail(study: StudyDirectory, tried: TrialSpec | ProbeSpec, reason: str) -> None:
+    """Write down that it failed: it is not tried again unless asked for."""
+    if isinstance(tried, ProbeSpec):
+        probe_directory(study, tried).fail(tried, reason)
+    else:
+        study.trial(tried).fail(tried, reason)
 
 
 def _failures(held: Mapping[str, HeldTrial | HeldProbe]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from levelfield.report.figures.axes import log_axis
 from levelfield.report.figures.canvas import Canvas, Mark
 from levelfield.report.figures.figure import Figure, Panel, slug
 from levelfield.report.figures.noise import noise_of
+from levelfield.report.figures.thinned import evenly, told_thinned
 from levelfield.report.words import numbers
 from levelfield.report.words.measures import axis
 from levelfield.scaling.results.analysis import Analysis
@@ -23,10 +24,12 @@ def isoflop_figure(analysis: Analysis) -> Figure:
     profiles = [profile for profile in analysis.isoflop if profile.points]
     if not profiles:
         return Figure(name="isoflop", title=title, absent="No budget was spent on more than one size.")
+    rising = sorted(profiles, key=lambda profile: profile.budget_flops)
+    drawn = {family: evenly([p for p in rising if p.family == family]) for family in analysis.families}
     panels = tuple(
-        _panel(family, [p for p in profiles if p.family == family], style, analysis)
+        _panel(family, drawn[family], style, analysis)
         for family, style in theme.family_styles(analysis.families).items()
-        if any(p.family == family for p in profiles)
+        if drawn[family]
     )
     inside = sum(isinstance(profile.optimal_params, Interval) for profile in profiles)
     caption = (
@@ -37,12 +40,12 @@ def isoflop_figure(analysis: Analysis) -> Figure:
     reading = (
         "Every point of a line spent the training FLOPs written beside it. Large: the best size, hollow where it lies "
         f"at the edge. Diamonds: the vertex of the profile with its interval.{noise}"
+        f"{told_thinned(sum(map(len, drawn.values())), len(profiles), 'profiles')}"
     )
     return Figure(name="isoflop", title=title, caption=caption, reading=reading, panels=panels)
 
 
 def _panel(family: str, profiles: list[IsoflopProfile], style: theme.FamilyStyle, analysis: Analysis) -> Panel:
-    profiles = sorted(profiles, key=lambda profile: profile.budget_flops)
     points = [point for profile in profiles for point in profile.points]
     sizes = [point.params for point in points]
     room_for_labels = min(sizes) / (max(sizes) / min(sizes)) ** _LABEL_SHARE

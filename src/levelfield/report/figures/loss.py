@@ -12,6 +12,7 @@ from levelfield.report.figures import theme
 from levelfield.report.figures.axes import log_axis
 from levelfield.report.figures.canvas import Canvas, EndLabel, Mark, Shift
 from levelfield.report.figures.figure import Figure, Panel
+from levelfield.report.figures.thinned import evenly, told_thinned
 from levelfield.report.words import numbers
 from levelfield.report.words.loss import loss_caption, loss_reading
 from levelfield.report.words.measures import after, axis
@@ -23,6 +24,8 @@ CURRENCY_TITLES: dict[Currency, str] = {"flops": "training FLOPs", "device_secon
 
 _WILDEST = 1.5
 """How far beyond the winners' means, as a factor, an interval or a search run may stretch the axis."""
+_MOST_RUNS = 1000
+"""Search runs that are drawn one by one."""
 _Runs: TypeAlias = Sequence[tuple[float, Observation]]
 """Runs with what each cost, in the panel's currency."""
 _APART = 8.0
@@ -44,7 +47,9 @@ def loss_figure(
         absent = "No winner has been measured on fresh seeds, and there is no law: nothing to draw against compute."
         return Figure(name="loss", title=title, absent=absent)
     panels, above = zip(*(each for each in drawn if each is not None), strict=True)
+    searched = [(0.0, run) for run in observations if run.role == "search"]
     reading = loss_reading(analysis, observations, predictions, len(panels), above[0])
+    reading += told_thinned(len(_drawn_runs(searched)), len(searched), "search runs")
     return Figure(name="loss", title=title, caption=loss_caption(analysis), reading=reading, panels=panels)
 
 
@@ -90,7 +95,7 @@ def _panel(
     for y, text in levels:
         if canvas.y.low < y < canvas.y.high:
             canvas.level(y, text)
-    _draw_runs(canvas, runs, styles, sides)
+    _draw_runs(canvas, _drawn_runs(runs), styles, sides)
     _draw_imported(canvas, imported, styles)
     for law in laws:
         _draw_law(canvas, law, styles[law.family])
@@ -112,6 +117,17 @@ def _panel(
     above = [f"{num_above} run{'s' * (num_above > 1)}"] * (num_above > 0)
     above += [f"{text}{after(analysis.measure)}" for y, text in levels if y >= canvas.y.high]
     return Panel(name=name, title=title, specification=canvas.specification(description)), above
+
+
+def _drawn_runs(runs: _Runs) -> _Runs:
+    """Of search runs beyond ``_MOST_RUNS`` some of every rung, evenly spaced from its best to its worst."""
+    if len(runs) <= _MOST_RUNS:
+        return runs
+    rungs: dict[tuple[str, float], list[tuple[float, Observation]]] = {}
+    for cost, run in sorted(runs, key=lambda each: each[1].loss):
+        rungs.setdefault((run.family, run.budget_flops), []).append((cost, run))
+    most = max(2, _MOST_RUNS // len(rungs))
+    return [each for own in rungs.values() for each in evenly(own, most)]
 
 
 def _draw_runs(canvas: Canvas, runs: _Runs, styles: dict[str, theme.FamilyStyle], sides: dict[str, Shift]) -> None:

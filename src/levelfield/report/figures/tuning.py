@@ -12,6 +12,7 @@ from levelfield.report.figures.axes import Axis, log_axis
 from levelfield.report.figures.canvas import Canvas, EndLabel, Mark, Shift
 from levelfield.report.figures.figure import Figure, Panel, slug
 from levelfield.report.figures.noise import noise_of
+from levelfield.report.figures.thinned import evenly, told_thinned
 from levelfield.report.words import numbers
 from levelfield.report.words.measures import axis
 from levelfield.scaling.results.analysis import Analysis
@@ -22,6 +23,8 @@ _LONGEST_NAME = 14
 _SPREAD = 0.4
 """Sizes of one rate are set side by side over this share of a factor of 2, so that none is taken for the next rate."""
 _MOST_APART = 5.0
+_MOST_PANELS = 8
+"""Tuning curves of so many rungs a family: every one is a picture to be drawn and sent."""
 _STATUS_TEXT = {
     "bracketed": "bracketed: both neighbours are worse",
     "one-sided": "one-sided: only one neighbour was tried",
@@ -46,6 +49,8 @@ def learning_rate_figure(analysis: Analysis) -> Figure:
             absent="No cell has a tuned learning rate and a known training length.",
         )
     unit = _length_unit(cells)
+    sizes = [_by_size([cell for cell in cells if cell.family == family]) for family in analysis.families]
+    drawn = sum(len(evenly(own)) for own in sizes)
     panels = tuple(
         _trend_panel(family, [cell for cell in cells if cell.family == family], style, unit)
         for family, style in theme.family_styles(analysis.families).items()
@@ -55,7 +60,7 @@ def learning_rate_figure(analysis: Analysis) -> Figure:
         name="learning-rate",
         title=title,
         caption=_trend_caption(analysis, cells),
-        reading=_TREND_READING,
+        reading=_TREND_READING + told_thinned(drawn, sum(map(len, sizes)), "sizes"),
         panels=panels,
     )
 
@@ -69,7 +74,7 @@ def tuning_figure(analysis: Analysis) -> Figure:
     panels = []
     for family, style in theme.family_styles(analysis.families).items():
         rates = [rate for cell in cells if cell.family == family for rate, _ in cell.tried]
-        for budget in sorted({cell.budget_flops for cell in cells if cell.family == family}):
+        for budget in evenly(sorted({cell.budget_flops for cell in cells if cell.family == family}), _MOST_PANELS):
             own = [cell for cell in cells if cell.family == family and cell.budget_flops == budget]
             panels.append(
                 _tuning_panel(
@@ -83,6 +88,7 @@ def tuning_figure(analysis: Analysis) -> Figure:
     reading = (
         "One line a size. Filled: the optimum lies between worse rates; hollow: one-sided or a bound. All panels of a "
         f"family share the horizontal axis.{noise}"
+        f"{told_thinned(len(panels), len({(cell.family, cell.budget_flops) for cell in cells}), 'rungs')}"
     )
     caption = _status_sentence(cells)
     return Figure(
@@ -92,12 +98,13 @@ def tuning_figure(analysis: Analysis) -> Figure:
 
 def _trend_panel(family: str, cells: list[LearningRateCell], style: theme.FamilyStyle, unit: str) -> Panel:
     name = numbers.family_name(family)
+    sizes = evenly(_by_size(cells))
+    cells = [cell for own in sizes for cell in own]
     lengths = [length for cell in cells if (length := _length(cell, unit))]
     canvas = Canvas(
         x=log_axis(f"training length in {unit}", lengths, text=numbers.power if unit == "epochs" else numbers.count),
         y=_rate_axis(f"best {_RATE}", [cell.best_base_lr for cell in cells]),
     )
-    sizes = _by_size(cells)
     octave = canvas.plot_height * math.log(2) / math.log(canvas.y.high / canvas.y.low)
     apart = min(_SPREAD * octave / max(len(sizes) - 1, 1), _MOST_APART)
     for own, shade in zip(sizes, theme.shades(len(sizes)), strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,21 +14,25 @@ from levelfield.report.figures.figure import Panel
 from levelfield.report.page.figures import study_figures
 from levelfield.report.page.page import draw_panels, render_figures
 from levelfield.report.page.svg import draw_png
+from levelfield.report.tables.study import study_tables
+from levelfield.report.tables.table import Table
 from levelfield.scaling.results.analysis import Analysis
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportFiles:
-    """Where the report lies; ``figures`` are the SVG, PNG and ``.vl.json`` files."""
+    """Where the report lies: ``figures`` as SVG, PNG and ``.vl.json``, as ``tables`` those too long for a page."""
 
     page: Path
     figures: tuple[Path, ...]
+    tables: tuple[Path, ...] = ()
 
 
 def write_report(
     directory: Path, analysis: Analysis, observations: Sequence[Observation], facts: StudyFacts
 ) -> ReportFiles:
-    """Write ``report.html`` and ``figures/`` into ``directory``; equal input gives equal bytes.
+    """Write ``report.html``, ``figures/`` and, of a long study, ``tables/`` into ``directory``; equal input gives equal
+    bytes.
 
     Raises:
         StoreError: the directory cannot be written.
@@ -41,9 +45,25 @@ def write_report(
     for panel in (panel for figure in figures.values() for panel in figure.panels):
         written += write_panel(panel, pictures[panel.name], folder)
     _forget_others(folder, {path.name for path in written})
+    tables = study_tables(analysis, facts)
+    long = _write_long(directory, tables.values())
     page = directory / "report.html"
-    write_atomically(page, render_figures(analysis, facts, figures, pictures).encode())
-    return ReportFiles(page=page, figures=tuple(written))
+    write_atomically(page, render_figures(analysis, facts, figures, pictures, tables).encode())
+    return ReportFiles(page=page, figures=tuple(written), tables=long)
+
+
+def _write_long(directory: Path, tables: Iterable[Table]) -> tuple[Path, ...]:
+    """Write the tables that the page does not show whole, and remove those of an earlier report that it does."""
+    written = []
+    for table in tables:
+        path = directory / table.file
+        if table.is_long:
+            make_directory(path.parent)
+            write_atomically(path, table.csv().encode())
+            written.append(path)
+        else:
+            path.unlink(missing_ok=True)
+    return tuple(written)
 
 
 def write_panel(panel: Panel, svg: str, folder: Path) -> tuple[Path, ...]:

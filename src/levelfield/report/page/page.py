@@ -18,7 +18,7 @@ from levelfield.report.figures.theme import FALLBACK, FamilyStyle, family_styles
 from levelfield.report.page.figures import study_figures
 from levelfield.report.page.svg import draw_svg, for_page
 from levelfield.report.tables.study import study_tables
-from levelfield.report.tables.table import LONG, Column, TableCell
+from levelfield.report.tables.table import LONG, Column, Table, TableCell
 from levelfield.report.words import numbers
 from levelfield.report.words.glossary import glossary
 from levelfield.report.words.of_optima import optimum_sentences
@@ -63,7 +63,7 @@ class VerdictCard:
 def render(analysis: Analysis, observations: Sequence[Observation], facts: StudyFacts) -> str:
     """The study as one HTML document; equal input gives equal text."""
     figures = study_figures(analysis, observations, facts.predictions, facts.transfers)
-    return render_figures(analysis, facts, figures, draw_panels(figures))
+    return render_figures(analysis, facts, figures, draw_panels(figures), study_tables(analysis, facts))
 
 
 def draw_panels(figures: dict[str, Figure]) -> dict[str, str]:
@@ -73,8 +73,14 @@ def draw_panels(figures: dict[str, Figure]) -> dict[str, str]:
     }
 
 
-def render_figures(analysis: Analysis, facts: StudyFacts, figures: dict[str, Figure], pictures: dict[str, str]) -> str:
-    """The document around figures already drawn."""
+def render_figures(
+    analysis: Analysis,
+    facts: StudyFacts,
+    figures: dict[str, Figure],
+    pictures: dict[str, str],
+    tables: dict[str, Table],
+) -> str:
+    """The document around figures already drawn and tables already made."""
     from markupsafe import Markup
 
     styles = family_styles(analysis.families)
@@ -94,7 +100,7 @@ def render_figures(analysis: Analysis, facts: StudyFacts, figures: dict[str, Fig
             optimum_sentences=optimum_sentences,
             facts=facts,
             figures=figures,
-            tables=study_tables(analysis, facts),
+            tables=tables,
             picture=picture,
             style_of=style_of,
             cell_classes=cell_classes,

@@ -12,6 +12,7 @@ from levelfield.report.tables.comparison import confounds_table, optimism_table,
 from levelfield.report.tables.control import controls_table, predictions_table, swap_effects_table, swaps_table
 from levelfield.report.tables.optimum import optima_table, rates_table, size_laws_table
 from levelfield.report.tables.table import (
+    MOST_SHOWN,
     Column,
     Table,
     TableCell,
@@ -215,7 +216,10 @@ def refused_cells_table(facts: StudyFacts) -> Table:
 
 
 def trials_table(facts: StudyFacts) -> Table:
-    """Every trial, finished or not."""
+    """Every trial, finished or not; where they are more than a page shows, those that judged or failed stand first."""
+    trials = facts.trials
+    if len(trials) > MOST_SHOWN:
+        trials = sorted(trials, key=lambda trial: trial.role in ("search", "audit") and trial.status != "failed")
     rows = tuple(
         (
             text_cell(trial.name),
@@ -230,7 +234,7 @@ def trials_table(facts: StudyFacts) -> Table:
             number_cell(trial.device_seconds, numbers.seconds(trial.device_seconds)),
             text_cell(f"{trial.status}: {trial.reason}" if trial.reason else trial.status),
         )
-        for trial in facts.trials
+        for trial in trials
     )
     return Table(
         name="trials",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from dataclasses import dataclass
 
 from levelfield.records.reason import Coded
@@ -10,6 +12,8 @@ from levelfield.report.words.told import all_told
 
 LONG = 36
 """Characters from which a cell is words, to be broken over lines."""
+MOST_SHOWN = 500
+"""Rows of a table that a page shows: it is to be opened and searched on any machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +48,34 @@ class Table:
     def short(self) -> bool:
         """Whether it should stay on one page of paper: few rows of few words."""
         return len(self.rows) <= 6 and all(len(cell.text) <= LONG for row in self.rows for cell in row)
+
+    @property
+    def shown(self) -> tuple[tuple[TableCell, ...], ...]:
+        """The rows that stand on a page; of a longer table the rest lies in a file beside it."""
+        return self.rows[:MOST_SHOWN]
+
+    @property
+    def is_long(self) -> bool:
+        """Whether a page does not show all of it."""
+        return len(self.rows) > MOST_SHOWN
+
+    @property
+    def file(self) -> str:
+        """Where all rows of a long table lie, seen from the page."""
+        return f"tables/{self.name}.csv"
+
+    def csv(self) -> str:
+        """The rows as CSV: numbers by their value, whatever else as it is shown."""
+        written = io.StringIO()
+        told = csv.writer(written, lineterminator="\n")
+        told.writerow([column.title for column in self.columns])
+        told.writerows(
+            [
+                [cell.value if column.numeric else cell.text for cell, column in zip(row, self.columns, strict=True)]
+                for row in self.rows
+            ]
+        )
+        return written.getvalue()
 
     def plain(self) -> list[list[str]]:
         """The rows as texts alone, for a terminal."""

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from levelfield.records.observation import Observation
 from levelfield.records.reason import Reason
 from levelfield.records.study import PROTOCOL_MAX_EPOCHS
 from levelfield.scaling.ladder.forms import Points
@@ -28,7 +27,7 @@ from levelfield.scaling.results.reasons.laws import (
 )
 from levelfield.scaling.results.refusals import LawOf, RecordSeconds, Refusal, RunOnOneDevice
 from levelfield.scaling.results.verdicts import Optimism
-from levelfield.scaling.tables.rungs import Rung, frontier
+from levelfield.scaling.tables.rungs import Frontier, Rung
 
 
 def winner_record(rung: Rung, place: int, noise: Noise, *, level: float) -> Winner | None:
@@ -102,11 +101,11 @@ def _degrees(noise: Noise, places: Sequence[int]) -> float:
 
 
 def frontier_points(
-    rows: Sequence[Observation], family: str, noise: Noise, currency: Currency, optimism: Sequence[Optimism] = ()
+    found: Frontier, family: str, noise: Noise, currency: Currency, optimism: Sequence[Optimism] = ()
 ) -> Points | Refusal:
     """The best search run of each budget as points of a law, for a table without winners, its luck taken off."""
-    best, how, _ = frontier(rows, family)
-    corrected = {found.budget_flops: found.corrected for found in optimism if found.family == family}
+    best, how, _ = found
+    corrected = {each.budget_flops: each.corrected for each in optimism if each.family == family}
     sd = noise.seed_sd
     if any(corrected.values()):
         how, sd = BestWithoutLuck(num_budgets=len(best)), LEFT_OVER * (sd or 0.0)
@@ -115,7 +114,7 @@ def frontier_points(
         why = NotAllTimed() if best else NoSearchRun()
         return Refusal(what=LawOf(family=family, currency=currency), why=(why,))
     known = [corrected.get(row.budget_flops) for row in best]
-    losses = [row.loss if found is None else found.estimate for row, found in zip(best, known, strict=True)]
+    losses = [row.loss if mean is None else mean.estimate for row, mean in zip(best, known, strict=True)]
     points = sorted(((cost or 0.0, loss) for cost, loss in zip(costs, losses, strict=True)))
     return Points(
         family=family,

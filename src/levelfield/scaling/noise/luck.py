@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import attrgetter
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from levelfield.scaling.laws import Floats
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.reasons.verdicts import LuckLeftOn, LuckTakenOff, OneCellTried
 from levelfield.scaling.results.verdicts import Optimism
-from levelfield.scaling.tables.rungs import grouped
+from levelfield.scaling.tables.rungs import grouped, grouped_by, having
 
 NUM_SEARCHES = 400
 _ITERATIONS = 20
@@ -76,7 +77,7 @@ def best_of_searches(
 
     Without ``seed_sd``, the sd of one run's ln loss, it is named but not corrected.
     """
-    searched = grouped((r for r in rows if r.family == family and r.role == "search"), lambda r: r.budget_flops)
+    searched = grouped_by(having(having(rows, "family", family), "role", "search"), "budget_flops")
     return tuple(
         _optimism(run, searched[run.budget_flops], seed_sd, degrees_of_freedom, level, generator) for run in best
     )
@@ -84,6 +85,8 @@ def best_of_searches(
 
 def cell_means(runs: Sequence[Observation]) -> tuple[Floats, Floats]:
     """The mean ln loss of every cell among ``runs`` of one budget, and how many runs each has."""
+    if set(map(attrgetter("base_lr", "params", "cluster"), runs)) == {(None, None, "")}:  # each is a cell of its own
+        return np.array([math.log(run.loss) for run in runs]), np.ones(len(runs))
     cells = grouped(
         runs,
         lambda r: (

@@ -72,10 +72,12 @@ def regret_of(
     rows: Sequence[Observation], cells: Sequence[Rung], run_sds: Floats, generator: np.random.Generator
 ) -> SearchRegret:
     """The choice behind every one of ``cells``, from the search runs at its budget and the sd of one run of it."""
+    if not run_sds.any():
+        return no_regret(len(cells))
     searched = grouped((row for row in rows if row.role == "search"), lambda r: (r.family, r.budget_flops))
     places = {(cell.family, cell.budget_flops): place for place, cell in reversed(list(enumerate(cells)))}
     keys = list(dict.fromkeys((cell.family, cell.budget_flops) for cell in cells))
-    if not run_sds.any() or not any(key in searched for key in keys):
+    if not any(key in searched for key in keys):
         return no_regret(len(cells))
     regrets, chosen = np.zeros((len(keys), NUM_SEARCHES)), np.zeros(len(keys), dtype=bool)
     for place, key in enumerate(keys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import attrgetter
 
 from levelfield.records.observation import Observation
 from levelfield.scaling.results.optima import LearningRateCell, TuningStatus
@@ -19,9 +20,9 @@ def learning_rate_cells(rows: Sequence[Observation]) -> tuple[LearningRateCell, 
     tuned = (row for row in rows if row.role in ("search", "audit") and row.base_lr is not None)
     cells = []
     for (family, budget, model, variant), runs in grouped(
-        tuned, lambda r: (r.family, r.budget_flops, r.model, r.variant)
+        tuned, attrgetter("family", "budget_flops", "model", "variant")
     ).items():
-        curve = {rate: _mean_loss(same) for rate, same in sorted(grouped(runs, lambda r: r.base_lr).items())}
+        curve = {rate: _mean_loss(same) for rate, same in sorted(grouped(runs, attrgetter("base_lr")).items())}
         if variant and len(curve) < 2:
             continue
         best = min(curve, key=lambda rate: (curve[rate], rate))

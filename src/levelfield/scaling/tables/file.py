@@ -31,10 +31,24 @@ class Line(NamedTuple):
 
 
 class TextTable(NamedTuple):
-    """The columns of a table in their order, and its rows."""
+    """The columns of a table in their order, and its rows: where each is found, and its cells in the same order."""
 
     names: tuple[str, ...]
-    lines: tuple[Line, ...]
+    places: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """The rows by the names of their columns."""
+        return tuple(map(self.line, range(len(self.rows))))
+
+    def line(self, row: int) -> Line:
+        return Line(self.places[row], dict(zip(self.names, self.rows[row], strict=True)))
+
+    def column(self, name: str) -> tuple[str, ...]:
+        """The cells of one column."""
+        place = self.names.index(name)
+        return tuple(row[place] for row in self.rows)
 
 
 def read_table_file(path: str | Path) -> TextTable:
@@ -72,7 +86,7 @@ def table_of_columns(columns: Any) -> TextTable:
 
         table = pa.table(columns)
         _expect_each_once(IN_MEMORY, table.column_names)
-        return _of_records(table.column_names, table.to_pylist())
+        return _of_columns(table.column_names, [column.to_pylist() for column in table.columns])
     if not isinstance(columns, Mapping):
         seen = type(columns).__name__
         raise InputError(f"expected a path, observations, columns by name, an Arrow table or a frame, saw a {seen}")
@@ -81,15 +95,12 @@ def table_of_columns(columns: Any) -> TextTable:
         told = ", ".join(f"{name} {length}" for name, length in zip(names, lengths, strict=True))
         raise InputError(f"{IN_MEMORY}: its columns must be equally long, saw {told}")
     _expect_each_once(IN_MEMORY, names)
-    return _of_records(names, [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)])
+    return _of_columns(names, list(columns.values()))
 
 
-def _of_records(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> TextTable:
-    lines = (
-        Line(f"row {place}", {name: _text(value) for name, value in row.items()})
-        for place, row in enumerate(rows, start=1)
-    )
-    return TextTable(tuple(names), tuple(lines))
+def _of_columns(names: Sequence[str], columns: Sequence[Iterable[Any]]) -> TextTable:
+    rows = tuple(zip(*(map(_text, column) for column in columns), strict=True))
+    return TextTable(tuple(names), tuple(f"row {place}" for place in range(1, len(rows) + 1)), rows)
 
 
 def _unpacked(path: str | Path, content: bytes) -> bytes:
@@ -108,12 +119,13 @@ def _of_text(path: str | Path, content: bytes) -> TextTable:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
         names = [name.strip() for name in next(reader, ())]
         _expect_each_once(path, names)
-        lines = [_line(path, reader.line_num, names, row) for row in reader if row]
+        found = [(f"line {reader.line_num}", _cells(path, reader.line_num, names, row)) for row in reader if row]
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is no text in UTF-8 ({error}); save it as CSV in UTF-8") from None
     except csv.Error as error:
         raise InputError(f"{path}: is no CSV text: {error}") from None
-    return TextTable(tuple(names), tuple(lines))
+    places, rows = zip(*found, strict=True) if found else ((), ())
+    return TextTable(tuple(names), places, rows)
 
 
 def _delimiter(text: str) -> str:
@@ -122,14 +134,16 @@ def _delimiter(text: str) -> str:
     return max(_DELIMITERS, key=lambda mark: len(next(csv.reader([header], delimiter=mark), ())))
 
 
-def _line(path: str | Path, number: int, names: Sequence[str], row: Sequence[str]) -> Line:
-    cells = [cell.strip() for cell in row]
+def _cells(path: str | Path, number: int, names: Sequence[str], row: Sequence[str]) -> tuple[str, ...]:
+    cells = tuple(map(str.strip, row))
+    if len(cells) == len(names):
+        return cells
     if any(cells[len(names) :]):
         raise InputError(
             f"{path}, line {number}: has {len(cells)} cells where the header names {len(names)} columns; put a cell "
             "that holds a comma in quotes"
         )
-    return Line(f"line {number}", dict(zip(names, cells + [""] * (len(names) - len(cells)), strict=False)))
+    return (*cells, *[""] * (len(names) - len(cells)))[: len(names)]
 
 
 def _of_parquet(path: str | Path, content: bytes) -> TextTable:
@@ -147,7 +161,7 @@ def _of_parquet(path: str | Path, content: bytes) -> TextTable:
     except (pa.ArrowException, OSError) as error:  # OSError: what its Thrift or its checksums say
         raise InputError(f"{path}: is a damaged Parquet file: {error}") from None
     _expect_each_once(path, table.column_names)
-    return _of_records(table.column_names, table.to_pylist())
+    return _of_columns(table.column_names, [column.to_pylist() for column in table.columns])
 
 
 def _text(value: object) -> str:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import NamedTuple
+from itertools import compress, pairwise
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from levelfield.records.errors import InputError
 from levelfield.records.observation import Observation
@@ -79,7 +83,11 @@ class Rung:
         return self.budget_flops if currency == "flops" else self.device_seconds
 
 
-def checked(observations: Iterable[Observation]) -> tuple[Observation, ...]:
+_NEEDED = ("loss", "budget_flops", "train_flops")
+_OPTIONAL = ("params", "examples", "epochs", "base_lr", "device_seconds", "chance")
+
+
+def checked(observations: Iterable[Observation]) -> Rows:
     """The rows in an order of their own, so that nothing depends on the order they came in.
 
     Raises:
@@ -88,12 +96,29 @@ def checked(observations: Iterable[Observation]) -> tuple[Observation, ...]:
     rows = tuple(observations)
     if not rows:
         raise InputError("the table has no rows: give at least one finished run")
+    if not _all_plain(rows):
+        _refuse_first(rows)
+    return _in_order(rows)
+
+
+def _all_plain(rows: Sequence[Observation]) -> bool:
+    """Whether every run is there once and every number positive and finite, seen column by column."""
+    columns = [list(map(attrgetter(name), rows)) for name in _NEEDED]
+    columns += [[value for value in map(attrgetter(name), rows) if value is not None] for name in _OPTIONAL]
+    if len(set(map(attrgetter("run"), rows))) < len(rows):
+        return False
+    values = (np.asarray(column, dtype=float) for column in columns)
+    return all(bool(np.all(np.isfinite(column) & (column > 0))) for column in values)
+
+
+def _refuse_first(rows: Sequence[Observation]) -> None:
+    """Say what is wrong with the first row that is."""
     seen: set[str] = set()
     for row in rows:
         if row.run in seen:
             raise InputError(f"run {row.run!r} is in the table twice")
         seen.add(row.run)
-        for name in ("loss", "budget_flops", "train_flops"):
+        for name in _NEEDED:
             value = getattr(row, name)
             if not (math.isfinite(value) and value > 0):
                 easy = (
@@ -101,11 +126,21 @@ def checked(observations: Iterable[Observation]) -> tuple[Observation, ...]:
                 )
                 hint = easy if name == "loss" and value == 0 else ""
                 raise InputError(f"run {row.run!r}: {name} must be positive and finite, saw {value!r}{hint}")
-        for name in ("params", "examples", "epochs", "base_lr", "device_seconds", "chance"):
+        for name in _OPTIONAL:
             value = getattr(row, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise InputError(f"run {row.run!r}: {name} must be positive and finite or absent, saw {value!r}")
-    return tuple(sorted(rows, key=lambda r: (r.family, r.budget_flops, r.role, r.params or 0, r.model, r.seed, r.run)))
+
+
+def _in_order(rows: Sequence[Observation]) -> Rows:
+    """Sorted by family, budget, role, size, model, seed and run: by one after another, from the last."""
+    found = list(rows)
+    for name in ("run", "seed", "model"):
+        found.sort(key=attrgetter(name))
+    found.sort(key=lambda row: row.params or 0)
+    for name in ("role", "budget_flops", "family"):
+        found.sort(key=attrgetter(name))
+    return Rows(found)
 
 
 def rungs(rows: Sequence[Observation], role: str) -> tuple[Rung, ...]:
@@ -115,9 +150,7 @@ def rungs(rows: Sequence[Observation], role: str) -> tuple[Rung, ...]:
         InputError: two different cells claim to be the winner of one rung, or a seed is there twice.
     """
     found = []
-    for (family, budget), runs in grouped(
-        (row for row in rows if row.role == role), lambda r: (r.family, r.budget_flops)
-    ).items():
+    for (family, budget), runs in grouped(having(rows, "role", role), attrgetter("family", "budget_flops")).items():
         cells = {(r.model, r.variant, r.base_lr, r.global_batch_size, r.examples) for r in runs}
         if len(cells) > 1:
             raise InputError(f"{family} at {budget:.3g} FLOPs has {len(cells)} different cells with role {role!r}")
@@ -130,11 +163,11 @@ def rungs(rows: Sequence[Observation], role: str) -> tuple[Rung, ...]:
 
 def seed_groups(rows: Sequence[Observation]) -> list[Rung]:
     """Search cells that were run with several seeds."""
-    cells = grouped(
-        (row for row in rows if row.role in ("search", "audit")),
-        lambda r: (r.family, r.budget_flops, r.model, r.variant, r.base_lr, r.global_batch_size, r.examples, r.params),
+    cells = grouped_by(
+        having(rows, "role", "search", "audit"),
+        *("family", "budget_flops", "model", "variant", "base_lr", "global_batch_size", "examples", "params"),
     )
-    groups = [tuple({run.seed: run for run in runs}.values()) for runs in cells.values()]
+    groups = [tuple({run.seed: run for run in runs}.values()) for runs in cells.values() if len(runs) > 1]
     return [
         Rung(family=runs[0].family, budget_flops=runs[0].budget_flops, runs=runs) for runs in groups if len(runs) > 1
     ]
@@ -147,7 +180,7 @@ def tuned_cells(rows: Iterable[Observation]) -> tuple[Observation, ...]:
     """
     usable = [r for r in rows if r.role == "search" and not r.variant and r.params and r.examples]
     tuned: dict[Hashable, Observation] = {}
-    for runs in grouped(usable, lambda r: (*_sized(r), r.base_lr, r.global_batch_size)).values():
+    for runs in grouped_by(usable, *_SIZED, "base_lr", "global_batch_size").values():
         mean = math.exp(sum(math.log(run.loss) for run in runs) / len(runs))
         known = tuned.get(_sized(runs[0]))
         if known is None or (mean, runs[0].run) < (known.loss, known.run):
@@ -155,8 +188,8 @@ def tuned_cells(rows: Iterable[Observation]) -> tuple[Observation, ...]:
     return tuple(tuned.values())
 
 
-def _sized(row: Observation) -> tuple[Hashable, ...]:
-    return row.family, row.budget_flops, row.model, row.params, row.examples, row.epochs
+_SIZED = ("family", "budget_flops", "model", "params", "examples", "epochs")
+_sized: Callable[[Observation], tuple[Hashable, ...]] = attrgetter(*_SIZED)
 
 
 class Frontier(NamedTuple):
@@ -174,10 +207,10 @@ def frontier(rows: Sequence[Observation], family: str) -> Frontier:
     gives its lower envelope: rows that no cheaper row beats. Where size only ever grows with compute nothing competes:
     an envelope would hide the rise of a double descent that the fit has to refuse.
     """
-    own = [row for row in rows if row.family == family and row.role == "search"]
-    best = [min(runs, key=lambda r: (r.loss, r.run)) for runs in grouped(own, lambda r: r.budget_flops).values()]
-    best.sort(key=lambda r: r.budget_flops)
-    sizes = len({(row.model, row.params) for row in own})
+    own = having(having(rows, "family", family), "role", "search")
+    best = [min(runs, key=attrgetter("loss", "run")) for runs in grouped_by(own, "budget_flops").values()]
+    best.sort(key=attrgetter("budget_flops"))
+    sizes = len(set(zip(own.column("model"), own.column("params"), strict=True)))
     if len(own) < 1.5 * len(best) and sizes > 1 and not _grows_with_compute(own):
         envelope: list[Observation] = []
         for row in best:
@@ -198,7 +231,53 @@ def _grows_with_compute(rows: Sequence[Observation]) -> bool:
 
 def grouped(rows: Iterable[Observation], key: Callable[[Observation], Hashable]) -> dict:
     """Rows by ``key``, in order of first appearance."""
-    groups: dict[Hashable, list[Observation]] = {}
+    groups: defaultdict[Hashable, list[Observation]] = defaultdict(list)
     for row in rows:
-        groups.setdefault(key(row), []).append(row)
-    return groups
+        groups[key(row)].append(row)
+    return dict(groups)
+
+
+class Rows(tuple[Observation, ...]):
+    """Rows that remember the columns and the choices that they were asked for: a million are walked through once."""
+
+    _columns: dict[str, list[Any]]
+    _chosen: dict[tuple[str, frozenset[str]], Rows]
+
+    def __new__(cls, rows: Iterable[Observation]) -> Rows:
+        made = super().__new__(cls, rows)
+        made._columns, made._chosen = {}, {}
+        return made
+
+    def column(self, field: str) -> list[Any]:
+        """``field`` of every row."""
+        if field not in self._columns:
+            self._columns[field] = list(map(attrgetter(field), self))
+        return self._columns[field]
+
+    def having(self, field: str, wanted: frozenset[str]) -> Rows:
+        """The rows whose ``field`` is among the ``wanted``, in their order."""
+        column, key = self.column(field), (field, wanted)
+        if wanted.issuperset(column):
+            return self
+        if key not in self._chosen:
+            self._chosen[key] = Rows(compress(self, map(wanted.__contains__, column)))
+        return self._chosen[key]
+
+
+def rows_of(rows: Sequence[Observation]) -> Rows:
+    """The same rows, such that they remember."""
+    return rows if isinstance(rows, Rows) else Rows(rows)
+
+
+def having(rows: Sequence[Observation], field: str, *values: str) -> Rows:
+    """The rows whose ``field`` is one of ``values``, in their order."""
+    return rows_of(rows).having(field, frozenset(values))
+
+
+def grouped_by(rows: Sequence[Observation], *fields: str) -> dict:
+    """Rows by their ``fields``, in order of first appearance."""
+    columns = [rows_of(rows).column(field) for field in fields]
+    groups: defaultdict[Hashable, list[Observation]] = defaultdict(list)
+    for key, row in zip(columns[0] if len(fields) == 1 else zip(*columns, strict=True), rows, strict=True):
+        groups[key].append(row)
+    return dict(groups)

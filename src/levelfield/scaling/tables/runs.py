@@ -7,28 +7,26 @@ import math
 import re
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from levelfield.records.errors import InputError, did_you_mean
 from levelfield.records.observation import Observation, Role
-from levelfield.scaling.tables.file import IN_MEMORY, Line, TextTable, read_table_file, table_of_columns
+from levelfield.scaling.tables.columnwise import DIVERGED, POSITIVE, model_unnamed, observations_by_column
+from levelfield.scaling.tables.file import IN_MEMORY, TextTable, read_table_file, table_of_columns
 from levelfield.units import LARGEST, LARGEST_LOSS, SMALLEST, SMALLEST_LOSS
 
 DEFAULT_COLUMNS: Mapping[str, str] = {"compute": "flops", "loss": "loss"}
-_POSITIVE = (
-    "compute", "budget", "loss", "params", "examples", "unique", "epochs", "base_lr", "device_seconds", "chance",
-)  # fmt: skip
 _TEXT = ("family", "model", "run", "role", "variant", "device", "cluster", "optimizer")
-KNOWN_COLUMNS = (*_POSITIVE, *_TEXT, "seed")
+KNOWN_COLUMNS = (*POSITIVE, *_TEXT, "seed")
 """What a column may mean. Only compute (training FLOPs) and loss are needed."""
 SIX_N_D = "6ND"
 """Stands for a column of compute: six FLOPs a parameter and example (Kaplan et al., 2001.08361, section 2.1), right for
 dense transformers whose examples are tokens. A convolution or a patch uses its parameters many times: count those."""
 _GROUPED = re.compile(r"[1-9]\d{0,2}((,\d{3})+\.\d+|(,\d{3}){2,})")
 """1,014.45 and 1,234,567; not 1,014, whose comma may as well be a decimal one."""
-_DIVERGED = ("", "nan", "inf", "infinity")
+_JUDGED = ("winner", "control")
 _SAYS_COMPUTE = re.compile(r"flop|compute|6nd|^c$", re.IGNORECASE)
 
 
@@ -85,16 +83,18 @@ def read_runs(
     columns_of = {meaning: _columns_of(path, meaning, name, table.names, meant) for meaning, name in meant.items()}
     if not columns_of["compute"] and not {"params", "examples"} <= meant.keys():
         raise InputError(f"{path}: compute {SIX_N_D} needs the columns of params and of examples to be named")
-    lines = _kept(path, table, where)
-    if not lines:
+    table = _kept(path, table, where)
+    if not table.rows:
         raise InputError(f"{path}: has a header but no rows")
-    read = [_Row(path, *line, columns_of) for line in lines]
-    rows = [_observation(row, drop_diverged=drop_diverged) for row in read]
-    _refuse_another_scale(read, rows)
-    finished = tuple(dataclasses.replace(row, edges=_edges(row, rows)) for row in rows if math.isfinite(row.loss))
+    rows = observations_by_column(table, columns_of, drop_diverged=drop_diverged)
+    if rows is None:
+        read = (_Row(path, *line, columns_of) for line in table.lines)
+        rows = [_observation(row, drop_diverged=drop_diverged) for row in read]
+    _refuse_another_scale(rows, lambda place: _Row(path, *table.line(place), columns_of))
+    finished = tuple(_with_edges([row for row in rows if math.isfinite(row.loss)], rows))
     if not finished:
         raise InputError(f"{path}: every run has diverged: the loss of all {len(rows)} rows is empty, nan or inf")
-    return Runs(finished, _notices(rows, lines, meant["compute"]), path)
+    return Runs(finished, _notices(rows, table, meant["compute"]), path)
 
 
 def _columns_of(
@@ -120,19 +120,20 @@ def _hint(meaning: str, name: str, names: Sequence[str], meant: Mapping[str, str
     return f"{did_you_mean(name, others)}{instead}"
 
 
-def _kept(path: str | Path, table: TextTable, where: Sequence[tuple[str, str]]) -> list[Line]:
-    """The lines that have, in every named column, one of the values named for it."""
-    lines = list(table.lines)
+def _kept(path: str | Path, table: TextTable, where: Sequence[tuple[str, str]]) -> TextTable:
+    """The rows that have, in every named column, one of the values named for it."""
     for name in dict.fromkeys(name for name, _ in where):
         if name not in table.names:
             raise InputError(f"{path}: no column {name!r} to keep rows by{did_you_mean(name, table.names)}")
         wanted = [value for column, value in where if column == name]
-        there = {line.cells[name] for line in lines}
+        cells = table.column(name)
         for value in wanted:
-            if value not in there:
-                raise InputError(f"{path}: no row that is kept has {name}={value!r}{did_you_mean(value, there)}")
-        lines = [line for line in lines if line.cells[name] in wanted]
-    return lines
+            if value not in cells:
+                raise InputError(f"{path}: no row that is kept has {name}={value!r}{did_you_mean(value, set(cells))}")
+        kept = [place for place, cell in enumerate(cells) if cell in wanted]
+        places, rows = tuple(table.places[place] for place in kept), tuple(table.rows[place] for place in kept)
+        table = TextTable(table.names, places, rows)
+    return table
 
 
 class _Row(NamedTuple):
@@ -171,7 +172,7 @@ class _Row(NamedTuple):
 
 def _observation(row: _Row, *, drop_diverged: bool) -> Observation:
     """The row as an observation; with ``drop_diverged`` the loss of one that diverged is inf."""
-    numbers = {meaning: row.number(meaning) for meaning in _POSITIVE if meaning not in ("compute", "budget", "loss")}
+    numbers = {meaning: row.number(meaning) for meaning in POSITIVE if meaning not in ("compute", "budget", "loss")}
     family, params, examples = row.text("family") or "all", numbers["params"], numbers["examples"]
     flops = row.needed("compute") if row.columns_of["compute"] else _six_n_d(row)
     if examples and numbers["unique"]:
@@ -183,7 +184,7 @@ def _observation(row: _Row, *, drop_diverged: bool) -> Observation:
     return Observation(
         run=row.text("run") or row.place,
         family=family,
-        model=row.text("model") or (f"{family}, {params:.4g} parameters" if params else family),
+        model=row.text("model") or model_unnamed(family, params),
         role=role,  # pyright: ignore[reportArgumentType]
         loss=_loss(row, drop_diverged=drop_diverged),
         budget_flops=row.needed("budget") if "budget" in row.columns_of else flops,
@@ -203,12 +204,15 @@ def _observation(row: _Row, *, drop_diverged: bool) -> Observation:
     )
 
 
-def _refuse_another_scale(read: Sequence[_Row], rows: Sequence[Observation]) -> None:
+def _refuse_another_scale(rows: Sequence[Observation], row_at: Callable[[int], _Row]) -> None:
     """A loss may be of any scale, but one so far from the others of its table is a damaged cell."""
     losses = [row.loss for row in rows if math.isfinite(row.loss)]
     middle = statistics.median_low(losses) if losses else 1.0
-    for row, found in zip(read, rows, strict=True):
+    if not losses or (min(losses) / middle >= SMALLEST and max(losses) / middle <= LARGEST):
+        return
+    for place, found in enumerate(rows):
         if math.isfinite(found.loss) and not SMALLEST <= found.loss / middle <= LARGEST:
+            row = row_at(place)
             raise row.wrong(
                 "loss", f"{row.text('loss')} lies too far from the others of the table, such as {middle:.6g}"
             )
@@ -222,7 +226,7 @@ def _six_n_d(row: _Row) -> float:
 
 
 def _loss(row: _Row, *, drop_diverged: bool) -> float:
-    if (text := row.text("loss")).lower().lstrip("+-") not in _DIVERGED:
+    if (text := row.text("loss")).lower().lstrip("+-") not in DIVERGED:
         return row.needed("loss")
     if drop_diverged:
         return math.inf
@@ -241,26 +245,36 @@ def _seed(row: _Row) -> int:
         raise row.wrong("seed", f"expected a whole number, saw {text!r}") from None
 
 
-def _notices(rows: Sequence[Observation], lines: Sequence[Line], compute: str) -> tuple[str, ...]:
+def _notices(rows: Sequence[Observation], table: TextTable, compute: str) -> tuple[str, ...]:
     """What a reader of the results must know of how the table was read."""
     found = []
-    diverged = [(row.family, line.place) for row, line in zip(rows, lines, strict=True) if row.loss == math.inf]
+    diverged = [place for place, row in enumerate(rows) if row.loss == math.inf]
     if diverged:
-        families = ", ".join(f"{family} {number}" for family, number in Counter(f for f, _ in diverged).items())
+        counted = Counter(rows[place].family for place in diverged)
+        families = ", ".join(f"{family} {number}" for family, number in counted.items())
         found.append(
             f"{len(diverged)} of {len(rows)} rows are left out, whose loss is empty, nan or inf: {families}; the first "
-            f"is {diverged[0][1]}"
+            f"is {table.places[diverged[0]]}"
         )
     if not _SAYS_COMPUTE.search(compute):
         found.append(f"compute is the column {compute!r}: where FLOPs are named, read that")
     return tuple(found)
 
 
-def _edges(row: Observation, rows: Sequence[Observation]) -> tuple[str, ...]:
-    """The axes on which a winner lies at the end of what the search rows at its budget tried: only a bound there."""
-    if row.role not in ("winner", "control"):
-        return ()
-    beside = [r for r in rows if r.role == "search" and (r.family, r.budget_flops) == (row.family, row.budget_flops)]
+def _with_edges(finished: Sequence[Observation], rows: Sequence[Observation]) -> Iterator[Observation]:
+    """``finished`` with the axes on which a winner lies at the end of what the search ``rows`` at its budget tried."""
+    searched: dict[tuple[str, float], list[Observation]] = {}
+    if any(row.role in _JUDGED for row in finished):
+        for row in rows:
+            if row.role == "search":
+                searched.setdefault((row.family, row.budget_flops), []).append(row)
+    for row in finished:
+        beside = searched.get((row.family, row.budget_flops), ()) if row.role in _JUDGED else ()
+        yield dataclasses.replace(row, edges=edges) if (edges := _edges(row, beside)) else row
+
+
+def _edges(row: Observation, beside: Sequence[Observation]) -> tuple[str, ...]:
+    """The axes on which a winner lies at the end of what the runs ``beside`` it tried: only a bound there."""
     rates = [r.base_lr for r in beside if r.base_lr and r.model == row.model]
     if len(set(rates)) < 2:  # its shape was moved after its rate had been found
         rates = [r.base_lr for r in beside if r.base_lr]

@@ -23,7 +23,7 @@ from levelfield.scaling.noise.luck import LEFT_OVER, best_of_searches
 from levelfield.scaling.noise.uncertainty import Noise, common_variances, pooled_sd
 from levelfield.scaling.results.reasons.beside import AllRowsStandIn, BestStandIn, FamilyPoints
 from levelfield.scaling.results.verdicts import Optimism
-from levelfield.scaling.tables.rungs import Rung, frontier, grouped, seed_groups
+from levelfield.scaling.tables.rungs import Rung, frontier, grouped_by, having, seed_groups
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,18 +53,19 @@ def stand_ins(
     rows: Sequence[Observation], families: Sequence[str], generator: np.random.Generator, *, level: float
 ) -> StandIns:
     """The stand-ins among the search runs of ``rows``."""
-    rows = [row for row in rows if row.role == "search"]
-    if any(row.cluster for row in rows):
+    rows = having(rows, "role", "search")
+    if any(rows.column("cluster")):
         return _clustered(rows)
     seed_sd, degrees = pooled_sd([group.log_losses for group in seed_groups(rows)])
     chosen, optimism, hows = [], [], []
     for family in families:
-        best, how, envelope = frontier(rows, family)
+        own = having(rows, "family", family)
+        best, how, envelope = frontier(own, family)
         chosen.extend(Rung(family=family, budget_flops=row.budget_flops, runs=(row,)) for row in best)
         hows.append(FamilyPoints(family=family, how=how))
         if not envelope:
             common = {"seed_sd": seed_sd, "degrees_of_freedom": degrees, "level": level, "generator": generator}
-            optimism.extend(best_of_searches(rows, family, best, **common))
+            optimism.extend(best_of_searches(own, family, best, **common))
     corrected = {(found.family, found.budget_flops): found.corrected for found in optimism}
     log_losses = []
     for rung in chosen:
@@ -82,7 +83,7 @@ def stand_ins(
 def _clustered(rows: Sequence[Observation]) -> StandIns:
     found = tuple(
         Rung(family=family, budget_flops=budget, runs=tuple(runs))
-        for (family, budget), runs in grouped(rows, lambda r: (r.family, r.budget_flops)).items()
+        for (family, budget), runs in grouped_by(rows, "family", "budget_flops").items()
     )
     clusters = {row.cluster or row.run for row in rows}
     return StandIns(

@@ -17,7 +17,7 @@ from levelfield.records.writing import make_directory
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.reasons.predictions import NoDeclaredSize, NoLaw, NothingPredicted
 from levelfield.study.outcome.locks import lock_name, losses_fingerprint
-from levelfield.study.plan.wants import Wants
+from levelfield.study.plan.candidate import afford
 from levelfield.study.planned import Lock, LockedRecipe
 
 if TYPE_CHECKING:
@@ -76,11 +76,10 @@ def _recipe(outcome: Outcome, entry: FamilyEntry, prediction: Prediction, budget
     """The declared recipe nearest to ``prediction``, or why there is none."""
     if prediction.loss is None or prediction.params is None or prediction.base_lr is None:
         return NothingPredicted(notes=prediction.notes)
-    wants = Wants(outcome.spec, outcome.facts, outcome.results)
     top = max((w for w in outcome.planned.winners if w.family == entry.name), key=lambda w: w.budget_flops)
     rate = _nearest(entry.base_lr.values, prediction.base_lr)
     candidates = [dataclasses.replace(top.candidate, architecture=size, base_lr=rate) for size in entry.sizes]
-    bought = {candidate: wants.afford(entry, candidate, budget) for candidate in candidates}
+    bought = {each: afford(outcome.spec, outcome.facts, entry, each, budget) for each in candidates}
     allowed = {
         float(affordable.params): candidate for candidate, affordable in bought.items() if not affordable.refusal
     }

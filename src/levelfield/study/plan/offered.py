@@ -6,10 +6,9 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from levelfield.records.study import FamilyEntry, StudySpec
+from levelfield.records.study import FamilyEntry
 from levelfield.records.trial import TrialSpec
-from levelfield.study.facts import DataFacts
-from levelfield.study.plan.candidate import afford, trial_spec
+from levelfield.study.plan.competitor import Competitor
 from levelfield.study.plan.wants import SEARCH_SEED, fresh_seeds
 from levelfield.study.planned import Candidate
 
@@ -34,45 +33,36 @@ class OfferedStarts:
     beside: tuple[TrialSpec, ...]
 
 
-def offered_by(
-    spec: StudySpec, facts: DataFacts, entry: FamilyEntry, winner: RungWinner, tuned: Sequence[TunedCell]
-) -> OfferedStarts:
-    """The frontier of a rung that ``winner`` won; ``tuned`` are the searched cells of the study."""
-    budget, candidate = winner.budget_flops, winner.candidate
+def offered_by(competitor: Competitor, winner: RungWinner, tuned: Sequence[TunedCell]) -> OfferedStarts:
+    """The frontier of a rung that ``winner`` won; ``tuned`` are its searched cells."""
+    entry, budget, candidate = competitor.entry, winner.budget_flops, winner.candidate
 
     def trial(of: Candidate, seed: int, held_out: str) -> TrialSpec:
-        affordable = afford(spec, facts, entry, of, budget)
-        return trial_spec(spec, facts, entry, of, affordable, budget, seed=seed, held_out=held_out)
+        return competitor.trial(of, budget, seed=seed, held_out=held_out)
 
     selecting = trial(candidate, SEARCH_SEED, "select")
     return OfferedStarts(
         entry=entry,
         budget_flops=budget,
         architecture=selecting.architecture,
-        sizes=tuple(_sizes(spec, facts, entry, winner)),
-        fresh=tuple(trial(candidate, seed, "report") for seed in fresh_seeds(spec)),
+        sizes=tuple(_sizes(competitor, winner)),
+        fresh=tuple(trial(candidate, seed, "report") for seed in fresh_seeds(competitor.spec)),
         selecting=selecting,
         beside=tuple(trial(other, SEARCH_SEED, "select") for other in _beside(entry, winner, tuned)),
     )
 
 
-def _sizes(spec: StudySpec, facts: DataFacts, entry: FamilyEntry, winner: RungWinner) -> Iterator[str]:
+def _sizes(competitor: Competitor, winner: RungWinner) -> Iterator[str]:
     """The family's sizes with the winner's shape, the winner's own among them."""
-    for size in entry.sizes:
+    for size in competitor.entry.sizes:
         moved = dataclasses.replace(winner.candidate, architecture=size)
-        yield afford(spec, facts, entry, moved, winner.budget_flops).architecture
+        yield competitor.afford(moved, winner.budget_flops).architecture
 
 
 def _beside(entry: FamilyEntry, winner: RungWinner, tuned: Sequence[TunedCell]) -> Iterator[Candidate]:
-    """The tuned cells of the winner's rung in other sizes, nearest size first, the smaller of two as near."""
+    """The ``tuned`` cells of the winner's rung in other sizes, nearest size first, the smaller of two as near."""
     place = entry.sizes.index(winner.candidate.architecture)
-    cells = [
-        cell
-        for cell in tuned
-        if (cell.family, cell.budget_flops) == (entry.name, winner.budget_flops)
-        and cell.architecture != winner.candidate.architecture
-        and cell.base_lr is not None
-    ]
+    cells = [cell for cell in tuned if cell.architecture != winner.candidate.architecture and cell.base_lr is not None]
     places = {cell: entry.sizes.index(cell.architecture) for cell in cells}
     for cell in sorted(cells, key=lambda cell: (abs(places[cell] - place), places[cell])):
         assert cell.base_lr is not None

@@ -6,33 +6,38 @@ end does not depend on the order in which they finished: running the same comman
 
 from __future__ import annotations
 
-import dataclasses
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Set
+from typing import TypeVar
 
 from levelfield.families.registry import list_families
 from levelfield.records.allowed import CellRefused, NoCellAllowed
 from levelfield.records.errors import RefusedError, SpecError
 from levelfield.records.study import FamilyEntry, StudySpec
+from levelfield.records.transfer import TransferSpec
 from levelfield.records.trial import TrialResult
 from levelfield.study.facts import DataFacts
-from levelfield.study.plan.declared import choices_along, refuse_meaningless
+from levelfield.study.plan.competitor import Competitor
+from levelfield.study.plan.declared import refuse_meaningless
 from levelfield.study.plan.locked import want_locked
-from levelfield.study.plan.search import LineSearch, search_two, search_until_bracketed
-from levelfield.study.plan.swap import want_swap
-from levelfield.study.plan.transfers import plan_transfers
-from levelfield.study.plan.wants import Wants
+from levelfield.study.plan.offered import offered_by
+from levelfield.study.plan.parts import Lookup, PlanParts
+from levelfield.study.plan.rung import PlannedRung, RungSearch, guessed_rate, middle
+from levelfield.study.plan.swap import swapped
+from levelfield.study.plan.transfers import TransferWants, refuse_meaningless_transfer
+from levelfield.study.plan.wants import Wants, fresh_seeds, relabelled
 from levelfield.study.planned import (
     Candidate,
     Cell,
     Lock,
     Plan,
+    PlannedTransfer,
+    PlannedTrial,
     RungWinner,
-    TunedCell,
+    dearest_first,
 )
 
-# The seeds of the A/A control are kept clear of those of the winners, which follow the search's.
-_CONTROL_SEED = 1000
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
 
 def plan(
@@ -43,25 +48,7 @@ def plan(
     Raises:
         SpecError: an architecture, axis or recipe of the spec cannot be meant.
     """
-    locks = locks or {}
-    wants = Wants(spec, facts, results)
-    planner = _Planner(wants)
-    for entry in spec.families:
-        planner.plan_family(entry)
-    searched = wants.fulfilled and len(planner.winners) > 0
-    for budget in spec.ladder.locked:
-        if budget in locks:
-            want_locked(wants, locks[budget])
-    transfers = plan_transfers(spec, facts, results, planner.winners, tuple(planner.tuned.values()))
-    return Plan(
-        cells=tuple(planner.cells),
-        trials=tuple(wants.trials.values()),
-        tuned=tuple(planner.tuned.values()),
-        winners=tuple(planner.winners),
-        to_lock=tuple(budget for budget in spec.ladder.locked if searched and budget not in locks),
-        transfers=tuple(transfers.wanted.values()),
-        refused_transfers=tuple(transfers.refused),
-    )
+    return Planner(spec, facts, results, locks).plan()
 
 
 def refuse_if_nothing_is_allowed(planned: Plan) -> None:
@@ -79,201 +66,184 @@ def refuse_if_nothing_is_allowed(planned: Plan) -> None:
         raise RefusedError(NoCellAllowed(cells=tuple(dict.fromkeys((*refused[:2], *refused[-1:])))))
 
 
-def size_edges(spec: StudySpec, listed: Sequence[Cell], cells: Sequence[Cell]) -> set[int]:
-    """Places in ``cells``, the allowed of those ``listed``, beyond which nobody looked: no size is declared there, or
-    one left out by ``max_steps``. A neighbour that the protocol refuses is no edge: nobody could run it.
+class Planner:
+    """The plan of a study that is being run: always what :func:`plan` gives of the results that it was told.
+
+    A new result costs what depends on it, however many trials the study has.
+
+    Raises:
+        SpecError: an architecture, axis or recipe of the spec cannot be meant.
     """
-    most = spec.ladder.max_steps
-    left_out = [most is not None and cell.affordable.steps > most for cell in listed]
-    edges = set()
-    for place, cell in enumerate(cells):
-        where = listed.index(cell)
-        if any(not 0 <= i < len(listed) or left_out[i] for i in (where - 1, where + 1)):
-            edges.add(place)
-    return edges
 
+    def __init__(
+        self,
+        spec: StudySpec,
+        facts: DataFacts,
+        results: Mapping[str, TrialResult],
+        locks: Mapping[float, Lock] | None = None,
+        *,
+        probed: Set[str] = frozenset(),
+    ) -> None:
+        self._spec = spec
+        self._facts = facts
+        self._locks = dict(locks or {})
+        self._families = [_Family(spec, facts, entry) for entry in spec.families]
+        self._competitors = {family.competitor.name: family.competitor for family in self._families}
+        for transfer in spec.transfer:
+            refuse_meaningless_transfer(spec, transfer, facts)
+        self._parts = PlanParts(results, probed)
+        self._plan_parts()
 
-def checked_axes(spec: StudySpec, entry: FamilyEntry, budget: float) -> list[str]:
-    """The axes beside the learning rate that are searched at ``budget``."""
-    checked = spec.search.check_budgets
-    return list(entry.axes) if checked is None or budget in checked else []
+    @property
+    def results(self) -> Mapping[str, TrialResult]:
+        """What it was told, by trial fingerprint."""
+        return self._parts.results
 
+    @property
+    def num_wanted(self) -> int:
+        """Trials, transfers and probes that are wanted so far, each counted once."""
+        return self._parts.num_wanted
 
-class _Planner:
-    """Searches the cells of every family for the winners of its rungs."""
+    @property
+    def num_waiting(self) -> int:
+        """Those of them that are not done."""
+        return len(self._parts.waiting)
 
-    def __init__(self, wants: Wants) -> None:
-        self.spec = wants.spec
-        self.wants = wants
-        self.cells: list[Cell] = []
-        self.tuned: dict[tuple[str, str, float], TunedCell] = {}
-        self.winners: list[RungWinner] = []
-
-    def plan_family(self, entry: FamilyEntry) -> None:
-        refuse_meaningless(self.spec, self.wants.facts, entry)
-        rungs = {budget: self._cells(entry, budget) for budget in self.spec.ladder.budgets}
-        for budget in self.spec.ladder.locked:
-            self._cells(entry, budget)
-        allowed = {budget: cells for budget, cells in rungs.items() if cells}
-        if not allowed:
-            return
-        ends = (min(allowed), max(allowed))
-        anchors = {budget: _middle(allowed[budget]) for budget in ends}
-        anchored = {budget: self._search_anchor(entry, cell) for budget, cell in anchors.items()}
-        for budget, cells in allowed.items():
-            searches = [
-                anchored[budget] if budget in anchors and cell is anchors[budget]
-                else self._search_guided(entry, cell, anchored)
-                for cell in cells
-            ]  # fmt: skip
-            if budget in self.spec.search.audit_budgets:
-                self._audit(entry, _middle(cells))
-            winner = self._rung_winner(entry, rungs[budget], cells, searches)
-            if winner is not None:
-                self.winners.append(winner)
-                self._want_judged(entry, winner)
-
-    def _cells(self, entry: FamilyEntry, budget: float) -> list[Cell]:
-        """List every size at ``budget``; give back those that the protocol allows."""
-        cells = []
-        for architecture in entry.sizes:
-            affordable = self.wants.afford(entry, Candidate(architecture=architecture, base_lr=1.0), budget)
-            if not _belongs(affordable.architecture, entry):
-                raise SpecError(f"size {architecture!r} is not of family {entry.name!r}")
-            cells.append(Cell(family=entry.name, architecture=architecture, budget_flops=budget, affordable=affordable))
-        params = [cell.affordable.params for cell in cells]
-        if params != sorted(set(params)):
-            raise SpecError(f"sizes of {entry.name!r} must be listed in rising number of parameters, saw {params}")
-        self.cells.extend(cells)
-        return [cell for cell in cells if not cell.affordable.refusal]
-
-    def _search_anchor(self, entry: FamilyEntry, cell: Cell) -> LineSearch:
-        return self._search_lr(entry, cell, rule="anchor", start=entry.base_lr.start_index)
-
-    def _search_lr(self, entry: FamilyEntry, cell: Cell, *, rule: str, start: int) -> LineSearch:
-        grid = entry.base_lr.values
-        search = search_until_bracketed(
-            len(grid),
-            start,
-            lambda index: self._loss(entry, Candidate(architecture=cell.architecture, base_lr=grid[index]), cell),
-            cap=self.spec.search.cap,
+    @property
+    def to_lock(self) -> tuple[float, ...]:
+        """The rungs whose prediction can be written down now."""
+        searched = any(rung.winner is not None for rung in self._rungs) and not any(
+            fingerprint in rung.wanted for fingerprint in self._parts.waiting for rung in self._rungs
         )
-        return self._note(entry, cell, rule, search)
+        return tuple(budget for budget in self._spec.ladder.locked if searched and budget not in self._locks)
 
-    def _search_guided(self, entry: FamilyEntry, cell: Cell, anchored: Mapping[float, LineSearch]) -> LineSearch:
-        grid = entry.base_lr.values
-        guess = _guess(cell.budget_flops, {budget: search.best for budget, search in anchored.items()})
-        if guess is None:
-            return self._note(entry, cell, "two trials", LineSearch(best=None, status="waiting"))
-        search = search_two(
-            guess,
-            lambda index: self._loss(entry, Candidate(architecture=cell.architecture, base_lr=grid[index]), cell),
+    def learn(self, fingerprint: str, result: TrialResult | None) -> None:
+        """Plan on with the ``result`` of a trial; a probe is done without one."""
+        self._parts.learn(fingerprint, result)
+        self._plan_parts()
+
+    def lock(self, locks: Mapping[float, Lock]) -> None:
+        """Plan on with predictions that have been written down."""
+        self._locks |= locks
+        self._plan_parts()
+
+    def newly_wanted(self) -> tuple[PlannedTrial | PlannedTransfer, ...]:
+        """What is wanted and not done, and was not when this was last asked: the dearest first."""
+        new, self._parts.new = self._parts.new, []
+        return tuple(sorted(new, key=dearest_first))
+
+    def plan(self) -> Plan:
+        """Everything wanted so far."""
+        trials = _merged((part.wanted for part in (*self._rungs, *self._foretold)), relabelled)
+        return Plan(
+            cells=tuple(cell for family in self._families for cell in family.cells),
+            trials=tuple(trials.values()),
+            tuned=tuple(_merged((rung.tuned for rung in self._rungs), lambda known, new: True).values()),
+            winners=tuple(rung.winner for rung in self._rungs if rung.winner is not None),
+            to_lock=self.to_lock,
+            transfers=tuple(_merged(part.transfers for part in self._transfers).values()),
+            refused_transfers=tuple(refused for part in self._transfers for refused in part.refused),
         )
-        return self._note(entry, cell, "two trials", search)
 
-    def _audit(self, entry: FamilyEntry, cell: Cell) -> None:
-        """Want the whole grid, to test the rule; its losses choose nothing."""
-        for base_lr in entry.base_lr.values:
-            candidate = Candidate(architecture=cell.architecture, base_lr=base_lr)
-            self.wants.select_loss(entry, candidate, cell.budget_flops, role="audit")
+    def _plan_parts(self) -> None:
+        self._rungs = [rung for family in self._families for rung in family.rungs(self._parts)]
+        budgets = [budget for budget in self._spec.ladder.locked if budget in self._locks]
+        self._foretold = [self._want_locked(self._locks[budget]) for budget in budgets]
+        self._transfers = [*self._want_transfers()]
 
-    def _rung_winner(
-        self, entry: FamilyEntry, listed: list[Cell], cells: list[Cell], searches: list[LineSearch]
-    ) -> RungWinner | None:
-        """The best candidate of a rung, bracketed along every declared axis; None while anything is awaited."""
-        if any(search.best is None for search in searches):
-            return None
-        grid = entry.base_lr.values
-        tuned = [
-            (Candidate(architecture=cell.architecture, base_lr=grid[search.best or 0]), cell)
-            for cell, search in zip(cells, searches, strict=True)
+    def _want_locked(self, lock: Lock) -> Wants:
+        def wanted(lookup: Lookup) -> Wants:
+            wants = Wants(lookup)
+            want_locked(wants, self._competitors, lock, fresh_seeds(self._spec))
+            return wants
+
+        return self._parts.part(("locked", lock.budget_flops), (lock,), wanted)
+
+    def _want_transfers(self) -> Iterator[TransferWants]:
+        """What each transfer wants of each rung that is won."""
+        for transfer in self._spec.transfer:
+            for rung in self._rungs:
+                winner = rung.winner
+                if winner is not None and (transfer.budgets is None or winner.budget_flops in transfer.budgets):
+                    yield self._want_transfer(transfer, winner, rung)
+
+    def _want_transfer(self, transfer: TransferSpec, winner: RungWinner, rung: PlannedRung) -> TransferWants:
+        def wanted(lookup: Lookup) -> TransferWants:
+            wants = TransferWants(self._spec, self._facts, lookup)
+            competitor = self._competitors[winner.family]
+            wants.want_rung(transfer, offered_by(competitor, winner, tuple(rung.tuned.values())))
+            return wants
+
+        return self._parts.part(("transfer", transfer.name, winner.family, winner.budget_flops), (rung,), wanted)
+
+
+class _Family:
+    """One family on the ladder: its cells, and its rungs as far as they are planned."""
+
+    def __init__(self, spec: StudySpec, facts: DataFacts, entry: FamilyEntry) -> None:
+        refuse_meaningless(spec, facts, entry)
+        self.competitor = Competitor(spec, facts, entry)
+        self._swapped = None if entry.swap is None else Competitor(spec, facts, swapped(entry))
+        budgets = (*spec.ladder.budgets, *spec.ladder.locked)
+        self.cells = tuple(cell for budget in budgets for cell in _cells(self.competitor, budget))
+        self._allowed: dict[float, list[Cell]] = {}
+        for cell in self.cells:
+            if not cell.affordable.refusal and cell.budget_flops not in spec.ladder.locked:
+                self._allowed.setdefault(cell.budget_flops, []).append(cell)
+
+    def rungs(self, parts: PlanParts) -> list[PlannedRung]:
+        """The anchors at both ends of the ladder, then every rung."""
+        if not self._allowed:
+            return []
+        ends = dict.fromkeys((min(self._allowed), max(self._allowed)))
+        anchors = {budget: self._anchor(parts, budget) for budget in ends}
+        bests = {budget: None if own.anchor is None else own.anchor.best for budget, own in anchors.items()}
+        rungs = [
+            self._rung(parts, budget, anchors.get(budget), guessed_rate(budget, bests)) for budget in self._allowed
         ]
-        losses = [self._loss(entry, candidate, cell) for candidate, cell in tuned]
-        place = min(range(len(tuned)), key=lambda i: (losses[i], i))
-        candidate, cell = tuned[place]
-        search = searches[place]
-        if self.spec.search.bracket_winners and search.status != "bracketed":
-            search = self._search_lr(entry, cell, rule="winner", start=search.best or 0)
-            if search.best is None:
-                return None
-            candidate = dataclasses.replace(candidate, base_lr=grid[search.best])
-        edges = [] if search.status == "bracketed" else ["base_lr"]
-        if place in size_edges(self.spec, listed, cells):
-            edges.append("size")
-        for axis in checked_axes(self.spec, entry, cell.budget_flops):
-            moved = self._search_axis(entry, cell, candidate, axis)
-            if moved is None:
-                return None
-            candidate, status = moved
-            if status != "bracketed":
-                edges.append(axis)
-        loss = self._loss(entry, candidate, cell)
-        if loss is None or not math.isfinite(loss):
-            return None
-        return RungWinner(
-            family=entry.name,
-            budget_flops=cell.budget_flops,
-            candidate=candidate,
-            affordable=self.wants.afford(entry, candidate, cell.budget_flops),
-            select_loss=loss,
-            edges=tuple(edges),
-        )
+        return [*anchors.values(), *rungs]
 
-    def _search_axis(
-        self, entry: FamilyEntry, cell: Cell, candidate: Candidate, axis: str
-    ) -> tuple[Candidate, str] | None:
-        choices = choices_along(entry, candidate, axis)
-        search = search_until_bracketed(
-            len(choices),
-            [is_default for is_default, _ in choices].index(True),
-            lambda index: self._loss(entry, choices[index][1], cell),
-            cap=self.spec.search.cap,
-        )
-        return None if search.best is None else (choices[search.best][1], search.status)
+    def _anchor(self, parts: PlanParts, budget: float) -> PlannedRung:
+        def searched(lookup: Lookup) -> PlannedRung:
+            search = RungSearch(Wants(lookup), self.competitor, budget, self._swapped)
+            return search.search_anchor(middle(self._allowed[budget]))
 
-    def _want_judged(self, entry: FamilyEntry, winner: RungWinner) -> None:
-        """Want the winner on fresh seeds, and what controls it at this rung."""
-        candidate, budget, seeds = winner.candidate, winner.budget_flops, self.wants.fresh_seeds
-        self.wants.judge(entry, candidate, budget, seeds, role="winner")
-        if budget == self.spec.control_budget:
-            apart = [_CONTROL_SEED + seed for seed in seeds]
-            self.wants.judge(entry, candidate, budget, apart, role="control")
-        if budget == self.spec.verdict.swap_budget:
-            want_swap(self.wants, entry, candidate, budget)
+        return parts.part(("anchor", self.competitor.name, budget), (), searched)
 
-    def _loss(self, entry: FamilyEntry, candidate: Candidate, cell: Cell) -> float | None:
-        return self.wants.select_loss(entry, candidate, cell.budget_flops)
+    def _rung(self, parts: PlanParts, budget: float, anchor: PlannedRung | None, guessed: int | None) -> PlannedRung:
+        def searched(lookup: Lookup) -> PlannedRung:
+            wants = Wants(lookup, before=anchor and anchor.wanted)
+            search = RungSearch(wants, self.competitor, budget, self._swapped)
+            return search.search_cells(self._allowed[budget], anchor, guessed)
 
-    def _note(self, entry: FamilyEntry, cell: Cell, rule: str, search: LineSearch) -> LineSearch:
-        grid = entry.base_lr.values
-        self.tuned[entry.name, cell.architecture, cell.budget_flops] = TunedCell(
-            family=entry.name,
-            architecture=cell.architecture,
-            budget_flops=cell.budget_flops,
-            rule=rule,
-            status=search.status,
-            base_lr=None if search.best is None else grid[search.best],
-        )
-        return search
+        return parts.part(("rung", self.competitor.name, budget), (anchor, guessed), searched)
 
 
-def _middle(cells: list[Cell]) -> Cell:
-    return cells[len(cells) // 2]
+def _merged(parts: Iterable[Mapping[K, V]], renewed: Callable[[V, V], bool] = lambda known, new: False) -> dict[K, V]:
+    """All ``parts`` in their order, each key once: what was there first stays, unless a later part has it renewed.
 
-
-def _guess(budget: float, anchors: Mapping[float, int | None]) -> int | None:
-    """The grid index to try first at ``budget``: on the line through the anchors' optima, rounded up.
-
-    Rounded up because the second trial is half of it: together they enclose the line.
+    Two families may be the same networks by two names.
     """
-    low, high = min(anchors), max(anchors)
-    low_best, high_best = anchors[low], anchors[high]
-    if low_best is None or high_best is None:
-        return None
-    if low == high:
-        return low_best
-    share = (math.log(budget) - math.log(low)) / (math.log(high) - math.log(low))
-    return math.ceil(low_best + share * (high_best - low_best) - 1e-9)
+    found: dict[K, V] = {}
+    for part in parts:
+        for key, each in part.items():
+            if key not in found or renewed(found[key], each):
+                found[key] = each
+    return found
+
+
+def _cells(competitor: Competitor, budget: float) -> list[Cell]:
+    """Every size at ``budget``, with what the protocol says of it."""
+    cells, entry = [], competitor.entry
+    for architecture in entry.sizes:
+        affordable = competitor.afford(Candidate(architecture=architecture, base_lr=1.0), budget)
+        if not _belongs(affordable.architecture, entry):
+            raise SpecError(f"size {architecture!r} is not of family {entry.name!r}")
+        cells.append(Cell(family=entry.name, architecture=architecture, budget_flops=budget, affordable=affordable))
+    params = [cell.affordable.params for cell in cells]
+    if params != sorted(set(params)):
+        raise SpecError(f"sizes of {entry.name!r} must be listed in rising number of parameters, saw {params}")
+    return cells
 
 
 def _belongs(architecture: str, entry: FamilyEntry) -> bool:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
 
 from levelfield.records.allowed import ArmOf, TooFewSteps
 from levelfield.records.data import data_content
@@ -20,18 +19,16 @@ from levelfield.records.reason import Reason
 from levelfield.records.sharing import refuse_other_sharing
 from levelfield.records.study import LadderSpec, StudySpec
 from levelfield.records.transfer import ArmSpec, TransferFamily, TransferSpec
-from levelfield.records.trial import RecipeSpec, TrialResult, TrialSpec
+from levelfield.records.trial import RecipeSpec, TrialSpec
 from levelfield.study.facts import DataFacts
 from levelfield.study.plan.candidate import batch_and_steps, cost_of, with_codes
-from levelfield.study.plan.offered import OfferedStarts, offered_by
+from levelfield.study.plan.offered import OfferedStarts
+from levelfield.study.plan.parts import Lookup
 from levelfield.study.plan.recipes import preset
 from levelfield.study.plan.search import search_until_bracketed
 from levelfield.study.plan.wants import SEARCH_SEED
 from levelfield.study.planned import PlannedTransfer, RefusedTransfer, TransferRole
 from levelfield.transfer.recipes import transfer_preset
-
-if TYPE_CHECKING:
-    from levelfield.study.planned import RungWinner, TunedCell
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,16 +43,21 @@ class TransferCandidate:
 class TransferWants:
     """The transfers wanted so far, and the arms that were refused."""
 
-    def __init__(self, spec: StudySpec, facts: DataFacts, results: Mapping[str, TrialResult]) -> None:
+    def __init__(self, spec: StudySpec, facts: DataFacts, results: Lookup) -> None:
         self.spec = spec
         self.facts = facts
         self.results = results
-        self.wanted: dict[tuple[str, str, float], PlannedTransfer] = {}
+        self.transfers: dict[tuple[str, str, float], PlannedTransfer] = {}
         self.refused: list[RefusedTransfer] = []
+
+    @property
+    def wanted(self) -> dict[str, PlannedTransfer]:
+        """The transfers by fingerprint, each trial once."""
+        return {planned.spec.fingerprint: planned for planned in self.transfers.values()}
 
     def want(self, planned: PlannedTransfer) -> None:
         """Want it once for each rung and reason: one trial may serve two."""
-        self.wanted.setdefault((planned.spec.fingerprint, planned.role, planned.budget_flops), planned)
+        self.transfers.setdefault((planned.spec.fingerprint, planned.role, planned.budget_flops), planned)
 
     def want_rung(self, transfer: TransferSpec, offered: OfferedStarts) -> None:
         """Want everything that ``transfer`` asks of one family at one rung, as far as results go."""
@@ -235,29 +237,12 @@ class TransferWants:
             self.refused.append(refused)
 
 
-def plan_transfers(
-    spec: StudySpec,
-    facts: DataFacts,
-    results: Mapping[str, TrialResult],
-    winners: Sequence[RungWinner],
-    tuned: Sequence[TunedCell],
-) -> TransferWants:
-    """Everything that the transfers of ``spec`` want of the rungs won so far.
+def refuse_meaningless_transfer(spec: StudySpec, transfer: TransferSpec, facts: DataFacts) -> None:
+    """Make every recipe and size that ``transfer`` may ask for.
 
     Raises:
         SpecError: a recipe cannot be meant, or a size cannot take the target's images; before anything is trained.
     """
-    wants = TransferWants(spec, facts, results)
-    entries = {entry.name: entry for entry in spec.families}
-    for transfer in spec.transfer:
-        _refuse_meaningless(spec, transfer, facts)
-        for winner in winners:
-            if transfer.budgets is None or winner.budget_flops in transfer.budgets:
-                wants.want_rung(transfer, offered_by(spec, facts, entries[winner.family], winner, tuned))
-    return wants
-
-
-def _refuse_meaningless(spec: StudySpec, transfer: TransferSpec, facts: DataFacts) -> None:
     target = facts.target(transfer.name)
     asked = transfer.probe_examples
     if asked is not None and asked > target.num_train:

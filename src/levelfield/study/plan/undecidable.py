@@ -42,7 +42,7 @@ from levelfield.scaling.verdicts.compare import attainable
 from levelfield.scaling.verdicts.contrasts import Statement
 from levelfield.study.facts import DataFacts
 from levelfield.study.plan.candidate import afford, default_value
-from levelfield.study.plan.plan import checked_axes, size_edges
+from levelfield.study.plan.rung import checked_axes, size_edges
 from levelfield.study.plan.search import can_bracket
 from levelfield.study.planned import Candidate, Cell, Plan
 

@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterable, Mapping
 
 from levelfield.records.observation import Role
-from levelfield.records.study import FamilyEntry, StudySpec
-from levelfield.records.trial import TrialResult, TrialSpec
-from levelfield.study.facts import DataFacts
-from levelfield.study.plan.candidate import afford, trial_spec
-from levelfield.study.planned import Affordable, Candidate, PlannedTrial
+from levelfield.records.study import StudySpec
+from levelfield.records.trial import TrialSpec
+from levelfield.study.plan.competitor import Competitor
+from levelfield.study.plan.parts import Lookup
+from levelfield.study.planned import Candidate, PlannedTrial
 
 SEARCH_SEED = 0
 
@@ -21,43 +21,32 @@ def fresh_seeds(spec: StudySpec) -> range:
 
 
 class Wants:
-    """The trials wanted so far, by fingerprint, and the losses known of them."""
+    """The trials wanted so far, by fingerprint, and the losses known of them.
 
-    def __init__(self, spec: StudySpec, facts: DataFacts, results: Mapping[str, TrialResult]) -> None:
-        self.spec = spec
-        self.facts = facts
-        self.results = results
-        self.trials: dict[str, PlannedTrial] = {}
+    What is wanted ``before`` by another part of the plan need not be wanted again.
+    """
 
-    @property
-    def fulfilled(self) -> bool:
-        """Whether every trial wanted so far has a result."""
-        return all(fingerprint in self.results for fingerprint in self.trials)
-
-    @property
-    def fresh_seeds(self) -> range:
-        return fresh_seeds(self.spec)
-
-    def afford(self, entry: FamilyEntry, candidate: Candidate, budget: float) -> Affordable:
-        return afford(self.spec, self.facts, entry, candidate, budget)
+    def __init__(self, results: Lookup, *, before: Mapping[str, PlannedTrial] | None = None) -> None:
+        self._results = results
+        self._before = before or {}
+        self.wanted: dict[str, PlannedTrial] = {}
 
     def select_loss(
-        self, entry: FamilyEntry, candidate: Candidate, budget: float, *, role: Role = "search", variant: str = ""
+        self, competitor: Competitor, candidate: Candidate, budget: float, *, role: Role = "search", variant: str = ""
     ) -> float | None:
         """The select loss of ``candidate`` at ``budget``: None while awaited, infinite where it has none."""
-        affordable = self.afford(entry, candidate, budget)
-        if affordable.refusal:
+        if competitor.afford(candidate, budget).refusal:
             return math.inf
-        trial = trial_spec(self.spec, self.facts, entry, candidate, affordable, budget, seed=SEARCH_SEED)
-        self._want(trial, role, entry, budget, candidate, variant)
-        result = self.results.get(trial.fingerprint)
+        trial = competitor.trial(candidate, budget, seed=SEARCH_SEED, held_out="select")
+        self._want(trial, role, competitor, budget, candidate, variant)
+        result = self._results.get(trial.fingerprint)
         if result is None:
             return None
         return result.loss("select") if result.status == "finished" else math.inf
 
     def judge(
         self,
-        entry: FamilyEntry,
+        competitor: Competitor,
         candidate: Candidate,
         budget: float,
         seeds: Iterable[int],
@@ -66,24 +55,28 @@ class Wants:
         variant: str = "",
     ) -> None:
         """Want ``candidate`` on ``seeds``, judged on the report split."""
-        affordable = self.afford(entry, candidate, budget)
         for seed in seeds:
-            trial = trial_spec(
-                self.spec, self.facts, entry, candidate, affordable, budget, seed=seed, held_out="report"
-            )
-            self._want(trial, role, entry, budget, candidate, variant)
+            trial = competitor.trial(candidate, budget, seed=seed, held_out="report")
+            self._want(trial, role, competitor, budget, candidate, variant)
 
     def _want(
-        self, trial: TrialSpec, role: Role, entry: FamilyEntry, budget: float, candidate: Candidate, variant: str
+        self, trial: TrialSpec, role: Role, competitor: Competitor, budget: float, candidate: Candidate, variant: str
     ) -> None:
         """Want a trial once; what the search wants is never relabelled as audit."""
-        known = self.trials.get(trial.fingerprint)
-        if known is None or (known.role == "audit" and role == "search"):
-            self.trials[trial.fingerprint] = PlannedTrial(
-                spec=trial,
-                role=role,
-                family=entry.name,
-                budget_flops=budget,
-                base_lr=candidate.base_lr,
-                variant=variant or candidate.variant,
-            )
+        key = trial.fingerprint
+        known = self.wanted.get(key) or self._before.get(key)
+        if known is not None and (known.role, role) != ("audit", "search"):
+            return
+        self.wanted[key] = PlannedTrial(
+            spec=trial,
+            role=role,
+            family=competitor.name,
+            budget_flops=budget,
+            base_lr=candidate.base_lr,
+            variant=variant or candidate.variant,
+        )
+
+
+def relabelled(known: PlannedTrial, new: PlannedTrial) -> bool:
+    """Whether a trial that is wanted twice takes its second role: what the search wants is no audit, the rest stays."""
+    return known.role == "audit" and new.role == "search"
