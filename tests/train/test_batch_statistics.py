@@ -6,6 +6,7 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
+from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from levelfield.data.loader import Batch, Loader, evaluation_batches, training_order
@@ -13,7 +14,7 @@ from levelfield.data.sources import Source, open_source
 from levelfield.data.transforms import to_float
 from levelfield.families.tensors import tensors_of
 from levelfield.records.data import DigitPairsSpec
-from levelfield.records.errors import SpecError
+from levelfield.records.errors import SpecError, TrialError
 from levelfield.records.head import LinearHead
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import TrialSpec
@@ -22,6 +23,7 @@ from levelfield.study.execute.trial import run_trial
 from levelfield.study.plan.recipes import preset
 from levelfield.tasks.classification import Classification
 from levelfield.train.state import TrainState
+from levelfield.train.statistics import estimate_statistics
 from levelfield.train.step import TrainingStep
 from levelfield.weights.kept import weights_of_trial
 
@@ -141,6 +143,26 @@ def test_training_keeps_no_statistics(source):
     _, state = step_of(spec_of(sam_rho=0.1), batch, source)
     start = build_state(spec_of(), source, device=CPU).model
     assert all(torch.equal(a, b) for a, b in zip(state.model.buffers(), start.buffers(), strict=True))
+
+
+def test_an_estimate_is_of_what_is_judged_and_of_pairs_of_images_at_the_least():
+    """Without dropout; a frozen layer keeps what it has; batches of one and of none are passed over."""
+    network = nn.Sequential(nn.BatchNorm2d(1), nn.Dropout(0.5), nn.BatchNorm2d(1))
+    network.train()
+    network[2].eval()
+    estimate_statistics(network, [torch.full((size, 1, 1, 1), float(size)) for size in (0, 1, 2, 4)])
+    first, frozen = network[0], network[2]
+    assert isinstance(first, nn.BatchNorm2d)
+    assert isinstance(frozen, nn.BatchNorm2d)
+    assert (first.running_mean, first.running_var) == (3, 0)
+    assert (frozen.running_mean, frozen.running_var) == (0, 1)
+    assert not any(module.training for module in network.modules())
+    images = torch.arange(8.0).view(8, 1, 1, 1)
+    after = nn.Sequential(nn.Dropout(0.5), nn.BatchNorm2d(1)).train()
+    estimate_statistics(after, [images])
+    assert after[1].running_mean == images.mean()
+    with pytest.raises(TrialError, match="mend the data"):
+        estimate_statistics(network.train(), [images[:1]])
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ from levelfield.tasks.base import Fields
 
 
 def keep_none(network: nn.Module) -> bool:
-    """Let the BatchNorm layers of ``network`` leave their buffers alone while training; whether there are any."""
-    layers = batch_norms(network).values()
+    """Let the BatchNorm layers of ``network`` that train leave their buffers alone; whether there are any."""
+    layers = [layer for layer in batch_norms(network).values() if layer.training]
     for layer in layers:
         layer.track_running_stats = False
     return bool(layers)

@@ -154,14 +154,18 @@ def _role(name: str, parameter: nn.Parameter, kernels: set[str]) -> ParameterRol
 
 
 def _depths(network: BorrowedNetwork) -> dict[str, int]:
-    """Blocks are numbered in timm's order of modules: every path that ends in ``blocks.<n>`` or the like is one."""
+    """Blocks are numbered in timm's order of modules: every path that ends in ``blocks.<n>`` or the like is one.
+
+    A ResNet's stem may be several convolutions, and its shortcuts belong to the block that they lead around.
+    """
     blocks: dict[str, int] = {}
     depths, deepest = {}, 0
     for name, _ in network.named_parameters():
-        block = re.match(r"(.*\.\d+)\.", name.removeprefix("body.")) if not name.startswith("head.") else None
+        inside = name.removeprefix("body.")
+        block = re.match(r"(layer\d\.\d+|.*\.\d+)\.", inside)
         if name.startswith("head."):
             depths[name] = deepest + 1
-        elif block is None or re.match(r"(stem|patch_embed)\b", name.removeprefix("body.")):
+        elif block is None or re.match(r"(stem|patch_embed|conv1|bn1|conv_stem)\b", inside):
             depths[name] = deepest if blocks else 0
         else:
             depths[name] = deepest = blocks.setdefault(block[1], len(blocks) + 1)
