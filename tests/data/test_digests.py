@@ -27,7 +27,7 @@ def cache(tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def hashed(monkeypatch) -> list[int]:
     """The sizes of the pictures that were hashed on opening."""
-    from levelfield.data.sources import folder, parquet
+    from levelfield.data.sources import folder, parquet_column
     from levelfield.data.sources.images import digest_of
 
     sizes: list[int] = []
@@ -36,7 +36,7 @@ def hashed(monkeypatch) -> list[int]:
         sizes.append(len(bytes(content)))
         return digest_of(content)
 
-    for module in (folder, parquet):
+    for module in (folder, parquet_column):
         monkeypatch.setattr(module, "digest_of", counted)
     return sizes
 

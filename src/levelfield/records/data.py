@@ -6,7 +6,7 @@ says where data lies and is no part of its identity: the content's own fingerpri
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from levelfield.records.codec import later, record, to_plain
 from levelfield.records.errors import expect
@@ -22,6 +22,8 @@ LONGEST_STREAM = 2**62
 LONGEST_PATH = 4096
 MOST_HELD_OUT = 10**7
 """Held-out examples of a split: each is judged by every trial, and its loss kept."""
+MOST_MASK_CLASSES = 255
+"""A mask has 8 bits a pixel, and one value of them belongs to no class."""
 HELD_OUT_UNSAID = 5000
 """Report examples that are taken out of the training images where nothing is said."""
 
@@ -117,6 +119,10 @@ class ParquetSpec:
     ``path`` holds the training examples; ``report_path`` holds the report split where the data has its own, else
     ``report_examples`` are taken out of ``path`` (5000 where nothing is said). ``select_examples`` always are. A report
     split of its own is judged whole: ``report_examples`` may say how many it holds, and is refused where it errs.
+
+    With a ``mask_column`` every image has a mask of the same size beside it, a class a pixel, and no label; see
+    :class:`MaskedSpec` for what is then said beside that. ``split_column`` names the part of every row (train, val or
+    validation, test), ``sequence_column`` the frame that it is of a film.
     """
 
     source: Literal["parquet"] = "parquet"
@@ -130,9 +136,79 @@ class ParquetSpec:
     select_examples: int = 5000
     report_examples: int | None = later(default=None)
     seed: int = 0
+    mask_column: str | None = later(default=None)
+    split_column: str | None = later(default=None)
+    sequence_column: str | None = later(default=None)
+    num_classes: int | None = later(default=None)
+    ignore_index: int | None = later(default=None)
+    stretch: int = later(default=1)
 
     def __post_init__(self) -> None:
         _check_common(self)
+        _check_masks(self)
+        for name in ("split_column", "sequence_column", "num_classes", "ignore_index"):
+            held = self.mask_column is not None or getattr(self, name) is None
+            expect(held, name, "left out where no mask_column is said", getattr(self, name))
+        held = self.stretch == 1 or self.sequence_column is not None
+        expect(held, "stretch", "1, or a sequence_column beside it", self.stretch)
+        held = self.report_path is None or self.split_column is None
+        expect(held, "report_path", "left out beside a split_column, which names the parts", self.report_path)
+
+
+@stated
+class PairsSpec:
+    """A folder of pictures with a mask each: ``images/NAME.jpg`` and ``masks/NAME.png``, in it or in each of its parts
+    ``train``, ``val`` and ``test``. File names are frames of a film where they end in numbers.
+
+    The classes are the lines of ``classes.txt`` in ``path``, or ``num_classes`` numbers. See :class:`MaskedSpec`.
+    """
+
+    source: Literal["pairs"] = "pairs"
+    path: str
+    resolution: int
+    augment: Literal["none", "flip", "crop-flip"] = "crop-flip"
+    corrupt: CorruptPolicy = "stop"
+    select_examples: int = 500
+    report_examples: int | None = later(default=None)
+    seed: int = 0
+    num_classes: int | None = later(default=None)
+    ignore_index: int | None = later(default=None)
+    stretch: int = later(default=1)
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+        _check_masks(self)
+
+
+class MaskedSpec(Protocol):
+    """What both specs of pictures with masks say.
+
+    Parts that lie apart are used whole: val selects, test reports. One that there is none of is drawn from the training
+    part, ``select_examples`` or ``report_examples`` of it. ``ignore_index`` is the value of pixels that belong to no
+    class (255 where nothing says otherwise). ``augment`` "crop-flip" is a random crop of the picture at half to twice
+    its size. ``stretch`` consecutive frames are taken to resemble one another: intervals resample them together.
+    """
+
+    @property
+    def resolution(self) -> int: ...
+    @property
+    def augment(self) -> Literal["none", "flip", "crop-flip"]: ...
+    @property
+    def corrupt(self) -> CorruptPolicy: ...
+    @property
+    def select_examples(self) -> int: ...
+    @property
+    def report_examples(self) -> int | None: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def num_classes(self) -> int | None: ...
+    @property
+    def ignore_index(self) -> int | None: ...
+    @property
+    def stretch(self) -> int: ...
+    @property
+    def path(self) -> str: ...
 
 
 @stated
@@ -156,7 +232,7 @@ class FolderSpec:
         _check_common(self)
 
 
-DataSpec: TypeAlias = DigitPairsSpec | DigitStringsSpec | DigitsSpec | ParquetSpec | FolderSpec
+DataSpec: TypeAlias = DigitPairsSpec | DigitStringsSpec | DigitsSpec | ParquetSpec | FolderSpec | PairsSpec
 
 
 def _check_common(spec: Any) -> None:
@@ -170,12 +246,24 @@ def _check_common(spec: Any) -> None:
         expect(place is None or 1 <= len(place) <= LONGEST_PATH, name, f"of 1 to {LONGEST_PATH} characters", place)
 
 
+def _check_masks(spec: MaskedSpec) -> None:
+    num, ignored = spec.num_classes, spec.ignore_index
+    expect(num is None or 2 <= num <= MOST_MASK_CLASSES, "num_classes", f"from 2 to {MOST_MASK_CLASSES}", num)
+    expect(ignored is None or 0 <= ignored <= 255, "ignore_index", "from 0 to 255", ignored)
+    expect(1 <= spec.stretch <= MOST_HELD_OUT, "stretch", "at least 1 example", spec.stretch)
+
+
+def is_masked(spec: DataSpec) -> bool:
+    """Whether the data are pictures with masks."""
+    return isinstance(spec, PairsSpec) or (isinstance(spec, ParquetSpec) and spec.mask_column is not None)
+
+
 def data_content(spec: DataSpec, fingerprint: str) -> str | None:
     """The part of a trial's identity that ``spec`` leaves open: which images lie there, by their ``fingerprint``.
 
     None where the spec alone says what is drawn.
     """
-    return fingerprint if isinstance(spec, ParquetSpec | FolderSpec) else None
+    return fingerprint if isinstance(spec, ParquetSpec | FolderSpec | PairsSpec) else None
 
 
 def check_content(spec: DataSpec, content: str | None) -> None:
@@ -196,6 +284,9 @@ def data_identity(spec: DataSpec) -> dict[str, Any]:
     from a folder, and are named by :func:`data_content`.
     """
     plain = to_plain(spec)
+    if is_masked(spec):
+        plain = {key: value for key, value in plain.items() if key not in _CONTAINER_FIELDS | _MASK_FIELDS}
+        return plain | {"source": "masked images", "report_examples": num_report_asked(spec)}
     if isinstance(spec, ParquetSpec | FolderSpec):
         plain = {key: value for key, value in plain.items() if key not in _CONTAINER_FIELDS}
         own = spec.report_path is not None
@@ -209,3 +300,5 @@ def num_report_asked(spec: DataSpec) -> int:
 
 
 _CONTAINER_FIELDS = {"path", "report_path", "image_column", "label_column"}
+_MASK_FIELDS = {"mask_column", "split_column", "sequence_column", "num_classes", "ignore_index"}
+"""Where masks lie, and what is part of their content."""

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from levelfield.records.codec import record
 
+IGNORED = 255
+"""What a pixel of a mask says that belongs to no class."""
+
+STRETCH = "stretch"
+"""The field, int64 an example, that tells which examples err together: frames of a film, steps of an episode."""
+
 
 @record
 class FieldFacts:
     """The fields of a source, by ``names``, and what a task may know of them without seeing one.
 
-    ``label`` is one of ``num_classes`` whole numbers, None where a source has no such field. ``label_noise`` is the
-    share of labels that were exchanged for another one, drawn evenly; None where nobody knows.
+    ``label`` is one of ``num_classes`` whole numbers, and so is every pixel of ``mask`` that is not ``IGNORED``; None
+    where a source has no such field. ``label_noise`` is the share of labels that were exchanged for another one, drawn
+    evenly; None where nobody knows.
     """
 
     names: tuple[str, ...] = ("image", "label")

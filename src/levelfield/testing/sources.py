@@ -8,6 +8,7 @@ import numpy as np
 
 from levelfield.data.sources import Source
 from levelfield.records.data import Split
+from levelfield.records.fields import IGNORED
 
 _EXAMPLES = 16
 
@@ -35,9 +36,11 @@ def check_source(source: Source) -> None:
             again = np.asarray(back.fields[name])[::-1]
             assert np.array_equal(np.asarray(field), again), f"{name} of {split} does not depend on its batch"
         if source.fields.num_classes is not None:
-            labels = np.asarray(whole.fields["label"])
-            known = (labels >= 0).all() and (labels < source.fields.num_classes).all()
-            assert known, f"labels of {split} lie in [0, {source.fields.num_classes})"
+            for name in ("label", "mask"):
+                said = np.asarray(whole.fields.get(name, ()))
+                said = said[said != IGNORED] if name == "mask" else said
+                known = (said >= 0).all() and (said < source.fields.num_classes).all()
+                assert known, f"every {name} of {split} lies in [0, {source.fields.num_classes})"
         _check_outside(source, split, size)
 
 

@@ -6,7 +6,15 @@ import functools
 from typing import TYPE_CHECKING
 
 from levelfield.data.sources.base import Examples, Source
-from levelfield.records.data import DataSpec, DigitPairsSpec, DigitsSpec, DigitStringsSpec, FolderSpec, ParquetSpec
+from levelfield.records.data import (
+    DataSpec,
+    DigitPairsSpec,
+    DigitsSpec,
+    DigitStringsSpec,
+    FolderSpec,
+    PairsSpec,
+    ParquetSpec,
+)
 from levelfield.records.errors import SpecError
 
 if TYPE_CHECKING:
@@ -32,6 +40,14 @@ def open_source(spec: DataSpec, *, rehash: bool = False) -> Source:
             from levelfield.data.sources.digits import Digits
 
             return Digits(spec)
+        case ParquetSpec() if spec.mask_column is not None:
+            from levelfield.data.sources.masked_parquet import open_masked_parquet
+
+            return open_masked_parquet(spec, rehash=rehash)
+        case PairsSpec():
+            from levelfield.data.sources.pairs import open_pairs
+
+            return open_pairs(spec, rehash=rehash)
         case ParquetSpec():
             from levelfield.data.sources.parquet import open_parquet
 

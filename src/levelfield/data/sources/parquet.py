@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import glob
-import logging
 import os
-import threading
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterator, Sequence
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from levelfield.data.classes import Classes
-from levelfield.data.sources.digests import KeptDigests
-from levelfield.data.sources.images import DIGEST_RULE, Container, digest_of
+from levelfield.data.sources.images import Container
 from levelfield.data.sources.layout import part_of
+from levelfield.data.sources.parquet_column import EncodedColumn
 from levelfield.data.sources.parquet_file import ParquetFile
 from levelfield.data.sources.splits import ImageSource, image_source
 from levelfield.records.data import ParquetSpec
 from levelfield.records.errors import DataError
 from levelfield.records.files import FileRefusedError, regular_stat, walk
-
-logger = logging.getLogger(__name__)
-
-ENCODED_LIMIT_BYTES = 4 * 2**30
-"""Row groups are kept in memory, the least recently read dropped first, up to this many bytes of a table."""
 
 MAX_FILES = 2**16
 """Of a table, which are all opened to begin with."""
@@ -78,57 +69,26 @@ class _Rows:
     """A :class:`levelfield.data.sources.images.Container` of rows, over all row groups of all files."""
 
     def __init__(self, spec: ParquetSpec, path: str, *, rehash: bool = False) -> None:
-        files = [ParquetFile(file, spec) for file in _paths(path)]
-        self._groups = [(file, group) for file in files for group in range(file.num_row_groups)]
-        self._kept: OrderedDict[int, pa.ChunkedArray] = OrderedDict()
-        self._lock = threading.Lock()
-        labels = [file.labels(group) for file, group in self._groups]
-        self._first_rows = np.cumsum([0, *(len(part) for part in labels)])
-        if not self._first_rows[-1]:
-            raise DataError(f"{path} holds no rows: expected images in column {spec.image_column!r}")
+        files = [ParquetFile(file, spec) for file in paths_of(path)]
+        labels = [file.labels(group) for file in files for group in range(file.num_row_groups)]
+        self._images = EncodedColumn(files, spec.image_column, of=path, rehash=rehash)
         self.labels = np.concatenate(labels)
         self.classes = _classes(files, 1 + int(self.labels.max()), of=path)
-        kept, first, digests = KeptDigests(path, f"{DIGEST_RULE} in {spec.image_column}", rehash=rehash), 0, []
-        for file in files:
-            places = range(first, first := first + file.num_row_groups)
-            rows = sum(len(labels[place]) for place in places)
-            digests.append(kept.of(file.path, partial(self._digests, places), rows=rows))
-        self.digests = np.concatenate(digests)
-        kept.save()
+        self.digests = self._images.digests
 
     def read(self, row: int) -> bytes:
-        place = int(np.searchsorted(self._first_rows, row, side="right")) - 1
-        return self._images(place)[row - int(self._first_rows[place])].as_py()
+        return self._images.read(row)
 
     def name(self, row: int) -> str:
-        place = int(np.searchsorted(self._first_rows, row, side="right")) - 1
-        file, group = self._groups[place]
-        return f"{file.path} row {row - int(self._first_rows[place - group])}"
-
-    def _digests(self, places: range) -> list[bytes]:
-        found: list[bytes] = []
-        for place in places:
-            images = self._images(place)
-            if images.null_count:
-                row = int(self._first_rows[place]) + images.is_null().to_pylist().index(True)
-                raise DataError(f"{self.name(row)} has no image: fill the row or remove it")
-            found.extend(digest_of(image.as_buffer()) for image in images)
-        return found
-
-    def _images(self, place: int) -> pa.ChunkedArray:
-        """The image column of one row group, from memory where it is still there."""
-        with self._lock:
-            if place not in self._kept:
-                file, group = self._groups[place]
-                self._kept[place] = file.images(group)
-                while len(self._kept) > 1 and sum(part.nbytes for part in self._kept.values()) > ENCODED_LIMIT_BYTES:
-                    self._kept.popitem(last=False)
-                    logger.debug("row groups exceed %d bytes; reading them again as needed", ENCODED_LIMIT_BYTES)
-            self._kept.move_to_end(place)
-            return self._kept[place]
+        return self._images.name(row)
 
 
-def _paths(path: str) -> list[Path]:
+def paths_of(path: str) -> list[Path]:
+    """The files of the table at ``path``: one, all of a folder, or those that a glob names.
+
+    Raises:
+        DataError: there is none, there are too many, or they are parts of a data set.
+    """
     place = Path(path).expanduser()
     try:
         if place.is_dir():

@@ -29,22 +29,30 @@ class ParquetFile:
     """
 
     def __init__(self, path: Path, spec: ParquetSpec) -> None:
-        self.path, self._image_column, self._label_column = path, spec.image_column, spec.label_column
+        self.path, self._label_column = path, spec.label_column
+        self._encoded = (spec.image_column,) if spec.mask_column is None else (spec.image_column, spec.mask_column)
+        self._texts = tuple(filter(None, (spec.split_column, spec.sequence_column)))
+        columns = (*self._encoded, *self._texts, *(() if spec.mask_column else (self._label_column,)))
         with self._told():
             self._parquet = pq.ParquetFile(path)
             self._schema = self._parquet.schema_arrow
         self.num_row_groups = self._parquet.num_row_groups
-        for name in (self._image_column, self._label_column):
+        for name in columns:
             times = self._schema.names.count(name)
             if times == 0:
                 raise DataError(f"{path} has no column {name!r}{did_you_mean(name, self._schema.names)}")
             if times > 1:
                 raise DataError(f"{path} has {times} columns {name!r}: expected one")
-        self._check_types(self._schema.field(self._image_column).type, self._schema.field(self._label_column).type)
-        self._claims = read_claims(path, (self._image_column, self._label_column))
+        self._check_types(labelled=spec.mask_column is None)
+        self._claims = read_claims(path, columns)
         if len(self._claims.num_rows) != self.num_row_groups:
             raise DataError(f"{path} cannot be read as Parquet: its row groups are damaged")
         self.class_names = _class_names(self._schema, self._label_column, path)
+        self.ignore_index = _ignore_index(self._schema, path) if spec.mask_column else None
+
+    def num_rows(self, group: int) -> int:
+        """The rows of a row group, as it claims; whoever reads a column of it compares."""
+        return self._claims.num_rows[group]
 
     def labels(self, group: int) -> Int64s:
         """The labels of a row group, in [0, MAX_CLASSES)."""
@@ -60,8 +68,18 @@ class ParquetFile:
             raise DataError(f"labels must be integers in [0, {MAX_CLASSES}): {self.path} row {row} has {seen}")
         return labels
 
-    def images(self, group: int) -> pa.ChunkedArray:
-        """The encoded images of a row group.
+    def texts(self, group: int, name: str) -> list[str]:
+        """What the text column called ``name`` says in a row group."""
+        with self._told(f"row group {group} of "):
+            texts = self._parquet.read_row_group(group, columns=[name]).column(name).to_pylist()
+        self._check_rows(group, len(texts))
+        if None in texts:
+            row = sum(self._claims.num_rows[:group]) + texts.index(None)
+            raise DataError(f"{self.path} row {row} has nothing in column {name!r}: fill it or remove the row")
+        return texts
+
+    def encoded(self, group: int, name: str) -> pa.ChunkedArray:
+        """The encoded images of a row group in the column called ``name``.
 
         A dictionary may spell one image out for every row, so no more rows are read at once than stay within what the
         file may unpack to if each were as large as all of the dictionary.
@@ -70,7 +88,7 @@ class ParquetFile:
         total = 0
         with self._told(f"row group {group} of "):
             for batch in self._parquet.iter_batches(
-                self._rows_at_once(group), row_groups=[group], columns=[self._image_column], use_threads=False
+                self._rows_at_once(group), row_groups=[group], columns=[name], use_threads=False
             ):
                 column = batch.column(0)
                 if isinstance(column, pa.StructArray):
@@ -93,14 +111,21 @@ class ParquetFile:
         if (claimed := self._claims.num_rows[group]) != seen:
             raise DataError(f"row group {group} of {self.path} claims {claimed} rows and has {seen}")
 
-    def _check_types(self, image: pa.DataType, label: pa.DataType) -> None:
+    def _check_types(self, *, labelled: bool) -> None:
+        kinds = {name: self._schema.field(name).type for name in (*self._encoded, *self._texts)}
+        label = self._schema.field(self._label_column).type if labelled else pa.int64()
         if not pa.types.is_integer(label):
             raise DataError(f"labels must be integers: column {self._label_column!r} of {self.path} holds {label}")
-        if isinstance(image, pa.StructType) and image.get_field_index("bytes") >= 0:
-            image = image.field("bytes").type
-        if not (pa.types.is_binary(image) or pa.types.is_large_binary(image)):
-            place = f"column {self._image_column!r} of {self.path}"
-            raise DataError(f"images must be encoded bytes (JPEG, PNG, …): {place} holds {image}")
+        for name in self._encoded:
+            kind = kinds[name]
+            if isinstance(kind, pa.StructType) and kind.get_field_index("bytes") >= 0:
+                kind = kind.field("bytes").type
+            if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+                place = f"column {name!r} of {self.path}"
+                raise DataError(f"images must be encoded bytes (JPEG, PNG, …): {place} holds {kind}")
+        for name in self._texts:
+            if not (pa.types.is_string(kinds[name]) or pa.types.is_large_string(kinds[name])):
+                raise DataError(f"column {name!r} of {self.path} must hold text, saw {kinds[name]}")
 
     @contextlib.contextmanager
     def _told(self, part: str = "") -> Iterator[None]:
@@ -129,6 +154,14 @@ def _class_names(schema: pa.Schema, label_column: str, path: Path) -> Sequence[s
     if len(names) > MAX_CLASSES:
         raise DataError(f"{path} names {len(names):,} classes, expected at most {MAX_CLASSES:,}")
     return [str(name) for name in names]
+
+
+def _ignore_index(schema: pa.Schema, path: Path) -> int | None:
+    """The value of pixels of no class that the schema names, None where it names none."""
+    found = _json(schema.metadata or {}, b"ignore_index", path)
+    if found is None or (isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= 255):
+        return found
+    raise DataError(f"the metadata 'ignore_index' of {path} must be a number from 0 to 255, saw {found!r}")
 
 
 def _json(metadata: Any, key: bytes, path: Path) -> Any:
