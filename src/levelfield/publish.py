@@ -112,7 +112,8 @@ def transfer_facts(outcome: Outcome, directory: Path) -> tuple[TransferFact, ...
         facts.append(
             TransferFact(
                 name=found.transfer,
-                data=f"{target.num_train:,} training images of {target.num_outputs} classes at {target.resolution} px, "
+                data=f"{target.num_train:,} training images of {target.head.num_outputs} classes at "
+                f"{target.resolution} px, "
                 f"judged on {target.num_report:,}.",
                 sentences=tuple(transfer_sentences(found)),
                 rows=tuple(row for row in rows if row.transfer == found.transfer),
@@ -204,7 +205,7 @@ def _data_sentence(outcome: Outcome) -> str:
     )
     noise = f", {data.label_noise:.0%} label noise" if isinstance(data, DigitPairsSpec | DigitStringsSpec) else ""
     classes = outcome.spec.task == CLASSIFICATION
-    answers = f"of {facts.num_outputs} classes" if classes else f"for the task {outcome.spec.task}"
+    answers = f"of {facts.head.num_outputs} classes" if classes else f"for the task {outcome.spec.task}"
     judging = facts.num_report or num_report_asked(data)
     return (
         f"{data.source}: {size} {answers} at {facts.resolution} px{noise}; "

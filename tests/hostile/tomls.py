@@ -125,7 +125,7 @@ def _changed_by_a_round_trip(spec: StudySpec, planned: Plan, facts: Any, folder:
 
 def _trained(spec: TrialSpec, source: Source, facts: Any) -> str:
     """Three steps: a finite loss, or a divergence that is known as one."""
-    cost = cost_of(spec.architecture, facts.resolution, facts.num_outputs, facts.in_channels)
+    cost = cost_of(spec.architecture, facts.resolution, facts.head, facts.in_channels)
     pixels = spec.global_batch_size * source.in_channels * source.resolution**2
     if STEPS * spec.gradient_examples_per_step * cost.flops_per_example > MOST_FLOPS or pixels > MOST_PIXELS:
         return "right: planned, too large to train here"

@@ -10,6 +10,7 @@ from pathlib import Path
 from levelfield.compute.analytic import count
 from levelfield.records.execution import Execution
 from levelfield.records.fields import FieldFacts
+from levelfield.records.head import LinearHead
 from levelfield.records.sealed import write_record
 from levelfield.records.store import StudyDirectory
 from levelfield.records.study import StudySpec
@@ -23,7 +24,12 @@ from levelfield.tasks.classification import Classification
 
 MEASURES = Classification().measures(FieldFacts(num_classes=100))
 FACTS = DataFacts(
-    num_outputs=100, measures=MEASURES, in_channels=1, resolution=32, num_train=2**40, fingerprint="simulated"
+    head=LinearHead(num_outputs=100),
+    measures=MEASURES,
+    in_channels=1,
+    resolution=32,
+    num_train=2**40,
+    fingerprint="simulated",
 )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from levelfield.compute.analytic import count
 from levelfield.records.errors import SpecError
+from levelfield.records.head import LinearHead
 from levelfield.records.probe import ProbeSpec
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import HeldOutMeans, TrialResult
@@ -19,7 +20,7 @@ from tests.study.simulated import FACTS, MEASURES, bowl, outcome_of, study
 
 TARGET = TargetFacts(
     name="flowers",
-    num_outputs=10,
+    head=LinearHead(num_outputs=10),
     measures=MEASURES,
     in_channels=1,
     resolution=16,

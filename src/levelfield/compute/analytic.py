@@ -1,8 +1,9 @@
 """Compute counted by hand, layer by layer, without torch: the currency that every plan is made in.
 
-Convention: convolutions, linear maps and attention products count, one multiply-accumulate as 2 operations; what is
-elementwise does not (normalisation, activations, softmax, pooling, standardisation, the optimiser). Training is one
-forward and one backward pass; the backward is twice the forward, less the gradient that nobody needs: the image's.
+Convention: convolutions, linear maps (resampling between grids is one) and attention products count, one
+multiply-accumulate as 2 operations; what is elementwise does not (normalisation, activations, softmax, pooling,
+standardisation, the optimiser). Training is one forward and one backward pass; the backward is twice the forward, less
+the gradients that nobody needs: the image's, of all that is frozen, and of fixed maps.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from levelfield.families.base import Layer
 from levelfield.families.registry import Architecture, list_layers, parse
 from levelfield.records.codec import record
+from levelfield.records.head import Head, head_of
 from levelfield.units import Flops
 
 FLOPS_PER_MAC = 2
@@ -29,6 +31,7 @@ class ComputeCount:
     num_outputs: int
     in_channels: int
     layers: tuple[Layer, ...]
+    frozen: bool = False
 
     @property
     def params(self) -> int:
@@ -44,9 +47,16 @@ class ComputeCount:
 
     @property
     def backward_flops(self) -> int:
-        """Gradients of weights and inputs, each as costly as the forward; none of the image."""
-        image_grad_macs = sum(layer.forward_macs for layer in self.layers if layer.takes_image)
-        return FLOPS_PER_MAC * (2 * self.forward_macs - image_grad_macs)
+        """Gradients of weights and inputs, each as costly as the forward: no inputs of what comes before all that
+        learns (the image, and the backbone where it is ``frozen``), no weights of what learns nothing."""
+        macs, learns_before = 0, False
+        for layer in self.layers:
+            frozen = self.frozen and not layer.name.startswith("head")
+            learns = not frozen and layer.kind != "resample"
+            needs_input = not frozen and (learns_before if self.frozen else not layer.takes_image)
+            macs += layer.forward_macs * (learns + needs_input)
+            learns_before |= learns
+        return FLOPS_PER_MAC * macs
 
     @property
     def train_flops_per_example(self) -> int:
@@ -55,7 +65,8 @@ class ComputeCount:
     @property
     def has_batch_norm(self) -> bool:
         """Whether the examples of a batch share statistics while training."""
-        return any(layer.kind == "batch_norm" for layer in self.layers)
+        learning = (layer for layer in self.layers if layer.name.startswith("head") or not self.frozen)
+        return any(layer.kind == "batch_norm" for layer in learning)
 
     @property
     def statistics_flops(self) -> int:
@@ -71,21 +82,31 @@ class ComputeCount:
         return Flops(float(self.forward_flops) * examples)
 
 
-def count(architecture: Architecture, *, resolution: int, num_outputs: int, in_channels: int = 3) -> ComputeCount:
-    """Parameters and compute of ``architecture`` (a text or a spec) on square images of ``resolution`` pixels.
+def count(
+    architecture: Architecture,
+    *,
+    resolution: int,
+    num_outputs: int | None = None,
+    head: Head | None = None,
+    in_channels: int = 3,
+    frozen: bool = False,
+) -> ComputeCount:
+    """Parameters and compute of ``architecture`` (a text or a spec) on square images of ``resolution`` pixels, under
+    ``head`` or a linear one of ``num_outputs``; ``frozen`` where that alone learns.
 
     Raises:
         SpecError: the text names no architecture, or it cannot take such images.
 
     Source: reproduces every published size of arXiv 2102.06171 and the ViT tables of arXiv 2106.04560 (tests/compute).
     """
-    spec = parse(architecture)
+    spec, head = parse(architecture), head_of(num_outputs, head)
     return ComputeCount(
         architecture=spec.text,
         resolution=resolution,
-        num_outputs=num_outputs,
+        num_outputs=head.num_outputs,
         in_channels=in_channels,
-        layers=list_layers(spec, resolution=resolution, num_outputs=num_outputs, in_channels=in_channels),
+        layers=list_layers(spec, resolution=resolution, head=head, in_channels=in_channels),
+        frozen=frozen,
     )
 
 

@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from levelfield.families.registry import Architecture, build
 from levelfield.records.codec import record
+from levelfield.records.head import Head
 
 
 @record
@@ -22,14 +23,23 @@ class TracedCount:
     forward_flops: int
 
 
-def trace(architecture: Architecture, *, resolution: int, num_outputs: int, in_channels: int = 3) -> TracedCount:
+def trace(
+    architecture: Architecture,
+    *,
+    resolution: int,
+    num_outputs: int | None = None,
+    head: Head | None = None,
+    in_channels: int = 3,
+) -> TracedCount:
     """Build ``architecture`` on the meta device (no memory, any size) and count one forward pass of one image.
 
     Raises:
         SpecError: the text names no architecture, or it cannot take such images.
     """
     with torch.device("meta"):
-        model = build(architecture, resolution=resolution, num_outputs=num_outputs, in_channels=in_channels).eval()
+        model = build(
+            architecture, resolution=resolution, num_outputs=num_outputs, head=head, in_channels=in_channels
+        ).eval()
         model.requires_grad_(False)
         images = torch.empty(1, in_channels, resolution, resolution)
         # The math backend is matrix products, which every version of the counter knows; some count fused ones as 0.

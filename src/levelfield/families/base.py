@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from levelfield.records.codec import record
-from levelfield.records.head import LinearHead
+from levelfield.records.errors import SpecError
+from levelfield.records.head import Head, LinearHead
 
 if TYPE_CHECKING:
     import torch
@@ -25,16 +26,18 @@ ParameterRole: TypeAlias = Literal[
     "classifier_bias",
 ]
 
-LayerKind: TypeAlias = Literal["conv", "linear", "attention", "norm", "batch_norm", "skip_gain", "position", "token"]
+LayerKind: TypeAlias = Literal[
+    "conv", "linear", "attention", "norm", "batch_norm", "skip_gain", "position", "token", "resample"
+]
 
 
 @record
 class Layer:
     """One layer for one example: its parameters, and the multiply-accumulates of a forward pass.
 
-    Only convolutions, linear maps and attention products have ``forward_macs``; ``takes_image`` marks the layers whose
-    input is the image, which need no gradient with respect to it. A "batch_norm" ties the examples of a batch together
-    while it trains.
+    Only convolutions, linear maps, resampling and attention products have ``forward_macs``; ``takes_image`` marks the
+    layers whose input is the image, which need no gradient with respect to it. A "batch_norm" ties the examples of a
+    batch together while it trains. A "resample" is a fixed linear map between grids, which learns nothing.
     """
 
     name: str
@@ -46,16 +49,57 @@ class Layer:
 
 @record
 class Body:
-    """A backbone without a head: its layers, and how many pooled features it hands to one."""
+    """A backbone without a head: its layers, and how many features it hands to one.
+
+    ``pooling`` are those layers that pooled features need and a map of them does not. The last map has ``map_side``
+    cells along a side; None where the family hands out pooled features alone.
+    """
 
     layers: tuple[Layer, ...]
     num_features: int
+    pooling: tuple[Layer, ...] = ()
+    map_side: int | None = None
 
 
-def head_layers(head: LinearHead, body: Body) -> tuple[Layer, ...]:
-    """What ``head`` adds to the layers of ``body``."""
+HEAD_ROLES: dict[str, ParameterRole] = {
+    "head.weight": "classifier_kernel",
+    "head.bias": "classifier_bias",
+    "head.norm.weight": "norm",
+    "head.norm.bias": "norm",
+    "head.conv.weight": "classifier_kernel",
+    "head.conv.bias": "classifier_bias",
+}
+"""What the parameters of heads are for, whatever they stand on."""
+
+
+def head_layers(head: Head, body: Body, *, resolution: int) -> tuple[Layer, ...]:
+    """What ``head`` adds to the layers of ``body`` at images of ``resolution`` pixels.
+
+    Raises:
+        SpecError: it needs a map of features, and there is none.
+    """
     weights = body.num_features * head.num_outputs
-    return (Layer(name="head", kind="linear", params=weights + head.num_outputs, forward_macs=weights),)
+    if isinstance(head, LinearHead):
+        return (Layer(name="head", kind="linear", params=weights + head.num_outputs, forward_macs=weights),)
+    if body.map_side is None:
+        raise SpecError(
+            "a head that answers every pixel needs the last map of features, and this network hands out pooled ones "
+            "alone: take an nfnet or a vit"
+        )
+    grid = -(-resolution // head.output_stride)
+    to_grid = _resample_macs(body.map_side, grid, body.num_features)
+    to_pixels = _resample_macs(grid, resolution, head.num_outputs)
+    return (
+        Layer(name="head.to_grid", kind="resample", params=0, forward_macs=to_grid),
+        Layer(name="head.norm", kind="batch_norm", params=2 * body.num_features),
+        Layer(name="head.conv", kind="conv", params=weights + head.num_outputs, forward_macs=weights * grid**2),
+        Layer(name="head.to_pixels", kind="resample", params=0, forward_macs=to_pixels),
+    )
+
+
+def _resample_macs(old: int, new: int, channels: int) -> int:
+    """Multiply-accumulates of bringing ``channels`` maps of ``old`` cells a side to ``new``, columns before rows."""
+    return 0 if old == new else channels * (old * old * new + new * old * new)
 
 
 class FamilySpec(Protocol):
@@ -72,8 +116,8 @@ class FamilySpec(Protocol):
 
 
 class Backbone(Protocol):
-    """What a family's ``model.build`` returns, beside being an ``nn.Module``: images in, outputs out, and a
-    linear ``head`` over ``features``."""
+    """What a family's ``model.build`` returns, beside being an ``nn.Module``: images in, outputs out, and a ``head``
+    over ``features`` or over ``feature_map`` (:func:`levelfield.families.pixels.handed`)."""
 
     @property
     def spec(self) -> Any: ...
@@ -85,6 +129,10 @@ class Backbone(Protocol):
         """(batch, channels, height, width) to pooled (batch, num_features), as the head sees them."""
         ...
 
+    def feature_map(self, images: torch.Tensor) -> torch.Tensor:
+        """The same to the last map of features (batch, num_features, side, side), before pooling."""
+        ...
+
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """(batch, channels, height, width) to outputs (batch, num_outputs)."""
+        """(batch, channels, height, width) to outputs (batch, num_outputs, ...)."""
         ...

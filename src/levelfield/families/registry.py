@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from levelfield.families import grammar
-from levelfield.families.base import Body, FamilySpec, Layer, ParameterRole, head_layers
+from levelfield.families.base import HEAD_ROLES, Body, FamilySpec, Layer, ParameterRole, head_layers
 from levelfield.families.borrowed import spec as borrowed
 from levelfield.families.nfnet import spec as nfnet
 from levelfield.families.vit import spec as vit
 from levelfield.records.codec import record
 from levelfield.records.errors import SpecError, did_you_mean
-from levelfield.records.head import LinearHead
+from levelfield.records.head import Head, LinearHead, PixelHead, head_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -106,15 +106,23 @@ def parse(architecture: Architecture) -> FamilySpec:
 
 
 def list_layers(
-    architecture: Architecture, *, resolution: int, num_outputs: int, in_channels: int = 3
+    architecture: Architecture,
+    *,
+    resolution: int,
+    num_outputs: int | None = None,
+    head: Head | None = None,
+    in_channels: int = 3,
 ) -> tuple[Layer, ...]:
-    """Every layer with parameters or multiply-accumulates, in forward order, under a linear head of ``num_outputs``.
+    """Every layer with parameters or multiply-accumulates, in forward order, under ``head``, or under a linear one of
+    ``num_outputs``.
 
     Raises:
-        SpecError: the text names no architecture, or it cannot take images of ``resolution`` pixels.
+        SpecError: the text names no architecture, it cannot take images of ``resolution`` pixels, or hands out nothing
+            that the head could stand on.
     """
-    body = list_body(architecture, resolution=resolution, in_channels=in_channels)
-    return (*body.layers, *head_layers(LinearHead(num_outputs=num_outputs), body))
+    body, head = list_body(architecture, resolution=resolution, in_channels=in_channels), head_of(num_outputs, head)
+    pooling = body.pooling if isinstance(head, LinearHead) else ()
+    return (*body.layers, *pooling, *head_layers(head, body, resolution=resolution))
 
 
 def list_body(architecture: Architecture, *, resolution: int, in_channels: int = 3) -> Body:
@@ -133,6 +141,8 @@ def parameter_role(architecture: Architecture, name: str) -> ParameterRole:
     Raises:
         SpecError: no parameter of this architecture has that name.
     """
+    if name in HEAD_ROLES:
+        return HEAD_ROLES[name]
     spec = parse(architecture)
     return _layers_of(spec).parameter_role(spec, name)
 
@@ -140,35 +150,53 @@ def parameter_role(architecture: Architecture, name: str) -> ParameterRole:
 def parameter_depth(architecture: Architecture, name: str) -> int:
     """How many blocks stand before the parameter called ``name``: 0 where the image enters, most at the head."""
     spec = parse(architecture)
-    return _layers_of(spec).parameter_depth(spec, name)
+    return _layers_of(spec).parameter_depth(spec, "head.weight" if name in HEAD_ROLES else name)
 
 
 def build(
     architecture: Architecture,
     *,
-    num_outputs: int,
     resolution: int,
+    num_outputs: int | None = None,
+    head: Head | None = None,
     in_channels: int = 3,
     dropout: float = 0.0,
     stochastic_depth: float = 0.0,
 ) -> nn.Module:
     """The network, initialised from torch's default generator: images (batch, channels, height, width) to outputs.
 
+    On it stands ``head``, or a linear one of ``num_outputs``.
+
     It is a :class:`levelfield.families.base.Backbone`. Seed torch first for the same weights again; build under
     ``torch.device("meta")`` for none.
 
     Raises:
-        SpecError: the text names no architecture, or it cannot take images of ``resolution`` pixels.
+        SpecError: the text names no architecture, it cannot take images of ``resolution`` pixels, or hands out nothing
+            that the head could stand on.
     """
-    spec = parse(architecture)
-    model = importlib.import_module(_family(spec.family).model)
-    return model.build(
+    spec, head = parse(architecture), head_of(num_outputs, head)
+    network = importlib.import_module(_family(spec.family).model).build(
         spec,
-        num_outputs=num_outputs,
+        num_outputs=head.num_outputs,
         resolution=resolution,
         in_channels=in_channels,
         dropout=dropout,
         stochastic_depth=stochastic_depth,
+    )
+    if isinstance(head, PixelHead):
+        _put_on(network, head, list_body(spec, resolution=resolution, in_channels=in_channels), resolution=resolution)
+    return network
+
+
+def _put_on(network: nn.Module, head: PixelHead, body: Body, *, resolution: int) -> None:
+    """Exchange the linear head of ``network``, and what only pooled features need, for ``head``."""
+    from levelfield.families.pixels import PixelClassifier
+
+    head_layers(head, body, resolution=resolution)  # which refuses a body without a map
+    for module in {layer.name.partition(".")[0] for layer in body.pooling}:
+        setattr(network, module, None)
+    network.head = PixelClassifier(
+        head, num_features=body.num_features, map_side=body.map_side or 0, resolution=resolution
     )
 
 

@@ -14,6 +14,8 @@
     <study>/trials/<name>/result.json       the outcome, equal on every rerun; its presence means done
     <study>/trials/<name>/timing.json       what it cost here
     <study>/trials/<name>/report_<measure>.npy  the value of every held-out example, for winners
+    <study>/trials/<name>/report_tallies.npz  what was counted of every held-out example, where a task adds such up
+    <study>/trials/<name>/report_stretch.npy  which held-out examples err together, where the data says so
     <study>/trials/<name>/weights.safetensors  the weights it was judged by, where the study transfers them
     <study>/trials/<name>.damaged-N         a trial that had lost something, moved aside and trained again
     <study>/probes/<name>/…                 the same for probes of frozen features: spec, result and timing
@@ -93,6 +95,14 @@ class TrialDirectory:
     def report_path(self, measure: str) -> Path:
         """Where the value of every report example lies, under the name of the measure."""
         return self.path / f"report_{measure.replace(' ', '_')}.npy"
+
+    @property
+    def tallies_path(self) -> Path:
+        return self.path / "report_tallies.npz"
+
+    @property
+    def stretch_path(self) -> Path:
+        return self.path / "report_stretch.npy"
 
     @property
     def weights_path(self) -> Path:
@@ -184,6 +194,7 @@ class TrialDirectory:
         paths = [self.metrics_path, self.policy_path]
         if spec.held_out == "report":
             paths += [self.report_path(measure.name) for measure in measures]
+            paths += [self.tallies_path, self.stretch_path]
         found = ((path, read_file(path, limit=MOST_COMPANION_BYTES, remedy=MEND)) for path in paths)
         return {path.name: digest(content) for path, content in found if content is not None}
 

@@ -13,7 +13,7 @@ from levelfield.records.data import LARGEST_SIDE, DataSpec, Split, check_content
 from levelfield.records.errors import SpecError, did_you_mean, expect, shown
 from levelfield.records.execution import Execution
 from levelfield.records.fingerprint import fingerprint
-from levelfield.records.head import LinearHead
+from levelfield.records.head import Head
 from levelfield.records.measure import Measure, measure_named
 from levelfield.records.stated import LARGEST_WHOLE_NUMBER, stated
 
@@ -51,6 +51,7 @@ class RecipeSpec:
     ``multiplicity`` augmented views of an example stand side by side, so that a batch holds as many examples fewer.
     ``ghost_batch_size`` examples, one after another in the global batch, share the statistics of BatchNorm while
     training; None stands for the whole global batch. No execution may cut what shares a statistic.
+    ``frozen`` keeps the backbone as it was started from, in evaluation mode, so that the head alone learns.
     """
 
     preset: str
@@ -75,6 +76,7 @@ class RecipeSpec:
     layer_decay: float = later(default=1.0)
     multiplicity: int = later(default=1)
     ghost_batch_size: int | None = later(default=None)
+    frozen: bool = later(default=False)
 
     def __post_init__(self) -> None:
         for name in ("peak_lr", "agc_eps"):
@@ -110,6 +112,8 @@ class RecipeSpec:
             return "the optimizer is sgd"
         if field in ("agc_eps", "clip_skip_gain") and self.agc_lambda is None:
             return "nothing is clipped adaptively without agc_lambda"
+        if field in ("stochastic_depth", "layer_decay") and self.frozen:
+            return "the backbone is frozen"
         if field == "sam_fraction" and self.sam_rho is None:
             return "nothing climbs without sam_rho"
         return ""
@@ -179,7 +183,7 @@ class TrialSpec:
     architecture: str
     data: DataSpec
     recipe: RecipeSpec
-    head: LinearHead
+    head: Head
     budget_flops: float
     global_batch_size: int
     steps: int
@@ -203,6 +207,8 @@ class TrialSpec:
             raise SpecError("weights = 'ema' asks for averaged weights, but ema_fraction is 0: set it, or use 'raw'")
         if self.start is not None and self.start.partition(":")[0] not in ("trial", "weights"):
             raise SpecError(f"start must be 'trial:<fingerprint>' or 'weights:<digest>', saw {self.start!r}")
+        if self.recipe.frozen and self.start is None:
+            raise SpecError("frozen keeps a backbone as it was started from, but the trial starts from random weights")
         check_content(self.data, self.data_content)
         side = self.test_resolution
         expect(side is None or 1 <= side <= LARGEST_SIDE, "test_resolution", f"from 1 to {LARGEST_SIDE} pixels", side)
@@ -272,10 +278,14 @@ def _fingerprint(spec: TrialSpec) -> str:
 
 @record
 class HeldOutMeans:
-    """The mean of every measure over ``num_examples`` held-out examples, by the measure's name."""
+    """The mean of every measure over ``num_examples`` held-out examples, by the measure's name.
+
+    ``whole`` are numbers that are no means over examples, since they are made of counts added up over all of them.
+    """
 
     values: dict[str, float]
     num_examples: int
+    whole: dict[str, float] | None = later(default=None)
 
 
 @record

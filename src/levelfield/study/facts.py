@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from levelfield.records.codec import later, record
+from levelfield.records.head import Head
 from levelfield.records.measure import Measure
 from levelfield.records.reason import Reason
 
@@ -11,12 +12,12 @@ from levelfield.records.reason import Reason
 class DataFacts:
     """What the plan needs to know of the data: shapes and sizes, no pixels.
 
-    ``num_outputs`` are those of the study's task, ``measures`` what it measures, the one that selects first.
+    ``head`` is that of the study's task, ``measures`` what it measures, the one that selects first.
     ``num_report`` images judge winners, None in records of before it was kept. ``targets`` are those of its transfers.
     ``remarks`` are sentences that must be read with the results.
     """
 
-    num_outputs: int
+    head: Head
     measures: tuple[Measure, ...]
     in_channels: int
     resolution: int
@@ -37,7 +38,7 @@ class TargetFacts:
     """The same of the data of one transfer; ``num_report`` images judge it."""
 
     name: str
-    num_outputs: int
+    head: Head
     measures: tuple[Measure, ...]
     in_channels: int
     resolution: int

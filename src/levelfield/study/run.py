@@ -64,7 +64,7 @@ def study_facts(spec: StudySpec) -> DataFacts:
         targets.append(
             TargetFacts(
                 name=transfer.name,
-                num_outputs=task.head(source.fields).num_outputs,
+                head=task.head(source.fields),
                 measures=task.measures(source.fields),
                 in_channels=source.in_channels,
                 resolution=source.resolution,
@@ -93,7 +93,7 @@ def data_facts(source: Source, task: str) -> DataFacts:
     asked = task_named(task)
     refuse_missing_fields(asked, source.fields, name=task)
     return DataFacts(
-        num_outputs=asked.head(source.fields).num_outputs,
+        head=asked.head(source.fields),
         measures=asked.measures(source.fields),
         in_channels=source.in_channels,
         resolution=source.resolution,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from levelfield.records.errors import SpecError
 from levelfield.records.fields import FieldFacts
-from levelfield.records.head import LinearHead
+from levelfield.records.head import Head
 from levelfield.records.measure import Measure
 from levelfield.records.trial import RecipeSpec
 
@@ -32,7 +32,7 @@ class Task(Protocol):
     @property
     def additive(self) -> bool: ...
 
-    def head(self, known: FieldFacts) -> LinearHead:
+    def head(self, known: FieldFacts) -> Head:
         """What stands on the backbone, for data of which that is known."""
         ...
 
@@ -50,6 +50,19 @@ class Task(Protocol):
 
     def scores(self, outputs: Tensor, fields: Fields) -> Mapping[str, Tensor]:
         """The value of every measure for every example, [B] float32, by name."""
+        ...
+
+
+@runtime_checkable
+class TallyingTask(Protocol):
+    """A task that also measures a split as a whole, which no mean over examples is: it says what to add up of each."""
+
+    def tallies(self, outputs: Tensor, fields: Fields) -> Tensor:
+        """Whole numbers of every example, [B, ...], that add up over a split."""
+        ...
+
+    def whole(self, total: Tensor) -> Mapping[str, float]:
+        """What the sum of them [...] says, by name."""
         ...
 
 

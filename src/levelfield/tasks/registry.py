@@ -10,8 +10,9 @@ from typing import Any
 from levelfield.records.errors import SpecError, did_you_mean, first_line, lacks_memory
 from levelfield.tasks.base import Task
 from levelfield.tasks.classification import Classification
+from levelfield.tasks.segmentation import Segmentation
 
-TASKS: dict[str, Callable[[], Task]] = {"classification": Classification}
+TASKS: dict[str, Callable[[], Task]] = {"classification": Classification, "segmentation": Segmentation}
 
 _ASKED = ("fields", "additive", "head", "measures", "weight", "loss", "scores")
 

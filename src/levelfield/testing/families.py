@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from levelfield.compute.analytic import count
@@ -20,7 +22,7 @@ def check_family(text: str, *, resolution: int = 32, in_channels: int = 3, num_o
     """
     spec = parse(text)
     assert parse(spec.text) == spec, "its text is canonical"
-    shape = {"resolution": resolution, "num_outputs": num_outputs, "in_channels": in_channels}
+    shape: dict[str, Any] = {"resolution": resolution, "num_outputs": num_outputs, "in_channels": in_channels}
     counted, traced = count(spec, **shape), trace(spec, **shape)
     assert counted.params == traced.params, f"parameters: {counted.params:,} counted, {traced.params:,} built"
     flops = counted.forward_flops, traced.forward_flops

@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from levelfield.data.loader import evaluation_batches
@@ -13,7 +14,7 @@ from levelfield.data.sources import Source
 from levelfield.data.transforms import fed
 from levelfield.families.registry import build
 from levelfield.records.trial import RecipeSpec
-from levelfield.tasks.base import Fields, Task, refuse_missing_fields
+from levelfield.tasks.base import Fields, TallyingTask, Task, refuse_missing_fields
 
 _EXAMPLES = 12
 _ROUNDING = 1e-5
@@ -30,6 +31,7 @@ def check_task(task: Task, source: Source, *, recipe: RecipeSpec | None = None) 
     recipe = recipe or RecipeSpec(preset="check", optimizer="sgd", peak_lr=0.1)
     fields, outputs = _answered(task, source)
     _check_measures(task, source, task.scores(outputs.detach(), fields))
+    _check_tallies(task, outputs.detach(), fields)
     _check_masked(task, outputs, fields, recipe)
     if task.additive:
         _check_additive(task, outputs, fields, recipe)
@@ -43,7 +45,7 @@ def _answered(task: Task, source: Source) -> tuple[dict[str, torch.Tensor], torc
     torch.manual_seed(0)
     side, channels = source.resolution, source.in_channels
     head = task.head(source.fields)
-    network = build("nfnet:w4-d1", num_outputs=head.num_outputs, resolution=side, in_channels=channels).eval()
+    network = build("nfnet:w4-d1", head=head, resolution=side, in_channels=channels).eval()
     return fields, network(fed(fields[task.fields[0]]))
 
 
@@ -59,6 +61,20 @@ def _check_measures(task: Task, source: Source, scores: Mapping[str, torch.Tenso
     for measure in measures:
         falls = measure.shortfall(scores[measure.name])
         assert (falls >= 0).all(), f"{measure.name} as laws take it is never negative: its ceiling is the highest value"
+
+
+def _check_tallies(task: Task, outputs: torch.Tensor, fields: Fields) -> None:
+    """What is added up of examples does not depend on which stand in a batch."""
+    if not isinstance(task, TallyingTask):
+        return
+    whole = task.tallies(outputs, fields)
+    assert len(whole) == len(outputs), f"tallies of every example, saw the shape {tuple(whole.shape)}"
+    assert not whole.is_floating_point(), "tallies are whole numbers, which add up in any order"
+    for place in (0, len(outputs) - 1):
+        one = {name: field[place : place + 1] for name, field in fields.items()}
+        assert torch.equal(task.tallies(outputs[place : place + 1], one)[0], whole[place]), "an example's are its own"
+    said = task.whole(whole.sum(0))
+    assert all(np.isfinite(value) for value in said.values()), "what is said of a split as a whole is finite"
 
 
 def _check_masked(task: Task, outputs: torch.Tensor, fields: Fields, recipe: RecipeSpec) -> None:

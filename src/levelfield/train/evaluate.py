@@ -14,29 +14,50 @@ from levelfield.data.sources import Source
 from levelfield.data.transforms import fed
 from levelfield.records.data import Split
 from levelfield.records.errors import TrialError
+from levelfield.records.fields import STRETCH
+from levelfield.records.head import Head, PixelHead
 from levelfield.records.trial import Dtype, HeldOutMeans
-from levelfield.tasks.base import Task
+from levelfield.tasks.base import TallyingTask, Task
 
-# Large enough to be efficient; a constant, so that the batch never changes the last bits of a result.
 EVALUATION_BATCH = 512
+"""Large enough to be efficient; a constant, so that the batch never changes the last bits of a result."""
+_MOST_OUTPUTS = 2**23
+"""Numbers that the answers to a batch may be, of a head that answers every pixel: 32 MB."""
+
+
+def batch_judged(head: Head, resolution: int) -> int:
+    """Examples that are judged at a time, a power of two: a function of the shape of the answers alone."""
+    each = head.num_outputs * resolution**2 if isinstance(head, PixelHead) else 1
+    return min(EVALUATION_BATCH, 1 << max(0, (_MOST_OUTPUTS // each).bit_length() - 1))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HeldOutScores:
     """The means over a split, and of every measure the value of each example in the split's order [num_examples].
 
-    Masked (corrupt) examples are left out of the means and are NaN.
+    Masked (corrupt) examples are left out of the means and are NaN. ``tallies`` int64 [num_examples, ...] are what a
+    task adds up over the split, 0 for masked ones; ``stretch`` int64 [num_examples] says which examples err together.
+    Either is None where the task, or the source, has none.
     """
 
     mean: HeldOutMeans
     each: dict[str, NDArray[np.float32]]
+    tallies: NDArray[np.int64] | None = None
+    stretch: NDArray[np.int64] | None = None
 
 
 @torch.inference_mode()
 def evaluate(
-    model: nn.Module, task: Task, source: Source, split: Split, *, device: torch.device, dtype: Dtype
+    model: nn.Module,
+    task: Task,
+    source: Source,
+    split: Split,
+    *,
+    device: torch.device,
+    dtype: Dtype,
+    batch_size: int = EVALUATION_BATCH,
 ) -> HeldOutScores:
-    """What ``task`` measures of ``model`` over every example of ``split``.
+    """What ``task`` measures of ``model`` over every example of ``split``, ``batch_size`` at a time.
 
     Raises:
         TrialError: not one example of the split is whole.
@@ -44,11 +65,17 @@ def evaluate(
     was_training = model.training
     model.eval()
     found: dict[str, list[torch.Tensor]] = {}
-    valids = []
-    for batch in evaluation_batches(source, split, EVALUATION_BATCH):
+    valids, tallies, stretches = [], [], []
+    for batch in evaluation_batches(source, split, batch_size):
         fields = {name: batch.fields[name].to(device) for name in task.fields}
         with torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
-            scores = task.scores(model(fed(fields[task.fields[0]])), fields)
+            outputs = model(fed(fields[task.fields[0]]))
+            scores = task.scores(outputs, fields)
+        if isinstance(task, TallyingTask):
+            counted = task.tallies(outputs, fields).cpu()
+            tallies.append(counted * batch.valid.view(-1, *(1,) * (counted.ndim - 1)))
+        if STRETCH in batch.fields:
+            stretches.append(batch.fields[STRETCH])
         for name, score in scores.items():
             found.setdefault(name, []).append(score.cpu())
         valids.append(batch.valid)
@@ -58,5 +85,11 @@ def evaluate(
         raise TrialError(f"every example of the {split} split is corrupt")
     each = {name: torch.where(valid, torch.cat(scores), torch.nan) for name, scores in found.items()}
     values = {name: float(scores[valid].double().mean()) for name, scores in each.items()}
-    mean = HeldOutMeans(values=values, num_examples=int(valid.sum()))
-    return HeldOutScores(mean=mean, each={name: scores.numpy() for name, scores in each.items()})
+    counted = torch.cat(tallies) if tallies else None
+    whole = dict(task.whole(counted.sum(0))) if counted is not None and isinstance(task, TallyingTask) else None
+    return HeldOutScores(
+        mean=HeldOutMeans(values=values, num_examples=int(valid.sum()), whole=whole),
+        each={name: scores.numpy() for name, scores in each.items()},
+        tallies=None if counted is None else counted.numpy(),
+        stretch=torch.cat(stretches).numpy() if stretches else None,
+    )

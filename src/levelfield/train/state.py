@@ -42,7 +42,7 @@ class TrainState:
         self.policy = policy
         self.shares_statistics = keep_none(model)
         refuse_other_sharing(recipe, spec.architecture, shares=self.shares_statistics)
-        self.parameters = dict(model.named_parameters())
+        self.parameters = {name: each for name, each in model.named_parameters() if each.requires_grad}
         self.optimizer = build_optimizer(self.parameters, policy, recipe)
         self.average = (
             WeightAverage(list(self.parameters.values()), num_steps=spec.steps, fraction=recipe.ema_fraction)

@@ -63,6 +63,7 @@ def open_backbone(path: Path, *, arch: str | None = None, key: str | None = None
         architecture=loaded.card.architecture,
         resolution=loaded.card.resolution,
         num_outputs=loaded.card.num_outputs,
+        pixel_head=loaded.card.pixel_head,
         in_channels=loaded.card.in_channels,
     )
     state = {name: tensor.detach() for name, tensor in tensors_of(loaded.model).items()}

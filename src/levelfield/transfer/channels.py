@@ -34,9 +34,7 @@ def suited(backbone: PretrainedBackbone, in_channels: int, *, adapt: bool = Fals
             "--adapt-channels changes their first layer, or take weights that were trained on such images"
         )
     with torch.device("meta"):
-        wanted = build(
-            facts.architecture, num_outputs=facts.num_outputs, resolution=facts.resolution, in_channels=in_channels
-        )
+        wanted = build(facts.architecture, head=facts.head, resolution=facts.resolution, in_channels=in_channels)
     shapes = {name: tuple(parameter.shape) for name, parameter in wanted.named_parameters()}
     state = {name: _fitted(tensor, shapes.get(name)) for name, tensor in backbone.state.items()}
     return dataclasses.replace(

@@ -76,7 +76,8 @@ def features_of(
     if (kept := _read(path, key)) is not None:
         return kept
     family = parse(backbone.facts.architecture)
-    model = assembled(family, backbone.state, resolution=source.resolution, in_channels=source.in_channels)
+    shape = {"resolution": source.resolution, "in_channels": source.in_channels}
+    model = assembled(family, backbone.state, head=backbone.facts.head, **shape)
     found = _extract(model.to(device), source, split, device=device, bfloat16=spec.dtype == "bfloat16")
     buffer = io.BytesIO()
     np.savez(buffer, x=found.x, y=found.y)

@@ -17,14 +17,15 @@ from levelfield.families.base import FamilySpec, ParameterRole
 from levelfield.families.registry import build, parameter_role
 from levelfield.families.tensors import is_statistic, tensors_of
 from levelfield.records.errors import SpecError
+from levelfield.records.head import Head
 from levelfield.transfer.backbone import PretrainedBackbone
 
-_HEAD = frozenset({"classifier_kernel", "classifier_bias"})
+_CLASSIFIER = frozenset({"classifier_kernel", "classifier_bias"})
 
 
 @torch.no_grad()
 def graft(model: nn.Module, family: FamilySpec, backbone: PretrainedBackbone) -> None:
-    """Overwrite ``model`` by the weights of ``backbone``, and its classifier by zeros.
+    """Overwrite ``model`` by the weights of ``backbone``, and its classifier by zeros; the rest of its head stays.
 
     Learned positions are resampled to the grid of ``model``. Everything else must have its shape. A zero head makes
     every class as likely as any other, whatever the features' scale (big_vision configs/transfer.py).
@@ -36,21 +37,22 @@ def graft(model: nn.Module, family: FamilySpec, backbone: PretrainedBackbone) ->
         raise SpecError(f"cannot start {family.text} from the weights of {backbone.facts.architecture}")
     for name, tensor in tensors_of(model).items():
         role = _role(family, name)
-        if role in _HEAD:
+        if role in _CLASSIFIER:
             tensor.zero_()
-        else:
+        elif not name.startswith("head."):
             tensor.copy_(_fitted(name, role, backbone.state.get(name), tensor))
 
 
 @torch.no_grad()
-def assembled(family: FamilySpec, state: Mapping[str, Tensor], *, resolution: int, in_channels: int) -> nn.Module:
-    """The network of ``state``, head and all, for images of ``resolution`` pixels, in evaluation mode on the CPU.
+def assembled(
+    family: FamilySpec, state: Mapping[str, Tensor], *, head: Head, resolution: int, in_channels: int
+) -> nn.Module:
+    """The network of ``state``, ``head`` and all, for images of ``resolution`` pixels, in evaluation mode on the CPU.
 
     Raises:
         SpecError: the family cannot take such images, or a tensor does not fit.
     """
-    num_outputs = next(len(tensor) for name, tensor in state.items() if _role(family, name) in _HEAD)
-    model = build(family, num_outputs=num_outputs, resolution=resolution, in_channels=in_channels)
+    model = build(family, head=head, resolution=resolution, in_channels=in_channels)
     for name, tensor in tensors_of(model).items():
         tensor.copy_(_fitted(name, _role(family, name), state.get(name), tensor))
     return model.eval()

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from levelfield.families.registry import parse, rules_of
-from levelfield.records.codec import from_plain, parse_json, record, to_json
+from levelfield.records.codec import from_plain, later, parse_json, record, to_json
 from levelfield.records.errors import SpecError, WeightsError, expect
+from levelfield.records.head import Head, LinearHead, PixelHead
 from levelfield.weights.preprocessing import Preprocessing
 
 HEADER = "levelfield"  # one key: a map of several would be written in any order, and equal weights in unequal bytes
@@ -29,6 +30,12 @@ class Card:
     classes: tuple[str, ...] | None = None
     source: str = ""
     train_flops: float | None = None
+    pixel_head: PixelHead | None = later(default=None)
+
+    @property
+    def head(self) -> Head:
+        """What stands on the backbone: linear where nothing else is said."""
+        return self.pixel_head or LinearHead(num_outputs=self.num_outputs)
 
     def __post_init__(self) -> None:
         wanted = rules_of(self.architecture)

@@ -73,9 +73,7 @@ def assemble(card: Card, state: Mapping[str, Tensor], *, where: str) -> LoadedMo
     """
     _refuse_larger(card, state, where)
     with _Undrawn():
-        model = build(
-            card.architecture, num_outputs=card.num_outputs, resolution=card.resolution, in_channels=card.in_channels
-        )
+        model = build(card.architecture, head=card.head, resolution=card.resolution, in_channels=card.in_channels)
     tensors = tensors_of(model)
     for problem, names in (
         ("lacks", tensors.keys() - state.keys()),
@@ -93,8 +91,8 @@ def assemble(card: Card, state: Mapping[str, Tensor], *, where: str) -> LoadedMo
 
 def _refuse_larger(card: Card, state: Mapping[str, Tensor], where: str) -> None:
     """Refuse a network far larger than its weights, before it takes memory: its header may name one of any size."""
-    facts = {"resolution": card.resolution, "num_outputs": card.num_outputs, "in_channels": card.in_channels}
-    wanted = sum(layer.params for layer in list_layers(card.architecture, **facts))
+    layers = list_layers(card.architecture, resolution=card.resolution, head=card.head, in_channels=card.in_channels)
+    wanted = sum(layer.params for layer in layers)
     stored = sum(tensor.numel() for tensor in state.values())
     if wanted > 2 * stored + _SMALL:
         raise WeightsError(f"{where} holds {stored:,} numbers, and {card.architecture} has {wanted:,} parameters")

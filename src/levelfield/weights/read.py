@@ -150,9 +150,7 @@ def _sizes(text: str, read: WeightFile) -> dict[str, Any]:
 
 def _converted(card: Card, read: WeightFile, convert: Any) -> LoadedModel:
     with torch.device("meta"):
-        shape = build(
-            card.architecture, num_outputs=card.num_outputs, resolution=card.resolution, in_channels=card.in_channels
-        )
+        shape = build(card.architecture, head=card.head, resolution=card.resolution, in_channels=card.in_channels)
     try:
         state: dict[str, Tensor] = convert(read.tensors, shape)
     except SpecError as error:

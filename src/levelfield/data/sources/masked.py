@@ -85,7 +85,8 @@ class MaskedSource:
             shown = scaled_crop(canvas, side, bits[place]) if crops and bits is not None else centred(canvas)
             if changed and not crops and bits is not None and below(bits[place, 0], 2):
                 shown = shown[0][:, ::-1], shown[1][:, ::-1]
-            pixels[place], masks[place], valid[place] = *shown, True
+            pixels[place], masks[place] = shown
+            valid[place] = split == "train" or (shown[1] != IGNORED).any()  # what nothing is said of judges nothing
         fields = {"image": np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)), "mask": masks}
         stretch = self._tables[split].stretch
         if stretch is not None:

@@ -16,8 +16,6 @@ _ROLES: tuple[tuple[str, ParameterRole], ...] = (
     (rf"{_CONV}\.gain", "gain"),
     (rf"({_CONV}|{_SQUEEZE})\.bias", "bias"),
     (r"stages\.\d+\.\d+\.skip_gain", "skip_gain"),
-    (r"head\.weight", "classifier_kernel"),
-    (r"head\.bias", "classifier_bias"),
 )
 
 
@@ -36,7 +34,7 @@ def list_body(spec: NFNetSpec, *, resolution: int, in_channels: int = 3) -> Body
         layers.extend(_block(block, size))
         size = halved(size) if block.stride == 2 else size
     layers.append(_conv("final_conv", spec.widths[-1], spec.num_features, size, kernel=1))
-    return Body(layers=tuple(layers), num_features=spec.num_features)
+    return Body(layers=tuple(layers), num_features=spec.num_features, map_side=size)
 
 
 def parameter_role(spec: NFNetSpec, name: str) -> ParameterRole:

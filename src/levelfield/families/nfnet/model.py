@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from levelfield.families.nfnet.spec import ALPHA, SQUEEZE_RATIO, BlockShape, Gelu, NFNetSpec, Padding
 from levelfield.families.nfnet.standardise import Standardisation, StandardisedConv2d
+from levelfield.families.pixels import handed
 
 # Makes the output of gelu have unit variance for unit normal input (nfnets/base.py, a sample estimate).
 GELU_GAMMA = 1.7015043497085571
@@ -60,7 +61,7 @@ class NFBlock(nn.Module):
 class NFNet(nn.Module):
     """Images (batch, channels, height, width) to logits (batch, num_outputs).
 
-    ``dropout`` comes before the classifier. ``stochastic_depth`` is the rate that grows over the blocks as index /
+    ``dropout`` comes before the head. ``stochastic_depth`` is the rate that grows over the blocks as index /
     number of blocks; a dropped branch is not made up for by rescaling the kept ones (as released, unlike timm).
     """
 
@@ -106,6 +107,17 @@ class NFNet(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """Pooled features (batch, num_features)."""
+        return self._last_map(images).mean((1, 2)) * GELU_GAMMA
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """The same before pooling (batch, num_features, height, width)."""
+        return (self._last_map(images) * GELU_GAMMA).permute(0, 3, 1, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(F.dropout(handed(self, images), self.dropout, self.head.training))
+
+    def _last_map(self, images: Tensor) -> Tensor:
+        """(batch, channels, height, width) to (batch, height, width, num_features)."""
         weights = self.standardised_weights() if self._folded is None else self._folded
         approximate = APPROXIMATE[self.spec.gelu]
         x = images.permute(0, 2, 3, 1)
@@ -114,11 +126,7 @@ class NFNet(nn.Module):
         for stage in self.stages:
             for block in stage:  # pyright: ignore[reportGeneralTypeIssues]
                 x = block(x, weights)
-        x = F.gelu(self.final_conv(x, weights), approximate=approximate)
-        return x.mean((1, 2)) * GELU_GAMMA
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.head(F.dropout(self.features(images), self.dropout, self.training))
+        return F.gelu(self.final_conv(x, weights), approximate=approximate)
 
     @contextmanager
     def folded(self) -> Iterator[None]:

@@ -17,8 +17,6 @@ _ROLES: tuple[tuple[str, ParameterRole], ...] = (
     (rf"{_NORMS}\.(weight|bias)", "norm"),
     (r"position", "position"),
     (r"class_token|map_head\.probe", "token"),
-    (r"head\.weight", "classifier_kernel"),
-    (r"head\.bias", "classifier_bias"),
 )
 
 
@@ -37,9 +35,8 @@ def list_body(spec: ViTSpec, *, resolution: int, in_channels: int = 3) -> Body:
     for index in range(spec.depth):
         layers.extend(_block(f"blocks.{index}", width, spec.mlp_width, tokens))
     layers.append(_norm("norm", width))
-    if spec.pooling == "map":
-        layers.extend(_map_head("map_head", width, spec.mlp_width, tokens))
-    return Body(layers=tuple(layers), num_features=width)
+    pooling = tuple(_map_head("map_head", width, spec.mlp_width, tokens)) if spec.pooling == "map" else ()
+    return Body(layers=tuple(layers), num_features=width, pooling=pooling, map_side=spec.grid(resolution))
 
 
 def parameter_role(spec: ViTSpec, name: str) -> ParameterRole:

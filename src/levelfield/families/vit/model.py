@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from levelfield.families.pixels import handed
 from levelfield.families.vit.spec import Gelu, ViTSpec
 
 NORM_EPS = 1e-6
@@ -113,19 +114,29 @@ class ViT(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """Pooled features (batch, width)."""
+        x = self._tokens(images)
+        if self.map_head is not None:
+            return self.map_head(x)
+        return x[:, 0] if self.class_token is not None else x.mean(1)
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """The tokens of the patches where these lie (batch, width, grid, grid)."""
+        x = self._tokens(images)
+        patches = x if self.class_token is None else x[:, 1:]
+        return patches.transpose(1, 2).unflatten(2, (images.shape[2] // self.spec.patch_size, -1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(handed(self, images))
+
+    def _tokens(self, images: Tensor) -> Tensor:
+        """(batch, channels, height, width) to (batch, tokens, width), normalised."""
         x = self._embed(images) + self.position
         if self.class_token is not None:  # after the positions: the class token has none
             x = torch.cat([self.class_token.expand(x.shape[0], -1, -1), x], dim=1)
         x = F.dropout(x, self.dropout, self.training)
         for block in self.blocks:
             x = block(x)
-        x = self.norm(x)
-        if self.map_head is not None:
-            return self.map_head(x)
-        return x[:, 0] if self.class_token is not None else x.mean(1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.features(images))
+        return self.norm(x)
 
     def _embed(self, images: Tensor) -> Tensor:
         """(batch, channels, height, width) to (batch, patches, width): the convolution as one matrix product."""

@@ -120,7 +120,7 @@ def _forward_flops(facts: DataFacts, cell: Cell) -> float:
     return count(
         cell.architecture,
         resolution=facts.resolution,
-        num_outputs=facts.num_outputs,
+        head=facts.head,
         in_channels=facts.in_channels,
     ).forward_flops
 

@@ -98,7 +98,7 @@ def _forward(facts: DataFacts, transfer: TransferSpec, cell: Cell) -> float:
     return count(
         cell.affordable.architecture,
         resolution=transfer.test_resolution or target.resolution,
-        num_outputs=target.num_outputs,
+        head=target.head,
         in_channels=target.in_channels,
     ).forward_flops
 

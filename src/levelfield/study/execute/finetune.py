@@ -16,6 +16,7 @@ from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import CLASSIFICATION, TrialResult, TrialSpec, Weights
 from levelfield.study.execute.training import OnStep
 from levelfield.study.execute.trial import held_result, run_trial
+from levelfield.tasks.base import refuse_missing_fields
 from levelfield.tasks.registry import task_named
 from levelfield.transfer.backbone import PretrainedBackbone
 from levelfield.transfer.channels import suited
@@ -35,26 +36,30 @@ def finetune_spec(
     override: dict[str, Any] | None = None,
     seed: int = 0,
     weights: Weights | None = None,
+    task: str = CLASSIFICATION,
 ) -> TrialSpec:
-    """The trial that fine-tunes ``backbone`` on ``data``, judged on its report split; what is not said is the recipe's.
+    """The trial that fine-tunes ``backbone`` for ``task`` on ``data``, judged on its report split; what is not said is
+    the recipe's.
 
     Weights are judged averaged where the recipe averages them. The budget of the trial is what it costs.
 
     Raises:
-        SpecError: there is no such recipe or field, the length is no length, the backbone takes images of other
-            channels, or the recipe would cut what shares the statistics of its BatchNorm.
+        SpecError: there is no such recipe, field or task, the data lacks what the task needs, the length is none, the
+            backbone takes images of other channels, or the recipe would cut what shares the statistics of its BatchNorm.
     """
     backbone = suited(backbone, source.in_channels)
     published = transfer_recipe(recipe)
     batch = global_batch_size or published.global_batch_size
     made = transfer_preset(recipe, peak_lr=peak_lr or published.peak_lr, override=override)
     steps = steps_of(length or published.length, made, num_train=source.split_sizes["train"], global_batch_size=batch)
-    head = task_named(CLASSIFICATION).head(source.fields)
+    refuse_missing_fields(task_named(task), source.fields, name=task)
+    head = task_named(task).head(source.fields)
     counted = count(
         backbone.facts.architecture,
         resolution=source.resolution,
-        num_outputs=head.num_outputs,
+        head=head,
         in_channels=source.in_channels,
+        frozen=made.frozen,
     )
     refuse_other_sharing(made, backbone.facts.architecture, shares=counted.has_batch_norm)
     examples = steps * (batch + made.ascent_examples(batch))
@@ -67,6 +72,7 @@ def finetune_spec(
         global_batch_size=batch,
         steps=steps,
         seed=seed,
+        task=task,
         held_out="report",
         weights=weights or ("ema" if made.ema_fraction > 0 else "raw"),
         start=backbone.identity,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import math
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from levelfield import __version__
 from levelfield.compute.analytic import count
@@ -18,7 +20,7 @@ from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import HeldOutMeans, TrialResult
 from levelfield.records.writing import write_atomically
 from levelfield.study.execute.parts import TrialParts, statistics_batches
-from levelfield.train.evaluate import evaluate
+from levelfield.train.evaluate import HeldOutScores, batch_judged, evaluate
 from levelfield.train.statistics import estimate_statistics
 from levelfield.train.timing import Stopwatch
 from levelfield.transfer.surgery import assembled
@@ -55,20 +57,44 @@ def judge(parts: TrialParts, directory: TrialDirectory) -> HeldOutMeans:
     model = state.model
     if spec.test_resolution is not None:
         side, channels = spec.test_resolution, parts.source.in_channels
-        model = assembled(parts.network.spec, tensors_of(model), resolution=side, in_channels=channels)
+        model = assembled(parts.network.spec, tensors_of(model), head=spec.head, resolution=side, in_channels=channels)
         model = model.to(parts.device)
-    judged = evaluate(model, parts.task, parts.judged_on, spec.held_out, device=parts.device, dtype=spec.dtype)
+    judged = evaluate(
+        model,
+        parts.task,
+        parts.judged_on,
+        spec.held_out,
+        device=parts.device,
+        dtype=spec.dtype,
+        batch_size=batch_judged(spec.head, parts.judged_on.resolution),
+    )
     if spec.held_out == "report" and not broken(judged.mean):
-        for name, values in judged.each.items():
-            buffer = io.BytesIO()
-            np.save(buffer, values)
-            write_atomically(directory.report_path(name), buffer.getvalue())
+        _keep(judged, directory)
     return judged.mean
+
+
+def _keep(judged: HeldOutScores, directory: TrialDirectory) -> None:
+    """Write down what was measured of every example, and what is needed to resample them."""
+    for name, values in judged.each.items():
+        write_atomically(directory.report_path(name), _npy(values))
+    if judged.stretch is not None:
+        write_atomically(directory.stretch_path, _npy(judged.stretch))
+    if judged.tallies is not None:
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, tallies=judged.tallies)
+        write_atomically(directory.tallies_path, buffer.getvalue())
+
+
+def _npy(values: NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, values)
+    return buffer.getvalue()
 
 
 def broken(held_out: HeldOutMeans) -> str:
     """Which score is no number, in words; empty where each is one."""
-    found = (f"held-out {name} {value}" for name, value in held_out.values.items() if not math.isfinite(value))
+    values = held_out.values | (held_out.whole or {})
+    found = (f"held-out {name} {value}" for name, value in values.items() if not math.isfinite(value))
     return next(found, "")
 
 
@@ -83,9 +109,11 @@ def result_of(
     """The record of a trial that is done."""
     spec, source, state, start = parts.spec, parts.source, parts.state, parts.start
     family, measures = parts.network.spec, parts.task.measures(source.fields)
-    shape = {"num_outputs": spec.head.num_outputs, "in_channels": source.in_channels}
-    trained = count(family, resolution=source.resolution, **shape)
-    judged = count(family, resolution=spec.test_resolution or source.resolution, **shape)
+    side, channels = spec.test_resolution or source.resolution, source.in_channels
+    trained = count(
+        family, resolution=source.resolution, head=spec.head, in_channels=channels, frozen=spec.recipe.frozen
+    )
+    judged = count(family, resolution=side, head=spec.head, in_channels=channels)
     examples_seen = state.step * spec.global_batch_size
     settled_flops = trained.statistics_flops if state.step == spec.steps else 0
     last = state.losses[-max(1, round(_LAST_SHARE * spec.steps)) :]

@@ -17,7 +17,8 @@ from levelfield.records.errors import SpecError
 from levelfield.records.trial import TrialSpec
 from levelfield.tasks.base import Task, refuse_missing_fields
 from levelfield.tasks.registry import task_named
-from levelfield.train.evaluate import EVALUATION_BATCH
+from levelfield.train.evaluate import batch_judged
+from levelfield.train.frozen import freeze
 from levelfield.train.policy import policy_table
 from levelfield.train.state import TrainState, keyed_seed
 from levelfield.train.step import TrainingStep
@@ -105,7 +106,7 @@ def build_state(
     family = parse(spec.architecture)
     model = build(
         family,
-        num_outputs=spec.head.num_outputs,
+        head=spec.head,
         resolution=source.resolution,
         in_channels=source.in_channels,
         dropout=spec.recipe.dropout,
@@ -114,7 +115,9 @@ def build_state(
     model.train()
     if backbone is not None:
         graft(model, family, backbone)
-    parameters = dict(model.named_parameters())
+    if spec.recipe.frozen:
+        freeze(model)
+    parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     roles = {name: parameter_role(family, name) for name in parameters}
     depths = {name: parameter_depth(family, name) for name in parameters}
     return TrainState(model, spec, policy_table(parameters, roles, spec.recipe, depths=depths))
@@ -122,12 +125,10 @@ def build_state(
 
 def statistics_batches(spec: TrialSpec, source: Source) -> Iterator[Batch]:
     """The first training examples of a trial, augmented as it is trained on them, in batches that nothing decides."""
-    loader = Loader(
-        source,
-        order=training_order(source, spec.seed, multiplicity=spec.recipe.multiplicity),
-        global_batch_size=EVALUATION_BATCH,
-    )
-    return itertools.islice(loader, STATISTICS_EXAMPLES // EVALUATION_BATCH)
+    batch = batch_judged(spec.head, source.resolution)
+    order = training_order(source, spec.seed, multiplicity=spec.recipe.multiplicity)
+    loader = Loader(source, order=order, global_batch_size=batch)
+    return itertools.islice(loader, STATISTICS_EXAMPLES // batch)
 
 
 def training_batches(spec: TrialSpec, source: Source, *, start_step: int, prefetch: int = 0) -> Iterator[Batch]:

@@ -94,7 +94,7 @@ def _probed(
     forward = count(
         spec.architecture,
         resolution=source.resolution,
-        num_outputs=backbone.facts.num_outputs,
+        head=backbone.facts.head,
         in_channels=source.in_channels,
     ).forward_flops
     fitted_on = len(train) + (source.split_sizes["select"] if "linear" in spec.probes else 0)

@@ -10,6 +10,7 @@ from levelfield.data.sources import Source
 from levelfield.records.data import Split
 from levelfield.records.difference import refuse_other_data, refuse_other_start
 from levelfield.records.execution import DEFAULT_EXECUTION, ExecutionSpec
+from levelfield.records.head import PixelHead
 from levelfield.records.sealed import write_record
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import HeldOutMeans, TrialResult, TrialSpec, TrialTiming
@@ -118,6 +119,7 @@ def _kept_facts(parts: TrialParts) -> KeptFacts:
         architecture=parts.network.spec.text,
         resolution=source.resolution,
         num_outputs=spec.head.num_outputs,
+        pixel_head=spec.head if isinstance(spec.head, PixelHead) else None,
         in_channels=source.in_channels,
         classes=classes if len(classes) == spec.head.num_outputs else None,
     )

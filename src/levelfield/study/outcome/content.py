@@ -79,4 +79,4 @@ def _change(
 
 
 def _described(facts: DataFacts | TargetFacts) -> str:
-    return f"{facts.fingerprint} ({facts.num_train:,} to train on, {facts.num_outputs} classes)"
+    return f"{facts.fingerprint} ({facts.num_train:,} to train on, {facts.head.num_outputs} classes)"

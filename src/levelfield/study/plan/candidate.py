@@ -14,7 +14,7 @@ from levelfield.families.registry import parse
 from levelfield.records.allowed import TooFewSteps, TooManyEpochs, TooManySteps
 from levelfield.records.data import data_content
 from levelfield.records.errors import SpecError
-from levelfield.records.head import LinearHead
+from levelfield.records.head import Head
 from levelfield.records.sharing import refuse_other_sharing
 from levelfield.records.study import AxisValue, FamilyEntry, LadderSpec, StudySpec
 from levelfield.records.trial import RecipeSpec, TrialSpec
@@ -29,7 +29,7 @@ def afford(spec: StudySpec, facts: DataFacts, entry: FamilyEntry, candidate: Can
     ``max_steps`` leaves out sizes; an axis of a size that is in is searched wherever it leads.
     """
     architecture = with_codes(candidate.architecture, _fields(entry, candidate, "model"))
-    cost = cost_of(architecture, facts.resolution, facts.num_outputs, facts.in_channels)
+    cost = cost_of(architecture, facts.resolution, facts.head, facts.in_channels)
     ladder = spec.ladder
     recipe = recipe_of(entry, candidate, peak_lr=1.0)
     refuse_other_sharing(recipe, architecture, shares=cost.shares_statistics)
@@ -91,9 +91,9 @@ class Cost(NamedTuple):
 
 
 @functools.lru_cache(maxsize=4096)
-def cost_of(architecture: str, resolution: int, num_outputs: int, in_channels: int) -> Cost:
+def cost_of(architecture: str, resolution: int, head: Head, in_channels: int, *, frozen: bool = False) -> Cost:
     """See :class:`Cost`; a plan asks for the same ones many times."""
-    counted = count(architecture, resolution=resolution, num_outputs=num_outputs, in_channels=in_channels)
+    counted = count(architecture, resolution=resolution, head=head, in_channels=in_channels, frozen=frozen)
     return Cost(counted.params, float(counted.train_flops_per_example), float(counted.statistics_flops))
 
 
@@ -115,7 +115,7 @@ def trial_spec(
         architecture=affordable.architecture,
         data=spec.data,
         recipe=recipe_of(entry, candidate, peak_lr=peak_lr),
-        head=LinearHead(num_outputs=facts.num_outputs),
+        head=facts.head,
         budget_flops=budget,
         global_batch_size=batch,
         steps=affordable.steps,

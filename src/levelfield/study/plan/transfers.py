@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from levelfield.records.allowed import ArmOf, TooFewSteps
 from levelfield.records.data import data_content
 from levelfield.records.errors import SpecError
-from levelfield.records.head import LinearHead
 from levelfield.records.probe import ProbeSpec
 from levelfield.records.reason import Reason
 from levelfield.records.sharing import refuse_other_sharing
@@ -173,7 +172,9 @@ class TransferWants:
         target = self.facts.target(transfer.name)
         made = transfer_preset if start is not None else preset
         recipe = made(arm.recipe, peak_lr=1.0, override=arm.override)
-        cost = cost_of(candidate.architecture, target.resolution, target.num_outputs, target.in_channels)
+        cost = cost_of(
+            candidate.architecture, target.resolution, target.head, target.in_channels, frozen=recipe.frozen
+        )
         batch, steps = batch_and_steps(self.spec.ladder, recipe, cost.gradients_for(budget))
         if steps < transfer.min_steps:
             return TooFewSteps(steps=steps, batch=batch, least=transfer.min_steps)
@@ -181,7 +182,7 @@ class TransferWants:
             architecture=candidate.architecture,
             data=transfer.data,
             recipe=dataclasses.replace(recipe, peak_lr=candidate.base_lr * (batch / 256) ** arm.lr_batch_exponent),
-            head=LinearHead(num_outputs=target.num_outputs),
+            head=target.head,
             budget_flops=budget,
             global_batch_size=batch,
             steps=steps,
@@ -267,8 +268,9 @@ def _refuse_meaningless(spec: StudySpec, transfer: TransferSpec, facts: DataFact
         moved = [{axis.field.removeprefix("model."): value} for axis in codes for value in axis.values]
         for size in (with_codes(size, code) for size in entry.sizes for code in ({}, *moved)):
             for resolution in (target.resolution, transfer.test_resolution or target.resolution):
-                cost = cost_of(size, resolution, target.num_outputs, target.in_channels)
+                cost_of(size, resolution, target.head, target.in_channels)
                 for recipe in recipes.get(entry.name, ()):
+                    cost = cost_of(size, resolution, target.head, target.in_channels, frozen=recipe.frozen)
                     refuse_other_sharing(recipe, size, shares=cost.shares_statistics)
     if target.in_channels != facts.in_channels:
         raise SpecError(
