@@ -113,7 +113,7 @@ def test_scores_are_those_of_scikit_learn(source):
         own = true[picture][inside[picture]], said[picture][inside[picture]]
         assert (judged.tallies[picture] == confusion_matrix(*own, labels=range(3))).all()
         assert judged.each["image mIoU"][picture] == pytest.approx(jaccard_score(*own, average="macro"), rel=1e-6)
-        assert judged.each["error"][picture] == pytest.approx((own[0] != own[1]).mean(), rel=1e-5)
+        assert judged.each["pixel error"][picture] == pytest.approx((own[0] != own[1]).mean(), rel=1e-5)
     matrix = confusion_matrix(true[inside], said[inside], labels=range(3))
     ious = np.diag(matrix) / (matrix.sum(0) + matrix.sum(1) - np.diag(matrix))
     assert judged.mean.whole["mIoU"] == pytest.approx(ious.mean(), rel=1e-12)

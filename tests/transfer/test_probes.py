@@ -131,7 +131,9 @@ def test_features_are_those_of_the_network_and_are_computed_once(probe, tmp_path
     spec, backbone = probe
     source = open_source(DATA)
     found = features_of(spec, backbone, source, "train", folder=tmp_path, device=CPU)
-    network = assembled(parse(spec.architecture), backbone.state, resolution=16, in_channels=1)
+    network = assembled(
+        parse(spec.architecture), backbone.state, head=backbone.facts.head, resolution=16, in_channels=1
+    )
     fields = source.batch("train", np.arange(source.split_sizes["train"])).fields
     with torch.no_grad():
         expected = network.features(to_float(torch.from_numpy(fields["image"]))).numpy()

@@ -9,6 +9,7 @@ from scipy.ndimage import zoom
 
 from levelfield.families import registry
 from levelfield.records.errors import SpecError
+from levelfield.records.head import LinearHead
 from levelfield.transfer.backbone import PretrainedBackbone
 from levelfield.transfer.surgery import assembled, graft, resampled_positions
 from levelfield.weights.kept import NetworkFacts
@@ -79,9 +80,9 @@ def test_a_network_is_judged_at_another_resolution_with_the_head_that_it_has(arc
     with torch.no_grad():
         model.head.weight.normal_()
     family, state = registry.parse(architecture), dict(model.named_parameters())
-    moved = assembled(family, state, resolution=24, in_channels=3)
+    moved = assembled(family, state, head=LinearHead(num_outputs=4), resolution=24, in_channels=3)
     assert torch.equal(moved.head.weight, model.head.weight)
-    same = assembled(family, state, resolution=16, in_channels=3)
+    same = assembled(family, state, head=LinearHead(num_outputs=4), resolution=16, in_channels=3)
     images = torch.randn(2, 3, 16, 16)
     with torch.no_grad():
         assert torch.equal(same(images), model.eval()(images))

@@ -26,7 +26,7 @@ def classify(
     from levelfield.cli.console import say, say_json_line, say_table
     from levelfield.inference.answers import classify as run_classify
     from levelfield.inference.pictures import Unreadable, find_pictures
-    from levelfield.records.errors import DataError
+    from levelfield.records.errors import DataError, SpecError
     from levelfield.report.words.numbers import percent
     from levelfield.study.execute.backbones import model_at
     from levelfield.train.device import resolve_device
@@ -34,6 +34,8 @@ def classify(
     where = resolve_device(device)
     paths = find_pictures(images)
     loaded = model_at(start, device=where, arch=arch, key=key)
+    if loaded.card.pixel_head is not None:
+        raise SpecError(f"{start} answers every pixel, and has no class for a whole picture: `levelfield evaluate` it")
     unreadable: list[Unreadable] = []
     found = run_classify(loaded, paths, device=where, top=top, unreadable=unreadable)
     if json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -33,7 +33,66 @@ Select = Annotated[int, typer.Option("--select", help="Training images set aside
 Report = Annotated[
     int | None, typer.Option("--report", help="Images set aside to judge, if not apart already; 1000 unsaid.", min=1)
 ]
+MaskColumn = Annotated[str | None, typer.Option("--mask-column", help="Parquet: column of encoded masks ('mask').")]
+SplitColumn = Annotated[
+    str | None, typer.Option("--split-column", help="Parquet with masks: column that says train, val or test.")
+]
+SequenceColumn = Annotated[
+    str | None, typer.Option("--sequence-column", help="Parquet with masks: column that names the frame of a film.")
+]
+NumClasses = Annotated[int | None, typer.Option("--num-classes", help="Masks: classes, where the data names none.")]
+IgnoreIndex = Annotated[int | None, typer.Option("--ignore-index", help="Masks: value of pixels of no class (255).")]
+Stretch = Annotated[
+    int | None, typer.Option("--stretch", help="Masks: frames of a film that intervals resample together.", min=1)
+]
 _REPORT_UNSAID = 1000
+
+
+def masked_data(
+    place: str,
+    *,
+    resolution: int,
+    select: int,
+    report: int | None,
+    augment: str | None = None,
+    image_column: str | None = None,
+    mask_column: str | None = None,
+    split_column: str | None = None,
+    sequence_column: str | None = None,
+    num_classes: int | None = None,
+    ignore_index: int | None = None,
+    stretch: int | None = None,
+) -> DataSpec:
+    """The spec of the pictures with masks at ``place``: Parquet with a column of masks, or a folder of pairs.
+
+    Raises:
+        SpecError: nothing lies there, or a column is named of what has none.
+    """
+    from levelfield.data.sources.layout import is_parquet
+    from levelfield.records.codec import from_plain
+    from levelfield.records.data import PairsSpec, ParquetSpec
+    from levelfield.records.errors import SpecError
+
+    said: dict[str, Any] = {"path": place, "resolution": resolution, "select_examples": select}
+    said |= {"report_examples": report or _REPORT_UNSAID}
+    more = {"augment": augment, "num_classes": num_classes, "ignore_index": ignore_index, "stretch": stretch}
+    columns = {
+        "image_column": image_column,
+        "mask_column": mask_column,
+        "split_column": split_column,
+        "sequence_column": sequence_column,
+    }
+    said |= {name: value for name, value in (more | columns).items() if value is not None}
+    if is_parquet(place):
+        said.setdefault("mask_column", "mask")
+        return from_plain(ParquetSpec, said, where=f"--data {place}")
+    named = [name for name in columns if name in said]
+    if named:
+        option = f"--{named[0].replace('_', '-')}"
+        raise SpecError(f"{option} names a column of Parquet, and --data {place!r} is none: leave it out")
+    if not Path(place).expanduser().is_dir():
+        raise SpecError(f"--data {place!r} is no folder here ({Path(place).absolute()}) and no Parquet file")
+    return from_plain(PairsSpec, said, where=f"--data {place}")
 
 
 def named_data(

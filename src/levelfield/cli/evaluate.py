@@ -11,7 +11,10 @@ from levelfield.cli.data import Arch, ImageColumn, Key, LabelColumn, Start, colu
 from levelfield.cli.run import Device
 
 if TYPE_CHECKING:
+    import torch
+
     from levelfield.records.evaluation import Evaluation, Share
+    from levelfield.weights.loaded import LoadedModel
 
 EXAMPLES = "Example:  levelfield evaluate runs/STUDY/trials/NAME --data flowers/test --out flowers-scores"
 _SHOWN = 20
@@ -41,7 +44,7 @@ def evaluate(
     from levelfield.data.sources.layout import is_parquet
     from levelfield.inference.answers import class_names
     from levelfield.inference.labelled import judged_resolution, score_place, score_trial
-    from levelfield.records.errors import DataError
+    from levelfield.records.errors import DataError, SpecError
     from levelfield.report.page.evaluation import write_evaluation
     from levelfield.study.execute.backbones import model_at
     from levelfield.train.device import resolve_device
@@ -49,6 +52,11 @@ def evaluate(
     where = resolve_device(device)
     at = judged_resolution(start) if data is None else None
     loaded = model_at(start, device=where, arch=arch, key=key, resolution=at)
+    if loaded.card.pixel_head is not None:
+        if data is not None:
+            raise SpecError("--data names labelled images, and this network answers every pixel: leave it out")
+        _evaluate_pixels(start, loaded, where, out, json=json)
+        return
     judged = "the trial's own data" if data is None else f"--data {data!r}"
     parquet = data is not None and is_parquet(data)
     columns = columns_said(judged, image_column, label_column, parquet=parquet)
@@ -68,6 +76,27 @@ def evaluate(
     if unreadable:
         total, listed = found.num_images + len(unreadable), "\n".join(f"  {each}" for each in unreadable)
         raise DataError(f"{len(unreadable)} of {total} images cannot be read; the others are judged above:\n{listed}")
+
+
+def _evaluate_pixels(start: Path, loaded: LoadedModel, device: torch.device, out: Path | None, *, json: bool) -> None:
+    from levelfield.cli.console import say, say_json, say_table
+    from levelfield.inference.pixels import score_pixels
+    from levelfield.report.page.pixels import class_rows, resampled_sentence, score_rows, write_pixel_evaluation
+
+    found, pictures = score_pixels(start, loaded, device=device)
+    card = loaded.card
+    network = f"{card.architecture}, {card.num_outputs} classes a pixel, {card.resolution} px, from {card.source}"
+    written = write_pixel_evaluation(found, pictures, out, network=network) if out is not None else ()
+    if json:
+        say_json(found)
+        return
+    say(network)
+    judged = f"{found.num_images} pictures of the trial's own report split"
+    say_table(judged, ("score", "value", "90 % interval"), score_rows(found))
+    say_table("Classes", ("class", "of the pixels", "IoU", "90 %", "recall", "precision"), class_rows(found))
+    say(resampled_sentence(found))
+    for path in written:
+        say(f"written: {path}")
 
 
 def _say(found: Evaluation, place: str) -> None:

@@ -11,14 +11,20 @@ from levelfield.cli.data import (
     AdaptChannels,
     Arch,
     DataPlace,
+    IgnoreIndex,
     ImageColumn,
     Key,
     LabelColumn,
+    MaskColumn,
+    NumClasses,
     Report,
     ReportPlace,
     Resolution,
     Select,
+    SequenceColumn,
+    SplitColumn,
     Start,
+    Stretch,
 )
 from levelfield.cli.run import CheckpointEvery, Device, TrialThreads
 
@@ -37,6 +43,13 @@ def finetune(
     adapt_channels: AdaptChannels = False,
     image_column: ImageColumn = None,
     label_column: LabelColumn = None,
+    task: Annotated[str, typer.Option(help="What is learnt: classification, or segmentation.")] = "classification",
+    mask_column: MaskColumn = None,
+    split_column: SplitColumn = None,
+    sequence_column: SequenceColumn = None,
+    num_classes: NumClasses = None,
+    ignore_index: IgnoreIndex = None,
+    stretch: Stretch = None,
     test_resolution: Annotated[int | None, typer.Option(help="Judge at another image side.", min=1)] = None,
     recipe: Annotated[str, typer.Option(help=NAMED_RECIPES)] = "short-sgd",
     lr: Annotated[float | None, typer.Option(help="Peak learning rate; the recipe's when left out.")] = None,
@@ -57,30 +70,40 @@ def finetune(
 ) -> None:
     """Fine-tune a trained backbone: new head, same weights, another resolution if asked. Run again to resume."""
     from levelfield.cli.console import say, say_json
-    from levelfield.cli.data import named_data
+    from levelfield.cli.data import masked_data, named_data
     from levelfield.data.sources import open_source, refuse_overruled_sizes
-    from levelfield.records.errors import TrialError
+    from levelfield.records.errors import SpecError, TrialError
     from levelfield.records.execution import ExecutionSpec
-    from levelfield.report.words.numbers import flops, percent
+    from levelfield.report.words.measures import in_words
+    from levelfield.report.words.numbers import flops
     from levelfield.study.execute.backbones import backbone_at
     from levelfield.study.execute.finetune import finetune as run_finetune
     from levelfield.study.execute.finetune import finetune_spec
+    from levelfield.tasks.registry import task_named
     from levelfield.train.device import resolve_device
     from levelfield.transfer.channels import suited
     from levelfield.transfer.recipes import transfer_recipe
 
     execution, where = ExecutionSpec(threads=threads), resolve_device(device)
     backbone = backbone_at(start, device=where, arch=arch, key=key)
-    said = named_data(
-        data,
-        report_data,
-        resolution=resolution,
-        select=select,
-        report=report,
-        augment=augment,
-        image_column=image_column,
-        label_column=label_column,
-    )
+    sizes = {"resolution": resolution, "select": select, "report": report, "augment": augment}
+    of_masks = {
+        "mask_column": mask_column,
+        "split_column": split_column,
+        "sequence_column": sequence_column,
+        "num_classes": num_classes,
+        "ignore_index": ignore_index,
+        "stretch": stretch,
+    }
+    if "mask" in task_named(task).fields:
+        if report_data is not None or label_column is not None:
+            raise SpecError("--report-data and --label-column mean nothing of masks: --split-column names parts")
+        said = masked_data(data, image_column=image_column, **sizes, **of_masks)
+    else:
+        for name, value in of_masks.items():
+            if value is not None:
+                raise SpecError(f"--{name.replace('_', '-')} is of masks, which task {task!r} does not learn from")
+        said = named_data(data, report_data, image_column=image_column, label_column=label_column, **sizes)
     source = open_source(said)
     refuse_overruled_sizes(source, report)
     backbone = suited(backbone, source.in_channels, adapt=adapt_channels)
@@ -95,6 +118,7 @@ def finetune(
         test_resolution=test_resolution,
         override=dict(_changed(text) for text in change or ()),
         seed=seed,
+        task=task,
     )
     path = directory or Path("runs") / "finetune" / spec.name
     if not json:
@@ -111,8 +135,7 @@ def finetune(
     if json:
         return
     held_out = result.held_out["report"]
-    values, images = held_out.values, held_out.num_examples
-    say(f"top-1 {percent(1 - values['error'])}, loss {values['loss']:.4f} on {images} held-out images")
+    say(f"{in_words(result.measures, held_out)} on {held_out.num_examples} held-out images")
     before = "unknown" if result.start_flops is None else flops(result.start_flops)
     say(f"fine-tuning {flops(result.train_flops)}; pre-training {before}")
 

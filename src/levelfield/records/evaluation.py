@@ -41,7 +41,7 @@ class ClassScore:
 
 @record
 class Confusion:
-    """``num_images`` images of class ``true`` were called ``said``."""
+    """``num_images`` images, or as many pixels of some, of class ``true`` were called ``said``."""
 
     true: int
     said: int

@@ -21,6 +21,7 @@ OUTPUT_STRIDE = 8
 Source: the finest stride at which dilated ConvNets are run (arXiv 1706.05587, section 4.1).
 """
 
+PIXEL_ERROR = "pixel error"
 IMAGE_MIOU = "image mIoU"
 MIOU = "mIoU"
 
@@ -42,7 +43,7 @@ class Segmentation:
         classes = _num_classes(known)
         return (
             Measure(name="loss", unit="nats", chance=math.log(classes)),
-            Measure(name="error", unit="share", chance=1 - 1 / classes),
+            Measure(name=PIXEL_ERROR, unit="share", chance=1 - 1 / classes),
             Measure(name=IMAGE_MIOU, better="higher", ceiling=1.0),
         )
 
@@ -61,7 +62,7 @@ class Segmentation:
         wrong = judged & (outputs.argmax(dim=1) != fields["mask"])
         return {
             "loss": _losses(outputs, fields, smoothed=0.0).sum((1, 2)) / pixels,
-            "error": wrong.sum((1, 2)) / pixels,
+            PIXEL_ERROR: wrong.sum((1, 2)) / pixels,
             IMAGE_MIOU: _mean_iou(self.tallies(outputs, fields)).float(),
         }
 

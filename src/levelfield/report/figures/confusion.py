@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from levelfield.records.evaluation import Evaluation
+from levelfield.records.evaluation import Confusion, Evaluation
 from levelfield.report.figures import theme
 from levelfield.report.figures.axes import Axis
 from levelfield.report.figures.canvas import SCHEMA, Canvas, Mark
@@ -18,10 +19,12 @@ _CELL, _LONGEST = 14, 22
 _QUARTERS = tuple((part / 4, f"{25 * part}{numbers.THIN}%") for part in range(5))
 
 
-def confusion_panel(found: Evaluation, names: Sequence[str]) -> Panel:
+def confusion_panel(confusions: Sequence[Confusion], names: Sequence[str]) -> Panel:
     """True classes downwards, answers to the right; a cell is darker the larger its share of the row."""
-    drawn, short = _drawn(found), _short(names)
-    own = {each.label: each.num_images for each in found.classes}
+    drawn, short = _drawn(confusions), _short(names)
+    own = Counter[int]()
+    for each in confusions:
+        own[each.true] += each.num_images
     cells = [
         {
             "row": short[each.true],
@@ -29,7 +32,7 @@ def confusion_panel(found: Evaluation, names: Sequence[str]) -> Panel:
             "share": each.num_images / own[each.true],
             "text": f"{names[each.true]} called {names[each.said]}: {each.num_images} of {own[each.true]}",
         }
-        for each in found.confusions
+        for each in confusions
         if each.true in drawn and each.said in drawn
     ]
     order = [short[label] for label in drawn]
@@ -113,10 +116,10 @@ def reliability_panel(found: Evaluation) -> Panel:
     )
 
 
-def _drawn(found: Evaluation) -> list[int]:
+def _drawn(confusions: Sequence[Confusion]) -> list[int]:
     """The classes that have images or were answered, in order; of many, those with the most wrong answers."""
     wrong: dict[int, int] = {}
-    for each in found.confusions:
+    for each in confusions:
         for label in {each.true, each.said}:
             wrong[label] = wrong.get(label, 0) + (each.num_images if each.true != each.said else 0)
     return sorted(sorted(wrong, key=lambda label: (-wrong[label], label))[:MOST_CLASSES])

@@ -26,7 +26,7 @@ def write_evaluation(found: Evaluation, names: Sequence[str], folder: Path) -> t
     write_atomically(scores, to_json(found).encode())
     write_atomically(table, _classes(found).encode())
     written = [scores, table]
-    for panel in (confusion_panel(found, names), reliability_panel(found)):
+    for panel in (confusion_panel(found.confusions, names), reliability_panel(found)):
         written += write_panel(panel, draw_svg(panel.specification, panel.name), folder)
     return tuple(written)
 

@@ -9,7 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 from levelfield.records.reason import Coded
-from levelfield.report.words import of_laws, of_optima, of_plans, of_predictions, of_refusals, of_verdicts
+from levelfield.report.words import (
+    of_evaluations,
+    of_laws,
+    of_optima,
+    of_plans,
+    of_predictions,
+    of_refusals,
+    of_verdicts,
+)
 
 WORDS: dict[type[Coded], str | Callable[[Any], str]] = {
     **of_laws.LAW_WORDS,
@@ -18,4 +26,5 @@ WORDS: dict[type[Coded], str | Callable[[Any], str]] = {
     **of_predictions.PREDICTION_WORDS,
     **of_plans.PLAN_WORDS,
     **of_refusals.REFUSAL_WORDS,
+    **of_evaluations.EVALUATION_WORDS,
 }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from levelfield.records.measure import Measure
+from levelfield.records.trial import HeldOutMeans
 from levelfield.report.words import numbers
 
 _ERROR = "error"
@@ -11,7 +14,7 @@ _ERROR = "error"
 
 def title(measure: Measure) -> str:
     """The head of a column."""
-    return "Top-1" if measure.name == _ERROR else measure.name.capitalize()
+    return "Top-1" if measure.name == _ERROR else measure.name[:1].upper() + measure.name[1:]
 
 
 def shown(measure: Measure, value: float | None) -> str:
@@ -21,6 +24,14 @@ def shown(measure: Measure, value: float | None) -> str:
     if measure.name == _ERROR:
         return numbers.percent(1 - value)
     return numbers.percent(value) if measure.unit == "share" else numbers.loss(value)
+
+
+def in_words(measures: Sequence[Measure], held_out: HeldOutMeans) -> str:
+    """Everything that was measured: "top-1 93.1 %, loss 0.2210", and what is said of the split as a whole."""
+    listed = sorted(measures, key=lambda measure: measure.name != _ERROR)
+    said = [f"{title(each)[:1].lower()}{title(each)[1:]} {shown(each, held_out.values[each.name])}" for each in listed]
+    said += [f"{name} of all together {numbers.loss(value)}" for name, value in (held_out.whole or {}).items()]
+    return ", ".join(said)
 
 
 def named(measure: Measure) -> str:
