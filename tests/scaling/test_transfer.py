@@ -40,8 +40,7 @@ def planted(arm: str, family: str, error_at_1e10: float, *, exponent: float = 0.
             allowed_flops=1.5 * budget,
             pretrain_flops=None if arm == FROM_SCRATCH else budget,
             transfer_flops=(1.5 if arm == FROM_SCRATCH else 0.3) * budget,
-            error=float(wrong.mean()),
-            loss=2 * float(wrong.mean()),
+            values={"error": float(wrong.mean()), "loss": 2 * float(wrong.mean())},
             num_report=NUM_REPORT,
             chances={"loss": math.log(10), "error": 0.9},
             seed=0 if ranked else run + 1,
@@ -112,14 +111,15 @@ def test_backbones_of_the_search_take_no_part_in_laws_and_verdicts():
 
 def test_a_probe_that_gives_no_probabilities_has_no_loss_to_judge():
     rows, errors = planted("knn", "vit", 0.4)
-    found = analysed(([dataclasses.replace(row, loss=None) for row in rows], errors), metric="loss", per_example={})
+    without = [dataclasses.replace(row, values={"error": row.values["error"]}) for row in rows]
+    found = analysed((without, errors), metric="loss", per_example={})
     assert not found.arms
     assert [refusal.what for refusal in found.refusals] == [MetricOf(metric="loss", subject="knn")]
 
 
 def test_a_run_without_error_is_refused_and_not_taken_for_zero():
     rows, errors = planted(FINE_TUNED, "vit", 0.4)
-    rows[0] = dataclasses.replace(rows[0], error=0.0)
+    rows[0] = dataclasses.replace(rows[0], values={"error": 0.0})
     found = analysed((rows, errors))
     assert found.refusals[0].why == (MadeNoError(),)
 

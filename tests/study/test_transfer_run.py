@@ -83,7 +83,9 @@ def test_transfer_added_to_a_finished_study_trains_for_the_weights_again_and_agr
     done = run("run", plain, "--dir", directory, "--workers", 2, timeout=3600)
     assert done.returncode == 0, done.stderr
     assert transfer_rows(read_outcome(directory))
-    theirs, ours = ({row.run: row.error for row in transfer_rows(read_outcome(p))} for p in (undisturbed, directory))
+    theirs, ours = (
+        {row.run: row.values["error"] for row in transfer_rows(read_outcome(p))} for p in (undisturbed, directory)
+    )
     assert theirs == ours
     for path in directory.glob("trials/*/weights.safetensors"):
         assert path.read_bytes() == (undisturbed / path.relative_to(directory)).read_bytes()

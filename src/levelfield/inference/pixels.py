@@ -18,9 +18,10 @@ from levelfield.records.difference import refuse_other_data
 from levelfield.records.errors import InputError
 from levelfield.records.evaluation import Share
 from levelfield.records.measure import Measure
-from levelfield.records.pixel_evaluation import FewStretches, PixelClassScore, PixelEvaluation, ScoredMeasure
+from levelfield.records.pixel_evaluation import PixelClassScore, PixelEvaluation, ScoredMeasure
 from levelfield.records.store import TrialDirectory
-from levelfield.scaling.noise.stretches import LEAST_STRETCHES, Statistic, jackknifed, summed_by_stretch
+from levelfield.records.stretches import few_stretches
+from levelfield.scaling.noise.stretches import Statistic, jackknifed, summed_by_stretch
 from levelfield.tasks.registry import task_named
 from levelfield.train.evaluate import HeldOutScores, batch_judged, evaluate
 from levelfield.weights.loaded import LoadedModel
@@ -87,13 +88,15 @@ def evaluation_of(
     stretch = np.arange(len(whole)) if judged.stretch is None else judged.stretch
     stretch = stretch[whole]
     sums = summed_by_stretch(confusions, stretch)
-    few = FewStretches(num=len(sums), needed=LEAST_STRETCHES) if len(sums) < LEAST_STRETCHES else None
+    few = few_stretches(len(sums))
     counts = summed_by_stretch(np.ones(len(stretch)), stretch)
 
     def share(each: NDArray[np.float64], statistic: Statistic) -> Share:
         if few is not None:
             return Share(estimate=statistic(each.sum(axis=0)), low=None, high=None)
         estimate, low, high = jackknifed(each, statistic, level=SCORE_LEVEL)
+        if low == high:  # every stretch says the same, 0 for a class never found: that bounds nothing
+            return Share(estimate=estimate, low=None, high=None)
         return Share(estimate=estimate, low=low, high=high)
 
     total = confusions.sum(axis=0)

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from levelfield.records.codec import later, record
 from levelfield.records.evaluation import Share
-from levelfield.records.reason import Reason
-
-
-@record
-class FewStretches(Reason):
-    """Pictures that follow one another make up ``num`` stretches, fewer than the ``needed`` that give an interval."""
-
-    num: int
-    needed: int
+from levelfield.records.stretches import FewStretches
 
 
 @record

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from levelfield.records.codec import record
+from levelfield.records.codec import later, record
 from levelfield.records.data import LARGEST_SIDE, DataSpec
 from levelfield.records.errors import SpecError, expect
 from levelfield.records.grid import LearningRateGrid
 from levelfield.records.probe import ProbeKind
 from levelfield.records.stated import LONGEST_NAME, stated
-from levelfield.records.trial import MOST_STEPS, RecipeValue
+from levelfield.records.trial import CLASSIFICATION, MOST_STEPS, RecipeValue, expect_task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Metric: TypeAlias = Literal["error", "loss"]
+Metric: TypeAlias = str
+"""The name of a measure, as it is better lower: "error", "loss", "image mIoU shortfall"."""
 MOST_SPENDS = 32
 MOST_TRANSFERS = 16
 FINE_TUNED = "fine-tuned"
@@ -58,7 +59,8 @@ class TransferSpec:
     searched alike on the select split: learning rate, then how much of the allowance to spend (``spends``, rising to
     1); training from scratch also size, since pre-training had its size searched.
 
-    ``metric`` is what laws and verdicts are about; the select split chooses by loss. ``budgets`` leaves out rungs.
+    ``task`` is what is learnt there, on the same backbones. ``metric`` names the measure that laws and verdicts are
+    about; the select split chooses by the first of them. ``budgets`` leaves out rungs.
     """
 
     name: str
@@ -71,13 +73,17 @@ class TransferSpec:
     off_frontier: int = 2
     min_steps: int = 100
     test_resolution: int | None = None
-    metric: Metric = "error"
+    metric: str = "error"
     budgets: tuple[float, ...] | None = None
+    task: str = later(default=CLASSIFICATION)
 
     def __post_init__(self) -> None:
         where = f"transfer {self.name!r}"
         word = self.name.isidentifier() and len(self.name.encode()) <= LONGEST_NAME
         expect(word, "transfer.name", f"a word of at most {LONGEST_NAME} bytes", self.name)
+        expect_task(self.task)
+        if self.probes and self.task != CLASSIFICATION:
+            raise SpecError(f"{where}: probes tell labelled pictures apart; leave them out for task {self.task!r}")
         expect(bool(self.probes or self.families), where, "probes, or families to fine-tune", "neither")
         expect(len(set(self.probes)) == len(self.probes), f"{where}: probes", "distinct", self.probes)
         num, side = self.probe_examples, self.test_resolution
@@ -144,7 +150,8 @@ class TransferRow:
     of the search: they take part in the comparison of ranks alone, with the select loss of their pre-training.
     ``budget_flops`` is the rung, ``allowed_flops`` all that pre-training and transfer could spend together,
     ``pretrain_flops`` and ``transfer_flops`` what they did spend; absent where there was no pre-training. ``seed`` is
-    that of the backbone. ``chances`` are the values of chance by measure. ``edges`` names the searched axes whose
+    that of the backbone. ``values`` are what was measured, better lower, by the name of the measure, ``chances`` the
+    values of chance. ``edges`` names the searched axes whose
     optimum is only a bound.
     """
 
@@ -158,8 +165,7 @@ class TransferRow:
     allowed_flops: float
     pretrain_flops: float | None
     transfer_flops: float
-    error: float
-    loss: float | None
+    values: dict[str, float]
     num_report: int
     chances: dict[str, float | None]
     seed: int

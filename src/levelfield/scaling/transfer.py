@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from levelfield.records.codec import record
 from levelfield.records.observation import Observation
+from levelfield.records.reason import Reason
 from levelfield.records.transfer import FINE_TUNED, FROM_SCRATCH, Metric, TransferRow
 from levelfield.scaling.agreement import RankAgreement, rank_agreement
 from levelfield.scaling.analyse import analyse
@@ -73,8 +74,10 @@ def analyse_transfer(
     data: str,
     level: float = 0.9,
     seed: int = 0,
+    no_verdict_because: Reason | None = None,
 ) -> TransferAnalysis:
-    """What the ``rows`` of one transfer say. ``per_example`` maps runs to the metric of every report example.
+    """What the ``rows`` of one transfer say. ``per_example`` maps runs to the metric of every report example,
+    or of every stretch of them.
 
     Raises:
         InputError: per-example values that do not belong to their runs. Weak data never raises.
@@ -84,7 +87,7 @@ def analyse_transfer(
     arms = []
     for arm in dict.fromkeys(row.arm for row in judged if row.arm != FROM_SCRATCH):
         of_arm = [row for row in judged if row.arm == arm]
-        found = _analysed(of_arm, metric, per_example, margin, data, arm, level, seed)
+        found = _analysed(of_arm, metric, per_example, margin, data, arm, level, seed, why=no_verdict_because)
         if isinstance(found, Refusal):
             refusals.append(found)
             continue
@@ -100,7 +103,18 @@ def analyse_transfer(
         pair = [row for row in judged if row.family == family and row.arm in (FINE_TUNED, FROM_SCRATCH)]
         if len({row.arm for row in pair}) == 2:
             subject = f"worth of {family}"
-            found = _analysed(pair, metric, per_example, margin, data, subject, level, seed, between_arms=True)
+            found = _analysed(
+                pair,
+                metric,
+                per_example,
+                margin,
+                data,
+                subject,
+                level,
+                seed,
+                between_arms=True,
+                why=no_verdict_because,
+            )
             if isinstance(found, Refusal):
                 refusals.append(found)
             else:
@@ -118,7 +132,7 @@ def analyse_transfer(
 
 def value_of(row: TransferRow, metric: Metric) -> float | None:
     """The metric of a row; None where it has none."""
-    return row.error if metric == "error" else row.loss
+    return row.values.get(metric)
 
 
 def _analysed(
@@ -132,12 +146,13 @@ def _analysed(
     seed: int,
     *,
     between_arms: bool = False,
+    why: Reason | None = None,
 ) -> Analysis | Refusal:
     """The analysis of ``rows`` as if the metric were their loss; ``between_arms`` takes the arms for families."""
     values = [value_of(row, metric) for row in rows]
     if any(value is None or value <= 0 for value in values):
-        why = MadeNoError() if metric == "error" else NoProbabilities()
-        return Refusal(what=MetricOf(metric=metric, subject=subject), why=(why,))
+        missing = NoProbabilities() if metric == "loss" else MadeNoError()
+        return Refusal(what=MetricOf(metric=metric, subject=subject), why=(missing,))
     table = [_observation(row, value or 0.0, metric, between_arms) for row, value in zip(rows, values, strict=True)]
     known = {row.run: per_example[row.run] for row in rows if row.run in per_example}
     return analyse(
@@ -149,6 +164,7 @@ def _analysed(
         recipe=subject,
         order=(FINE_TUNED, FROM_SCRATCH) if between_arms else None,
         seed=seed,
+        no_verdict_because=why,
     )
 
 

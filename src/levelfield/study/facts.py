@@ -45,3 +45,4 @@ class TargetFacts:
     num_train: int
     num_report: int
     fingerprint: str
+    no_verdict_because: Reason | None = later(default=None)

@@ -19,7 +19,7 @@ from levelfield.records.probe_store import HeldProbe, held_probes, probe_directo
 from levelfield.records.sealed import write_record
 from levelfield.records.store import HeldTrial, StudyDirectory
 from levelfield.records.study import StudySpec
-from levelfield.records.trial import CLASSIFICATION, TrialResult
+from levelfield.records.trial import TrialResult
 from levelfield.report.words.of_plans import NO_VERDICT_AT_ALL
 from levelfield.report.words.told import told
 from levelfield.study.facts import DataFacts, TargetFacts
@@ -58,9 +58,10 @@ def study_facts(spec: StudySpec) -> DataFacts:
     Raises:
         DataError: some of it is missing, empty or not what the spec says.
     """
-    targets, remarks, task = [], [], task_named(CLASSIFICATION)
+    targets, remarks = [], []
     for transfer in spec.transfer:
-        source = _opened(transfer.data)
+        source, task = _opened(transfer.data), task_named(transfer.task)
+        refuse_missing_fields(task, source.fields, name=transfer.task)
         targets.append(
             TargetFacts(
                 name=transfer.name,
@@ -71,6 +72,7 @@ def study_facts(spec: StudySpec) -> DataFacts:
                 num_train=source.split_sizes["train"],
                 num_report=source.split_sizes["report"],
                 fingerprint=source.fingerprint,
+                no_verdict_because=source.no_verdict_because,
             )
         )
         remarks.extend(f"transfer {transfer.name}: {remark}" for remark in source.remarks)

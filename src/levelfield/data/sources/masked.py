@@ -17,6 +17,7 @@ from levelfield.records.data import PairsSpec, ParquetSpec, Split, num_report_as
 from levelfield.records.errors import DataError
 from levelfield.records.fields import IGNORED, STRETCH, FieldFacts
 from levelfield.records.fingerprint import digest
+from levelfield.records.stretches import few_stretches
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,6 @@ class MaskedSource:
     """
 
     in_channels = 3
-    no_verdict_because = None
 
     def __init__(
         self, spec: ParquetSpec | PairsSpec, parts: Mapping[Split, MaskedContainer], classes: MaskClasses
@@ -65,6 +65,9 @@ class MaskedSource:
         side = spec.resolution
         self._plain = {name: Canvases(table, side) for name, table in tables.items()}
         self._larger = Canvases(train, CANVAS_SIDES * side) if spec.augment == "crop-flip" else self._plain["train"]
+        films = self._tables["report"].stretch
+        judging = self._numbers("report", np.arange(self.split_sizes["report"], dtype=np.int64))
+        self.no_verdict_because = None if films is None else few_stretches(len(np.unique(films[judging])))
         self.remarks = tuple(self._apart(tables))
 
     def batch(self, split: Split, ids: Int64s, augment_keys: UInt64s | None = None) -> Examples:

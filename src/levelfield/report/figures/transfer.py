@@ -163,7 +163,7 @@ def _scale(metric: Metric) -> float:
 
 
 def _metric_axis(metric: Metric, arm: str, values: Sequence[float]) -> Axis:
-    unit = "error in %" if metric == "error" else "loss in nats"
+    unit = {"error": "error in %", "loss": "loss in nats"}.get(metric, metric)
     return log_axis(f"{arm} {unit}", values, text=numbers.plain, room=0.08)
 
 
@@ -200,8 +200,14 @@ def _means(rows: Sequence[TransferRow], metric: Metric) -> list[Mark]:
 def _row_text(row: TransferRow) -> str:
     return (
         f"{numbers.model_name(row.family, row.model)}, {numbers.flops(row.budget_flops)} of pre-training\n"
-        f"pre-training loss {numbers.loss(row.pretrain_loss)}, top-1 {numbers.percent(1 - row.error)}"
+        f"pre-training loss {numbers.loss(row.pretrain_loss)}, {_told_measured(row)}"
     )
+
+
+def _told_measured(row: TransferRow) -> str:
+    if "error" in row.values:
+        return f"top-1 {numbers.percent(1 - row.values['error'])}"
+    return ", ".join(f"{name} {numbers.loss(value)}" for name, value in row.values.items())
 
 
 def _told(value: float, metric: Metric) -> str:

@@ -29,12 +29,15 @@ def transfer_tables(transfer: TransferFact) -> Iterator[Table]:
 
 def judged_table(transfer: TransferFact) -> Table:
     """Every arm at every rung, the mean over its fresh seeds."""
-    rows = []
+    rows: list[tuple[TableCell, ...]] = []
+    asked = (transfer.analysis.metric, "error")  # losses have a column anyway
+    metric = next((name for name in asked if name != "loss" and all(name in r.values for r in transfer.rows)), "loss")
     keys = dict.fromkeys((r.arm, r.family, r.budget_flops) for r in transfer.rows if not r.ranked)
     for arm, family, budget in keys:
         own = [r for r in transfer.rows if (r.arm, r.family, r.budget_flops, r.ranked) == (arm, family, budget, False)]
-        top1 = 1 - sum(row.error for row in own) / len(own)
-        losses = [row.loss for row in own if row.loss is not None]
+        values = [row.values[metric] for row in own]
+        mean = sum(values) / len(values)
+        losses = [row.values["loss"] for row in own if "loss" in row.values]
         first = own[0]
         rows.append(
             (
@@ -42,7 +45,9 @@ def judged_table(transfer: TransferFact) -> Table:
                 family_cell(family),
                 number_cell(budget, numbers.power(budget)),
                 text_cell(first.model),
-                number_cell(top1, numbers.percent(top1)),
+                number_cell(1 - mean, numbers.percent(1 - mean))
+                if metric == "error"
+                else number_cell(mean, numbers.loss(mean)),
                 number_cell(None, numbers.MISSING)
                 if len(losses) < len(own)
                 else number_cell(sum(losses) / len(losses), numbers.loss(sum(losses) / len(losses))),
@@ -53,7 +58,14 @@ def judged_table(transfer: TransferFact) -> Table:
                 text_cell(_remarks(first)),
             )
         )
-    titles = ("Top-1", "Loss", "Seeds", "FLOPs here", "Rate at 256", "Spent of its allowance")
+    titles = (
+        "Top-1" if metric == "error" else metric[:1].upper() + metric[1:],
+        "Loss",
+        "Seeds",
+        "FLOPs here",
+        "Rate at 256",
+        "Spent of its allowance",
+    )
     return Table(
         name=f"transfer-{transfer.name}",
         title=f"Transfer to {transfer.name}",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from levelfield.records.pixel_evaluation import FewStretches
 from levelfield.records.reason import Coded
+from levelfield.records.stretches import FewStretches
 
 EVALUATION_WORDS: dict[type[Coded], str | Callable[[Any], str]] = {
-    FewStretches: "the pictures make up {num} stretches that err apart, and {needed} are needed for an interval",
+    FewStretches: "held-out pictures that follow one another make up {num} stretches, and {needed} are needed for an "
+    "interval",
 }

@@ -14,9 +14,6 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-LEAST_STRETCHES = 8
-"""Fewer give no interval: their own spread is then hardly known."""
-
 Statistic = Callable[[NDArray[np.float64]], float]
 
 

@@ -44,8 +44,8 @@ def finetune_spec(
     Weights are judged averaged where the recipe averages them. The budget of the trial is what it costs.
 
     Raises:
-        SpecError: there is no such recipe, field or task, the data lacks what the task needs, the length is none, the
-            backbone takes images of other channels, or the recipe would cut what shares the statistics of its BatchNorm.
+        SpecError: there is no such recipe, field or task, the data lacks what that needs, the length is none, the
+            backbone takes images of other channels, or the recipe would cut what shares statistics of BatchNorm.
     """
     backbone = suited(backbone, source.in_channels)
     published = transfer_recipe(recipe)

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from levelfield.records.observation import Observation
 from levelfield.records.store import StudyDirectory, TrialDirectory
+from levelfield.records.stretches import few_stretches
 from levelfield.records.trial import TrialResult, TrialTiming
+from levelfield.scaling.noise.stretches import stretch_means
 from levelfield.study.planned import Plan, PlannedTrial
 
 
@@ -36,7 +38,7 @@ def observations(
 
 def report_losses(
     planned: Plan, results: Mapping[str, TrialResult], study: StudyDirectory, *, measure: str | None = None
-) -> dict[str, NDArray[np.float32]]:
+) -> dict[str, NDArray[np.floating]]:
     """The same of every report example, better lower, by trial fingerprint, of the trials that kept them.
 
     Raises:
@@ -52,8 +54,11 @@ def report_losses(
     return found
 
 
-def kept_losses(directory: TrialDirectory, result: TrialResult, name: str | None) -> NDArray[np.float32] | None:
+def kept_losses(directory: TrialDirectory, result: TrialResult, name: str | None) -> NDArray[np.floating] | None:
     """What ``result`` kept of every report example under that name, better lower, or None where it kept none.
+
+    Where examples err together in stretches it is one value a stretch, with the same mean, of whole examples alone;
+    None where there are too few of them.
 
     Raises:
         InputError: the trial's task has no such measure.
@@ -61,7 +66,15 @@ def kept_losses(directory: TrialDirectory, result: TrialResult, name: str | None
     """
     measure = result.measure(name)
     content = directory.companion(directory.report_path(measure.name), result)
-    return None if content is None else measure.shortfall(np.load(io.BytesIO(content), allow_pickle=False))
+    if content is None:
+        return None
+    values = measure.shortfall(np.load(io.BytesIO(content), allow_pickle=False))
+    films = directory.companion(directory.stretch_path, result)
+    if films is None:
+        return values
+    whole = np.isfinite(values)
+    means = stretch_means(values[whole], np.load(io.BytesIO(films), allow_pickle=False)[whole])
+    return means if few_stretches(len(means)) is None else None
 
 
 def _row(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from levelfield.records.measure import measure_named
 from levelfield.records.probe import ProbeResult, ProbeSpec
 from levelfield.records.store import StudyDirectory
-from levelfield.records.transfer import FINE_TUNED, FROM_SCRATCH, Metric, TransferRow, TransferSpec
+from levelfield.records.transfer import FINE_TUNED, FROM_SCRATCH, TransferRow, TransferSpec
 from levelfield.records.trial import TrialResult, TrialSpec
 from levelfield.scaling.transfer import TransferAnalysis, analyse_transfer
 from levelfield.study.facts import TargetFacts
@@ -35,13 +36,15 @@ def analyse_transfers(outcome: Outcome, path: Path, *, margin: float | None = No
     for transfer in outcome.spec.transfer:
         own = [row for row in rows if row.transfer == transfer.name]
         if own:
+            target = outcome.facts.target(transfer.name)
             found.append(
                 analyse_transfer(
                     own,
-                    metric=transfer.metric,
+                    metric=measure_named(target.measures, transfer.metric).falling.name,
                     per_example=_per_example(outcome, StudyDirectory(path), transfer),
                     margin=margin or outcome.spec.verdict.margin,
                     data=transfer.name,
+                    no_verdict_because=target.no_verdict_because,
                 )
             )
     return tuple(found)
@@ -66,8 +69,7 @@ def _trial_row(outcome: Outcome, planned: PlannedTransfer, spec: TrialSpec, resu
         run=spec.fingerprint,
         arm=arm,
         transfer_flops=result.train_flops,
-        error=held_out.values["error"],
-        loss=held_out.values["loss"],
+        values={each.falling.name: each.shortfall(held_out.values[each.name]) for each in result.measures},
         num_report=held_out.num_examples,
         chances=_chances(target),
         base_lr=planned.base_lr,
@@ -84,7 +86,7 @@ def _probe_rows(
 ) -> Iterator[TransferRow]:
     """One row a kind of probe; the seeds of a few-shot probe are averaged."""
     kinds: dict[str, list[float]] = {}
-    losses: dict[str, float | None] = {}
+    losses: dict[str, Any] = {}
     for score in result.scores:
         arm = f"{score.shots}-shot" if score.shots is not None else score.probe
         kinds.setdefault(arm, []).append(score.top1)
@@ -95,8 +97,7 @@ def _probe_rows(
             run=f"{spec.fingerprint} {arm}",
             arm=arm,
             transfer_flops=result.train_flops + (result.solver_flops if arm == "linear" else 0.0),
-            error=1 - sum(top1s) / len(top1s),
-            loss=losses[arm],
+            values={"error": 1 - sum(top1s) / len(top1s)} | ({} if losses[arm] is None else {"loss": losses[arm]}),
             num_report=result.num_report,
             chances=_chances(outcome.facts.target(planned.transfer)),
             **origin,
@@ -141,7 +142,7 @@ def _per_example(outcome: Outcome, study: StudyDirectory, transfer: TransferSpec
 
 
 def _kept(
-    study: StudyDirectory, spec: TrialSpec, result: TrialResult | None, metric: Metric
+    study: StudyDirectory, spec: TrialSpec, result: TrialResult | None, metric: str
 ) -> NDArray[np.floating] | None:
     if result is None:
         return None
@@ -149,4 +150,4 @@ def _kept(
 
 
 def _chances(target: TargetFacts) -> dict[str, float | None]:
-    return {measure.name: measure.chance for measure in target.measures}
+    return {measure.falling.name: measure.falling.chance for measure in target.measures}

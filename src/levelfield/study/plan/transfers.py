@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from levelfield.records.allowed import ArmOf, TooFewSteps
 from levelfield.records.data import data_content
 from levelfield.records.errors import SpecError
+from levelfield.records.measure import measure_named
 from levelfield.records.probe import ProbeSpec
 from levelfield.records.reason import Reason
 from levelfield.records.sharing import refuse_other_sharing
@@ -172,9 +173,7 @@ class TransferWants:
         target = self.facts.target(transfer.name)
         made = transfer_preset if start is not None else preset
         recipe = made(arm.recipe, peak_lr=1.0, override=arm.override)
-        cost = cost_of(
-            candidate.architecture, target.resolution, target.head, target.in_channels, frozen=recipe.frozen
-        )
+        cost = cost_of(candidate.architecture, target.resolution, target.head, target.in_channels, frozen=recipe.frozen)
         batch, steps = batch_and_steps(self.spec.ladder, recipe, cost.gradients_for(budget))
         if steps < transfer.min_steps:
             return TooFewSteps(steps=steps, batch=batch, least=transfer.min_steps)
@@ -187,6 +186,7 @@ class TransferWants:
             global_batch_size=batch,
             steps=steps,
             seed=seed,
+            task=transfer.task,
             held_out=held_out,  # pyright: ignore[reportArgumentType]
             weights="ema" if recipe.ema_fraction > 0 else "raw",
             dtype=self.spec.dtype,
@@ -262,6 +262,7 @@ def _refuse_meaningless(spec: StudySpec, transfer: TransferSpec, facts: DataFact
     asked = transfer.probe_examples
     if asked is not None and asked > target.num_train:
         raise SpecError(f"transfer {transfer.name!r}: probe_examples = {asked}, but {target.num_train} are there")
+    measure_named(target.measures, transfer.metric)
     recipes = {arms.name: tuple(_recipes(arms, spec.ladder)) for arms in transfer.families}
     for entry in spec.families:
         codes = [axis for axis in entry.axes.values() if axis.field.startswith("model.")]
