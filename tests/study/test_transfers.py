@@ -7,15 +7,17 @@ import random
 import pytest
 
 from levelfield.compute.analytic import count
-from levelfield.records.errors import SpecError
-from levelfield.records.head import LinearHead
+from levelfield.records.errors import InputError, SpecError
+from levelfield.records.fields import FieldFacts
+from levelfield.records.head import LinearHead, PixelHead
 from levelfield.records.probe import ProbeSpec
 from levelfield.records.study import StudySpec
-from levelfield.records.trial import HeldOutMeans, TrialResult
+from levelfield.records.trial import HeldOutMeans, TrialResult, TrialSpec
 from levelfield.study.facts import TargetFacts
 from levelfield.study.plan.plan import plan
 from levelfield.study.planned import Plan, PlannedTransfer
 from levelfield.study.spec_file import study_from_plain
+from levelfield.tasks.segmentation import Segmentation
 from tests.study.simulated import FACTS, MEASURES, bowl, outcome_of, study
 
 TARGET = TargetFacts(
@@ -99,6 +101,31 @@ def _as_trial(planned):
 @pytest.fixture(scope="module")
 def finished():
     return run_everything(transferring())
+
+
+def test_a_transfer_to_another_task_wants_trials_of_that_task_under_its_head():
+    """The plan knows nothing of segmentation: it passes on the task, the head and the cost that the facts name."""
+    head = PixelHead(num_outputs=3, output_stride=8)
+    masks = dataclasses.replace(
+        TARGET, head=head, measures=Segmentation().measures(FieldFacts(num_classes=3)), resolution=32
+    )
+    facts = dataclasses.replace(FACTS, targets=(masks,))
+    recipes = {name: {"recipe": "short-sgd", "base_lr": GRID} for name in ("nfnet", "vit")}
+    asked = {"task": "segmentation", "metric": "image mIoU", "probes": [], "share": 5.0}
+    families = [{"name": name, "finetune": recipe} for name, recipe in recipes.items()]
+    spec = transferring(families=families, **asked)
+    planned, _, _ = run_everything(spec, facts=facts)
+    tuned = [each.spec for each in planned.transfers if isinstance(each.spec, TrialSpec)]
+    assert tuned
+    for trial in tuned:
+        assert (trial.task, trial.head) == ("segmentation", head)
+        counted = count(trial.architecture, resolution=32, head=head, in_channels=1)
+        costs = trial.steps * trial.gradient_examples_per_step * counted.train_flops_per_example
+        assert costs + counted.statistics_flops <= trial.budget_flops
+    with pytest.raises(InputError, match="'image mIou' was not measured"):
+        run_everything(transferring(families=families, **asked | {"metric": "image mIou"}), facts=facts)
+    with pytest.raises(SpecError, match="probes tell labelled pictures apart"):
+        transferring(task="segmentation", metric="image mIoU")
 
 
 def of_role(planned: Plan, role: str) -> list[PlannedTransfer]:
