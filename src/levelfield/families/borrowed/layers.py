@@ -64,7 +64,29 @@ def list_body(spec: BorrowedSpec, *, resolution: int, in_channels: int = 3) -> B
         if name == root or name.startswith(f"{root}.")
     }
     layers = _layers(network, flops, set(first))
-    return Body(layers=tuple(each for each in layers if each.name != "head"), num_features=network.num_features)
+    body = tuple(each for each in layers if each.name != "head")
+    return Body(layers=body, num_features=network.num_features, map_side=_map_side(network, images))
+
+
+def _map_side(network: BorrowedNetwork, images: torch.Tensor) -> int | None:
+    """The side of the last map of features, None where there is none: tokens, maps of other channels or other axes, or
+    parts between it and the pooled features that would be left over."""
+    reached = set()
+    hooks = [
+        module.register_forward_pre_hook(lambda module, given: reached.add(module))
+        for module in network.body.modules()
+        if next(module.parameters(recurse=False), None) is not None
+    ]
+    try:
+        found = network.feature_map(images)
+    except Exception:  # whatever a network of timm's raises that has no such thing
+        return None
+    finally:
+        for hook in hooks:
+            hook.remove()
+    learning = {module for module in network.body.modules() if next(module.parameters(recurse=False), None) is not None}
+    square = found.ndim == 4 and found.shape[1] == network.num_features and found.shape[2] == found.shape[3]
+    return found.shape[2] if square and reached == learning else None
 
 
 def _layers(network: BorrowedNetwork, flops: dict[str, int], takes_image: set[str]) -> Iterator[Layer]:
