@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
+from levelfield.records.stretches import LEAST_STRETCHES_JUDGED
 from levelfield.scaling.noise.stretches import jackknifed, stretch_means, summed_by_stretch
+from levelfield.scaling.noise.uncertainty import MIN_EFFECTIVE_EXAMPLES
+
+
+def test_as_many_stretches_judge_as_examples_do_elsewhere():
+    assert LEAST_STRETCHES_JUDGED == MIN_EFFECTIVE_EXAMPLES
 
 
 def mean_of(pair):
