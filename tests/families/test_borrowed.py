@@ -105,6 +105,17 @@ def test_roles_follow_shapes_and_names() -> None:
     assert registry.parameter_depth(spec, "head.weight") == max(depths) == 1 + len(set(depths)) - 2
 
 
+def test_a_batch_norm_is_a_norm_and_a_shortcut_lies_in_its_block() -> None:
+    spec = registry.parse("timm:resnet26t")
+    assert {registry.parameter_role(spec, f"body.layer1.0.bn1.{leaf}") for leaf in ("weight", "bias")} == {"norm"}
+    places = {"conv1.0": 0, "layer1.0.conv1": 1, "layer2.0.downsample.1": 3, "layer2.0.bn1": 3, "layer4.1.conv3": 8}
+    for name, depth in places.items():
+        assert registry.parameter_depth(spec, f"body.{name}.weight") == depth
+    assert registry.parameter_depth(spec, "head.weight") == 9
+    kinds = {layer.name: layer.kind for layer in registry.list_body(spec, resolution=64).layers}
+    assert (kinds["body.conv1.1"], kinds["body.layer1.0.bn1"]) == ("batch_norm", "batch_norm")
+
+
 def test_kernels_of_recurrent_layers_are_kernels() -> None:
     spec = registry.parse("timm:sequencer2d_s")
     recurrent = "body.stages.0.blocks.0.rnn_tokens.rnn_v"

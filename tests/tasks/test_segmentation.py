@@ -130,4 +130,19 @@ def test_answers_to_a_batch_stay_small():
 def test_a_network_that_hands_out_no_map_is_refused():
     pytest.importorskip("timm")
     with pytest.raises(SpecError, match="hands out pooled ones alone"):
-        build("timm:convnext_atto", head=HEAD, resolution=32)
+        build("timm:convnext_atto", head=HEAD, resolution=32)  # its last norm is of pooled features
+
+
+def test_a_residual_network_of_timms_answers_every_pixel():
+    pytest.importorskip("timm")
+    text = "timm:resnet10t,channels=8x8x8x8,stem_width=8"
+    assert build(text, head=HEAD, resolution=64)(torch.zeros(2, 3, 64, 64)).shape == (2, 3, 64, 64)
+    counted, traced = (each(text, resolution=64, head=HEAD) for each in (count, trace))
+    assert (counted.params, counted.forward_flops) == (traced.params, traced.forward_flops)
+    assert counted.layers[-3].kind == "batch_norm"
+
+
+def test_a_network_that_lost_what_pools_says_so():
+    network = build("vit:w16-d1-p8,pool=map", head=HEAD, resolution=32)
+    with pytest.raises(SpecError, match="nothing that pools"):
+        network.features(torch.zeros(1, 3, 32, 32))

@@ -6,6 +6,7 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
+from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from levelfield.data.loader import Batch, Loader, evaluation_batches, training_order
@@ -13,7 +14,7 @@ from levelfield.data.sources import Source, open_source
 from levelfield.data.transforms import to_float
 from levelfield.families.tensors import tensors_of
 from levelfield.records.data import DigitPairsSpec
-from levelfield.records.errors import SpecError
+from levelfield.records.errors import SpecError, TrialError
 from levelfield.records.head import LinearHead
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import TrialSpec
@@ -22,6 +23,7 @@ from levelfield.study.execute.trial import run_trial
 from levelfield.study.plan.recipes import preset
 from levelfield.tasks.classification import Classification
 from levelfield.train.state import TrainState
+from levelfield.train.statistics import estimate_statistics
 from levelfield.train.step import TrainingStep
 from levelfield.weights.kept import weights_of_trial
 
@@ -95,12 +97,18 @@ def test_a_trial_is_the_straight_line_script(ghost, source, tmp_path):
     assert result.held_out["select"].values["loss"] == pytest.approx(loss.item(), rel=1e-5)
 
 
-def step_of(spec: TrialSpec, batch: Batch, source: Source) -> tuple[float, TrainState]:
+def opened(spec: TrialSpec, source: Source) -> TrainState:
+    """The initial state, with the branches open that begin shut."""
     state = build_state(spec, source, device=CPU)
-    with torch.no_grad():  # open the branches that begin shut
+    with torch.no_grad():
         for name, parameter in state.parameters.items():
             if name.endswith("bn2.weight") or name == "head.weight":
                 parameter.add_(0.3)
+    return state
+
+
+def step_of(spec: TrialSpec, batch: Batch, source: Source) -> tuple[float, TrainState]:
+    state = opened(spec, source)
     return TrainingStep(spec, Classification(), device=CPU)(state, batch).loss, state
 
 
@@ -120,10 +128,14 @@ def test_masked_examples_enter_no_statistic(rows, source):
     assert found[0][0] == found[1][0]
     for name, parameter in found[0][1].parameters.items():
         assert torch.equal(parameter, found[1][1].parameters[name])
-    if len(rows) == BATCH:
-        assert found[0][0] == 0
-    else:
-        assert found[0][0] != step_of(spec, batch, source)[0]
+    whole = sorted(set(range(BATCH)) - set(rows))
+    groups = [[row for row in whole if row // 4 == number] for number in range(4)]
+    network, summed = opened(spec, source).model, 0.0
+    for group in filter(None, groups):
+        own = group if len(group) > 1 else group * 2
+        logits = network(to_float(batch.fields["image"][own]))[: len(group)]
+        summed += F.cross_entropy(logits, batch.fields["label"][group], reduction="sum").item()
+    assert found[0][0] == pytest.approx(summed / max(1, len(whole)), rel=1e-6)
 
 
 def test_what_shares_a_statistic_is_what_the_recipe_says(source):
@@ -141,6 +153,26 @@ def test_training_keeps_no_statistics(source):
     _, state = step_of(spec_of(sam_rho=0.1), batch, source)
     start = build_state(spec_of(), source, device=CPU).model
     assert all(torch.equal(a, b) for a, b in zip(state.model.buffers(), start.buffers(), strict=True))
+
+
+def test_an_estimate_is_of_what_is_judged_and_of_pairs_of_images_at_the_least():
+    """Without dropout; a frozen layer keeps what it has; batches of one and of none are passed over."""
+    network = nn.Sequential(nn.BatchNorm2d(1), nn.Dropout(0.5), nn.BatchNorm2d(1))
+    network.train()
+    network[2].eval()
+    estimate_statistics(network, [torch.full((size, 1, 1, 1), float(size)) for size in (0, 1, 2, 4)])
+    first, frozen = network[0], network[2]
+    assert isinstance(first, nn.BatchNorm2d)
+    assert isinstance(frozen, nn.BatchNorm2d)
+    assert (first.running_mean, first.running_var) == (3, 0)
+    assert (frozen.running_mean, frozen.running_var) == (0, 1)
+    assert not any(module.training for module in network.modules())
+    images = torch.arange(8.0).view(8, 1, 1, 1)
+    after = nn.Sequential(nn.Dropout(0.5), nn.BatchNorm2d(1)).train()
+    estimate_statistics(after, [images])
+    assert after[1].running_mean == images.mean()
+    with pytest.raises(TrialError, match="mend the data"):
+        estimate_statistics(network.train(), [images[:1]])
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -78,7 +78,7 @@ def evaluate(
         raise DataError(f"{len(unreadable)} of {total} images cannot be read; the others are judged above:\n{listed}")
 
 
-def _evaluate_pixels(start: Path, loaded: LoadedModel, device: torch.device, out: Path | None, *, json: bool) -> None:
+def _evaluate_pixels(start: Path, loaded: LoadedModel, device: Any, out: Path | None, *, json: bool) -> None:
     from levelfield.cli.console import say, say_json, say_table
     from levelfield.inference.pixels import score_pixels
     from levelfield.report.page.pixels import class_rows, resampled_sentence, score_rows, write_pixel_evaluation

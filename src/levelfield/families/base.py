@@ -84,7 +84,7 @@ def head_layers(head: Head, body: Body, *, resolution: int) -> tuple[Layer, ...]
     if body.map_side is None:
         raise SpecError(
             "a head that answers every pixel needs the last map of features, and this network hands out pooled ones "
-            "alone: take an nfnet or a vit"
+            "alone: take an nfnet, a vit, or a ConvNet of timm's that ends in pooling"
         )
     grid = -(-resolution // head.output_stride)
     to_grid = _resample_macs(body.map_side, grid, body.num_features)

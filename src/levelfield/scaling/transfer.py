@@ -58,7 +58,7 @@ class TransferAnalysis:
 
     transfer: str
     metric: Metric
-    chance: float
+    chance: float | None
     arms: tuple[ArmAnalysis, ...]
     worth: tuple[Worth, ...]
     agreements: tuple[RankAgreement, ...]
@@ -122,7 +122,7 @@ def analyse_transfer(
     return TransferAnalysis(
         transfer=rows[0].transfer if rows else "",
         metric=metric,
-        chance=_chance(rows[0], metric) if rows else 0.0,
+        chance=_chance(rows[0], metric) if rows else None,
         arms=tuple(arms),
         worth=tuple(worth),
         agreements=tuple(_agreements(rows, metric, level, seed)),
@@ -197,8 +197,8 @@ def _observation(row: TransferRow, value: float, metric: Metric, between_arms: b
     )
 
 
-def _chance(row: TransferRow, metric: Metric) -> float:
-    return row.chances.get(metric) or 0.0
+def _chance(row: TransferRow, metric: Metric) -> float | None:
+    return row.chances.get(metric)
 
 
 def _agreements(rows: Sequence[TransferRow], metric: Metric, level: float, seed: int) -> Iterator[RankAgreement]:

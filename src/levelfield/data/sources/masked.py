@@ -17,7 +17,7 @@ from levelfield.records.data import PairsSpec, ParquetSpec, Split, num_report_as
 from levelfield.records.errors import DataError
 from levelfield.records.fields import IGNORED, STRETCH, FieldFacts
 from levelfield.records.fingerprint import digest
-from levelfield.records.stretches import few_stretches
+from levelfield.records.stretches import LEAST_STRETCHES_JUDGED, few_stretches
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,9 @@ class MaskedSource:
         self._larger = Canvases(train, CANVAS_SIDES * side) if spec.augment == "crop-flip" else self._plain["train"]
         films = self._tables["report"].stretch
         judging = self._numbers("report", np.arange(self.split_sizes["report"], dtype=np.int64))
-        self.no_verdict_because = None if films is None else few_stretches(len(np.unique(films[judging])))
+        self.no_verdict_because = None
+        if films is not None:
+            self.no_verdict_because = few_stretches(len(np.unique(films[judging])), LEAST_STRETCHES_JUDGED)
         self.remarks = tuple(self._apart(tables))
 
     def batch(self, split: Split, ids: Int64s, augment_keys: UInt64s | None = None) -> Examples:

@@ -64,7 +64,29 @@ def list_body(spec: BorrowedSpec, *, resolution: int, in_channels: int = 3) -> B
         if name == root or name.startswith(f"{root}.")
     }
     layers = _layers(network, flops, set(first))
-    return Body(layers=tuple(each for each in layers if each.name != "head"), num_features=network.num_features)
+    body = tuple(each for each in layers if each.name != "head")
+    return Body(layers=body, num_features=network.num_features, map_side=_map_side(network, images))
+
+
+def _map_side(network: BorrowedNetwork, images: torch.Tensor) -> int | None:
+    """The side of the last map of features, None where there is none: tokens, maps of other channels or other axes, or
+    parts between it and the pooled features that would be left over."""
+    reached = set()
+    hooks = [
+        module.register_forward_pre_hook(lambda module, given: reached.add(module))
+        for module in network.body.modules()
+        if next(module.parameters(recurse=False), None) is not None
+    ]
+    try:
+        found = network.feature_map(images)
+    except Exception:  # whatever a network of timm's raises that has no such thing
+        return None
+    finally:
+        for hook in hooks:
+            hook.remove()
+    learning = {module for module in network.body.modules() if next(module.parameters(recurse=False), None) is not None}
+    square = found.ndim == 4 and found.shape[1] == network.num_features and found.shape[2] == found.shape[3]
+    return found.shape[2] if square and reached == learning else None
 
 
 def _layers(network: BorrowedNetwork, flops: dict[str, int], takes_image: set[str]) -> Iterator[Layer]:
@@ -154,14 +176,18 @@ def _role(name: str, parameter: nn.Parameter, kernels: set[str]) -> ParameterRol
 
 
 def _depths(network: BorrowedNetwork) -> dict[str, int]:
-    """Blocks are numbered in timm's order of modules: every path that ends in ``blocks.<n>`` or the like is one."""
+    """Blocks are numbered in timm's order of modules: every path that ends in ``blocks.<n>`` or the like is one.
+
+    A ResNet's stem may be several convolutions, and its shortcuts belong to the block that they lead around.
+    """
     blocks: dict[str, int] = {}
     depths, deepest = {}, 0
     for name, _ in network.named_parameters():
-        block = re.match(r"(.*\.\d+)\.", name.removeprefix("body.")) if not name.startswith("head.") else None
+        inside = name.removeprefix("body.")
+        block = re.match(r"(layer\d\.\d+|.*\.\d+)\.", inside)
         if name.startswith("head."):
             depths[name] = deepest + 1
-        elif block is None or re.match(r"(stem|patch_embed)\b", name.removeprefix("body.")):
+        elif block is None or re.match(r"(stem|patch_embed|conv1|bn1|conv_stem)\b", inside):
             depths[name] = deepest if blocks else 0
         else:
             depths[name] = deepest = blocks.setdefault(block[1], len(blocks) + 1)

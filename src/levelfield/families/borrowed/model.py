@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from levelfield.families.borrowed.spec import FAMILY, BorrowedSpec
+from levelfield.families.pixels import handed
 from levelfield.families.tensors import unknown_statistics
 from levelfield.records.errors import SpecError, did_you_mean, first_line
 
@@ -44,8 +45,12 @@ class BorrowedNetwork(nn.Module):
         """Pooled features (batch, num_features), timm's norms and hidden layers before its classifier included."""
         return self.body(images)
 
+    def feature_map(self, images: Tensor) -> Tensor:
+        """The last map before timm's pooling (batch, num_features, side, side)."""
+        return self.body.forward_features(images)  # pyright: ignore[reportCallIssue]
+
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(F.dropout(self.features(images), self.dropout, self.training))
+        return self.head(F.dropout(handed(self, images), self.dropout, self.head.training))
 
 
 def build(

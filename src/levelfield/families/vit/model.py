@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from levelfield.families.pixels import handed
 from levelfield.families.vit.spec import Gelu, ViTSpec
+from levelfield.records.errors import SpecError
 
 NORM_EPS = 1e-6
 MLP_BIAS_STD = 1e-6
@@ -117,6 +118,8 @@ class ViT(nn.Module):
         x = self._tokens(images)
         if self.map_head is not None:
             return self.map_head(x)
+        if self.spec.pooling == "map":
+            raise SpecError(f"this {self.spec.text} answers every pixel and has nothing that pools features")
         return x[:, 0] if self.class_token is not None else x.mean(1)
 
     def feature_map(self, images: Tensor) -> Tensor:

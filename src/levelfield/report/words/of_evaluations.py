@@ -9,6 +9,5 @@ from levelfield.records.reason import Coded
 from levelfield.records.stretches import FewStretches
 
 EVALUATION_WORDS: dict[type[Coded], str | Callable[[Any], str]] = {
-    FewStretches: "held-out pictures that follow one another make up {num} stretches, and {needed} are needed for an "
-    "interval",
+    FewStretches: "held-out examples that follow one another make up {num} stretches, and {needed} are needed",
 }
