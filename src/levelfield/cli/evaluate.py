@@ -11,8 +11,6 @@ from levelfield.cli.data import Arch, ImageColumn, Key, LabelColumn, Start, colu
 from levelfield.cli.run import Device
 
 if TYPE_CHECKING:
-    import torch
-
     from levelfield.records.evaluation import Evaluation, Share
     from levelfield.weights.loaded import LoadedModel
 

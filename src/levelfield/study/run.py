@@ -20,7 +20,7 @@ from levelfield.records.probe_store import HeldProbe, held_probes, probe_directo
 from levelfield.records.sealed import write_record
 from levelfield.records.store import HeldTrial, StudyDirectory
 from levelfield.records.study import StudySpec
-from levelfield.records.trial import TrialResult
+from levelfield.records.trial import TrialResult, TrialSpec
 from levelfield.report.words.of_plans import NO_VERDICT_AT_ALL
 from levelfield.report.words.told import told
 from levelfield.study.facts import DataFacts, TargetFacts
