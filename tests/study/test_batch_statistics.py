@@ -6,6 +6,7 @@ import pytest
 
 from levelfield.records.allowed import TooFewSteps
 from levelfield.records.errors import SpecError
+from levelfield.records.head import LinearHead
 from levelfield.records.study import StudySpec
 from levelfield.study.facts import TargetFacts
 from levelfield.study.plan.plan import plan
@@ -15,7 +16,7 @@ RATES, SLOW = {"low": 0.1, "start": 0.8, "high": 12.8}, {"low": 1e-3, "start": 8
 SIZES = [f"timm:resnet10t,channels={w}x{w}x{w}x{w},stem_width=8" for w in (8, 16)]
 TARGET = TargetFacts(
     name="flowers",
-    num_outputs=10,
+    head=LinearHead(num_outputs=10),
     measures=MEASURES,
     in_channels=1,
     resolution=32,
