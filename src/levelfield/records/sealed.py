@@ -18,7 +18,7 @@ from levelfield.records.writing import is_there, write_atomically
 
 T = TypeVar("T")
 SEAL = "seal"
-SCHEMA_KEY, SCHEMA = "schema", 2
+SCHEMA_KEY, SCHEMA = "schema", 3
 """What every record says of its own form. A change after which older records would be read for something else, or
 called damaged, counts it up; those that say nothing are of form 1."""
 MOST_BYTES = 32 << 20
