@@ -62,6 +62,20 @@ lr_batch_exponent = 0.5
 TIMED_FILES = {"timing.json", "status.json", "lock", "report.html"}
 
 
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory) -> Path:
+    """The directory of the tiny study, run to its end once for all who compare with it; to spoil it, copy it.
+
+    What the run said is in ``said.txt`` beside it.
+    """
+    folder = tmp_path_factory.mktemp("undisturbed")
+    (folder / "tiny.toml").write_text(TINY_STUDY)
+    done = run("run", folder / "tiny.toml", "--dir", folder / "study", "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    (folder / "said.txt").write_text(done.stdout)
+    return folder / "study"
+
+
 @pytest.fixture
 def tiny_study(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.toml"

@@ -17,22 +17,13 @@ from levelfield.weights.card import Card
 from levelfield.weights.loaded import LoadedModel
 from levelfield.weights.preprocessing import Preprocessing
 from levelfield.weights.write import save_safetensors
-from tests.conftest import TINY_STUDY, lasting_files, levelfield, run
+from tests.conftest import lasting_files, levelfield, run
 from tests.study.pictures import write_folder
 from tests.study.test_kill import children_of
 
 pytestmark = pytest.mark.slow
 
 SIGNALS = ((signal.SIGINT, 130), (signal.SIGTERM, 143))
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("undisturbed")
-    (folder / "tiny.toml").write_text(TINY_STUDY)
-    done = run("run", folder / "tiny.toml", "--dir", folder / "study", "--workers", 2)
-    assert done.returncode == 0, done.stderr
-    return folder / "study"
 
 
 @pytest.mark.parametrize(("signum", "code"), SIGNALS)

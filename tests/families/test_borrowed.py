@@ -234,6 +234,7 @@ def test_a_checkpoint_of_timms_is_read_with_what_timm_feeds_it(name: str, tmp_pa
         assert torch.equal(tensor, theirs.state_dict()[key])
 
 
+@pytest.mark.slow
 def test_a_study_races_one_under_a_name_of_its_own(tmp_path: Path) -> None:
     study = TINY_STUDY.replace('name = "nfnet"', 'name = "convnextv2"').replace(
         'recipe = "nfnet-short"', 'recipe = "vit-short"'

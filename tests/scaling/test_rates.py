@@ -24,14 +24,14 @@ def best_rate(params, examples):
     return 0.2 * (params / 3e4) ** POWERS[0] * (examples / 1e4) ** POWERS[1]
 
 
-def tuned_rows(generator, *, run_sd=0.003, octaves=range(-3, 4), skew=0.0):
+def tuned_rows(generator, *, run_sd=0.003, octaves=range(-3, 4)):
     """A planted surface: each cell tried factors of 2 about a rate near its own optimum, off by up to an octave."""
     rows = []
     for row in search_rows(generator, rates=(0.2,)):
         start = best_rate(row.params, row.examples) * 2.0 ** generator.uniform(-1, 1)
         for octave in octaves:
             off = math.log2(start * 2.0**octave / best_rate(row.params, row.examples))
-            lost = CURVATURE * off**2 * (1 + skew * math.tanh(off))
+            lost = CURVATURE * off**2
             loss = row.loss * math.exp(lost + run_sd * generator.standard_normal())
             changes = {"run": f"{row.run}-{octave}", "base_lr": start * 2.0**octave, "loss": loss}
             rows.append(Observation(**{**vars(row), **changes}))
@@ -48,17 +48,16 @@ def test_the_exponents_of_a_planted_surface_are_recovered_with_their_interval():
         assert found.high - found.low < 0.05
 
 
-@pytest.mark.parametrize("skew", [0.0, 0.3], ids=["parabolic curves", "curves steeper above the optimum"])
-def test_the_interval_of_the_optimal_rate_covers_it_inside_the_data(skew):
-    hits, num = 0, 80
+def test_the_interval_of_the_optimal_rate_covers_it_inside_the_data():
+    hits, num = 0, 60
     for place in range(num):
         generator = np.random.default_rng([3, place])
-        (surface,) = analyse(tuned_rows(generator, run_sd=0.01, octaves=(-1, 0, 1), skew=skew)).rate_surfaces
+        rows = tuned_rows(generator, run_sd=0.01, octaves=(-1, 0, 1))
+        (surface,) = analyse(rows, compared=False).rate_surfaces
         found = rate_at(surface, 5e4, 2e4, level=0.9)
         hits += found is not None and found.best.low <= best_rate(5e4, 2e4) <= found.best.high
-    print(f"coverage of the optimal rate at 0.9, skew {skew}: {hits / num}")
-    if not skew:
-        assert hits / num >= binomial_bounds(0.9, num)[0]
+    print(f"coverage of the optimal rate at 0.9: {hits / num}")
+    assert hits / num >= binomial_bounds(0.9, num)[0]
 
 
 def test_the_flat_range_loses_what_it_says():

@@ -28,16 +28,6 @@ from tests.study.pictures import FOLDER_STUDY, write_folder
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """A finished study and everything it left behind."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    (folder / "tiny.toml").write_text(TINY_STUDY)
-    done = run("run", folder / "tiny.toml", "--dir", folder / "study", "--workers", 2)
-    assert done.returncode == 0, done.stderr
-    return folder / "study"
-
-
 @pytest.fixture
 def finished(undisturbed, tmp_path):
     """A copy of the finished study to spoil."""

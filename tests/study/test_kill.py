@@ -14,18 +14,6 @@ from tests.conftest import lasting_files, levelfield, run
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    from tests.conftest import TINY_STUDY
-
-    folder = tmp_path_factory.mktemp("undisturbed")
-    study = folder / "tiny.toml"
-    study.write_text(TINY_STUDY)
-    done = run("run", study, "--dir", folder / "study", "--workers", 2)
-    assert done.returncode == 0, done.stderr
-    return lasting_files(folder / "study")
-
-
 def children_of(pid: int) -> list[int]:
     found = []
     for status in Path("/proc").glob("[0-9]*/status"):
@@ -78,13 +66,13 @@ def test_results_survive_kill_9_at_a_random_moment(moment, undisturbed, tiny_stu
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers), "workers outlive their run"
     done = run("run", tiny_study, "--dir", directory, "--workers", 2)
     assert done.returncode == 0, done.stderr
-    assert lasting_files(directory) == undisturbed
+    assert lasting_files(directory) == lasting_files(undisturbed)
 
 
 def test_one_worker_and_two_give_the_same_bytes(undisturbed, tiny_study, tmp_path):
     done = run("run", tiny_study, "--dir", tmp_path / "study", "--workers", 1)
     assert done.returncode == 0, done.stderr
-    assert lasting_files(tmp_path / "study") == undisturbed
+    assert lasting_files(tmp_path / "study") == lasting_files(undisturbed)
 
 
 def test_a_second_run_trains_nothing(undisturbed, tiny_study, tmp_path):
@@ -92,7 +80,7 @@ def test_a_second_run_trains_nothing(undisturbed, tiny_study, tmp_path):
     again = run("run", tiny_study, "--dir", tmp_path / "study", "--workers", 2)
     assert (first.returncode, again.returncode) == (0, 0)
     assert "0 trials trained" in again.stdout
-    assert lasting_files(tmp_path / "study") == undisturbed
+    assert lasting_files(tmp_path / "study") == lasting_files(undisturbed)
 
 
 def test_a_trial_whose_worker_keeps_dying_is_given_up_and_can_be_retried(undisturbed, tiny_study, tmp_path):
@@ -117,4 +105,4 @@ def test_a_trial_whose_worker_keeps_dying_is_given_up_and_can_be_retried(undistu
     assert stopped.returncode == 1, "failed trials are not tried again unasked"
     done = run("run", tiny_study, "--dir", directory, "--workers", 2, "--retry", "failed")
     assert done.returncode == 0, done.stderr
-    assert lasting_files(directory) == undisturbed
+    assert lasting_files(directory) == lasting_files(undisturbed)

@@ -8,7 +8,7 @@ import torch
 
 from levelfield.data.sources import open_source
 from levelfield.records.fingerprint import fingerprint
-from levelfield.records.sealed import SCHEMA_KEY, SEAL
+from levelfield.records.sealed import SCHEMA, SCHEMA_KEY, SEAL
 from levelfield.records.store import StudyDirectory
 from levelfield.study.execute.trial import run_trial
 from tests.study.simulated import run_to_the_end, study, written_down
@@ -22,7 +22,7 @@ def made_older(folder: Path) -> dict[str, bytes]:
     for path in folder.rglob("*.json"):
         plain = json.loads(path.read_text())
         plain.pop(SEAL)
-        assert plain.pop(SCHEMA_KEY) == 2
+        assert plain.pop(SCHEMA_KEY) == SCHEMA
         if path.name in ("study.json", "spec.json"):
             plain["threads"] = 1
         path.write_text(json.dumps({**plain, SEAL: fingerprint("record", plain)}))

@@ -183,6 +183,7 @@ def test_the_fingerprint_of_a_classifier_knows_nothing_of_other_heads(data, sour
     assert "frozen" not in to_plain(plain)["recipe"]
 
 
+@pytest.mark.slow
 def test_the_command_line_fine_tunes_judges_and_draws(data, source, tmp_path):
     run_trial(
         dataclasses.replace(trial(data, source), seed=1), TrialDirectory(tmp_path / "first"), source, device=CPU,
