@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,16 +52,27 @@ def read_analysis(
         )
     from levelfield.scaling.face import analysed
 
-    # A million rows hold no cycle, and the collector would walk through all of them again and again.
+    with _collecting_nothing():
+        return analysed(
+            read_table(source, table, measure=measure),
+            margin=margin or 0.05,
+            level=level,
+            named_confounds=named_confounds,
+            compared=compared,
+            asked=asked or Asked(),
+        )
+
+
+@contextlib.contextmanager
+def _collecting_nothing() -> Iterator[None]:
+    """A million rows hold no cycle, and the collector would walk through all of them again and again."""
+    collects = gc.isenabled()
     gc.disable()
-    return analysed(
-        read_table(source, table, measure=measure),
-        margin=margin or 0.05,
-        level=level,
-        named_confounds=named_confounds,
-        compared=compared,
-        asked=asked or Asked(),
-    )
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def read_table(source: Path, table: TableOptions, *, measure: str | None = None) -> Runs:
