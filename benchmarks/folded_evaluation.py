@@ -48,7 +48,8 @@ def small_pair() -> tuple[nn.Module, nn.Module]:
         stem_chs=spec.stem_channels[-1],
         num_features=spec.num_features,
     )
-    first: Any = theirs.stages[0][0]  # timm halves there once more; without that the two compute the same
+    stages: Any = theirs.stages
+    first: Any = stages[0][0]  # timm halves there once more; without that the two compute the same
     first.conv2.stride, first.downsample.pool = (1, 1), nn.Identity()
     return ours(SMALL_TEXT, 32), opened(theirs)
 

@@ -31,6 +31,7 @@ from levelfield.compute.analytic import count
 from levelfield.records.execution import Execution
 from levelfield.records.fields import FieldFacts
 from levelfield.records.fingerprint import digest
+from levelfield.records.head import LinearHead
 from levelfield.records.sealed import write_record
 from levelfield.records.store import StudyDirectory
 from levelfield.records.study import StudySpec
@@ -49,7 +50,7 @@ REPLANNED, REFUSED = 15, 3
 _REPORT_EXAMPLES = 20_000
 _MEASURES = Classification().measures(FieldFacts(num_classes=100))
 _FACTS = DataFacts(
-    num_outputs=100,
+    head=LinearHead(num_outputs=100),
     measures=_MEASURES,
     in_channels=1,
     resolution=32,

@@ -21,6 +21,7 @@ import torch
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
+from levelfield.records.reason import Reason
 from levelfield.scaling.fitting.fit import fit_law
 from levelfield.scaling.fitting.solver import solve_many
 from levelfield.scaling.laws import LAWS, Floats
@@ -117,6 +118,7 @@ def bootstraps(inputs: Floats, y: Floats, generator: np.random.Generator) -> Non
     law = LAWS["size-and-examples"]
     units, loss_unit = inputs.mean(axis=0), float(y.mean())
     whole = fit_law(law.form, as_table(inputs), np.exp(y).tolist(), delta=DELTA)
+    assert not isinstance(whole, Reason), whole
     start = np.array(whole.theta)
     peers_start = ours_in_peers_form(start[None], units, loss_unit)[0]
     rows = generator.integers(0, POINTS, (BOOTSTRAPS, POINTS))

@@ -17,7 +17,7 @@ import math
 import platform
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,7 @@ Tally = dict[str, list[float]]
 _BETWEEN = tuple(float(f"{budget:.2g}") for budget in np.geomspace(3.5e10, 3.5e12, 5))
 _EIGHT = tuple(float(f"{budget:.2g}") for budget in np.geomspace(2e10, 2e12, 8))
 _GRID = Search()
-_BOTH = dict.fromkeys(FAMILIES, _GRID)
+_BOTH: Mapping[str, Search] = {family: _GRID for family in FAMILIES}
 
 EQUAL: tuple[Truth, ...] = (
     Truth(name="equal", told="equal families, 3 seeds of 2 % noise, 5 rungs"),

@@ -175,7 +175,8 @@ def _searched(
         study.rows.append(_search_row(family, budget, best + float(value), row, column, 0))
     for seed in range(1, truth.repeats):
         again = best + float(above[-1, -1] + truth.seed_sd * generator.standard_normal())
-        study.rows.append(_search_row(family, budget, again, *np.subtract(above.shape, 1).tolist(), seed))
+        last_size, last_rate = (length - 1 for length in above.shape)
+        study.rows.append(_search_row(family, budget, again, last_size, last_rate, seed))
     return float(above[size, rate]), tuple(edges)
 
 

@@ -45,15 +45,21 @@ class Net:
     @property
     def train_flops(self) -> int:
         """Of one example, forward and backward."""
-        shape = {"resolution": self.resolution, "num_outputs": self.num_outputs, "in_channels": self.in_channels}
-        return count(self.architecture, **shape).train_flops_per_example
+        counted = count(
+            self.architecture,
+            resolution=self.resolution,
+            num_outputs=self.num_outputs,
+            in_channels=self.in_channels,
+        )
+        return counted.train_flops_per_example
 
 
 def plain_nfnet(depths: tuple[int, ...], channels: tuple[int, ...], *, group_size: int, num_classes: int) -> nn.Module:
     """timm's network of our small ladder's shape: one 3x3 convolution without a stride as the stem."""
     from timm.models.nfnet import NfCfg, NormFreeNet
 
-    config = NfCfg(
+    configured: Any = NfCfg  # annotated for its four stages, made for any number
+    config = configured(
         depths=depths,
         channels=channels,
         stem_type="3x3",
@@ -73,7 +79,8 @@ def plain_nfnet(depths: tuple[int, ...], channels: tuple[int, ...], *, group_siz
     network = NormFreeNet(config, num_classes=num_classes)
     stem: Any = network.stem
     stem.conv.stride = (1, 1)
-    first: Any = network.stages[0][0]  # timm halves there once more
+    stages: Any = network.stages
+    first: Any = stages[0][0]  # timm halves there once more
     first.conv2.stride, first.downsample.pool = (1, 1), nn.Identity()
     return network
 

@@ -17,13 +17,14 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 
 from benchmarks.gpu.rows import Deadline, Row, Seen, Setting
 from benchmarks.gpu.twins import CPU, Case, Trained, errors, trained
 from levelfield.data.sources import near, open_source, open_source_once
 from levelfield.data.sources.digit_renderer import rendered_on
 from levelfield.data.sources.digit_strings import DigitStrings
-from levelfield.records.data import DigitPairsSpec, DigitStringsSpec
+from levelfield.records.data import DigitPairsSpec, DigitStringsSpec, Split
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import Dtype
 from levelfield.study.execute.parts import build_state
@@ -151,7 +152,10 @@ def pictures(setting: Setting) -> Seen:
         source = open_source(spec)
         assert isinstance(source, DigitStrings)
         drawn = rendered_on(source, setting.device)
-        for split, ids in (("train", np.arange(700) + 2**39), ("report", np.arange(300)), ("select", np.array([7]))):
+        parts: dict[Split, NDArray[np.int64]] = {
+            "train": np.arange(700) + 2**39, "report": np.arange(300), "select": np.array([7])
+        }  # fmt: skip
+        for split, ids in parts.items():
             wanted, seen = source.batch(split, ids), drawn.batch(split, ids)
             same = (seen.fields["image"].cpu().numpy() == wanted.fields["image"]).all((1, 2, 3)) & (
                 seen.fields["label"] == wanted.fields["label"]
@@ -221,7 +225,8 @@ def evaluation(setting: Setting, case: Case) -> Seen:
     source, task = open_source_once(spec.data), task_named(spec.task)
     figures, right = {}, True
     weights = trained(spec, CPU).weights
-    for dtype, tolerance in (("float32", 1e-5), ("bfloat16", 2e-2)):
+    tolerances: dict[Dtype, float] = {"float32": 1e-5, "bfloat16": 2e-2}
+    for dtype, tolerance in tolerances.items():
         judged = []
         for device in (CPU, setting.device):
             model = build_state(spec, source, device=device).model

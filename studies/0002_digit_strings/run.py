@@ -65,6 +65,7 @@ def main() -> None:
     study = said.study if said.study.exists() else HERE / said.study
     out = said.dir or Path("runs") / tomllib.loads(study.read_text())["name"]
     chosen = decided(study, out, device=said.device, workers=said.workers, minutes=said.minutes)
+    code = UNFINISHED
     for _ in range(MOST_PIECES):
         code = levelfield(
             "run", chosen, "--dir", out, "--workers", said.workers, "--device", said.device, "--for", said.piece
