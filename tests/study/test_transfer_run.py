@@ -1,5 +1,6 @@
 """A whole study with transfer, run by real workers: cut or added later, it gives the same bytes."""
 
+import csv
 import os
 import signal
 import subprocess
@@ -101,3 +102,7 @@ def test_a_finished_study_exports_its_transfers_and_tells_what_they_cost(undistu
     assert len(lines) == 1 + len(transfer_rows(outcome))
     header, meanings = lines[0].split(","), (tmp_path / "transfer_columns.csv").read_text().splitlines()[1:]
     assert [meaning.split(",")[0] for meaning in meanings] == header
+    table = list(csv.DictReader(lines))
+    assert all(0 <= float(row["error"]) <= 1 for row in table)
+    assert {row["arm"]: row["loss"] == "" for row in table}["knn"]
+    assert all(float(row["loss"]) > 0 for row in table if row["arm"] in ("fine-tuned", "from scratch"))

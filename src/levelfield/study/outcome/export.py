@@ -59,8 +59,6 @@ TRANSFER_COLUMNS: dict[str, str] = {
     "allowed_flops": "what pre-training and transfer, or training from scratch, could spend in all",
     "pretrain_flops": "what pre-training spent; empty from scratch",
     "transfer_flops": "what was spent on the target, an ascent's second pass included",
-    "error": "top-1 error on the target's report split",
-    "loss": "cross-entropy there in nats; empty where the arm gives no probabilities",
     "num_report": "images that judged it",
     "chances": "what guessing gives there, by measure",
     "seed": "seed of the backbone, and of training from scratch",
@@ -93,9 +91,10 @@ def export_study(outcome: Outcome, folder: Path) -> tuple[Path, ...]:
         return trials, columns
     transfers, told_columns = folder / "transfers.csv", folder / "transfer_columns.csv"
     lines = sorted(transfer_rows(outcome), key=lambda row: (row.transfer, row.family, row.budget_flops, row.run))
-    told = [_transfer_line(row, outcome.facts.target(row.transfer).fingerprint) for row in lines]
-    write_atomically(transfers, _csv(list(TRANSFER_COLUMNS), told))
-    write_atomically(told_columns, _csv(["column", "meaning"], TRANSFER_COLUMNS.items()))
+    meanings = transfer_column_meanings(outcome)
+    told = [_transfer_line(row, outcome.facts.target(row.transfer).fingerprint, meanings) for row in lines]
+    write_atomically(transfers, _csv(list(meanings), told))
+    write_atomically(told_columns, _csv(["column", "meaning"], meanings.items()))
     return trials, columns, transfers, told_columns
 
 
@@ -109,14 +108,30 @@ def column_meanings(outcome: Outcome) -> dict[str, str]:
     return found
 
 
+def transfer_column_meanings(outcome: Outcome) -> dict[str, str]:
+    """The columns of the table of transfers, with those of what their tasks measure behind "transfer_flops"."""
+    found: dict[str, str] = {}
+    for name, meaning in TRANSFER_COLUMNS.items():
+        found[name] = meaning
+        if name == "transfer_flops":
+            measures = (measure.falling for target in outcome.facts.targets for measure in target.measures)
+            found |= {measure.name: _transfer_meaning(measure) for measure in measures}
+    return found
+
+
+def _transfer_meaning(measure: Measure) -> str:
+    unit = f" in {measure.unit}" if measure.unit else ""
+    return f"{measure.name}{unit} on the target's report split, lower is better; empty where the arm does not give it"
+
+
 def _meaning(measure: Measure) -> str:
     unit = f" in {measure.unit}" if measure.unit else ""
     return f"held-out {measure.name}{unit}, {measure.better} is better; empty where the trial has none"
 
 
-def _transfer_line(row: TransferRow, data: str) -> list[Any]:
+def _transfer_line(row: TransferRow, data: str, columns: Iterable[str]) -> list[Any]:
     plain = dataclasses.asdict(row) | {"edges": " ".join(row.edges), "data": data, "chances": _chances(row)}
-    return [plain[name] for name in TRANSFER_COLUMNS]
+    return [row.values.get(name) if name not in plain else plain[name] for name in columns]
 
 
 def _chances(row: TransferRow) -> str:
