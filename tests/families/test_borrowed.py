@@ -263,3 +263,12 @@ def test_without_timm_its_family_says_what_to_install() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "pip install 'levelfield[timm]'" in done.stdout
+
+
+def test_a_lack_of_memory_is_told_as_one_and_not_as_a_network_that_cannot_be(monkeypatch):
+    def without_memory(*arguments, **options):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
+
+    monkeypatch.setattr(timm, "create_model", without_memory)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        registry.build("timm:resnet10t,stem_width=24", num_outputs=3, resolution=32)

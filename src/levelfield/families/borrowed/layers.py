@@ -19,7 +19,7 @@ from levelfield.families.base import Body, Layer, LayerKind, ParameterRole
 from levelfield.families.borrowed.model import BorrowedNetwork, build
 from levelfield.families.borrowed.spec import BorrowedSpec
 from levelfield.records.codec import record
-from levelfield.records.errors import SpecError, first_line
+from levelfield.records.errors import SpecError, first_line, lacks_memory
 
 _ROLE_RESOLUTION = 224
 _ANY_OUTPUTS = 2
@@ -54,6 +54,8 @@ def list_body(spec: BorrowedSpec, *, resolution: int, in_channels: int = 3) -> B
         with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
             network(images)
     except Exception as error:  # whatever a network of timm's raises of images that it cannot take
+        if lacks_memory(error):
+            raise
         raise SpecError(
             f"{spec.text} cannot take images of {resolution} px: {type(error).__name__}: {first_line(error)}"
         ) from None
@@ -79,7 +81,9 @@ def _map_side(network: BorrowedNetwork, images: torch.Tensor) -> int | None:
     ]
     try:
         found = network.feature_map(images)
-    except Exception:  # whatever a network of timm's raises that has no such thing
+    except Exception as error:  # whatever a network of timm's raises that has no such thing
+        if lacks_memory(error):
+            raise
         return None
     finally:
         for hook in hooks:

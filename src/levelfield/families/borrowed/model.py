@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from levelfield.families.borrowed.spec import FAMILY, BorrowedSpec
 from levelfield.families.pixels import handed
 from levelfield.families.tensors import unknown_statistics
-from levelfield.records.errors import SpecError, did_you_mean, first_line
+from levelfield.records.errors import SpecError, did_you_mean, first_line, lacks_memory
 
 HEAD_STD = 0.02
 
@@ -99,6 +99,8 @@ def _created(timm: Any, spec: BorrowedSpec, options: dict[str, Any], resolution:
                     raise
                 return timm.create_model(spec.name, **options), None
     except Exception as error:  # whatever a constructor of timm's raises of arguments that it cannot take
+        if lacks_memory(error):
+            raise
         raise SpecError(
             f"timm cannot build {spec.text} for {resolution} px: {type(error).__name__}: {first_line(error)}"
         ) from None
