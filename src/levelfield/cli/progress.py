@@ -15,7 +15,6 @@ from levelfield.cli.pace import Pace
 
 if TYPE_CHECKING:
     from levelfield.records.study import StudySpec
-    from levelfield.study.launch.base import Planned
     from levelfield.study.run import RunProgress
 
 
@@ -123,20 +122,18 @@ class _Paced:
         event, left = progress.event, self.left(progress)
         if event.kind == "finished":
             line = f"[{progress.done}/{progress.wanted}] {event.trial.role}: {event.trial.spec.name}"
-            print(", ".join(filter(None, (line, self._outcome(event.trial), left))), flush=True)
+            print(", ".join(filter(None, (line, self._outcome(progress), left))), flush=True)
         elif event.kind in ("failed", "restarted"):
             print(f"{event.kind}: {event.trial.spec.name}: {event.reason}", flush=True)
 
-    def _outcome(self, trial: Planned) -> str:
+    def _outcome(self, progress: RunProgress) -> str:
         """ "loss 1.234", or that it diverged; a probe's is in its table."""
-        from levelfield.records.store import StudyDirectory
-        from levelfield.records.trial import TrialSpec
         from levelfield.report.words.numbers import plain
 
-        if not isinstance(trial.spec, TrialSpec):
+        result, measure = progress.result, self._pace.measure
+        if result is None:
             return ""
-        result = StudyDirectory(self._directory).trial(trial.spec).result()
-        if result is None or result.status == "diverged":
+        if result.status == "diverged":
             return "diverged"
-        measure = self._pace.measure
-        return f"{measure} {plain(result.held_out[trial.spec.held_out].values[measure])}"
+        (judged,) = result.held_out.values()
+        return f"{measure} {plain(judged.values[measure])}"

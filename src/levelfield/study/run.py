@@ -43,11 +43,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class RunProgress:
-    """An event with the state of the whole study beside it."""
+    """An event with the state of the whole study beside it, and the ``result`` of a trial that has finished."""
 
     event: LaunchEvent
     done: int
     wanted: int
+    result: TrialResult | None = None
 
 
 OnProgress = Callable[[RunProgress], None]
@@ -223,10 +224,11 @@ def _run_wanted(
         if event is None or (end is not None and time.monotonic() > end):
             left = planner.num_waiting
             raise UnfinishedError(f"the time is over with {left} trials left as far as is known: run it again to go on")
-        key = event.trial.spec.fingerprint
+        key, result = event.trial.spec.fingerprint, None
         if event.kind == "finished":
             running.discard(key)
-            planner.learn(key, _result(study, event.trial.spec))
+            result = _result(study, event.trial.spec)
+            planner.learn(key, result)
         elif event.kind == "failed":
             if event.blame != "trial":
                 raise failure(event)
@@ -234,7 +236,8 @@ def _run_wanted(
             _fail(study, event.trial.spec, event.reason)
             running.discard(key)
         wanted = planner.num_wanted
-        on_progress(RunProgress(event=event, done=wanted - planner.num_waiting, wanted=wanted))
+        done = wanted - planner.num_waiting
+        on_progress(RunProgress(event=event, done=done, wanted=wanted, result=result))
 
 
 def _result(study: StudyDirectory, done: TrialSpec | ProbeSpec) -> TrialResult | None:
