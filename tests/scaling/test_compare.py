@@ -152,7 +152,7 @@ def test_the_reason_of_the_largest_budget_comes_first_and_what_was_seen_after_it
     told_first = headline(analyse(rows))
     assert told_first.startswith("Cannot tell: NFNet has 2 fresh seeds, at least 3 are needed")
     assert told_first.index("near chance") > told_first.index("fresh seeds")
-    assert "Not claimed but seen: at" in told_first
+    assert "Not claimed but seen, the loss at 2×10¹² training FLOPs: NFNet 1.5" in told_first
 
 
 def test_an_edge_alone_is_named_where_the_interval_lies_within_the_margin():

@@ -40,7 +40,7 @@ def comparison_sentence(analysis: Analysis, comparison: Comparison) -> str:
 def finding(comparison: Comparison) -> str:
     """The overall verdict alone, as clauses; by range where it changes with compute."""
     overall = comparison.overall
-    if ranged := by_range(comparison):
+    if overall.verdict != "cannot tell" and (ranged := by_range(comparison)):
         return ranged
     because = f" ({_because(overall)})" if overall.verdict == "cannot tell" and overall.reasons else ""
     clause = f"{verdict_clause(comparison, overall)}{because}"
@@ -125,10 +125,9 @@ def _pair_headline(by_currency: dict[Currency, Comparison]) -> str:
             f"It depends on the currency: at equal training FLOPs {finding(flops)}; "
             f"at equal device-seconds {finding(seconds)}."
         )
-    ranged = by_range(flops) or by_range(seconds)
-    if verdicts == {"cannot tell"} and not ranged:
+    if verdicts == {"cannot tell"}:
         return f"Cannot tell: {_reason(flops.overall)}."
-    if seconds is flops or (len(verdicts) == 1 and not ranged):
+    if seconds is flops or (len(verdicts) == 1 and not (by_range(flops) or by_range(seconds))):
         where = "At equal training FLOPs" if seconds is flops else "In both currencies"
         return f"{where} {finding(flops)}."
     return f"At equal training FLOPs {finding(flops)}; at equal device-seconds {finding(seconds)}."
@@ -137,8 +136,10 @@ def _pair_headline(by_currency: dict[Currency, Comparison]) -> str:
 def _seen(analysis: Analysis, by_currency: dict[Currency, Comparison]) -> str:
     """What is not claimed but was seen where one cannot tell, as a sentence; empty where nothing was."""
     comparison = by_currency["flops"]
-    if _kind(by_currency) != _KINDS[-1] or by_range(comparison):
+    if _kind(by_currency) != _KINDS[-1]:
         return ""
+    if ranged := by_range(comparison):
+        return f" Not claimed but seen: at equal training FLOPs {ranged}."
     difference, span = comparison.overall.difference, comparison.span
     if difference is not None and span is not None:
         low, high = map(power, span)
