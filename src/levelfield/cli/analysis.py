@@ -47,12 +47,13 @@ def read_analysis(
                 "by `levelfield run`, or a table of runs such as runs.csv"
             )
         refuse_columns_of_a_study(source, table)
-        return analyse_outcome(
-            read_outcome(source, measure=measure), source, margin=margin, level=level, asked=asked or Asked()
-        )
+        with collecting_nothing():
+            return analyse_outcome(
+                read_outcome(source, measure=measure), source, margin=margin, level=level, asked=asked or Asked()
+            )
     from levelfield.scaling.face import analysed
 
-    with _collecting_nothing():
+    with collecting_nothing():
         return analysed(
             read_table(source, table, measure=measure),
             margin=margin or 0.05,
@@ -64,8 +65,9 @@ def read_analysis(
 
 
 @contextlib.contextmanager
-def _collecting_nothing() -> Iterator[None]:
-    """A million rows hold no cycle, and the collector would walk through all of them again and again."""
+def collecting_nothing() -> Iterator[None]:
+    """A million rows or ten thousand trials hold no cycle, and the collector would walk through all of them again and
+    again."""
     collects = gc.isenabled()
     gc.disable()
     try:

@@ -55,7 +55,8 @@ from levelfield.scaling.results.refusals import (
 )
 from levelfield.scaling.results.verdicts import Comparison, Optimism
 from levelfield.scaling.tables.remedies import allocation_remedy, law_remedy
-from levelfield.scaling.tables.rungs import Frontier, Rung, checked, frontier, having
+from levelfield.scaling.tables.rows import having
+from levelfield.scaling.tables.rungs import Frontier, Rung, checked, frontier
 from levelfield.scaling.verdicts.contest import contest_of
 from levelfield.scaling.verdicts.swap import optimizer_swaps
 
@@ -97,7 +98,7 @@ def analyse(
     if not 0 < level < 1 or not margin > 0:
         raise InputError(f"level must be in (0, 1) and margin positive, saw {level!r} and {margin!r}")
     rows = having(checked(observations), "role", *_SHOWN_AND_JUDGED)
-    families = tuple(sorted(set(rows.column("family"))))
+    families = tuple(sorted(rows.coded("family").present))
 
     def stream(place: int) -> np.random.Generator:
         return np.random.default_rng([seed, place])
@@ -277,7 +278,7 @@ def _unallocated(rows: Sequence[Observation], allocations: Sequence[Allocation])
     refused = []
     for found in allocations:
         own = having(rows, "family", found.family)
-        if found.params_exponent is None and any(params is not None for params in own.column("params")):
+        if found.params_exponent is None and any(params is not None for params in own.coded("params").present):
             what = AllocationOf(family=found.family)
             refused.append(Refusal(what=what, why=(found.status,), remedy=allocation_remedy(own)))
     return refused

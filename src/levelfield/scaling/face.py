@@ -25,6 +25,7 @@ from levelfield.scaling.results.optima import Optimum
 from levelfield.scaling.results.refusals import LawOf, Refusal, VerdictOn
 from levelfield.scaling.results.verdicts import Comparison, Control
 from levelfield.scaling.tables.file import IN_MEMORY
+from levelfield.scaling.tables.rows import Rows
 from levelfield.scaling.tables.runs import Runs, read_runs
 
 AnyRuns: TypeAlias = str | Path | Sequence[Observation] | Mapping[str, Sequence[Any]] | Any
@@ -68,7 +69,7 @@ class FittedLaws:
     """The laws of every family of a table, the optimum of a budget, and what was refused."""
 
     analysis: Analysis
-    runs: tuple[Observation, ...]
+    runs: Sequence[Observation]
 
     @property
     def laws(self) -> tuple[LawFit, ...]:
@@ -113,7 +114,7 @@ class ComparedFamilies:
     """The verdicts on every pair of families of a table at equal compute, and what was refused."""
 
     analysis: Analysis
-    runs: tuple[Observation, ...]
+    runs: Sequence[Observation]
 
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
@@ -212,7 +213,7 @@ def analysed(
         asked=asked,
     )
     analysis = dataclasses.replace(analysis, notices=read.notices)
-    return analysis if any(row.device_seconds for row in read.rows) else _by_flops_alone(analysis)
+    return analysis if any(read.rows.coded("device_seconds").present) else _by_flops_alone(analysis)
 
 
 def rows_of(runs: AnyRuns, **reading: Unpack[TableReading]) -> Runs:
@@ -224,7 +225,7 @@ def rows_of(runs: AnyRuns, **reading: Unpack[TableReading]) -> Runs:
     if isinstance(runs, Sequence) and runs and all(isinstance(row, Observation) for row in runs):
         if any(reading.values()):
             raise InputError(f"observations have no columns to be read by; leave out {', '.join(reading)}")
-        return Runs(tuple(runs), (), IN_MEMORY)
+        return Runs(Rows.of(runs), (), IN_MEMORY)
     columns = {name: column for name, column in reading.items() if name not in ("where", "drop_diverged", _BUDGET)}
     if _BUDGET in reading:
         columns["budget"] = reading[_BUDGET]

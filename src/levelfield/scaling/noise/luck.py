@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from operator import attrgetter
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from levelfield.scaling.laws import Floats
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.reasons.verdicts import LuckLeftOn, LuckTakenOff, OneCellTried
 from levelfield.scaling.results.verdicts import Optimism
-from levelfield.scaling.tables.rungs import grouped, grouped_by, having
+from levelfield.scaling.tables.rows import Rows, having, numbered
 
 NUM_SEARCHES = 400
 _ITERATIONS = 20
@@ -77,7 +76,7 @@ def best_of_searches(
 
     Without ``seed_sd``, the sd of one run's ln loss, it is named but not corrected.
     """
-    searched = grouped_by(having(having(rows, "family", family), "role", "search"), "budget_flops")
+    searched = having(having(rows, "family", family), "role", "search").grouped_by("budget_flops")
     return tuple(
         _optimism(run, searched[run.budget_flops], seed_sd, degrees_of_freedom, level, generator) for run in best
     )
@@ -85,18 +84,23 @@ def best_of_searches(
 
 def cell_means(runs: Sequence[Observation]) -> tuple[Floats, Floats]:
     """The mean ln loss of every cell among ``runs`` of one budget, and how many runs each has."""
-    if set(map(attrgetter("base_lr", "params", "cluster"), runs)) == {(None, None, "")}:  # each is a cell of its own
-        return np.array([math.log(run.loss) for run in runs]), np.ones(len(runs))
-    cells = grouped(
-        runs,
-        lambda r: (
-            (r.model, r.variant, r.base_lr, r.global_batch_size, r.examples, r.params, r.cluster)
-            if r.base_lr is not None or r.params is not None or r.cluster
-            else r.run
-        ),
-    )
-    losses = [[math.log(run.loss) for run in same] for same in cells.values()]
-    return np.array([sum(cell) / len(cell) for cell in losses]), np.array([len(cell) for cell in losses], dtype=float)
+    rows = Rows.of(runs)
+    unlike = rows.coded("base_lr").where(_stated) | rows.coded("params").where(_stated)
+    unlike |= rows.coded("cluster").where(bool)
+    if not unlike.any():  # each is a cell of its own
+        return rows.log_losses, np.ones(len(rows))
+    cells, _ = rows.groups(*_CELL)
+    if not unlike.all():
+        own, _ = rows.groups("run")
+        cells, _ = numbered(np.where(unlike, cells, len(rows) + own))
+    return rows.means(cells), np.bincount(cells).astype(float)
+
+
+_CELL = ("model", "variant", "base_lr", "global_batch_size", "examples", "params", "cluster")
+
+
+def _stated(value: float | None) -> bool:
+    return value is not None
 
 
 def _optimism(

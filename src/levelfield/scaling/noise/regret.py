@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from levelfield.records.observation import Observation
 from levelfield.scaling.laws import Floats
 from levelfield.scaling.noise.luck import NUM_SEARCHES, cell_means, selection_regrets
-from levelfield.scaling.tables.rungs import Rung, grouped
+from levelfield.scaling.tables.rows import having
+from levelfield.scaling.tables.rungs import Rung
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,7 @@ def regret_of(
     """The choice behind every one of ``cells``, from the search runs at its budget and the sd of one run of it."""
     if not run_sds.any():
         return no_regret(len(cells))
-    searched = grouped((row for row in rows if row.role == "search"), lambda r: (r.family, r.budget_flops))
+    searched = having(rows, "role", "search").grouped_by("family", "budget_flops")
     places = {(cell.family, cell.budget_flops): place for place, cell in reversed(list(enumerate(cells)))}
     keys = list(dict.fromkeys((cell.family, cell.budget_flops) for cell in cells))
     if not any(key in searched for key in keys):

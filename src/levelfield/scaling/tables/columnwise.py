@@ -6,16 +6,15 @@ left to the reader that goes row by row and can say where it found it.
 
 from __future__ import annotations
 
-import itertools
 import math
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping
 from typing import get_args
 
 import numpy as np
 
-from levelfield.records.observation import Observation, Role
+from levelfield.records.observation import Role
 from levelfield.scaling.tables.file import TextTable
+from levelfield.scaling.tables.rows import Column, Rows, combined
 from levelfield.units import LARGEST, LARGEST_LOSS, SMALLEST, SMALLEST_LOSS
 
 POSITIVE = (
@@ -33,10 +32,10 @@ class _CloserLookError(Exception):
 
 def observations_by_column(
     table: TextTable, columns_of: Mapping[str, tuple[str, ...]], *, drop_diverged: bool
-) -> list[Observation] | None:
+) -> Rows | None:
     """The rows of ``table``, where every cell is plain, or None; with ``drop_diverged`` a loss may be inf."""
     try:
-        return _Columns(table, columns_of).observations(drop_diverged=drop_diverged)
+        return Rows.of_columns(_Cells(table, columns_of).columns(drop_diverged=drop_diverged))
     except _CloserLookError:
         return None
 
@@ -46,155 +45,127 @@ def model_unnamed(family: str, params: float | None) -> str:
     return f"{family}, {params:.4g} parameters" if params else family
 
 
-class _Columns:
+class _Cells:
     """The columns of a table, by meaning."""
 
     def __init__(self, table: TextTable, columns_of: Mapping[str, tuple[str, ...]]) -> None:
         self._table = table
         self._columns_of = columns_of
-        self._cells = dict(zip(table.names, zip(*table.rows, strict=True), strict=True))
-        self._num_rows = len(table.rows)
+        self._num_rows = len(table.places)
 
-    def observations(self, *, drop_diverged: bool) -> list[Observation]:
+    def columns(self, *, drop_diverged: bool) -> dict[str, Column]:
+        """A column a field of observations."""
         numbers = {meaning: self._numbers(meaning) for meaning in _OPTIONAL}
-        families = [family or "all" for family in self._words("family")]
-        flops = self._flops(numbers)
-        budgets = self._needed("budget") if "budget" in self._columns_of else flops
-        columns = (
-            [run or place for run, place in zip(self._words("run"), self._table.places, strict=True)],
-            families,
-            self._models(families, numbers["params"]),
-            self._roles(),
-            self._losses(drop_diverged=drop_diverged),
-            budgets,
-            flops,
-            numbers["params"],
-            numbers["examples"],
-            self._epochs(numbers),
-            numbers["base_lr"],
-            self._seeds(),
-            numbers["device_seconds"],
-            [device or None for device in self._words("device")],
-            numbers["chance"],
-            self._words("variant"),
-            self._words("optimizer"),
-            self._words("cluster"),
-            self._traits(),
-        )
-        return [_observation(*row) for row in zip(*columns, strict=True)]
+        family = self._words("family").mapped(lambda family: family or "all")
+        flops, params, examples = self._flops(numbers), numbers["params"], numbers["examples"]
+        return {
+            "run": self._runs(),
+            "family": family,
+            "model": _joined(lambda model, *of: model or model_unnamed(*of), self._words("model"), family, params),
+            "role": self._roles(),
+            "loss": self._losses(drop_diverged=drop_diverged),
+            "budget_flops": self._needed("budget") if "budget" in self._columns_of else flops,
+            "train_flops": flops,
+            "params": params,
+            "examples": examples,
+            "epochs": _joined(_epochs, examples, numbers["unique"], numbers["epochs"]),
+            "base_lr": numbers["base_lr"],
+            "seed": self._seeds(),
+            "device_seconds": numbers["device_seconds"],
+            "device": self._words("device").mapped(lambda device: device or None),
+            "chance": numbers["chance"],
+            "variant": self._words("variant"),
+            "optimizer": self._words("optimizer"),
+            "cluster": self._words("cluster"),
+            "traits": self._traits(),
+        }
 
-    def _words(self, meaning: str) -> Sequence[str]:
-        found = [self._cells[name] for name in self._columns_of.get(meaning, ())]
+    def _words(self, meaning: str) -> Column:
+        found = [self._table.column(name) for name in self._columns_of.get(meaning, ())]
         if not found:
-            return [""] * self._num_rows
-        # One text a word, not one a cell: what is grouped later is told apart at a glance.
-        return list(map(sys.intern, found[0] if len(found) == 1 else map("/".join, zip(*found, strict=True))))
+            return Column.one("", self._num_rows)
+        return found[0] if len(found) == 1 else _joined(lambda *words: "/".join(words), *found)
 
-    def _numbers(self, meaning: str) -> Sequence[float | None]:
+    def _runs(self) -> Column:
+        if "run" not in self._columns_of:
+            return Column(np.arange(self._num_rows), self._table.places)
+        named = zip(self._words("run").cells, self._table.places, strict=True)
+        return Column.of([run or place for run, place in named])
+
+    def _numbers(self, meaning: str) -> Column:
         """Positive numbers, None where a cell is empty or no column has that meaning."""
         if meaning not in self._columns_of:
-            return [None] * self._num_rows
-        (name,) = self._columns_of[meaning]
-        cells = self._cells[name]
-        if "" not in cells:
-            return self._needed(meaning)
-        _floats([cell for cell in cells if cell], SMALLEST, LARGEST)
-        return [float(cell) if cell else None for cell in cells]
+            return Column.one(None, self._num_rows)
+        return self._floats(meaning, absent={""})
 
-    def _needed(self, meaning: str) -> list[float]:
-        (name,) = self._columns_of[meaning]
-        return _floats(self._cells[name], SMALLEST, LARGEST)
+    def _needed(self, meaning: str) -> Column:
+        return self._floats(meaning)
 
-    def _flops(self, numbers: Mapping[str, Sequence[float | None]]) -> list[float]:
+    def _floats(
+        self,
+        meaning: str,
+        *,
+        absent: Collection[str] = (),
+        instead: float | None = None,
+        least: float = SMALLEST,
+        most: float = LARGEST,
+    ) -> Column:
+        """The numbers from ``least`` to ``most`` of a column, and what stands ``instead`` of the ``absent`` ones."""
+        (name,) = self._columns_of[meaning]
+        cells = self._table.column(name)
+        try:
+            values = [instead if cell in absent else float(cell) for cell in cells.values]
+        except ValueError:
+            raise _CloserLookError from None
+        stated = [value for cell, value in zip(cells.values, values, strict=True) if cell not in absent]
+        numbers = np.asarray(stated, dtype=float)
+        if not np.all((numbers >= least) & (numbers <= most)):
+            raise _CloserLookError
+        return Column.merged(cells.codes, values)
+
+    def _flops(self, numbers: Mapping[str, Column]) -> Column:
         if self._columns_of["compute"]:
             return self._needed("compute")
-        pairs = zip(numbers["params"], numbers["examples"], strict=True)
-        found = [6.0 * params * examples if params and examples else math.nan for params, examples in pairs]
-        if any(map(math.isnan, found)):
-            raise _CloserLookError
-        return found
+        return _joined(_six_n_d, numbers["params"], numbers["examples"])
 
-    def _losses(self, *, drop_diverged: bool) -> list[float]:
+    def _losses(self, *, drop_diverged: bool) -> Column:
         (name,) = self._columns_of["loss"]
-        cells = self._cells[name]
-        gone = {cell for cell in set(cells) if cell.lower().lstrip("+-") in DIVERGED}
+        gone = {cell for cell in self._table.column(name).values if cell.lower().lstrip("+-") in DIVERGED}
         if gone and not drop_diverged:
             raise _CloserLookError
-        if not gone:
-            return _floats(cells, SMALLEST_LOSS, LARGEST_LOSS)
-        _floats([cell for cell in cells if cell not in gone], SMALLEST_LOSS, LARGEST_LOSS)
-        return [math.inf if cell in gone else float(cell) for cell in cells]
+        return self._floats("loss", absent=gone, instead=math.inf, least=SMALLEST_LOSS, most=LARGEST_LOSS)
 
-    def _roles(self) -> list[str]:
-        roles = [role or "search" for role in self._words("role")]
-        if not set(roles) <= set(get_args(Role)):
+    def _roles(self) -> Column:
+        roles = self._words("role").mapped(lambda role: role or "search")
+        if not set(roles.values) <= set(get_args(Role)):
             raise _CloserLookError
         return roles
 
-    def _seeds(self) -> list[int]:
+    def _seeds(self) -> Column:
         try:
-            return [int(seed) if seed else 0 for seed in self._words("seed")]
+            return self._words("seed").mapped(lambda seed: int(seed) if seed else 0)
         except ValueError:
             raise _CloserLookError from None
 
-    def _models(self, families: Sequence[str], params: Sequence[float | None]) -> list[str]:
-        unnamed = {pair: sys.intern(model_unnamed(*pair)) for pair in set(zip(families, params, strict=True))}
-        rows = zip(self._words("model"), families, params, strict=True)
-        return [model or unnamed[family, size] for model, family, size in rows]
-
-    def _epochs(self, numbers: Mapping[str, Sequence[float | None]]) -> Sequence[float | None]:
-        rows = zip(numbers["examples"], numbers["unique"], numbers["epochs"], strict=True)
-        return [examples / unique if examples and unique else epochs for examples, unique, epochs in rows]
-
-    def _traits(self) -> Iterable[tuple[tuple[str, str], ...]]:
+    def _traits(self) -> Column:
         used = {name for names in self._columns_of.values() for name in names}
         others = [name for name in self._table.names if name and name not in used]
         if not others:
-            return itertools.repeat((), self._num_rows)
-        return zip(*(_named(name, self._cells[name]) for name in others), strict=True)
+            return Column.one((), self._num_rows)
+        return _joined(lambda *cells: tuple(zip(others, cells, strict=True)), *map(self._table.column, others))
 
 
-def _named(name: str, cells: Sequence[str]) -> Iterable[tuple[str, str]]:
-    """The cells with their column's name, one pair a value."""
-    pairs = {cell: (name, cell) for cell in set(cells)}
-    return map(pairs.__getitem__, cells)
+def _joined(meant: Callable[..., Hashable], *columns: Column) -> Column:
+    """What every combination of values that is there is taken for."""
+    codes, first = combined(columns)
+    return Column.merged(codes, list(map(meant, *(column.at(first).cells for column in columns))))
 
 
-def _floats(cells: Sequence[str], least: float, most: float) -> list[float]:
-    try:
-        found = list(map(float, cells))
-    except ValueError:
-        raise _CloserLookError from None
-    values = np.asarray(found)
-    if not np.all((values >= least) & (values <= most)):
+def _epochs(examples: float | None, unique: float | None, epochs: float | None) -> float | None:
+    return examples / unique if examples and unique else epochs
+
+
+def _six_n_d(params: float | None, examples: float | None) -> float:
+    if not (params and examples):
         raise _CloserLookError
-    return found
-
-
-def _observation(
-    run: str, family: str, model: str, role: Role, loss: float, budget: float, flops: float, params: float | None,
-    examples: float | None, epochs: float | None, base_lr: float | None, seed: int, device_seconds: float | None,
-    device: str | None, chance: float | None, variant: str, optimizer: str, cluster: str,
-    traits: tuple[tuple[str, str], ...],
-) -> Observation:  # fmt: skip
-    return Observation(
-        run=run,
-        family=family,
-        model=model,
-        role=role,
-        loss=loss,
-        budget_flops=budget,
-        train_flops=flops,
-        params=params,
-        examples=examples,
-        epochs=epochs,
-        base_lr=base_lr,
-        seed=seed,
-        device_seconds=device_seconds,
-        device=device,
-        chance=chance,
-        variant=variant,
-        optimizer=optimizer,
-        cluster=cluster,
-        traits=traits,
-    )
+    return 6.0 * params * examples

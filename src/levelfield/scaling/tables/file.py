@@ -16,11 +16,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from levelfield.records.errors import InputError
 from levelfield.records.files import MAX_RECORD_BYTES, read_regular
+from levelfield.scaling.tables.rows import Column, Places
 
 _DELIMITERS = (",", ";", "\t")
 _GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
+_LARGE = 1 << 20
+"""Characters from which on another reader of plain CSV text is worth its loading."""
+_BLOCK_BYTES = 1 << 24
 
 
 class Line(NamedTuple):
@@ -31,24 +37,31 @@ class Line(NamedTuple):
 
 
 class TextTable(NamedTuple):
-    """The columns of a table in their order, and its rows: where each is found, and its cells in the same order."""
+    """The columns of a table in their order, and where each row is found."""
 
     names: tuple[str, ...]
     places: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    columns: tuple[Column, ...]
 
     @property
     def lines(self) -> tuple[Line, ...]:
         """The rows by the names of their columns."""
-        return tuple(map(self.line, range(len(self.rows))))
+        rows = zip(*(column.cells for column in self.columns), strict=True)
+        named = (dict(zip(self.names, row, strict=True)) for row in rows)
+        return tuple(map(Line, self.places, named))
 
     def line(self, row: int) -> Line:
-        return Line(self.places[row], dict(zip(self.names, self.rows[row], strict=True)))
+        cells = (column.values[column.codes[row]] for column in self.columns)
+        return Line(self.places[row], dict(zip(self.names, cells, strict=True)))
 
-    def column(self, name: str) -> tuple[str, ...]:
+    def column(self, name: str) -> Column:
         """The cells of one column."""
-        place = self.names.index(name)
-        return tuple(row[place] for row in self.rows)
+        return self.columns[self.names.index(name)]
+
+    def at(self, rows: Places) -> TextTable:
+        """Some of the rows."""
+        places = tuple(map(self.places.__getitem__, rows.tolist()))
+        return TextTable(self.names, places, tuple(column.at(rows) for column in self.columns))
 
 
 def read_table_file(path: str | Path) -> TextTable:
@@ -99,8 +112,9 @@ def table_of_columns(columns: Any) -> TextTable:
 
 
 def _of_columns(names: Sequence[str], columns: Sequence[Iterable[Any]]) -> TextTable:
-    rows = tuple(zip(*(map(_text, column) for column in columns), strict=True))
-    return TextTable(tuple(names), tuple(f"row {place}" for place in range(1, len(rows) + 1)), rows)
+    found = tuple(Column.of(list(map(_text, column))) for column in columns)
+    num_rows = len(found[0].codes) if found else 0
+    return TextTable(tuple(names), tuple(f"row {place}" for place in range(1, num_rows + 1)), found)
 
 
 def _unpacked(path: str | Path, content: bytes) -> bytes:
@@ -116,6 +130,8 @@ def _of_text(path: str | Path, content: bytes) -> TextTable:
     try:
         text = content.decode("utf-8-sig")
         text = text.lstrip("\r\n")
+        if len(text) >= _LARGE and (table := _of_plain_text(path, text)) is not None:
+            return table
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
         names = [name.strip() for name in next(reader, ())]
         _expect_each_once(path, names)
@@ -125,7 +141,47 @@ def _of_text(path: str | Path, content: bytes) -> TextTable:
     except csv.Error as error:
         raise InputError(f"{path}: is no CSV text: {error}") from None
     places, rows = zip(*found, strict=True) if found else ((), ())
-    return TextTable(tuple(names), places, rows)
+    columns = zip(*rows, strict=True) if rows else ((),) * len(names)
+    return TextTable(tuple(names), places, tuple(map(Column.of, columns)))
+
+
+def _of_plain_text(path: str | Path, text: str) -> TextTable | None:
+    """The table of a text without quotes whose every line has as many cells as the header, or None where it is another.
+
+    What csv makes of quotes, of short, long and empty lines, and of what is no text, csv decides.
+    """
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    delimiter, (header, _, body) = _delimiter(text), text.partition("\n")
+    names, body = [name.strip() for name in header.rstrip("\r").split(delimiter)], body.rstrip("\r\n")
+    if '"' in text or "\0" in text or text.count("\r") != text.count("\r\n") or len(names) < 2 or not body:
+        return None
+    _expect_each_once(path, names)
+    numbers = [str(place) for place in range(len(names))]
+    try:
+        table = arrow_csv.read_csv(
+            pa.BufferReader(body.encode()),
+            read_options=arrow_csv.ReadOptions(column_names=numbers, use_threads=False, block_size=_BLOCK_BYTES),
+            parse_options=arrow_csv.ParseOptions(delimiter=delimiter, quote_char=False, ignore_empty_lines=False),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(numbers, pa.string()), strings_can_be_null=False
+            ),
+        )
+    except pa.ArrowInvalid:
+        return None
+    columns = tuple(_plain_column(column.combine_chunks()) for column in table.columns)
+    if any(len(value) > csv.field_size_limit() for column in columns for value in column.values):
+        return None
+    places = tuple(f"line {line}" for line in range(2, table.num_rows + 2))
+    return TextTable(tuple(names), places, columns)
+
+
+def _plain_column(column: Any) -> Column:
+    told = column.dictionary_encode()
+    return Column.merged(
+        told.indices.to_numpy().astype(np.intp), [cell.strip() for cell in told.dictionary.to_pylist()]
+    )
 
 
 def _delimiter(text: str) -> str:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-import statistics
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from levelfield.records.errors import InputError, did_you_mean
 from levelfield.records.observation import Observation, Role
 from levelfield.scaling.tables.columnwise import DIVERGED, POSITIVE, model_unnamed, observations_by_column
 from levelfield.scaling.tables.file import IN_MEMORY, TextTable, read_table_file, table_of_columns
+from levelfield.scaling.tables.rows import Rows, having
 from levelfield.units import LARGEST, LARGEST_LOSS, SMALLEST, SMALLEST_LOSS
 
 DEFAULT_COLUMNS: Mapping[str, str] = {"compute": "flops", "loss": "loss"}
@@ -33,12 +36,12 @@ _SAYS_COMPUTE = re.compile(r"flop|compute|6nd|^c$", re.IGNORECASE)
 class Runs(NamedTuple):
     """The rows of a table, ``notices`` of what was left out of them or taken for something else, and where it lies."""
 
-    rows: tuple[Observation, ...]
+    rows: Rows
     notices: tuple[str, ...]
     where: str | Path
 
 
-def read_runs_csv(path: str | Path, *, columns: Mapping[str, str] | None = None) -> tuple[Observation, ...]:
+def read_runs_csv(path: str | Path, *, columns: Mapping[str, str] | None = None) -> Rows:
     """The rows of the table at ``path``: those of :func:`read_runs`, which says more."""
     return read_runs(path, columns=columns).rows
 
@@ -84,17 +87,18 @@ def read_runs(
     if not columns_of["compute"] and not {"params", "examples"} <= meant.keys():
         raise InputError(f"{path}: compute {SIX_N_D} needs the columns of params and of examples to be named")
     table = _kept(path, table, where)
-    if not table.rows:
+    if not table.places:
         raise InputError(f"{path}: has a header but no rows")
     rows = observations_by_column(table, columns_of, drop_diverged=drop_diverged)
     if rows is None:
         read = (_Row(path, *line, columns_of) for line in table.lines)
-        rows = [_observation(row, drop_diverged=drop_diverged) for row in read]
+        rows = Rows.of([_observation(row, drop_diverged=drop_diverged) for row in read])
     _refuse_another_scale(rows, lambda place: _Row(path, *table.line(place), columns_of))
-    finished = tuple(_with_edges([row for row in rows if math.isfinite(row.loss)], rows))
-    if not finished:
+    ended = rows.coded("loss").where(math.isfinite)
+    if not ended.any():
         raise InputError(f"{path}: every run has diverged: the loss of all {len(rows)} rows is empty, nan or inf")
-    return Runs(finished, _notices(rows, table, meant["compute"]), path)
+    finished = rows if ended.all() else rows.at(np.flatnonzero(ended))
+    return Runs(_with_edges(finished, rows), _notices(rows, ended, table, meant["compute"]), path)
 
 
 def _columns_of(
@@ -128,11 +132,9 @@ def _kept(path: str | Path, table: TextTable, where: Sequence[tuple[str, str]]) 
         wanted = [value for column, value in where if column == name]
         cells = table.column(name)
         for value in wanted:
-            if value not in cells:
-                raise InputError(f"{path}: no row that is kept has {name}={value!r}{did_you_mean(value, set(cells))}")
-        kept = [place for place, cell in enumerate(cells) if cell in wanted]
-        places, rows = tuple(table.places[place] for place in kept), tuple(table.rows[place] for place in kept)
-        table = TextTable(table.names, places, rows)
+            if value not in (known := set(cells.present)):
+                raise InputError(f"{path}: no row that is kept has {name}={value!r}{did_you_mean(value, known)}")
+        table = table.at(np.flatnonzero(cells.where(wanted.__contains__)))
     return table
 
 
@@ -204,18 +206,18 @@ def _observation(row: _Row, *, drop_diverged: bool) -> Observation:
     )
 
 
-def _refuse_another_scale(rows: Sequence[Observation], row_at: Callable[[int], _Row]) -> None:
+def _refuse_another_scale(rows: Rows, row_at: Callable[[int], _Row]) -> None:
     """A loss may be of any scale, but one so far from the others of its table is a damaged cell."""
-    losses = [row.loss for row in rows if math.isfinite(row.loss)]
-    middle = statistics.median_low(losses) if losses else 1.0
-    if not losses or (min(losses) / middle >= SMALLEST and max(losses) / middle <= LARGEST):
+    losses = rows.numbers("loss")
+    ended = np.isfinite(losses)
+    if not ended.any():
         return
-    for place, found in enumerate(rows):
-        if math.isfinite(found.loss) and not SMALLEST <= found.loss / middle <= LARGEST:
-            row = row_at(place)
-            raise row.wrong(
-                "loss", f"{row.text('loss')} lies too far from the others of the table, such as {middle:.6g}"
-            )
+    known = np.sort(losses[ended])
+    middle = float(known[(len(known) - 1) // 2])
+    shares = losses / middle
+    if (strange := np.flatnonzero(ended & ~((shares >= SMALLEST) & (shares <= LARGEST)))).size:
+        row = row_at(int(strange[0]))
+        raise row.wrong("loss", f"{row.text('loss')} lies too far from the others of the table, such as {middle:.6g}")
 
 
 def _six_n_d(row: _Row) -> float:
@@ -245,12 +247,11 @@ def _seed(row: _Row) -> int:
         raise row.wrong("seed", f"expected a whole number, saw {text!r}") from None
 
 
-def _notices(rows: Sequence[Observation], table: TextTable, compute: str) -> tuple[str, ...]:
+def _notices(rows: Rows, ended: NDArray[np.bool_], table: TextTable, compute: str) -> tuple[str, ...]:
     """What a reader of the results must know of how the table was read."""
     found = []
-    diverged = [place for place, row in enumerate(rows) if row.loss == math.inf]
-    if diverged:
-        counted = Counter(rows[place].family for place in diverged)
+    if (diverged := np.flatnonzero(~ended)).size:
+        counted = Counter(rows.at(diverged).column("family"))
         families = ", ".join(f"{family} {number}" for family, number in counted.items())
         found.append(
             f"{len(diverged)} of {len(rows)} rows are left out, whose loss is empty, nan or inf: {families}; the first "
@@ -261,16 +262,17 @@ def _notices(rows: Sequence[Observation], table: TextTable, compute: str) -> tup
     return tuple(found)
 
 
-def _with_edges(finished: Sequence[Observation], rows: Sequence[Observation]) -> Iterator[Observation]:
+def _with_edges(finished: Rows, rows: Rows) -> Rows:
     """``finished`` with the axes on which a winner lies at the end of what the search ``rows`` at its budget tried."""
-    searched: dict[tuple[str, float], list[Observation]] = {}
-    if any(row.role in _JUDGED for row in finished):
-        for row in rows:
-            if row.role == "search":
-                searched.setdefault((row.family, row.budget_flops), []).append(row)
-    for row in finished:
+    if not any(role in _JUDGED for role in finished.coded("role").present):
+        return finished
+    searched = having(rows, "role", "search").grouped_by("family", "budget_flops")
+    found = list(finished)
+    for place, row in enumerate(found):
         beside = searched.get((row.family, row.budget_flops), ()) if row.role in _JUDGED else ()
-        yield dataclasses.replace(row, edges=edges) if (edges := _edges(row, beside)) else row
+        if edges := _edges(row, beside):
+            found[place] = dataclasses.replace(row, edges=edges)
+    return Rows.of(found)
 
 
 def _edges(row: Observation, beside: Sequence[Observation]) -> tuple[str, ...]:

@@ -24,7 +24,8 @@ from levelfield.scaling.results.laws import CURRENCIES, Currency
 from levelfield.scaling.results.reasons.verdicts import NoFreshWinner, NoisyClock, NoNoise, NoStandIn, SeedsAlone
 from levelfield.scaling.results.verdicts import Comparison, Confound, Control
 from levelfield.scaling.tables.confounds import FEWER_TRIALS, confounds, forbidding, less_searched
-from levelfield.scaling.tables.rungs import Rung, rows_of, rungs, seed_groups
+from levelfield.scaling.tables.rows import Rows
+from levelfield.scaling.tables.rungs import Rung, rungs, seed_groups
 from levelfield.scaling.verdicts.between.between import Between, absent, between
 from levelfield.scaling.verdicts.between.curves import FamilyCurve, two_curves
 from levelfield.scaling.verdicts.compare import (
@@ -217,7 +218,7 @@ def contest_of(
     Raises:
         InputError: two cells claim one rung, or per-example losses do not belong to their runs.
     """
-    families = sorted(set(rows_of(rows).column("family")))
+    families = sorted(Rows.of(rows).coded("family").present)
     winners, controls = rungs(rows, "winner"), rungs(rows, "control")
     cells = (*winners, *controls)
     known = held_out_losses or {}

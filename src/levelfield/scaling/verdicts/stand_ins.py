@@ -23,7 +23,8 @@ from levelfield.scaling.noise.luck import LEFT_OVER, best_of_searches
 from levelfield.scaling.noise.uncertainty import Noise, common_variances, pooled_sd
 from levelfield.scaling.results.reasons.beside import AllRowsStandIn, BestStandIn, FamilyPoints
 from levelfield.scaling.results.verdicts import Optimism
-from levelfield.scaling.tables.rungs import Rung, frontier, grouped_by, having, seed_groups
+from levelfield.scaling.tables.rows import Rows, having
+from levelfield.scaling.tables.rungs import Rung, frontier, seed_groups
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ def stand_ins(
 ) -> StandIns:
     """The stand-ins among the search runs of ``rows``."""
     rows = having(rows, "role", "search")
-    if any(rows.column("cluster")):
+    if any(rows.coded("cluster").present):
         return _clustered(rows)
     seed_sd, degrees = pooled_sd([group.log_losses for group in seed_groups(rows)])
     chosen, optimism, hows = [], [], []
@@ -80,10 +81,10 @@ def stand_ins(
     )
 
 
-def _clustered(rows: Sequence[Observation]) -> StandIns:
+def _clustered(rows: Rows) -> StandIns:
     found = tuple(
         Rung(family=family, budget_flops=budget, runs=tuple(runs))
-        for (family, budget), runs in grouped_by(rows, "family", "budget_flops").items()
+        for (family, budget), runs in rows.grouped_by("family", "budget_flops").items()
     )
     clusters = {row.cluster or row.run for row in rows}
     return StandIns(
