@@ -25,6 +25,7 @@ from levelfield.scaling.results.optima import Optimum
 from levelfield.scaling.results.refusals import LawOf, Refusal, VerdictOn
 from levelfield.scaling.results.verdicts import Comparison, Control
 from levelfield.scaling.tables.file import IN_MEMORY
+from levelfield.scaling.tables.plausible import implausible
 from levelfield.scaling.tables.rows import Rows
 from levelfield.scaling.tables.runs import Runs, read_runs
 
@@ -225,7 +226,9 @@ def rows_of(runs: AnyRuns, **reading: Unpack[TableReading]) -> Runs:
     if isinstance(runs, Sequence) and runs and all(isinstance(row, Observation) for row in runs):
         if any(reading.values()):
             raise InputError(f"observations have no columns to be read by; leave out {', '.join(reading)}")
-        return Runs(Rows.of(runs), (), IN_MEMORY)
+        rows = Rows.of(runs)
+        doubts = implausible(rows, where=IN_MEMORY, loss="loss", place_of=lambda row: f"run {rows[row].run!r}")
+        return Runs(rows, doubts, IN_MEMORY)
     columns = {name: column for name, column in reading.items() if name not in ("where", "drop_diverged", _BUDGET)}
     if _BUDGET in reading:
         columns["budget"] = reading[_BUDGET]

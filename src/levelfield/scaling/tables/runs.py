@@ -17,6 +17,7 @@ from levelfield.records.errors import InputError, did_you_mean
 from levelfield.records.observation import Observation, Role
 from levelfield.scaling.tables.columnwise import DIVERGED, POSITIVE, model_unnamed, observations_by_column
 from levelfield.scaling.tables.file import IN_MEMORY, TextTable, read_table_file, table_of_columns
+from levelfield.scaling.tables.plausible import implausible
 from levelfield.scaling.tables.rows import Rows, having
 from levelfield.units import LARGEST, LARGEST_LOSS, SMALLEST, SMALLEST_LOSS
 
@@ -73,7 +74,7 @@ def read_runs(
 
     Raises:
         InputError: no such file, no rows, a column or value that is not there, a cell that is no number or not
-            positive, a run that diverged.
+            positive, a run that diverged, or numbers that no runs can have (``implausible``).
     """
     meant = {**DEFAULT_COLUMNS, **(columns or {})}
     unknown = [meaning for meaning in meant if meaning not in KNOWN_COLUMNS]
@@ -98,7 +99,9 @@ def read_runs(
     if not ended.any():
         raise InputError(f"{path}: every run has diverged: the loss of all {len(rows)} rows is empty, nan or inf")
     finished = rows if ended.all() else rows.at(np.flatnonzero(ended))
-    return Runs(_with_edges(finished, rows), _notices(rows, ended, table, meant["compute"]), path)
+    places = np.flatnonzero(ended)
+    doubts = implausible(finished, where=path, loss=meant["loss"], place_of=lambda row: table.places[places[row]])
+    return Runs(_with_edges(finished, rows), (*_notices(rows, ended, table, meant["compute"]), *doubts), path)
 
 
 def _columns_of(
