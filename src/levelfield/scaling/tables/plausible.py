@@ -18,8 +18,8 @@ from levelfield.scaling.tables.rows import Rows, having
 
 LEAST_PER_PARAMETER, MOST_PER_PARAMETER = 1e-3, 2e5
 """Training FLOPs over 6 N D. 1 for dense transformers, whose examples are tokens; some hundredths for mixtures of many
-experts; hundreds for images of as many patches, and up to some ten thousand for small convolutions on large ones (1 MAC = 2 FLOPs).
-Compute in GFLOPs, or examples in millions, lie beyond."""
+experts; hundreds for images of as many patches, and up to some ten thousand for small convolutions on large ones (1 MAC
+= 2 FLOPs). Compute in GFLOPs, or examples in millions, lie beyond."""
 MOST_APART = 1e3
 """How far the runs of one family may differ in that ratio: more is a column of two units."""
 MOST_DECADES = 6.0
