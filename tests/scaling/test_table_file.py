@@ -6,10 +6,12 @@ import gzip
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from levelfield.records.errors import InputError, did_you_mean
 from levelfield.scaling.tables.columnwise import observations_by_column
-from levelfield.scaling.tables.file import read_table_file
+from levelfield.scaling.tables.file import _of_plain_text, read_table_file
 from levelfield.scaling.tables.runs import read_runs
 
 TEXT = "flops,loss,arch\n1e9,2.5,vit\n1e10,2,nfnet\n"
@@ -165,6 +167,40 @@ def test_the_delimiter_is_that_of_the_header_whatever_cells_and_names_hold(end, 
     table = read_table_file(path)
     assert table.names == ("flops", "loss, in nats", "note")
     assert table.lines[0].cells == {"flops": "1", "loss, in nats": "2", "note": "a, b, c, d"}
+
+
+_TEXTS = st.lists(
+    st.lists(st.sampled_from(["1", "2.5", " 3", "", "a b", "é\u00a0", "\x85", '"q"', "nan"]), max_size=4).map(",".join),
+    max_size=6,
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(lines=_TEXTS, end=st.sampled_from(["\n", "\r\n", "\r", "\n\n"]), last=st.booleans())
+@example(lines=["1,2", "", "3,4"], end="\n", last=True)
+@example(lines=["1,2", "3"], end="\n", last=True)
+def test_plain_text_is_told_apart_as_csv_does_or_left_to_it(lines, end, last, tmp_path_factory):
+    path = tmp_path_factory.getbasetemp() / "plain.csv"
+    text = end.join(["flops, loss", *lines]) + end * last
+    path.write_text(text, newline="")
+    plain = _of_plain_text(path, text)
+    if plain is None:
+        odd = any('"' in line or line.count(",") != 1 for line in lines)
+        assert odd or not lines or end not in ("\n", "\r\n"), "what csv has no say in is read plainly"
+        return
+    told = read_table_file(path)
+    assert (plain.names, plain.places, plain.lines) == (told.names, told.places, told.lines)
+
+
+def test_a_large_table_is_read_as_its_small_part_is_and_names_the_line_of_a_wrong_cell(tmp_path):
+    row = "{},{},1e9,2.5, vit\n"
+    text = "note,run,flops,loss,arch\n" + "".join(row.format("x" * 900, n) for n in range(1200))
+    columns = {"family": "arch", "run": "run"}
+    large = read(tmp_path, text, columns=columns).rows
+    assert len(text) > 1 << 20
+    assert large[:5] == read(tmp_path, "".join(text.splitlines(keepends=True)[:6]), columns=columns).rows
+    with pytest.raises(InputError, match="line 702, column 'flops': expected a number, saw '1e9x'"):
+        read(tmp_path, text.replace(",700,1e9,", ",700,1e9x,"), columns=columns)
 
 
 @pytest.mark.parametrize("place", range(4, 300, 12))

@@ -155,7 +155,8 @@ def _of_plain_text(path: str | Path, text: str) -> TextTable | None:
 
     delimiter, (header, _, body) = _delimiter(text), text.partition("\n")
     names, body = [name.strip() for name in header.rstrip("\r").split(delimiter)], body.rstrip("\r\n")
-    if '"' in text or "\0" in text or text.count("\r") != text.count("\r\n") or len(names) < 2 or not body:
+    lone = text.count("\r") != text.count("\r\n")
+    if '"' in text or "\0" in text or lone or len(names) < 2 or not body or re.search(r"(^|\n)\r?\n", body):
         return None
     _expect_each_once(path, names)
     numbers = [str(place) for place in range(len(names))]
