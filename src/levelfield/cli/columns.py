@@ -40,18 +40,19 @@ class TableOptions:
     columns: Mapping[str, str]
     where: Sequence[tuple[str, str]]
     drop_diverged: bool
+    ends: str | None
 
     @property
     def given(self) -> bool:
         """Whether the command line says anything of a table."""
-        return bool(self.columns or self.where or self.drop_diverged)
+        return bool(self.columns or self.where or self.drop_diverged or self.ends)
 
 
 def reads_table(verb: Callable[..., None]) -> Callable[..., None]:
     """``verb`` with the options of a table on the command line where it has its parameter ``table``."""
     own = inspect.signature(verb, eval_str=True).parameters
     columns = {f"{meaning}_column": _column(name, said, own) for meaning, (name, said) in _COLUMNS.items()}
-    rows = {"where": _WHERE, "drop_diverged": _DROP_DIVERGED}
+    rows = {"where": _WHERE, "drop_diverged": _DROP_DIVERGED, "ends": _ENDS}
     parameters = []
     for name, parameter in own.items():
         shared = {**columns, **rows} if name == "table" else {name: parameter}
@@ -64,6 +65,7 @@ def reads_table(verb: Callable[..., None]) -> Callable[..., None]:
             columns={meaning: name for meaning, name in named.items() if name},
             where=[_pair(text) for text in given.pop("where") or ()],
             drop_diverged=given.pop("drop_diverged"),
+            ends=given.pop("ends"),
         )
         verb(table=table, **given)
 
@@ -93,6 +95,14 @@ _DROP_DIVERGED = _option(
     bool,
     typer.Option("--drop-diverged", help="Table: leave out rows whose loss is empty, nan or inf, and say how many."),
     False,
+)
+
+_ENDS = _option(
+    str | None,
+    typer.Option(
+        "--ends", metavar="COLUMN", help="Table: column that names runs; of each the row of the most compute is kept."
+    ),
+    None,
 )
 
 

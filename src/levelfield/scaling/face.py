@@ -34,6 +34,7 @@ AnyRuns: TypeAlias = str | Path | Sequence[Observation] | Mapping[str, Sequence[
 
 
 _BUDGET = "budget_column"
+_OF_ROWS = ("where", "drop_diverged", "ends")
 
 
 class TableReading(TypedDict, total=False):
@@ -63,6 +64,7 @@ class TableReading(TypedDict, total=False):
     chance: str
     where: Sequence[tuple[str, str]]
     drop_diverged: bool
+    ends: str
 
 
 @dataclass(frozen=True, repr=False)
@@ -229,11 +231,11 @@ def rows_of(runs: AnyRuns, **reading: Unpack[TableReading]) -> Runs:
         rows = Rows.of(runs)
         doubts = implausible(rows, where=IN_MEMORY, loss="loss", place_of=lambda row: f"run {rows[row].run!r}")
         return Runs(rows, doubts, IN_MEMORY)
-    columns = {name: column for name, column in reading.items() if name not in ("where", "drop_diverged", _BUDGET)}
+    columns = {name: column for name, column in reading.items() if name not in (*_OF_ROWS, _BUDGET)}
     if _BUDGET in reading:
         columns["budget"] = reading[_BUDGET]
-    where, drop_diverged = reading.get("where", ()), reading.get("drop_diverged", False)
-    return read_runs(runs, columns=columns, where=where, drop_diverged=drop_diverged)  # pyright: ignore[reportArgumentType]
+    chosen: Any = {name: given for name, given in reading.items() if name in _OF_ROWS}
+    return read_runs(runs, columns=columns, **chosen)  # pyright: ignore[reportArgumentType]
 
 
 def _by_flops_alone(analysis: Analysis) -> Analysis:

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from levelfield.records.errors import InputError, did_you_mean
 from levelfield.records.observation import Observation, Role
+from levelfield.scaling.tables.checkpoints import places_of_ends, told_checkpoints, told_ends
 from levelfield.scaling.tables.columnwise import DIVERGED, POSITIVE, model_unnamed, observations_by_column
 from levelfield.scaling.tables.file import IN_MEMORY, TextTable, read_table_file, table_of_columns
 from levelfield.scaling.tables.plausible import implausible
-from levelfield.scaling.tables.rows import Rows, having
+from levelfield.scaling.tables.rows import Column, Rows, having
 from levelfield.units import LARGEST, LARGEST_LOSS, SMALLEST, SMALLEST_LOSS
 
 DEFAULT_COLUMNS: Mapping[str, str] = {"compute": "flops", "loss": "loss"}
@@ -53,6 +54,7 @@ def read_runs(
     columns: Mapping[str, str] | None = None,
     where: Sequence[tuple[str, str]] = (),
     drop_diverged: bool = False,
+    ends: str | None = None,
 ) -> Runs:
     """The rows of a table, one finished run each.
 
@@ -70,7 +72,8 @@ def read_runs(
     rate lies at the end of what the table's search rows tried gets that edge.
 
     ``where`` keeps rows with one of the named values in every named column. With ``drop_diverged`` rows whose loss is
-    empty, nan or inf are left out, with a notice; as part of what was tried they still bracket a winner.
+    empty, nan or inf are left out, with a notice; as part of what was tried they still bracket a winner. ``ends`` names
+    a column whose values tell runs apart, of each of which the row of the most compute counts.
 
     Raises:
         InputError: no such file, no rows, a column or value that is not there, a cell that is no number or not
@@ -95,13 +98,22 @@ def read_runs(
         read = (_Row(path, *line, columns_of) for line in table.lines)
         rows = Rows.of([_observation(row, drop_diverged=drop_diverged) for row in read])
     _refuse_another_scale(rows, lambda place: _Row(path, *table.line(place), columns_of))
+    checkpoints: tuple[str, ...]
+    if ends is None:
+        checkpoints = told_checkpoints(rows, columns_of)
+    else:
+        kept = places_of_ends(rows, _named(path, table, ends))
+        checkpoints = told_ends(len(rows), len(kept), ends)
+        rows, table = rows.at(kept), table.at(kept)
     ended = rows.coded("loss").where(math.isfinite)
     if not ended.any():
         raise InputError(f"{path}: every run has diverged: the loss of all {len(rows)} rows is empty, nan or inf")
     finished = rows if ended.all() else rows.at(np.flatnonzero(ended))
     places = np.flatnonzero(ended)
     doubts = implausible(finished, where=path, loss=meant["loss"], place_of=lambda row: table.places[places[row]])
-    return Runs(_with_edges(finished, rows), (*_notices(rows, ended, table, meant["compute"]), *doubts), path)
+    return Runs(
+        _with_edges(finished, rows), (*_notices(rows, ended, table, meant["compute"]), *checkpoints, *doubts), path
+    )
 
 
 def _columns_of(
@@ -139,6 +151,16 @@ def _kept(path: str | Path, table: TextTable, where: Sequence[tuple[str, str]]) 
                 raise InputError(f"{path}: no row that is kept has {name}={value!r}{did_you_mean(value, known)}")
         table = table.at(np.flatnonzero(cells.where(wanted.__contains__)))
     return table
+
+
+def _named(path: str | Path, table: TextTable, name: str) -> Column:
+    """The column ``name``, which tells runs apart."""
+    if name not in table.names:
+        raise InputError(f"{path}: no column {name!r} to tell runs apart by{did_you_mean(name, table.names)}")
+    column = table.column(name)
+    if not all(column.present):
+        raise InputError(f"{path}: column {name!r} names no run in some row; every row needs one")
+    return column
 
 
 class _Row(NamedTuple):

@@ -42,6 +42,7 @@ def import_runs(
     columns: Mapping[str, str],
     where: Sequence[tuple[str, str]] = (),
     drop_diverged: bool = False,
+    ends: str | None = None,
     source: str,
     name: str | None = None,
 ) -> ImportedRuns:
@@ -65,7 +66,7 @@ def import_runs(
         raise InputError(
             f"{study.path} already holds imported runs named {name!r}; choose another --name, or delete {path}"
         )
-    runs = read_runs(csv, columns=columns, where=where, drop_diverged=drop_diverged)
+    runs = read_runs(csv, columns=columns, where=where, drop_diverged=drop_diverged, ends=ends)
     rows = tuple(dataclasses.replace(row, run=f"{name}: {row.run}", role="imported") for row in runs.rows)
     taken = ImportedRuns(name=name, source=source, rows=rows, notices=runs.notices, table=digest(read_regular(csv)))
     make_directory(study.imported_path)
