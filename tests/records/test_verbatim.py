@@ -50,7 +50,7 @@ TIMING = {
 
 def test_no_flipped_bit_and_no_cut_is_told_by_its_text_for_another_value(tmp_path):
     whole, draw = content_of(TIMING, tmp_path), random.Random(0)
-    assert plain_from_json(told(whole)) == TIMING
+    assert plain_from_json(told(whole) or b"0") == TIMING
     for _ in range(500):
         place, bit, length = draw.randrange(len(whole)), 1 << draw.randrange(8), draw.randrange(3)
         flipped = whole[:place] + bytes([whole[place] ^ bit]) + whole[place + 1 :]
