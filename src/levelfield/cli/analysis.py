@@ -91,7 +91,12 @@ def read_table(source: Path, table: TableOptions, *, measure: str | None = None)
     if measure is not None:
         raise SpecError(f"--measure {measure} names what a study has measured; of a table, --loss names the column")
     return read_runs(
-        source, columns=table.columns, where=table.where, drop_diverged=table.drop_diverged, ends=table.ends
+        source,
+        columns=table.columns,
+        where=table.where,
+        drop_diverged=table.drop_diverged,
+        drop_incomplete=table.drop_incomplete,
+        ends=table.ends,
     )
 
 

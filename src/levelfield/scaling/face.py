@@ -34,7 +34,7 @@ AnyRuns: TypeAlias = str | Path | Sequence[Observation] | Mapping[str, Sequence[
 
 
 _BUDGET = "budget_column"
-_OF_ROWS = ("where", "drop_diverged", "ends")
+_OF_ROWS = ("where", "drop_diverged", "drop_incomplete", "ends")
 
 
 class TableReading(TypedDict, total=False):
@@ -62,8 +62,9 @@ class TableReading(TypedDict, total=False):
     device: str
     device_seconds: str
     chance: str
-    where: Sequence[tuple[str, str]]
+    where: Sequence[tuple[str, ...]]
     drop_diverged: bool
+    drop_incomplete: bool
     ends: str
 
 
