@@ -22,6 +22,7 @@ from levelfield.scaling.results.reasons.verdicts import (
     FamilyNearChance,
     FewExamplesCarry,
     FewFreshSeeds,
+    LossRises,
     ManyEpochs,
     NoisyClock,
     NoWinnerHere,
@@ -399,3 +400,14 @@ def test_the_edge_that_could_overturn_a_verdict_is_first_whatever_the_families_a
     verdict, reasons = verdict_at(judged, 0.05)
     assert verdict == "cannot tell"
     assert [reason.family for reason in reasons] == ["net", "net b"]
+
+
+def test_a_family_whose_loss_rises_again_is_compared_with_none():
+    rows = winner_rows(np.random.default_rng(0), seed_sd=0.005)
+    peaked = edit(edit(rows, "vit", BUDGETS[1], loss=1.2), "vit", BUDGETS[2], loss=2.6)
+    shaken = [dataclasses.replace(row, loss=row.loss * (1 + 0.001 * row.seed)) for row in peaked]
+    found = flops(analyse(shaken))
+    assert found.overall.verdict == "cannot tell"
+    assert isinstance(found.overall.reasons[0], LossRises)
+    assert "no verdict on ViT: the curve is not monotone" in told(found.overall.reasons[0])
+    assert {verdict.verdict for verdict in found.per_budget} == {"cannot tell"}

@@ -26,6 +26,7 @@ from levelfield.scaling.optimum.tuning import learning_rate_cells
 from levelfield.scaling.results.analysis import Analysis, Winner
 from levelfield.scaling.results.laws import CURRENCIES, Currency, LawFit, SizeLaw
 from levelfield.scaling.results.optima import Allocation, IsoflopProfile, Optimum
+from levelfield.scaling.results.reasons.laws import NotMonotone
 from levelfield.scaling.results.reasons.verdicts import (
     ManyEpochs,
     NoControl,
@@ -130,7 +131,7 @@ def analyse(
     )
     allocations = tuple(allocation(profiles, family, level=level) for family in families)
     laws_of_size, optima = _by_size_and_examples(rows, profiles, allocations, level, stream)
-    comparisons, controls = contest.held(generator=stream(2))
+    comparisons, controls = contest.held(generator=stream(2), rising=_rising(refusals))
     refusals.extend(_unallocated(rows, allocations))
     refusals.extend(_undecided(comparisons, winners))
     if winners and not controls:
@@ -243,6 +244,15 @@ def _laws(
             else:
                 laws.extend(fitted)
     return tuple(laws), refusals
+
+
+def _rising(refusals: Sequence[Refusal]) -> dict[str, Reason]:
+    """Why the loss of a family rises again with compute, of each of which it is known."""
+    return {
+        each.what.family: each.why[0]
+        for each in refusals
+        if isinstance(each.what, LawOf) and each.what.currency == "flops" and isinstance(each.why[0], NotMonotone)
+    }
 
 
 def _weaknesses(

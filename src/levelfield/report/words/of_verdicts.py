@@ -54,6 +54,7 @@ VERDICT_WORDS: dict[type[Coded], str | Callable[[Any], str]] = {
     verdicts.BeyondMarginAt: "the mean lies within the margin, but the difference at {place:power} does not",
     verdicts.TrendLeavesMargin: "the mean lies within the margin, but the trend over the range may leave it",
     verdicts.SignChanges: _sign,
+    verdicts.LossRises: "no verdict on {family:family}: {why:told}",
     verdicts.EveryRungLimited: "every rung is data-limited",
     verdicts.NoSharedBudget: "the families share no budget",
     verdicts.NoWinnerHere: "{family:family} has no winner at this budget",
