@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from levelfield.records.codec import record
 from levelfield.records.reason import Reason
-from levelfield.scaling.laws import Floats
+from levelfield.scaling.laws import Floats, Numbers
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.reasons.verdicts import FewPairs
 
@@ -37,8 +37,8 @@ class RankAgreement:
 
 
 def rank_agreement(
-    pretraining: Sequence[float],
-    transfer: Sequence[float],
+    pretraining: Numbers,
+    transfer: Numbers,
     groups: Sequence[Hashable],
     *,
     what: str,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from statistics import NormalDist
 from typing import TypeAlias
 
@@ -18,7 +18,7 @@ from levelfield.records.codec import record
 from levelfield.records.errors import InputError
 from levelfield.records.reason import Reason
 from levelfield.scaling.fitting.solver import CONVERGED, Solution, solve_one
-from levelfield.scaling.laws import LAWS, Floats, Law, bounds
+from levelfield.scaling.laws import LAWS, Floats, Law, Numbers, bounds
 from levelfield.scaling.results.reasons.laws import (
     SUPPORTED,
     AtBound,
@@ -149,8 +149,8 @@ class Fit:
 
 
 def fit(
-    compute: Sequence[float],
-    loss: Sequence[float],
+    compute: Numbers,
+    loss: Numbers,
     *,
     form: str = "log-log",
     chance: float | None = None,
@@ -192,12 +192,12 @@ def fit(
 
 def fit_law(
     form: str,
-    inputs: Mapping[str, Sequence[float]],
-    loss: Sequence[float],
+    inputs: Mapping[str, Numbers],
+    loss: Numbers,
     *,
     chance: float | None = None,
     delta: float | None = None,
-    weights: Sequence[float] | None = None,
+    weights: Numbers | None = None,
     refuse: bool = True,
 ) -> Fit | Reason:
     """Fit any law to a cloud of runs, ``inputs`` by the names that the law reads ("params", "examples", ...).

@@ -1,6 +1,6 @@
 """The laws: one file each. Adding one is writing its file and naming it here; the conformance suite then tests it."""
 
-from levelfield.scaling.laws.base import Floats, Law, Parameter, bounds, summed
+from levelfield.scaling.laws.base import Floats, Law, Numbers, Parameter, bounds, summed
 from levelfield.scaling.laws.broken import Broken
 from levelfield.scaling.laws.log_log import LogLog
 from levelfield.scaling.laws.m4 import M4
@@ -15,4 +15,4 @@ LAWS: dict[str, Law] = {
 OF_COMPUTE = tuple(form for form, law in LAWS.items() if law.inputs == ("compute",))
 """The forms that read compute alone, fewest parameters first."""
 
-__all__ = ["LAWS", "OF_COMPUTE", "Floats", "Law", "Parameter", "bounds", "summed"]
+__all__ = ["LAWS", "OF_COMPUTE", "Floats", "Law", "Numbers", "Parameter", "bounds", "summed"]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from levelfield.records.codec import record
 
 Floats: TypeAlias = NDArray[np.float64]
+Numbers: TypeAlias = Sequence[float] | NDArray[np.floating]
 
 MAX_EXPONENT = 3.0
 MIN_EXPONENT = 1e-3
