@@ -52,18 +52,22 @@ class Cloud(NamedTuple):
 
 
 def clouds_of(
-    rows: Sequence[Observation], *, chance: float | None, generator: np.random.Generator
+    rows: Sequence[Observation],
+    *,
+    chance: float | None,
+    generator: np.random.Generator,
+    delta: float | None = None,
 ) -> tuple[Cloud, ...] | Reason:
     """The law of size and examples of one family's ``rows``, with that of repeated examples where some repeat.
 
-    Why there is none, where there is none.
+    Why there is none, where there is none. ``delta`` is the Huber scale in ln loss; left out, the scatter gives it.
     """
     cells = sorted(tuned_cells(rows), key=lambda r: (r.budget_flops, r.params or 0.0, r.run))
     if (num := len({cell.budget_flops for cell in cells})) < MIN_BUDGETS:
         return FewCloudBudgets(num=num, needed=MIN_BUDGETS)
     found: list[Cloud] = []
     for form in (FORM, REPEATED) if _repeats(cells) else (FORM,):
-        cloud = _cloud(cells, form, chance, generator)
+        cloud = _cloud(cells, form, chance, generator, delta)
         if isinstance(cloud, Reason):
             return tuple(found) or cloud
         found.append(cloud)
@@ -71,10 +75,14 @@ def clouds_of(
 
 
 def _cloud(
-    cells: Sequence[Observation], form: str, chance: float | None, generator: np.random.Generator
+    cells: Sequence[Observation],
+    form: str,
+    chance: float | None,
+    generator: np.random.Generator,
+    delta: float | None,
 ) -> Cloud | Reason:
     """The law ``form`` fitted to ``cells``, and to what other runs would have given."""
-    fit = fit_law(form, _inputs(cells), [cell.loss for cell in cells], chance=chance)
+    fit = fit_law(form, _inputs(cells), [cell.loss for cell in cells], chance=chance, delta=delta)
     if isinstance(fit, Reason):
         return fit
     kept = tuple(cell for cell, row in zip(cells, fit.rows, strict=True) if not row.dropped)
