@@ -38,7 +38,7 @@ def _root(found: beside.NoRootInside) -> str:
 def _crosses(found: beside.Crosses) -> str:
     outside = "it may as well lie outside the overlap; " if found.may_lie_outside else ""
     none = f"the probability that none exists inside is {_chance(found.probability_of_none)}"
-    return f"{{better:family}} has the lower loss above it; {outside}{none}"
+    return f"{{better:family}} has the lower loss above the crossover; {outside}{none}"
 
 
 VERDICT_WORDS: dict[type[Coded], str | Callable[[Any], str]] = {

@@ -186,7 +186,7 @@ class Contest:
             currency=question.currency,
             margin=self.margin,
             per_budget=per_budget,
-            overall=overall_verdict(question, per_budget, band, self.margin),
+            overall=overall_verdict(question, per_budget, band, self.margin, crosses=told.crosses),
             smallest_decidable_margin=decidable,
             seeds_to_decide=seeds_to_decide(question, band, self.margin, decidable),
             measure=self.measure,
