@@ -82,7 +82,7 @@ def test_a_study_has_no_columns_to_name_and_a_directory_without_one_says_so(invo
     for arguments, said in (
         (("fit", tmp_path, "--params", "N"), "holds no study (no study.json); expected the directory of a study"),
         (("predict", tmp_path / "none.csv", "--budget", "1"), "no such file; expected a table of runs"),
-        (("fit", tmp_path / "none.csv", "--where", "a"), "--where keeps rows by COLUMN=VALUE, saw 'a'"),
+        (("fit", tmp_path / "none.csv", "--where", "a"), "--where keeps rows by COLUMN=VALUE, or by !=, <, <=, > or >=, saw 'a'"),
     ):
         code, _, error = invoke(*arguments)
         assert (code, error.count("\n")) == (2, 1)

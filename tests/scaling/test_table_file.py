@@ -10,8 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from levelfield.records.errors import InputError, did_you_mean
-from levelfield.scaling.tables.columnwise import observations_by_column
-from levelfield.scaling.tables.file import _of_plain_text, read_table_file
+from levelfield.scaling.tables.cells import all_positive, positive
+from levelfield.scaling.tables.delimited import _of_plain_text
+from levelfield.scaling.tables.file import read_table_file
 from levelfield.scaling.tables.runs import read_runs
 
 TEXT = "flops,loss,arch\n1e9,2.5,vit\n1e10,2,nfnet\n"
@@ -183,9 +184,9 @@ def test_plain_text_is_told_apart_as_csv_does_or_left_to_it(lines, end, last, tm
     path = tmp_path_factory.getbasetemp() / "plain.csv"
     text = end.join(["flops, loss", *lines]) + end * last
     path.write_text(text, newline="")
-    plain = _of_plain_text(path, text)
+    plain = _of_plain_text(path, text, 0)
     if plain is None:
-        odd = any('"' in line or line.count(",") != 1 for line in lines)
+        odd = any('"' in line or line.count(",") != 1 or not line.replace(",", "").strip() for line in lines)
         assert odd or not lines or end not in ("\n", "\r\n"), "what csv has no say in is read plainly"
         return
     told = read_table_file(path)
@@ -215,20 +216,20 @@ def test_a_parquet_file_with_a_damaged_byte_is_refused_or_reads_the_same(place, 
         assert read_table_file(path).lines == whole
 
 
-def test_a_table_that_needs_a_closer_look_at_one_cell_gives_the_same_rows(tmp_path):
-    header = "arch,flops,params,examples,lr,seed,loss,role,note\n"
-    lines = [
-        f"{('nfnet', 'vit')[row % 2]},{10 ** (12 + row % 5)},{1e5 * (1 + row % 3)},,{0.1 * 2 ** (row % 4)},{row},"
-        f"{1 + 1 / (1 + row)},{'' if row % 3 else 'audit'},n{row % 2}\n"
-        for row in range(40)
-    ]
-    columns = {"family": "arch", "params": "params", "examples": "examples", "base_lr": "lr", "seed": "seed"}
-    columns |= {"role": "role"}
-    plain, closer = tmp_path / "plain.csv", tmp_path / "closer.csv"
-    plain.write_text(header + "".join(lines))
-    closer.write_text(header + "".join(lines).replace(",1000000000000,", ',"1,000,000,000,000",', 1))
-    assert read_runs(plain, columns=columns).rows == read_runs(closer, columns=columns).rows
-    meant = {"compute": ("flops",), "loss": ("loss",)}
-    read = [observations_by_column(read_table_file(path), meant, drop_diverged=False) for path in (plain, closer)]
-    assert read[0]
-    assert read[1] is None
+_CELLS = st.lists(st.sampled_from(["1", "2.5", "1e9", ".5", "4_5", "-1", "nan", "\u0661", "1e-70", "+3E2"]), max_size=4)
+
+
+@given(cells=_CELLS)
+def test_what_is_read_all_at_once_is_what_every_cell_says(cells):
+    limits = {"least": 1e-60, "most": 1e60}
+    if (values := all_positive(cells, **limits)) is not None:
+        assert values == [positive(cell, named="x", **limits) for cell in cells]
+
+
+def test_a_table_with_a_grouped_number_gives_the_rows_of_the_plain_one(tmp_path):
+    header, line = "arch,flops,params,lr,seed,loss,role\n", "{},{},{},{},{},{},audit\n"
+    rows = [("vit", 10 ** (12 + row % 5), 1e5 * (1 + row % 3), 0.1, row, 1 + 1 / (1 + row)) for row in range(40)]
+    plain = header + "".join(line.format(*row) for row in rows)
+    columns = {"family": "arch", "params": "params", "base_lr": "lr", "seed": "seed", "role": "role"}
+    closer = plain.replace(",1000000000000,", ',"1,000,000,000,000",', 1)
+    assert read(tmp_path, plain, columns=columns).rows == read(tmp_path, closer, columns=columns).rows

@@ -90,7 +90,14 @@ def read_table(source: Path, table: TableOptions, *, measure: str | None = None)
         raise InputError(f"{source}: no such file; expected a table of runs (CSV or Parquet) or a study's directory")
     if measure is not None:
         raise SpecError(f"--measure {measure} names what a study has measured; of a table, --loss names the column")
-    return read_runs(source, columns=table.columns, where=table.where, drop_diverged=table.drop_diverged)
+    return read_runs(
+        source,
+        columns=table.columns,
+        where=table.where,
+        drop_diverged=table.drop_diverged,
+        drop_incomplete=table.drop_incomplete,
+        ends=table.ends,
+    )
 
 
 def refuse_columns_of_a_study(source: Path, table: TableOptions) -> None:

@@ -1,79 +1,74 @@
-"""A table whose every cell is plainly what it should be, read column by column: that of a million runs in seconds.
-
-What needs a closer look at any cell (a grouped number, an empty one that is needed, a word where a number should be) is
-left to the reader that goes row by row and can say where it found it.
-"""
+"""A table of texts as observations, column by column: a million runs in seconds, a wrong cell named by its place."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Hashable, Mapping
-from typing import get_args
+from pathlib import Path
+from typing import Any, NoReturn, get_args
 
 import numpy as np
 
+from levelfield.records.errors import InputError
 from levelfield.records.observation import Role
-from levelfield.scaling.tables.file import TextTable
+from levelfield.scaling.tables.cells import CellError, all_positive, has_diverged, is_absent, positive, whole_number
 from levelfield.scaling.tables.rows import Column, Rows, combined
+from levelfield.scaling.tables.text import TextTable
 from levelfield.units import LARGEST, LARGEST_LOSS, SMALLEST, SMALLEST_LOSS
 
 POSITIVE = (
     "compute", "budget", "loss", "params", "examples", "unique", "epochs", "base_lr", "device_seconds", "chance",
 )  # fmt: skip
 """Meanings of a column of positive numbers."""
-DIVERGED = ("", "nan", "inf", "infinity")
-"""What stands for the loss of a run that diverged, in small letters and without a sign."""
-_OPTIONAL = tuple(meaning for meaning in POSITIVE if meaning not in ("compute", "budget", "loss"))
-
-
-class _CloserLookError(Exception):
-    """Some cell is not plainly what it should be."""
+SIX_N_D = "6ND"
+"""Stands for a column of compute: six FLOPs a parameter and example (Kaplan et al., 2001.08361, section 2.1), right for
+dense transformers whose examples are tokens; or for parameters or examples, which follow from the other two. A
+convolution or a patch uses its parameters many times: count those."""
+_RELATED = ("compute", "params", "examples")
 
 
 def observations_by_column(
-    table: TextTable, columns_of: Mapping[str, tuple[str, ...]], *, drop_diverged: bool
-) -> Rows | None:
-    """The rows of ``table``, where every cell is plain, or None; with ``drop_diverged`` a loss may be inf."""
-    try:
-        return Rows.of_columns(_Cells(table, columns_of).columns(drop_diverged=drop_diverged))
-    except _CloserLookError:
-        return None
+    path: str | Path, table: TextTable, columns_of: Mapping[str, tuple[str, ...]], *, drop_diverged: bool
+) -> Rows:
+    """The rows of the ``table`` at ``path``; with ``drop_diverged`` a loss may be inf.
 
+    ``columns_of`` holds the columns of every meaning that has any; none of them is 6ND.
 
-def model_unnamed(family: str, params: float | None) -> str:
-    """What a run of ``family`` is called where no column names its model."""
-    return f"{family}, {params:.4g} parameters" if params else family
+    Raises:
+        InputError: a cell is not what it should be; its place and column are named.
+    """
+    return Rows.of_columns(_Cells(path, table, columns_of).columns(drop_diverged=drop_diverged))
 
 
 class _Cells:
     """The columns of a table, by meaning."""
 
-    def __init__(self, table: TextTable, columns_of: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(self, path: str | Path, table: TextTable, columns_of: Mapping[str, tuple[str, ...]]) -> None:
+        self._path = path
         self._table = table
         self._columns_of = columns_of
         self._num_rows = len(table.places)
 
     def columns(self, *, drop_diverged: bool) -> dict[str, Column]:
         """A column a field of observations."""
-        numbers = {meaning: self._numbers(meaning) for meaning in _OPTIONAL}
         family = self._words("family").mapped(lambda family: family or "all")
-        flops, params, examples = self._flops(numbers), numbers["params"], numbers["examples"]
+        flops, params, examples = self._related()
         return {
             "run": self._runs(),
             "family": family,
-            "model": _joined(lambda model, *of: model or model_unnamed(*of), self._words("model"), family, params),
-            "role": self._roles(),
+            "model": _joined(_model, self._words("model"), family, params),
+            "role": self._checked("role", _role),
             "loss": self._losses(drop_diverged=drop_diverged),
             "budget_flops": self._needed("budget") if "budget" in self._columns_of else flops,
             "train_flops": flops,
             "params": params,
             "examples": examples,
-            "epochs": _joined(_epochs, examples, numbers["unique"], numbers["epochs"]),
-            "base_lr": numbers["base_lr"],
-            "seed": self._seeds(),
-            "device_seconds": numbers["device_seconds"],
+            "epochs": _joined(_epochs, examples, self._numbers("unique"), self._numbers("epochs")),
+            "base_lr": self._numbers("base_lr"),
+            "seed": self._checked("seed", lambda seed: 0 if is_absent(seed) else whole_number(seed)),
+            "device_seconds": self._numbers("device_seconds"),
             "device": self._words("device").mapped(lambda device: device or None),
-            "chance": numbers["chance"],
+            "chance": self._numbers("chance"),
             "variant": self._words("variant"),
             "optimizer": self._words("optimizer"),
             "cluster": self._words("cluster"),
@@ -92,60 +87,90 @@ class _Cells:
         named = zip(self._words("run").cells, self._table.places, strict=True)
         return Column.of([run or place for run, place in named])
 
+    def _related(self) -> tuple[Column, Column, Column]:
+        """Compute, parameters and examples, of which one may follow from the other two by C = 6 N D."""
+        stand_in = next((each for each in _RELATED if self._columns_of.get(each) == ()), None)
+        compute = None if stand_in == "compute" else self._needed("compute")
+        params = None if stand_in == "params" else self._numbers("params")
+        examples = None if stand_in == "examples" else self._numbers("examples")
+        if compute is None:
+            assert params is not None
+            assert examples is not None
+            self._expect_all("params", params)
+            self._expect_all("examples", examples)
+            return _joined(lambda n, d: 6.0 * n * d, params, examples), params, examples
+        if params is None:
+            assert examples is not None
+            return compute, _joined(_over_six, compute, examples), examples
+        if examples is None:
+            return compute, params, _joined(_over_six, compute, params)
+        return compute, params, examples
+
+    def _expect_all(self, meaning: str, column: Column) -> None:
+        """Compute follows from it: no cell may be empty."""
+        missing = np.flatnonzero(column.where(lambda value: value is None))
+        if missing.size:
+            place = self._table.places[missing[0]]
+            raise InputError(f"{self._path}, {place}: compute {SIX_N_D} needs {meaning}, saw an empty cell")
+
     def _numbers(self, meaning: str) -> Column:
         """Positive numbers, None where a cell is empty or no column has that meaning."""
-        if meaning not in self._columns_of:
+        if not self._columns_of.get(meaning):
             return Column.one(None, self._num_rows)
-        return self._floats(meaning, absent={""})
+        cells = self._table.column(self._columns_of[meaning][0])
+        return self._floats(meaning, absent={cell for cell in cells.values if is_absent(cell)})
 
     def _needed(self, meaning: str) -> Column:
+        cells = self._table.column(self._columns_of[meaning][0])
+        missing = np.flatnonzero(cells.where(is_absent))
+        if missing.size:
+            seen = cells.at(missing[:1]).cells[0]
+            told = f"{meaning} must be positive and finite, saw {seen!r}; --drop-incomplete leaves such rows out"
+            self._complain(meaning, int(missing[0]), f"{told} and says how many")
         return self._floats(meaning)
 
-    def _floats(
-        self,
-        meaning: str,
-        *,
-        absent: Collection[str] = (),
-        instead: float | None = None,
-        least: float = SMALLEST,
-        most: float = LARGEST,
-    ) -> Column:
-        """The numbers from ``least`` to ``most`` of a column, and what stands ``instead`` of the ``absent`` ones."""
-        (name,) = self._columns_of[meaning]
-        cells = self._table.column(name)
-        try:
-            values = [instead if cell in absent else float(cell) for cell in cells.values]
-        except ValueError:
-            raise _CloserLookError from None
-        stated = [value for cell, value in zip(cells.values, values, strict=True) if cell not in absent]
-        numbers = np.asarray(stated, dtype=float)
-        if not np.all((numbers >= least) & (numbers <= most)):
-            raise _CloserLookError
+    def _losses(self, *, drop_diverged: bool) -> Column:
+        cells = self._table.column(self._columns_of["loss"][0])
+        gone = {cell for cell in cells.values if has_diverged(cell)}
+        if gone and not drop_diverged:
+            rows = np.flatnonzero(cells.where(gone.__contains__))
+            told = "if the run diverged, --drop-diverged leaves such rows out and says how many"
+            seen = cells.at(rows[:1]).cells[0]
+            self._complain("loss", int(rows[0]), f"loss must be positive and finite, saw {seen!r}; {told}")
+        return self._floats("loss", absent=gone, instead=math.inf)
+
+    def _floats(self, meaning: str, *, absent: Collection[str] = (), instead: float | None = None) -> Column:
+        """The numbers of a column, and what stands ``instead`` of the ``absent`` ones."""
+        limits = {"least": SMALLEST_LOSS, "most": LARGEST_LOSS} if meaning == "loss" else _LIMITS
+        cells = self._table.column(self._columns_of[meaning][0])
+        stated = cells.values if not absent else [cell for cell in cells.values if cell not in absent]
+        values = all_positive(stated, **limits)
+        if values is None:
+            return self._checked(
+                meaning, lambda cell: instead if cell in absent else positive(cell, named=meaning, **limits)
+            )
+        if absent:
+            told = iter(values)
+            values = [instead if cell in absent else next(told) for cell in cells.values]
         return Column.merged(cells.codes, values)
 
-    def _flops(self, numbers: Mapping[str, Column]) -> Column:
-        if self._columns_of["compute"]:
-            return self._needed("compute")
-        return _joined(_six_n_d, numbers["params"], numbers["examples"])
+    def _checked(self, meaning: str, meant: Callable[[str], Hashable]) -> Column:
+        """What each cell of the columns of ``meaning`` is taken for; the first row with one that cannot be is named."""
+        cells, found = self._words(meaning), []
+        wrong: dict[int, str] = {}
+        for code, cell in enumerate(cells.values):
+            try:
+                found.append(meant(cell))
+            except CellError as error:
+                wrong[code] = str(error)
+        if wrong:
+            row = int(np.flatnonzero(np.isin(cells.codes, list(wrong)))[0])
+            self._complain(meaning, row, wrong[int(cells.codes[row])])
+        return Column.merged(cells.codes, found)
 
-    def _losses(self, *, drop_diverged: bool) -> Column:
-        (name,) = self._columns_of["loss"]
-        gone = {cell for cell in self._table.column(name).values if cell.lower().lstrip("+-") in DIVERGED}
-        if gone and not drop_diverged:
-            raise _CloserLookError
-        return self._floats("loss", absent=gone, instead=math.inf, least=SMALLEST_LOSS, most=LARGEST_LOSS)
-
-    def _roles(self) -> Column:
-        roles = self._words("role").mapped(lambda role: role or "search")
-        if not set(roles.values) <= set(get_args(Role)):
-            raise _CloserLookError
-        return roles
-
-    def _seeds(self) -> Column:
-        try:
-            return self._words("seed").mapped(lambda seed: int(seed) if seed else 0)
-        except ValueError:
-            raise _CloserLookError from None
+    def _complain(self, meaning: str, row: int, why: str) -> NoReturn:
+        where = f"{self._path}, {self._table.places[row]}, column {self._columns_of[meaning][0]!r}"
+        raise InputError(f"{where}: {why}")
 
     def _traits(self) -> Column:
         used = {name for names in self._columns_of.values() for name in names}
@@ -155,17 +180,30 @@ class _Cells:
         return _joined(lambda *cells: tuple(zip(others, cells, strict=True)), *map(self._table.column, others))
 
 
+_LIMITS = {"least": SMALLEST, "most": LARGEST}
+
+
 def _joined(meant: Callable[..., Hashable], *columns: Column) -> Column:
     """What every combination of values that is there is taken for."""
     codes, first = combined(columns)
     return Column.merged(codes, list(map(meant, *(column.at(first).cells for column in columns))))
 
 
+def _model(model: str, family: str, params: float | None) -> str:
+    """What a run is called, also where no column names its model."""
+    return model or (f"{family}, {params:.4g} parameters" if params else family)
+
+
+def _role(text: str) -> str:
+    role = text or "search"
+    if role not in get_args(Role):
+        raise CellError(f"role must be one of {', '.join(get_args(Role))}, saw {role!r}")
+    return role
+
+
 def _epochs(examples: float | None, unique: float | None, epochs: float | None) -> float | None:
     return examples / unique if examples and unique else epochs
 
 
-def _six_n_d(params: float | None, examples: float | None) -> float:
-    if not (params and examples):
-        raise _CloserLookError
-    return 6.0 * params * examples
+def _over_six(compute: float, other: float | None) -> Any:
+    return compute / (6.0 * other) if other else None

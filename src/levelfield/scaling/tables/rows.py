@@ -59,6 +59,14 @@ class Column(NamedTuple):
         return list(map(self.values.__getitem__, self.codes.tolist()))
 
     @property
+    def trimmed(self) -> Column:
+        """The column of the values that some row has."""
+        used = np.flatnonzero(np.bincount(self.codes, minlength=len(self.values)))
+        renamed = np.zeros(len(self.values), dtype=np.intp)
+        renamed[used] = np.arange(len(used))
+        return Column(renamed[self.codes], [self.values[place] for place in used.tolist()])
+
+    @property
     def present(self) -> list[Any]:
         """The values that some row has."""
         return list(compress(self.values, np.bincount(self.codes, minlength=len(self.values)).tolist()))
