@@ -14,6 +14,9 @@ import pytest
 from levelfield.scaling.laws import Floats
 from levelfield.scaling.noise.components import covariance_of_means, variance_components
 from levelfield.scaling.noise.uncertainty import pooled_sd
+from levelfield.scaling.optimum.aligned import Aligned, aligned
+from levelfield.scaling.optimum.clustered import covariances, larger
+from tests.scaling.test_rates import steep_cells
 
 pytestmark = pytest.mark.slow
 
@@ -113,3 +116,59 @@ def test_the_pooled_noise_of_seeds_is_the_residual_mean_square_of_ordinary_least
     sd, degrees = pooled_sd(groups)
     assert sd is not None
     assert (sd**2, degrees) == pytest.approx((theirs.mse_resid, theirs.df_resid))
+
+
+def tuned(seed: int, **changes) -> Aligned:
+    """The minima of planted tuning curves, whose shape lies inside the bounds of what is fitted."""
+    cells = steep_cells("a parabola a side", np.random.default_rng([14, seed]), **changes)
+    place = np.log([(cell.params, cell.examples) for cell in cells])
+    z = np.column_stack([np.ones(len(cells)), place - place.mean(axis=0)])
+    found = aligned([np.log(cell.tried) for cell in cells], z)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("off", [0.0, 0.1])
+def test_the_clustered_errors_of_the_rate_surface_are_those_of_ordinary_least_squares(off):
+    """The last step is a linear regression, whatever the basis: the misfit on the Jacobian, clustered by cell.
+
+    Statsmodels' small-sample factor is G / (G - 1) (n - 1) / (n - k); ours is G / (G - 5) for the five numbers by which
+    cells differ. Runs of one cell tell those together, so that more runs a cell do not make up for few cells.
+    """
+    from statsmodels.regression.linear_model import OLS
+
+    found = tuned(0, off=off)
+    model = OLS(found.misfit, found.jacobian)
+    theirs = model.fit(cov_type="cluster", cov_kwds={"groups": found.cells, "use_correction": False})
+    assert np.abs(theirs.params) == pytest.approx(0.0, abs=0.02), "a fit that has ended has no step left"
+    _, clustered, num_cells = covariances(found.jacobian, found.misfit, found.weights, found.cells, num_of_cells=5)
+    assert num_cells == 25
+    # The bends k are known to a hundredth of the others' scale: entries are compared as correlations.
+    sds = np.sqrt(np.diag(clustered))
+    expected = theirs.cov_params() * num_cells / (num_cells - 5)
+    assert clustered / np.outer(sds, sds) == pytest.approx(expected / np.outer(sds, sds), abs=0.02)
+
+
+def test_where_all_runs_weigh_alike_the_ordinary_errors_are_those_with_a_dummy_a_cell():
+    """Weights say what is near the minimum, not what is precise, which is how OLS would take them.
+
+    So ours is OLS's for equal weights alone; for others it allows for runs that err alike and weigh differently.
+    """
+    from statsmodels.regression.linear_model import OLS
+
+    generator = np.random.default_rng(15)
+    cells = np.repeat(np.arange(12), 5)
+    columns, y = generator.standard_normal((60, 3)), generator.standard_normal(60)
+    dummies = np.eye(12)[cells]
+    theirs = OLS(y, np.column_stack([columns, dummies])).fit()
+    without = np.eye(60) - dummies @ np.linalg.pinv(dummies)
+    ordinary, _, _ = covariances(without @ columns, theirs.resid, np.ones(60), cells, num_of_cells=3)
+    assert ordinary == pytest.approx(theirs.cov_params()[:3, :3])
+
+
+def test_cells_off_the_plane_are_seen_by_clustered_errors_alone():
+    found = tuned(0, off=0.3, run_sd=0.001)
+    ordinary, clustered, _ = covariances(found.jacobian, found.misfit, found.weights, found.cells, num_of_cells=5)
+    exponents = slice(1, 3)
+    assert np.all(np.diag(clustered)[exponents] > 1.5 * np.diag(ordinary)[exponents])
+    assert np.all(np.diag(found.covariance) >= 0.999 * np.diag(larger(ordinary[:3, :3], clustered[:3, :3])))

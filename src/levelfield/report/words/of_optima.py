@@ -18,11 +18,6 @@ def _vertices(found: optima.FewVertices) -> str:
     return f"{text} ({{last:told}})" if found.last else text
 
 
-def _curves(found: optima.FittedOnCurves) -> str:
-    text = "fitted on {num_curves} tuning curves, {num_bracketed} of them bracketed"
-    return text if found.lopsided else f"{text}; too alike to tell how lopsided they are"
-
-
 OPTIMUM_WORDS: dict[type[Coded], str | Callable[[Any], str]] = {
     optima.FewSizes: "{num} sizes, at least {needed} are needed for a vertex",
     optima.BestSizeAtEnd: "a bound: the best size is the {side} of those tried",
@@ -37,7 +32,7 @@ OPTIMUM_WORDS: dict[type[Coded], str | Callable[[Any], str]] = {
     optima.FewBracketed: "{num} bracketed cells, at least {needed} are needed",
     optima.VaryTogether: "size and examples vary together: their effects on the rate cannot be told apart",
     optima.NoMinimumOfRates: "the tuning curves show no minimum beyond their noise",
-    optima.FittedOnCurves: _curves,
+    optima.FittedOnCurves: "fitted on {num_curves} tuning curves; {num_bracketed} cells are bracketed",
 }
 
 
