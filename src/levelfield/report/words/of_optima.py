@@ -45,7 +45,8 @@ def optimum_sentences(found: Optimum) -> tuple[str, ...]:
         words = words or "no difference from growing at the same rate is seen"
         told.append(f"{words}: exponent of size minus exponent of examples {_signed(growth)}")
     if gap is not None and size is not None and found.budget_flops is not None:
-        verdict = "the form L = E + A N^-alpha + B D^-beta is doubtful" if found.form_doubtful else "the two agree"
+        doubtful = "the form L = E + A N^-alpha + B D^-beta is doubtful"
+        verdict = doubtful if found.form_doubtful else "no gap beyond noise is seen"
         told.append(
             f"{verdict}: closed form minus profiles {_signed(gap)} in the exponent of size, and its size at "
             f"{numbers.power(found.budget_flops)} FLOPs is {math.exp(size.estimate):.2f} [{math.exp(size.low):.2f}, "
