@@ -35,12 +35,12 @@ from levelfield.scaling.optimum.clustered import covariances, larger
 
 REACH = math.log(10)
 """Rates a factor of 10 off the minimum count for nothing."""
-LOW = 0.03
+_HALF_AT = 0.03
 """ln loss above the minimum at which a run counts half: what far higher runs show is another regime."""
-DIVERGED = 0.2
+_DIVERGED = 0.2
 """Runs this far in ln loss above their cell's best are left out: there the loss leaves any smooth curve."""
 _STARTING = 0.03
-"""The same as ``LOW``, above the best run of a cell, before a first minimum is known."""
+"""The same as ``_HALF_AT``, above the best run of a cell, before a first minimum is known."""
 MAX_CONDITION = 100.0
 """Of columns that still tell their parameters apart."""
 _CURVED, _SHARPEST = (math.log(1e-5), math.log(1e3)), 1.5
@@ -139,7 +139,7 @@ def _runs(curves: Sequence[Floats], z: Floats) -> _Runs:
     cells = np.repeat(np.arange(len(curves)), [len(curve) for curve in curves])
     u, y = np.concatenate(curves).T
     every = _Runs(u, y, z[cells], cells)
-    kept = y <= every.low + DIVERGED
+    kept = y <= every.low + _DIVERGED
     return _Runs(u[kept], y[kept], every.z[kept], cells[kept])
 
 
@@ -221,7 +221,7 @@ def _curve(runs: _Runs, parameters: Floats) -> _Curve:
 
 def _weights(curve: _Curve) -> Floats:
     near = (1 - np.minimum(np.abs(curve.h) / REACH, 1.0) ** 3) ** 3
-    return near / (1 + (np.maximum(curve.height, 0.0) / LOW) ** 2)
+    return near / (1 + (np.maximum(curve.height, 0.0) / _HALF_AT) ** 2)
 
 
 def _misfit(parameters: Floats, runs: _Runs, weights: Floats) -> Floats:
