@@ -23,7 +23,7 @@ from levelfield.scaling.optimum.optimum import optimum
 from levelfield.scaling.optimum.rates import rate_surfaces
 from levelfield.scaling.optimum.size_law import Cloud, clouds_of, size_laws
 from levelfield.scaling.optimum.tuning import learning_rate_cells
-from levelfield.scaling.results.analysis import Analysis, Winner
+from levelfield.scaling.results.analysis import RATE_BATCH, Analysis, Winner
 from levelfield.scaling.results.laws import CURRENCIES, Currency, LawFit, SizeLaw
 from levelfield.scaling.results.optima import Allocation, IsoflopProfile, Optimum
 from levelfield.scaling.results.reasons.laws import NotMonotone
@@ -160,6 +160,7 @@ def analyse(
         optima=optima,
         rate_surfaces=rate_surfaces(rates, families, seed_sd=noise.seed_sd, level=level),
         measure=measure,
+        rate_batch=RATE_BATCH if any(rows.column("peak_lr")) else None,
     )
 
 
