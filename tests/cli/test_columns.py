@@ -53,8 +53,9 @@ def test_a_table_is_predicted_from_as_a_study_is(table, invoke):
         assert found[name]["low"] < found[name]["estimate"] < found[name]["high"]
     assert found["epochs"] == pytest.approx(found["examples"] / 1e6)
     told = invoke(*asked)[1]
-    for what in ("held-out loss", "parameters", "examples", "epochs", "rate at a batch of 256"):
+    for what in ("held-out loss", "parameters", "examples", "epochs", "learning rate"):
         assert f"  {what}" in told
+    assert "256" not in told, "a table gives its rates at whatever batch it has"
 
 
 def test_fit_reads_winners_and_their_seeds(invoke, tmp_path):

@@ -23,7 +23,7 @@ from levelfield.scaling.optimum.optimum import optimum
 from levelfield.scaling.optimum.rates import rate_surfaces
 from levelfield.scaling.optimum.size_law import Cloud, clouds_of, size_laws
 from levelfield.scaling.optimum.tuning import learning_rate_cells
-from levelfield.scaling.results.analysis import Analysis, Winner
+from levelfield.scaling.results.analysis import RATE_BATCH, Analysis, Winner
 from levelfield.scaling.results.laws import CURRENCIES, Currency, LawFit, SizeLaw
 from levelfield.scaling.results.optima import Allocation, IsoflopProfile, Optimum
 from levelfield.scaling.results.reasons.laws import NotMonotone
@@ -130,7 +130,7 @@ def analyse(
         generator=stream(1),
     )
     allocations = tuple(allocation(profiles, family, level=level) for family in families)
-    laws_of_size, optima = _by_size_and_examples(rows, profiles, allocations, level, stream)
+    laws_of_size, optima = _by_size_and_examples(rows, profiles, allocations, level, stream, asked.delta)
     comparisons, controls = contest.held(generator=stream(2), rising=_rising(refusals))
     refusals.extend(_unallocated(rows, allocations))
     refusals.extend(_undecided(comparisons, winners))
@@ -160,6 +160,7 @@ def analyse(
         optima=optima,
         rate_surfaces=rate_surfaces(rates, families, seed_sd=noise.seed_sd, level=level),
         measure=measure,
+        rate_batch=RATE_BATCH if any(rows.column("peak_lr")) else None,
     )
 
 
@@ -169,6 +170,7 @@ def _by_size_and_examples(
     allocations: Sequence[Allocation],
     level: float,
     stream: Callable[[int], np.random.Generator],
+    delta: float | None,
 ) -> tuple[tuple[SizeLaw, ...], tuple[Optimum, ...]]:
     """The laws of size and examples, and the optimum of a budget, of every family whose runs know both."""
     laws: list[SizeLaw] = []
@@ -178,7 +180,7 @@ def _by_size_and_examples(
         if not own:
             continue
         chance = _chance(rows, found.family)
-        clouds = clouds_of(having(rows, "family", found.family), chance=chance, generator=stream(4))
+        clouds = clouds_of(having(rows, "family", found.family), chance=chance, generator=stream(4), delta=delta)
         law: Cloud | Reason = clouds if isinstance(clouds, Reason) else clouds[0]
         if not isinstance(clouds, Reason):
             told = size_laws(found.family, clouds, chance=chance, level=level)

@@ -49,10 +49,10 @@ class Prediction:
     """What ``budget_flops`` should give one family.
 
     ``loss`` is the held-out loss (nats) that a winner with as many seeds as the fitted ones would measure; ``params``
-    and ``examples`` are compute-optimal, ``base_lr`` is the peak at a batch of 256. Absent where the study does not
-    support them; ``notes`` say why and how each was found, and a value without its interval is a guess. ``beyond_data``
-    is the budget over the top fitted rung. ``base_lr_flat`` is the range of rates that should lose no more than one
-    run's noise (1 % where that is unknown).
+    and ``examples`` are compute-optimal, ``base_lr`` is the peak at ``Analysis.rate_batch``. Absent where the study
+    does not support them; ``notes`` say why and how each was found, and a value without its interval is a guess.
+    ``beyond_data`` is the budget over the top fitted rung. ``base_lr_flat`` is the range of rates that should lose no
+    more than one run's noise (1 % where that is unknown).
     """
 
     family: str

@@ -48,6 +48,10 @@ class Winner:
     edges: tuple[str, ...]
 
 
+RATE_BATCH = 256
+"""The batch that a study's base learning rates are scaled to (records/grid.py)."""
+
+
 @record
 class Analysis:
     """Everything the statistics say of one table of observations.
@@ -59,7 +63,8 @@ class Analysis:
     ``notices`` say what was left out of somebody's table, or taken for something else. ``data`` and ``recipe``
     name what was seen and how it was trained. ``in_progress`` is set while a study is not done: then every verdict is
     provisional. ``fixed_margin`` is the margin that was fixed in
-    advance, where the verdicts are by another that was chosen after results.
+    advance, where the verdicts are by another that was chosen after results. ``rate_batch`` is the batch that learning
+    rates are scaled to; None where they are as somebody's table gives them.
     """
 
     families: tuple[str, ...]
@@ -86,3 +91,4 @@ class Analysis:
     in_progress: Progress | None = None
     fixed_margin: float | None = None
     measure: Measure = LOSS
+    rate_batch: int | None = None
