@@ -4,26 +4,27 @@ import inspect
 import subprocess
 import sys
 
-import pyarrow as pa
-import pyarrow.csv
 import pytest
+from pyarrow import csv
 
 import levelfield
 from levelfield import scaling
 from levelfield.records.errors import InputError
+from levelfield.scaling.face import TableReading
+from tests.narrowed import present
 
 OTHERS = "examples/others.csv"
-COLUMNS = {"loss": "val_loss", "family": "arch", "role": "role", "seed": "seed"}
+COLUMNS: TableReading = {"loss": "val_loss", "family": "arch", "role": "role", "seed": "seed"}
 
 
 def test_a_frame_is_fitted_compared_and_drawn(tmp_path):
-    frame = pa.csv.read_csv(OTHERS)
-    laws = levelfield.fit(frame, compute="flops", **COLUMNS)
+    frame = csv.read_csv(OTHERS)
+    laws = levelfield.fit(frame, **{**COLUMNS, "compute": "flops"})
     assert laws.laws == scaling.fit(OTHERS, **COLUMNS).laws
     assert laws.predict(budget=1e21) == levelfield.predict(frame, budget=1e21, **COLUMNS)
     verdicts = levelfield.compare(frame, **COLUMNS)
     for answer in (laws, verdicts):
-        assert answer.figure()._repr_svg_().startswith("<svg")
+        assert present(answer.figure()._repr_svg_()).startswith("<svg")
         assert len(repr(answer.figure())) < 300
     assert laws.figure().save(tmp_path / "laws.png").read_bytes().startswith(b"\x89PNG")
     assert "convnet" in verdicts.figure().save(str(tmp_path / "verdicts.svg")).read_text()
@@ -48,7 +49,7 @@ def test_what_cannot_be_drawn_says_why():
 
 def test_a_misspelt_column_is_named():
     with pytest.raises(InputError, match=r"no column can mean 'losss'.*did you mean 'loss'"):
-        levelfield.fit(OTHERS, losss="val_loss")
+        levelfield.fit(OTHERS, losss="val_loss")  # pyright: ignore[reportCallIssue]  # what is tested
 
 
 def test_help_explains_the_face_and_importing_it_loads_nothing():

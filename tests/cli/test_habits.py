@@ -15,6 +15,7 @@ from levelfield.records.errors import SpecError
 from levelfield.study.overrides import with_values_set
 from levelfield.study.spec_file import load_study
 from tests.conftest import run
+from tests.narrowed import present
 
 
 def test_the_version_and_short_help(invoke):
@@ -81,7 +82,7 @@ def test_progress_that_is_piped_tells_losses_and_how_long_it_takes_at_most(undis
     assert len(lines) == len(list(undisturbed.glob("trials/*/result.json")))
     assert all(re.search(r"(loss [\d.]+|diverged), at most [\d.]+\s(s|min) left$", line) for line in lines), lines
     bounds = [re.search(r"at most ([\d.]+)\s(s|min) left", line) for line in (lines[0], lines[-1])]
-    first, last = (float(bound[1]) * {"s": 1, "min": 60}[bound[2]] for bound in bounds)
+    first, last = (float(bound[1]) * {"s": 1, "min": 60}[bound[2]] for bound in map(present, bounds))
     assert last < first
     lines = run("-q", "run", tiny_study, "--dir", tmp_path / "study", "--for", "20s").stdout.splitlines()
     assert not [line for line in lines if line.startswith("[")]

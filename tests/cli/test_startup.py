@@ -10,6 +10,7 @@ import pytest
 
 from levelfield.study.spec_file import load_study, quickstart_study, quickstart_text, study_schema
 from tests.conftest import TINY_STUDY, run
+from tests.narrowed import present
 from tests.study.pictures import FOLDER_STUDY, write_folder
 
 HEAVY = ("torch", "timm", "sklearn", "pandas", "altair", "ray")
@@ -44,7 +45,7 @@ def loaded_by(arguments):
     )
     done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return json.loads(re.search(r"LOADED (\[.*\])", done.stderr)[1].replace("'", '"'))
+    return json.loads(present(re.search(r"LOADED (\[.*\])", done.stderr))[1].replace("'", '"'))
 
 
 def test_the_shipped_schema_is_the_schema_of_the_spec():

@@ -10,6 +10,7 @@ from levelfield.compute.analytic import count, train_flops
 from levelfield.compute.count import trace
 from levelfield.families.registry import build
 from levelfield.records.errors import SpecError
+from tests.compute.sizes import Sizes
 
 SMALL = st.one_of(
     st.builds(
@@ -36,7 +37,7 @@ SMALL = st.one_of(
 @given(SMALL, st.integers(2, 24), st.integers(1, 4), st.integers(1, 200))
 @example("nfnet:w80-d1x1-g12", 4, 3, 10)  # 40 channels in 2 groups, since 3 would not be equal
 def test_small_networks_cost_what_a_traced_forward_costs(text: str, size: int, channels: int, classes: int) -> None:
-    options = {"resolution": 4 * size, "num_outputs": classes, "in_channels": channels}
+    options: Sizes = {"resolution": 4 * size, "num_outputs": classes, "in_channels": channels}
     analytic, traced = count(text, **options), trace(text, **options)
     assert traced.params == analytic.params
     assert traced.forward_flops == analytic.forward_flops
@@ -73,7 +74,8 @@ def test_the_bill_of_a_small_nfnet_is_the_sum_done_by_hand() -> None:
 
 def test_the_backward_of_a_vit_is_what_torch_counts() -> None:
     """No grouped convolutions, so torch's counter is right for it; the image needs no gradient."""
-    text, options = "vit:w24-d2-p4,pool=map", {"resolution": 16, "num_outputs": 10}
+    text = "vit:w24-d2-p4,pool=map"
+    options: Sizes = {"resolution": 16, "num_outputs": 10}
     with torch.device("meta"):
         model, images = build(text, **options), torch.empty(1, 3, 16, 16)
         with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):  # noqa: SIM117
@@ -83,7 +85,8 @@ def test_the_backward_of_a_vit_is_what_torch_counts() -> None:
 
 
 def test_the_backward_of_an_nfnet_without_groups_is_what_torch_counts() -> None:
-    text, options = "nfnet:w8-d1x1-s2", {"resolution": 16, "num_outputs": 10}
+    text = "nfnet:w8-d1x1-s2"
+    options: Sizes = {"resolution": 16, "num_outputs": 10}
     with torch.device("meta"):
         model, images = build(text, **options), torch.empty(1, 3, 16, 16)
         with FlopCounterMode(display=False) as counter:
@@ -101,6 +104,6 @@ def test_training_compute_grows_with_the_examples_and_evaluation_is_the_forward_
 
 @pytest.mark.parametrize("sizes", [{"resolution": 0}, {"num_outputs": 0}, {"in_channels": 0}])
 @pytest.mark.parametrize("text", ["nfnet:w8-d1", "vit:w16-d1-p8"])
-def test_sizes_that_no_image_has_are_refused(text: str, sizes: dict[str, int]) -> None:
+def test_sizes_that_no_image_has_are_refused(text: str, sizes: Sizes) -> None:
     with pytest.raises(SpecError):
         count(text, **{"resolution": 32, "num_outputs": 10, **sizes})

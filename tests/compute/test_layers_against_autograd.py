@@ -14,9 +14,10 @@ from levelfield.compute.analytic import ComputeCount, count
 from levelfield.families.base import Layer
 from levelfield.families.nfnet.standardise import StandardisedConv2d
 from levelfield.families.registry import build
+from tests.compute.sizes import Sizes
 from tests.undrawn import Undrawn
 
-SIZES = {"resolution": 64, "num_outputs": 10}
+SIZES: Sizes = {"resolution": 64, "num_outputs": 10}
 
 
 def traced(function: Callable[..., Tensor], *inputs: Tensor) -> int:

@@ -94,7 +94,7 @@ def test_what_changed_a_moment_ago_is_hashed_again(place, hashed, monkeypatch):
 def test_a_kept_digest_that_lies_is_caught_when_the_picture_is_decoded_and_forgotten(place, cache):
     true = open_source(spec_of(place)).fingerprint
     (kept,) = cache.iterdir()
-    wrong = {key: rows ^ 1 for key, rows in digests._read(kept).items()}
+    wrong = {key: np.bitwise_xor(rows, 1) for key, rows in digests._read(kept).items()}
     kept.write_bytes(digests._packed(wrong))
     lied_to = open_source(spec_of(place))
     assert lied_to.fingerprint != true

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.narrowed import of_kind
 
 from levelfield.data.draws import draw_bits, key_words, unit_interval
 from levelfield.data.loader import Loader, training_order
@@ -18,7 +19,7 @@ from levelfield.data.sources.digit_renderer import rendered_on
 from levelfield.data.sources.digit_strings import DigitStrings, noisy_labels
 from levelfield.data.sources.glyphs import load_glyphs, split_glyphs
 from levelfield.data.sources.noise import NoiseBank
-from levelfield.records.data import DigitPairsSpec, DigitsSpec, DigitStringsSpec, FewDigitsJudge
+from levelfield.records.data import DigitPairsSpec, DigitsSpec, DigitStringsSpec, FewDigitsJudge, Split
 from levelfield.records.errors import SpecError
 from levelfield.records.measure import Measure
 from levelfield.tasks.classification import Classification
@@ -160,8 +161,13 @@ def test_backgrounds_have_the_stated_contrast_and_fall_in_power_as_natural_scene
 
 def test_the_fingerprint_names_what_is_drawn_and_not_how_much_of_it():
     assert open_source(DigitPairsSpec(report_examples=5, stream_examples=9)).fingerprint == PAIRS.fingerprint
-    for change in ({"seed": 1}, {"noise_contrast": 0.2}, {"resolution": 24}, {"label_noise": 0.2}):
-        assert open_source(DigitPairsSpec(**change)).fingerprint != PAIRS.fingerprint
+    for changed in (
+        DigitPairsSpec(seed=1),
+        DigitPairsSpec(noise_contrast=0.2),
+        DigitPairsSpec(resolution=24),
+        DigitPairsSpec(label_noise=0.2),
+    ):
+        assert open_source(changed).fingerprint != PAIRS.fingerprint
 
 
 def test_digit_pairs_are_frozen_at_version_1():
@@ -281,10 +287,11 @@ DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.i
     ],
 )
 def test_pictures_rendered_on_a_device_are_the_same_to_the_last_bit(spec, device):
-    source = open_source(spec)
+    source = of_kind(DigitStrings, open_source(spec))
     rendered = rendered_on(source, torch.device(device))
     assert rendered.fingerprint == source.fingerprint
-    for split, ids in (("train", np.arange(700) + 2**39), ("report", np.arange(5)), ("select", np.array([7]))):
+    asked: dict[Split, np.ndarray] = {"train": np.arange(700) + 2**39, "report": np.arange(5), "select": np.array([7])}
+    for split, ids in asked.items():
         wanted, seen = source.batch(split, ids), rendered.batch(split, ids)
         assert seen.fields["image"].device.type == device
         assert np.array_equal(seen.fields["image"].cpu().numpy(), wanted.fields["image"])
@@ -294,7 +301,7 @@ def test_pictures_rendered_on_a_device_are_the_same_to_the_last_bit(spec, device
 
 
 def test_a_loader_over_a_rendered_source_gives_the_same_batches():
-    source = open_source(DigitStringsSpec(resolution=24))
+    source = of_kind(DigitStrings, open_source(DigitStringsSpec(resolution=24)))
     plain, rendered = (
         itertools.islice(Loader(each, order=training_order(each, 3), global_batch_size=50, start_examples=100), 6)
         for each in (source, rendered_on(source, torch.device("cpu")))

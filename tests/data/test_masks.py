@@ -1,5 +1,6 @@
 """Pictures with masks: one crop moves both, what lies outside is of no class, and the container changes nothing."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -15,8 +16,6 @@ from levelfield.records.data import PairsSpec, ParquetSpec, data_identity
 from levelfield.records.errors import DataError, SpecError
 from levelfield.testing.sources import check_source
 
-COLUMNS = {"mask_column": "mask", "split_column": "split", "sequence_column": "file"}
-
 
 @pytest.fixture(scope="module")
 def table():
@@ -29,7 +28,10 @@ def parquet(table, tmp_path_factory):
 
 
 def spec_of(path: Path, **more) -> ParquetSpec:
-    return ParquetSpec(**({"path": str(path), "resolution": 16, "stretch": 2} | COLUMNS | more))
+    spec = ParquetSpec(
+        path=str(path), resolution=16, stretch=2, mask_column="mask", split_column="split", sequence_column="file"
+    )
+    return dataclasses.replace(spec, **more)
 
 
 @pytest.fixture(scope="module")

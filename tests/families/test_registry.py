@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from levelfield.families import registry
-from levelfield.families.base import Layer
+from levelfield.families.base import Backbone, Layer
 from levelfield.families.nfnet.spec import VARIANTS as NFNETS
 from levelfield.families.nfnet.spec import NFNetSpec
 from levelfield.families.vit.spec import VARIANTS as VITS
@@ -210,6 +210,7 @@ def test_a_name_that_no_parameter_has_is_refused(text: str, name: str) -> None:
 def test_a_backbone_trains_one_step_with_finite_gradients_on_every_parameter(text: str) -> None:
     torch.manual_seed(0)
     model = registry.build(text, num_outputs=5, resolution=16, in_channels=2, dropout=0.2, stochastic_depth=0.2)
+    assert isinstance(model, Backbone)
     assert model.features(torch.randn(3, 2, 16, 16)).shape == (3, model.num_features)
     loss = torch.nn.functional.cross_entropy(model(torch.randn(3, 2, 16, 16)), torch.arange(3))
     loss.backward()

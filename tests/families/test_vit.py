@@ -8,17 +8,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from levelfield.families import registry
-from levelfield.families.vit.model import ViT, sincos_positions
+from levelfield.families.vit.model import EncoderBlock, ViT, sincos_positions
+from tests.narrowed import of_kind, present
 
 
-def randomised(text: str, *, resolution: int, **options: float) -> ViT:
+def randomised(text: str, *, resolution: int, stochastic_depth: float = 0.0) -> ViT:
     """A float64 net with no parameter left at zero."""
     torch.manual_seed(0)
-    model = registry.build(text, num_outputs=7, resolution=resolution, **options).double()
+    built = registry.build(text, num_outputs=7, resolution=resolution, stochastic_depth=stochastic_depth)
+    model = of_kind(ViT, built).double()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
-    return model  # pyright: ignore[reportReturnType]
+    return model
 
 
 def reference_norm(x: Tensor, state: dict[str, Tensor], name: str) -> Tensor:
@@ -109,7 +111,7 @@ def test_the_class_token_has_no_position() -> None:
     seen: list[Tensor] = []
     model.blocks[0].register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
     model(torch.randn(2, 3, 16, 16, dtype=torch.float64))
-    torch.testing.assert_close(seen[0][:, :1], model.class_token.expand(2, 1, -1))
+    torch.testing.assert_close(seen[0][:, :1], present(model.class_token).expand(2, 1, -1))
 
 
 def test_stochastic_depth_ends_at_its_rate_and_keeps_the_mean() -> None:
@@ -117,6 +119,6 @@ def test_stochastic_depth_ends_at_its_rate_and_keeps_the_mean() -> None:
     assert [block.drop_rate for block in model.blocks] == [0.0, 0.25, 0.5]
     torch.manual_seed(0)
     ones = torch.ones(4000, 1, 1, dtype=torch.float64)
-    dropped = model.blocks[2].train()._drop(ones)
+    dropped = of_kind(EncoderBlock, model.blocks[2]).train()._drop(ones)
     assert set(dropped.flatten().tolist()) == {0.0, 2.0}
     assert dropped.mean().item() == pytest.approx(1.0, abs=0.05)

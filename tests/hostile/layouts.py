@@ -30,6 +30,7 @@ from levelfield.records.data import FolderSpec, ParquetSpec
 from levelfield.weights.card import Card
 from levelfield.weights.loaded import LoadedModel
 from levelfield.weights.preprocessing import Preprocessing
+from tests.narrowed import present
 
 COUNT = 600
 SIDE = 8
@@ -210,7 +211,7 @@ def _class_of(image: np.ndarray) -> int:
 
 def _colours_of(source: Source) -> list[int]:
     """The class whose pictures each label has in training; -1 where it has none."""
-    found = [-1] * source.fields.num_classes
+    found = [-1] * present(source.fields.num_classes)
     batch = source.batch("train", np.arange(source.split_sizes["train"]))
     for image, label in zip(batch.fields["image"], batch.fields["label"].tolist(), strict=True):
         found[label] = _class_of(image)

@@ -34,7 +34,7 @@ _COLUMNS = ("--compute", "flops", "--loss", "val_loss", "--family", "arch", "--r
             "--params", "size", "--examples", "seen")  # fmt: skip
 _VERBS = (("fit",), ("predict", "--budget", "3e20"), ("compare",))
 _NUMBERS = ("flops", "val_loss", "size", "seen", "seed")
-_NAMES = ("run", "arch", "role", "seed", "flops", "val_loss", "size", "seen")
+_NAMES: tuple[str, ...] = ("run", "arch", "role", "seed", "flops", "val_loss", "size", "seen")
 
 Row = dict[str, Any]
 

@@ -12,6 +12,7 @@ import pickle
 import random
 import struct
 import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ def attempt(seed: int, index: int, folder: Path) -> str:
     return _bounded(found, len(damaged))
 
 
-def _bounded(found: dict[str, torch.Tensor], size: int) -> str:
+def _bounded(found: Mapping[str, torch.Tensor], size: int) -> str:
     total = sum(tensor.numel() * tensor.itemsize for tensor in found.values())
     if total > 8 * size + 64 * 2**20:
         return f"wrong: {total} bytes of tensors out of {size}"
@@ -91,7 +92,8 @@ def _encoded(form: str, state: dict[str, torch.Tensor], draw: random.Random) -> 
         return stream.getvalue()
     arrays = {name: tensor.numpy() for name, tensor in state.items()}
     if form in ("npz", "compressed"):
-        (np.savez_compressed if form == "compressed" else np.savez)(stream, **arrays)
+        write: Callable[..., None] = np.savez_compressed if form == "compressed" else np.savez
+        write(stream, **arrays)
         return stream.getvalue()
     return pickle.dumps(arrays, protocol=int(form[-1]))
 

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from levelfield.inference.pixels import evaluation_of
+from levelfield.records.evaluation import Share
 from levelfield.records.measure import Measure
 from levelfield.records.stretches import FewStretches
 from levelfield.records.trial import HeldOutMeans
 from levelfield.report.page.pixels import resampled_sentence, score_rows
 from levelfield.train.evaluate import HeldOutScores
+from tests.narrowed import present
 
 NAMES = ("sky", "road", "unicorn")
 LOSS = Measure(name="loss", unit="nats")
@@ -35,9 +37,13 @@ def test_scores_are_of_all_pictures_together_and_of_each():
     assert found.miou.estimate == pytest.approx((sky + road) / 2), "a class that does not occur is left out"
     assert found.classes[2].iou is None
     assert (found.num_images, found.num_masked, found.num_stretches) == (39, 1, 10)
-    assert found.miou.low < found.miou.estimate < found.miou.high
-    assert found.measures[0].value.low < found.measures[0].value.estimate < found.measures[0].value.high
+    for told in (found.miou, found.measures[0].value):
+        assert present(told.low) < told.estimate < present(told.high)
     assert "one of 10 stretches" in resampled_sentence(found)
+
+
+def width(found: Share) -> float:
+    return present(found.high) - present(found.low)
 
 
 def test_pictures_that_err_together_say_less_than_pictures_for_themselves():
@@ -45,7 +51,7 @@ def test_pictures_that_err_together_say_less_than_pictures_for_themselves():
     scores = judged(np.arange(40) // 4)
     alone = evaluation_of(HeldOutScores(mean=scores.mean, each=scores.each, tallies=scores.tallies), [LOSS], NAMES)
     assert together.miou.estimate == alone.miou.estimate
-    assert together.miou.high - together.miou.low > 1.3 * (alone.miou.high - alone.miou.low)
+    assert width(together.miou) > 1.3 * width(alone.miou)
 
 
 def test_too_few_stretches_give_no_interval_and_the_number_is_said():

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from tests.narrowed import present
 
 from levelfield.reference.placed import placed_points
 from levelfield.reference.resampled import FittedPoint, fit_frontier, frontier, resampled, rows_of, scatter
@@ -41,15 +42,19 @@ def test_the_frontier_is_what_no_cheaper_point_beats() -> None:
 
 def test_the_interval_is_the_jackknife_over_runs_written_out() -> None:
     rows = planted(np.random.default_rng(0), luck=0.03)
-    found = resampled(rows, "saturating")
+    found = present(resampled(rows, "saturating"))
     leading = sorted({row.run for row in frontier(rows)})
-    at, full = [30.0, 3000.0], fit_frontier(rows, "saturating")
-    first = fit([row.exaflops for row in frontier(rows)], [row.error for row in frontier(rows)], form="saturating")
+    at, full = [30.0, 3000.0], present(fit_frontier(rows, "saturating"))
+    first = present(
+        fit([row.exaflops for row in frontier(rows)], [row.error for row in frontier(rows)], form="saturating")
+    )
     scale = scatter(first, frontier(rows))
     total = np.zeros((2, 2))
     for run in leading:
         kept = frontier([row for row in rows if row.run != run])
-        left = fit([row.exaflops for row in kept], [row.error for row in kept], form="saturating", run_sd=scale)
+        left = present(
+            fit([row.exaflops for row in kept], [row.error for row in kept], form="saturating", run_sd=scale)
+        )
         step = np.array([math.log(left.predict(value) / full.predict(value)) for value in at])
         total += np.outer(step, step)
     assert found.covariance(at) == pytest.approx(total * (len(leading) - 1) / len(leading))
@@ -59,18 +64,21 @@ def test_the_interval_is_the_jackknife_over_runs_written_out() -> None:
 def test_a_run_that_leads_nowhere_lends_no_degree_of_freedom() -> None:
     rows = planted(np.random.default_rng(1), luck=0.03)
     worse = [FittedPoint(model="worse", run="worse", exaflops=row.exaflops, error=2 * row.error) for row in rows[:7]]
-    assert resampled(rows + worse, "saturating").degrees_of_freedom == resampled(rows, "saturating").degrees_of_freedom
+    assert (
+        present(resampled(rows + worse, "saturating")).degrees_of_freedom
+        == present(resampled(rows, "saturating")).degrees_of_freedom
+    )
 
 
 def test_three_runs_have_no_interval() -> None:
     rows = [row for row in planted(np.random.default_rng(2), luck=0.0) if row.run in "345"]
-    assert fit_frontier(rows, "log-log").parameters["b"] > 0
+    assert present(fit_frontier(rows, "log-log")).parameters["b"] > 0
     assert FewRuns(num=3, needed=4) == resampled(rows, "log-log")
 
 
 def test_as_many_points_as_parameters_are_refused() -> None:
     rows = frontier(planted(np.random.default_rng(5), luck=0.0))[:12:3]
-    assert fit_frontier(rows, "saturating").parameters["b"] > 0
+    assert present(fit_frontier(rows, "saturating")).parameters["b"] > 0
     assert NothingToJudgeBy(num=4, num_parameters=4) == fit_frontier(rows, "shifted")
 
 
@@ -81,7 +89,7 @@ def test_planted_laws_are_covered_about_as_often_as_the_intervals_say() -> None:
     truth = np.log([law(place) for place in places])
     held = np.zeros(len(places) + 2)
     for _ in range(num):
-        found = resampled(planted(generator, luck=0.03), "saturating")
+        found = present(resampled(planted(generator, luck=0.03), "saturating"))
         half = found.critical(0.9) * np.sqrt(np.diag(found.covariance(places)))
         held[: len(places)] += np.abs(found.log_errors(places) - truth) <= half
         for place, (name, value) in enumerate((("b", B), ("E", E))):
@@ -93,7 +101,7 @@ def test_planted_laws_are_covered_about_as_often_as_the_intervals_say() -> None:
 def test_cheap_points_can_be_left_out_without_promoting_what_they_beat() -> None:
     rows = planted(np.random.default_rng(4), luck=0.0)
     whole = [row for row in frontier(rows) if row.exaflops >= 10]
-    kept = fit_frontier(rows, "saturating", cheapest=10.0).kept
+    kept = present(fit_frontier(rows, "saturating", cheapest=10.0)).kept
     assert len(kept) == len(whole)
 
 

@@ -15,6 +15,7 @@ from levelfield.scaling.results.reasons.beside import NoSharedLoss, SomeAreBound
 from levelfield.scaling.results.reasons.verdicts import FewFitRungs, NoSharedRange
 from levelfield.scaling.results.verdicts import Comparison
 from levelfield.scaling.verdicts.between.gain import cost_to_reach
+from tests.narrowed import present
 from tests.scaling.planted import BUDGETS, saturating_loss, winner_rows
 
 MIDDLE = math.sqrt(BUDGETS[0] * BUDGETS[-1])
@@ -72,12 +73,12 @@ def test_differences_off_a_line_widen_the_trend_and_are_said():
 
 def test_the_curve_passes_through_the_rungs_and_its_band_holds_for_more_than_one_of_them():
     found = flops(analyse(tilted(-0.05, 0.0, seed_sd=0.01)))
-    at = {point.x: point for point in found.curve.points}
+    at, offset = {point.x: point for point in found.curve.points}, present(found.ancova.offset)
     for verdict in found.per_budget:
         x = min(at, key=lambda place: abs(place / verdict.budget - 1))
         assert verdict.difference is not None
         assert at[x].y == pytest.approx(verdict.difference.estimate)
-        assert at[x].high - at[x].y > 1.8 * found.ancova.offset.high - 1.8 * found.ancova.offset.estimate
+        assert at[x].high - at[x].y > 1.8 * (offset.high - offset.estimate)
     assert len(found.curve.points) > 40
 
 

@@ -14,6 +14,7 @@ from levelfield.scaling.optimum.size_law import clouds_of, size_laws, strata
 from levelfield.scaling.results.reasons.laws import RowsErrTogether
 from levelfield.scaling.results.reasons.predictions import SizeByClosedForm
 from levelfield.scaling.tables.rungs import tuned_cells
+from tests.narrowed import present
 from tests.scaling.planted import binomial_bounds, planted_times
 
 TRUTH = {"E": 1.69, "A": 406.4, "alpha": 0.34, "B": 410.7, "beta": 0.28}
@@ -63,7 +64,7 @@ def grid_rows(generator: np.random.Generator, *, sd: float = 0.005) -> list[Obse
 
 
 def laws_of(rows: list[Observation]):
-    clouds = clouds_of(rows, chance=None, generator=np.random.default_rng(0))
+    clouds = present(clouds_of(rows, chance=None, generator=np.random.default_rng(0)))
     return size_laws("all", clouds, chance=None, level=0.9)
 
 
@@ -91,7 +92,7 @@ def test_a_cloud_has_coefficients_an_optimum_and_intervals_though_no_budget_has_
     assert law.num_cells == 150
     assert law.held_out is not None
     assert law.held_out.error < 0.01
-    told = optimum.closed_form.params_exponent
+    told = present(optimum.closed_form.params_exponent)
     assert told.estimate == pytest.approx(TRUTH["beta"] / (TRUTH["alpha"] + TRUTH["beta"]), abs=0.03)
     assert 0.01 < told.high - told.low < 0.2
 
@@ -100,8 +101,8 @@ def test_a_cloud_foretells_size_examples_and_their_loss_at_a_budget_by_the_close
     (found,) = predict(analyse(cloud_rows(np.random.default_rng(0)), compared=False), budget=1e23)
     ratio = TRUTH["alpha"] * TRUTH["A"] / (TRUTH["beta"] * TRUTH["B"])
     size = (ratio * (1e23 / 6) ** TRUTH["beta"]) ** (1 / (TRUTH["alpha"] + TRUTH["beta"]))
-    assert found.params_interval.low < size < found.params_interval.high
-    assert found.examples_interval.low < 1e23 / 6 / size < found.examples_interval.high
+    assert present(found.params_interval).low < size < present(found.params_interval).high
+    assert present(found.examples_interval).low < 1e23 / 6 / size < present(found.examples_interval).high
     told = next(note.loss for note in found.notes if isinstance(note, SizeByClosedForm))
     assert told == pytest.approx(planted_loss(size, 1e23 / 6 / size), rel=0.01)
 
@@ -134,7 +135,7 @@ def test_the_law_of_repeated_examples_is_chosen_where_repeats_are_worth_less_and
         assert (plain.form, repeated.form) == ("size-and-examples", "repeated")
         assert repeated.chosen
         assert not plain.chosen
-        assert repeated.held_out.error < plain.held_out.error
+        assert present(repeated.held_out).error < present(plain.held_out).error
         hits += repeated.parameters["R"].low <= 4.0 <= repeated.parameters["R"].high
     print(f"worth of repeats: coverage at 0.9 {hits / num:.0%}")
     assert hits / num >= binomial_bounds(0.9, num)[0]

@@ -13,6 +13,7 @@ from levelfield.scaling.analyse import analyse
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.reasons.verdicts import (
     BestIsBound,
+    ConfoundForbids,
     MustBeShared,
     SeenAgainUnequally,
     SpreadOverBoth,
@@ -21,6 +22,7 @@ from levelfield.scaling.results.reasons.verdicts import (
 )
 from levelfield.scaling.results.verdicts import Confound
 from levelfield.scaling.tables.confounds import confounds, less_searched
+from tests.narrowed import of_kind
 from tests.scaling.planted import BUDGETS, search_rows, winner_rows
 
 
@@ -59,8 +61,11 @@ def test_losses_that_are_not_the_same_quantity_support_no_verdict(name):
     analysis = analyse(table)
     assert found(table)[name].forbids
     assert overall(analysis).verdict == "cannot tell"
-    assert overall(analysis).reasons[0].why == MustBeShared()
-    assert all(verdict.reasons[0].why == MustBeShared() for verdict in analysis.comparisons[0].per_budget)
+    assert of_kind(ConfoundForbids, overall(analysis).reasons[0]).why == MustBeShared()
+    assert all(
+        of_kind(ConfoundForbids, verdict.reasons[0]).why == MustBeShared()
+        for verdict in analysis.comparisons[0].per_budget
+    )
     assert analysis.comparisons[0].ancova.offset is None
 
 
@@ -73,14 +78,14 @@ def test_search_runs_judged_by_another_metric_are_not_even_described():
     analysis = analyse(table)
     comparison = analysis.comparisons[0]
     assert comparison.ancova.offset is None
-    assert comparison.gain.status[0].why == MustBeShared()
+    assert of_kind(ConfoundForbids, comparison.gain.status[0]).why == MustBeShared()
     assert "not the same quantity" in comparison_sentence(analysis, comparison)
 
 
 def test_losses_of_tasks_with_unlike_chance_support_no_verdict():
     analysis = analyse(rows(vit={"chance": 6.9}))
     assert overall(analysis).verdict == "cannot tell"
-    assert overall(analysis).reasons[0].why == UnlikeTasks()
+    assert of_kind(ConfoundForbids, overall(analysis).reasons[0]).why == UnlikeTasks()
 
 
 def test_epochs_above_one_must_be_alike_and_below_one_need_not():

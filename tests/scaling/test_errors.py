@@ -13,6 +13,7 @@ from levelfield.scaling.ladder.forms import Belief, Points, laws_of
 from levelfield.scaling.next.knowledge import loss_knowledge
 from levelfield.scaling.next.predict import predict
 from levelfield.scaling.noise.dependence import Dependence
+from tests.narrowed import present
 from tests.scaling.planted import winner_rows
 
 
@@ -64,7 +65,7 @@ def test_a_law_of_many_rows_is_written_in_as_many_numbers():
         )
         belief = Belief(candidate=LawForm("log-log"))
         laws = laws_of(points, belief, level=0.9, generator=np.random.default_rng(0))
-        sizes[num] = len(to_json([law for law in laws if law.chosen]))
+        sizes[num] = len(to_json([law for law in present(laws) if law.chosen]))
     print(f"bytes of a law by its rows: {sizes}")
     assert sizes[600] < 100_000
     assert sizes[600] - sizes[300] <= 2.1 * (sizes[300] - sizes[150]), "what each further row adds"

@@ -13,11 +13,12 @@ from levelfield import scaling
 from levelfield.records.codec import to_plain
 from levelfield.records.errors import InputError
 from levelfield.report.words import told as words
+from levelfield.scaling.face import TableReading
 from levelfield.scaling.tables.runs import read_runs
 from tests.scaling.planted import winner_rows
 
 OTHERS = "examples/others.csv"
-COLUMNS = {"loss": "val_loss", "family": "arch", "role": "role", "seed": "seed"}
+COLUMNS: TableReading = {"loss": "val_loss", "family": "arch", "role": "role", "seed": "seed"}
 NAMED = ("--loss", "val_loss", "--family", "arch", "--role", "role", "--seed", "seed")
 
 
@@ -35,8 +36,10 @@ def test_a_table_says_the_same_from_a_file_from_columns_from_arrow_and_as_observ
     for source in (columns, {name: np.array(own) for name, own in columns.items()}, pa.table(columns)):
         assert scaling.fit(source, **COLUMNS).laws == fitted.laws
         assert scaling.compare(source, **COLUMNS).controls == scaling.compare(OTHERS, **COLUMNS).controls
-    assert scaling.fit(read_runs(OTHERS, columns=COLUMNS).rows).laws == fitted.laws
-    kept = scaling.fit(columns, **COLUMNS, where=[("arch", "convnet")])
+    read = read_runs(OTHERS, columns={name: str(own) for name, own in COLUMNS.items()})
+    assert scaling.fit(read.rows).laws == fitted.laws
+    only: TableReading = {**COLUMNS, "where": [("arch", "convnet")]}
+    kept = scaling.fit(columns, **only)
     assert {law.family for law in kept.laws} == {"convnet"}
 
 

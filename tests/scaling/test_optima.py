@@ -10,6 +10,7 @@ import pytest
 
 from levelfield.records.errors import InputError, RefusedError
 from levelfield.records.observation import Observation
+from levelfield.records.reason import Reason
 from levelfield.report.words.predictions import prediction_sentence
 from levelfield.report.words.told import told
 from levelfield.scaling.analyse import analyse
@@ -19,6 +20,7 @@ from levelfield.scaling.optimum.tuning import learning_rate_cells, tuning_status
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.reasons.optima import FewVertices, FlatWithinNoise, OpensDownwards
 from levelfield.scaling.results.refusals import AllocationOf
+from tests.narrowed import of_kind, present
 from tests.scaling.planted import BUDGETS, binomial_bounds, saturating_loss, search_rows, winner_rows
 
 
@@ -62,7 +64,7 @@ def test_a_vertex_is_covered_at_the_stated_rate_with_the_noise_known_and_without
         for profile in isoflop_profiles(rows, seed_sd=seed_sd, level=0.9, generator=generator):
             optimum = 3e4 * (profile.budget_flops / 1e11) ** 0.5
             found = profile.optimal_params
-            hits.append(found is not None and found.low <= optimum <= found.high)
+            hits.append(isinstance(found, Interval) and found.low <= optimum <= found.high)
     print(f"{num_sizes} sizes, seed noise {seed_sd}: coverage of a vertex at 0.9: {np.mean(hits):.3f}")
     low, high = binomial_bounds(0.9, len(hits))
     assert low <= np.mean(hits) <= high
@@ -96,7 +98,7 @@ def test_a_noise_that_few_seeds_tell_makes_wider_intervals_than_a_noise_that_is_
 )
 def test_an_optimum_at_an_edge_is_a_bound_and_never_an_optimum(sizes, status):
     found = analyse(study(sizes=sizes, run_sd=0.0))
-    assert {told(profile.optimal_params) for profile in found.isoflop} == {status}
+    assert {told(of_kind(Reason, profile.optimal_params)) for profile in found.isoflop} == {status}
     (allocated,) = found.allocations
     assert allocated.params_exponent is None
     assert allocated.status == FewVertices(num=0, num_rungs=5, needed=4)
@@ -196,9 +198,9 @@ def test_without_a_law_nothing_is_predicted():
 def test_the_rate_follows_a_planted_trend_in_size_and_examples():
     rows = []
     for row in search_rows(np.random.default_rng(0), rates=tuple(0.2 * 2.0**octave for octave in range(-5, 4))):
-        optimum = 0.2 * (row.examples / 1e4) ** -0.2 * (row.params / 3e4) ** -0.1
+        optimum = 0.2 * (present(row.examples) / 1e4) ** -0.2 * (present(row.params) / 3e4) ** -0.1
         off = math.log2(row.base_lr / optimum)
-        size = math.log(row.params / (3e4 * math.sqrt(row.budget_flops / 1e11)))
+        size = math.log(present(row.params) / (3e4 * math.sqrt(row.budget_flops / 1e11)))
         loss = saturating_loss(row.budget_flops) * math.exp(0.04 * size**2 + 0.05 * off**2)
         rows.append(Observation(**{**vars(row), "loss": loss}))
     (prediction,) = predict(analyse(rows), budget=6e12)

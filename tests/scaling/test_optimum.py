@@ -20,6 +20,7 @@ from levelfield.scaling.optimum.optimum import optimum
 from levelfield.scaling.optimum.paired import moved_by_noise
 from levelfield.scaling.optimum.size_law import clouds_of
 from levelfield.scaling.tables.runs import read_runs_csv
+from tests.narrowed import present
 from tests.scaling.planted import binomial_bounds, search_rows
 
 RUNS = Path(os.environ.get("LEVELFIELD_RUNS") or Path(__file__).parents[3] / "shared" / "runs")
@@ -67,24 +68,24 @@ def optimum_of(rows):
 def test_the_bias_of_the_parabola_through_all_sizes_is_reproduced_and_the_closed_form_has_none(factor, bias):
     """Measured without noise, alpha 0.465 and beta 0.155: +7.5 %, +32.8 %, +85 % (shared reference, section 3)."""
     found = optimum_of(surface_rows(np.random.default_rng(0), factor=factor))
-    truth = planted_optimum(found.budget_flops)
-    assert found.closed_form.params.estimate == pytest.approx(truth, rel=1e-3)
-    assert found.closed_form.params_exponent.estimate == pytest.approx(EXPONENT, abs=1e-3)
-    assert abs(math.log(found.parabola.params.estimate / truth)) > 0.8 * math.log(bias)
+    truth = planted_optimum(present(found.budget_flops))
+    assert present(found.closed_form.params).estimate == pytest.approx(truth, rel=1e-3)
+    assert present(found.closed_form.params_exponent).estimate == pytest.approx(EXPONENT, abs=1e-3)
+    assert abs(math.log(present(found.parabola.params).estimate / truth)) > 0.8 * math.log(bias)
     ways = (found.parabola, found.profiles, found.closed_form)
-    print(f"sizes over x{factor}:", *(f"{way.method} {way.params.estimate / truth - 1:+.1%}" for way in ways))
-    assert abs(math.log(found.profiles.params.estimate / truth)) < 0.25 * math.log(bias)
+    print(f"sizes over x{factor}:", *(f"{way.method} {present(way.params).estimate / truth - 1:+.1%}" for way in ways))
+    assert abs(math.log(present(found.profiles.params).estimate / truth)) < 0.25 * math.log(bias)
     assert found.parabola_bias == pytest.approx(
-        math.log(found.parabola.params.estimate / found.profiles.params.estimate)
+        math.log(present(found.parabola.params).estimate / present(found.profiles.params).estimate)
     )
 
 
 def test_a_parabola_whose_bias_exceeds_its_noise_is_named():
     """With 0.5 % noise its interval excludes the truth, which those of the closed form hold."""
     found = optimum_of(surface_rows(np.random.default_rng(1), factor=16, run_sd=0.005))
-    truth = planted_optimum(found.budget_flops)
-    assert found.parabola.params.low > 1.2 * truth
-    assert found.closed_form.params.low < truth < found.closed_form.params.high
+    truth = planted_optimum(present(found.budget_flops))
+    assert present(found.parabola.params).low > 1.2 * truth
+    assert present(found.closed_form.params).low < truth < present(found.closed_form.params).high
     assert "biased by more than noise" in optimum_sentences(found)[-1]
 
 
@@ -94,10 +95,10 @@ def test_where_the_form_holds_it_is_rarely_called_doubtful():
         rows = surface_rows(np.random.default_rng([1, place]), factor=8, run_sd=0.003)
         generator = np.random.default_rng(0)
         profiles = isoflop_profiles(rows, seed_sd=None, level=0.9, generator=generator)
-        (law,) = clouds_of(rows, chance=None, generator=generator)
+        (law,) = present(clouds_of(rows, chance=None, generator=generator))
         found = optimum(profiles, allocation(profiles, "all", level=0.9), law, level=0.9, generator=generator)
         doubtful += bool(found.form_doubtful)
-        own = found.closed_form.params_exponent
+        own = present(found.closed_form.params_exponent)
         covered += own.low <= EXPONENT <= own.high
     print(f"false flags {doubtful / num}, coverage of the closed form's exponent at 0.9 {covered / num}")
     assert doubtful / num <= binomial_bounds(0.1, num)[1]
@@ -112,7 +113,7 @@ def gap_study(place, *, run_sd=0.003, sizes=9, factor=8, bend=0.0):
     ]
     generator = np.random.default_rng(0)
     profiles = isoflop_profiles(rows, seed_sd=None, level=0.9, generator=generator)
-    (law,) = clouds_of(rows, chance=None, generator=generator)
+    (law,) = present(clouds_of(rows, chance=None, generator=generator))
     return optimum(profiles, allocation(profiles, "all", level=0.9), law, level=0.9, generator=generator)
 
 
@@ -127,7 +128,7 @@ def test_errors_that_both_sides_share_cancel_in_their_gap():
     rows = surface_rows(np.random.default_rng([1, 0]), factor=3, run_sd=0.001, sizes=4)
     generator = np.random.default_rng(0)
     profiles = isoflop_profiles(rows, seed_sd=None, level=0.9, generator=generator)
-    (law,) = clouds_of(rows, chance=None, generator=generator)
+    (law,) = present(clouds_of(rows, chance=None, generator=generator))
     moved = moved_by_noise(profiles, law, generator)
     log_a, alpha, log_b, beta, _ = moved.thetas.T
     size, examples = np.log(law.fit.input_units)
@@ -141,8 +142,10 @@ def test_errors_that_both_sides_share_cancel_in_their_gap():
 @pytest.mark.parametrize("changes", [{}, {"sizes": 7, "factor": 4}, {"run_sd": 0.01}])
 def test_gaps_of_a_true_law_are_covered_as_often_as_their_intervals_say(changes):
     found = [gap_study(place, **changes) for place in range(200)]
-    gaps = np.array([[gap.low <= 0 <= gap.high for gap in (each.exponent_gap, each.size_gap)] for each in found])
-    flags = np.mean([each.form_doubtful for each in found])
+    gaps = np.array(
+        [[present(gap).low <= 0 <= present(gap).high for gap in (each.exponent_gap, each.size_gap)] for each in found]
+    )
+    flags = np.mean([present(each.form_doubtful) for each in found])
     print(f"{changes}: gaps covered at 0.95 {gaps.mean(axis=0)}, called doubtful {flags}")
     assert np.all(gaps.mean(axis=0) >= binomial_bounds(0.95, 200)[0])
     assert flags <= binomial_bounds(0.1, 200)[1]
@@ -164,9 +167,9 @@ def test_where_the_form_fails_the_gap_is_flagged_and_the_profiles_are_nearer_the
     assert found.form_doubtful
     assert any("is doubtful" in text and "trust the profiles" in text for text in optimum_sentences(found))
     sizes = np.geomspace(1e5, 1e10, 20001)
-    loss = (E + A * sizes**-ALPHA + B * (found.budget_flops / 6 / sizes) ** -BETA) * mistuned(sizes)
+    loss = (E + A * sizes**-ALPHA + B * (present(found.budget_flops) / 6 / sizes) ** -BETA) * mistuned(sizes)
     truth = sizes[np.argmin(loss)]
-    off = [abs(math.log(line.params.estimate / truth)) for line in (found.profiles, found.closed_form)]
+    off = [abs(math.log(present(line.params).estimate / truth)) for line in (found.profiles, found.closed_form)]
     assert off[0] < 0.5 * off[1]
 
 
@@ -176,10 +179,10 @@ def mistuned(params):
 
 def test_size_and_examples_that_grow_alike_are_told_from_those_that_do_not():
     alike = optimum_of(search_rows(np.random.default_rng(0), run_sd=0.003))
-    assert alike.growth_gap.low < 0 < alike.growth_gap.high
+    assert present(alike.growth_gap).low < 0 < present(alike.growth_gap).high
     assert optimum_sentences(alike)[0].startswith("no difference from growing at the same rate is seen")
     apart = optimum_of(search_rows(np.random.default_rng(0), run_sd=0.003, params_exponent=0.8))
-    assert apart.growth_gap.low > 0
+    assert present(apart.growth_gap).low > 0
     assert optimum_sentences(apart)[0].startswith("size grows faster")
 
 
@@ -206,7 +209,7 @@ def test_a_cubic_term_halves_the_error_of_a_lopsided_profile():
     size = np.linspace(-2.0, 2.0, 9)
     loss = np.exp(-0.9 * size) / 0.9 + np.exp(0.3 * size) / 0.3
     flat, skewed = (local_minimum(size, np.log(loss), degree=degree) for degree in (2, 3))
-    assert abs(skewed) < 0.5 * abs(flat)
+    assert abs(present(skewed)) < 0.5 * abs(present(flat))
 
 
 @pytest.mark.skipif(not (RUNS / "porian_isoflop").is_dir(), reason="needs ../shared/runs/porian_isoflop")
@@ -228,9 +231,9 @@ def test_the_published_isoflop_exponents_are_reproduced_within_their_spread_and_
     for own in found:
         exponent, truth = own.profiles.params_exponent, published[own.family]
         spread = published_spread([row for row in pairs if row["setting"] == own.family])
-        assert abs(exponent.estimate - truth) <= 1.645 * spread, own.family
-        inside += exponent.low <= truth <= exponent.high
-        assert exponent.low - 0.005 <= truth <= exponent.high + 0.005, own.family
+        assert abs(present(exponent).estimate - truth) <= 1.645 * spread, own.family
+        inside += present(exponent).low <= truth <= present(exponent).high
+        assert present(exponent).low - 0.005 <= truth <= present(exponent).high + 0.005, own.family
         assert own.closed_form.params_exponent is not None
     print(f"published exponents inside our own interval: {inside} of 11")
     print(f"gap flagged: {sum(bool(own.form_doubtful) for own in found)} of 11")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def best_rate(params, examples):
     return 0.2 * (params / 3e4) ** POWERS[0] * (examples / 1e4) ** POWERS[1]
 
 
-def tuned_rows(generator, *, run_sd=0.003, octaves=range(-3, 4)):
+def tuned_rows(generator, *, run_sd=0.003, octaves: Sequence[int] = range(-3, 4)):
     """A planted surface: each cell tried factors of 2 about a rate near its own optimum, off by up to an octave."""
     rows = []
     for row in search_rows(generator, rates=(0.2,)):

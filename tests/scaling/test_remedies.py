@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from levelfield.records.observation import Observation
+from levelfield.records.reason import Coded
 from levelfield.report.words.told import told
 from levelfield.scaling.analyse import analyse
 from levelfield.scaling.results.reasons.laws import FewBudgets, NotMonotone, TooFewForForm
 from levelfield.scaling.results.refusals import AddRungs, AllocationOf, LawOf, Subject
 from levelfield.scaling.tables.remedies import law_remedy
+from tests.narrowed import of_kind
 
 
 def run(place: int, compute: float, loss: float, size: float | None = None, seen: float | None = None) -> Observation:
@@ -23,7 +25,7 @@ LAW, ALLOCATION = LawOf(family="a", currency="flops"), AllocationOf(family="a")
 
 def remedy(rows: list[Observation], what: Subject) -> str:
     (found,) = (refusal.remedy for refusal in analyse(rows, compared=False).refusals if refusal.what == what)
-    return told(found)
+    return told(of_kind(Coded, found))
 
 
 def profiles(*, jitter: float, named: bool = True) -> list[Observation]:

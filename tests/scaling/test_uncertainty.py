@@ -17,6 +17,7 @@ from levelfield.scaling.noise.uncertainty import (
 )
 from levelfield.scaling.verdicts.contrasts import Seconds, Statement, evidence_of, simultaneous_band
 from levelfield.scaling.verdicts.margins import smallest_decidable_margin
+from tests.narrowed import present
 from tests.scaling.planted import winner_rows, with_examples
 
 
@@ -80,7 +81,7 @@ def test_the_paired_interval_covers_the_true_difference_and_neither_half_of_it_w
         weights = np.array([[1.0, 0.0, -1.0, 0.0]])
         estimate, error = float((weights @ means)[0]), float(noise.standard_errors(weights)[0])
         hits += abs(estimate) < 1.65 * error
-        seeds_only += abs(estimate) < 1.86 * noise.seed_sd * math.sqrt(2 / 3)
+        seeds_only += abs(estimate) < 1.86 * present(noise.seed_sd) * math.sqrt(2 / 3)
     print(f"coverage at 0.9: runs x examples {hits / num}, seeds alone {seeds_only / num}")
     assert 0.83 <= hits / num <= 0.96
     assert seeds_only / num < 0.6

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from levelfield.compute.analytic import count
+from levelfield.records.data import Split
 from levelfield.records.execution import Execution
 from levelfield.records.fields import FieldFacts
 from levelfield.records.head import LinearHead
@@ -21,6 +22,7 @@ from levelfield.study.plan.plan import plan
 from levelfield.study.planned import Lock, Plan, PlannedTrial
 from levelfield.study.spec_file import study_from_plain
 from levelfield.tasks.classification import Classification
+from tests.narrowed import of_kind
 
 MEASURES = Classification().measures(FieldFacts(num_classes=100))
 FACTS = DataFacts(
@@ -78,7 +80,9 @@ def outcome_of(trial: PlannedTrial, loss: float, facts: DataFacts = FACTS) -> Tr
     """The record that a trial with held-out ``loss`` leaves; infinite means diverged."""
     spec = trial.spec
     finished = math.isfinite(loss)
-    held_out = {spec.held_out: HeldOutMeans(values={"loss": loss, "error": 0.5}, num_examples=100)} if finished else {}
+    held_out: dict[Split, HeldOutMeans] = {}
+    if finished:
+        held_out[spec.held_out] = HeldOutMeans(values={"loss": loss, "error": 0.5}, num_examples=100)
     return TrialResult(
         fingerprint=spec.fingerprint,
         status="finished" if finished else "diverged",
@@ -109,11 +113,15 @@ def written_down(
         if (result := results.get(trial.spec.fingerprint)) is not None:
             held = directory.trial(trial.spec)
             held.open(trial.spec)
-            seconds = {"device_seconds": result.train_flops / 1e9, "data_seconds": 0.0, "evaluate_seconds": 0.0}
-            held.finish(
-                result,
-                TrialTiming(fingerprint=result.fingerprint, device="none", wall_seconds=1.0, **seconds),
+            timing = TrialTiming(
+                fingerprint=result.fingerprint,
+                device="none",
+                wall_seconds=1.0,
+                device_seconds=result.train_flops / 1e9,
+                data_seconds=0.0,
+                evaluate_seconds=0.0,
             )
+            held.finish(result, timing)
     return directory
 
 
@@ -132,5 +140,5 @@ def run_to_the_end(
         pending = planned.pending(results)
         if not pending:
             return planned, results
-        trial = choose(pending)
+        trial = choose(tuple(of_kind(PlannedTrial, each) for each in pending))
         results[trial.spec.fingerprint] = outcome_of(trial, loss(trial), facts)

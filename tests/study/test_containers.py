@@ -28,9 +28,9 @@ report_examples = 256
 def containers(tmp_path_factory):
     """scikit-learn's handwritten digits as JPEG: once in a Parquet file, once as class folders, bytes alike."""
     root = tmp_path_factory.mktemp("digits")
-    digits = load_digits()
+    images, labels = load_digits(return_X_y=True)
     rows = []
-    for number, (pixels, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+    for number, (pixels, label) in enumerate(zip(np.reshape(images, (-1, 8, 8)), labels, strict=True)):
         picture = Image.fromarray((pixels * 15.9375).astype(np.uint8)).resize((16, 16))
         encoded = io.BytesIO()
         picture.convert("RGB").save(encoded, "JPEG", quality=90)

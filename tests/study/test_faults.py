@@ -19,10 +19,11 @@ import pytest
 from levelfield.records.errors import DataError, StoreError
 from levelfield.records.sealed import read_record, write_record
 from levelfield.records.store import StudyDirectory
-from levelfield.records.trial import TrialResult
+from levelfield.records.trial import TrialResult, TrialSpec
 from levelfield.study.run import run_study
 from levelfield.study.spec_file import load_study, relocated
 from tests.conftest import TINY_STUDY, lasting_files, levelfield, one_complaint, run
+from tests.narrowed import of_kind
 from tests.study.pictures import FOLDER_STUDY, write_folder
 
 pytestmark = pytest.mark.slow
@@ -242,7 +243,8 @@ def test_a_clock_that_jumps_backwards_changes_nothing(finished, undisturbed, tin
     import torch
 
     for trial in plan(spec, data_facts(source, spec.task), study.results()).pending(study.results()):
-        run_trial(trial.spec, study.trial(trial.spec), source, device=torch.device("cpu"), checkpoint_seconds=0.05)
+        wanted = of_kind(TrialSpec, trial.spec)
+        run_trial(wanted, study.trial(wanted), source, device=torch.device("cpu"), checkpoint_seconds=0.05)
     monkeypatch.undo()
     assert lasting_files(finished) == lasting_files(undisturbed)
 

@@ -32,6 +32,7 @@ from levelfield.study.plan.recipes import preset
 from levelfield.study.run import run_study, study_facts
 from levelfield.study.spec_file import load_study
 from levelfield.transfer.features import features_of
+from tests.narrowed import present
 from tests.study.pictures import FOLDER_STUDY, write_folder
 
 CPU = torch.device("cpu")
@@ -61,7 +62,7 @@ def trial(data, **changes) -> TrialSpec:
         architecture="vit:w8-d1-p4",
         data=data,
         recipe=preset("vit-short", peak_lr=0.01, override={"ema_fraction": 0.3}),
-        head=LinearHead(num_outputs=source.fields.num_classes),
+        head=LinearHead(num_outputs=present(source.fields.num_classes)),
         budget_flops=1e8,
         global_batch_size=4,
         steps=5,

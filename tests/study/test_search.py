@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from levelfield.study.plan.search import search_two, search_until_bracketed
+from tests.narrowed import present
 
 losses_on_a_grid = st.lists(st.floats(0.1, 9.0), min_size=3, max_size=9)
 
@@ -77,7 +78,7 @@ def test_what_is_asked_for_does_not_depend_on_the_order_of_arrival(losses, start
 def test_a_bracketed_optimum_is_no_worse_than_its_neighbours(losses, start, cap):
     search = search_until_bracketed(len(losses), start % len(losses), losses.__getitem__, cap=cap)
     if search.status == "bracketed":
-        best = search.best
+        best = present(search.best)
         assert losses[best] <= min(losses[best - 1], losses[best + 1])
 
 

@@ -36,8 +36,9 @@ HEAD = PixelHead(num_outputs=3, output_stride=8)
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     path = write_parquet(tmp_path_factory.mktemp("masks") / "bars.parquet", rows())
-    columns = {"mask_column": "mask", "split_column": "split", "sequence_column": "file"}
-    return ParquetSpec(path=str(path), resolution=32, stretch=2, **columns)
+    return ParquetSpec(
+        path=str(path), resolution=32, stretch=2, mask_column="mask", split_column="split", sequence_column="file"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from levelfield.records.allowed import TooManySteps
 from levelfield.records.errors import DamagedError, SpecError, StoreError
 from levelfield.records.store import StudyDirectory
 from levelfield.scaling.results.intervals import Interval
-from levelfield.scaling.results.reasons.predictions import HoldsAnotherForm
+from levelfield.scaling.results.reasons.predictions import HoldsAnotherForm, NoDeclaredSize
 from levelfield.study.bill.bill import bill
 from levelfield.study.outcome.foretell import lock_rungs, predicted_recipes, runs_foretelling
 from levelfield.study.outcome.locks import read_locks
@@ -19,6 +19,7 @@ from levelfield.study.outcome.outcome import Outcome, analyse_outcome
 from levelfield.study.outcome.table import observations
 from levelfield.study.plan.plan import plan
 from levelfield.study.planned import Lock, LockedRecipe
+from tests.narrowed import of_kind
 from tests.study.simulated import FACTS, bowl, run_to_the_end, study
 
 LOCKED = 2e12
@@ -145,7 +146,7 @@ def test_a_family_that_no_declared_size_fits_is_locked_as_refused_with_the_reaso
     spec = study(ladder={**LADDER, "max_steps": 2000})
     outcome = outcome_of(spec, *run_to_the_end(spec))
     recipes = predicted_recipes(outcome, analyse_outcome(outcome, Path("nowhere")), LOCKED)
-    assert isinstance(recipes["nfnet"].why, TooManySteps)
+    assert isinstance(of_kind(NoDeclaredSize, recipes["nfnet"]).why, TooManySteps)
 
 
 def test_a_prediction_does_not_depend_on_the_trials_that_score_it():

@@ -7,6 +7,8 @@ import random
 import pytest
 
 from levelfield.compute.analytic import count
+from levelfield.records.allowed import ArmOf, TooFewSteps
+from levelfield.records.data import FolderSpec
 from levelfield.records.errors import InputError, SpecError
 from levelfield.records.fields import FieldFacts
 from levelfield.records.head import LinearHead, PixelHead
@@ -18,6 +20,7 @@ from levelfield.study.plan.plan import plan
 from levelfield.study.planned import Plan, PlannedTransfer
 from levelfield.study.spec_file import study_from_plain
 from levelfield.tasks.segmentation import Segmentation
+from tests.narrowed import of_kind, present
 from tests.study.simulated import FACTS, MEASURES, bowl, outcome_of, study
 
 TARGET = TargetFacts(
@@ -141,7 +144,8 @@ def test_every_rungs_frontier_is_fine_tuned_on_fresh_seeds_and_judged_on_the_rep
         start = winners[transfer.pretraining]
         assert transfer.spec.start == f"trial:{start.spec.fingerprint}"
         assert transfer.spec.architecture == start.spec.architecture
-        assert (transfer.spec.seed, transfer.spec.held_out) == (start.spec.seed, "report")
+        spec = of_kind(TrialSpec, transfer.spec)
+        assert (spec.seed, spec.held_out) == (start.spec.seed, "report")
         assert transfer.budget_flops == start.budget_flops
 
 
@@ -163,8 +167,8 @@ def test_fine_tuning_and_pre_training_together_may_spend_what_training_from_scra
     planned, _, _ = finished
     for role, allowed in (("finetune", 0.5), ("scratch", 1.5)):
         for transfer in of_role(planned, role):
-            spec = transfer.spec
-            assert spec.budget_flops == pytest.approx(transfer.budget_flops * allowed * transfer.spend)
+            spec = of_kind(TrialSpec, transfer.spec)
+            assert spec.budget_flops == pytest.approx(transfer.budget_flops * allowed * present(transfer.spend))
             counted = count(spec.architecture, resolution=16, num_outputs=10, in_channels=1)
             spent = spec.steps * spec.gradient_examples_per_step * counted.train_flops_per_example
             step = spec.gradient_examples_per_step * counted.train_flops_per_example
@@ -181,7 +185,7 @@ def test_both_arms_are_searched_for_rate_and_spending_and_scratch_for_size(finis
         width = int(transfer.spec.architecture.split("w")[1].split("-")[0])
         assert width in (16, 24)
     for role in ("finetune-search", "scratch-search"):
-        assert {transfer.spec.held_out for transfer in of_role(planned, role)} == {"select"}
+        assert {of_kind(TrialSpec, transfer.spec).held_out for transfer in of_role(planned, role)} == {"select"}
 
 
 def test_every_backbone_is_probed_once(finished):
@@ -246,8 +250,8 @@ def test_a_shape_that_cannot_take_the_targets_images_is_refused_before_anything_
 def test_an_arm_of_too_few_steps_is_refused_and_listed():
     planned, _, _ = run_everything(transferring(min_steps=100_000))
     assert not of_role(planned, "finetune")
-    assert {refused.arm.arm for refused in planned.refused_transfers} == {"finetune", "scratch"}
-    assert all(refused.reason.least == 100000 for refused in planned.refused_transfers)
+    assert {of_kind(ArmOf, refused.arm).arm for refused in planned.refused_transfers} == {"finetune", "scratch"}
+    assert all(of_kind(TooFewSteps, refused.reason).least == 100000 for refused in planned.refused_transfers)
 
 
 def test_rungs_can_be_left_out():
@@ -340,4 +344,4 @@ def test_paths_of_transfers_are_relative_to_the_study_file(tmp_path):
     )
     (tmp_path / "study.toml").write_text(quickstart_text() + "\n" + table)
     (transfer,) = load_study(tmp_path / "study.toml").transfer
-    assert transfer.data.path == str(tmp_path / "photos")
+    assert of_kind(FolderSpec, transfer.data).path == str(tmp_path / "photos")

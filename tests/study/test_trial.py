@@ -18,6 +18,7 @@ from levelfield.records.trial import TrialSpec
 from levelfield.study.execute.parts import build_state
 from levelfield.study.execute.trial import run_trial
 from levelfield.study.plan.recipes import preset
+from tests.narrowed import present
 
 CPU = torch.device("cpu")
 DATA = DigitPairsSpec(resolution=16, select_examples=64, report_examples=64)
@@ -77,7 +78,7 @@ def test_resume_is_bit_identical_at_every_step(family, source, tmp_path):
         run_trial(spec, directory, source, device=CPU, checkpoint_seconds=0, keeps_weights=True)
         assert files_of(directory) == files_of(undisturbed)
         assert directory.weights_path.read_bytes() == undisturbed.weights_path.read_bytes()
-        assert directory.timing().attempts == 2
+        assert present(directory.timing()).attempts == 2
         assert not (directory.path / "checkpoints").exists()
 
 
@@ -91,7 +92,7 @@ def test_work_lost_since_the_last_checkpoint_is_counted(source, tmp_path):
     with pytest.raises(Killed):
         run_trial(trial("vit"), directory, source, device=CPU, checkpoint_seconds=1e9, on_step=kill)
     run_trial(trial("vit"), directory, source, device=CPU)
-    assert directory.timing().lost_steps == 5
+    assert present(directory.timing()).lost_steps == 5
 
 
 def test_a_run_proves_which_examples_it_saw(source, tmp_path):

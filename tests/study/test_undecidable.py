@@ -3,11 +3,13 @@
 import dataclasses
 import math
 import random
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from levelfield.publish import publish
+from levelfield.records.allowed import OneSided
 from levelfield.records.data import FewDigitsJudge
 from levelfield.records.trial import TrialTiming
 from levelfield.report.words.told import told
@@ -19,6 +21,7 @@ from levelfield.study.plan.plan import plan
 from levelfield.study.plan.search import can_bracket
 from levelfield.study.plan.undecidable import gives_no_verdict, undecidable
 from levelfield.study.spec_file import quickstart_study
+from tests.narrowed import of_kind
 from tests.study.simulated import FACTS, run_to_the_end, study, written_down
 
 NUM_REPORT = 500
@@ -107,7 +110,7 @@ def simulated(spec, facts, seed):
     return rows, losses
 
 
-def verdicts(spec, facts, seed):
+def verdicts(spec, facts, seed) -> Iterator[tuple[str, tuple[str, str], float | None, str]]:
     """Every verdict on ``spec`` but "cannot tell", named as :func:`undecidable` names the questions."""
     rows, losses = simulated(spec, facts, seed)
     contest = contest_of(
@@ -124,8 +127,8 @@ def verdicts(spec, facts, seed):
         pair, by_flops = (found.a, found.b), found.currency == "flops"
         for each in found.per_budget:
             if each.verdict != "cannot tell":
-                question = ("verdict", pair, each.budget) if by_flops else ("verdict by device-seconds", pair, None)
-                yield *question, each.verdict
+                question, budget = ("verdict", each.budget) if by_flops else ("verdict by device-seconds", None)
+                yield question, pair, budget, each.verdict
         if found.overall.verdict != "cannot tell":
             question = "verdict over all rungs" if by_flops else "verdict by device-seconds"
             yield question, pair, None, found.overall.verdict
@@ -146,7 +149,8 @@ def test_what_is_told_undecidable_is_never_decided(design):
             assert not gives_no_verdict(told, spec)
             if question == "verdict" and (families, budget) in one_sided:
                 (why,) = one_sided[families, budget]
-                assert (why.family, why.verdicts) == (families[0], (verdict,))
+                only = of_kind(OneSided, why)
+                assert (only.family, only.verdicts) == (families[0], (verdict,))
 
 
 def test_a_fair_design_has_nothing_to_tell_and_is_decided():

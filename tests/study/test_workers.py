@@ -3,15 +3,18 @@
 import os
 import stat
 import sys
+from typing import cast
 
 import pytest
 
 from levelfield.records.errors import InputError, TrialError
 from levelfield.records.execution import DEFAULT_EXECUTION
 from levelfield.study.launch.local import LocalLauncher
+from levelfield.study.planned import PlannedTrial
 from levelfield.study.run import run_study
 from levelfield.study.spec_file import load_study
 from tests.conftest import TINY_STUDY, run
+from tests.narrowed import present
 
 
 class Spec(dict):
@@ -20,6 +23,9 @@ class Spec(dict):
 
 class Unreadable:
     spec = Spec(recipe={"optimizer": "evil"})
+
+
+UNREADABLE = cast(PlannedTrial, Unreadable)  # what no plan holds
 
 
 def written(path, text):
@@ -61,12 +67,12 @@ def test_a_trial_is_to_blame_where_one_of_its_workers_had_started_though_later_o
     )
     launcher = LocalLauncher(tmp_path, num_workers=1, device="cpu", execution=DEFAULT_EXECUTION, checkpoint_seconds=1.0)
     try:
-        launcher.submit(Unreadable)
+        launcher.submit(UNREADABLE)
         events = [launcher.next_event(timeout_s=60) for _ in range(6)]
     finally:
         launcher.close()
-    assert [event.kind for event in events] == ["started", "restarted"] * 2 + ["started", "failed"]
-    assert events[-1].blame == blame
+    assert [present(event).kind for event in events] == ["started", "restarted"] * 2 + ["started", "failed"]
+    assert present(events[-1]).blame == blame
 
 
 def test_a_device_that_is_not_there_is_named_in_its_own_sentence_and_nothing_fails_for_good(tiny_study, tmp_path):
@@ -81,9 +87,9 @@ def test_a_device_that_is_not_there_is_named_in_its_own_sentence_and_nothing_fai
 def test_a_worker_tells_of_a_spec_that_it_cannot_read(tmp_path):
     launcher = LocalLauncher(tmp_path, num_workers=1, device="cpu", execution=DEFAULT_EXECUTION, checkpoint_seconds=1.0)
     try:
-        launcher.submit(Unreadable)
-        assert launcher.next_event(timeout_s=60).kind == "started"
-        event = launcher.next_event(timeout_s=60)
+        launcher.submit(UNREADABLE)
+        assert present(launcher.next_event(timeout_s=60)).kind == "started"
+        event = present(launcher.next_event(timeout_s=60))
     finally:
         launcher.close()
     assert (event.kind, event.blame) == ("failed", "input")

@@ -12,9 +12,10 @@ from levelfield.compute.count import trace
 from levelfield.data.loader import evaluation_batches
 from levelfield.data.sources import open_source
 from levelfield.data.transforms import to_float
-from levelfield.families.pixels import resampled, resampling
+from levelfield.families.base import Backbone
+from levelfield.families.pixels import PixelClassifier, resampled, resampling
 from levelfield.families.registry import build
-from levelfield.records.data import ParquetSpec
+from levelfield.records.data import ParquetSpec, Split
 from levelfield.records.errors import SpecError
 from levelfield.records.head import PixelHead
 from levelfield.records.trial import RecipeSpec
@@ -22,6 +23,7 @@ from levelfield.tasks.segmentation import Segmentation
 from levelfield.testing.tasks import check_task
 from levelfield.train.evaluate import batch_judged, evaluate
 from tests.masked_pictures import rows, write_parquet
+from tests.narrowed import of_kind, present
 
 HEAD = PixelHead(num_outputs=3, output_stride=8)
 NETWORKS = ("nfnet:w8-d1x1-s4", "vit:w16-d1-p16", "vit:w16-d1-p4,pool=map", "vit:w16-d1-p8,pool=token")
@@ -42,7 +44,7 @@ def source(tmp_path_factory):
     )
 
 
-def batch_of(source, split="report", size=8):
+def batch_of(source, split: Split = "report", size=8):
     return next(iter(evaluation_batches(source, split, size)))
 
 
@@ -62,8 +64,10 @@ def test_every_layer_of_a_pixel_network_is_counted(architecture, resolution):
 @pytest.mark.parametrize(("old", "new"), [(4, 9), (3, 24), (9, 4), (8, 2), (5, 5), (1, 6)])
 def test_maps_are_brought_to_another_grid_as_torch_does(old, new):
     x = torch.randn(2, 3, old, old, generator=torch.Generator().manual_seed(0))
-    how = {"mode": "area"} if new <= old else {"mode": "bilinear", "align_corners": False}
-    expected = F.interpolate(x, size=(new, new), **how)
+    if new <= old:
+        expected = F.interpolate(x, size=(new, new), mode="area")
+    else:
+        expected = F.interpolate(x, size=(new, new), mode="bilinear", align_corners=False)
     assert torch.allclose(resampled(x, resampling(old, new)), expected, atol=1e-6)
 
 
@@ -78,10 +82,11 @@ def test_loss_and_gradient_are_those_of_a_straight_line(source, architecture):
     valid = torch.ones(len(mask), dtype=torch.bool)
     loss = task.loss(network(images), batch.fields, valid, recipe) / task.weight(batch.fields, valid)
     loss.backward()
-    ours = {name: each.grad.clone() for name, each in network.named_parameters()}
+    ours = {name: present(each.grad).clone() for name, each in network.named_parameters()}
 
     network.zero_grad()
-    norm, conv = nn.BatchNorm2d(network.num_features), network.head.conv
+    assert isinstance(network, Backbone)
+    norm, conv = nn.BatchNorm2d(network.num_features), of_kind(PixelClassifier, network.head).conv
     cells = F.interpolate(network.feature_map(images), size=(4, 4), mode="bilinear", align_corners=False)
     logits = F.interpolate(conv(norm(cells)), size=(32, 32), mode="bilinear", align_corners=False)
     pixels = logits.permute(0, 2, 3, 1)[mask != 255]
@@ -93,7 +98,7 @@ def test_loss_and_gradient_are_those_of_a_straight_line(source, architecture):
     assert theirs.keys() == ours.keys()
     rounding = 1e-6 * max(float(each.abs().max()) for each in ours.values())
     for name, gradient in ours.items():
-        assert torch.allclose(gradient, theirs[name], rtol=1e-5, atol=rounding), name
+        assert torch.allclose(gradient, present(theirs[name]), rtol=1e-5, atol=rounding), name
 
 
 def test_scores_are_those_of_scikit_learn(source):
@@ -111,14 +116,14 @@ def test_scores_are_those_of_scikit_learn(source):
     assert len(np.unique(said[inside])) > 1, "the network says more than one class"
     for picture in range(16):
         own = true[picture][inside[picture]], said[picture][inside[picture]]
-        assert (judged.tallies[picture] == confusion_matrix(*own, labels=range(3))).all()
+        assert (present(judged.tallies)[picture] == confusion_matrix(*own, labels=range(3))).all()
         assert judged.each["image mIoU"][picture] == pytest.approx(jaccard_score(*own, average="macro"), rel=1e-6)
         assert judged.each["pixel error"][picture] == pytest.approx((own[0] != own[1]).mean(), rel=1e-5)
     matrix = confusion_matrix(true[inside], said[inside], labels=range(3))
     ious = np.diag(matrix) / (matrix.sum(0) + matrix.sum(1) - np.diag(matrix))
-    assert judged.mean.whole["mIoU"] == pytest.approx(ious.mean(), rel=1e-12)
+    assert present(judged.mean.whole)["mIoU"] == pytest.approx(ious.mean(), rel=1e-12)
     assert judged.mean.values["image mIoU"] == pytest.approx(judged.each["image mIoU"].mean(), rel=1e-6)
-    assert sorted(set(judged.stretch.tolist())) == list(range(8))
+    assert sorted(set(present(judged.stretch).tolist())) == list(range(8))
 
 
 def test_answers_to_a_batch_stay_small():
@@ -137,12 +142,13 @@ def test_a_residual_network_of_timms_answers_every_pixel():
     pytest.importorskip("timm")
     text = "timm:resnet10t,channels=8x8x8x8,stem_width=8"
     assert build(text, head=HEAD, resolution=64)(torch.zeros(2, 3, 64, 64)).shape == (2, 3, 64, 64)
-    counted, traced = (each(text, resolution=64, head=HEAD) for each in (count, trace))
+    counted, traced = count(text, resolution=64, head=HEAD), trace(text, resolution=64, head=HEAD)
     assert (counted.params, counted.forward_flops) == (traced.params, traced.forward_flops)
     assert counted.layers[-3].kind == "batch_norm"
 
 
 def test_a_network_that_lost_what_pools_says_so():
     network = build("vit:w16-d1-p8,pool=map", head=HEAD, resolution=32)
+    assert isinstance(network, Backbone)
     with pytest.raises(SpecError, match="nothing that pools"):
         network.features(torch.zeros(1, 3, 32, 32))

@@ -20,6 +20,8 @@ from timm.models.nfnet import GammaAct, NfCfg, NormFreeNet
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from tests.narrowed import present
+
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
@@ -38,8 +40,8 @@ def nfnet() -> NormFreeNet:
     its GELU is the tanh form; and the stem is two convolutions here, as ours is for small images.
     """
     config = NfCfg(
-        depths=(1, 2),
-        channels=(16, 32),
+        depths=(1, 2),  # pyright: ignore[reportArgumentType]  # timm takes as many stages as there are
+        channels=(16, 32),  # pyright: ignore[reportArgumentType]
         stem_type="deep_quad",
         stem_chs=8,
         group_size=4,
@@ -112,7 +114,7 @@ def train_as_2102_06171(
         loss.backward()
 
         for name, parameter in parameters.items():
-            weight, gradient = parameter.detach(), parameter.grad
+            weight, gradient = parameter.detach(), present(parameter.grad)
             is_kernel = name.endswith(".weight") and weight.ndim > 1
 
             # Clipping: all but the classifier's kernel, and on request the skip gain. A unit is what makes one output
@@ -176,10 +178,10 @@ def train_as_big_vision(
         loss.backward()
 
         # Clipping: all gradients together.
-        norm = math.sqrt(sum(parameter.grad.pow(2).sum().item() for parameter in parameters.values()))
+        norm = math.sqrt(sum(present(parameter.grad).pow(2).sum().item() for parameter in parameters.values()))
         if norm > max_norm:
             for parameter in parameters.values():
-                parameter.grad = parameter.grad * (max_norm / norm)
+                parameter.grad = present(parameter.grad) * (max_norm / norm)
 
         # Schedule: a linear rise that ends at one, then half a cosine.
         if step < warmup_steps:

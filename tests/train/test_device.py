@@ -1,5 +1,7 @@
 """A trial computes what its record says, and the same when it is repeated, whatever torch's defaults are."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -26,7 +28,7 @@ def anything_goes():
 def setting() -> tuple[bool, ...]:
     """TF32 in convolutions and in products, one order of sums, kernels chosen by the clock."""
     cudnn = torch.backends.cudnn
-    return cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32, cudnn.deterministic, cudnn.benchmark
+    return cudnn.allow_tf32, bool(torch.backends.cuda.matmul.allow_tf32), cudnn.deterministic, cudnn.benchmark
 
 
 def set_to(convolutions: bool, products: bool, deterministic: bool, benchmark: bool) -> None:
@@ -65,7 +67,9 @@ def test_convolutions_and_products_on_a_gpu_are_off_by_rounding_alone(anything_g
     device = resolve_device("cuda")
     torch.manual_seed(0)
     images, kernel, matrix = torch.randn(8, 64, 16, 16), torch.randn(64, 64, 3, 3), torch.randn(512, 512)
-    for call, tensors in ((F.conv2d, (images, kernel)), (torch.matmul, (matrix, matrix))):
+    calls: list[tuple[Callable[..., torch.Tensor], tuple[torch.Tensor, ...]]]
+    calls = [(F.conv2d, (images, kernel)), (torch.matmul, (matrix, matrix))]
+    for call, tensors in calls:
         wanted = call(*(tensor.double() for tensor in tensors))
         seen = call(*(tensor.to(device) for tensor in tensors)).cpu()
         assert (seen - wanted).norm() / wanted.norm() < 1e-5  # TF32 is off by 3e-4

@@ -78,7 +78,11 @@ class GivenGradients:
     def head(self, known: Any) -> Any:
         raise NotImplementedError
 
-    measures = scores = head
+    def measures(self, known: Any) -> Any:
+        raise NotImplementedError
+
+    def scores(self, outputs: Tensor, fields: Named) -> Any:
+        raise NotImplementedError
 
 
 def batch(step: int, dtype: torch.dtype) -> Batch:

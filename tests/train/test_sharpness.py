@@ -22,6 +22,7 @@ from levelfield.train.policy import policy_table
 from levelfield.train.sharpness import climbed
 from levelfield.train.state import TrainState, keyed_seed
 from levelfield.train.step import TrainingStep
+from tests.narrowed import present
 from tests.train.test_golden_updates import clipped_by_hand, has_units, is_clipped, is_kernel
 
 CPU = torch.device("cpu")
@@ -122,7 +123,7 @@ def loss_by_hand(model, weights: dict[str, Tensor], batch: Batch, rows: slice, s
     log_probability = logits - logits.exp().sum(1, keepdim=True).log()
     right = log_probability[torch.arange(len(logits)), batch.fields["label"][rows]]
     each = -(1 - SMOOTHING) * right - SMOOTHING * log_probability.mean(1)
-    return sum((loss for loss, valid in zip(each, batch.valid[rows], strict=True) if valid), each.sum() * 0) / weight
+    return torch.where(batch.valid[rows], each, 0.0).sum() / weight
 
 
 def gradient_by_hand(model, weights: dict[str, Tensor], loss) -> dict[str, Tensor]:
@@ -158,7 +159,7 @@ def trained_by_hand(spec: TrialSpec, state: TrainState, name: str) -> tuple[dict
         for key, weight in weights.items():
             gradient = down[key]
             if is_clipped(key, name):  # against the weights themselves, not those that were climbed to
-                gradient = clipped_by_hand(weight, gradient, recipe.agc_lambda, by_unit=has_units(key))
+                gradient = clipped_by_hand(weight, gradient, present(recipe.agc_lambda), by_unit=has_units(key))
             gradient = gradient + (0.03 * weight if is_kernel(key) else 0)
             momentum[key] = 0.9 * momentum[key] + gradient
             weights[key] = weight - recipe.peak_lr * schedule * (gradient + 0.9 * momentum[key])
@@ -222,7 +223,7 @@ def test_the_way_back_is_exact_and_in_place():
     before, places = [weight.clone() for weight in weights], [weight.data_ptr() for weight in weights]
     for weight in weights:
         weight.requires_grad_().grad = torch.randn(weight.shape)
-    gradients = [weight.grad.clone() for weight in weights]
+    gradients = [present(weight.grad).clone() for weight in weights]
     with climbed(weights, rho=0.7):
         moved = torch.cat([(w.detach() - b).flatten() for w, b in zip(weights, before, strict=True)])
         along = torch.cat([gradient.flatten() for gradient in gradients])

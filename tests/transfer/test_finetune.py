@@ -24,6 +24,7 @@ from levelfield.transfer.recipes import RECIPES, steps_of, transfer_preset, tran
 from levelfield.weights.kept import KeptFacts, keep_weights, weights_of_trial
 from levelfield.weights.read import load_model
 from levelfield.weights.write import save_safetensors
+from tests.narrowed import present
 from tests.transfer.conftest import CPU, PRETRAINING, pretraining
 
 DATA = DigitsSpec(resolution=16, select_examples=100, report_examples=200)
@@ -82,7 +83,7 @@ def test_fine_tuning_resumes_bit_identical_at_every_step(pretrained, source, tmp
             finetune(spec, backbone, source, path, device=CPU, checkpoint_seconds=0, on_step=kill)
         finetune(spec, backbone, source, path, device=CPU, checkpoint_seconds=0)
         assert files_of(path) == files_of(tmp_path / "undisturbed")
-        assert TrialDirectory(path).timing().attempts == 2
+        assert present(TrialDirectory(path).timing()).attempts == 2
 
 
 def test_a_fine_tuning_charges_its_ascent_its_test_resolution_and_what_came_before(pretrained, source, tmp_path):
@@ -94,7 +95,7 @@ def test_a_fine_tuning_charges_its_ascent_its_test_resolution_and_what_came_befo
     test = count(architecture, resolution=20, num_outputs=10, in_channels=1)
     assert result.train_flops == STEPS * (8 + 2) * train.train_flops_per_example == spec.budget_flops
     assert result.evaluate_flops == 200 * test.forward_flops
-    assert result.start_flops == TrialDirectory(pretrained).result().train_flops
+    assert result.start_flops == present(TrialDirectory(pretrained).result()).train_flops
     assert result.epochs == STEPS * 8 / 2 / source.split_sizes["train"]
     seen = expected_audit(training_order(source, spec.seed, multiplicity=2), 0, spec.examples)
     assert result.seen_digest == seen.digest

@@ -13,14 +13,15 @@ from sklearn.preprocessing import StandardScaler
 from levelfield.compute.analytic import count
 from levelfield.data.sources import open_source
 from levelfield.data.transforms import to_float
+from levelfield.families.base import Backbone
 from levelfield.families.registry import parse
-from levelfield.records.data import DigitsSpec
+from levelfield.records.data import DigitsSpec, Split
 from levelfield.records.errors import RefusedError, SpecError, StoreError
 from levelfield.records.probe import ProbeSpec
 from levelfield.records.probe_store import ProbeDirectory
 from levelfield.study.execute.probe import run_probe
 from levelfield.transfer import probes as probing
-from levelfield.transfer.backbone import backbone_of_trial
+from levelfield.transfer.backbone import PretrainedBackbone, backbone_of_trial
 from levelfield.transfer.features import features_of
 from levelfield.transfer.probes import few_shot_probes, knn_probe, linear_probe, ridge_answers
 from levelfield.transfer.surgery import assembled
@@ -32,8 +33,8 @@ DATA = DigitsSpec(resolution=16, select_examples=300, report_examples=400)
 @pytest.fixture(scope="module")
 def digits():
     """Pixels of scikit-learn's digits in three parts."""
-    bunch = load_digits()
-    x, y = bunch.data.astype(np.float32), bunch.target.astype(np.int64)
+    pixels, labels = load_digits(return_X_y=True)
+    x, y = np.asarray(pixels, dtype=np.float32), np.asarray(labels, dtype=np.int64)
     order = np.random.default_rng(0).permutation(len(y))
     return tuple((x[rows], y[rows]) for rows in np.split(order, [900, 1300]))
 
@@ -113,9 +114,8 @@ def test_shots_that_a_class_does_not_have_are_left_out(digits):
 
 def test_nearest_neighbours_vote_as_scikit_learns_do(digits):
     train, _, report = digits
-    votes = KNeighborsClassifier(
-        20, metric="cosine", algorithm="brute", weights=lambda distance: np.exp((1 - distance) / 0.07)
-    ).fit(*train)
+    votes = KNeighborsClassifier(20, metric="cosine", algorithm="brute")
+    votes.set_params(weights=lambda distance: np.exp((1 - distance) / 0.07)).fit(*train)
     assert knn_probe(train, report).top1 == pytest.approx(votes.score(*report), abs=1e-12)
     few = (train[0][:10], train[1][:10])
     assert "10 neighbours" in knn_probe(few, report).setting
@@ -134,6 +134,7 @@ def test_features_are_those_of_the_network_and_are_computed_once(probe, tmp_path
     network = assembled(
         parse(spec.architecture), backbone.state, head=backbone.facts.head, resolution=16, in_channels=1
     )
+    assert isinstance(network, Backbone)
     fields = source.batch("train", np.arange(source.split_sizes["train"])).fields
     with torch.no_grad():
         expected = network.features(to_float(torch.from_numpy(fields["image"]))).numpy()
@@ -170,7 +171,7 @@ def test_damaged_features_are_computed_again(probe, tmp_path):
 def test_other_weights_data_or_splits_have_features_of_their_own(probe, tmp_path):
     spec, backbone = probe
     turned = {name: -tensor for name, tensor in backbone.state.items()}
-    others = [
+    others: list[tuple[ProbeSpec, PretrainedBackbone, DigitsSpec, Split]] = [
         (spec, backbone, DATA, "report"),
         (spec, backbone, DATA, "select"),
         (spec, backbone, dataclasses.replace(DATA, resolution=20), "report"),

@@ -21,6 +21,7 @@ from levelfield.weights.loaded import LoadedModel, assemble
 from levelfield.weights.preprocessing import Preprocessing
 from levelfield.weights.read import load_model
 from levelfield.weights.write import save_hub, save_safetensors, save_timm
+from tests.narrowed import of_kind
 from tests.undrawn import Undrawn
 from tests.weights.networks import difference
 
@@ -88,7 +89,7 @@ def check_timm(loaded: LoadedModel, folder: Path) -> None:
     for pixels in resolutions(loaded.card.architecture, loaded.card.resolution):
         assert difference(theirs.eval(), loaded.model, resolution=pixels) <= 1e-5
         assert difference(hub.eval(), loaded.model, resolution=pixels) <= 1e-5
-    assert hub.pretrained_cfg["mean"] == list(loaded.preprocessing.mean)
+    assert of_kind(dict, hub.pretrained_cfg)["mean"] == list(loaded.preprocessing.mean)
 
 
 def check_programs(loaded: LoadedModel, folder: Path) -> None:

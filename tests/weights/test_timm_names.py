@@ -7,8 +7,10 @@ from timm.data import resolve_data_config
 from timm.models import get_pretrained_cfg
 
 from levelfield.families import registry
+from levelfield.families.vit.spec import ViTSpec
 from levelfield.records.errors import SpecError
 from levelfield.weights.timm_names import architecture_named, preprocessing_named
+from tests.narrowed import of_kind, present
 from tests.undrawn import Undrawn
 
 
@@ -46,9 +48,10 @@ def test_a_known_network_has_timms_tensors(name: str) -> None:
         converted = registry.conversion(text).from_timm(theirs.state_dict(), ours)
     assert converted.keys() == dict(ours.named_parameters()).keys()
     if "vit" in name or "deit" in name:
-        assert theirs.blocks[0].mlp.act.__class__.__name__ == "GELU"
-        assert theirs.blocks[0].attn.num_heads == registry.parse(text).num_heads
-        assert {"token": "token", "gap": "avg", "map": "map"}[registry.parse(text).pooling] == theirs.global_pool
+        block, spec = theirs.get_submodule("blocks.0"), of_kind(ViTSpec, registry.parse(text))
+        assert type(block.get_submodule("mlp.act")).__name__ == "GELU"
+        assert block.get_submodule("attn").num_heads == spec.num_heads
+        assert {"token": "token", "gap": "avg", "map": "map"}[spec.pooling] == theirs.global_pool
 
 
 def tagged_names() -> list[str]:
@@ -61,7 +64,7 @@ def test_known_weights_are_fed_as_timm_feeds_them(name: str) -> None:
         ours = preprocessing_named(name)
     except SpecError:
         return
-    theirs = get_pretrained_cfg(name)
+    theirs = present(get_pretrained_cfg(name))
     data = resolve_data_config(pretrained_cfg=theirs.to_dict(), use_test_size=True)
     assert data["input_size"][1] == ours.resolution
     for key in ("mean", "std", "crop_pct", "crop_mode", "interpolation"):

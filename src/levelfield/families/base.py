@@ -5,7 +5,7 @@ The training loop, the counter and the studies see families through these protoc
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from levelfield.records.codec import record
 from levelfield.records.errors import SpecError
@@ -115,6 +115,7 @@ class FamilySpec(Protocol):
     def text(self) -> str: ...
 
 
+@runtime_checkable
 class Backbone(Protocol):
     """What a family's ``model.build`` returns, beside being an ``nn.Module``: images in, outputs out, and a ``head``
     over ``features`` or over ``feature_map`` (:func:`levelfield.families.pixels.handed`)."""
