@@ -98,7 +98,7 @@ def read_runs(
     _refuse_another_scale(rows, path, table, meant["loss"])
     checkpoints: tuple[str, ...]
     if ends is None:
-        checkpoints = told_checkpoints(rows, columns_of)
+        checkpoints = told_checkpoints(rows, table, columns_of)
     else:
         kept = places_of_ends(rows, _named(path, table, ends))
         checkpoints = told_ends(len(rows), len(kept), ends)
