@@ -76,10 +76,11 @@ def _words(name: str) -> set[str]:
 def _are_checkpoints(rows: Rows, runs: Places, settings: Places) -> bool:
     """Whether most rows lie in runs of one setting and of many different amounts of compute."""
     counts = np.bincount(runs)
-    one_setting = _distinct(runs, settings) == 1
-    own_compute = _distinct(runs, rows.coded("train_flops").codes) == counts
-    long = counts >= FEWEST_ROWS
-    return bool(counts[one_setting & own_compute & long].sum() >= _SHARE * len(rows))
+    likely = (counts >= FEWEST_ROWS) & (_distinct(runs, settings) == 1)
+    if counts[likely].sum() < _SHARE * len(rows):
+        return False
+    likely &= _distinct(runs, rows.coded("train_flops").codes) == counts
+    return bool(counts[likely].sum() >= _SHARE * len(rows))
 
 
 def _distinct(groups: Places, values: Places) -> Places:
