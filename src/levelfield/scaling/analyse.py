@@ -56,6 +56,7 @@ from levelfield.scaling.results.refusals import (
 from levelfield.scaling.results.verdicts import Comparison, Optimism
 from levelfield.scaling.tables.remedies import allocation_remedy, law_remedy
 from levelfield.scaling.tables.rungs import Frontier, Rung, checked, frontier, having
+from levelfield.scaling.tables.sized import sized_cells
 from levelfield.scaling.verdicts.contest import contest_of
 from levelfield.scaling.verdicts.swap import optimizer_swaps
 
@@ -158,6 +159,7 @@ def analyse(
         optima=optima,
         rate_surfaces=rate_surfaces(rates, families, seed_sd=noise.seed_sd, level=level),
         measure=measure,
+        sized=sized_cells(rows, families),
     )
 
 

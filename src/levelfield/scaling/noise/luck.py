@@ -19,7 +19,7 @@ from levelfield.scaling.laws import Floats
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.reasons.verdicts import LuckLeftOn, LuckTakenOff, OneCellTried
 from levelfield.scaling.results.verdicts import Optimism
-from levelfield.scaling.tables.rungs import grouped, grouped_by, having
+from levelfield.scaling.tables.rungs import grouped_by, having, replicates
 
 NUM_SEARCHES = 400
 _ITERATIONS = 20
@@ -85,17 +85,10 @@ def best_of_searches(
 
 def cell_means(runs: Sequence[Observation]) -> tuple[Floats, Floats]:
     """The mean ln loss of every cell among ``runs`` of one budget, and how many runs each has."""
-    if set(map(attrgetter("base_lr", "params", "cluster"), runs)) == {(None, None, "")}:  # each is a cell of its own
+    if set(map(attrgetter("base_lr", "params", "cluster", "seed"), runs)) == {(None, None, "", 0)}:  # no two are alike
         return np.array([math.log(run.loss) for run in runs]), np.ones(len(runs))
-    cells = grouped(
-        runs,
-        lambda r: (
-            (r.model, r.variant, r.base_lr, r.global_batch_size, r.examples, r.params, r.cluster)
-            if r.base_lr is not None or r.params is not None or r.cluster
-            else r.run
-        ),
-    )
-    losses = [[math.log(run.loss) for run in same] for same in cells.values()]
+    cells = replicates(runs, "model", "examples", "params")
+    losses = [[math.log(run.loss) for run in same] for same in cells]
     return np.array([sum(cell) / len(cell) for cell in losses]), np.array([len(cell) for cell in losses], dtype=float)
 
 

@@ -58,4 +58,6 @@ def tuning_status(tried: Sequence[float], best: float) -> TuningStatus:
 
 
 def _mean_loss(runs: Sequence[Observation]) -> float:
-    return math.exp(sum(math.log(run.loss) for run in runs) / len(runs))
+    """The mean over seeds at the best of the other axes that were searched."""
+    settings = grouped(runs, attrgetter("axes")).values() if runs[0].axes else [runs]
+    return min(math.exp(sum(math.log(run.loss) for run in same) / len(same)) for same in settings)

@@ -41,6 +41,11 @@ def observations_by_column(
         return None
 
 
+def axis_columns(columns_of: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The columns of what a search varies beside the rate."""
+    return (*columns_of.get("batch", ()), *columns_of.get("axes", ()))
+
+
 def model_unnamed(family: str, params: float | None) -> str:
     """What a run of ``family`` is called where no column names its model."""
     return f"{family}, {params:.4g} parameters" if params else family
@@ -80,6 +85,7 @@ class _Columns:
             self._words("optimizer"),
             self._words("cluster"),
             self._traits(),
+            self._axes(),
         )
         return [_observation(*row) for row in zip(*columns, strict=True)]
 
@@ -149,9 +155,16 @@ class _Columns:
     def _traits(self) -> Iterable[tuple[tuple[str, str], ...]]:
         used = {name for names in self._columns_of.values() for name in names}
         others = [name for name in self._table.names if name and name not in used]
-        if not others:
+        return self._pairs(others)
+
+    def _axes(self) -> Iterable[tuple[tuple[str, str], ...]]:
+        return self._pairs(axis_columns(self._columns_of))
+
+    def _pairs(self, names: Sequence[str]) -> Iterable[tuple[tuple[str, str], ...]]:
+        """The cells of the columns ``names`` of every row, each with its column's name."""
+        if not names:
             return itertools.repeat((), self._num_rows)
-        return zip(*(_named(name, self._cells[name]) for name in others), strict=True)
+        return zip(*(_named(name, self._cells[name]) for name in names), strict=True)
 
 
 def _named(name: str, cells: Sequence[str]) -> Iterable[tuple[str, str]]:
@@ -175,7 +188,7 @@ def _observation(
     run: str, family: str, model: str, role: Role, loss: float, budget: float, flops: float, params: float | None,
     examples: float | None, epochs: float | None, base_lr: float | None, seed: int, device_seconds: float | None,
     device: str | None, chance: float | None, variant: str, optimizer: str, cluster: str,
-    traits: tuple[tuple[str, str], ...],
+    traits: tuple[tuple[str, str], ...], axes: tuple[tuple[str, str], ...],
 ) -> Observation:  # fmt: skip
     return Observation(
         run=run,
@@ -197,4 +210,5 @@ def _observation(
         optimizer=optimizer,
         cluster=cluster,
         traits=traits,
+        axes=axes,
     )

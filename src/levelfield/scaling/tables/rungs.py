@@ -151,7 +151,7 @@ def rungs(rows: Sequence[Observation], role: str) -> tuple[Rung, ...]:
     """
     found = []
     for (family, budget), runs in grouped(having(rows, "role", role), attrgetter("family", "budget_flops")).items():
-        cells = {(r.model, r.variant, r.base_lr, r.global_batch_size, r.examples) for r in runs}
+        cells = {(r.model, r.variant, r.base_lr, r.global_batch_size, r.axes, r.examples) for r in runs}
         if len(cells) > 1:
             raise InputError(f"{family} at {budget:.3g} FLOPs has {len(cells)} different cells with role {role!r}")
         seeds = [run.seed for run in runs]
@@ -165,7 +165,7 @@ def seed_groups(rows: Sequence[Observation]) -> list[Rung]:
     """Search cells that were run with several seeds."""
     cells = grouped_by(
         having(rows, "role", "search", "audit"),
-        *("family", "budget_flops", "model", "variant", "base_lr", "global_batch_size", "examples", "params"),
+        *("family", "budget_flops", "model", "variant", "base_lr", "global_batch_size", "axes", "examples", "params"),
     )
     groups = [tuple({run.seed: run for run in runs}.values()) for runs in cells.values() if len(runs) > 1]
     return [
@@ -174,22 +174,44 @@ def seed_groups(rows: Sequence[Observation]) -> list[Rung]:
 
 
 def tuned_cells(rows: Iterable[Observation]) -> tuple[Observation, ...]:
-    """The search runs of known size and length at their best rate: one a (family, budget, size, examples, epochs).
+    """The search runs of known size and length at their best settings: one a (family, budget, size, examples, epochs).
 
     Runs that differ by their seed alone count by their mean ln loss: the luckiest of them would be too good.
     """
-    usable = [r for r in rows if r.role == "search" and not r.variant and r.params and r.examples]
-    tuned: dict[Hashable, Observation] = {}
-    for runs in grouped_by(usable, *_SIZED, "base_lr", "global_batch_size").values():
-        mean = math.exp(sum(math.log(run.loss) for run in runs) / len(runs))
-        known = tuned.get(_sized(runs[0]))
-        if known is None or (mean, runs[0].run) < (known.loss, known.run):
-            tuned[_sized(runs[0])] = replace(runs[0], loss=mean)
-    return tuple(tuned.values())
+    return _at_best([r for r in rows if r.role == "search" and not r.variant and r.params and r.examples], *_SIZED)
 
 
 _SIZED = ("family", "budget_flops", "model", "params", "examples", "epochs")
-_sized: Callable[[Observation], tuple[Hashable, ...]] = attrgetter(*_SIZED)
+_SETTINGS = ("variant", "base_lr", "global_batch_size", "axes")
+"""What a search varies inside a cell."""
+
+
+def _at_best(rows: Sequence[Observation], *cell: str) -> tuple[Observation, ...]:
+    """The run at the best settings of every ``cell``, with the mean ln loss of its seeds: the lowest of those means."""
+    tuned: dict[Hashable, Observation] = {}
+    which = attrgetter(*cell)
+    for runs in replicates(rows, *cell):
+        mean = runs[0].loss if len(runs) == 1 else math.exp(sum(math.log(run.loss) for run in runs) / len(runs))
+        known = tuned.get(which(runs[0]))
+        if known is None or (mean, runs[0].run) < (known.loss, known.run):
+            tuned[which(runs[0])] = replace(runs[0], loss=mean)
+    return tuple(tuned.values())
+
+
+def replicates(rows: Sequence[Observation], *cell: str) -> list[list[Observation]]:
+    """The runs of every ``cell`` and setting that differ by their seed alone.
+
+    Rows of which neither a seed, nor a size, nor a rate is told may differ by anything: each stands for itself.
+    """
+    found: list[list[Observation]] = []
+    for runs in grouped_by(rows, *cell, *_SETTINGS, "cluster").values():
+        first = runs[0]
+        alike = first.base_lr is not None or first.params is not None or first.cluster
+        if alike or len({run.seed for run in runs}) == len(runs):
+            found.append(runs)
+        else:
+            found.extend([run] for run in runs)
+    return found
 
 
 class Frontier(NamedTuple):
@@ -203,15 +225,17 @@ class Frontier(NamedTuple):
 def frontier(rows: Sequence[Observation], family: str) -> Frontier:
     """The best search run of ``family`` at each budget.
 
-    A table on rungs gives the best row of each budget. A cloud (nearly every row its own compute, sizes competing)
-    gives its lower envelope: rows that no cheaper row beats. Where size only ever grows with compute nothing competes:
-    an envelope would hide the rise of a double descent that the fit has to refuse.
+    A table on rungs gives the best cell of each budget, by the mean of its seeds. A cloud (nearly every cell its own
+    compute, sizes competing) gives its lower envelope: cells that no cheaper one beats. A cell is a size and a length:
+    its seeds, rates and batches make it no rung. Where size only ever grows with compute nothing competes: an envelope
+    would hide the rise of a double descent that the fit has to refuse.
     """
     own = having(having(rows, "family", family), "role", "search")
-    best = [min(runs, key=attrgetter("loss", "run")) for runs in grouped_by(own, "budget_flops").values()]
+    best = list(_at_best(own, "budget_flops"))
     best.sort(key=attrgetter("budget_flops"))
     sizes = len(set(zip(own.column("model"), own.column("params"), strict=True)))
-    if len(own) < 1.5 * len(best) and sizes > 1 and not _grows_with_compute(own):
+    cells = len(grouped_by(own, "budget_flops", "model", "params", "examples", "epochs")) if sizes > 1 else len(own)
+    if cells < 1.5 * len(best) and sizes > 1 and not _grows_with_compute(own):
         envelope: list[Observation] = []
         for row in best:
             if not envelope or row.loss < envelope[-1].loss:

@@ -13,12 +13,18 @@ from typing import Any, NamedTuple, get_args
 
 from levelfield.records.errors import InputError, did_you_mean
 from levelfield.records.observation import Observation, Role
-from levelfield.scaling.tables.columnwise import DIVERGED, POSITIVE, model_unnamed, observations_by_column
+from levelfield.scaling.tables.columnwise import (
+    DIVERGED,
+    POSITIVE,
+    axis_columns,
+    model_unnamed,
+    observations_by_column,
+)
 from levelfield.scaling.tables.file import IN_MEMORY, TextTable, read_table_file, table_of_columns
 from levelfield.units import LARGEST, LARGEST_LOSS, SMALLEST, SMALLEST_LOSS
 
 DEFAULT_COLUMNS: Mapping[str, str] = {"compute": "flops", "loss": "loss"}
-_TEXT = ("family", "model", "run", "role", "variant", "device", "cluster", "optimizer")
+_TEXT = ("family", "model", "run", "role", "variant", "device", "cluster", "optimizer", "batch", "axes")
 KNOWN_COLUMNS = (*POSITIVE, *_TEXT, "seed")
 """What a column may mean. Only compute (training FLOPs) and loss are needed."""
 SIX_N_D = "6ND"
@@ -60,10 +66,11 @@ def read_runs(
     no column has that very name, "a,b" joins two. Without a role column rows are taken as search results: laws are
     fitted to the best of them, verdicts are refused. "budget" is the nominal compute of a run, its rung, where what was
     measured ("compute") differs a little from run to run. "unique" is the number of distinct examples, which gives the
-    epochs. Rows of one "cluster" (variants of a run, branches of a trunk) err together. Columns without a meaning
-    become traits, which may be confounded with the family. Empty cells of columns other than compute, budget and loss
-    are absent. Compute may be "6ND" where the table states parameters and tokens but no FLOPs. A winner whose size or
-    rate lies at the end of what the table's search rows tried gets that edge.
+    epochs. Rows of one "cluster" (variants of a run, branches of a trunk) err together. "batch" and "axes" ("a,b" names
+    two) are what a search varies beside the rate: rows that differ in them are other settings of a cell, not seeds.
+    Columns without a meaning become traits, which may be confounded with the family. Empty cells of columns other than
+    compute, budget and loss are absent. Compute may be "6ND" where the table states parameters and tokens but no FLOPs.
+    A winner whose size or rate lies at the end of what the table's search rows tried gets that edge.
 
     ``where`` keeps rows with one of the named values in every named column. With ``drop_diverged`` rows whose loss is
     empty, nan or inf are left out, with a notice; as part of what was tried they still bracket a winner.
@@ -105,7 +112,7 @@ def _columns_of(
         return (name,)
     if meaning == "compute" and name == SIX_N_D:
         return ()
-    found = tuple(part.strip() for part in name.split(",")) if meaning == "family" else (name,)
+    found = tuple(part.strip() for part in name.split(",")) if meaning in ("family", "axes") else (name,)
     for part in found:
         if part not in names:
             raise InputError(f"{path}: no column {part!r} for {meaning}{_hint(meaning, part, names, meant)}")
@@ -201,6 +208,7 @@ def _observation(row: _Row, *, drop_diverged: bool) -> Observation:
         optimizer=row.text("optimizer"),
         cluster=row.text("cluster"),
         traits=tuple((name, text) for name, text in row.cells.items() if name and name not in used),
+        axes=tuple((name, row.cells[name]) for name in axis_columns(row.columns_of)),
     )
 
 
