@@ -92,7 +92,7 @@ def noise_of_rows(found: LawFit) -> Floats:
     """The covariance of the kept rows' errors without what the form is to blame for.
 
     A law's own errors hold its scatter, and a wrong form scatters, too. A cubic follows any of the forms, so what it
-    leaves over is noise; where rows are few that is little known, and the law's own figure counts for ``OWN_ROWS`` of them.
+    leaves over is noise; where rows are few that is little known, and the law's own figure counts for ``OWN_ROWS``.
     """
     kept = [row for row in found.rows if not row.dropped]
     covariance = covariance_of(found.errors, len(kept))

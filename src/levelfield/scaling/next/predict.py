@@ -21,8 +21,8 @@ from levelfield.scaling.next.voices import (
     BestRunAt,
     OfSize,
     asked_for,
+    drawn_noise,
     noise_of,
-    noise_with,
     voices_of_compute,
     voices_of_size,
 )
@@ -197,11 +197,9 @@ def _headline(
         voices += voices_of_compute(laws, budget=budget, generator=generator)
     if not voices:
         return Headline(None, None, (), (NoLaw(),))
-    if laws:
-        noise = noise_of(min(laws, key=lambda law: law.errors.variances[-1]), budget, generator)
-    else:
-        assert of_size is not None  # else there would be no voice
-        noise = noise_with(of_size.variance, of_size.degrees, generator)
+    # The same for all: what scatters least about its law is nearest to the noise of a run.
+    known = [noise_of(law, budget) for law in laws] + ([of_size.noise] if of_size else [])
+    noise = drawn_noise(min(known), generator)
     found = mixed(voices, noise, level=level, generator=generator)
     if found is None:
         return Headline(None, None, (), (LawEnds(reach=math.exp(max(voice.ends for voice in voices))),))

@@ -46,17 +46,23 @@ class BestRunAt(NamedTuple):
         return self.epochs is not None and self.epochs > REPEATING
 
 
+class RunNoise(NamedTuple):
+    """The variance of ln loss of one more run, known to so many degrees of freedom."""
+
+    variance: float
+    degrees: float
+
+
 class OfSize(NamedTuple):
     """What the laws of size and examples say at one budget: their voices, the best run, and what must be known.
 
-    ``variance`` is that of one run's ln loss about them, known to so many ``degrees`` of freedom.
+    ``noise`` is that of one run about them.
     """
 
     voices: tuple[Voice, ...]
     best: BestRunAt
     notes: tuple[Reason, ...]
-    variance: float
-    degrees: float
+    noise: RunNoise
 
     @property
     def limited(self) -> bool:
@@ -85,8 +91,7 @@ def voices_of_size(
         tuple(voice for _, _, voice in heard),
         best,
         _of_repeats(law, best, most_seen),
-        law.variance,
-        max(1.0, len(fitted) - len(law.fit.theta)),
+        RunNoise(law.variance, max(1.0, len(fitted) - len(law.fit.theta))),
     )
 
 
@@ -129,17 +134,16 @@ def asked_for(law: LawFit) -> bool:
     return any(isinstance(remark, FormAskedFor) for remark in law.remarks)
 
 
-def noise_of(law: LawFit, budget: float, generator: np.random.Generator) -> Floats:
-    """(NUM_DRAWS,) errors of ln loss of one more run at ``budget``, as noisy as the rungs beside it, or the top one."""
+def noise_of(law: LawFit, budget: float) -> RunNoise:
+    """That of a run at ``budget``: as noisy as the rungs beside it, or as the top one where it lies beyond."""
     compute = np.log([row.compute for row in law.rows if not row.dropped])
     variances = np.diag(covariance_of(law.errors, len(compute)))
-    variance, degrees = float(np.interp(math.log(budget), compute, variances)), law.errors.degrees_of_freedom
-    return noise_with(variance, degrees, generator)
+    return RunNoise(float(np.interp(math.log(budget), compute, variances)), law.errors.degrees_of_freedom)
 
 
-def noise_with(variance: float, degrees: float, generator: np.random.Generator) -> Floats:
-    """(NUM_DRAWS,) errors of a ``variance`` known to so many degrees of freedom."""
-    scale = np.sqrt(variance * degrees / generator.chisquare(degrees, NUM_DRAWS))
+def drawn_noise(noise: RunNoise, generator: np.random.Generator) -> Floats:
+    """(NUM_DRAWS,) errors of ln loss."""
+    scale = np.sqrt(noise.variance * noise.degrees / generator.chisquare(noise.degrees, NUM_DRAWS))
     return np.clip(generator.standard_normal(NUM_DRAWS) * scale, -3.0, 3.0)
 
 

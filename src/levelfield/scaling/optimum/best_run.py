@@ -126,7 +126,7 @@ def _law(form: str, cells: Sequence[SizedCell], generator: np.random.Generator) 
     misses = []
     for cut in cuts_of(compute, MIN_BUDGETS):
         below = compute <= cut + SAME
-        part = _fitted(form, [cell for cell, kept in zip(cells, below, strict=True) if kept], cost)
+        part = _fitted(form, [cell for cell, kept in zip(cells, below, strict=True) if kept], cost, fit.delta)
         if part is None:
             continue
         own = np.zeros(len(cells))
@@ -139,16 +139,16 @@ def _law(form: str, cells: Sequence[SizedCell], generator: np.random.Generator) 
     return BestRunLaw(form, fit, _drawn(fit, cells, weights, generator), cost, variance, tuple(misses))
 
 
-def _fitted(form: str, cells: Sequence[SizedCell], cost: Cost) -> tuple[Fit, Floats] | None:
+def _fitted(form: str, cells: Sequence[SizedCell], cost: Cost, delta: float | None = None) -> tuple[Fit, Floats] | None:
     """The law fitted near the best of every compute, and the weights of the cells; None where they support none."""
     inputs, losses = _inputs(cells), [cell.loss for cell in cells]
-    first = fit_law(form, inputs, losses)
+    first = fit_law(form, inputs, losses, delta=delta)
     if isinstance(first, Reason):
         return None
     weights = _nearness(first, cells, cost)
     compute = np.log([cell.budget_flops for cell in cells])
     weights = weights * np.exp(LATE * (compute - compute.max()))
-    near = fit_law(form, inputs, losses, weights=weights.tolist())
+    near = fit_law(form, inputs, losses, weights=weights.tolist(), delta=first.delta)
     return (first, np.ones(len(cells))) if isinstance(near, Reason) else (near, weights)
 
 

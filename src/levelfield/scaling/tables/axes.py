@@ -19,6 +19,8 @@ from levelfield.scaling.tables.rungs import having, replicates
 
 _NO_EFFECT = 0.01
 """A column moves the loss where an F test says at this level that it does."""
+_FEWEST_DEGREES = 3
+"""Of freedom, with fewer no test could tell noise from an effect."""
 _COMING_AGAIN, _MOST_VALUES = 0.5, 64
 """A setting has at most so many values for every row, and so many altogether."""
 _MOST_ROWS = 5000
@@ -88,6 +90,6 @@ def _matters(values: Sequence[Sequence[str]], cells: Sequence[Sequence[Observati
         return False
     residual = y - x @ np.linalg.lstsq(x, y)[0]
     unexplained, explained = float(residual @ residual), float(y @ y) - float(residual @ residual)
-    if free < 1:
+    if free < _FEWEST_DEGREES:
         return explained > 0
     return bool(fdtrc(rank, free, explained / rank / max(unexplained / free, 1e-300)) < _NO_EFFECT)

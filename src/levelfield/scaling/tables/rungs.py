@@ -182,6 +182,7 @@ def tuned_cells(rows: Iterable[Observation]) -> tuple[Observation, ...]:
 
 
 _SIZED = ("family", "budget_flops", "model", "params", "examples", "epochs")
+_SIZE = ("model", "params", "examples", "epochs")
 _SETTINGS = ("variant", "base_lr", "global_batch_size", "axes")
 """What a search varies inside a cell."""
 
@@ -190,7 +191,7 @@ def _at_best(rows: Sequence[Observation], *cell: str) -> tuple[Observation, ...]
     """The run at the best settings of every ``cell``, with the mean ln loss of its seeds: the lowest of those means."""
     tuned: dict[Hashable, Observation] = {}
     which = attrgetter(*cell)
-    for runs in replicates(rows, *cell):
+    for runs in replicates(rows, *dict.fromkeys((*cell, *_SIZE))):
         mean = runs[0].loss if len(runs) == 1 else math.exp(sum(math.log(run.loss) for run in runs) / len(runs))
         known = tuned.get(which(runs[0]))
         if known is None or (mean, runs[0].run) < (known.loss, known.run):
