@@ -25,7 +25,7 @@ FEW_BUDGETS = 12
 SAME = 1e-7
 """ln compute of one budget, computed in two ways, differs by less."""
 _PLACES = 8
-CUBIC, OWN_ROWS = 3, 4
+CUBIC, OWN_ROWS = 3, 1
 _PARTS = 4
 """What lies beyond a cut of many rows is judged in so many parts, near to far."""
 

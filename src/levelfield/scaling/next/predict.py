@@ -23,6 +23,7 @@ from levelfield.scaling.next.voices import (
     asked_for,
     drawn_noise,
     noise_of,
+    of_envelope,
     voices_of_compute,
     voices_of_size,
 )
@@ -193,7 +194,7 @@ def _headline(
 ) -> Headline:
     asked = any(asked_for(law) for law in laws if law.chosen)
     voices = [] if of_size is None or asked else list(of_size.voices)
-    if laws and (asked or not (of_size and of_size.limited)):
+    if laws and (asked or not of_size or not (of_size.limited or of_envelope(laws[0]))):
         voices += voices_of_compute(laws, budget=budget, generator=generator)
     if not voices:
         return Headline(None, None, (), (NoLaw(),))

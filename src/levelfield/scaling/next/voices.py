@@ -19,7 +19,7 @@ from levelfield.scaling.optimum.best_run import PUBLISHED_R, BestRunLaw
 from levelfield.scaling.optimum.size_law import REPEATED, REPEATING
 from levelfield.scaling.results.laws import LawFit
 from levelfield.scaling.results.optima import SizedCells
-from levelfield.scaling.results.reasons.laws import FormAskedFor
+from levelfield.scaling.results.reasons.laws import FormAskedFor, LowerEnvelope, PointsAre
 from levelfield.scaling.results.reasons.predictions import ManyRepeats, RepeatsAsPublished, RepeatsUnseen
 
 REJECTED = 0.01
@@ -127,6 +127,11 @@ def voices_of_compute(laws: Sequence[LawFit], *, budget: float, generator: np.ra
     others = () if asked_for(law) else tuple(each for each in laws if each is not law and not _rejected(each, laws))
     kept = (law, *others)
     return tuple(_voice(each, budget, generator) for each in kept)
+
+
+def of_envelope(law: LawFit) -> bool:
+    """Whether the law goes through a cloud's envelope, whose runs are the best of what was run, not of what can be."""
+    return any(isinstance(remark, PointsAre) and isinstance(remark.how, LowerEnvelope) for remark in law.remarks)
 
 
 def asked_for(law: LawFit) -> bool:
