@@ -93,12 +93,16 @@ def test_seeds_and_rates_make_no_ladder_of_a_cloud_and_foretell_what_one_row_a_c
     assert more.loss.high - more.loss.low <= 1.2 * (one.loss.high - one.loss.low)
 
 
+def apart(rows: Columns) -> Columns:
+    """The same with lengths so far apart that no two cells share a compute."""
+    shift = {length: 1.3**place for place, length in enumerate(LENGTHS)}
+    return rows | {"flops": [c * shift[d] for c, d in zip(rows["flops"], rows["D"], strict=True)]}
+
+
 def test_the_frontier_of_a_cloud_is_its_envelope_however_many_rows_a_cell_has():
     for rows in (cloud(), cloud(seeds=2), cloud(rates=(0.5, 1.0, 2.0))):
-        shift = {length: 1.3**place for place, length in enumerate(LENGTHS)}  # so that no two cells share a compute
-        rows["flops"] = [c * shift[d] for c, d in zip(rows["flops"], rows["D"], strict=True)]
         named = {"base_lr": "lr"} if "lr" in rows else {}
-        read = face.rows_of(rows, params="N", examples="D", seed="seed", **named)
+        read = face.rows_of(apart(rows), params="N", examples="D", seed="seed", **named)
         assert frontier(checked(read.rows), "all").envelope
 
 
@@ -119,6 +123,13 @@ def test_far_beyond_the_rows_the_loss_stays_above_the_floor_that_is_printed_and_
     assert found.loss.low <= truth <= found.loss.high
     assert found.irreducible.low <= 1.5 <= found.irreducible.high
     assert any(isinstance(note, BeyondBacktests) for note in found.notes)
+
+
+def test_the_envelope_of_a_cloud_is_silent_where_the_law_of_sizes_speaks():
+    rows = apart(cloud())
+    sized, bare = (face.predict(rows, budget=1e23, params="N", **more)[0] for more in ({"examples": "D"}, {}))
+    assert [law.form for law in sized.laws] == ["size-and-examples"]
+    assert "size-and-examples" not in [law.form for law in bare.laws]
 
 
 def ladder(budgets, losses, *, sd: float = 0.002) -> Columns:
