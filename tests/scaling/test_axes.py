@@ -9,6 +9,7 @@ import pytest
 
 from levelfield.records.errors import InputError
 from levelfield.scaling import face
+from levelfield.scaling.optimum.tuning import learning_rate_cells
 from levelfield.scaling.tables.axes import unnamed_axes
 from levelfield.scaling.tables.rungs import checked, tuned_cells
 
@@ -69,4 +70,14 @@ def test_a_column_that_is_the_same_throughout_a_cell_is_no_axis():
 
 def test_two_rows_a_cell_are_too_few_for_a_test_and_the_column_is_named_all_the_same():
     two_cells = {name: [cells[place] for place in (0, 2, 3, 5)] for name, cells in table().items()}
+    two_cells["loss"] = [2.0, 2.04, 1.9, 1.957]
     assert axes_of(two_cells) == ["bs"]
+
+
+def test_a_tuning_curve_takes_every_rate_at_the_best_of_the_other_axes_and_not_at_their_mean():
+    columns = table()
+    columns |= {"lr": [1.0] * len(columns["loss"])}
+    rows = checked(face.rows_of(columns, base_lr="lr", batch="bs", **READING).rows)
+    for cell in learning_rate_cells(rows):
+        truth = 1.5 + 400 * (cell.params or 0) ** -0.34 + 2000 * (cell.examples or 0) ** -0.36
+        assert cell.tried == ((1.0, pytest.approx(truth, rel=0.01)),)
