@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
@@ -40,6 +40,11 @@ def observations_by_column(
     return Rows.of_columns(_Cells(path, table, columns_of).columns(drop_diverged=drop_diverged))
 
 
+def axis_columns(columns_of: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The columns of what a search varies beside the rate."""
+    return (*columns_of.get("batch", ()), *columns_of.get("axes", ()))
+
+
 class _Cells:
     """The columns of a table, by meaning."""
 
@@ -73,6 +78,7 @@ class _Cells:
             "optimizer": self._words("optimizer"),
             "cluster": self._words("cluster"),
             "traits": self._traits(),
+            "axes": self._pairs(axis_columns(self._columns_of)),
         }
 
     def _words(self, meaning: str) -> Column:
@@ -174,10 +180,13 @@ class _Cells:
 
     def _traits(self) -> Column:
         used = {name for names in self._columns_of.values() for name in names}
-        others = [name for name in self._table.names if name and name not in used]
-        if not others:
+        return self._pairs([name for name in self._table.names if name and name not in used])
+
+    def _pairs(self, names: Sequence[str]) -> Column:
+        """The cells of the columns ``names`` of every row, each with its column's name."""
+        if not names:
             return Column.one((), self._num_rows)
-        return _joined(lambda *cells: tuple(zip(others, cells, strict=True)), *map(self._table.column, others))
+        return _joined(lambda *cells: tuple(zip(names, cells, strict=True)), *map(self._table.column, names))
 
 
 _LIMITS = {"least": SMALLEST, "most": LARGEST}

@@ -255,15 +255,3 @@ class Rows(Sequence[Observation]):
 def having(rows: Sequence[Observation], field: str, *values: str) -> Rows:
     """The rows whose ``field`` is one of ``values``, in their order."""
     return Rows.of(rows).having(field, frozenset(values))
-
-
-def best_by(rows: Rows, *fields: str) -> list[Observation]:
-    """The row of the least loss of every group by ``fields``, of equal ones the first by the name of its run."""
-    codes, first = rows.groups(*fields)
-    losses, least = rows.numbers("loss"), np.full(len(first), np.inf)
-    np.minimum.at(least, codes, losses)
-    places, best = np.flatnonzero(losses == least[codes]), {}
-    for place, code, run in zip(places.tolist(), codes[places].tolist(), rows.at(places).column("run"), strict=True):
-        if code not in best or run < best[code][0]:
-            best[code] = run, place
-    return [rows[best[code][1]] for code in range(len(first))]
