@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 
@@ -13,6 +14,7 @@ from levelfield.scaling import face
 from levelfield.scaling.ladder.misses import Miss, excess_slope
 from levelfield.scaling.next.mixture import Voice, mixed
 from levelfield.scaling.next.predict import Prediction
+from levelfield.scaling.next.voices import voices_of_compute
 from levelfield.scaling.results.reasons.predictions import (
     BeyondBacktests,
     LawEnds,
@@ -23,6 +25,7 @@ from levelfield.scaling.results.reasons.predictions import (
     UniqueAssumed,
 )
 from levelfield.scaling.tables.rungs import checked, frontier
+from tests.scaling.planted import binomial_bounds
 
 Columns = dict[str, list[float]]
 SIZES, LENGTHS = np.geomspace(1e8, 1e10, 5).tolist(), np.geomspace(2e9, 2e11, 5).tolist()
@@ -172,6 +175,58 @@ def test_a_curve_whose_bottom_is_steeper_than_its_law_has_the_error_of_the_form_
         assert found.loss.low <= truth <= found.loss.high
         widths.append(math.log(found.loss.high / found.loss.low))
     assert widths[1] > 1.5 * widths[0]
+
+
+def bent_curve(generator: np.random.Generator) -> tuple[Columns, float, float]:
+    """One learning curve whose first part falls more steeply, a budget 11 times beyond it, and the loss there."""
+    num, span = int(generator.integers(10, 40)), generator.uniform(3.5, 6)
+    floor, exponent = generator.uniform(1, 3), generator.uniform(0.1, 0.3)
+    early, steep = generator.uniform(0.05, 0.3), generator.uniform(0.6, 1.2)
+    compute, errors = np.exp(np.linspace(0, span, num)), np.empty(num)
+    errors[0] = generator.standard_normal()
+    for place in range(1, num):
+        errors[place] = 0.5 * errors[place - 1] + math.sqrt(0.75) * generator.standard_normal()
+
+    def loss(at):
+        return (floor + at**-exponent) * (1 + early * at**-steep)
+
+    rows = {"flops": (1e9 * compute).tolist(), "loss": (loss(compute) * np.exp(0.002 * errors)).tolist()}
+    return rows, float(11e9 * compute[-1]), float(loss(11 * compute[-1]))
+
+
+def covered_share(num: int) -> float:
+    generator, hits = np.random.default_rng(5), 0
+    for _ in range(num):
+        rows, budget, truth = bent_curve(generator)
+        (found,) = face.predict(rows, budget=budget)
+        assert found.loss is not None
+        hits += found.loss.low <= truth <= found.loss.high
+    return hits / num
+
+
+@pytest.mark.slow
+def test_single_curves_that_bend_are_covered_beyond_their_rows():
+    assert covered_share(10) >= binomial_bounds(0.9, 10)[0]
+
+
+@pytest.mark.acceptance
+def test_forty_single_curves_that_bend_are_covered_beyond_their_rows():
+    share = covered_share(40)
+    print(f"11 times beyond 40 bent curves: {share:.1%} of nominal 90 %")
+    assert share >= binomial_bounds(0.9, 40)[0]
+
+
+def test_where_backtests_lean_on_late_points_the_other_laws_are_out_and_their_distance_is_an_error_of_the_form():
+    rows, budget, _ = bent_curve(np.random.default_rng(7))
+    (law,) = (each for each in face.fit(rows).laws if each.chosen and each.currency == "flops")
+    laws = [each for each in face.fit(rows).laws if each.currency == "flops"]
+    voices = voices_of_compute(laws, budget=budget, generator=np.random.default_rng(0))
+    assert law.recency > 0
+    assert len(laws) > 1
+    assert [voice.form for voice in voices] == [law.form]
+    assert voices[0].bend_sd > 0
+    level = [dataclasses.replace(each, recency=0.0) for each in laws]
+    assert len(voices_of_compute(level, budget=budget, generator=np.random.default_rng(0))) > 1
 
 
 def test_what_noise_explains_is_no_error_of_the_form():

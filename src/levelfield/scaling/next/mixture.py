@@ -40,7 +40,8 @@ class Voice:
     """One law at one budget: its ln loss, the same after other runs, the floor of each of those, and its backtests.
 
     ``spread_sd`` replaces the error of its form where a table's own curves are many enough to tell it. ``ends`` is the
-    ln distance at which the law ends: without a floor it cannot go on.
+    ln distance at which the law ends: without a floor it cannot go on. ``bend_sd`` is what the rows themselves show of
+    the form's error: that it bends.
     """
 
     form: str
@@ -51,6 +52,7 @@ class Voice:
     misses: tuple[Miss, ...] = ()
     spread_sd: float | None = None
     ends: float = math.inf
+    bend_sd: float = 0.0
 
     @property
     def form_sd(self) -> float:
@@ -58,7 +60,8 @@ class Voice:
         if self.spread_sd is not None:
             return self.spread_sd
         known, own = form_error(self.form), excess_slope(self.misses)
-        return self.distance * (known.untested if own is None else math.hypot(known.least, known.own * own))
+        slope = known.untested if own is None else math.hypot(known.least, known.own * own)
+        return math.hypot(self.distance * slope, self.bend_sd)
 
     @property
     def variance(self) -> float:

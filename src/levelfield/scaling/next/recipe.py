@@ -29,7 +29,7 @@ from levelfield.scaling.results.reasons.predictions import (
 )
 
 
-class Guess(NamedTuple):
+class Proposed(NamedTuple):
     """A value, and its interval where one is known."""
 
     value: float | None = None
@@ -44,7 +44,7 @@ def allocated(
     *,
     budget: float,
     level: float,
-) -> tuple[Guess, Guess, tuple[Reason, ...]]:
+) -> tuple[Proposed, Proposed, tuple[Reason, ...]]:
     """Optimal params and examples: from the lines through the vertices, else by the law of size and examples.
 
     Lines know nothing of repeated examples, so where the best run sees them again the law counts first; where there is
@@ -63,22 +63,22 @@ def allocated(
         )
         return size, seen, (SizeByLaw(equation=LAWS[best.form].equation),)
     if not known:
-        return Guess(), Guess(), (SizeUnknown(),)
+        return Proposed(), Proposed(), (SizeUnknown(),)
     nearest = min(known, key=lambda w: abs(math.log(w.budget_flops / budget)))
     # Without a measured exponent, size and examples grow alike with compute (2310.16764, section 3).
     growth = math.sqrt(budget / nearest.budget_flops)
-    size, seen = (Guess(value * growth if value else None) for value in (nearest.params, nearest.examples))
+    size, seen = (Proposed(value * growth if value else None) for value in (nearest.params, nearest.examples))
     return size, seen, (GrownFromWinner(budget_flops=nearest.budget_flops),)
 
 
 def learning_rate(
     analysis: Analysis, family: str, params: float | None, examples: float | None, level: float
-) -> tuple[Guess, tuple[float, float] | None, tuple[Reason, ...]]:
+) -> tuple[Proposed, tuple[float, float] | None, tuple[Reason, ...]]:
     """The base rate and its flat range from the surface over size and examples, else the nearest cell's rate."""
     cells = [cell for cell in analysis.learning_rates if cell.family == family and not cell.variant]
     known = [cell for cell in cells if cell.params and cell.examples]
     if not known or params is None or examples is None:
-        return Guess(), None, (RateUnknown(),)
+        return Proposed(), None, (RateUnknown(),)
     surface = next((each for each in analysis.rate_surfaces if each.family == family), None)
     found = surface and rate_at(surface, params, examples, level=level)
     if surface and found:
@@ -86,7 +86,7 @@ def learning_rate(
         tried = [rate for cell in known for rate, _ in cell.tried]
         if not min(tried) <= found.best.estimate <= max(tried):
             notes += (RateOutside(low=min(tried), high=max(tried)),)
-        return Guess(found.best.estimate, found.best), found.flat, notes
+        return Proposed(found.best.estimate, found.best), found.flat, notes
     at = np.log([params, examples])
     pool = [cell for cell in known if cell.status == "bracketed"] or known
 
@@ -100,10 +100,10 @@ def learning_rate(
         status=nearest.status,
         no_surface=surface.status if surface else None,
     )
-    return Guess(nearest.best_base_lr), None, (note,)
+    return Proposed(nearest.best_base_lr), None, (note,)
 
 
-def _guessed(log: Interval | None) -> Guess:
+def _guessed(log: Interval | None) -> Proposed:
     if log is None:
-        return Guess()
-    return Guess(log.exponential.estimate, log.exponential)
+        return Proposed()
+    return Proposed(log.exponential.estimate, log.exponential)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from levelfield.records.reason import Reason
 from levelfield.records.study import PROTOCOL_MAX_EPOCHS
 from levelfield.scaling.ladder.conformal import half_width
 from levelfield.scaling.ladder.errors import covariance_of, draw_thetas, drawn_errors
+from levelfield.scaling.ladder.forms import has_floor
 from levelfield.scaling.ladder.misses import misses_of, noise_of_rows
 from levelfield.scaling.laws import LAWS, Floats
 from levelfield.scaling.next.mixture import NUM_DRAWS, Voice
@@ -122,11 +124,20 @@ def _of_repeats(law: BestRunLaw, best: BestRunAt, most_seen: float) -> tuple[Rea
 
 
 def voices_of_compute(laws: Sequence[LawFit], *, budget: float, generator: np.random.Generator) -> tuple[Voice, ...]:
-    """The voices of the laws of compute that the points do not reject, the chosen one first; alone where asked for."""
+    """The voices of the laws of compute that the points do not reject, the chosen one first; alone where asked for.
+
+    Where backtests chose to lean on late points, the form bends: then a law that does not lean is out, and how far it
+    goes another way is an sd of the form's error.
+    """
     law = next(law for law in laws if law.chosen)
     others = () if asked_for(law) else tuple(each for each in laws if each is not law and not _rejected(each, laws))
-    kept = (law, *others)
-    return tuple(_voice(each, budget, generator) for each in kept)
+    own = _voice(law, budget, generator)
+    beside = [_voice(each, budget, generator) for each in others]
+    if law.recency == 0 or law.spread is not None:
+        return (own, *beside)
+    floored = [voice for each, voice in zip(others, beside, strict=True) if has_floor(each.form)]
+    bend = max((abs(voice.middle - own.middle) for voice in floored), default=0.0)
+    return (dataclasses.replace(own, bend_sd=bend), *(floored if own.distance > own.ends else ()))
 
 
 def of_envelope(law: LawFit) -> bool:

@@ -22,7 +22,7 @@ from levelfield.scaling.noise.dependence import dependence, err_together
 from levelfield.scaling.optimum.size_law import FORM, LEAST_ROWS, REPEATED, REPEATING, strata
 from levelfield.scaling.results.optima import SizedCell, SizedCells
 
-NEAR = 0.05
+HALF_WORTH = 0.05
 """A cell so far in ln loss above the best of its compute counts half."""
 LATE = 0.25
 """The power of compute by which later cells count more. Both were chosen on the development set of
@@ -35,7 +35,7 @@ _SIZES = np.linspace(-12.0, 16.0, 1121)
 """ln size over the middle of those that were run, at which the best is sought."""
 
 
-class Cost(NamedTuple):
+class Bought(NamedTuple):
     """ln examples = start + gamma ln compute - kappa ln size: what the table's own compute buys."""
 
     start: float
@@ -63,7 +63,7 @@ class BestRunLaw(NamedTuple):
     form: str
     fit: Fit
     thetas: Floats
-    cost: Cost
+    cost: Bought
     variance: float
     misses: tuple[Miss, ...]
     published: bool = False
@@ -84,14 +84,14 @@ class BestRunLaw(NamedTuple):
         return (*self.fit.theta, math.log(PUBLISHED_R)) if self.published else self.fit.theta
 
 
-def cost_of(cells: Sequence[SizedCell]) -> Cost:
+def cost_of(cells: Sequence[SizedCell]) -> Bought:
     """What compute buys, from the table itself: 1 and 1 where C = 6 N D, or where one size a budget cannot tell."""
     log = np.log([(cell.budget_flops, cell.params, cell.examples) for cell in cells])
     design = np.column_stack([np.ones(len(log)), log[:, 0], log[:, 1]])
     (start, gamma, slope), _, rank, _ = np.linalg.lstsq(design, log[:, 2], rcond=1e-8)
     if rank < design.shape[1]:
-        return Cost(float(np.mean(log[:, 2] - log[:, 0] + log[:, 1])), 1.0, 1.0)
-    return Cost(float(start), float(gamma), float(-slope))
+        return Bought(float(np.mean(log[:, 2] - log[:, 0] + log[:, 1])), 1.0, 1.0)
+    return Bought(float(start), float(gamma), float(-slope))
 
 
 def best_run_laws(found: SizedCells, generator: np.random.Generator) -> tuple[BestRunLaw, ...]:
@@ -139,7 +139,9 @@ def _law(form: str, cells: Sequence[SizedCell], generator: np.random.Generator) 
     return BestRunLaw(form, fit, _drawn(fit, cells, weights, generator), cost, variance, tuple(misses))
 
 
-def _fitted(form: str, cells: Sequence[SizedCell], cost: Cost, delta: float | None = None) -> tuple[Fit, Floats] | None:
+def _fitted(
+    form: str, cells: Sequence[SizedCell], cost: Bought, delta: float | None = None
+) -> tuple[Fit, Floats] | None:
     """The law fitted near the best of every compute, and the weights of the cells; None where they support none."""
     inputs, losses = _inputs(cells), [cell.loss for cell in cells]
     first = fit_law(form, inputs, losses, delta=delta)
@@ -152,14 +154,14 @@ def _fitted(form: str, cells: Sequence[SizedCell], cost: Cost, delta: float | No
     return (first, np.ones(len(cells))) if isinstance(near, Reason) else (near, weights)
 
 
-def _nearness(fit: Fit, cells: Sequence[SizedCell], cost: Cost) -> Floats:
-    """1 for the best cell of its compute and pool, a half for one ``NEAR`` above."""
+def _nearness(fit: Fit, cells: Sequence[SizedCell], cost: Bought) -> Floats:
+    """1 for the best cell of its compute and pool, a half for one ``HALF_WORTH`` above."""
     unique = np.array([cell.examples / max(cell.epochs or 1.0, 1.0) for cell in cells])
     pools = np.where([bool(cell.epochs and cell.epochs > 1) for cell in cells], np.log(unique), np.inf)
     compute = np.log([cell.budget_flops for cell in cells])
     best = _lowest(fit, np.asarray(fit.theta)[None], cost, compute, pools, fit.form).loss[0]
     above = np.maximum(np.log([cell.loss for cell in cells]) - best, 0.0)
-    return 1 / (1 + (above / NEAR) ** 2)
+    return 1 / (1 + (above / HALF_WORTH) ** 2)
 
 
 def _drawn(fit: Fit, cells: Sequence[SizedCell], weights: Floats, generator: np.random.Generator) -> Floats:
@@ -197,12 +199,14 @@ def _inside(fit: Fit, cells: Sequence[SizedCell]) -> tuple[Floats, Floats]:
     return x, np.log([cell.loss for cell in cells]) - fit.log_loss_unit
 
 
-def _best(fit: Fit, thetas: Floats, cost: Cost, budgets: Sequence[float], unique: float | None, form: str) -> BestRuns:
+def _best(
+    fit: Fit, thetas: Floats, cost: Bought, budgets: Sequence[float], unique: float | None, form: str
+) -> BestRuns:
     pools = np.full(len(budgets), np.inf if unique is None else math.log(unique))
     return _lowest(fit, thetas, cost, np.log(budgets), pools, form)
 
 
-def _lowest(fit: Fit, thetas: Floats, cost: Cost, compute: Floats, pools: Floats, form: str) -> BestRuns:
+def _lowest(fit: Fit, thetas: Floats, cost: Bought, compute: Floats, pools: Floats, form: str) -> BestRuns:
     """The best run for every theta at every ln ``compute`` with ln distinct examples of at most ``pools``."""
     law, units = LAWS[form], np.asarray(fit.log_input_units)
     size_unit, examples_unit = float(units[0]), float(units[1])
