@@ -10,7 +10,7 @@ import pytest
 from levelfield.records.observation import Observation
 from levelfield.scaling.noise.luck import cell_means
 from levelfield.scaling.optimum.tuning import learning_rate_cells
-from levelfield.scaling.tables.rows import Column, Rows, having
+from levelfield.scaling.tables.rows import CodedColumn, Rows, having
 from levelfield.scaling.tables.rungs import checked, replicates, seed_groups, tuned_cells
 
 CELL = ("family", "budget_flops", "model", "variant", "base_lr", "global_batch_size", "examples", "params")
@@ -43,7 +43,7 @@ def drawn(seed, num=300):
 
 def by_columns(rows):
     return Rows.of_columns(
-        {field.name: Column.of([getattr(row, field.name) for row in rows]) for field in fields(Observation)}
+        {field.name: CodedColumn.of([getattr(row, field.name) for row in rows]) for field in fields(Observation)}
     )
 
 

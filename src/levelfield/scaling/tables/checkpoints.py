@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from levelfield.scaling.tables.rows import Column, Places, Rows, combined
+from levelfield.scaling.tables.rows import CodedColumn, Places, Rows, combined
 from levelfield.scaling.tables.text import TextTable
 
 FEWEST_ROWS = 5
@@ -18,7 +18,7 @@ _SHARE = 0.8
 _SETTINGS = ("family", "model", "params", "base_lr", "seed", "global_batch_size", "optimizer", "variant", "role")
 
 
-def places_of_ends(rows: Rows, run: Column) -> Places:
+def places_of_ends(rows: Rows, run: CodedColumn) -> Places:
     """The places of the row of the most compute of every ``run``, in their order; of equal ones the last."""
     order = np.lexsort((np.arange(len(rows)), rows.numbers("train_flops"), run.codes))
     last = np.append(np.diff(run.codes[order]) != 0, True)
@@ -58,7 +58,9 @@ def told_checkpoints(rows: Rows, table: TextTable, columns_of: Mapping[str, Sequ
     return ()
 
 
-def _candidates(rows: Rows, table: TextTable, columns_of: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, Column]]:
+def _candidates(
+    rows: Rows, table: TextTable, columns_of: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[str, CodedColumn]]:
     """Columns that may tell runs apart: those without a meaning, and those of clusters, models and sizes."""
     used = {name for names in columns_of.values() for name in names}
     for name, column in zip(table.names, table.columns, strict=True):

@@ -20,7 +20,7 @@ from levelfield.scaling.tables.columnwise import POSITIVE, SIX_N_D, observations
 from levelfield.scaling.tables.file import IN_MEMORY, read_table_file, table_of_columns
 from levelfield.scaling.tables.kept import rows_where, without_absent
 from levelfield.scaling.tables.plausible import implausible
-from levelfield.scaling.tables.rows import Column, Rows, having
+from levelfield.scaling.tables.rows import CodedColumn, Rows, having
 from levelfield.scaling.tables.text import TextTable
 from levelfield.units import LARGEST, SMALLEST
 
@@ -170,7 +170,7 @@ def _complete(
     return whole, (f"{left_out}; the first is {first}",)
 
 
-def _named(path: str | Path, table: TextTable, name: str) -> Column:
+def _named(path: str | Path, table: TextTable, name: str) -> CodedColumn:
     """The column ``name``, which tells runs apart."""
     if name not in table.names:
         raise InputError(f"{path}: no column {name!r} to tell runs apart by{did_you_mean(name, table.names)}")
