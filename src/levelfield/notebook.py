@@ -52,14 +52,23 @@ def fit(
     return Laws(found.analysis, found.runs)
 
 
-def predict(runs: AnyRuns, *, budget: float, level: float = 0.9, **reading: Unpack[TableReading]) -> Predictions:
+def predict(
+    runs: AnyRuns,
+    *,
+    budget: float,
+    unique_examples: float | None = None,
+    level: float = 0.9,
+    **reading: Unpack[TableReading],
+) -> Predictions:
     """What ``budget`` training FLOPs should give every family of ``runs``: loss, size, examples and learning rate.
+
+    ``unique_examples`` are the distinct ones that the run may draw on: the table's largest pool where left out.
 
     Raises:
         InputError: the table cannot be read as it was said to be, or nobody could spend such a budget.
         RefusedError: no family has a law.
     """
-    return face.predict(runs, budget=budget, level=level, **reading)
+    return face.predict(runs, budget=budget, unique_examples=unique_examples, level=level, **reading)
 
 
 def compare(

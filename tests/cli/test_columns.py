@@ -58,6 +58,27 @@ def test_a_table_is_predicted_from_as_a_study_is(table, invoke):
     assert "256" not in told, "a table gives its rates at whatever batch it has"
 
 
+def test_an_axis_that_varies_is_refused_by_its_name_until_an_option_names_it(table, invoke):
+    lines = [line.rsplit(",", 1)[0] for line in table.read_text().splitlines() if not line.endswith("b")][1:]
+    rows = [",".join((c, str(float(v) * worse), *rest, size)) for line in lines for c, v, *rest in [line.split(",")]
+            for size, worse in (("256", 1.0), ("512", 1.03))]  # fmt: skip
+    table.write_text("\n".join(("C,val,N,D,ep,lr,bs", *rows)))
+    asked = ("predict", table, "--budget", "1e13", *NAMED, "--json")
+    code, _, error = invoke(*asked)
+    assert code == 2
+    assert "the column 'bs' varies among rows that agree in all columns that are named" in error
+    told = [json.loads(invoke(*asked, option, "bs")[1])[0]["loss"] for option in ("--batch", "--axis")]
+    kept = json.loads(invoke(*asked, "--where", "bs=256")[1])[0]["loss"]
+    assert told == [kept, kept]
+
+
+def test_distinct_examples_may_be_said_and_epochs_follow_from_them(table, invoke):
+    asked = ("predict", table, "--budget", "1e13", *NAMED, "--where", "set=a", "--unique-examples", "5e6", "--json")
+    (found,) = json.loads(invoke(*asked)[1])
+    assert found["unique_examples"] == 5e6
+    assert found["epochs"] == pytest.approx(found["examples"] / 5e6)
+
+
 def test_fit_reads_winners_and_their_seeds(invoke, tmp_path):
     lines = [
         f"{c},{3 * (c / 1e9) ** -0.1 * (1 + 0.01 * s)},{role},{s}"

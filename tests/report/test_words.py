@@ -22,6 +22,7 @@ from levelfield.report.words.told import all_told, told
 from levelfield.scaling.results.reasons import laws
 from levelfield.scaling.results.reasons.beside import BestStandIn, FamilyPoints
 from levelfield.scaling.results.reasons.laws import FewBudgets, MovedParameter, OneRunEach, OutlyingRow
+from levelfield.scaling.results.reasons.predictions import WeighedLaw
 from levelfield.scaling.results.reasons.verdicts import BestIsBound, NothingTested, NoWinnerHere
 from levelfield.scaling.results.refusals import LawOf, Refusal, Subject, WithinArm
 
@@ -56,6 +57,7 @@ def value_of(hint: typing.Any) -> typing.Any:
         return value_of(arguments[0])
     known = {str: "name", int: 3, float: 2.5e12, bool: True, Subject: LawOf(family="vit", currency="flops")}
     known |= {Reason: FewBudgets(num=3, needed=4), laws.BacktestedForm: laws.BacktestedForm(form="log-log", error=0.1)}
+    known |= {WeighedLaw: WeighedLaw(form="saturating", weight=0.4)}
     known |= {MovedParameter: MovedParameter(name="b", value=1.0, without=2.0)}
     known |= {OutlyingRow: OutlyingRow(inputs=(1.0,), loss=2.0)}
     return known[hint]

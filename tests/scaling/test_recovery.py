@@ -68,7 +68,8 @@ def test_intervals_cover_planted_parameters_and_new_winners_at_the_stated_rate(f
         for name in names:
             hits[name] += law.parameters[name].low <= TRUTH[name] <= law.parameters[name].high
         predictions = predicted_losses(laws, list(places.values()), level=LEVEL, generator=generator)
-        for (name, budget), (loss, _) in zip(places.items(), predictions, strict=True):
+        for (name, budget), headline in zip(places.items(), predictions, strict=True):
+            loss = headline.loss
             measured = planted(form, budget) * math.exp(run_sd * generator.standard_normal() / math.sqrt(SEEDS))
             hits[name] += loss.low <= measured <= loss.high
     low, _ = binomial_bounds(LEVEL, num)

@@ -4,15 +4,14 @@ import math
 import random
 from collections import defaultdict
 from dataclasses import fields, replace
-from operator import attrgetter
 
 import pytest
 
 from levelfield.records.observation import Observation
 from levelfield.scaling.noise.luck import cell_means
 from levelfield.scaling.optimum.tuning import learning_rate_cells
-from levelfield.scaling.tables.rows import Column, Rows, best_by, having
-from levelfield.scaling.tables.rungs import checked, seed_groups, tuned_cells
+from levelfield.scaling.tables.rows import CodedColumn, Rows, having
+from levelfield.scaling.tables.rungs import checked, replicates, seed_groups, tuned_cells
 
 CELL = ("family", "budget_flops", "model", "variant", "base_lr", "global_batch_size", "examples", "params")
 SIZED = ("family", "budget_flops", "model", "params", "examples", "epochs")
@@ -44,7 +43,7 @@ def drawn(seed, num=300):
 
 def by_columns(rows):
     return Rows.of_columns(
-        {field.name: Column.of([getattr(row, field.name) for row in rows]) for field in fields(Observation)}
+        {field.name: CodedColumn.of([getattr(row, field.name) for row in rows]) for field in fields(Observation)}
     )
 
 
@@ -81,8 +80,6 @@ def test_groups_come_in_order_of_their_first_row_and_the_best_of_each_is_the_fir
     rows, ordered = both
     expected = groups(ordered, "model", "seed", "params")
     assert list(rows.grouped_by("model", "seed", "params").items()) == list(expected.items())
-    best = [min(own, key=attrgetter("loss", "run")) for own in expected.values()]
-    assert best_by(rows, "model", "seed", "params") == best
 
 
 def test_seeds_of_a_cell_are_told_once_each_by_their_last_run(both):
@@ -96,12 +93,34 @@ def test_seeds_of_a_cell_are_told_once_each_by_their_last_run(both):
     assert list(map(tuple, seed_groups(rows))) == expected
 
 
+def expected_replicates(ordered, *cell):
+    """By a loop: the rows of one cell and setting, one by one where nothing tells that they are alike."""
+    found = []
+    for own in groups(ordered, *cell, "variant", "base_lr", "global_batch_size", "cluster").values():
+        told = own[0].base_lr is not None or own[0].params is not None or own[0].cluster
+        apart = len({row.seed for row in own}) == len(own)
+        found += [own] if told or apart else [[row] for row in own]
+    return found
+
+
+def test_rows_that_differ_by_their_seed_alone_are_replicates_and_what_says_nothing_stands_alone(both):
+    rows, ordered = both
+    codes, first = replicates(rows, "family", "model", "params")
+    found = {}
+    for code, row in zip(codes.tolist(), rows, strict=True):
+        found.setdefault(code, []).append(row)
+    expected = expected_replicates(ordered, "family", "model", "params")
+    assert sorted(map(repr, found.values())) == sorted(map(repr, expected))
+    assert [rows[place] for place in first.tolist()] == [own[0] for own in found.values()]
+
+
 def test_a_size_counts_by_its_best_rate_and_a_cell_by_its_mean(both):
     rows, ordered = both
     usable = [r for r in ordered if r.role == "search" and not r.variant and r.params and r.examples]
     best = {}
-    for own in groups(usable, *SIZED, "base_lr", "global_batch_size").values():
-        size, known = tuple(getattr(own[0], name) for name in SIZED), math.exp(mean(own))
+    for own in groups(usable, *SIZED, "base_lr", "global_batch_size", "cluster").values():
+        known = own[0].loss if len(own) == 1 else math.exp(mean(own))
+        size = tuple(getattr(own[0], name) for name in SIZED)
         if size not in best or (known, own[0].run) < (best[size].loss, best[size].run):
             best[size] = replace(own[0], loss=known)
     assert list(tuned_cells(rows)) == list(best.values())
@@ -124,14 +143,9 @@ def test_tuning_curves_and_cells_have_the_means_of_their_runs(both):
             continue
         assert told[key].tried == tuple((rate, math.exp(mean(same))) for (rate,), same in rates)
         assert told[key].audited == any(row.role == "audit" for row in own)
-    cells = defaultdict(list)
-    for row in ordered:
-        alone = row.base_lr is None and row.params is None and not row.cluster
-        key = [getattr(row, name) for name in (*CELL[2:], "cluster")]
-        cells[row.run if alone else tuple(key)].append(row)
+    cells = expected_replicates(ordered, "model", "examples", "params")
     means, counts = cell_means(ordered)
-    assert means.tolist() == [mean(own) for own in cells.values()]
-    assert counts.tolist() == [len(own) for own in cells.values()]
+    assert sorted(zip(means.tolist(), counts.tolist(), strict=True)) == sorted((mean(own), len(own)) for own in cells)
 
 
 def test_no_rows_are_no_groups_and_no_cells():

@@ -11,7 +11,7 @@ from levelfield.records.allowed import TooManySteps
 from levelfield.records.errors import DamagedError, SpecError, StoreError
 from levelfield.records.store import StudyDirectory
 from levelfield.scaling.results.intervals import Interval
-from levelfield.scaling.results.reasons.predictions import HoldsAnotherForm, NoDeclaredSize
+from levelfield.scaling.results.reasons.predictions import NoDeclaredSize, NoLaw
 from levelfield.study.bill.bill import bill
 from levelfield.study.outcome.foretell import lock_rungs, predicted_recipes, runs_foretelling
 from levelfield.study.outcome.locks import read_locks
@@ -70,7 +70,7 @@ def a_lock(architecture="nfnet:w16-d1x1-s4") -> Lock:
         base_lr=0.8,
         axes={"batch": 2},
         loss=loss,
-        notes=(HoldsAnotherForm(),),
+        notes=(NoLaw(),),
     )
     return Lock(
         budget_flops=LOCKED, recipes=(recipe,), runs=(), results="0" * 32, written="2026-01-01", code_version="0"

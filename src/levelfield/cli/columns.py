@@ -21,6 +21,7 @@ _COLUMNS = {
     "unique": ("unique", "distinct examples, from which epochs follow"),
     "epochs": ("epochs", "epochs"),
     "base_lr": ("rate", "peak learning rates, at one batch size"),
+    "batch": ("batch", "batch sizes, where a search varies them"),
     "seed": ("seed", "seeds"),
     "role": ("role", "roles (search, winner, control)"),
     "cluster": ("cluster", "what rows share: variants of a run, branches of a trunk"),
@@ -53,7 +54,13 @@ def reads_table(verb: Callable[..., None]) -> Callable[..., None]:
     """``verb`` with the options of a table on the command line where it has its parameter ``table``."""
     own = inspect.signature(verb, eval_str=True).parameters
     columns = {f"{meaning}_column": _column(name, said, own) for meaning, (name, said) in _COLUMNS.items()}
-    rows = {"where": _WHERE, "drop_diverged": _DROP_DIVERGED, "drop_incomplete": _DROP_INCOMPLETE, "ends": _ENDS}
+    rows = {
+        "axis": _AXIS,
+        "where": _WHERE,
+        "drop_diverged": _DROP_DIVERGED,
+        "drop_incomplete": _DROP_INCOMPLETE,
+        "ends": _ENDS,
+    }
     parameters = []
     for name, parameter in own.items():
         shared = {**columns, **rows} if name == "table" else {name: parameter}
@@ -62,6 +69,7 @@ def reads_table(verb: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(verb)
     def with_table(**given: Any) -> None:
         named = {meaning: given.pop(f"{meaning}_column") for meaning in _COLUMNS}
+        named["axes"] = ",".join(given.pop("axis") or ())
         table = TableOptions(
             columns={meaning: name for meaning, name in named.items() if name},
             where=_conditions(given.pop("where") or ()),
@@ -86,6 +94,15 @@ def _option(kind: Any, option: Any, default: Any) -> inspect.Parameter:
     )
 
 
+_AXIS = _option(
+    list[str] | None,
+    typer.Option(
+        "--axis",
+        metavar="COLUMN",
+        help="Table: column of another setting that a search varies (repeatable): its rows are no seeds of a cell.",
+    ),
+    None,
+)
 _WHERE = _option(
     list[str] | None,
     typer.Option(

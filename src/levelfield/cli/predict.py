@@ -24,6 +24,10 @@ def predict(
     source: Annotated[Path, typer.Argument(help="A study's directory, or anybody's table of training runs.")],
     budget: Annotated[float, typer.Option(help="Training FLOPs to be spent, such as 1e12.")],
     table: TableOptions,
+    unique_examples: Annotated[
+        float | None,
+        typer.Option(help="Distinct examples that the run may draw on (left out: the largest pool of the table)."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
     """Predict loss, size, examples and learning rate for a budget not yet spent, with intervals."""
@@ -33,7 +37,7 @@ def predict(
     from levelfield.scaling.next.predict import predict as predict_at
 
     analysis = read_analysis(source, table, compared=False)
-    predictions = predict_at(analysis, budget=budget)
+    predictions = predict_at(analysis, budget=budget, unique_examples=unique_examples)
     if json:
         beside = [{"notices": analysis.notices, "sentence": prediction_sentence(each)} for each in predictions]
         say_json([plain_with_sentences(each) | more for each, more in zip(predictions, beside, strict=True)])
@@ -66,6 +70,8 @@ def _say(prediction: Prediction, notices: Sequence[str], rate_batch: int | None)
     if prediction.loss is not None:
         level = percent(prediction.loss.level, 0)
         lines.append(("held-out loss", f"{loss_interval(prediction.loss)} nats, {level} interval"))
+    if prediction.irreducible is not None and prediction.irreducible.high > 0:
+        lines.append(("irreducible loss", f"{loss_interval(prediction.irreducible)} nats"))
     for what, value, interval, written in (
         ("parameters", prediction.params, prediction.params_interval, count),
         ("examples", prediction.examples, prediction.examples_interval, count),

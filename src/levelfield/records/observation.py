@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from levelfield.records.codec import record
+from levelfield.records.codec import later, record
 
 Role: TypeAlias = Literal["search", "winner", "control", "audit", "swap-search", "swap", "prediction", "imported"]
 
@@ -28,6 +28,8 @@ class Observation:
     ``variant`` names the searched axes that differ from the recipe ("batch_factor=2"), so that a tuning curve compares
     like with like. ``edges`` names the searched axes whose optimum lies at the edge of what was searched: a bound, not
     an optimum.
+    ``axes`` are further settings that a search varied, by name ("weight_decay", "0.1"): like the rate they make another
+    setting of the same cell, never a seed.
     ``cluster`` names what several rows share (the trunk they branch from, the run they are variants of), so that they
     err together; empty for a run of its own. ``traits`` are further facts of the run by name ("resolution", "320"):
     what differs between families might be taken for the family. "metric" and "report_set" among them say what ``loss``
@@ -59,6 +61,7 @@ class Observation:
     edges: tuple[str, ...] = ()
     cluster: str = ""
     traits: tuple[tuple[str, str], ...] = ()
+    axes: tuple[tuple[str, str], ...] = later(default=())
 
     def value(self, measure: str) -> float | None:
         """What was measured under that name, or None."""

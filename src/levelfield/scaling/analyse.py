@@ -58,6 +58,7 @@ from levelfield.scaling.results.verdicts import Comparison, Optimism
 from levelfield.scaling.tables.remedies import allocation_remedy, law_remedy
 from levelfield.scaling.tables.rows import having
 from levelfield.scaling.tables.rungs import Frontier, Rung, checked, frontier
+from levelfield.scaling.tables.sized import sized_cells
 from levelfield.scaling.verdicts.contest import contest_of
 from levelfield.scaling.verdicts.swap import optimizer_swaps
 
@@ -161,6 +162,7 @@ def analyse(
         rate_surfaces=rate_surfaces(rates, families, seed_sd=noise.seed_sd, level=level),
         measure=measure,
         rate_batch=RATE_BATCH if any(rows.column("peak_lr")) else None,
+        sized=sized_cells(rows, families),
     )
 
 

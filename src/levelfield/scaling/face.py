@@ -24,6 +24,7 @@ from levelfield.scaling.results.laws import LawFit, SizeLaw
 from levelfield.scaling.results.optima import Optimum
 from levelfield.scaling.results.refusals import LawOf, Refusal, VerdictOn
 from levelfield.scaling.results.verdicts import Comparison, Control
+from levelfield.scaling.tables.axes import refuse_unnamed_axes
 from levelfield.scaling.tables.file import IN_MEMORY
 from levelfield.scaling.tables.plausible import implausible
 from levelfield.scaling.tables.rows import Rows
@@ -53,6 +54,8 @@ class TableReading(TypedDict, total=False):
     unique: str
     epochs: str
     base_lr: str
+    batch: str
+    axes: str
     seed: str
     role: str
     variant: str
@@ -91,14 +94,16 @@ class FittedLaws:
     def refusals(self) -> tuple[Refusal, ...]:
         return self.analysis.refusals
 
-    def predict(self, *, budget: float, level: float = 0.9) -> Predictions:
+    def predict(self, *, budget: float, unique_examples: float | None = None, level: float = 0.9) -> Predictions:
         """What ``budget`` training FLOPs should give every family, by these laws as they were fitted.
 
+        ``unique_examples`` are the distinct ones that the run may draw on: the table's largest pool where left out.
+
         Raises:
-            InputError: the budget is no number of FLOPs that anybody could spend.
+            InputError: the budget is no number of FLOPs that anybody could spend, or no number of examples.
             RefusedError: no family has a law.
         """
-        return Predictions(predictions_at(self.analysis, budget=budget, level=level))
+        return Predictions(predictions_at(self.analysis, budget=budget, unique_examples=unique_examples, level=level))
 
     def __repr__(self) -> str:
         told = [_law(law) for law in self.laws if law.chosen and law.currency == "flops"]
@@ -159,14 +164,23 @@ def fit(
     return FittedLaws(analysed(read, level=level, asked=asked, compared=False), read.rows)
 
 
-def predict(runs: AnyRuns, *, budget: float, level: float = 0.9, **reading: Unpack[TableReading]) -> Predictions:
+def predict(
+    runs: AnyRuns,
+    *,
+    budget: float,
+    unique_examples: float | None = None,
+    level: float = 0.9,
+    **reading: Unpack[TableReading],
+) -> Predictions:
     """What ``budget`` training FLOPs should give every family of ``runs``: loss, size, examples and learning rate.
+
+    ``unique_examples`` are the distinct ones that the run may draw on: the table's largest pool where left out.
 
     Raises:
         InputError: the table cannot be read as it was said to be, or nobody could spend such a budget.
         RefusedError: no family has a law.
     """
-    return fit(runs, level=level, **reading).predict(budget=budget, level=level)
+    return fit(runs, level=level, **reading).predict(budget=budget, unique_examples=unique_examples, level=level)
 
 
 def compare(
@@ -201,8 +215,9 @@ def analysed(
     """Everything that :func:`analyse` says of the rows of anybody's table.
 
     Raises:
-        InputError: the table has no column that is named a confound.
+        InputError: the table has no column that is named a confound, or one varies inside cells that nobody named.
     """
+    refuse_unnamed_axes(read.rows, read.where)
     traits = [name for name, _ in read.rows[0].traits]
     for name in named_confounds:
         if name not in traits:

@@ -20,6 +20,19 @@ def _nearest(found: predictions.RateOfNearestCell) -> str:
     return f"learning rate of the nearest cell ({cell}): no surface ({surface})"
 
 
+def _mixed(found: predictions.MixedLaws) -> str:
+    shares = ", ".join(f"{law.form} {law.weight:.0%}" for law in found.laws)
+    return f"drawn from every law that the rows support, each by how well such laws foretold this far: {shares}"
+
+
+def _beyond(found: predictions.BeyondBacktests) -> str:
+    own = "this table is too short for a backtest" if found.reach is None else "its own backtests reach {reach:.3g}x"
+    return (
+        f"extrapolated beyond all backtests at {{times:.3g}}x: {own}, those of other people's tables {{shipped:.3g}}x, "
+        "and the error that they found is prolonged"
+    )
+
+
 def _because(template: str) -> Callable[[Any], str]:
     return lambda found: f"{template}: {'{why:all_told}' if found.why else 'no rungs'}"
 
@@ -27,13 +40,24 @@ def _because(template: str) -> Callable[[Any], str]:
 PREDICTION_WORDS: dict[type[Coded], str | Callable[[Any], str]] = {
     predictions.NoLaw: "no law, so no loss",
     predictions.BeyondTheData: "beyond {reach:g}x the data: the top fitted rung is {times:.3g} times cheaper",
-    predictions.HoldsAnotherForm: "the interval holds that of another form of law",
+    predictions.MixedLaws: _mixed,
+    predictions.BeyondBacktests: _beyond,
+    predictions.LawEnds: "no law has a floor, and one without ends where its backtests do, {reach:.3g}x beyond the "
+    "data",
+    predictions.RepeatsAsPublished: "{epochs:.3g} epochs, and no fitted run saw an example twice: what a repeated one "
+    "is worth is taken from language models (none after {repetitions:g} repetitions, Muennighoff et al.)",
+    predictions.RepeatsUnseen: "{epochs:.3g} epochs, and the fitted runs saw {most_seen:.3g} at the most: the law of "
+    "repeated examples is prolonged",
+    predictions.ManyRepeats: "{epochs:.3g} epochs: the loss is that of the law of repeated examples",
+    predictions.RepeatsIgnored: "{epochs:.3g} epochs, and no law here knows what a repeated example is worth: expect a "
+    "higher loss",
+    predictions.UniqueAssumed: "epochs are those of {unique_examples:.3g} distinct examples, the most that a run of "
+    "the table drew on; --unique-examples says another number",
     predictions.AsWideAsBacktests: _backtests,
     predictions.SizeUnknown: "size and examples unknown: too few rungs have a vertex",
     predictions.GrownFromWinner: "too few rungs have a vertex: size and examples are those of the winner at "
     "{budget_flops:power} FLOPs, grown at the same rate; they have no interval",
-    predictions.SizeByClosedForm: "too few rungs have a vertex: size and examples by the closed form of {equation}, "
-    "which gives a loss of {loss:.4g} there",
+    predictions.SizeByLaw: "size and examples are where {equation} is lowest at that budget",
     predictions.RateUnknown: "learning rate unknown: no tuned cell with known size and examples",
     predictions.RateFromSurface: "learning rate from a surface {surface:told}; its flat range costs at most "
     "{tolerance:.2%} of loss",

@@ -18,7 +18,7 @@ from levelfield.scaling.fitting.profile import profile_intervals
 from levelfield.scaling.fitting.solver import solve_one
 from levelfield.scaling.ladder.backtest import LONG_CURVE, LawForm, LossCurve
 from levelfield.scaling.ladder.errors import covariance_of, draw_thetas, drawn_errors, errors_of_curve, errors_of_rungs
-from levelfield.scaling.laws import Floats
+from levelfield.scaling.laws import LAWS, Floats
 from levelfield.scaling.noise.dependence import dependence
 from levelfield.scaling.noise.uncertainty import POOLING_LEVEL
 from levelfield.scaling.results.intervals import CurvePoint, Interval
@@ -95,7 +95,10 @@ def laws_of(
     """
     order = np.argsort(points.compute, kind="stable")
     fits: dict[LawForm, Fit] = {}
-    beside = () if belief.spread else tuple(map(LawForm, RUNG_FORMS))
+    beside = tuple(map(LawForm, RUNG_FORMS))
+    if belief.spread:  # a law without a floor does not go on for ever: one with a floor stands beside it
+        floored = LawForm("saturating", belief.candidate.recency)
+        beside = () if has_floor(belief.candidate.form) else (floored,)
     for candidate in dict.fromkeys((*beside, belief.candidate)):
         found = _fit(points, candidate, belief.delta)
         if isinstance(found, Reason):
@@ -132,6 +135,11 @@ def _fit(points: Points, candidate: LawForm, delta: float | None) -> Fit | Reaso
         recency=candidate.recency,
         delta=delta,
     )
+
+
+def has_floor(form: str) -> bool:
+    """Whether the law of that form ends at an irreducible loss."""
+    return any(parameter.name == "E" for parameter in LAWS[form].parameters)
 
 
 def held_out_top(found: Fit, *, is_curve: bool) -> tuple[float, float, float] | None:

@@ -27,7 +27,8 @@ from levelfield.scaling.laws import Floats
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.reasons.verdicts import LuckLeftOn, LuckTakenOff, OneCellTried
 from levelfield.scaling.results.verdicts import Optimism
-from levelfield.scaling.tables.rows import Rows, having, numbered
+from levelfield.scaling.tables.rows import Rows, having
+from levelfield.scaling.tables.rungs import replicates
 
 NUM_SEARCHES = 400
 _ITERATIONS = 20
@@ -100,22 +101,10 @@ def best_of_searches(
 def cell_means(runs: Sequence[Observation]) -> tuple[Floats, Floats]:
     """The mean ln loss of every cell among ``runs`` of one budget, and how many runs each has."""
     rows = Rows.of(runs)
-    unlike = rows.coded("base_lr").where(_stated) | rows.coded("params").where(_stated)
-    unlike |= rows.coded("cluster").where(bool)
-    if not unlike.any():  # each is a cell of its own
-        return rows.log_losses, np.ones(len(rows))
-    cells, _ = rows.groups(*_CELL)
-    if not unlike.all():
-        own, _ = rows.groups("run")
-        cells, _ = numbered(np.where(unlike, cells, len(rows) + own))
+    if not any(rows.coded(field).where(bool).any() for field in ("base_lr", "params", "cluster", "seed")):
+        return rows.log_losses, np.ones(len(rows))  # each is a cell of its own
+    cells, _ = replicates(rows, "model", "examples", "params")
     return rows.means(cells), np.bincount(cells).astype(float)
-
-
-_CELL = ("model", "variant", "base_lr", "global_batch_size", "examples", "params", "cluster")
-
-
-def _stated(value: float | None) -> bool:
-    return value is not None
 
 
 def _optimism(

@@ -16,16 +16,16 @@ def learning_rate_cells(rows: Sequence[Observation]) -> tuple[LearningRateCell, 
     """One tuning curve a (family, budget, model, variant), from search and audit runs with a known base rate.
 
     Cells that differ from the recipe in another searched axis are listed where more than one rate was tried, with
-    that axis as their variant. Several runs at one rate count by their mean ln loss.
+    that axis as their variant. Several runs at one rate count by their mean ln loss at the best of the other axes.
     """
     searched = having(rows, "role", "search", "audit")
     tuned = searched.at(np.flatnonzero(searched.coded("base_lr").where(lambda rate: rate is not None)))
     places, first = tuned.groups(*_CELL)
-    of_rate, of_first = tuned.groups(*_CELL, "base_lr")
+    of_rate, of_first = tuned.groups(*_CELL, "base_lr", "axes")
     curves: list[dict[float, float]] = [{} for _ in first]
     told = zip(places[of_first].tolist(), tuned.at(of_first).column("base_lr"), tuned.means(of_rate), strict=True)
     for cell, rate, mean in told:
-        curves[cell][rate] = math.exp(mean)
+        curves[cell][rate] = min(math.exp(mean), curves[cell].get(rate, math.inf))
     audited = np.bincount(places, weights=tuned.coded("role").where("audit".__eq__)) > 0
     found = zip(tuned.at(first), curves, audited.tolist(), strict=True)
     return tuple(_cell(*each) for each in found if not each[0].variant or len(each[1]) > 1)

@@ -6,11 +6,18 @@ so a deeper statistic replaces what is behind :func:`levelfield.scaling.analyse.
 
 from __future__ import annotations
 
-from levelfield.records.codec import record
+from levelfield.records.codec import later, record
 from levelfield.records.measure import LOSS, Measure
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.laws import LawFit, SizeLaw
-from levelfield.scaling.results.optima import Allocation, IsoflopProfile, LearningRateCell, Optimum, RateSurface
+from levelfield.scaling.results.optima import (
+    Allocation,
+    IsoflopProfile,
+    LearningRateCell,
+    Optimum,
+    RateSurface,
+    SizedCells,
+)
 from levelfield.scaling.results.refusals import Refusal
 from levelfield.scaling.results.verdicts import Comparison, Control, Optimism, Swap
 
@@ -62,9 +69,9 @@ class Analysis:
     ln loss ratio of two winners through the finite report set. ``optimism`` has rows where no winner has fresh seeds.
     ``notices`` say what was left out of somebody's table, or taken for something else. ``data`` and ``recipe``
     name what was seen and how it was trained. ``in_progress`` is set while a study is not done: then every verdict is
-    provisional. ``fixed_margin`` is the margin that was fixed in
-    advance, where the verdicts are by another that was chosen after results. ``rate_batch`` is the batch that learning
-    rates are scaled to; None where they are as somebody's table gives them.
+    provisional. ``fixed_margin`` is the margin that was fixed in advance, where the verdicts are by another that was
+    chosen after results. ``rate_batch`` is the batch that learning rates are scaled to; None where they are as
+    somebody's table gives them. ``sized`` are the cells that foretell the best run of a budget.
     """
 
     families: tuple[str, ...]
@@ -92,3 +99,4 @@ class Analysis:
     fixed_margin: float | None = None
     measure: Measure = LOSS
     rate_batch: int | None = None
+    sized: tuple[SizedCells, ...] = later(default=())

@@ -38,6 +38,32 @@ class IsoflopProfile:
 
 
 @record
+class SizedCell:
+    """A size and length that was run at one budget, at its best settings: ``loss`` is the mean of its seeds."""
+
+    model: str
+    budget_flops: float
+    params: float
+    examples: float
+    epochs: float | None
+    loss: float
+    near_chance: bool = False
+
+
+@record
+class SizedCells:
+    """All cells of a family whose runs know their size and length, in rising budget: what its best runs are told by.
+
+    ``unique_examples`` is the largest pool of distinct examples that a run drew on; None where none is told, or where
+    no run saw an example twice and none was limited by a pool.
+    """
+
+    family: str
+    cells: tuple[SizedCell, ...]
+    unique_examples: float | None = None
+
+
+@record
 class LearningRateCell:
     """A tuning curve: the learning rates tried in one (model, budget) cell and the best of them.
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from levelfield.scaling.tables.rows import Column, Places, Rows, combined
+from levelfield.scaling.tables.rows import CodedColumn, Places, Rows, combined
+from levelfield.scaling.tables.text import TextTable
 
 FEWEST_ROWS = 5
 """Rows a run from which they are taken for its checkpoints."""
@@ -17,7 +18,7 @@ _SHARE = 0.8
 _SETTINGS = ("family", "model", "params", "base_lr", "seed", "global_batch_size", "optimizer", "variant", "role")
 
 
-def places_of_ends(rows: Rows, run: Column) -> Places:
+def places_of_ends(rows: Rows, run: CodedColumn) -> Places:
     """The places of the row of the most compute of every ``run``, in their order; of equal ones the last."""
     order = np.lexsort((np.arange(len(rows)), rows.numbers("train_flops"), run.codes))
     last = np.append(np.diff(run.codes[order]) != 0, True)
@@ -31,8 +32,8 @@ def told_ends(num_rows: int, num_runs: int, name: str) -> tuple[str, ...]:
     return (f"{num_rows - num_runs} of {num_rows} rows are earlier checkpoints of {num_runs} runs, and left out",)
 
 
-def told_checkpoints(rows: Rows, columns_of: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """That most rows look like checkpoints of runs that some column tells apart.
+def told_checkpoints(rows: Rows, table: TextTable, columns_of: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """That most ``rows``, those of ``table``, look like checkpoints of runs that some column tells apart.
 
     Each of its values has rows of one size and recipe, with compute of their own. A grid of sizes and lengths looks
     like that by its sizes: it counts only where runs outnumber their settings, where a run has very many rows, or where
@@ -40,8 +41,10 @@ def told_checkpoints(rows: Rows, columns_of: Mapping[str, Sequence[str]]) -> tup
     """
     settings, first = combined([rows.coded(field) for field in _SETTINGS])
     families = len(rows.coded("family").present)
-    for name, column in _candidates(rows, columns_of):
-        runs, starts = combined([Column.merged(column.codes, list(column.values))])
+    for name, column in _candidates(rows, table, columns_of):
+        if FEWEST_ROWS * len(column.values) > len(rows):  # some of whose values no row may have
+            column = column.trimmed
+        runs, starts = column.codes, column.values
         a_run = len(rows) / len(starts)
         outnumber = len(starts) > len(first)
         if not max(families, 1) < len(starts) or a_run < FEWEST_ROWS:
@@ -55,11 +58,14 @@ def told_checkpoints(rows: Rows, columns_of: Mapping[str, Sequence[str]]) -> tup
     return ()
 
 
-def _candidates(rows: Rows, columns_of: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, Column]]:
+def _candidates(
+    rows: Rows, table: TextTable, columns_of: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[str, CodedColumn]]:
     """Columns that may tell runs apart: those without a meaning, and those of clusters, models and sizes."""
-    traits = rows.coded("traits")
-    for place, (name, _) in enumerate(traits.values[0]):
-        yield name, Column(traits.codes, [pairs[place][1] for pairs in traits.values])
+    used = {name for names in columns_of.values() for name in names}
+    for name, column in zip(table.names, table.columns, strict=True):
+        if name and name not in used:
+            yield name, column
     for meaning in ("cluster", "model", "params"):
         if len(names := columns_of.get(meaning, ())) == 1:
             yield names[0], rows.coded(meaning)
@@ -72,13 +78,14 @@ def _words(name: str) -> set[str]:
 def _are_checkpoints(rows: Rows, runs: Places, settings: Places) -> bool:
     """Whether most rows lie in runs of one setting and of many different amounts of compute."""
     counts = np.bincount(runs)
-    one_setting = _distinct(runs, settings) == 1
-    own_compute = _distinct(runs, rows.coded("train_flops").codes) == counts
-    long = counts >= FEWEST_ROWS
-    return bool(counts[one_setting & own_compute & long].sum() >= _SHARE * len(rows))
+    likely = (counts >= FEWEST_ROWS) & (_distinct(runs, settings) == 1)
+    if counts[likely].sum() < _SHARE * len(rows):
+        return False
+    likely &= _distinct(runs, rows.coded("train_flops").codes) == counts
+    return bool(counts[likely].sum() >= _SHARE * len(rows))
 
 
 def _distinct(groups: Places, values: Places) -> Places:
     """How many different ``values`` each group has."""
-    pairs = np.unique(np.stack([groups, values]), axis=1)
-    return np.bincount(pairs[0], minlength=int(groups.max()) + 1)
+    most = int(values.max()) + 1
+    return np.bincount(np.unique(groups * most + values) // most, minlength=int(groups.max()) + 1)

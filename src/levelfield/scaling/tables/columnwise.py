@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
@@ -12,7 +12,7 @@ import numpy as np
 from levelfield.records.errors import InputError
 from levelfield.records.observation import Role
 from levelfield.scaling.tables.cells import CellError, all_positive, has_diverged, is_absent, positive, whole_number
-from levelfield.scaling.tables.rows import Column, Rows, combined
+from levelfield.scaling.tables.rows import CodedColumn, Rows, combined
 from levelfield.scaling.tables.text import TextTable
 from levelfield.units import LARGEST, LARGEST_LOSS, SMALLEST, SMALLEST_LOSS
 
@@ -40,6 +40,11 @@ def observations_by_column(
     return Rows.of_columns(_Cells(path, table, columns_of).columns(drop_diverged=drop_diverged))
 
 
+def axis_columns(columns_of: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The columns of what a search varies beside the rate."""
+    return (*columns_of.get("batch", ()), *columns_of.get("axes", ()))
+
+
 class _Cells:
     """The columns of a table, by meaning."""
 
@@ -49,7 +54,7 @@ class _Cells:
         self._columns_of = columns_of
         self._num_rows = len(table.places)
 
-    def columns(self, *, drop_diverged: bool) -> dict[str, Column]:
+    def columns(self, *, drop_diverged: bool) -> dict[str, CodedColumn]:
         """A column a field of observations."""
         family = self._words("family").mapped(lambda family: family or "all")
         flops, params, examples = self._related()
@@ -73,21 +78,22 @@ class _Cells:
             "optimizer": self._words("optimizer"),
             "cluster": self._words("cluster"),
             "traits": self._traits(),
+            "axes": self._pairs(axis_columns(self._columns_of)),
         }
 
-    def _words(self, meaning: str) -> Column:
+    def _words(self, meaning: str) -> CodedColumn:
         found = [self._table.column(name) for name in self._columns_of.get(meaning, ())]
         if not found:
-            return Column.one("", self._num_rows)
+            return CodedColumn.one("", self._num_rows)
         return found[0] if len(found) == 1 else _joined(lambda *words: "/".join(words), *found)
 
-    def _runs(self) -> Column:
+    def _runs(self) -> CodedColumn:
         if "run" not in self._columns_of:
-            return Column(np.arange(self._num_rows), self._table.places)
+            return CodedColumn(np.arange(self._num_rows), self._table.places)
         named = zip(self._words("run").cells, self._table.places, strict=True)
-        return Column.of([run or place for run, place in named])
+        return CodedColumn.of([run or place for run, place in named])
 
-    def _related(self) -> tuple[Column, Column, Column]:
+    def _related(self) -> tuple[CodedColumn, CodedColumn, CodedColumn]:
         """Compute, parameters and examples, of which one may follow from the other two by C = 6 N D."""
         stand_in = next((each for each in _RELATED if self._columns_of.get(each) == ()), None)
         compute = None if stand_in == "compute" else self._needed("compute")
@@ -106,21 +112,21 @@ class _Cells:
             return compute, params, _joined(_over_six, compute, params)
         return compute, params, examples
 
-    def _expect_all(self, meaning: str, column: Column) -> None:
+    def _expect_all(self, meaning: str, column: CodedColumn) -> None:
         """Compute follows from it: no cell may be empty."""
         missing = np.flatnonzero(column.where(lambda value: value is None))
         if missing.size:
             place = self._table.places[missing[0]]
             raise InputError(f"{self._path}, {place}: compute {SIX_N_D} needs {meaning}, saw an empty cell")
 
-    def _numbers(self, meaning: str) -> Column:
+    def _numbers(self, meaning: str) -> CodedColumn:
         """Positive numbers, None where a cell is empty or no column has that meaning."""
         if not self._columns_of.get(meaning):
-            return Column.one(None, self._num_rows)
+            return CodedColumn.one(None, self._num_rows)
         cells = self._table.column(self._columns_of[meaning][0])
         return self._floats(meaning, absent={cell for cell in cells.values if is_absent(cell)})
 
-    def _needed(self, meaning: str) -> Column:
+    def _needed(self, meaning: str) -> CodedColumn:
         cells = self._table.column(self._columns_of[meaning][0])
         missing = np.flatnonzero(cells.where(is_absent))
         if missing.size:
@@ -129,7 +135,7 @@ class _Cells:
             self._complain(meaning, int(missing[0]), f"{told} and says how many")
         return self._floats(meaning)
 
-    def _losses(self, *, drop_diverged: bool) -> Column:
+    def _losses(self, *, drop_diverged: bool) -> CodedColumn:
         cells = self._table.column(self._columns_of["loss"][0])
         gone = {cell for cell in cells.values if has_diverged(cell)}
         if gone and not drop_diverged:
@@ -139,7 +145,7 @@ class _Cells:
             self._complain("loss", int(rows[0]), f"loss must be positive and finite, saw {seen!r}; {told}")
         return self._floats("loss", absent=gone, instead=math.inf)
 
-    def _floats(self, meaning: str, *, absent: Collection[str] = (), instead: float | None = None) -> Column:
+    def _floats(self, meaning: str, *, absent: Collection[str] = (), instead: float | None = None) -> CodedColumn:
         """The numbers of a column, and what stands ``instead`` of the ``absent`` ones."""
         limits = {"least": SMALLEST_LOSS, "most": LARGEST_LOSS} if meaning == "loss" else _LIMITS
         cells = self._table.column(self._columns_of[meaning][0])
@@ -152,9 +158,9 @@ class _Cells:
         if absent:
             told = iter(values)
             values = [instead if cell in absent else next(told) for cell in cells.values]
-        return Column.merged(cells.codes, values)
+        return CodedColumn.merged(cells.codes, values)
 
-    def _checked(self, meaning: str, meant: Callable[[str], Hashable]) -> Column:
+    def _checked(self, meaning: str, meant: Callable[[str], Hashable]) -> CodedColumn:
         """What each cell of the columns of ``meaning`` is taken for; the first row with one that cannot be is named."""
         cells, found = self._words(meaning), []
         wrong: dict[int, str] = {}
@@ -166,27 +172,30 @@ class _Cells:
         if wrong:
             row = int(np.flatnonzero(np.isin(cells.codes, list(wrong)))[0])
             self._complain(meaning, row, wrong[int(cells.codes[row])])
-        return Column.merged(cells.codes, found)
+        return CodedColumn.merged(cells.codes, found)
 
     def _complain(self, meaning: str, row: int, why: str) -> NoReturn:
         where = f"{self._path}, {self._table.places[row]}, column {self._columns_of[meaning][0]!r}"
         raise InputError(f"{where}: {why}")
 
-    def _traits(self) -> Column:
+    def _traits(self) -> CodedColumn:
         used = {name for names in self._columns_of.values() for name in names}
-        others = [name for name in self._table.names if name and name not in used]
-        if not others:
-            return Column.one((), self._num_rows)
-        return _joined(lambda *cells: tuple(zip(others, cells, strict=True)), *map(self._table.column, others))
+        return self._pairs([name for name in self._table.names if name and name not in used])
+
+    def _pairs(self, names: Sequence[str]) -> CodedColumn:
+        """The cells of the columns ``names`` of every row, each with its column's name."""
+        if not names:
+            return CodedColumn.one((), self._num_rows)
+        return _joined(lambda *cells: tuple(zip(names, cells, strict=True)), *map(self._table.column, names))
 
 
 _LIMITS = {"least": SMALLEST, "most": LARGEST}
 
 
-def _joined(meant: Callable[..., Hashable], *columns: Column) -> Column:
+def _joined(meant: Callable[..., Hashable], *columns: CodedColumn) -> CodedColumn:
     """What every combination of values that is there is taken for."""
     codes, first = combined(columns)
-    return Column.merged(codes, list(map(meant, *(column.at(first).cells for column in columns))))
+    return CodedColumn.merged(codes, list(map(meant, *(column.at(first).cells for column in columns))))
 
 
 def _model(model: str, family: str, params: float | None) -> str:

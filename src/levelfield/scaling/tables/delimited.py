@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from levelfield.records.errors import InputError
-from levelfield.scaling.tables.rows import Column
+from levelfield.scaling.tables.rows import CodedColumn
 from levelfield.scaling.tables.text import TextTable, expect_each_once, table_of_texts
 
 _DELIMITERS = (",", ";", "\t")
@@ -90,9 +90,9 @@ def _of_plain_text(path: str | Path, text: str, before: int) -> TextTable | None
     return TextTable(tuple(names), places, columns)
 
 
-def _plain_column(column: Any) -> Column:
+def _plain_column(column: Any) -> CodedColumn:
     told = column.dictionary_encode()
-    return Column.merged(
+    return CodedColumn.merged(
         told.indices.to_numpy().astype(np.intp), [cell.strip() for cell in told.dictionary.to_pylist()]
     )
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from levelfield.records.errors import InputError, SpecError, did_you_mean
 from levelfield.scaling.tables.cells import CellError, is_absent, number_of
-from levelfield.scaling.tables.rows import Column
+from levelfield.scaling.tables.rows import CodedColumn
 from levelfield.scaling.tables.text import TextTable
 
 _COMPARED: Mapping[str, Callable[[float, float], bool]] = {
@@ -97,7 +97,7 @@ def _held(path: str | Path, table: TextTable, condition: Condition) -> NDArray[n
     return cells.where(lambda cell: cell in numbers and compare(numbers[cell], limit))
 
 
-def _numbers(path: str | Path, table: TextTable, name: str, cells: Column) -> dict[str, float]:
+def _numbers(path: str | Path, table: TextTable, name: str, cells: CodedColumn) -> dict[str, float]:
     """What the cells say that say anything."""
     found = {}
     for cell in cells.present:

@@ -23,35 +23,35 @@ T = TypeVar("T")
 Places = NDArray[np.intp]
 
 
-class Column(NamedTuple):
+class CodedColumn(NamedTuple):
     """``values``, each there once, and of every row the place of its own among them."""
 
     codes: Places
     values: Sequence[Any]
 
     @classmethod
-    def of(cls, cells: Sequence[Hashable]) -> Column:
+    def of(cls, cells: Sequence[Hashable]) -> CodedColumn:
         """The column of these ``cells``, its values in the order of their first appearance."""
         known: dict[Hashable, int] = {}
         found = (known.setdefault(cell, len(known)) for cell in cells)
         return cls(np.fromiter(found, dtype=np.intp, count=len(cells)), list(known))
 
     @classmethod
-    def one(cls, value: Hashable, num_rows: int) -> Column:
+    def one(cls, value: Hashable, num_rows: int) -> CodedColumn:
         return cls(np.zeros(num_rows, dtype=np.intp), [value])
 
-    def mapped(self, meant: Callable[[Any], Hashable]) -> Column:
+    def mapped(self, meant: Callable[[Any], Hashable]) -> CodedColumn:
         """The column of what its values are taken for; several may be taken for the same."""
-        return Column.merged(self.codes, list(map(meant, self.values)))
+        return CodedColumn.merged(self.codes, list(map(meant, self.values)))
 
     @classmethod
-    def merged(cls, codes: Places, values: Sequence[Hashable]) -> Column:
+    def merged(cls, codes: Places, values: Sequence[Hashable]) -> CodedColumn:
         """The column of ``values`` some of which may be equal."""
         own = cls.of(values)
         return cls(codes, values) if len(own.values) == len(values) else cls(own.codes[codes], own.values)
 
-    def at(self, places: Places) -> Column:
-        return Column(self.codes[places], self.values)
+    def at(self, places: Places) -> CodedColumn:
+        return CodedColumn(self.codes[places], self.values)
 
     @property
     def cells(self) -> list[Any]:
@@ -59,12 +59,12 @@ class Column(NamedTuple):
         return list(map(self.values.__getitem__, self.codes.tolist()))
 
     @property
-    def trimmed(self) -> Column:
+    def trimmed(self) -> CodedColumn:
         """The column of the values that some row has."""
         used = np.flatnonzero(np.bincount(self.codes, minlength=len(self.values)))
         renamed = np.zeros(len(self.values), dtype=np.intp)
         renamed[used] = np.arange(len(used))
-        return Column(renamed[self.codes], [self.values[place] for place in used.tolist()])
+        return CodedColumn(renamed[self.codes], [self.values[place] for place in used.tolist()])
 
     @property
     def present(self) -> list[Any]:
@@ -84,7 +84,7 @@ class Column(NamedTuple):
         return ranks[self.codes]
 
 
-def combined(columns: Sequence[Column]) -> tuple[Places, Places]:
+def combined(columns: Sequence[CodedColumn]) -> tuple[Places, Places]:
     """Of every row the number of its combination of values, in order of first appearance, and where each is first."""
     codes, most = columns[0].codes, len(columns[0].values)
     for column in columns[1:]:
@@ -109,7 +109,7 @@ class _Held(Protocol):
     """Where rows come from: objects, or columns."""
 
     def __len__(self) -> int: ...
-    def coded(self, field: str) -> Column: ...
+    def coded(self, field: str) -> CodedColumn: ...
     def cells(self, field: str, places: Places) -> list[Any]: ...
     def row(self, place: int) -> Observation: ...
 
@@ -119,14 +119,14 @@ class _Objects:
 
     def __init__(self, rows: tuple[Observation, ...]) -> None:
         self._rows = rows
-        self._coded: dict[str, Column] = {}
+        self._coded: dict[str, CodedColumn] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def coded(self, field: str) -> Column:
+    def coded(self, field: str) -> CodedColumn:
         if field not in self._coded:
-            self._coded[field] = Column.of(list(map(attrgetter(field), self._rows)))
+            self._coded[field] = CodedColumn.of(list(map(attrgetter(field), self._rows)))
         return self._coded[field]
 
     def cells(self, field: str, places: Places) -> list[Any]:
@@ -143,15 +143,15 @@ _DEFAULTS = {field.name: field.default for field in dataclasses.fields(Observati
 class _Columns:
     """Fields of observations that are made when they are asked for; what is not among them has its default."""
 
-    def __init__(self, columns: Mapping[str, Column]) -> None:
+    def __init__(self, columns: Mapping[str, CodedColumn]) -> None:
         self._columns = columns
         self._made: dict[int, Observation] = {}
 
     def __len__(self) -> int:
         return len(self._columns["run"].codes)
 
-    def coded(self, field: str) -> Column:
-        return self._columns.get(field) or Column.one(_DEFAULTS[field], len(self))
+    def coded(self, field: str) -> CodedColumn:
+        return self._columns.get(field) or CodedColumn.one(_DEFAULTS[field], len(self))
 
     def cells(self, field: str, places: Places) -> list[Any]:
         return self.coded(field).at(places).cells
@@ -177,7 +177,7 @@ class Rows(Sequence[Observation]):
         return rows if isinstance(rows, cls) else cls(_Objects(tuple(rows)))
 
     @classmethod
-    def of_columns(cls, columns: Mapping[str, Column]) -> Rows:
+    def of_columns(cls, columns: Mapping[str, CodedColumn]) -> Rows:
         """The rows of equally long ``columns``, one a field of observations, "run" among them."""
         return cls(_Columns(columns))
 
@@ -211,7 +211,7 @@ class Rows(Sequence[Observation]):
             self._known[key] = make()
         return self._known[key]
 
-    def coded(self, field: str) -> Column:
+    def coded(self, field: str) -> CodedColumn:
         """``field`` of every row; its values may hold some that no row has."""
         return self.once(("coded", field), lambda: self._held.coded(field).at(self._places))
 
@@ -255,15 +255,3 @@ class Rows(Sequence[Observation]):
 def having(rows: Sequence[Observation], field: str, *values: str) -> Rows:
     """The rows whose ``field`` is one of ``values``, in their order."""
     return Rows.of(rows).having(field, frozenset(values))
-
-
-def best_by(rows: Rows, *fields: str) -> list[Observation]:
-    """The row of the least loss of every group by ``fields``, of equal ones the first by the name of its run."""
-    codes, first = rows.groups(*fields)
-    losses, least = rows.numbers("loss"), np.full(len(first), np.inf)
-    np.minimum.at(least, codes, losses)
-    places, best = np.flatnonzero(losses == least[codes]), {}
-    for place, code, run in zip(places.tolist(), codes[places].tolist(), rows.at(places).column("run"), strict=True):
-        if code not in best or run < best[code][0]:
-            best[code] = run, place
-    return [rows[best[code][1]] for code in range(len(first))]

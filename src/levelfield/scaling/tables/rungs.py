@@ -19,7 +19,7 @@ from levelfield.records.study import PROTOCOL_MAX_EPOCHS
 from levelfield.scaling.fitting.fit import NEAR_CHANCE
 from levelfield.scaling.results.laws import Currency
 from levelfield.scaling.results.reasons.laws import BestOfRuns, LowerEnvelope, OneRunEach
-from levelfield.scaling.tables.rows import Rows, best_by, having
+from levelfield.scaling.tables.rows import Places, Rows, having, numbered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +150,7 @@ def rungs(rows: Sequence[Observation], role: str) -> tuple[Rung, ...]:
     """
     found = []
     for (family, budget), runs in grouped(having(rows, "role", role), attrgetter("family", "budget_flops")).items():
-        cells = {(r.model, r.variant, r.base_lr, r.global_batch_size, r.examples) for r in runs}
+        cells = {(r.model, r.variant, r.base_lr, r.global_batch_size, r.axes, r.examples) for r in runs}
         if len(cells) > 1:
             raise InputError(f"{family} at {budget:.3g} FLOPs has {len(cells)} different cells with role {role!r}")
         seeds = [run.seed for run in runs]
@@ -191,7 +191,7 @@ def _seed_groups(searched: Rows) -> list[SeedGroup]:
 
 
 def tuned_cells(rows: Iterable[Observation]) -> tuple[Observation, ...]:
-    """The search runs of known size and length at their best rate: one a (family, budget, size, examples, epochs).
+    """The search runs of known size and length at their best settings: one a (family, budget, size, examples, epochs).
 
     Runs that differ by their seed alone count by their mean ln loss: the luckiest of them would be too good.
     """
@@ -202,18 +202,61 @@ def tuned_cells(rows: Iterable[Observation]) -> tuple[Observation, ...]:
 def _tuned_cells(searched: Rows) -> tuple[Observation, ...]:
     stated = searched.coded("params").where(bool) & searched.coded("examples").where(bool)
     usable = searched.at(np.flatnonzero(stated & ~searched.coded("variant").where(bool)))
-    cells, first = usable.groups(*_SIZED, "base_lr", "global_batch_size")
-    sized, _ = usable.groups(*_SIZED)
-    best: dict[int, tuple[float, str, int]] = {}
-    runs, means = usable.at(first).column("run"), usable.means(cells).tolist()
-    for size, mean, run, place in zip(sized[first].tolist(), means, runs, first.tolist(), strict=True):
-        if size not in best or (math.exp(mean), run) < best[size]:
-            best[size] = math.exp(mean), run, place
-    return tuple(replace(usable[place], loss=loss) for loss, _, place in best.values())
+    return _at_best(usable, *_SIZED)
 
 
 _SIZED = ("family", "budget_flops", "model", "params", "examples", "epochs")
-_CELL = ("family", "budget_flops", "model", "variant", "base_lr", "global_batch_size", "examples", "params")
+_SIZE = ("model", "params", "examples", "epochs")
+_SETTINGS = ("variant", "base_lr", "global_batch_size", "axes")
+"""What a search varies inside a cell."""
+_CELL = ("family", "budget_flops", "model", *_SETTINGS, "examples", "params")
+
+
+def _at_best(rows: Rows, *cell: str) -> tuple[Observation, ...]:
+    """The run at the best settings of every ``cell``, with the mean ln loss of its seeds: the lowest of those means.
+
+    Of equal ones it is the first by the name of its run.
+    """
+    if not rows:
+        return ()
+    codes, first = replicates(rows, *dict.fromkeys((*cell, *_SIZE)))
+    counts, losses = np.bincount(codes), rows.at(first).numbers("loss")
+    means = np.where(counts == 1, losses, np.exp(rows.means(codes)))
+    of, _ = rows.groups(*cell)
+    least = np.full(int(of.max()) + 1, np.inf)
+    np.minimum.at(least, of[first], means)
+    places = np.flatnonzero(means == least[of[first]])
+    runs = rows.at(first[places]).column("run")
+    best: dict[int, tuple[str, int]] = {}
+    for which, run, place in zip(of[first[places]].tolist(), runs, places.tolist(), strict=True):
+        if which not in best or run < best[which][0]:
+            best[which] = run, place
+    chosen = [best[which][1] for which in range(len(least))]
+    found = ((rows[int(first[place])], float(means[place]), int(counts[place])) for place in chosen)
+    return tuple(row if count == 1 else replace(row, loss=mean) for row, mean, count in found)
+
+
+def replicates(rows: Rows, *cell: str) -> tuple[Places, Places]:
+    """Of every row the number of those that differ from it by their seed alone, and where each such group is first.
+
+    They are of one ``cell`` and setting. Rows of which neither a seed, nor a size, nor a rate is told may differ by
+    anything: each stands for itself.
+    """
+    together = (*cell, *_SETTINGS, "cluster")
+    codes, _ = rows.groups(*together)
+    told = rows.coded("base_lr").where(_stated) | rows.coded("params").where(_stated)
+    told |= rows.coded("cluster").where(bool)
+    if told.all():
+        return rows.groups(*together)
+    _, seeds = rows.groups(*together, "seed")
+    counts = np.bincount(codes)
+    apart = np.bincount(codes[seeds], minlength=len(counts)) == counts
+    alone = ~(told | apart[codes])
+    return numbered(np.where(alone, len(counts) + np.arange(len(rows)), codes))
+
+
+def _stated(value: float | None) -> bool:
+    return value is not None
 
 
 class Frontier(NamedTuple):
@@ -227,15 +270,17 @@ class Frontier(NamedTuple):
 def frontier(rows: Sequence[Observation], family: str) -> Frontier:
     """The best search run of ``family`` at each budget.
 
-    A table on rungs gives the best row of each budget. A cloud (nearly every row its own compute, sizes competing)
-    gives its lower envelope: rows that no cheaper row beats. Where size only ever grows with compute nothing competes:
-    an envelope would hide the rise of a double descent that the fit has to refuse.
+    A table on rungs gives the best cell of each budget, by the mean of its seeds. A cloud (nearly every cell its own
+    compute, sizes competing) gives its lower envelope: cells that no cheaper one beats. A cell is a size and a length:
+    its seeds, rates and batches make it no rung. Where size only ever grows with compute nothing competes: an envelope
+    would hide the rise of a double descent that the fit has to refuse.
     """
     own = having(having(rows, "family", family), "role", "search")
-    best = best_by(own, "budget_flops")
+    best = list(_at_best(own, "budget_flops"))
     best.sort(key=attrgetter("budget_flops"))
     sizes = len(own.groups("model", "params")[1])
-    if len(own) < 1.5 * len(best) and sizes > 1 and not _grows_with_compute(own):
+    cells = len(own.groups("budget_flops", *_SIZE)[1]) if sizes > 1 else len(own)
+    if cells < 1.5 * len(best) and sizes > 1 and not _grows_with_compute(own):
         envelope: list[Observation] = []
         for row in best:
             if not envelope or row.loss < envelope[-1].loss:

@@ -20,12 +20,12 @@ from levelfield.scaling.tables.columnwise import POSITIVE, SIX_N_D, observations
 from levelfield.scaling.tables.file import IN_MEMORY, read_table_file, table_of_columns
 from levelfield.scaling.tables.kept import rows_where, without_absent
 from levelfield.scaling.tables.plausible import implausible
-from levelfield.scaling.tables.rows import Column, Rows, having
+from levelfield.scaling.tables.rows import CodedColumn, Rows, having
 from levelfield.scaling.tables.text import TextTable
 from levelfield.units import LARGEST, SMALLEST
 
 DEFAULT_COLUMNS: Mapping[str, str] = {"compute": "flops", "loss": "loss"}
-_TEXT = ("family", "model", "run", "role", "variant", "device", "cluster", "optimizer")
+_TEXT = ("family", "model", "run", "role", "variant", "device", "cluster", "optimizer", "batch", "axes")
 KNOWN_COLUMNS = (*POSITIVE, *_TEXT, "seed")
 """What a column may mean. Only compute (training FLOPs) and loss are needed."""
 _JUDGED = ("winner", "control")
@@ -65,10 +65,12 @@ def read_runs(
     no column has that very name, "a,b" joins two. Without a role column rows are taken as search results: laws are
     fitted to the best of them, verdicts are refused. "budget" is the nominal compute of a run, its rung, where what was
     measured ("compute") differs a little from run to run. "unique" is the number of distinct examples, which gives the
-    epochs. Rows of one "cluster" (variants of a run, branches of a trunk) err together. Columns without a meaning
-    become traits, which may be confounded with the family. Empty cells of columns other than compute, budget and loss
-    are absent; so are NA, None, NaN and null. One of compute, params and examples may be "6ND": it follows from the
-    other two. A winner whose size or rate lies at the end of what the table's search rows tried gets that edge.
+    epochs. Rows of one "cluster" (variants of a run, branches of a trunk) err together. "batch" and "axes" ("a,b" names
+    two) are what a search varies beside the rate: rows that differ in them are other settings of a cell, not seeds.
+    Columns without a meaning become traits, which may be confounded with the family. Empty cells of columns other than
+    compute, budget and loss are absent; so are NA, None, NaN and null. One of compute, params and examples may be
+    "6ND": it follows from the other two. A winner whose size or rate lies at the end of what the table's search rows
+    tried gets that edge.
 
     ``where`` keeps rows by conditions (column, value), or (column, value, sign) with =, !=, <, <=, > or >=; of
     equalities on one column any will do. With ``drop_diverged`` rows whose loss is empty, nan or inf are left out, with
@@ -98,7 +100,7 @@ def read_runs(
     _refuse_another_scale(rows, path, table, meant["loss"])
     checkpoints: tuple[str, ...]
     if ends is None:
-        checkpoints = told_checkpoints(rows, columns_of)
+        checkpoints = told_checkpoints(rows, table, columns_of)
     else:
         kept = places_of_ends(rows, _named(path, table, ends))
         checkpoints = told_ends(len(rows), len(kept), ends)
@@ -124,7 +126,7 @@ def _columns_of(
         return (name,)
     if meaning in _RELATED and name == SIX_N_D:
         return ()
-    found = tuple(part.strip() for part in name.split(",")) if meaning == "family" else (name,)
+    found = tuple(part.strip() for part in name.split(",")) if meaning in ("family", "axes") else (name,)
     for part in found:
         if part not in names:
             raise InputError(f"{path}: no column {part!r} for {meaning}{_hint(meaning, part, names, meant)}")
@@ -168,7 +170,7 @@ def _complete(
     return whole, (f"{left_out}; the first is {first}",)
 
 
-def _named(path: str | Path, table: TextTable, name: str) -> Column:
+def _named(path: str | Path, table: TextTable, name: str) -> CodedColumn:
     """The column ``name``, which tells runs apart."""
     if name not in table.names:
         raise InputError(f"{path}: no column {name!r} to tell runs apart by{did_you_mean(name, table.names)}")

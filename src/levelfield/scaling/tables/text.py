@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from levelfield.records.errors import InputError
-from levelfield.scaling.tables.rows import Column, Places
+from levelfield.scaling.tables.rows import CodedColumn, Places
 
 
 class Line(NamedTuple):
@@ -25,7 +25,7 @@ class TextTable(NamedTuple):
 
     names: tuple[str, ...]
     places: tuple[str, ...]
-    columns: tuple[Column, ...]
+    columns: tuple[CodedColumn, ...]
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -34,7 +34,7 @@ class TextTable(NamedTuple):
         named = (dict(zip(self.names, row, strict=True)) for row in rows)
         return tuple(map(Line, self.places, named))
 
-    def column(self, name: str) -> Column:
+    def column(self, name: str) -> CodedColumn:
         """The cells of one column."""
         return self.columns[self.names.index(name)]
 
@@ -46,7 +46,7 @@ class TextTable(NamedTuple):
 
 def table_of_texts(names: Sequence[str], columns: Sequence[Sequence[str]], places: Sequence[str]) -> TextTable:
     """The table of equally long ``columns`` of texts, without the rows in which every cell is empty."""
-    found = tuple(map(Column.of, columns))
+    found = tuple(map(CodedColumn.of, columns))
     table = TextTable(tuple(names), tuple(places), found)
     empty = [column.where(lambda cell: not cell) for column in found]
     blank = np.all(empty, axis=0) if empty else np.zeros(0, dtype=bool)

@@ -21,8 +21,72 @@ class BeyondTheData(Reason):
 
 
 @record
-class HoldsAnotherForm(Reason):
-    """The interval holds that of another form of law."""
+class WeighedLaw:
+    """A form of law and its ``weight`` in the headline."""
+
+    form: str
+    weight: float
+
+
+@record
+class MixedLaws(Reason):
+    """The headline is drawn from several laws, each by its weight."""
+
+    laws: tuple[WeighedLaw, ...]
+
+
+@record
+class BeyondBacktests(Reason):
+    """No backtest of the table reaches farther than ``reach``, none of other people's than ``shipped``: the error that
+    they found is prolonged."""
+
+    reach: float | None
+    shipped: float
+    times: float
+
+
+@record
+class LawEnds(Reason):
+    """No law has a floor, and one without ends where its backtests do."""
+
+    reach: float
+
+
+@record
+class RepeatsAsPublished(Reason):
+    """No fitted run saw an example twice, and this one does: what that is worth is taken from what others published."""
+
+    epochs: float
+    repetitions: float
+
+
+@record
+class RepeatsUnseen(Reason):
+    """Examples are seen ``epochs`` times, those of the fitted runs ``most_seen`` times at the most."""
+
+    epochs: float
+    most_seen: float
+
+
+@record
+class ManyRepeats(Reason):
+    """Examples are seen ``epochs`` times, by the law of repeated examples that was fitted to such runs."""
+
+    epochs: float
+
+
+@record
+class UniqueAssumed(Reason):
+    """Nobody said how many distinct examples there are: the largest pool of the table is taken."""
+
+    unique_examples: float
+
+
+@record
+class RepeatsIgnored(Reason):
+    """The run sees examples ``epochs`` times, which no law here knows of: its loss will be higher."""
+
+    epochs: float
 
 
 @record
@@ -46,11 +110,10 @@ class GrownFromWinner(Reason):
 
 
 @record
-class SizeByClosedForm(Reason):
-    """Size and examples are the closed form's of ``equation``, which gives ``loss`` there."""
+class SizeByLaw(Reason):
+    """Size and examples are where the law of ``equation`` is lowest at that budget."""
 
     equation: str
-    loss: float
 
 
 @record
