@@ -1,0 +1,159 @@
+"""Places where a how-to's commands find what they name: small networks, pictures, studies and tables."""
+
+import csv
+import re
+from pathlib import Path
+
+import numpy as np
+import timm
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from levelfield.data.sources import open_source
+from levelfield.records.data import FolderSpec, data_content
+from levelfield.records.head import LinearHead
+from levelfield.records.store import TrialDirectory
+from levelfield.records.trial import TrialSpec
+from levelfield.study.execute.trial import run_trial
+from levelfield.study.plan.recipes import preset
+from tests.conftest import TINY_STUDY
+from tests.docs.commands import ROOT, blocks
+from tests.masked_pictures import NOTHING, rows, write_pairs, write_parquet
+from tests.study.pictures import write_folder
+from tests.study.simulated import run_to_the_end, study, written_down
+
+STREETS_NOTHING = 11
+"""The value that the page says is of no class."""
+
+PICTURES_STUDY = """
+name = "pictures"
+question = "Does it plan?"
+
+[data]
+source = "folder"
+path = "flowers"
+resolution = 32
+select_examples = 20
+report_examples = 20
+
+[ladder]
+budgets = [4e11]
+max_epochs = 1000
+
+"""
+
+
+def trial_of_pictures(place: Path) -> None:
+    """``runs/STUDY/trials/NAME``: twenty steps of a small network on pictures in colour."""
+    write_folder(place / "seen", seed=0, count=20, side=16)
+    data = FolderSpec(path=str(place / "seen"), resolution=16, select_examples=6, report_examples=6)
+    source = open_source(data)
+    spec = TrialSpec(
+        architecture="nfnet:w4-d1-s4",
+        data=data,
+        data_content=data_content(data, source.fingerprint),
+        recipe=preset("nfnet-short", peak_lr=0.1),
+        head=LinearHead(num_outputs=2),
+        budget_flops=1e8,
+        global_batch_size=8,
+        steps=20,
+    )
+    kept = TrialDirectory(place / "runs/STUDY/trials/NAME")
+    run_trial(spec, kept, source, device=torch.device("cpu"), keeps_weights=True)
+
+
+def flowers(place: Path) -> None:
+    """Pictures to be fine-tuned on: a hundred choose, so that few are left to be trained on."""
+    write_folder(place / "flowers/train", seed=1, count=60, side=16)
+    write_folder(place / "flowers/test", seed=2, count=10, side=16)
+
+
+def for_finetuning(place: Path) -> None:
+    trial_of_pictures(place)
+    flowers(place)
+
+
+def for_weights(place: Path) -> None:
+    for_finetuning(place)
+    torch.save(timm.create_model("dm_nfnet_f0").state_dict(), place / "theirs.pth")
+
+
+def for_timms_networks(place: Path) -> None:
+    flowers(place)
+    save_file(timm.create_model("convnextv2_atto").state_dict(), place / "theirs.safetensors")
+    (families,) = blocks("docs/how-to/timm-networks.md", "toml")
+    (place / "study.toml").write_text(PICTURES_STUDY + families)
+
+
+def for_use(place: Path) -> None:
+    for_finetuning(place)
+    write_folder(place / "pictures", seed=3, count=2, side=16)
+    Image.new("RGB", (30, 20), "red").save(place / "holiday.jpg")
+    save_file(timm.create_model("vit_base_patch16_224").state_dict(), place / "vit_base.safetensors")
+
+
+def for_segmentation(place: Path) -> None:
+    trial_of_pictures(place)
+    write_pairs(place / "streets", rows())
+    for path in (place / "streets").glob("*/masks/*.png"):
+        mask = np.asarray(Image.open(path))
+        Image.fromarray(np.where(mask == NOTHING, STREETS_NOTHING, mask).astype(np.uint8)).save(path)
+    write_parquet(place / "camvid.parquet", rows())
+
+
+def for_a_task_of_ones_own(place: Path) -> None:
+    page = "docs/how-to/own-task.md"
+    (module,) = blocks(page, "python")
+    (place / "mine.py").write_text(module)
+    (named,) = (block for block in blocks(page, "") if block.startswith("task = "))
+    one_family = TINY_STUDY[: TINY_STUDY.rindex("[[families]]")]
+    gentle = re.sub(r"base_lr = .*", "base_lr = { low = 0.001, start = 0.002, high = 0.004 }", one_family)
+    (place / "study.toml").write_text(named + gentle)
+
+
+def for_next_trials(place: Path) -> None:
+    """A study whose losses come from a formula, with a vertex on every rung."""
+    sizes = {
+        "nfnet": [f"nfnet:w{width}-d1x1-s4" for width in (8, 12, 16, 24)],
+        "vit": [f"vit:w{width}-d2-p8" for width in (8, 12, 16, 24, 32)],
+    }
+    plain = [
+        {"name": "nfnet", "recipe": "nfnet-short", "base_lr": {"low": 0.1, "start": 0.8, "high": 12.8}},
+        {"name": "vit", "recipe": "vit-short", "base_lr": {"low": 1e-3, "start": 8e-3, "high": 0.128}},
+    ]
+    families = [family | {"sizes": sizes[family["name"]], "lr_batch_exponent": 0.5} for family in plain]
+    spec = study(families=families)
+    written_down(place / "runs/STUDY", spec, *run_to_the_end(spec))
+    examples(place)
+
+
+def examples(place: Path) -> None:
+    (place / "examples").symlink_to(ROOT / "examples")
+
+
+def for_others_tables(place: Path) -> None:
+    """``runs.csv``, a law without noise in the columns that the page names, and results in open_clip's columns."""
+    examples(place)
+    with open(place / "runs.csv", "w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["C", "val_loss", "arch", "dataset", "N", "D", "lr", "split"])
+        for budget in (1e19, 3e19, 1e20, 3e20, 1e21):
+            for factor in (0.25, 0.5, 1, 2, 4):
+                params = factor * (budget / 120) ** 0.5
+                examples_seen = budget / 6 / params
+                loss = 1.7 + 400 * params**-0.34 + 410 * examples_seen**-0.28
+                table.writerow([budget, loss, "net", "web", params, examples_seen, 1e-3, "val"])
+    write_openclip(place / "open_clip/docs")
+
+
+def write_openclip(docs: Path) -> None:
+    """Made-up results of two groups, as open_clip writes them."""
+    docs.mkdir(parents=True)
+    results, profiles = ["name,pretrained,FLOPs (B),ImageNet 1k"], ["model,image_size"]
+    for group, resolution, tag in (("convnext_", 256, "laion2b_s34b_b82k_augreg"), ("ViT-", 224, "laion2b_s34b_b79k")):
+        for size in range(5):
+            profiles.append(f"{group}{size},{resolution}")
+            results.append(f"{group}{size},{tag},{40 * 4**size},{1 - 0.33 * 4 ** (-0.11 * size):.4f}")
+    (docs / "openclip_results.csv").write_text("\n".join(results) + "\n")
+    (docs / "model_profile.csv").write_text("\n".join(profiles) + "\n")

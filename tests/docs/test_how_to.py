@@ -1,0 +1,106 @@
+"""Every command of a how-to is typed as it stands there, or stands below with the reason why not."""
+
+import runpy
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import TINY_STUDY
+from tests.docs import places
+from tests.docs.commands import ROOT, commands_of, type_in
+
+HOW_TO = ROOT / "docs/how-to"
+
+CUDA = "wants a GPU"
+INSTALLS = "installs: tests/cli/test_without_torch.py builds and installs a wheel"
+NOT_HERE = {
+    "levelfield run study.toml --device cuda --workers 8": CUDA,
+    "levelfield run study.toml --workers 8 --device cuda --for 9m; echo $?": CUDA,
+    "levelfield plan study.toml --workers 8 --device cuda": CUDA,
+    "python -m benchmarks.gpu right speed --out measured": CUDA,
+    "python -m benchmarks.gpu study --out measured --minutes 6": CUDA,
+    "python -m benchmarks.gpu --device cpu --toy": "tests/benchmarks/test_gpu.py runs it",
+    "#!/bin/bash\n#SBATCH --time=01:00:00 --gres=gpu:1\n"
+    "levelfield run study.toml --workers 8 --device cuda --for 55m\n"
+    '[ $? -eq 75 ] && sbatch "$0"': "wants a cluster",
+    "pytest -m slow tests/study/test_pieces.py": "is a part of this tier",
+    "pip install 'levelfield[timm]'": INSTALLS,
+    "pip install 'levelfield[onnx]'": INSTALLS,
+}
+
+TABLES: dict[str, Callable[[Path], None]] = {
+    "next-trials.md": places.for_next_trials,
+    "others-tables.md": places.for_others_tables,
+}
+NETWORKS: dict[str, Callable[[Path], None]] = {
+    "finetune.md": places.for_finetuning,
+    "own-task.md": places.for_a_task_of_ones_own,
+    "segmentation.md": places.for_segmentation,
+    "timm-networks.md": places.for_timms_networks,
+    "use-a-network.md": places.for_use,
+    "weights.md": places.for_weights,
+}
+ELSEWHERE = {"own-data.md": "tests/docs/test_commands.py", "limited-time.md": "below"}
+
+
+def to_type(page: str) -> list[str]:
+    return [command for command in commands_of(f"docs/how-to/{page}") if command not in NOT_HERE]
+
+
+def test_every_how_to_that_has_commands_is_followed_and_none_is_excused_that_no_page_has():
+    followed = {*TABLES, *NETWORKS, *ELSEWHERE}
+    assert {page.name for page in HOW_TO.glob("*.md") if to_type(page.name)} == followed
+    written = {command for page in HOW_TO.glob("*.md") for command in commands_of(f"docs/how-to/{page.name}")}
+    assert set(NOT_HERE) <= written
+    assert len(written) > 40
+
+
+@pytest.mark.parametrize("page", ["others-tables.md", pytest.param("next-trials.md", marks=pytest.mark.slow)])
+def test_the_commands_of_a_how_to_on_tables_run_as_they_stand_there(page, tmp_path, monkeypatch, invoke):
+    """In this process: a start of Python each would take longer than they do."""
+    TABLES[page](tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for command in to_type(page):
+        program, *arguments = shlex.split(command)
+        if program == "levelfield":
+            code, out, err = invoke(*arguments)
+            assert (code, bool(out)) == (0, True), f"{command}\n{err}"
+        else:
+            assert (program, arguments[0]) == ("python", "-m")
+            monkeypatch.setattr(sys, "argv", arguments[1:])
+            runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", NETWORKS)
+def test_the_commands_of_a_how_to_run_as_they_stand_there(page, tmp_path):
+    NETWORKS[page](tmp_path)
+    for command in to_type(page):
+        finetuned = tmp_path / "runs/finetune/NAME"
+        if "runs/finetune/NAME" in command and not finetuned.exists():
+            finetuned.symlink_to(next(finetuned.parent.iterdir()).name)
+        if "net.safetensors" in command and not (tmp_path / "net.safetensors").exists():
+            made = type_in("levelfield convert runs/STUDY/trials/NAME net.safetensors", tmp_path)
+            assert made.returncode == 0, made.stderr
+        done = type_in(command, tmp_path)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+
+
+@pytest.mark.slow
+def test_the_commands_for_limited_time_run_as_they_stand_there(undisturbed, tmp_path):
+    """In a study that lacks one trial, and on one that is done."""
+    (tmp_path / "study.toml").write_text(TINY_STUDY)
+    shutil.copytree(undisturbed, tmp_path / "DIR")
+    shutil.copytree(undisturbed, tmp_path / "runs/tiny")
+    lost = sorted((tmp_path / "runs/tiny/trials").iterdir())[-1]
+    shutil.rmtree(lost)
+    until, verify = to_type("limited-time.md")
+    done = type_in(until, tmp_path)
+    assert (done.returncode, "report: " in done.stdout) == (0, True), done.stderr
+    assert (lost / "result.json").exists()
+    done = type_in(verify, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
