@@ -9,11 +9,12 @@ import pytest
 
 from levelfield.records.errors import InputError
 from levelfield.scaling import face
+from levelfield.scaling.face import TableReading
 from levelfield.scaling.optimum.tuning import learning_rate_cells
 from levelfield.scaling.tables.axes import unnamed_axes
 from levelfield.scaling.tables.rungs import checked, tuned_cells
 
-READING = {"params": "N", "examples": "D"}
+READING: TableReading = {"params": "N", "examples": "D"}
 
 
 def table(**further) -> dict[str, list]:
@@ -77,7 +78,7 @@ def test_two_rows_a_cell_are_too_few_for_a_test_and_the_column_is_named_all_the_
 def test_a_tuning_curve_takes_every_rate_at_the_best_of_the_other_axes_and_not_at_their_mean():
     columns = table()
     columns |= {"lr": [1.0] * len(columns["loss"])}
-    rows = checked(face.rows_of(columns, base_lr="lr", batch="bs", **READING).rows)
+    rows = checked(face.rows_of(columns, **{**READING, "base_lr": "lr", "batch": "bs"}).rows)
     for cell in learning_rate_cells(rows):
         truth = 1.5 + 400 * (cell.params or 0) ** -0.34 + 2000 * (cell.examples or 0) ** -0.36
         assert cell.tried == ((1.0, pytest.approx(truth, rel=0.01)),)

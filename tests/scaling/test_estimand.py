@@ -67,6 +67,15 @@ def cloud(*, seeds: int = 1, rates: tuple[float, ...] = (), sd: float = 0.003, u
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
+def reading_of(columns: Columns) -> face.TableReading:
+    reading: face.TableReading = {"params": "N", "examples": "D", "seed": "seed"}
+    if "lr" in columns:
+        reading["base_lr"] = "lr"
+    if "U" in columns:
+        reading["unique"] = "U"
+    return reading
+
+
 @functools.cache
 def foretold(kind: str, budget: float = BUDGET, unique_examples: float | None = None) -> Prediction:
     columns = {
@@ -77,11 +86,7 @@ def foretold(kind: str, budget: float = BUDGET, unique_examples: float | None = 
         "unequal pools": lambda: cloud(unique=(3e9, 3e9, 3e9, 6e10, 6e10)),
         "fresh": lambda: cloud(unique=(1e30,)),
     }[kind]()
-    named = {"base_lr": "lr"} if "lr" in columns else {}
-    named |= {"unique": "U"} if "U" in columns else {}
-    (found,) = face.predict(
-        columns, budget=budget, unique_examples=unique_examples, params="N", examples="D", seed="seed", **named
-    )
+    (found,) = face.predict(columns, budget=budget, unique_examples=unique_examples, **reading_of(columns))
     return found
 
 
@@ -104,8 +109,7 @@ def apart(rows: Columns) -> Columns:
 
 def test_the_frontier_of_a_cloud_is_its_envelope_however_many_rows_a_cell_has():
     for rows in (cloud(), cloud(seeds=2), cloud(rates=(0.5, 1.0, 2.0))):
-        named = {"base_lr": "lr"} if "lr" in rows else {}
-        read = face.rows_of(apart(rows), params="N", examples="D", seed="seed", **named)
+        read = face.rows_of(apart(rows), **reading_of(rows))
         assert frontier(checked(read.rows), "all").envelope
 
 
@@ -130,7 +134,10 @@ def test_far_beyond_the_rows_the_loss_stays_above_the_floor_that_is_printed_and_
 
 def test_the_envelope_of_a_cloud_is_silent_where_the_law_of_sizes_speaks():
     rows = apart(cloud())
-    sized, bare = (face.predict(rows, budget=1e23, params="N", **more)[0] for more in ({"examples": "D"}, {}))
+    (sized,), (bare,) = (
+        face.predict(rows, budget=1e23, params="N", examples="D"),
+        face.predict(rows, budget=1e23, params="N"),
+    )
     assert [law.form for law in sized.laws] == ["size-and-examples"]
     assert "size-and-examples" not in [law.form for law in bare.laws]
 

@@ -18,6 +18,7 @@ from levelfield.scaling.results.reasons.laws import (
     NotFalling,
     NotMonotone,
     NotPositive,
+    OutliersMove,
     UnsupportedFit,
 )
 from tests.narrowed import of_kind, present
@@ -162,7 +163,7 @@ def test_outlying_rows_are_named_with_what_the_law_is_without_them():
     )
     assert without_outliers(present(fit_law("size-and-examples", inputs, loss))) is None
     loss[7] *= 1.2
-    found = present(without_outliers(present(fit_law("size-and-examples", inputs, loss))))
+    found = of_kind(OutliersMove, without_outliers(present(fit_law("size-and-examples", inputs, loss))))
     (row,) = found.outlying
     assert (row.loss, *row.inputs) == (loss[7], inputs["params"][7], inputs["examples"][7])
     assert [each.name for each in found.moved] == ["A", "alpha", "B", "beta", "E"]

@@ -14,6 +14,7 @@ from levelfield.scaling.ladder.forms import Belief, Points, laws_of
 from levelfield.scaling.next.predict import predicted_losses
 from levelfield.scaling.results.laws import LawFit
 from levelfield.scaling.results.reasons.laws import FallWithinNoise, NotFalling, RungsScatter
+from tests.narrowed import present
 from tests.scaling.planted import binomial_bounds, planted_times
 
 LEVEL = 0.9
@@ -69,7 +70,7 @@ def test_intervals_cover_planted_parameters_and_new_winners_at_the_stated_rate(f
             hits[name] += law.parameters[name].low <= TRUTH[name] <= law.parameters[name].high
         predictions = predicted_losses(laws, list(places.values()), level=LEVEL, generator=generator)
         for (name, budget), headline in zip(places.items(), predictions, strict=True):
-            loss = headline.loss
+            loss = present(headline.loss)
             measured = planted(form, budget) * math.exp(run_sd * generator.standard_normal() / math.sqrt(SEEDS))
             hits[name] += loss.low <= measured <= loss.high
     low, _ = binomial_bounds(LEVEL, num)
