@@ -43,7 +43,7 @@ def test_what_came_is_the_mean_of_the_seeds_and_lies_about_as_near_as_noise_allo
     last = [math.log(row.loss) for row in rows if row.budget_flops == BUDGETS[6]]
     assert found[-1].came == pytest.approx(math.exp(sum(last) / len(last)))
     assert all(each.error is not None and abs(each.error) < 0.1 for each in found)
-    assert sum(bool(each.inside) for each in found) >= 4
+    assert sum(bool(each.inside) for each in found) >= 3
 
 
 def test_a_cut_sees_nothing_above_it_and_says_what_predict_would_have(rows, found):
