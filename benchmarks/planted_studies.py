@@ -1,11 +1,13 @@
 """Planted truth: how often verdicts are false, how often intervals cover, and what the verdicts can find.
 
     python -m benchmarks.planted_studies                  # 1,000 studies a setting, 299 replicates each
-    python -m benchmarks.planted_studies --studies 100 --only equal
+    python -m benchmarks.planted_studies --studies 100 --only "held out"
     python -m benchmarks.planted_studies --minutes 20 --out planted.md
 
 Every study is drawn from a truth (planted_truth.py), analysed by the code that analyses a real one, and held against
-that truth. Seeds are fixed: the same numbers come out again, and a run that was cut short is the start of a longer one.
+that truth. Settings on which constants of the statistics were chosen (planted_tuned.py) are reported apart from those
+that were held out (planted_held_out.py). Seeds are fixed: the same numbers come out again, and a run that was cut short
+is the start of a longer one.
 """
 
 from __future__ import annotations
@@ -17,12 +19,14 @@ import math
 import platform
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.planted_truth import BUDGETS, FAMILIES, MIDDLE, Search, Study, Truth, draw_study
+from benchmarks.planted_held_out import HELD_OUT
+from benchmarks.planted_truth import BUDGETS, FAMILIES, MIDDLE, Study, Truth, draw_study
+from benchmarks.planted_tuned import TUNED
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.verdicts import Comparison
 from levelfield.scaling.tables.rungs import checked
@@ -34,92 +38,10 @@ ROUND = 50
 """Studies a setting before the page is written anew."""
 LEVEL, MARGIN = 0.9, 0.05
 Tally = dict[str, list[float]]
-_BETWEEN = tuple(float(f"{budget:.2g}") for budget in np.geomspace(3.5e10, 3.5e12, 5))
-_EIGHT = tuple(float(f"{budget:.2g}") for budget in np.geomspace(2e10, 2e12, 8))
-_GRID = Search()
-_BOTH: Mapping[str, Search] = {family: _GRID for family in FAMILIES}
-
-EQUAL: tuple[Truth, ...] = (
-    Truth(name="equal", told="equal families, 3 seeds of 2 % noise, 5 rungs"),
-    Truth(name="equal, 5 % noise", told="the same, noisier", seed_sd=0.05),
-    Truth(name="equal, one noisy rung", told="the lowest rung has four times the noise", noisy_rung=True),
-    Truth(name="equal, few examples", told="1,000 report examples, 0.5 % seed noise", seed_sd=0.005, examples=1000),
-    Truth(name="equal, trunks", told="5 rungs branch from 3 trunks: 95 % of the variance is shared", trunk_sd=0.0195),
-    Truth(
-        name="equal, unequal rungs",
-        told="the families' rungs lie between each other's: nothing but curves overlap",
-        budgets={"nfnet": BUDGETS, "vit": _BETWEEN},
-    ),
-    Truth(name="equal, searched", told="winners are the best of a noisy 5 x 5 search", search=_BOTH),
-    Truth(
-        name="equal, size at edge",
-        told="the vit's sizes end below its optimum",
-        search={"nfnet": _GRID, "vit": Search(sizes=(-4.0, -3.2, -2.4, -1.6))},
-    ),
-    Truth(
-        name="equal, rate mistuned",
-        told="the vit's learning rates end two octaves below its optimum",
-        search={"nfnet": _GRID, "vit": Search(rates=(-5.0, -4.0, -3.0, -2.0))},
-    ),
-    Truth(
-        name="equal, coarse search",
-        told="the vit's 3 x 3 grid straddles its optimum by half a step: a real loss of 1.7 % that no edge shows",
-        search={"nfnet": _GRID, "vit": Search(sizes=(-1.2, 0.4, 2.0), rates=(-1.5, 0.5, 2.5))},
-    ),
-)
-UNEQUAL: tuple[Truth, ...] = (
-    Truth(name="2 % better", told="nfnet 2 % better everywhere, inside the margin", offset=-0.02),
-    Truth(name="4 % better", told="nfnet 4 % better everywhere", offset=-0.04),
-    Truth(name="8 % better", told="nfnet 8 % better everywhere", offset=-0.08),
-    Truth(name="16 % better", told="nfnet 16 % better everywhere", offset=-0.16),
-    Truth(name="8 % better, 8 seeds", told="the same with 8 seeds", offset=-0.08, seeds=8),
-    Truth(name="8 % worse, rate mistuned", told="nfnet really worse, but the vit's rates end too low", offset=0.08,
-          search={"nfnet": _GRID, "vit": Search(rates=(-5.0, -4.0, -3.0, -2.0))}),
-    Truth(name="crossing", told="nfnet overtakes in the middle: 9 % worse at the bottom, 9 % better at the top",
-          slope=-0.04),
-    Truth(name="crossing, unequal rungs", told="the same on rungs that lie between each other's", slope=-0.04,
-          budgets={"nfnet": BUDGETS, "vit": _BETWEEN}),
-    Truth(name="crossing, trunks", told="the same on branches of 3 trunks", slope=-0.04, trunk_sd=0.0195),
-    Truth(name="fading", told="nfnet 18 % better at the bottom, level just above the top", offset=-0.1, slope=0.04),
-    Truth(name="any difference", told="offset and slope drawn anew for every study (sd 5 % and 3 % an e-fold)",
-          offset_sd=0.05, slope_sd=0.03),
-)  # fmt: skip
-TABLES: tuple[Truth, ...] = (
-    Truth(name="table, noise known", told="a search without fresh seeds; one cell a rung has 3 seeds",
-          evidence="search", repeats=3, search=_BOTH, offset_sd=0.05, slope_sd=0.02),
-    Truth(name="table, flat search", told="15 cells a rung that are all as good: the worst luck of the best",
-          evidence="search", repeats=3, offset_sd=0.05, slope_sd=0.02,
-          search=dict.fromkeys(FAMILIES, Search(sizes=(0.0,) * 15, rates=(0.0,)))),
-    Truth(name="table, clear winner", told="5 rates a rung, an octave apart", evidence="search", repeats=3,
-          offset_sd=0.05, slope_sd=0.02, search=dict.fromkeys(FAMILIES, Search(sizes=(0.0,)))),
-    Truth(name="table, noise unknown", told="a search without any repeated seed: noise from the scatter about a line",
-          evidence="search", search=_BOTH, offset_sd=0.05, slope_sd=0.02),
-    Truth(name="table, variants", told="8 runs a family between each other's, nfnet's each in 3 variants of one luck",
-          evidence="search", variants={"nfnet": 3, "vit": 1}, trunk_sd=0.019, offset_sd=0.05, slope_sd=0.02,
-          budgets={"nfnet": _EIGHT, "vit": tuple(1.5 * budget for budget in _EIGHT)}),
-)  # fmt: skip
-_FALLING = (0.06, 0.03, 0.015, 0.008, 0.005)
-
-
-def _uneven(name: str, told: str, nfnet: Sequence[tuple[float, int]], vit: Sequence[tuple[float, int]]) -> Truth:
-    return Truth(name=f"uneven, {name}", told=told, uneven={"nfnet": tuple(nfnet), "vit": tuple(vit)})
-
-
-UNEVEN: tuple[Truth, ...] = (
-    _uneven("5 % x 3, 1 % x 8", "equal families, noise and seeds of nfnet, of vit", [(0.05, 3)] * 5, [(0.01, 8)] * 5),
-    _uneven("3 % x 3, 1 % x 6", "the same", [(0.03, 3)] * 5, [(0.01, 6)] * 5),
-    _uneven("2 % x 3, 1 % x 8", "the same", [(0.02, 3)] * 5, [(0.01, 8)] * 5),
-    _uneven("2 % x 3, 2 % x 8", "only the seeds differ", [(0.02, 3)] * 5, [(0.02, 8)] * 5),
-    _uneven("5 % x 3, 1 % x 3", "only the noise differs", [(0.05, 3)] * 5, [(0.01, 3)] * 5),
-    _uneven("rising", "noise 1, 1, 2, 3, 6 % over the rungs of both, on 8, 6, 5, 3, 3 seeds",
-            *[((0.01, 8), (0.01, 6), (0.02, 5), (0.03, 3), (0.06, 3))] * 2),
-    _uneven("falling", "noise 6, 3, 1.5, 0.8, 0.5 % over the rungs of both", *[[(sd, 3) for sd in _FALLING]] * 2),
-    _uneven("opposite", "the noise of nfnet falls so, that of vit rises so",
-            [(sd, 3) for sd in _FALLING], [(sd, 3) for sd in _FALLING[::-1]]),
-    _uneven("one noisy cell", "only nfnet's lowest rung has four times the noise",
-            [(0.08, 3), *[(0.02, 3)] * 4], [(0.02, 3)] * 5),
-)  # fmt: skip
-SETTINGS = (*EQUAL, *UNEQUAL, *TABLES, *UNEVEN)
+SETTINGS = (*TUNED, *HELD_OUT)
+"""A study's random numbers belong to the place of its setting here: new settings come last."""
+GROUPS = {"tuned on": TUNED, "held out": HELD_OUT}
+"""Settings on which constants of the statistics were chosen, and settings fixed before they were first run."""
 
 
 def tally(
@@ -183,21 +105,25 @@ def _score_verdicts(found: Tally, study: Study, comparisons: Sequence[Comparison
 
 
 def _score_between(found: Tally, truth: Truth, study: Study, comparison: Comparison, chance: float) -> None:
-    """Curve, trend, gain and crossover against the families at their best; unequal searches are left out: bounds."""
+    """Curve, trend, gain and crossover against the families at their best; unequal searches are left out: bounds.
+
+    A difference that is no line has neither the offset nor the slope that a trend asks for.
+    """
     curve, ancova, gain, crossover = comparison.curve, comparison.ancova, comparison.gain, comparison.crossover
     if len(set(truth.search.values())) > 1:
         return
+    straight = not study.bend
     if curve.points:
         true = study.difference(np.log([point.x for point in curve.points]))
         low, high = (np.array([getattr(point, end) for point in curve.points]) for end in ("low", "high"))
         found["curve"].append(bool(np.all((low <= true) & (true <= high))))
-    if ancova.offset is not None and ancova.slope is not None and ancova.middle is not None:
+    if straight and ancova.offset is not None and ancova.slope is not None and ancova.middle is not None:
         found["offset"].append(_holds(ancova.offset, float(study.difference(math.log(ancova.middle)))))
         found["slope"].append(_holds(ancova.slope, study.slope))
     found["gain quoted"].append(gain.log_ratio is not None)
     if gain.log_ratio is not None and gain.loss is not None:
         found["gain"].append(_holds(gain.log_ratio, _true_gain(study, gain.loss)))
-    if crossover.probability_of_none is None:
+    if crossover.probability_of_none is None or not straight:
         return
     low, high = math.log(curve.points[0].x), math.log(curve.points[-1].x)
     root = MIDDLE - study.offset / study.slope if study.slope else math.inf
@@ -317,19 +243,45 @@ def tell_all(num_studies: int, replicates: int, seconds: float, tallies: dict[st
         f"{seconds:.0f} s of processor time. Shares in per cent; intervals are nominal 90 %. By chance alone, shares "
         f"of 5 and 90 % are off by {_chance(0.05, num_studies)} and {_chance(0.9, num_studies)} (one standard error).\n"
     )
-    settings = [truth for truth in SETTINGS if truth.name in tallies]
-    print("| setting | truth |\n|---|---|")
+    side_by_side(tallies)
+    for told, settings in GROUPS.items():
+        group = {truth.name: tallies[truth.name] for truth in settings if truth.name in tallies}
+        if group:
+            tell_group(told, settings, group)
+    if "any difference" in tallies:
+        reliability(tallies["any difference"])
+
+
+def side_by_side(tallies: dict[str, Tally]) -> None:
+    """The settings on which constants were chosen beside those on which none was: smallest, mean and largest share."""
+    equal = [truth for truth in SETTINGS if not (truth.offset or truth.slope or truth.bend or truth.offset_sd)]
+    asked = (*((name, equal) for name in ("false better or worse", "A/A alarm")),
+             *((name, SETTINGS) for name in ("simultaneous coverage", "curve", "offset", "slope", "gain")))  # fmt: skip
+    print(f"## Side by side\n\n| smallest, mean, largest share over settings | {' | '.join(GROUPS)} |")
+    print(f"|---|{'---|' * len(GROUPS)}")
+    for name, among in asked:
+        told = []
+        for group in GROUPS.values():
+            known = [truth.name for truth in among if truth in group and tallies.get(truth.name, {}).get(name)]
+            shares = [100 * float(np.mean(tallies[each][name])) for each in known]
+            told.append(f"{min(shares):.1f}, {np.mean(shares):.1f}, {max(shares):.1f}" if shares else "-")
+        of = "equal families: " if among is equal else ""
+        print(f"| {of}{name} | {' | '.join(told)} |")
+
+
+def tell_group(told: str, settings: Sequence[Truth], tallies: dict[str, Tally]) -> None:
+    """The tables of one group of settings."""
+    print(f"\n# Settings that were {told}\n\n| setting | truth |\n|---|---|")
     for truth in settings:
-        print(f"| {truth.name} | {truth.told} |")
-    seeds = {truth.name: tallies[truth.name] for truth in settings if truth.evidence == "seeds"}
+        if truth.name in tallies:
+            print(f"| {truth.name} | {truth.told} |")
+    seeds = {t.name: tallies[t.name] for t in settings if t.name in tallies and t.evidence == "seeds"}
     tables = {name: found for name, found in tallies.items() if found.get("luck before")}
     if seeds:
         show("Verdicts", VERDICTS, seeds)
     show("What is told beside the verdicts: coverage", DESCRIPTIONS, tallies)
     if tables:
         show("The luck of the best, where no fresh seeds measured it", LUCK, tables)
-    if "any difference" in tallies:
-        reliability(tallies["any difference"])
 
 
 def _chance(share: float, num: int) -> str:

@@ -24,7 +24,13 @@ def by_flops(text: str) -> dict:
 def test_a_table_with_fresh_seeds_gets_a_verdict_and_what_is_confounded_with_it(invoke):
     code, out, _ = invoke("compare", OTHERS, *COLUMNS, *SEARCHED, "--role", "role")
     assert code == 0
-    assert out.startswith("At equal training FLOPs convnet has a lower loss than transformer (−6.3\u202f%")
+    told = out.replace("\u202f", " ")
+    assert told.startswith(
+        "At equal training FLOPs and the largest budget of both (10²⁰ FLOPs) one cannot tell convnet from transformer "
+        "(+2.5 % [−0.8 %, +6.0 %]); below 2.8×10¹⁹ FLOPs convnet is ahead, above 9×10¹⁹ FLOPs transformer is; the "
+        "trend crosses zero at 4.6×10¹⁹ FLOPs"
+    )
+    assert "overall\tdepends on compute\t" in out
     assert "what is confounded with the family is listed, and no cause is claimed" in out
     assert "confounded with resolution" in out
     assert re.search(r"resolution\t256\t224\tno value is common", out)
@@ -78,6 +84,7 @@ def test_winners_at_the_end_of_what_a_table_tried_have_only_a_bound(invoke, tmp_
         writer.writerows(kept)
     _, out, _ = invoke("compare", path, *COLUMNS, *SEARCHED, "--role", "role")
     assert out.startswith("Cannot tell: transformer lies at an edge of its search (size)")
+    assert "Not claimed but seen: at equal training FLOPs and the largest budget" in out
 
 
 CONVNEXT_BELOW = -0.09

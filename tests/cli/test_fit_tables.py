@@ -106,6 +106,24 @@ def test_a_form_with_more_parameters_than_the_points_bear_is_refused_and_not_rep
     assert "5 budgets away from chance: the 6 parameters of 'broken' are needed and one more" in said
 
 
+def test_the_huber_scale_that_was_asked_for_reaches_the_law_of_size_and_examples(tmp_path, invoke):
+    sizes, lengths = (1e7, 3e7, 1e8, 3e8, 1e9), (1e9, 3e9, 1e10, 3e10, 1e11)
+    lines = "".join(
+        f"{6 * n * d},{n},{d},{1.5 + 400 * n**-0.34 + 2000 * d**-0.36 + 0.02 * ((3 * a + b) % 7)}\n"
+        for a, n in enumerate(sizes)
+        for b, d in enumerate(lengths)
+    )
+    path = tmp_path / "runs.csv"
+    path.write_text("flops,N,D,loss\n" + lines)
+    columns = ("--params", "N", "--examples", "D", "--json")
+    (asked,), (left,) = (
+        json.loads(invoke("fit", path, *columns, *more)[1])["size_laws"] for more in (("--delta", "0.001"), ())
+    )
+    assert asked["delta"] == 0.001
+    assert left["delta"] > 0.001
+    assert asked["parameters"]["E"]["estimate"] != left["parameters"]["E"]["estimate"]
+
+
 def test_level_recency_and_delta_are_those_that_were_asked_for(write, invoke):
     path = write({"a": noisy}, budgets=np.geomspace(1e16, 1e22, 30))
     narrow, wide = (laws(invoke, path, "--form", "saturating", "--level", level)["saturating"] for level in (0.5, 0.99))

@@ -168,6 +168,19 @@ def test_counting_prints_the_papers_number_as_json(invoke):
     assert answer["train_flops"] / 1e18 == pytest.approx(21_347, abs=1)
 
 
+def test_counting_knows_the_head_that_answers_every_pixel_and_what_is_frozen(invoke):
+    def counted(*options):
+        return json.loads(invoke("count", "vit:S/16", "--resolution", 96, "--num-outputs", 11, *options, "--json")[1])
+
+    pooled, pixels, linear = (
+        counted(*options) for options in ((), ("--output-stride", 8), ("--output-stride", 8, "--frozen"))
+    )
+    assert pixels["params"] == pooled["params"] + 2 * 384, "a norm more"
+    assert pixels["forward_macs"] > pooled["forward_macs"] + 11 * 384 * 144 - 11 * 384, "a map of 12 x 12 cells"
+    assert linear["forward_macs"] == pixels["forward_macs"]
+    assert 2 * linear["forward_macs"] < linear["train_flops_per_example"] < 2.2 * linear["forward_macs"]
+
+
 def test_the_quickstart_prints_the_study_it_runs(tmp_path, invoke):
     _, output, _ = invoke("quickstart", "--spec")
     path = tmp_path / "study.toml"

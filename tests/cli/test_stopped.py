@@ -26,23 +26,33 @@ pytestmark = pytest.mark.slow
 SIGNALS = ((signal.SIGINT, 130), (signal.SIGTERM, 143))
 
 
-@pytest.mark.parametrize(("signum", "code"), SIGNALS)
-def test_a_stopped_run_saves_what_it_trained_and_goes_on_from_there(signum, code, undisturbed, tiny_study, tmp_path):
+def test_an_interrupted_run_saves_what_it_trained_and_goes_on_from_there(undisturbed, tiny_study, tmp_path):
     directory = tmp_path / "study"
     command = levelfield("run", tiny_study, "--dir", directory, "--workers", 2, "--checkpoint-every", 3600)
     # Ctrl-C in a terminal reaches the workers as well; here the group stands for the terminal.
-    stopped = stop(command, lambda: some_step(directory, 50), signum, group=signum == signal.SIGINT)
-    assert stopped.returncode == code, stopped.stderr
-    assert stopped.stderr.endswith("levelfield: stopped; the same command goes on where it was\n")
-    assert "Traceback" not in stopped.stderr
-    cut = [path.parent for path in directory.glob("trials/*/checkpoints")]
-    assert cut
+    cut = stopped_trials(command, directory, signal.SIGINT, 130, group=True)
     done = run("run", tiny_study, "--dir", directory, "--workers", 2)
     assert done.returncode == 0, done.stderr
     assert lasting_files(directory) == lasting_files(undisturbed)
     for trial in cut:
         assert json.loads((trial / "timing.json").read_text())["attempts"] == 2
         assert json.loads((trial / "timing.json").read_text())["lost_steps"] == 0
+
+
+def test_a_terminated_run_saves_what_it_trained(tiny_study, tmp_path):
+    command = levelfield("run", tiny_study, "--dir", tmp_path / "study", "--workers", 2, "--checkpoint-every", 3600)
+    stopped_trials(command, tmp_path / "study", signal.SIGTERM, 143, group=False)
+
+
+def stopped_trials(command, directory, signum, code, *, group) -> list[Path]:
+    """The trials that a run has saved when it is stopped amid them."""
+    stopped = stop(command, lambda: some_step(directory, 50), signum, group=group)
+    assert stopped.returncode == code, stopped.stderr
+    assert stopped.stderr.endswith("levelfield: stopped; the same command goes on where it was\n")
+    assert "Traceback" not in stopped.stderr
+    cut = [path.parent for path in directory.glob("trials/*/checkpoints")]
+    assert cut
+    return cut
 
 
 @pytest.mark.parametrize(("signum", "code"), SIGNALS)

@@ -35,7 +35,7 @@ def test_the_block_holds(blocked):
     [
         (("fit", OTHERS, *COLUMNS), "convnet"),
         (("fit", OTHERS, *COLUMNS, "--json"), '"laws"'),
-        (("fit", OTHERS, *COLUMNS, "--params", "params", "--examples", "epochs"), "The optimum of a budget"),
+        (("fit", OTHERS, *COLUMNS, "--params", "params", "--examples", "6ND"), "The optimum of a budget"),
         (("compare", OTHERS, *COLUMNS), "training FLOPs"),
         (("next", OTHERS, *COLUMNS, "--target", "1e21", "--spend", "1e20", "--want", "verdict"), "Next trials"),
         (("reference",), "ViT"),

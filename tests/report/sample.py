@@ -70,6 +70,7 @@ def analysis(runs: tuple[Observation, ...] | None = None) -> Analysis:
     winners = tuple(_winner(family, budget, runs) for family in SIZES for budget in BUDGETS)
     return Analysis(
         families=("nfnet", "vit"),
+        rate_batch=256,
         winners=winners,
         laws=tuple(_law(family, currency) for family in SIZES for currency in ("flops", "device_seconds")),
         isoflop=tuple(_profile(family, budget, runs) for family in SIZES for budget in BUDGETS),

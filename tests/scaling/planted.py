@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from levelfield.records.observation import Observation
@@ -130,6 +131,11 @@ def _factor(generator: np.random.Generator, sd: float, num: int) -> NDArray[np.f
     if sd == 0:
         return np.ones(num)
     return generator.gamma(1 / sd**2, sd**2, num)
+
+
+def planted_times(few: int, many: int) -> pytest.MarkDecorator:
+    """The test with ``num`` planted truths: ``few`` in every run, ``many`` before an issue is called done."""
+    return pytest.mark.parametrize("num", [few, pytest.param(many, marks=pytest.mark.acceptance)])
 
 
 def binomial_bounds(rate: float, num: int) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from levelfield.scaling.ladder.forms import Points
 from levelfield.scaling.laws import LAWS
 from levelfield.scaling.next.predict import predict
 from levelfield.scaling.noise.dependence import dependence
-from tests.scaling.planted import binomial_bounds
+from tests.scaling.planted import binomial_bounds, planted_times
 
 COMPUTE = np.geomspace(1e6, 1e9, 40)
 
@@ -141,10 +141,11 @@ def test_intervals_of_a_learning_curve_cover_whether_or_not_its_rows_err_togethe
     assert 0.82 <= rate <= 0.98
 
 
-def test_what_one_learning_curve_foretells_is_covered_beyond_it() -> None:
+@planted_times(15, 40)
+def test_what_one_learning_curve_foretells_is_covered_beyond_it(num: int) -> None:
     """Ten rows cannot show how wrong extrapolations of their like were: the forms that they allow must do."""
     hits: list[bool] = []
-    for place in range(40):
+    for place in range(num):
         generator = np.random.default_rng([11, place])
         compute, floor, exponent = np.geomspace(1e9, 1e11, 10), generator.uniform(0.3, 1.0), generator.uniform(0.2, 0.5)
         shape = floor + 1.5 * (np.append(compute, [2e11, 4e11]) / 1e10) ** -exponent
@@ -161,7 +162,7 @@ def test_what_one_learning_curve_foretells_is_covered_beyond_it() -> None:
             assert found is not None
             hits.append(bool(found.low <= loss <= found.high))
     print(f"beyond one curve of ten rows: {np.mean(hits):.1%} of nominal 90 %")
-    assert np.mean(hits) >= binomial_bounds(0.9, 40)[0]
+    assert np.mean(hits) >= binomial_bounds(0.9, num)[0]
 
 
 def test_weights_that_leave_less_than_six_points_do_not_compete() -> None:

@@ -122,7 +122,7 @@ def test_a_planted_crossover_is_found_between_its_rungs():
     assert BUDGETS[2] < crossover.place.low < crossover.place.estimate < crossover.place.high < BUDGETS[3]
     assert crossover.probability_of_none is not None
     assert crossover.probability_of_none < 0.02
-    assert all_told(crossover.status).startswith("NFNet has the lower loss above it")
+    assert all_told(crossover.status).startswith("NFNet has the lower loss above the crossover")
     (most,) = (chance for chance in crossover.chances if chance[2] == max(c[2] for c in crossover.chances))
     assert most[0] / 2 < truth < most[1] * 2
     assert sum(chance for *_, chance in crossover.chances) == pytest.approx(1 - crossover.probability_of_none)

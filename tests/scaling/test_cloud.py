@@ -14,7 +14,7 @@ from levelfield.scaling.optimum.size_law import clouds_of, size_laws, strata
 from levelfield.scaling.results.reasons.laws import RowsErrTogether
 from levelfield.scaling.results.reasons.predictions import SizeByLaw
 from levelfield.scaling.tables.rungs import tuned_cells
-from tests.scaling.planted import binomial_bounds
+from tests.scaling.planted import binomial_bounds, planted_times
 
 TRUTH = {"E": 1.69, "A": 406.4, "alpha": 0.34, "B": 410.7, "beta": 0.28}
 
@@ -67,9 +67,9 @@ def laws_of(rows: list[Observation]):
     return size_laws("all", clouds, chance=None, level=0.9)
 
 
+@planted_times(10, 25)
 @pytest.mark.parametrize("rows", [cloud_rows, grid_rows])
-def test_planted_coefficients_are_covered_at_the_stated_rate(rows):
-    num = 25
+def test_planted_coefficients_are_covered_at_the_stated_rate(rows, num):
     hits, profiled = dict.fromkeys(TRUTH, 0), dict.fromkeys(("E", "alpha", "beta"), 0)
     for place in range(num):
         (law,) = laws_of(rows(np.random.default_rng([1, place])))
@@ -126,8 +126,9 @@ def repeated_rows(generator: np.random.Generator, *, worth: float) -> list[Obser
     return runs(sizes, examples, losses, epochs=[d / unique for d in examples])
 
 
-def test_the_law_of_repeated_examples_is_chosen_where_repeats_are_worth_less_and_its_worth_is_covered():
-    num, hits = 10, 0
+@planted_times(4, 10)
+def test_the_law_of_repeated_examples_is_chosen_where_repeats_are_worth_less_and_its_worth_is_covered(num):
+    hits = 0
     for place in range(num):
         plain, repeated = laws_of(repeated_rows(np.random.default_rng([2, place]), worth=4.0))
         assert (plain.form, repeated.form) == ("size-and-examples", "repeated")
@@ -139,8 +140,8 @@ def test_the_law_of_repeated_examples_is_chosen_where_repeats_are_worth_less_and
     assert hits / num >= binomial_bounds(0.9, num)[0]
 
 
-def test_the_law_of_repeated_examples_is_rarely_chosen_where_a_repeat_is_as_good_as_new():
-    num = 10
+@planted_times(4, 10)
+def test_the_law_of_repeated_examples_is_rarely_chosen_where_a_repeat_is_as_good_as_new(num):
     chosen = sum(laws_of(repeated_rows(np.random.default_rng([3, p]), worth=math.inf))[1].chosen for p in range(num))
     print(f"repeats as good as new, yet the other law is chosen: {chosen / num:.0%}")
     assert chosen / num <= binomial_bounds(0.1, num)[1]
@@ -165,9 +166,10 @@ def checkpoint_rows(generator: np.random.Generator, *, memory: float) -> list[Ob
     return runs(sizes, examples, losses)
 
 
-def test_checkpoints_of_one_run_are_no_runs_of_their_own():
+@planted_times(5, 15)
+def test_checkpoints_of_one_run_are_no_runs_of_their_own(num):
     """Taken for independent they would cover the exponent of size in 30 % at a nominal 90 %."""
-    num, hits = 15, dict.fromkeys(TRUTH, 0)
+    hits = dict.fromkeys(TRUTH, 0)
     for place in range(num):
         (law,) = laws_of(checkpoint_rows(np.random.default_rng([5, place]), memory=0.9))
         assert RowsErrTogether() in law.remarks

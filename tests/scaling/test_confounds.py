@@ -127,3 +127,36 @@ def test_a_family_searched_much_less_has_only_a_bound_unless_the_rule_was_declar
     assert bounded.reasons[0] == BestIsBound(family="vit", edges=("fewer trials",))
     assert overall(analyse(table, equal_search=True)).verdict == "better"
     assert less_searched(rows(), "nfnet", "vit") == "", "of no search nothing is known"
+
+
+def measured(name: str, *, per_family=(1.0, 2.0), differs_by_seed: bool) -> list[Observation]:
+    """Winners with a further column of numbers that the families do not share."""
+    found = []
+    for row in winner_rows(np.random.default_rng(0)):
+        level = per_family[row.family == "vit"] * (1 + BUDGETS.index(row.budget_flops))
+        value = level * (1 + 0.01 * row.seed) if differs_by_seed else level
+        found.append(dataclasses.replace(row, traits=((name, f"{value:.4g}"),)))
+    return found
+
+
+@pytest.mark.parametrize("name", ["gpu_hours", "trainTime", "val_top5", "images/s"])
+def test_what_a_run_took_or_scored_is_no_confound(name):
+    assert found(measured(name, differs_by_seed=False)) == {}
+
+
+def test_a_number_that_differs_between_seeds_of_one_cell_is_a_result_whatever_it_is_called():
+    rounded = [
+        dataclasses.replace(row, traits=(("kappa", f"{1 + row.seed % 3 + 3 * (row.family == 'vit')}"),))
+        for row in winner_rows(np.random.default_rng(0))
+    ]
+    assert found(rounded) == {}
+
+
+@pytest.mark.parametrize("name", ["resolution", "patch_size", "warmup"])
+def test_a_setting_of_numbers_is_a_confound(name):
+    assert found(measured(name, differs_by_seed=False)).keys() == {name}
+
+
+def test_a_result_that_is_named_a_confound_is_listed():
+    listed = confounds(measured("gpu_hours", differs_by_seed=False), "nfnet", "vit", named=("gpu_hours",))
+    assert [each.name for each in listed] == ["gpu_hours"]

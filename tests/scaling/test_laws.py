@@ -90,14 +90,14 @@ def test_the_optimum_is_that_of_many_random_starts_of_scipy(form):
     law, generator = LAWS[form], np.random.default_rng(20)
     low, high = bounds(law)
     excess = []
-    for problem in range(8):
-        num = max(len(low) + 1, (6, 8, 12, 30)[problem % 4])
+    for problem in range(4):
+        num = max(len(low) + 1, (6, 8, 12, 30)[problem])
         theta = np.clip(law.example * generator.uniform(0.3, 1.7, len(low)), low, high)
         x = generator.uniform(-4, 4, (num, len(law.inputs)))
         y = law.log_loss(theta, x) + 0.02 * generator.standard_t(3, num)
         delta = (1e-3, 0.02, np.inf)[problem % 3]
         _, solution, agreement = solve_one(law, x, y - y.mean(), delta=delta)
-        peer = best_of_scipy(law, x, y - y.mean(), delta, [theta, *generator.uniform(-4, 4, (8, len(low)))])
+        peer = best_of_scipy(law, x, y - y.mean(), delta, [theta, *generator.uniform(-4, 4, (3, len(low)))])
         assert solution.gradient_norm[0] < 1e3 * CONVERGED
         assert solution.objective[0] <= peer * (1 + 1e-3) or agreement < 1, "seeds agree on what is no optimum"
         excess.append(solution.objective[0] / peer - 1)

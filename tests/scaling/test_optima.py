@@ -162,7 +162,7 @@ def test_a_prediction_gives_loss_size_examples_epochs_and_rate_of_the_planted_op
     assert prediction.examples == pytest.approx(6e12 / 600 / optimum, rel=0.15)
     assert prediction.epochs is not None
     assert prediction.base_lr == pytest.approx(0.2, rel=0.05)
-    assert "25 tuning curves, 25 of them bracketed" in prediction_sentence(prediction)
+    assert "a surface fitted on 25 tuning curves; 25 cells are bracketed" in prediction_sentence(prediction)
     assert "beyond 10x" not in prediction_sentence(prediction)
 
 

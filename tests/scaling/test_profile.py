@@ -8,6 +8,7 @@ from scipy.stats import f
 
 from levelfield.scaling.fitting.fit import Fit, fit, fit_law
 from levelfield.scaling.fitting.profile import profile_intervals
+from tests.scaling.planted import binomial_bounds, planted_times
 
 COMPUTE = np.geomspace(1e9, 1e12, 10)
 NOISE = 0.01
@@ -18,16 +19,17 @@ def saturating(generator: np.random.Generator, *, floor: float = 1.2, compute=CO
     return fit(list(compute), list(loss), form="saturating", run_sd=NOISE, refuse=False)
 
 
-def test_nominal_90_percent_intervals_cover_floor_and_exponent() -> None:
+@planted_times(50, 200)
+def test_nominal_90_percent_intervals_cover_floor_and_exponent(num: int) -> None:
     hits = {"E": 0, "b": 0}
-    for seed in range(200):
+    for seed in range(num):
         found = saturating(np.random.default_rng(seed))
         for name, interval in profile_intervals(found, variance=NOISE**2, degrees=1e6, level=0.9).items():
             truth = {"E": 1.2, "b": 0.35}[name]
             below = interval.low is None or interval.low <= truth
             hits[name] += below and (interval.high is None or truth <= interval.high)
-    assert 0.84 * 200 <= hits["E"] <= 0.95 * 200, hits
-    assert 0.84 * 200 <= hits["b"] <= 0.95 * 200, hits
+    low, high = binomial_bounds(0.9, num)
+    assert all(low <= hit / num <= high for hit in hits.values()), hits
 
 
 def test_of_a_straight_line_it_is_the_interval_of_least_squares() -> None:

@@ -12,8 +12,10 @@ from levelfield.records.observation import Observation
 from levelfield.report.words.told import told
 from levelfield.scaling.analyse import analyse
 from levelfield.scaling.next.predict import predict
-from levelfield.scaling.optimum.rates import rate_at
-from levelfield.scaling.results.reasons.optima import VaryTogether
+from levelfield.scaling.optimum.rates import rate_at, rate_surfaces
+from levelfield.scaling.optimum.tuning import tuning_status
+from levelfield.scaling.results.optima import LearningRateCell
+from levelfield.scaling.results.reasons.optima import NoMinimumOfRates, VaryTogether
 from tests.scaling.planted import binomial_bounds, search_rows, winner_rows
 
 POWERS = (-0.1, -0.2)
@@ -122,3 +124,101 @@ def test_a_bracket_in_a_models_name_is_part_of_its_name():
     (plain,), (found,) = (analyse(each).rate_surfaces for each in (rows, renamed))
     assert plain.rate is not None
     assert found == plain
+
+
+LOPSIDED = {
+    "exponential": lambda h: 0.03 * (np.exp(h) - h - 1),
+    "a parabola a side": lambda h: np.where(h < 0, 0.015, 0.05) * h**2,
+    "straight far out": lambda h: 0.08 * (np.sqrt(1 + h**2) - 1) * np.where(h > 0, 2.0, 1.0),
+    "steeper above": lambda h: 0.025 * h**2 * (1 + 0.4 * np.tanh(h)),
+}
+SHAPES = {
+    **LOPSIDED,
+    "a wall": lambda h: 0.02 * h**2 + 2.0 / (1 + np.exp(-8 * (h - 1.8))),
+    "falling": lambda h: -0.02 * h,
+}
+STEEP = (-0.8, 0.3)
+
+
+def steep_cells(shape, generator, *, rates=7, run_sd=0.005, sharper=(0.3, -0.1), off=0.0):
+    """25 tuning curves on one grid of rates: the best rate falls as N^-0.8 and rises as D^0.3, from 1e-3 in the middle.
+
+    Curves are ``sharper`` by these powers of size and length; cells' own best rates lie ``off`` by this sd of ln rate.
+    """
+    cells = []
+    for params in np.geomspace(6e7, 1e9, 5):
+        for examples in np.geomspace(2e9, 1e11, 5):
+            size, length = params / 2.4e8, examples / 1.4e10
+            best = 1e-3 * size ** STEEP[0] * length ** STEEP[1] * math.exp(off * generator.standard_normal())
+            tried = 1e-3 * 2.0 ** (np.arange(rates) - (rates - 1) / 2)
+            lost = SHAPES[shape](np.log(tried / best)) * size ** sharper[0] * length ** sharper[1]
+            losses = (2.5 + 3 * size**-0.3) * np.exp(lost + run_sd * generator.standard_normal(rates))
+            lowest = float(tried[np.argmin(losses)])
+            cells.append(
+                LearningRateCell(
+                    family="vit",
+                    model=f"{params:.2e}",
+                    variant="",
+                    budget_flops=6 * params * examples,
+                    params=params,
+                    examples=examples,
+                    epochs=1.0,
+                    tried=tuple(zip(tried.tolist(), losses.tolist(), strict=True)),
+                    best_base_lr=lowest,
+                    status=tuning_status(tried.tolist(), lowest),
+                )
+            )
+    return cells
+
+
+def covered(shape, num, **changes):
+    """Estimates (tables, 3) of both exponents and the ln rate in the middle, and whether their intervals hold."""
+    truths, estimates, hits = (*STEEP, 1e-3), [], []
+    for place in range(num):
+        cells = steep_cells(shape, np.random.default_rng([17, place]), **changes)
+        (surface,) = rate_surfaces(cells, ["vit"], seed_sd=None, level=0.9)
+        found = rate_at(surface, 2.4e8, 1.4e10, level=0.9)
+        assert found is not None, told(surface.status)
+        assert surface.params_exponent is not None
+        assert surface.examples_exponent is not None
+        intervals = (surface.params_exponent, surface.examples_exponent, found.best)
+        hits.append([each.low <= truth <= each.high for each, truth in zip(intervals, truths, strict=True)])
+        estimates.append([intervals[0].estimate, intervals[1].estimate, math.log(found.best.estimate)])
+    return np.array(estimates), np.mean(hits, axis=0)
+
+
+@pytest.mark.parametrize("shape", ["exponential", "a parabola a side"])
+def test_lopsided_curves_that_sharpen_with_size_do_not_tilt_the_surface(shape):
+    """One cubic for all curves, sharp or flat, gave exponents of -0.71 to -0.91 for -0.8, and never covered it."""
+    estimates, coverage = covered(shape, 20)
+    assert estimates[:, :2].mean(axis=0) == pytest.approx(STEEP, abs=0.015)
+    assert estimates[:, 2].mean() == pytest.approx(math.log(1e-3), abs=0.08)
+    assert np.all(coverage >= binomial_bounds(0.9, 20)[0])
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("shape", LOPSIDED)
+@pytest.mark.parametrize(
+    "changes",
+    [{"rates": 5, "run_sd": 0.003}, {"rates": 8}, {"rates": 10, "sharper": (-0.3, 0.0)}, {"off": 0.1, "run_sd": 0.003}],
+    ids=["five rates", "eight rates", "ten rates, flatter with size", "cells off the plane"],
+)
+def test_exponents_of_lopsided_curves_are_covered_as_often_as_their_intervals_say(shape, changes):
+    estimates, coverage = covered(shape, 200, **changes)
+    print(f"{shape}, {changes}: mean {estimates.mean(axis=0).round(3)}, coverage {coverage}")
+    low, high = binomial_bounds(0.9, 200)
+    assert np.all((low <= coverage) & (coverage[:2] <= high + 0.02)), (
+        "wide where cells lie on the plane: two covariances"
+    )
+
+
+def test_a_wall_on_one_side_moves_the_exponents_little():
+    """Runs diverge abruptly at a rate: no smooth curve does, and the place of its minimum is biased."""
+    estimates, _ = covered("a wall", 5)
+    assert estimates[:, :2].mean(axis=0) == pytest.approx(STEEP, abs=0.03)
+
+
+def test_curves_that_fall_all_along_the_rates_have_no_surface():
+    cells = steep_cells("falling", np.random.default_rng(0), run_sd=0.03)
+    (surface,) = rate_surfaces(cells, ["vit"], seed_sd=None, level=0.9)
+    assert isinstance(surface.status, NoMinimumOfRates)

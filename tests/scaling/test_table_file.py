@@ -6,9 +6,12 @@ import gzip
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from levelfield.records.errors import InputError, did_you_mean
-from levelfield.scaling.tables.columnwise import observations_by_column
+from levelfield.scaling.tables.cells import all_positive, positive
+from levelfield.scaling.tables.delimited import _of_plain_text
 from levelfield.scaling.tables.file import read_table_file
 from levelfield.scaling.tables.runs import read_runs
 
@@ -167,32 +170,66 @@ def test_the_delimiter_is_that_of_the_header_whatever_cells_and_names_hold(end, 
     assert table.lines[0].cells == {"flops": "1", "loss, in nats": "2", "note": "a, b, c, d"}
 
 
+_TEXTS = st.lists(
+    st.lists(st.sampled_from(["1", "2.5", " 3", "", "a b", "é\u00a0", "\x85", '"q"', "nan"]), max_size=4).map(",".join),
+    max_size=6,
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(lines=_TEXTS, end=st.sampled_from(["\n", "\r\n", "\r", "\n\n"]), last=st.booleans())
+@example(lines=["1,2", "", "3,4"], end="\n", last=True)
+@example(lines=["1,2", "3"], end="\n", last=True)
+def test_plain_text_is_told_apart_as_csv_does_or_left_to_it(lines, end, last, tmp_path_factory):
+    path = tmp_path_factory.getbasetemp() / "plain.csv"
+    text = end.join(["flops, loss", *lines]) + end * last
+    path.write_text(text, newline="")
+    plain = _of_plain_text(path, text, 0)
+    if plain is None:
+        odd = any('"' in line or line.count(",") != 1 or not line.replace(",", "").strip() for line in lines)
+        assert odd or not lines or end not in ("\n", "\r\n"), "what csv has no say in is read plainly"
+        return
+    told = read_table_file(path)
+    assert (plain.names, plain.places, plain.lines) == (told.names, told.places, told.lines)
+
+
+def test_a_large_table_is_read_as_its_small_part_is_and_names_the_line_of_a_wrong_cell(tmp_path):
+    row = "{},{},1e9,2.5, vit\n"
+    text = "note,run,flops,loss,arch\n" + "".join(row.format("x" * 900, n) for n in range(1200))
+    columns = {"family": "arch", "run": "run"}
+    large = read(tmp_path, text, columns=columns).rows
+    assert len(text) > 1 << 20
+    assert large[:5] == read(tmp_path, "".join(text.splitlines(keepends=True)[:6]), columns=columns).rows
+    with pytest.raises(InputError, match="line 702, column 'flops': expected a number, saw '1e9x'"):
+        read(tmp_path, text.replace(",700,1e9,", ",700,1e9x,"), columns=columns)
+
+
 @pytest.mark.parametrize("place", range(4, 300, 12))
 def test_a_parquet_file_with_a_damaged_byte_is_refused_or_reads_the_same(place, tmp_path):
     path = tmp_path / "runs.parquet"
     pq.write_table(pa.table({"flops": [1.5, 2.5, 3.5], "loss": [3.0, 2.0, 1.0]}), path, write_page_checksum=True)
-    whole = read_table_file(path)
+    whole = read_table_file(path).lines
     content = bytearray(path.read_bytes())
     content[place] ^= 0x55
     path.write_bytes(content)
     with contextlib.suppress(InputError):
-        assert read_table_file(path) == whole
+        assert read_table_file(path).lines == whole
 
 
-def test_a_table_that_needs_a_closer_look_at_one_cell_gives_the_same_rows(tmp_path):
-    header = "arch,flops,params,examples,lr,seed,loss,role,note\n"
-    lines = [
-        f"{('nfnet', 'vit')[row % 2]},{10 ** (12 + row % 5)},{1e5 * (1 + row % 3)},,{0.1 * 2 ** (row % 4)},{row},"
-        f"{1 + 1 / (1 + row)},{'' if row % 3 else 'audit'},n{row % 2}\n"
-        for row in range(40)
-    ]
-    columns = {"family": "arch", "params": "params", "examples": "examples", "base_lr": "lr", "seed": "seed"}
-    columns |= {"role": "role"}
-    plain, closer = tmp_path / "plain.csv", tmp_path / "closer.csv"
-    plain.write_text(header + "".join(lines))
-    closer.write_text(header + "".join(lines).replace(",1000000000000,", ',"1,000,000,000,000",', 1))
-    assert read_runs(plain, columns=columns).rows == read_runs(closer, columns=columns).rows
-    meant = {"compute": ("flops",), "loss": ("loss",)}
-    read = [observations_by_column(read_table_file(path), meant, drop_diverged=False) for path in (plain, closer)]
-    assert read[0]
-    assert read[1] is None
+_CELLS = st.lists(st.sampled_from(["1", "2.5", "1e9", ".5", "4_5", "-1", "nan", "\u0661", "1e-70", "+3E2"]), max_size=4)
+
+
+@given(cells=_CELLS)
+def test_what_is_read_all_at_once_is_what_every_cell_says(cells):
+    limits = {"least": 1e-60, "most": 1e60}
+    if (values := all_positive(cells, **limits)) is not None:
+        assert values == [positive(cell, named="x", **limits) for cell in cells]
+
+
+def test_a_table_with_a_grouped_number_gives_the_rows_of_the_plain_one(tmp_path):
+    header, line = "arch,flops,params,lr,seed,loss,role\n", "{},{},{},{},{},{},audit\n"
+    rows = [("vit", 10 ** (12 + row % 5), 1e5 * (1 + row % 3), 0.1, row, 1 + 1 / (1 + row)) for row in range(40)]
+    plain = header + "".join(line.format(*row) for row in rows)
+    columns = {"family": "arch", "params": "params", "base_lr": "lr", "seed": "seed", "role": "role"}
+    closer = plain.replace(",1000000000000,", ',"1,000,000,000,000",', 1)
+    assert read(tmp_path, plain, columns=columns).rows == read(tmp_path, closer, columns=columns).rows

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -69,16 +70,10 @@ def test_results_survive_kill_9_at_a_random_moment(moment, undisturbed, tiny_stu
     assert lasting_files(directory) == lasting_files(undisturbed)
 
 
-def test_one_worker_and_two_give_the_same_bytes(undisturbed, tiny_study, tmp_path):
-    done = run("run", tiny_study, "--dir", tmp_path / "study", "--workers", 1)
-    assert done.returncode == 0, done.stderr
-    assert lasting_files(tmp_path / "study") == lasting_files(undisturbed)
-
-
 def test_a_second_run_trains_nothing(undisturbed, tiny_study, tmp_path):
-    first = run("run", tiny_study, "--dir", tmp_path / "study", "--workers", 2)
+    shutil.copytree(undisturbed, tmp_path / "study")
     again = run("run", tiny_study, "--dir", tmp_path / "study", "--workers", 2)
-    assert (first.returncode, again.returncode) == (0, 0)
+    assert again.returncode == 0, again.stderr
     assert "0 trials trained" in again.stdout
     assert lasting_files(tmp_path / "study") == lasting_files(undisturbed)
 

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -45,8 +46,8 @@ def study_file(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("undisturbed")
+def transferred(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("transferred")
     (folder / "tiny.toml").write_text(TINY_STUDY + TRANSFER)
     done = run("run", folder / "tiny.toml", "--dir", folder / "study", "--workers", 2, timeout=3600)
     assert done.returncode == 0, done.stderr
@@ -54,7 +55,7 @@ def undisturbed(tmp_path_factory):
     return folder / "study"
 
 
-def test_a_study_with_transfer_cut_by_kill_9_gives_the_same_bytes(undisturbed, study_file, tmp_path):
+def test_a_study_with_transfer_cut_by_kill_9_gives_the_same_bytes(transferred, study_file, tmp_path):
     directory = tmp_path / "study"
     command = levelfield("run", study_file, "--dir", directory, "--workers", 2, "--checkpoint-every", 0.2)
     for moment in range(3):
@@ -69,31 +70,30 @@ def test_a_study_with_transfer_cut_by_kill_9_gives_the_same_bytes(undisturbed, s
             process.wait()
     done = run("run", study_file, "--dir", directory, "--workers", 1, timeout=3600)
     assert done.returncode == 0, done.stderr
-    assert lasting_files(directory) == lasting_files(undisturbed)
+    assert lasting_files(directory) == lasting_files(transferred)
     again = run("run", study_file, "--dir", directory, "--workers", 2)
     assert "0 trials trained" in again.stdout
 
 
-def test_transfer_added_to_a_finished_study_trains_for_the_weights_again_and_agrees(undisturbed, tmp_path):
-    plain, directory = tmp_path / "tiny.toml", tmp_path / "study"
-    plain.write_text(TINY_STUDY)
-    assert run("run", plain, "--dir", directory, "--workers", 2, timeout=3600).returncode == 0
-    for path in directory.glob("trials/*/weights.safetensors"):
-        path.unlink()
-    plain.write_text(TINY_STUDY + TRANSFER)
-    done = run("run", plain, "--dir", directory, "--workers", 2, timeout=3600)
+def test_transfer_added_to_a_finished_study_trains_for_the_weights_again_and_agrees(
+    undisturbed, transferred, study_file, tmp_path
+):
+    directory = tmp_path / "study"
+    shutil.copytree(undisturbed, directory)
+    assert not list(directory.glob("trials/*/weights.safetensors"))
+    done = run("run", study_file, "--dir", directory, "--workers", 2, timeout=3600)
     assert done.returncode == 0, done.stderr
     assert transfer_rows(read_outcome(directory))
     theirs, ours = (
-        {row.run: row.values["error"] for row in transfer_rows(read_outcome(p))} for p in (undisturbed, directory)
+        {row.run: row.values["error"] for row in transfer_rows(read_outcome(p))} for p in (transferred, directory)
     )
     assert theirs == ours
     for path in directory.glob("trials/*/weights.safetensors"):
-        assert path.read_bytes() == (undisturbed / path.relative_to(directory)).read_bytes()
+        assert path.read_bytes() == (transferred / path.relative_to(directory)).read_bytes()
 
 
-def test_a_finished_study_exports_its_transfers_and_tells_what_they_cost(undisturbed, tmp_path):
-    outcome = read_outcome(undisturbed)
+def test_a_finished_study_exports_its_transfers_and_tells_what_they_cost(transferred, tmp_path):
+    outcome = read_outcome(transferred)
     assert outcome.complete
     assert outcome.transfer_ledger.train_flops > 0
     names = [path.name for path in export_study(outcome, tmp_path)]

@@ -14,6 +14,7 @@ from torch import nn
 from levelfield.families import registry
 from levelfield.families.tensors import statistics_of
 from levelfield.records.errors import SpecError
+from levelfield.records.head import LinearHead, PixelHead
 from levelfield.weights.card import Card
 from levelfield.weights.export import folded, save_onnx, save_torch_export
 from levelfield.weights.loaded import LoadedModel, assemble
@@ -27,10 +28,10 @@ CLASSES = 7
 FED = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.25), "crop_pct": 0.9, "crop_mode": "squash"}
 
 
-def random_model(text: str, *, resolution: int) -> LoadedModel:
+def random_model(text: str, *, resolution: int, pixel_head: PixelHead | None = None) -> LoadedModel:
     """``text`` with no tensor at its initial value, its convolutions' weights small enough to tell the rules apart."""
     with Undrawn():
-        network = registry.build(text, num_outputs=CLASSES, resolution=resolution)
+        network = registry.build(text, head=pixel_head or LinearHead(num_outputs=CLASSES), resolution=resolution)
     generator = torch.Generator().manual_seed(0)
     state = {}
     for name, parameter in network.named_parameters():
@@ -48,7 +49,14 @@ def random_model(text: str, *, resolution: int) -> LoadedModel:
     fed = Preprocessing(resolution=resolution, **FED)  # pyright: ignore[reportArgumentType]
     names = tuple(f"class {number}" for number in range(CLASSES))
     card = Card.of(
-        text, resolution=resolution, num_outputs=CLASSES, in_channels=3, preprocessing=fed, classes=names, source="here"
+        text,
+        resolution=resolution,
+        num_outputs=CLASSES,
+        in_channels=3,
+        preprocessing=fed,
+        classes=names,
+        source="here",
+        pixel_head=pixel_head,
     )
     return assemble(card, state, where="here")
 
@@ -121,6 +129,13 @@ def test_small_networks_come_back_from_every_form(text: str, resolution: int, tm
     check_programs(loaded, tmp_path)
     if text.startswith(("vit", "timm")):
         check_timm(loaded, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["nfnet:w16-d1x1-s2", "vit:w48-d2-p8-h4-m2,pool=token", "timm:resnet10t,stem_width=8"])
+def test_a_network_that_answers_every_pixel_goes_to_others_runtimes(text: str, tmp_path: Path) -> None:
+    check_programs(
+        random_model(text, resolution=32, pixel_head=PixelHead(num_outputs=CLASSES, output_stride=4)), tmp_path
+    )
 
 
 @pytest.mark.parametrize("text", ["nfnet:F0,gelu=erf", "nfnet:F0,ws=timm,gelu=erf,pad=symmetric"])

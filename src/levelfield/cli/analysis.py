@@ -47,12 +47,13 @@ def read_analysis(
                 "by `levelfield run`, or a table of runs such as runs.csv"
             )
         refuse_columns_of_a_study(source, table)
-        return analyse_outcome(
-            read_outcome(source, measure=measure), source, margin=margin, level=level, asked=asked or Asked()
-        )
+        with collecting_nothing():
+            return analyse_outcome(
+                read_outcome(source, measure=measure), source, margin=margin, level=level, asked=asked or Asked()
+            )
     from levelfield.scaling.face import analysed
 
-    with _collecting_nothing():
+    with collecting_nothing():
         return analysed(
             read_table(source, table, measure=measure),
             margin=margin or 0.05,
@@ -64,8 +65,9 @@ def read_analysis(
 
 
 @contextlib.contextmanager
-def _collecting_nothing() -> Iterator[None]:
-    """A million rows hold no cycle, and the collector would walk through all of them again and again."""
+def collecting_nothing() -> Iterator[None]:
+    """A million rows or ten thousand trials hold no cycle, and the collector would walk through all of them again and
+    again."""
     collects = gc.isenabled()
     gc.disable()
     try:
@@ -88,7 +90,14 @@ def read_table(source: Path, table: TableOptions, *, measure: str | None = None)
         raise InputError(f"{source}: no such file; expected a table of runs (CSV or Parquet) or a study's directory")
     if measure is not None:
         raise SpecError(f"--measure {measure} names what a study has measured; of a table, --loss names the column")
-    return read_runs(source, columns=table.columns, where=table.where, drop_diverged=table.drop_diverged)
+    return read_runs(
+        source,
+        columns=table.columns,
+        where=table.where,
+        drop_diverged=table.drop_diverged,
+        drop_incomplete=table.drop_incomplete,
+        ends=table.ends,
+    )
 
 
 def refuse_columns_of_a_study(source: Path, table: TableOptions) -> None:

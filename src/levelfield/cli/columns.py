@@ -39,13 +39,15 @@ class TableOptions:
     """How a table is to be read, as :func:`levelfield.scaling.tables.runs.read_runs` is told it."""
 
     columns: Mapping[str, str]
-    where: Sequence[tuple[str, str]]
+    where: Sequence[tuple[str, ...]]
     drop_diverged: bool
+    drop_incomplete: bool
+    ends: str | None
 
     @property
     def given(self) -> bool:
         """Whether the command line says anything of a table."""
-        return bool(self.columns or self.where or self.drop_diverged)
+        return bool(self.columns or self.where or self.drop_diverged or self.drop_incomplete or self.ends)
 
 
 def reads_table(verb: Callable[..., None]) -> Callable[..., None]:
@@ -53,6 +55,7 @@ def reads_table(verb: Callable[..., None]) -> Callable[..., None]:
     own = inspect.signature(verb, eval_str=True).parameters
     columns = {f"{meaning}_column": _column(name, said, own) for meaning, (name, said) in _COLUMNS.items()}
     rows = {"axis": _AXIS, "where": _WHERE, "drop_diverged": _DROP_DIVERGED}
+    rows |= {"drop_incomplete": _DROP_INCOMPLETE, "ends": _ENDS}
     parameters = []
     for name, parameter in own.items():
         shared = {**columns, **rows} if name == "table" else {name: parameter}
@@ -64,8 +67,10 @@ def reads_table(verb: Callable[..., None]) -> Callable[..., None]:
         named["axes"] = ",".join(given.pop("axis") or ())
         table = TableOptions(
             columns={meaning: name for meaning, name in named.items() if name},
-            where=[_pair(text) for text in given.pop("where") or ()],
+            where=_conditions(given.pop("where") or ()),
             drop_diverged=given.pop("drop_diverged"),
+            drop_incomplete=given.pop("drop_incomplete"),
+            ends=given.pop("ends"),
         )
         verb(table=table, **given)
 
@@ -96,7 +101,9 @@ _AXIS = _option(
 _WHERE = _option(
     list[str] | None,
     typer.Option(
-        "--where", metavar="COLUMN=VALUE", help="Table: keep rows with this value (repeatable; of a column, any)."
+        "--where",
+        metavar="COLUMN=VALUE",
+        help="Table: keep rows with this value (repeatable; of a column, any), or by !=, <, <=, > or >=.",
     ),
     None,
 )
@@ -106,11 +113,23 @@ _DROP_DIVERGED = _option(
     False,
 )
 
+_DROP_INCOMPLETE = _option(
+    bool,
+    typer.Option("--drop-incomplete", help="Table: leave out rows that do not state their compute, and say how many."),
+    False,
+)
+_ENDS = _option(
+    str | None,
+    typer.Option(
+        "--ends", metavar="COLUMN", help="Table: column that names runs; of each the row of the most compute is kept."
+    ),
+    None,
+)
 
-def _pair(text: str) -> tuple[str, str]:
-    from levelfield.records.errors import SpecError
 
-    column, equals, value = text.partition("=")
-    if not equals:
-        raise SpecError(f"--where keeps rows by COLUMN=VALUE, saw {text!r}")
-    return column.strip(), value.strip()
+def _conditions(texts: Sequence[str]) -> list[tuple[str, ...]]:
+    if not texts:
+        return []
+    from levelfield.scaling.tables.kept import condition_of
+
+    return [condition_of(text) for text in texts]

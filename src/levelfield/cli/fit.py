@@ -29,7 +29,7 @@ def fit(
     measure: Annotated[
         str | None, typer.Option(help="Study: what to judge by instead of what selected, of what was measured: error.")
     ] = None,
-    delta: Annotated[float | None, typer.Option(help="Huber scale in ln loss of laws of compute.")] = None,
+    delta: Annotated[float | None, typer.Option(help="Huber scale in ln loss of every law.")] = None,
     table: TableOptions,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:

@@ -33,6 +33,8 @@ def import_runs(
         columns=table.columns,
         where=table.where,
         drop_diverged=table.drop_diverged,
+        drop_incomplete=table.drop_incomplete,
+        ends=table.ends,
         source=source,
         name=name,
     )

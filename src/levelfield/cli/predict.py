@@ -43,12 +43,13 @@ def predict(
         say_json([plain_with_sentences(each) | more for each, more in zip(predictions, beside, strict=True)])
         return
     for prediction in predictions:
-        _say(prediction, analysis.notices)
+        _say(prediction, analysis.notices, analysis.rate_batch)
 
 
-def _say(prediction: Prediction, notices: Sequence[str]) -> None:
+def _say(prediction: Prediction, notices: Sequence[str], rate_batch: int | None) -> None:
     """Every number with its interval, or the word that it is a guess."""
     from levelfield.cli.console import say
+    from levelfield.report.words.measures import learning_rate
     from levelfield.report.words.numbers import (
         count,
         currency,
@@ -74,7 +75,7 @@ def _say(prediction: Prediction, notices: Sequence[str]) -> None:
     for what, value, interval, written in (
         ("parameters", prediction.params, prediction.params_interval, count),
         ("examples", prediction.examples, prediction.examples_interval, count),
-        ("rate at a batch of 256", prediction.base_lr, prediction.base_lr_interval, plain),
+        (learning_rate(rate_batch), prediction.base_lr, prediction.base_lr_interval, plain),
     ):
         if value is None:
             continue

@@ -28,13 +28,16 @@ def report(
     ] = None,
 ) -> None:
     """Write report.html and its figures (SVG, PNG): self-contained, no network. A study's lie in its directory."""
+    from levelfield.cli.analysis import collecting_nothing
     from levelfield.cli.console import say
     from levelfield.records.errors import SpecError
     from levelfield.report.words.verdicts import headline
 
     if source.is_dir() and out is not None:
         raise SpecError(f"{source} is a study, whose page lies in it; leave out --out {out}")
-    page, analysis = _of_study(source, table, measure) if source.is_dir() else _of_table(source, table, out, measure)
+    with collecting_nothing():
+        written = _of_study(source, table, measure) if source.is_dir() else _of_table(source, table, out, measure)
+    page, analysis = written
     say(headline(analysis), "strong")
     say(f"report: {page}")
 

@@ -15,14 +15,16 @@ def status(
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
     """Show what is done, what is wanted next, what failed, and what it has cost."""
+    from levelfield.cli.analysis import collecting_nothing
     from levelfield.cli.console import say, say_json, say_table
     from levelfield.report.words.executions import mixed_executions
     from levelfield.report.words.numbers import flops, seconds, sentence
     from levelfield.study.outcome.outcome import read_outcome
 
-    outcome = read_outcome(directory)
-    pending = outcome.planned.pending(outcome.results, outcome.probes)
-    ledger = outcome.ledger
+    with collecting_nothing():
+        outcome = read_outcome(directory)
+        pending = outcome.planned.pending(outcome.results, outcome.probes)
+        ledger = outcome.ledger
     if json:
         say_json(
             {

@@ -127,12 +127,12 @@ def plain_from_json(text: bytes | str) -> Any:
         raise ValueError("it is nested too deeply") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"its text is not UTF-8 (byte {error.start})") from None
-    if not (isinstance(text, bytes) and _surely_shallow(text)):
+    if not (isinstance(text, bytes) and surely_shallow(text)):
         _refuse_deep(value)
     return value
 
 
-def _surely_shallow(content: bytes) -> bool:
+def surely_shallow(content: bytes) -> bool:
     """Whether too few brackets open for it to be nested too deeply, and nothing is escaped that UTF-8 cannot write."""
     return content.count(b"{") + content.count(b"[") < MOST_DEPTH and b"\\u" not in content
 
@@ -221,6 +221,16 @@ def _plain_or_refused(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return to_plain(value)
     raise SpecError(f"{type(value).__name__} values such as {value} mean nothing here: write text or numbers")
+
+
+def from_json(cls: type[T], content: bytes) -> T | None:
+    """The same from a text in JSON, or None where it is no ``cls``: :func:`from_plain` says why."""
+    from pydantic import ValidationError
+
+    try:
+        return _adapter(cls).validate_json(content, strict=True)
+    except (ValidationError, SpecError):
+        return None
 
 
 @functools.cache

@@ -6,7 +6,6 @@ opened, links are followed, and what grows while it is read is read no further t
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
@@ -71,15 +70,17 @@ _GROWTH_BYTES = 1 << 16
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     """The regular file at ``path``, opened to read; see :func:`regular_stat` for what is raised."""
+    return os.fdopen(_opened(path), "rb")
+
+
+def _opened(path: str | os.PathLike[str]) -> int:
     regular_stat(path)
     # What has become a pipe since is not waited for, and is refused below.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with contextlib.ExitStack() as undo:
-        undo.callback(os.close, descriptor)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise FileRefusedError(errno.EINVAL, path, "became something else than a file while it was opened")
-        undo.pop_all()
-    return os.fdopen(descriptor, "rb")
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FileRefusedError(errno.EINVAL, path, "became something else than a file while it was opened")
+    return descriptor
 
 
 def read_regular(path: str | os.PathLike[str], *, at_most: int = MAX_RECORD_BYTES) -> bytes:
@@ -89,22 +90,25 @@ def read_regular(path: str | os.PathLike[str], *, at_most: int = MAX_RECORD_BYTE
         FileRefusedError: see :func:`regular_stat`; or it is larger.
         OSError: it is missing or cannot be read.
     """
-    with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        content = b"".join(_parts(file, size, at_most)) if size <= at_most else b""
+    descriptor = _opened(path)
+    try:
+        size = os.fstat(descriptor).st_size
+        content = b"".join(_parts(descriptor, size, at_most)) if size <= at_most else b""
+    finally:
+        os.close(descriptor)
     if max(size, len(content)) > at_most:
         seen = max(size, len(content))
         raise FileRefusedError(errno.EFBIG, path, f"has {seen:,} bytes or more, expected at most {at_most:,}")
     return content
 
 
-def _parts(file: BinaryIO, size: int, at_most: int) -> Iterator[bytes]:
+def _parts(descriptor: int, size: int, at_most: int) -> Iterator[bytes]:
     """What a file of ``size`` holds, one byte more than ``at_most`` at the most: it may grow while it is read.
 
     Python takes the memory that it is asked to fill, so it is asked for what is there.
     """
     left = at_most + 1
-    while left and (part := file.read(min(left, size + _GROWTH_BYTES))):
+    while left and (part := os.read(descriptor, min(left, size + _GROWTH_BYTES))):
         yield part
         left -= len(part)
 

@@ -23,7 +23,8 @@ class Observation:
     ``swap-search`` chose its learning rate; ``prediction`` is the recipe predicted for a locked rung, report split;
     ``imported`` is somebody else's result: shown, never judged. ``budget_flops`` is the rung, ``train_flops`` what was
     counted.
-    ``base_lr`` is the peak learning rate scaled to a batch of 256, so that batches of different size compare.
+    ``base_lr`` is the peak learning rate scaled to a batch of 256, so that batches of different size compare; without a
+    ``peak_lr`` it is what a table gives, at whatever batch.
     ``variant`` names the searched axes that differ from the recipe ("batch_factor=2"), so that a tuning curve compares
     like with like. ``edges`` names the searched axes whose optimum lies at the edge of what was searched: a bound, not
     an optimum.

@@ -10,10 +10,11 @@ import json
 from pathlib import Path
 from typing import Any, TypeVar
 
-from levelfield.records.codec import from_plain, json_of_plain, plain_from_json, to_plain
+from levelfield.records.codec import from_json, from_plain, json_of_plain, plain_from_json, to_plain
 from levelfield.records.errors import DamagedError, SpecError, StoreError
 from levelfield.records.files import FileRefusedError, read_regular
 from levelfield.records.fingerprint import fingerprint_of_plain
+from levelfield.records.verbatim import unsealed
 from levelfield.records.writing import is_there, write_atomically
 
 T = TypeVar("T")
@@ -23,6 +24,7 @@ SCHEMA_KEY, SCHEMA = "schema", 3
 called damaged, counts it up; those that say nothing are of form 1."""
 MOST_BYTES = 32 << 20
 """What a record may take: far more than any does, and little enough to be read at once."""
+_PURPOSE = "record"
 MEND = "restore it from a copy; where it belongs to a study, `levelfield run` mends or retrains what it can"
 
 
@@ -58,6 +60,10 @@ def read_record_if_there(cls: type[T], path: Path, *, remedy: str = MEND) -> T |
     content = read_file(path, limit=MOST_BYTES, remedy=remedy)
     if content is None:
         return None
+    # What lies as it was written is told by its text; all else is looked at value by value, to say what is wrong.
+    text = unsealed(content, purpose=_PURPOSE, seal=SEAL, schema=(SCHEMA_KEY, SCHEMA))
+    if text is not None and (value := from_json(cls, text)) is not None:
+        return value
     try:
         plain = plain_from_json(content)
     except json.JSONDecodeError as error:
@@ -100,17 +106,17 @@ def read_file(path: Path, *, limit: int, remedy: str) -> bytes | None:
     Raises:
         DamagedError: something else lies there, it may not be read, or it has more than ``limit`` bytes.
     """
-    if not is_there(path):
-        return None
     try:
         return read_regular(path, at_most=limit)
     except FileNotFoundError:
-        return None  # it went away meanwhile: a trial was finished, or moved aside
+        return None
     except FileRefusedError as error:
         raise DamagedError(str(error), remedy) from None
     except OSError as error:
+        if not is_there(path):
+            return None  # it went away meanwhile, or what should be its folder is none
         raise DamagedError(f"{path} cannot be read: {error.strerror}", remedy) from None
 
 
 def _seal(plain: dict[str, Any]) -> str:
-    return fingerprint_of_plain("record", plain)
+    return fingerprint_of_plain(_PURPOSE, plain)

@@ -40,8 +40,8 @@ def stated(cls: type[T]) -> type[T]:
 
     def __post_init__(self: Any) -> None:
         for name, kind in _kinds_of(cls):
-            value = getattr(self, name)
-            expect(kind.holds(value), name, kind.words, value)
+            if not kind.holds(value := getattr(self, name)):
+                expect(False, name, kind.words, value)
         if own is not None:
             own(self)
 
@@ -87,6 +87,9 @@ def _kind(hint: Any) -> _Kind:
     if origin in (typing.Union, types.UnionType):
         kinds = [_kind(each) for each in inner]
         words = " or ".join(kind.words for kind in kinds)
+        if len(kinds) == 2 and type(None) in inner:  # nearly every union, and records are checked by the ten thousand
+            holds = kinds[inner[0] is type(None)].holds
+            return _Kind(lambda value: value is None or holds(value), words)
         return _Kind(lambda value: any(kind.holds(value) for kind in kinds), words)
     if origin is tuple and inner[-1] is Ellipsis:
         item = _kind(inner[0])
@@ -110,12 +113,17 @@ def _each_holds(kinds: list[_Kind], values: tuple[Any, ...]) -> bool:
     return len(kinds) == len(values) and all(kind.holds(value) for kind, value in zip(kinds, values, strict=True))
 
 
+_LARGEST = sys.float_info.max
+
+
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -_LARGEST <= value <= _LARGEST
 
 
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST_WHOLE_NUMBER
+    if not isinstance(value, int) or isinstance(value, bool):
+        return False
+    return -LARGEST_WHOLE_NUMBER <= value <= LARGEST_WHOLE_NUMBER
 
 
 def _is_text(value: Any) -> bool:

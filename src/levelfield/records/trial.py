@@ -237,7 +237,7 @@ class TrialSpec:
     @functools.cached_property  # a plan asks for the same ones again after every finished trial
     def fingerprint(self) -> str:
         """The trial's identity: everything but where its data lies. How it is executed is no part of its spec."""
-        return fingerprint("trial", {**to_plain(self), "data": data_identity(self.data)})
+        return _fingerprint_of(self)
 
     @functools.cached_property
     def name(self) -> str:
@@ -247,6 +247,12 @@ class TrialSpec:
         if self.start is not None:
             model += f"_from-{self.start.partition(':')[2][:8]}"
         return f"{model}_n{self.examples}_b{batch}_lr{self.recipe.peak_lr:.3g}_s{seed}_{self.fingerprint[:8]}"
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _fingerprint_of(spec: TrialSpec) -> str:
+    """The fingerprint of ``spec``: equal specs, as one that was read and one that was planned, are the same trial."""
+    return fingerprint("trial", {**to_plain(spec), "data": data_identity(spec.data)})
 
 
 def expect_task(name: str) -> None:

@@ -23,9 +23,10 @@ from levelfield.scaling.optimum.optimum import optimum
 from levelfield.scaling.optimum.rates import rate_surfaces
 from levelfield.scaling.optimum.size_law import Cloud, clouds_of, size_laws
 from levelfield.scaling.optimum.tuning import learning_rate_cells
-from levelfield.scaling.results.analysis import Analysis, Winner
+from levelfield.scaling.results.analysis import RATE_BATCH, Analysis, Winner
 from levelfield.scaling.results.laws import CURRENCIES, Currency, LawFit, SizeLaw
 from levelfield.scaling.results.optima import Allocation, IsoflopProfile, Optimum
+from levelfield.scaling.results.reasons.laws import NotMonotone
 from levelfield.scaling.results.reasons.verdicts import (
     ManyEpochs,
     NoControl,
@@ -55,7 +56,8 @@ from levelfield.scaling.results.refusals import (
 )
 from levelfield.scaling.results.verdicts import Comparison, Optimism
 from levelfield.scaling.tables.remedies import allocation_remedy, law_remedy
-from levelfield.scaling.tables.rungs import Frontier, Rung, checked, frontier, having
+from levelfield.scaling.tables.rows import having
+from levelfield.scaling.tables.rungs import Frontier, Rung, checked, frontier
 from levelfield.scaling.tables.sized import sized_cells
 from levelfield.scaling.verdicts.contest import contest_of
 from levelfield.scaling.verdicts.swap import optimizer_swaps
@@ -98,7 +100,7 @@ def analyse(
     if not 0 < level < 1 or not margin > 0:
         raise InputError(f"level must be in (0, 1) and margin positive, saw {level!r} and {margin!r}")
     rows = having(checked(observations), "role", *_SHOWN_AND_JUDGED)
-    families = tuple(sorted(set(rows.column("family"))))
+    families = tuple(sorted(rows.coded("family").present))
 
     def stream(place: int) -> np.random.Generator:
         return np.random.default_rng([seed, place])
@@ -129,8 +131,8 @@ def analyse(
         generator=stream(1),
     )
     allocations = tuple(allocation(profiles, family, level=level) for family in families)
-    laws_of_size, optima = _by_size_and_examples(rows, profiles, allocations, level, stream)
-    comparisons, controls = contest.held(generator=stream(2))
+    laws_of_size, optima = _by_size_and_examples(rows, profiles, allocations, level, stream, asked.delta)
+    comparisons, controls = contest.held(generator=stream(2), rising=_rising(refusals))
     refusals.extend(_unallocated(rows, allocations))
     refusals.extend(_undecided(comparisons, winners))
     if winners and not controls:
@@ -159,6 +161,7 @@ def analyse(
         optima=optima,
         rate_surfaces=rate_surfaces(rates, families, seed_sd=noise.seed_sd, level=level),
         measure=measure,
+        rate_batch=RATE_BATCH if any(rows.column("peak_lr")) else None,
         sized=sized_cells(rows, families),
     )
 
@@ -169,6 +172,7 @@ def _by_size_and_examples(
     allocations: Sequence[Allocation],
     level: float,
     stream: Callable[[int], np.random.Generator],
+    delta: float | None,
 ) -> tuple[tuple[SizeLaw, ...], tuple[Optimum, ...]]:
     """The laws of size and examples, and the optimum of a budget, of every family whose runs know both."""
     laws: list[SizeLaw] = []
@@ -178,7 +182,7 @@ def _by_size_and_examples(
         if not own:
             continue
         chance = _chance(rows, found.family)
-        clouds = clouds_of(having(rows, "family", found.family), chance=chance, generator=stream(4))
+        clouds = clouds_of(having(rows, "family", found.family), chance=chance, generator=stream(4), delta=delta)
         law: Cloud | Reason = clouds if isinstance(clouds, Reason) else clouds[0]
         if not isinstance(clouds, Reason):
             told = size_laws(found.family, clouds, chance=chance, level=level)
@@ -246,6 +250,15 @@ def _laws(
     return tuple(laws), refusals
 
 
+def _rising(refusals: Sequence[Refusal]) -> dict[str, Reason]:
+    """Why the loss of a family rises again with compute, of each of which it is known."""
+    return {
+        each.what.family: each.why[0]
+        for each in refusals
+        if isinstance(each.what, LawOf) and each.what.currency == "flops" and isinstance(each.why[0], NotMonotone)
+    }
+
+
 def _weaknesses(
     rows: Sequence[Observation],
     winners: Sequence[Rung],
@@ -279,7 +292,7 @@ def _unallocated(rows: Sequence[Observation], allocations: Sequence[Allocation])
     refused = []
     for found in allocations:
         own = having(rows, "family", found.family)
-        if found.params_exponent is None and any(params is not None for params in own.column("params")):
+        if found.params_exponent is None and any(params is not None for params in own.coded("params").present):
             what = AllocationOf(family=found.family)
             refused.append(Refusal(what=what, why=(found.status,), remedy=allocation_remedy(own)))
     return refused

@@ -26,6 +26,8 @@ from levelfield.scaling.results.refusals import LawOf, Refusal, VerdictOn
 from levelfield.scaling.results.verdicts import Comparison, Control
 from levelfield.scaling.tables.axes import refuse_unnamed_axes
 from levelfield.scaling.tables.file import IN_MEMORY
+from levelfield.scaling.tables.plausible import implausible
+from levelfield.scaling.tables.rows import Rows
 from levelfield.scaling.tables.runs import Runs, read_runs
 
 AnyRuns: TypeAlias = str | Path | Sequence[Observation] | Mapping[str, Sequence[Any]] | Any
@@ -33,6 +35,7 @@ AnyRuns: TypeAlias = str | Path | Sequence[Observation] | Mapping[str, Sequence[
 
 
 _BUDGET = "budget_column"
+_OF_ROWS = ("where", "drop_diverged", "drop_incomplete", "ends")
 
 
 class TableReading(TypedDict, total=False):
@@ -62,8 +65,10 @@ class TableReading(TypedDict, total=False):
     device: str
     device_seconds: str
     chance: str
-    where: Sequence[tuple[str, str]]
+    where: Sequence[tuple[str, ...]]
     drop_diverged: bool
+    drop_incomplete: bool
+    ends: str
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,7 +76,7 @@ class FittedLaws:
     """The laws of every family of a table, the optimum of a budget, and what was refused."""
 
     analysis: Analysis
-    runs: tuple[Observation, ...]
+    runs: Sequence[Observation]
 
     @property
     def laws(self) -> tuple[LawFit, ...]:
@@ -118,7 +123,7 @@ class ComparedFamilies:
     """The verdicts on every pair of families of a table at equal compute, and what was refused."""
 
     analysis: Analysis
-    runs: tuple[Observation, ...]
+    runs: Sequence[Observation]
 
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
@@ -227,7 +232,7 @@ def analysed(
         asked=asked,
     )
     analysis = dataclasses.replace(analysis, notices=read.notices)
-    return analysis if any(row.device_seconds for row in read.rows) else _by_flops_alone(analysis)
+    return analysis if any(read.rows.coded("device_seconds").present) else _by_flops_alone(analysis)
 
 
 def rows_of(runs: AnyRuns, **reading: Unpack[TableReading]) -> Runs:
@@ -239,12 +244,14 @@ def rows_of(runs: AnyRuns, **reading: Unpack[TableReading]) -> Runs:
     if isinstance(runs, Sequence) and runs and all(isinstance(row, Observation) for row in runs):
         if any(reading.values()):
             raise InputError(f"observations have no columns to be read by; leave out {', '.join(reading)}")
-        return Runs(tuple(runs), (), IN_MEMORY)
-    columns = {name: column for name, column in reading.items() if name not in ("where", "drop_diverged", _BUDGET)}
+        rows = Rows.of(runs)
+        doubts = implausible(rows, where=IN_MEMORY, loss="loss", place_of=lambda row: f"run {rows[row].run!r}")
+        return Runs(rows, doubts, IN_MEMORY)
+    columns = {name: column for name, column in reading.items() if name not in (*_OF_ROWS, _BUDGET)}
     if _BUDGET in reading:
         columns["budget"] = reading[_BUDGET]
-    where, drop_diverged = reading.get("where", ()), reading.get("drop_diverged", False)
-    return read_runs(runs, columns=columns, where=where, drop_diverged=drop_diverged)  # pyright: ignore[reportArgumentType]
+    chosen: Any = {name: given for name, given in reading.items() if name in _OF_ROWS}
+    return read_runs(runs, columns=columns, **chosen)  # pyright: ignore[reportArgumentType]
 
 
 def _by_flops_alone(analysis: Analysis) -> Analysis:

@@ -11,9 +11,16 @@ from pathlib import Path
 
 from levelfield.records.errors import DamagedError
 from levelfield.records.probe import ProbeSpec
-from levelfield.records.probe_store import ProbeDirectory, probe_directory
+from levelfield.records.probe_store import HeldProbe, ProbeDirectory, probe_directory
 from levelfield.records.sealed import read_record
-from levelfield.records.store import StudyDirectory, TrialDirectory, TrialState, named_entries, refuse_misplaced
+from levelfield.records.store import (
+    HeldTrial,
+    StudyDirectory,
+    TrialDirectory,
+    TrialState,
+    named_entries,
+    refuse_misplaced,
+)
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialSpec
 from levelfield.records.writing import is_there, set_aside
@@ -41,24 +48,30 @@ def mend(study: StudyDirectory) -> None:
         _or_aside(path, "probed again where it is still wanted", lambda p=path: _mend_probe(ProbeDirectory(p)))
 
 
-def restore_specs(study: StudyDirectory, wanted: Iterable[TrialSpec | ProbeSpec], held: Mapping[str, object]) -> None:
+def restore_specs(
+    study: StudyDirectory, wanted: Iterable[TrialSpec | ProbeSpec], held: Mapping[str, HeldTrial | HeldProbe]
+) -> None:
     """Write again the ``spec.json`` of every wanted trial and probe that is ``held`` and has lost it.
 
     Raises:
         StoreError: the directory cannot be written, or holds another.
     """
     for spec in wanted:
-        if spec.fingerprint in held:
-            (study.trial(spec) if isinstance(spec, TrialSpec) else probe_directory(study, spec)).open(spec)  # pyright: ignore[reportArgumentType]
+        known = held.get(spec.fingerprint)
+        if known is None or (isinstance(known, HeldTrial) and known.spec is not None):
+            continue
+        (study.trial(spec) if isinstance(spec, TrialSpec) else probe_directory(study, spec)).open(spec)  # pyright: ignore[reportArgumentType]
 
 
 def _mend_trial(directory: TrialDirectory) -> None:
     path = directory.path
     _only_files(path, folders=_FOLDERS)
     _only_files(path / "checkpoints")
-    _unless_whole(path / "spec.json", lambda spec: _own(read_record(TrialSpec, spec), path), "written again")
-    _unless_whole(path / "status.json", lambda state: _own(read_record(TrialState, state), path), "written again")
-    held = directory.held()
+    held = _whole(directory)
+    if held is None:
+        _unless_whole(path / "spec.json", lambda spec: _own(read_record(TrialSpec, spec), path), "written again")
+        _unless_whole(path / "status.json", lambda state: _own(read_record(TrialState, state), path), "written again")
+        held = directory.held()
     if held is not None:
         refuse_misplaced(directory, held)
     if held is None or held.result is None:
@@ -67,6 +80,15 @@ def _mend_trial(directory: TrialDirectory) -> None:
         directory.companion(path / name, held.result)
     if held.timing is not None and (held.state is None or held.state.state != held.result.status):
         directory.tell(held.result, held.timing)
+
+
+def _whole(directory: TrialDirectory) -> HeldTrial | None:
+    """What a trial's directory holds, where there is nothing in it that wants a closer look."""
+    try:
+        held = directory.held()
+    except DamagedError:
+        return None
+    return held if held is not None and directory.path.name.endswith(f"_{held.fingerprint[:8]}") else None
 
 
 def _mend_probe(directory: ProbeDirectory) -> None:

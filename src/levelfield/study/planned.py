@@ -154,6 +154,17 @@ class Plan:
         """Trials, transfers and probes by fingerprint, each once."""
         return {planned.spec.fingerprint: planned for planned in (*self.trials, *self.transfers)}
 
+    @functools.cached_property
+    def _rungs(self) -> Mapping[tuple[str, float], tuple[Cell, ...]]:
+        rungs: dict[tuple[str, float], list[Cell]] = {}
+        for cell in self.cells:
+            rungs.setdefault((cell.family, cell.budget_flops), []).append(cell)
+        return {rung: tuple(cells) for rung, cells in rungs.items()}
+
+    def cells_of(self, family: str, budget: float) -> tuple[Cell, ...]:
+        """The cells of one rung."""
+        return self._rungs.get((family, budget), ())
+
     @property
     def num_wanted(self) -> int:
         return len(self.wanted)

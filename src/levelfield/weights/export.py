@@ -24,16 +24,7 @@ _TRACED_BATCH = 4
 
 
 def folded(loaded: LoadedModel) -> nn.Module:
-    """An evaluation-only network that computes the same from plain weights; the original is left alone.
-
-    Raises:
-        WeightsError: its head answers every pixel, which no folded network does.
-    """
-    if loaded.card.pixel_head is not None:
-        raise WeightsError(
-            f"{loaded.card.source}: {loaded.card.architecture} answers every pixel, and only networks that answer once "
-            "a picture are folded: `levelfield evaluate` judges it, `levelfield convert` writes safetensors"
-        )
+    """An evaluation-only network that computes the same from plain weights; the original is left alone."""
     return conversion(loaded.spec).folded(loaded.model)
 
 

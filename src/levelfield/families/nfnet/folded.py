@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from levelfield.families.nfnet.fused import FusedConvolution, can_fuse
 from levelfield.families.nfnet.model import APPROXIMATE, GELU_GAMMA, SQUEEZE_GAIN, NFBlock, NFNet, pool
 from levelfield.families.nfnet.spec import ALPHA, Padding
 from levelfield.families.nfnet.standardise import StandardisedConv2d, convolve
+from levelfield.families.pixels import handed
 
 
 class FoldedConv2d(nn.Module):
@@ -90,16 +92,20 @@ class FoldedNFNet(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """Pooled features (batch, num_features)."""
-        x = self.blocks(self.stem(images.permute(0, 2, 3, 1)))
-        return self.final_conv(x).mean((1, 2)) * GELU_GAMMA
+        return self._last_map(images).mean((1, 2)) * GELU_GAMMA
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """The same before pooling (batch, num_features, height, width)."""
+        return (self._last_map(images) * GELU_GAMMA).permute(0, 3, 1, 2)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.features(images))
+        return self.head(handed(self, images))
+
+    def _last_map(self, images: Tensor) -> Tensor:
+        """(batch, channels, height, width) to (batch, height, width, num_features)."""
+        return self.final_conv(self.blocks(self.stem(images.permute(0, 2, 3, 1))))
 
 
-def _frozen(linear: nn.Linear) -> nn.Linear:
-    with torch.device("meta"):
-        copy = nn.Linear(linear.in_features, linear.out_features)
-    state = {name: tensor.detach().clone() for name, tensor in linear.state_dict().items()}
-    copy.load_state_dict(state, assign=True)
-    return copy.requires_grad_(False)
+def _frozen(module: Any) -> Any:
+    """A copy that learns nothing."""
+    return copy.deepcopy(module).requires_grad_(False)

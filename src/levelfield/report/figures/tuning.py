@@ -14,11 +14,10 @@ from levelfield.report.figures.figure import Figure, Panel, slug
 from levelfield.report.figures.noise import noise_of
 from levelfield.report.figures.thinned import evenly, told_thinned
 from levelfield.report.words import numbers
-from levelfield.report.words.measures import axis
+from levelfield.report.words.measures import axis, learning_rate
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.optima import LearningRateCell
 
-_RATE = "learning rate at a batch of 256"
 _LONGEST_NAME = 14
 _SPREAD = 0.4
 """Sizes of one rate are set side by side over this share of a factor of 2, so that none is taken for the next rate."""
@@ -50,9 +49,9 @@ def learning_rate_figure(analysis: Analysis) -> Figure:
         )
     unit = _length_unit(cells)
     sizes = [_by_size([cell for cell in cells if cell.family == family]) for family in analysis.families]
-    drawn = sum(len(evenly(own)) for own in sizes)
+    drawn, named = sum(len(evenly(own)) for own in sizes), learning_rate(analysis.rate_batch)
     panels = tuple(
-        _trend_panel(family, [cell for cell in cells if cell.family == family], style, unit)
+        _trend_panel(family, [cell for cell in cells if cell.family == family], style, unit, named)
         for family, style in theme.family_styles(analysis.families).items()
         if any(cell.family == family for cell in cells)
     )
@@ -71,7 +70,7 @@ def tuning_figure(analysis: Analysis) -> Figure:
     cells = [cell for cell in analysis.learning_rates if len(cell.tried) > 1]
     if not cells:
         return Figure(name="tuning", title=title, absent="No cell tried more than one learning rate.")
-    panels = []
+    panels, named = [], learning_rate(analysis.rate_batch)
     for family, style in theme.family_styles(analysis.families).items():
         rates = [rate for cell in cells if cell.family == family for rate, _ in cell.tried]
         for budget in evenly(sorted({cell.budget_flops for cell in cells if cell.family == family}), _MOST_PANELS):
@@ -80,7 +79,7 @@ def tuning_figure(analysis: Analysis) -> Figure:
                 _tuning_panel(
                     own,
                     style,
-                    log_axis(_RATE, rates, ticks=_octaves(rates), most=5, text=numbers.plain),
+                    log_axis(named, rates, ticks=_octaves(rates), most=5, text=numbers.plain),
                     analysis,
                 )
             )
@@ -96,14 +95,14 @@ def tuning_figure(analysis: Analysis) -> Figure:
     )
 
 
-def _trend_panel(family: str, cells: list[LearningRateCell], style: theme.FamilyStyle, unit: str) -> Panel:
+def _trend_panel(family: str, cells: list[LearningRateCell], style: theme.FamilyStyle, unit: str, named: str) -> Panel:
     name = numbers.family_name(family)
     sizes = evenly(_by_size(cells))
     cells = [cell for own in sizes for cell in own]
     lengths = [length for cell in cells if (length := _length(cell, unit))]
     canvas = Canvas(
         x=log_axis(f"training length in {unit}", lengths, text=numbers.power if unit == "epochs" else numbers.count),
-        y=_rate_axis(f"best {_RATE}", [cell.best_base_lr for cell in cells]),
+        y=_rate_axis(f"best {named}", [cell.best_base_lr for cell in cells]),
     )
     octave = canvas.plot_height * math.log(2) / math.log(canvas.y.high / canvas.y.low)
     apart = min(_SPREAD * octave / max(len(sizes) - 1, 1), _MOST_APART)

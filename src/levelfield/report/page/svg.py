@@ -77,7 +77,11 @@ def _vl_convert() -> Any:
 
 def _with_own_ids(svg: str, name: str) -> str:
     """Ids numbered from nought and prefixed: the converter counts them on from one call to the next."""
-    for number, old in enumerate(dict.fromkeys(re.findall(r'\bid="([^"]+)"', svg))):
-        new = f"{re.sub(r'[^A-Za-z0-9_-]', '-', name)}-{number}"
-        svg = svg.replace(f'id="{old}"', f'id="{new}"').replace(f"url(#{old})", f"url(#{new})")
-    return svg
+    known = dict.fromkeys(re.findall(r'\bid="([^"]+)"', svg))
+    new = {old: f"{re.sub(r'[^A-Za-z0-9_-]', '-', name)}-{number}" for number, old in enumerate(known)}
+
+    def renamed(found: re.Match[str]) -> str:
+        old = found[2] or found[4]
+        return f"{found[1] or found[3]}{new[old]}{found[5]}" if old in new else found[0]
+
+    return re.sub(r'(?:(\bid=")([^"]+)|(url\(#)([^)]+))("|\))', renamed, svg)

@@ -17,6 +17,7 @@ from levelfield.report.tables.table import (
     words_column,
 )
 from levelfield.report.words import numbers
+from levelfield.report.words.beside import crossover_text, gain_text
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.verdicts import Comparison
@@ -96,25 +97,6 @@ def optimism_table(analysis: Analysis) -> Table:
 
 def pair_name(comparison: Comparison) -> str:
     return f"{numbers.family_name(comparison.a)} against {numbers.family_name(comparison.b)}"
-
-
-def gain_text(interval: Interval | None) -> str:
-    """ln(compute of b / compute of a) as a factor: ``1.4× [1.1×, 1.9×]``."""
-    if interval is None:
-        return numbers.MISSING
-    return f"{numbers.factor(interval.estimate)} [{numbers.factor(interval.low)}, {numbers.factor(interval.high)}]"
-
-
-def crossover_text(comparison: Comparison) -> str:
-    """The crossover in its currency with its interval: ``3×10¹¹ FLOPs [10¹¹, 7×10¹¹]``."""
-    place = comparison.crossover.place
-    if place is None:
-        return numbers.MISSING
-    if comparison.currency == "flops":
-        low, high = numbers.power(place.low), numbers.power(place.high)
-    else:
-        low, high = numbers.seconds(place.low), numbers.seconds(place.high)
-    return f"{numbers.currency(place.estimate, comparison.currency)} [{low}, {high}]"
 
 
 def _trend_rows(comparison: Comparison) -> tuple[tuple[TableCell, ...], ...]:

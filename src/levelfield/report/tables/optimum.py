@@ -11,7 +11,7 @@ from levelfield.report.tables.table import (
     text_cell,
     words_column,
 )
-from levelfield.report.words import numbers
+from levelfield.report.words import measures, numbers
 from levelfield.report.words.told import all_told
 from levelfield.scaling.optimum.rates import rate_at
 from levelfield.scaling.results.analysis import Analysis
@@ -119,12 +119,13 @@ def rates_table(analysis: Analysis) -> Table:
     return Table(
         name="rates",
         title="The optimal learning rate as a surface",
-        note="The best learning rate at a batch of 256 in the middle of the tuned cells, and the powers of size and of "
-        "examples (on a fixed set: of epochs) that it follows from there. In the flat range the loss exceeds the best "
+        note=f"The best {measures.learning_rate(analysis.rate_batch)} in the middle of the tuned cells, and the "
+        "powers of size and of examples (on a fixed set: of epochs) that it follows from there. In the flat range the "
+        "loss exceeds the best "
         "by no more than the tolerance: one run's noise, or 1 % where that is unknown.",
         columns=(
             words_column("Family"),
-            Column(title="Rate at 256"),
+            Column(title=measures.rate_title(analysis.rate_batch)),
             words_column("In the middle"),
             Column(title="Exponent of size"),
             Column(title="Exponent of examples"),

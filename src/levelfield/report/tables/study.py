@@ -93,7 +93,7 @@ def winners_table(analysis: Analysis) -> Table:
         "Parameters",
         "Examples",
         *["Epochs"] * in_epochs,
-        "Rate at 256",
+        measures.rate_title(analysis.rate_batch),
         "Batch",
         "Device time",
     )
@@ -101,7 +101,7 @@ def winners_table(analysis: Analysis) -> Table:
         name="winners",
         title="Winners",
         note="The best-tuned cell of each family at each budget, on fresh seeds and the report split: "
-        f"{measures.named(analysis.measure)} with its interval, learning rates at a batch of 256."
+        f"{measures.named(analysis.measure)} with its interval, and its {measures.learning_rate(analysis.rate_batch)}."
         f"{'' if in_epochs else _LESS_THAN_AN_EPOCH}",
         columns=(
             words_column("Family"),

@@ -45,6 +45,16 @@ def after(measure: Measure) -> str:
     return f" {measure.unit}" if measure.unit and measure.unit != "share" else ""
 
 
+def learning_rate(batch: int | None) -> str:
+    """What learning rates are that were scaled to ``batch``, or, without one, are as a table gives them."""
+    return "learning rate" if batch is None else f"learning rate at a batch of {batch}"
+
+
+def rate_title(batch: int | None) -> str:
+    """The head of their column."""
+    return "Rate" if batch is None else f"Rate at {batch}"
+
+
 def axis(measure: Measure) -> str:
     """What the axis of a figure is of."""
     return f"held-out {named(measure)}"

@@ -18,11 +18,6 @@ def _vertices(found: optima.FewVertices) -> str:
     return f"{text} ({{last:told}})" if found.last else text
 
 
-def _curves(found: optima.FittedOnCurves) -> str:
-    text = "fitted on {num_curves} tuning curves, {num_bracketed} of them bracketed"
-    return text if found.lopsided else f"{text}; too alike to tell how lopsided they are"
-
-
 OPTIMUM_WORDS: dict[type[Coded], str | Callable[[Any], str]] = {
     optima.FewSizes: "{num} sizes, at least {needed} are needed for a vertex",
     optima.BestSizeAtEnd: "a bound: the best size is the {side} of those tried",
@@ -37,7 +32,7 @@ OPTIMUM_WORDS: dict[type[Coded], str | Callable[[Any], str]] = {
     optima.FewBracketed: "{num} bracketed cells, at least {needed} are needed",
     optima.VaryTogether: "size and examples vary together: their effects on the rate cannot be told apart",
     optima.NoMinimumOfRates: "the tuning curves show no minimum beyond their noise",
-    optima.FittedOnCurves: _curves,
+    optima.FittedOnCurves: "fitted on {num_curves} tuning curves; {num_bracketed} cells are bracketed",
 }
 
 
@@ -50,7 +45,8 @@ def optimum_sentences(found: Optimum) -> tuple[str, ...]:
         words = words or "no difference from growing at the same rate is seen"
         told.append(f"{words}: exponent of size minus exponent of examples {_signed(growth)}")
     if gap is not None and size is not None and found.budget_flops is not None:
-        verdict = "the form L = E + A N^-alpha + B D^-beta is doubtful" if found.form_doubtful else "the two agree"
+        doubtful = "the form L = E + A N^-alpha + B D^-beta is doubtful"
+        verdict = doubtful if found.form_doubtful else "no gap beyond noise is seen"
         told.append(
             f"{verdict}: closed form minus profiles {_signed(gap)} in the exponent of size, and its size at "
             f"{numbers.power(found.budget_flops)} FLOPs is {math.exp(size.estimate):.2f} [{math.exp(size.low):.2f}, "

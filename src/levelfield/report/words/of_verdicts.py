@@ -38,7 +38,7 @@ def _root(found: beside.NoRootInside) -> str:
 def _crosses(found: beside.Crosses) -> str:
     outside = "it may as well lie outside the overlap; " if found.may_lie_outside else ""
     none = f"the probability that none exists inside is {_chance(found.probability_of_none)}"
-    return f"{{better:family}} has the lower loss above it; {outside}{none}"
+    return f"{{better:family}} has the lower loss above the crossover; {outside}{none}"
 
 
 VERDICT_WORDS: dict[type[Coded], str | Callable[[Any], str]] = {
@@ -54,6 +54,7 @@ VERDICT_WORDS: dict[type[Coded], str | Callable[[Any], str]] = {
     verdicts.BeyondMarginAt: "the mean lies within the margin, but the difference at {place:power} does not",
     verdicts.TrendLeavesMargin: "the mean lies within the margin, but the trend over the range may leave it",
     verdicts.SignChanges: _sign,
+    verdicts.LossRises: "no verdict on {family:family}: {why:told}",
     verdicts.EveryRungLimited: "every rung is data-limited",
     verdicts.NoSharedBudget: "the families share no budget",
     verdicts.NoWinnerHere: "{family:family} has no winner at this budget",

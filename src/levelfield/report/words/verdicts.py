@@ -6,7 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from levelfield.report.words.numbers import CURRENCY_WORDS, family_name, power, ratio_interval
+from levelfield.report.words.beside import by_range, compute_clause, verdict_clause
+from levelfield.report.words.numbers import CURRENCY_WORDS, family_name, loss_interval, power, ratio_interval, sentence
 from levelfield.report.words.told import all_told, told
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.laws import Currency
@@ -15,15 +16,15 @@ from levelfield.units import PAPER_FLOPS
 
 MOST_PAIRS = 6
 """More pairs are counted in the headline, not told one by one."""
-_KINDS = ("differ", "depend on the currency", "are equivalent", "cannot be told apart")
+_KINDS = ("differ", "depend on the currency", "depend on compute", "are equivalent", "cannot be told apart")
 
 
 def comparison_sentence(analysis: Analysis, comparison: Comparison) -> str:
     """The overall verdict of ``comparison`` with everything it holds for, and how far it can be relied on."""
-    currency, span = CURRENCY_WORDS[comparison.currency], comparison.span
-    parts = [f"At equal {currency} {finding(comparison)}"]
+    unit, span = CURRENCY_WORDS[comparison.currency], comparison.span
+    parts = [f"At equal {unit} {finding(comparison)}"]
     if span is not None:
-        parts.append(f"over {power(span[0])} to {power(span[1])} {currency}")
+        parts.append(f"over {power(span[0])} to {power(span[1])} {unit}")
     elif comparison.ancova.offset is not None:
         parts.append(described(comparison))
     if comparison.confounds:
@@ -37,17 +38,14 @@ def comparison_sentence(analysis: Analysis, comparison: Comparison) -> str:
 
 
 def finding(comparison: Comparison) -> str:
-    """The overall verdict alone, as a clause."""
-    a, b, overall = family_name(comparison.a), family_name(comparison.b), comparison.overall
-    measured = f" ({ratio_interval(overall.difference)})" if overall.difference is not None else ""
-    because = f" ({_because(overall)})" if overall.reasons else ""
-    if overall.verdict == "better":
-        return f"{a} has a lower {comparison.measure} than {b}{measured}"
-    if overall.verdict == "worse":
-        return f"{a} has a higher {comparison.measure} than {b}{measured}"
-    if overall.verdict == "equivalent":
-        return f"{a} and {b} are equivalent within {100 * comparison.margin:.3g} % of {comparison.measure}{measured}"
-    return f"one cannot tell {a} from {b}{measured}{because}"
+    """The overall verdict alone, as clauses; by range where it changes with compute."""
+    overall = comparison.overall
+    if overall.verdict != "cannot tell" and (ranged := by_range(comparison)):
+        return ranged
+    because = f" ({_because(overall)})" if overall.verdict == "cannot tell" and overall.reasons else ""
+    clause = f"{verdict_clause(comparison, overall)}{because}"
+    compute = "" if overall.verdict == "cannot tell" else compute_clause(comparison)
+    return f"{compute}: {clause}" if compute else clause
 
 
 def described(comparison: Comparison) -> str:
@@ -64,7 +62,7 @@ def described(comparison: Comparison) -> str:
 
 
 def headline(analysis: Analysis) -> str:
-    """The study's answer in one line: both currencies where they agree, "depends on the currency" where they do not."""
+    """The study's answer in one line: once where both currencies agree, and of each of them where they do not."""
     margin = next((comparison.margin for comparison in analysis.comparisons), None)
     progress = analysis.in_progress
     before = f"In progress: {progress.done} of {progress.wanted} trials wanted so far are done. " if progress else ""
@@ -79,7 +77,8 @@ def _answer(analysis: Analysis) -> str:
         pairs.setdefault((comparison.a, comparison.b), {})[comparison.currency] = comparison
     by_pair = list(pairs.values())
     if len(by_pair) <= MOST_PAIRS:
-        return " ".join(dict.fromkeys(_pair_headline(pair) for pair in by_pair))
+        told = " ".join(dict.fromkeys(_pair_headline(pair) for pair in by_pair))
+        return told if len(by_pair) > 1 else f"{told}{_seen(analysis, by_pair[0])}"
     return _many_headline(by_pair)
 
 
@@ -112,7 +111,9 @@ def _kind(by_currency: dict[Currency, Comparison]) -> str:
         return _KINDS[1]
     if verdicts & {"better", "worse"}:
         return _KINDS[0]
-    return _KINDS[2] if "equivalent" in verdicts else _KINDS[-1]
+    if "depends on compute" in verdicts:
+        return _KINDS[2]
+    return _KINDS[3] if "equivalent" in verdicts else _KINDS[-1]
 
 
 def _pair_headline(by_currency: dict[Currency, Comparison]) -> str:
@@ -126,10 +127,43 @@ def _pair_headline(by_currency: dict[Currency, Comparison]) -> str:
         )
     if verdicts == {"cannot tell"}:
         return f"Cannot tell: {_reason(flops.overall)}."
-    if len(verdicts) == 1:
+    if seconds is flops or (len(verdicts) == 1 and not (by_range(flops) or by_range(seconds))):
         where = "At equal training FLOPs" if seconds is flops else "In both currencies"
         return f"{where} {finding(flops)}."
     return f"At equal training FLOPs {finding(flops)}; at equal device-seconds {finding(seconds)}."
+
+
+def _seen(analysis: Analysis, by_currency: dict[Currency, Comparison]) -> str:
+    """What is not claimed but was seen where one cannot tell, as a sentence; empty where nothing was."""
+    comparison = by_currency["flops"]
+    if _kind(by_currency) != _KINDS[-1]:
+        return ""
+    if ranged := by_range(comparison):
+        return f" Not claimed but seen: at equal training FLOPs {ranged}."
+    difference, span = comparison.overall.difference, comparison.span
+    if difference is not None and span is not None:
+        low, high = map(power, span)
+        return (
+            f" Not claimed but seen: from {low} to {high} training FLOPs the {comparison.measure} of "
+            f"{family_name(comparison.a)} relative to {family_name(comparison.b)} is {ratio_interval(difference)}."
+        )
+    if comparison.ancova.offset is not None:
+        return f" {sentence(described(comparison))}"
+    return _winners_seen(analysis, comparison)
+
+
+def _winners_seen(analysis: Analysis, comparison: Comparison) -> str:
+    """The losses of both winners at the largest budget that both ran."""
+    sides = [
+        {winner.budget_flops: winner for winner in analysis.winners if winner.family == family}
+        for family in (comparison.a, comparison.b)
+    ]
+    shared = sides[0].keys() & sides[1].keys()
+    if not shared:
+        return ""
+    top = max(shared)
+    mine, theirs = (f"{family_name(side[top].family)} {loss_interval(side[top].loss)}" for side in sides)
+    return f" Not claimed but seen, the {comparison.measure} at {power(top)} training FLOPs: {mine}, {theirs}."
 
 
 def _reason(overall: BudgetVerdict) -> str:

@@ -1,8 +1,20 @@
 """Damped Newton steps on the Huber loss of ln-loss residuals, taken by a whole batch of fits at once.
 
-Each step solves (H + damping x M) s = g, with H the exact Hessian, which gives quadratic convergence near the optimum,
-and M the matrix of iteratively reweighted least squares, which majorises the loss's own curvature, so that a large
-damping is a safe short step.
+Estimated: θ, the parameters of a law with ln loss η(θ, x), as the minimum within their bounds of
+
+    F(θ) = Σ_p v_p ρ_δ(η(θ, x_p) - y_p),    ρ_δ(r) = r² / 2 up to |r| = δ, δ (|r| - δ / 2) beyond,
+
+over points p with weights v_p. That is the maximum of the likelihood where residuals are normal and δ is infinite; for
+a finite δ it is Huber's M-estimate, which points far off sway little. Independence of the points is no part of it: that
+enters where intervals are made (noise/dependence.py, optimum/size_law.py).
+
+Each step solves (H + λ M) s = g, with g = Jᵀ v ψ_δ(r) the gradient, J the Jacobian of η and ψ_δ(r) the residual cut at
+±δ; H = Jᵀ v 1(|r| ≤ δ) J + Σ_p v_p ψ_δ(r_p) ∇²η_p the exact Hessian, which gives quadratic convergence near the
+optimum; and M = Jᵀ v min(1, δ / |r|) J that of iteratively reweighted least squares, which majorises the loss's own
+curvature, so that a large damping λ is a safe short step.
+Source: Huber, "Robust estimation of a location parameter", Annals of Mathematical Statistics 35, 1964; damping,
+Marquardt, "An algorithm for least-squares estimation of nonlinear parameters", SIAM Journal 11, 1963. Symbols:
+docs/explanation/notation.md.
 """
 
 from __future__ import annotations
@@ -23,7 +35,7 @@ _POOR, _STUCK = 0.25, 1e-2
 
 
 class Fits(NamedTuple):
-    """What a batch of fits is fitted to, one row a fit, or one row where all fits share it."""
+    """What a batch of fits is fitted to, one row a fit, or one row where all fits share it: x, y, v, δ, bounds of θ."""
 
     x: Floats
     y: Floats
@@ -37,7 +49,7 @@ class Fits(NamedTuple):
 
 
 class Solution(NamedTuple):
-    """Optima of a batch of fits: theta (fits, parameters), objective (fits,), gradient_norm (fits,).
+    """Optima of a batch of fits: theta (fits, parameters), objective F (fits,), gradient_norm (fits,).
 
     ``gradient_norm`` has no unit: it is the largest cosine between residuals and a parameter's column, free parameters
     alone.
@@ -49,7 +61,11 @@ class Solution(NamedTuple):
 
 
 class _Model(NamedTuple):
-    """What is known of a batch of fits where they stand, one row a fit: a step solves ``system`` for ``gradient``."""
+    """What is known of a batch of fits where they stand, one row a fit: a step solves ``system`` for ``gradient``.
+
+    ``residual`` r, ``slope`` J, ``gradient`` g, ``hessian`` H, ``system`` H + λ M; ``held`` parameters stay at a bound,
+    ``steepest`` scales the gradient where no step goes downhill.
+    """
 
     at: Floats
     residual: Floats
@@ -178,7 +194,7 @@ def _cosine(gradient: Floats, slope: Floats, pull: Floats, share: Floats) -> Flo
 
 
 def _curvatures(slope: Floats, bent: Floats, residual: Floats, share: Floats, delta: Floats) -> tuple[Floats, Floats]:
-    """The exact Hessians of the objectives, and the matrices of reweighted least squares: (fits, parameters, same)."""
+    """H and M, (fits, parameters, parameters); ``bent`` is the part of H through the curvature of η."""
     inside = share * (np.abs(residual) <= delta)
     reweighted = share * np.minimum(1.0, delta / np.maximum(np.abs(residual), 1e-300))
     transposed = slope.swapaxes(-1, -2)
@@ -188,7 +204,7 @@ def _curvatures(slope: Floats, bent: Floats, residual: Floats, share: Floats, de
 
 
 def _damped(hessian: Floats, safe: Floats, held: NDArray[np.bool_], damping: Floats) -> tuple[Floats, Floats]:
-    """The positive definite systems of a damped step, and the scale of every parameter's curvature."""
+    """H + λ M made positive definite, and the scale of every parameter's curvature: the diagonal of M."""
     diagonal = np.arange(hessian.shape[-1])
     scale = safe[:, diagonal, diagonal]
     scale = np.maximum(scale, np.maximum(1e-24 * scale.max(axis=-1, keepdims=True), 1e-300))

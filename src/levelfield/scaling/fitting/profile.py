@@ -20,6 +20,8 @@ PROFILED = ("E", "b", "alpha", "beta")
 _STEPS = 24
 _REFINEMENTS = 4
 _POINTS = 9
+_AT_ONCE = 8
+"""Values that are tried together."""
 
 
 def profile_intervals(found: Fit, *, variance: float, degrees: float, level: float) -> dict[str, ProfileInterval]:
@@ -56,16 +58,25 @@ def _end(found: Fit, place: int, direction: int, critical: float) -> float | Non
     values = np.clip(values, low, high) if math.isfinite(limit) else values
     inside = theta[place]
     for round_ in range(1 + _REFINEMENTS):
-        rises = _objectives(found, place, values) - found.objective
-        beyond = np.flatnonzero(rises > critical)
-        if not len(beyond):
+        first = _first_beyond(found, place, values, critical)
+        if first is None:
             if round_ == 0:
                 return None
             break
-        first = int(beyond[0])
         inside = values[first - 1] if first else inside
         values = np.linspace(inside, values[first], _POINTS)[1:]
     return _named(found, place, float(values[0] + inside) / 2)
+
+
+def _first_beyond(found: Fit, place: int, values: Floats, critical: float) -> int | None:
+    """The first of ``values`` at which the objective has risen by more than ``critical``; those far out are not tried
+    where one before them is it."""
+    for at in range(0, len(values), _AT_ONCE):
+        rises = _objectives(found, place, values[at : at + _AT_ONCE]) - found.objective
+        beyond = np.flatnonzero(rises > critical)
+        if len(beyond):
+            return at + int(beyond[0])
+    return None
 
 
 def _objectives(found: Fit, place: int, values: Floats) -> Floats:

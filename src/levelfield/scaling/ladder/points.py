@@ -10,7 +10,7 @@ import numpy as np
 from levelfield.records.reason import Reason
 from levelfield.records.study import PROTOCOL_MAX_EPOCHS
 from levelfield.scaling.ladder.forms import Points
-from levelfield.scaling.noise.luck import LEFT_OVER
+from levelfield.scaling.noise.luck import CORRECTED_SDS
 from levelfield.scaling.noise.uncertainty import Noise
 from levelfield.scaling.results.analysis import Winner
 from levelfield.scaling.results.intervals import Interval
@@ -108,7 +108,7 @@ def frontier_points(
     corrected = {each.budget_flops: each.corrected for each in optimism if each.family == family}
     sd = noise.seed_sd
     if any(corrected.values()):
-        how, sd = BestWithoutLuck(num_budgets=len(best)), LEFT_OVER * (sd or 0.0)
+        how, sd = BestWithoutLuck(num_budgets=len(best)), CORRECTED_SDS * (sd or 0.0)
     costs = [row.train_flops if currency == "flops" else row.device_seconds for row in best]
     if not best or any(cost is None for cost in costs):
         why = NotAllTimed() if best else NoSearchRun()

@@ -59,10 +59,10 @@ class Prediction:
     loss, its interval has the noise of a winner with as many seeds as the fitted ones. ``irreducible`` is the floor
     below it, of the same draws; ``laws`` are what each law says alone, and its weight. ``params`` and ``examples`` are
     compute-optimal for ``unique_examples`` distinct ones (None where every one is fresh), ``epochs`` follows from
-    both, and ``base_lr`` is the peak at a batch of 256. Absent where the study does not support them; ``notes`` say why
-    and how each was found, and a value without its interval is a guess. ``beyond_data`` is the budget over the top
-    fitted one. ``base_lr_flat`` is the range of rates that should lose no more than one run's noise (1 % where that is
-    unknown).
+    both, and ``base_lr`` is the peak at ``Analysis.rate_batch``. Absent where the study does not support them;
+    ``notes`` say why and how each was found, and a value without its interval is a guess. ``beyond_data`` is the budget
+    over the top fitted one. ``base_lr_flat`` is the range of rates that should lose no more than one run's noise (1 %
+    where that is unknown).
     """
 
     family: str

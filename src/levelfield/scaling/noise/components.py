@@ -3,6 +3,12 @@
 Branches of one trunk (or variants of one run) share its luck: four of them are not four seeds. The two variances are
 found by equating two sums of squares to what they are expected to be: with the trunks' means taken out, and without.
 Nothing here is ever as large as runs x runs.
+
+Estimated: ω², the variance of a run's own part, and τ², that of the trunk k it shares, in y = X β + t_k + e. Assumed:
+the t_k and the e have mean 0 and are independent, each alike over the study; for intervals, that they are normal. The
+estimates are unbiased without that, until τ² is cut at 0. On balanced runs they are those of REML; on others REML,
+which asks for normal errors, weighs the trunks a little better (tests/scaling/test_twins.py holds the two together).
+Symbols: docs/explanation/notation.md.
 """
 
 from __future__ import annotations
@@ -17,7 +23,7 @@ from levelfield.scaling.laws import Floats
 
 
 class Components(NamedTuple):
-    """Variances of one run: its own part and its trunk's, with the degrees of freedom of the two together."""
+    """Variances of one run: its own part ω² and its trunk's τ², with the degrees of freedom of the two together."""
 
     own: float
     trunk: float
@@ -55,17 +61,19 @@ def trunk_places(trunks: Sequence[str]) -> NDArray[np.intp]:
 
 
 def variance_components(y: Floats, design: Floats, trunks: NDArray[np.intp]) -> Components | None:
-    """The components of ``y`` (runs,) about what ``design`` (runs, columns) explains; ``trunks`` numbers the trunks.
+    """The components of ``y`` (runs,) about what ``design`` X (runs, columns) explains; ``trunks`` numbers the trunks.
 
-    A run's own part is what is left when every trunk has its mean taken out too; the trunk's is the rest, never below
-    0. The degrees of freedom are those of the trunks, few as they are. None where no residual is left.
-    Source: Henderson 1953, method 3.
+    ω² is what is left when every trunk has its mean taken out too, a residual mean square. τ² is (Q - ω² f) / q, never
+    below 0: Q the residual squares about X alone with f degrees of freedom, q what Q would be on
+    average for trunks of variance 1 alone. Where τ² is 0, ω² is Q / f. The degrees of freedom are those of the trunks,
+    few as they are. None where no residual is left.
+    Source: method 3 of Henderson, "Estimation of variance and covariance components", Biometrics 9, 1953.
     """
     basis = _basis(design)
     free = len(y) - basis.shape[1]
     if free < 1:
         return None
-    squares = _left_over(y, basis)
+    squares = _residual_squares(y, basis)
     total = max(squares / free, 1e-24)
     counts = np.bincount(trunks)
     if counts.max() == 1:  # every trunk has one run: the two cannot be told apart, nor need they be
@@ -73,7 +81,7 @@ def variance_components(y: Floats, design: Floats, trunks: NDArray[np.intp]) -> 
     inside_basis = _basis(design - _sums(design, trunks)[trunks] / counts[trunks][:, None])
     inside = len(y) - len(counts) - inside_basis.shape[1]
     means = _sums(y[:, None], trunks)[trunks, 0] / counts[trunks]
-    own = _left_over(y - means, inside_basis) / inside if inside > 0 else 0.0
+    own = _residual_squares(y - means, inside_basis) / inside if inside > 0 else 0.0
     shared = len(y) - float(np.sum(_sums(basis, trunks) ** 2))
     trunk = max(0.0, (squares - own * free) / shared)
     own = own if trunk > 0 else total
@@ -99,7 +107,7 @@ def _basis(design: Floats) -> Floats:
     return left[:, values > 1e-8 * max(float(values.max(initial=0.0)), 1e-8)]
 
 
-def _left_over(y: Floats, basis: Floats) -> float:
+def _residual_squares(y: Floats, basis: Floats) -> float:
     rest = y - basis @ (basis.T @ y)
     return float(rest @ rest)
 

@@ -2,7 +2,12 @@
 
 Fresh seeds measure the cell that was chosen, however it was chosen. A statement about families must also allow for the
 choice: run again, the search might have found a better cell or a worse one. That regret is simulated inside the search
-(optimism.py); a winner and its A/A control share one search, so between them it cancels.
+(luck.py); a winner and its A/A control share one search, so between them it cancels.
+
+Estimated: R(w), the mean squared error of w·ȳ about w·min μ through the choice. With r = μ_c - min μ the regret of a
+search that is run again, and W_q the sum of w over the cells behind search q, R(w) = Σ_q W_q² E[r_q²]: a mean square,
+not a variance, since r is never negative and its sign in a difference is known. Assumed: searches are independent.
+Symbols: docs/explanation/notation.md.
 """
 
 from __future__ import annotations
@@ -16,7 +21,8 @@ from numpy.typing import NDArray
 from levelfield.records.observation import Observation
 from levelfield.scaling.laws import Floats
 from levelfield.scaling.noise.luck import NUM_SEARCHES, cell_means, selection_regrets
-from levelfield.scaling.tables.rungs import Rung, grouped
+from levelfield.scaling.tables.rows import having
+from levelfield.scaling.tables.rungs import Rung
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +38,7 @@ class SearchRegret:
     chosen: NDArray[np.bool_]
 
     def variances(self, weights: Floats) -> Floats:
-        """Mean squared errors of contrasts of (contrasts, cells) through the choice of the cells."""
+        """R(w), mean squared errors of contrasts of (contrasts, cells) through the choice of the cells."""
         own = self._by_search(weights) ** 2 @ np.mean(self.regrets**2, axis=-1)
         return np.maximum(own, self.pooled_variances(weights))
 
@@ -74,7 +80,7 @@ def regret_of(
     """The choice behind every one of ``cells``, from the search runs at its budget and the sd of one run of it."""
     if not run_sds.any():
         return no_regret(len(cells))
-    searched = grouped((row for row in rows if row.role == "search"), lambda r: (r.family, r.budget_flops))
+    searched = having(rows, "role", "search").grouped_by("family", "budget_flops")
     places = {(cell.family, cell.budget_flops): place for place, cell in reversed(list(enumerate(cells)))}
     keys = list(dict.fromkeys((cell.family, cell.budget_flops) for cell in cells))
     if not any(key in searched for key in keys):

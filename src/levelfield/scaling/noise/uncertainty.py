@@ -6,6 +6,14 @@ that few seeds make wide intervals and no family vouches for another. Another re
 covariance of cells through their shared examples is that of their relative per-example losses, so what families find
 hard alike cancels. Together they are the normal limit of resampling runs x examples (a test holds them to the slow
 bootstrap). Runs that share a trunk err together (components.py).
+
+Estimated: μ_i, the expected ln loss of one run of cell i over seeds and examples, by ȳ_i, and the variance of w·ȳ for
+weights w of cells. Assumed: runs are independent but for their trunk, examples are independent draws, ln losses are
+normal given σ_i². Then
+
+    Var(w·ȳ) = Σ_i w_i² σ_i² / n_i + w' Γ w
+
+with n_i seeds and Γ the covariance through examples. Symbols: docs/explanation/notation.md.
 """
 
 from __future__ import annotations
@@ -37,11 +45,11 @@ HeldOutLosses: TypeAlias = Mapping[str, PerExample]
 
 @dataclass(frozen=True, kw_only=True)
 class Noise:
-    """The errors of the ln losses of some cells, with ``num_seeds`` runs each.
+    """The errors of ȳ, the mean ln losses of some cells, with ``num_seeds`` n_i runs each.
 
-    ``run_variances`` are (draws, cells) plausible variances of one run, ``cell_variances`` the cells' own (nan with
-    one seed). ``seed_sd`` is the sd of one run pooled over the study with ``degrees_of_freedom``; None where no cell
-    has two seeds. ``example_covariance`` is the (cells, cells) covariance through the finite report set; None where
+    ``run_variances`` are (draws, cells) plausible variances σ_i² of one run, ``cell_variances`` the cells' own s_i²
+    (nan with one seed). ``seed_sd`` is the sd of one run pooled over the study with ``degrees_of_freedom``; None where
+    no cell has two seeds. ``example_covariance`` is Γ, (cells, cells), through the finite report set; None where
     per-example losses are absent. ``shared`` is that of the cells' means through seeds where runs share trunks, pooled;
     None where every run is its own. ``from_scatter`` says that no seed measured the noise: it is the scatter about a
     line.
@@ -58,7 +66,7 @@ class Noise:
 
     @property
     def run_sds(self) -> Floats:
-        """The sd of one run in every cell, as far as it is known."""
+        """σ_i, the sd of one run in every cell: by the harmonic mean of its plausible squares."""
         return np.sqrt(harmonic_mean(self.run_variances))
 
     def covariance(self, places: Sequence[int] | NDArray[np.intp]) -> Floats | None:
@@ -89,10 +97,12 @@ class Noise:
         return found + (root @ root.T - examples)
 
     def seed_variances(self, weights: Floats) -> tuple[Floats, Floats]:
-        """The variances through seeds of linear contrasts, and their degrees of freedom.
+        """V(w) = Σ w_i² σ_i² / n_i, the variances through seeds of linear contrasts, and their degrees of freedom ν_w.
 
-        ``weights`` are (contrasts, cells). Both are those of a scaled chi-square with the moments of the plausible
-        precisions (Satterthwaite 1946).
+        ``weights`` w are (contrasts, cells). Over the plausible σ² the precision 1 / V is taken for a scaled chi-square
+        with its mean and variance: V is the harmonic mean, ν_w = 2 / Var(V's harmonic mean / V), as s² ν / chi-square
+        would have it. Source: matching of two moments, Satterthwaite, "An approximate distribution of estimates of
+        variance components", Biometrics Bulletin 2, 1946.
         """
         found = [np.empty((2, 0))]
         for start in range(0, len(weights), _CHUNK):
@@ -112,10 +122,10 @@ class Noise:
         return self.run_variances[:, :1] / (self.seed_sd or 1.0) ** 2 * pooled
 
     def standard_errors(self, weights: Floats) -> Floats:
-        """Standard errors of linear contrasts, ``weights`` being (contrasts, cells).
+        """Standard errors of w·ȳ for ``weights`` w of (contrasts, cells): the root of V(w) + w' Γ w.
 
-        The seeds' part is the larger of the plausible one and of what the contrast's own cells show, so that one noisy
-        rung is not judged by its calm neighbours.
+        For V(w) stands the larger of the plausible one and of Σ w_i² s_i² / n_i, what the contrast's own cells show, so
+        that one noisy rung is not judged by its calm neighbours.
         """
         seeds, _ = self.seed_variances(weights)
         return np.sqrt(self.larger(seeds, weights) + self.example_variances(weights))
@@ -130,7 +140,7 @@ class Noise:
         return np.where(known, np.maximum(seeds, own), seeds)
 
     def example_variances(self, weights: Floats) -> Floats:
-        """The variances of contrasts through the finite report set; 0 where it is unknown."""
+        """w' Γ w, the variances of contrasts through the finite report set; 0 where it is unknown."""
         if self.example_covariance is None:
             return np.zeros(len(weights))
         return np.maximum(quadratic_forms(weights, self.example_covariance), 0.0)
@@ -148,7 +158,7 @@ class Noise:
 
 
 def harmonic_mean(variances: Floats) -> Floats:
-    """Of every column: s^2 where they are plausible given s^2, that is distributed as s^2 degrees / chi-square."""
+    """Of every column: s² where they are plausible given s², that is distributed as s² ν / chi-square."""
     return 1 / np.mean(1 / np.maximum(variances, 1e-300), axis=0)
 
 
@@ -236,7 +246,10 @@ def _trunk_noise(
 
 
 def pooled_sd(groups: Sequence[Sequence[float]]) -> tuple[float | None, float]:
-    """The sd of one run within groups, and its degrees of freedom: sum of squares over sum of (n - 1)."""
+    """The sd of one run within groups, if alike in all, and its degrees of freedom ν.
+
+    s² = Σ_i Σ_j (y_ij - ȳ_i)² / ν with ν = Σ_i (n_i - 1): the residual mean square of a one-way analysis of variance.
+    """
     squares = sum(float(np.var(group)) * len(group) for group in groups if len(group) > 0)
     degrees = float(sum(len(group) - 1 for group in groups if len(group) > 0))
     if degrees == 0:
@@ -245,10 +258,12 @@ def pooled_sd(groups: Sequence[Sequence[float]]) -> tuple[float | None, float]:
 
 
 def example_covariance(cells: Sequence[Sequence[PerExample]]) -> Floats:
-    """The covariance of the cells' mean ln losses through their shared examples.
+    """Γ, the covariance of the cells' mean ln losses through their m shared examples.
 
-    Each run's per-example losses are taken relative to its own mean. What seeds disagree on example by example is
-    already in the variance between seeds, so it is taken off the diagonal (the ANOVA of a crossed design).
+    With r_ie the loss of cell i on example e over the cell's mean loss, averaged over its runs, Γ_ik = Σ_e (r_ie - 1)
+    (r_ke - 1) / (m (m - 1)): the delta method for the ln of a mean. What seeds disagree on example by example is
+    already in the variance between seeds, so its mean square over n_i m is taken off the diagonal (the analysis of
+    variance of runs x examples crossed). Assumed: examples are independent draws of what is reported on.
     """
     num_examples = len(cells[0][0])
     profiles = np.empty((len(cells), num_examples))
@@ -264,7 +279,7 @@ def example_covariance(cells: Sequence[Sequence[PerExample]]) -> Floats:
 
 
 def effective_examples(losses: PerExample) -> float:
-    """How many equal examples would carry this loss: (sum l)^2 / sum l^2."""
+    """How many equal examples would carry this loss: (Σ l)² / Σ l² (Kish, "Survey Sampling", 1965)."""
     wide = np.asarray(losses, dtype=np.float64)
     return float(wide.sum() ** 2 / np.sum(wide**2))
 
@@ -282,8 +297,11 @@ def typical_example_sd(covariance: Floats | None) -> float | None:
 def widened(ratio: float, free: float, degrees: float) -> tuple[float, float, bool]:
     """How to scale a variance known with ``degrees`` when ``free`` residuals scatter ``ratio`` times as much.
 
-    Returns the factor, the degrees of freedom then, and whether the scatter exceeds the noise. The two are pooled
-    unless an F test rejects (Bozivich, Bancroft and Hartley 1956); calm residuals never narrow an interval.
+    Returns the factor, the degrees of freedom then, and whether the scatter exceeds the noise. The two are pooled,
+    (ν + f ratio) / (ν + f) with ν + f degrees, unless an F test at ``POOLING_LEVEL`` rejects; then the scatter alone
+    counts. Calm residuals never narrow an interval.
+    Source: Bozivich, Bancroft and Hartley, "Power of analysis of variance test procedures for certain incompletely
+    specified models", Annals of Mathematical Statistics 27, 1956.
     """
     from scipy.special import fdtrc
 

@@ -109,7 +109,7 @@ def _vertex(
     normal = generator.standard_normal((NUM_REFITS, len(y)))
     if math.isfinite(degrees):  # an sd that is itself uncertain: t, not normal
         sd = sd * np.sqrt(degrees / generator.chisquare(degrees, (NUM_REFITS, 1)))
-    drawn = _lowest((fitted + sd * normal) @ project.T, curve)
+    drawn = lowest((fitted + sd * normal) @ project.T, curve)
     optimum = interval(math.exp(curve.centre + vertex), np.exp(curve.centre + drawn), level)
     low, high = (math.exp(curve.centre + end) for end in (curve.x[0], curve.x[-1]))
     if optimum.low <= low * 1.001 and optimum.high >= high * 0.999:
@@ -117,7 +117,7 @@ def _vertex(
     return optimum
 
 
-def _lowest(coefficients: Floats, curve: LocalCurve) -> Floats:
+def lowest(coefficients: Floats, curve: LocalCurve) -> Floats:
     """Where curves (draws, degree + 1) are lowest within the sizes: their minimum, else the lower of the two ends."""
     places, ends = minima(coefficients), coefficients @ curve.design[[0, -1]].T
     inside = (places >= curve.x[0]) & (places <= curve.x[-1])

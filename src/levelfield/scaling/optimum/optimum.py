@@ -21,6 +21,7 @@ from levelfield.scaling.ladder.forms import interval
 from levelfield.scaling.laws import Floats
 from levelfield.scaling.optimum.isoflop import line, optima
 from levelfield.scaling.optimum.local import local_minimum
+from levelfield.scaling.optimum.paired import Moved, moved_by_noise
 from levelfield.scaling.optimum.size_law import REPEATED, Cloud
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.optima import Allocation, IsoflopProfile, Optimum, OptimumLine
@@ -32,13 +33,12 @@ LEAST_EXPONENT_GAP, LEAST_SIZE_GAP = 0.005, math.log(1.05)
 """Gaps below these are not worth a doubt, however small the noise."""
 
 
-class _Draws(NamedTuple):
-    """The closed form's exponent of size and ln size at the middle budget: the estimates, and (draws,) of each."""
+class _Direct(NamedTuple):
+    """The closed form's exponent of size and ln size at the middle budget, and the cost on which it is found."""
 
     exponent: float
     size: float
-    exponents: Floats
-    sizes: Floats
+    cost: tuple[float, float, float]
 
 
 def optimum(
@@ -53,8 +53,7 @@ def optimum(
 
     ``law`` is the law of size and examples fitted to all cells, or why there is none.
     Intervals of the profiles and the parabola are those of the line through their vertices (t); those of the closed
-    form resample cells. The two count as independent in the gaps, although the same runs lie
-    behind both: that makes the gaps' intervals too wide rather than too narrow.
+    form resample cells. Their gaps are judged by errors that both share (paired.py), as the same runs lie behind both.
     """
     own = [profile for profile in profiles if profile.family == allocation.family]
     budgets, sizes, examples = optima(own, allocation.family)
@@ -68,7 +67,7 @@ def optimum(
         examples=_line_at(budgets, examples, middle, level) if enough else None,
         status=(allocation.status,),
     )
-    direct, draws = _closed_form(law, middle, level)
+    direct, found = _closed_form(law, middle, level)
     wide = _parabola(own, middle, level)
     told = Optimum(
         family=allocation.family, budget_flops=math.exp(middle), profiles=local, closed_form=direct, parabola=wide
@@ -78,8 +77,9 @@ def optimum(
     bias = math.log(wide.params.estimate / local.params.estimate) if wide.params and local.params else None
     growth = line(budgets, sizes - examples, level=level)[1]
     told = dataclasses.replace(told, growth_gap=growth, parabola_bias=bias)
-    if draws is not None:
-        told = _with_gaps(told, draws, budgets, sizes, middle, level, generator)
+    if found is not None and isinstance(law, Cloud) and law.fit.supported:
+        moved = moved_by_noise(own, law, generator)
+        told = _with_gaps(told, found, law, moved, _line_of(budgets, sizes, middle), level)
     return told
 
 
@@ -115,28 +115,29 @@ def _parabola(profiles: Sequence[IsoflopProfile], middle: float, level: float) -
     )
 
 
-def _closed_form(law: Cloud | Reason, middle: float, level: float) -> tuple[OptimumLine, _Draws | None]:
+def _closed_form(law: Cloud | Reason, middle: float, level: float) -> tuple[OptimumLine, _Direct | None]:
     """The optimum of the law of size and examples at ln compute ``middle``."""
     if isinstance(law, Reason):
         return OptimumLine(method=CLOSED_FORM, status=(law,)), None
-    fit, (gamma, kappa, start) = law.fit, _cost(law.cells)
+    fit, cost = law.fit, _cost(law.cells)
+    gamma, kappa, start = cost
     thetas = np.concatenate([np.asarray(fit.theta)[None], law.thetas])
-    exponents, sizes = _optimal(thetas, fit, gamma, kappa, start, middle)
+    exponents, sizes = _optimal(thetas, fit, cost, middle)
     exponent, size = float(exponents[0]), float(sizes[0])
     if not all(map(math.isfinite, (exponent, size))):
         return OptimumLine(method=CLOSED_FORM, status=(NoOptimum(),)), None
-    sound = np.isfinite(exponents[1:]) & np.isfinite(sizes[1:])
-    draws = _Draws(exponent, size, exponents[1:][sound], sizes[1:][sound])
-    bought = start + gamma * middle
+    sound = np.isfinite(exponents) & np.isfinite(sizes)
+    sound[0] = False  # the estimate itself
+    exponents, sizes, bought = exponents[sound], sizes[sound], start + gamma * middle
     told = OptimumLine(
         method=CLOSED_FORM,
-        params_exponent=interval(exponent, draws.exponents, level),
-        examples_exponent=interval(gamma - kappa * exponent, gamma - kappa * draws.exponents, level),
-        params=interval(size, draws.sizes, level).exponential,
-        examples=interval(bought - kappa * size, bought - kappa * draws.sizes, level).exponential,
+        params_exponent=interval(exponent, exponents, level),
+        examples_exponent=interval(gamma - kappa * exponent, gamma - kappa * exponents, level),
+        params=interval(size, sizes, level).exponential,
+        examples=interval(bought - kappa * size, bought - kappa * sizes, level).exponential,
         status=(*(ForFreshExamples(),) * (fit.form == REPEATED), FitEnded(ending=fit.ending), *fit.remarks),
     )
-    return told, draws if fit.supported else None
+    return told, _Direct(exponent, size, cost)
 
 
 def _cost(cells: Sequence[Observation]) -> tuple[float, float, float]:
@@ -147,12 +148,13 @@ def _cost(cells: Sequence[Observation]) -> tuple[float, float, float]:
     return float(gamma), float(-slope), float(start)
 
 
-def _optimal(theta: Floats, fit: Fit, gamma: float, kappa: float, start: float, middle: float) -> tuple[Floats, Floats]:
+def _optimal(theta: Floats, fit: Fit, cost: tuple[float, float, float], middle: float) -> tuple[Floats, Floats]:
     """The exponent of optimal size, and ln of it at ln compute ``middle``, for thetas of (fits, 5).
 
     On D = c C^gamma N^-kappa the derivative of A N^-alpha + B D^-beta by ln N vanishes where alpha A N^-alpha =
     kappa beta B D^-beta.
     """
+    gamma, kappa, start = cost
     log_a, alpha, log_b, beta = theta.T[:4]
     units = np.log(fit.input_units)
     log_a, log_b = log_a + alpha * units[0], log_b + beta * units[1]
@@ -161,37 +163,36 @@ def _optimal(theta: Floats, fit: Fit, gamma: float, kappa: float, start: float, 
         return gamma * beta / (alpha + kappa * beta), at / (alpha + kappa * beta)
 
 
-def _with_gaps(
-    found: Optimum,
-    draws: _Draws,
-    budgets: Floats,
-    sizes: Floats,
-    middle: float,
-    level: float,
-    generator: np.random.Generator,
-) -> Optimum:
+class _Line(NamedTuple):
+    """The least-squares line through vertices: slope and mean at a place, and the weights of the vertices in both."""
+
+    slope: float
+    mean: float
+    of_slope: Floats
+    of_mean: Floats
+
+
+def _line_of(budgets: Floats, sizes: Floats, at: float) -> _Line:
+    """The line through ``sizes``, whose slope and mean at ``at`` are weighted sums of them."""
+    off = budgets - budgets.mean()
+    of_slope = off / float(off @ off)
+    of_mean = 1 / len(budgets) + (at - float(budgets.mean())) * of_slope
+    return _Line(float(of_slope @ sizes), float(of_mean @ sizes), of_slope, of_mean)
+
+
+def _with_gaps(found: Optimum, direct: _Direct, law: Cloud, moved: Moved, local: _Line, level: float) -> Optimum:
     """The closed form against the profiles: each gap at half the remaining doubt, so that both hold at ``level``."""
-    strict = (1 + level) / 2
-    mean, slope = line(budgets, sizes, level=strict, at=middle)
-    assert mean is not None  # asked for at a place
-    exponent_gap = _gap(slope, len(budgets) - 2, draws.exponent, draws.exponents, strict, generator)
-    size_gap = _gap(mean, len(budgets) - 2, draws.size, draws.sizes, strict, generator)
+    middle, strict = math.log(found.budget_flops or 1.0), (1 + level) / 2
+    exponents, sizes = _optimal(moved.thetas, law.fit, direct.cost, middle)
+    gaps = []
+    for estimate, drawn, own, weights in (
+        (direct.exponent, exponents, local.slope, local.of_slope),
+        (direct.size, sizes, local.mean, local.of_mean),
+    ):
+        errors = drawn - estimate - moved.sizes @ weights
+        gaps.append(interval(estimate - own, estimate - own + errors[np.isfinite(errors)], strict))
     doubtful = any(
         not gap.low <= 0 <= gap.high and abs(gap.estimate) >= least
-        for gap, least in ((exponent_gap, LEAST_EXPONENT_GAP), (size_gap, LEAST_SIZE_GAP))
+        for gap, least in zip(gaps, (LEAST_EXPONENT_GAP, LEAST_SIZE_GAP), strict=True)
     )
-    return dataclasses.replace(found, exponent_gap=exponent_gap, size_gap=size_gap, form_doubtful=doubtful)
-
-
-def _gap(
-    own: Interval, degrees: int, other: float, drawn: Floats, level: float, generator: np.random.Generator
-) -> Interval:
-    """``other`` minus ``own``, which is known by a t interval at ``level`` with ``degrees``."""
-    from scipy.special import stdtrit
-
-    error = (own.high - own.estimate) / float(stdtrit(degrees, (1 + level) / 2))
-    return interval(
-        other - own.estimate,
-        drawn - own.estimate - error * generator.standard_t(degrees, len(drawn)),
-        level,
-    )
+    return dataclasses.replace(found, exponent_gap=gaps[0], size_gap=gaps[1], form_doubtful=doubtful)

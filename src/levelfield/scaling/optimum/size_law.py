@@ -24,7 +24,7 @@ from levelfield.scaling.ladder.backtest import HORIZONS
 from levelfield.scaling.ladder.errors import NUM_REFITS
 from levelfield.scaling.ladder.forms import interval
 from levelfield.scaling.laws import LAWS, Floats
-from levelfield.scaling.noise.dependence import dependence, err_together
+from levelfield.scaling.noise.dependence import Dependence, dependence, err_together
 from levelfield.scaling.results.laws import HeldOut, SizeLaw
 from levelfield.scaling.results.reasons.laws import FewCloudBudgets, FitEnded, RowsErrTogether
 from levelfield.scaling.tables.rungs import grouped, tuned_cells
@@ -41,29 +41,33 @@ LEAST_ROWS = 3
 class Cloud(NamedTuple):
     """A law fitted to ``cells``; ``thetas`` are (draws, parameters) as other runs would have given.
 
-    ``degrees`` of freedom are those of the residuals; ``together`` says that rows of one model err together.
+    ``degrees`` of freedom are those of the residuals; ``memory`` is there where rows of one model err together.
     """
 
     fit: Fit
     cells: tuple[Observation, ...]
     thetas: Floats
     degrees: float
-    together: bool
+    memory: Dependence | None = None
 
 
 def clouds_of(
-    rows: Sequence[Observation], *, chance: float | None, generator: np.random.Generator
+    rows: Sequence[Observation],
+    *,
+    chance: float | None,
+    generator: np.random.Generator,
+    delta: float | None = None,
 ) -> tuple[Cloud, ...] | Reason:
     """The law of size and examples of one family's ``rows``, with that of repeated examples where some repeat.
 
-    Why there is none, where there is none.
+    Why there is none, where there is none. ``delta`` is the Huber scale in ln loss; left out, the scatter gives it.
     """
     cells = sorted(tuned_cells(rows), key=lambda r: (r.budget_flops, r.params or 0.0, r.run))
     if (num := len({cell.budget_flops for cell in cells})) < MIN_BUDGETS:
         return FewCloudBudgets(num=num, needed=MIN_BUDGETS)
     found: list[Cloud] = []
     for form in (FORM, REPEATED) if _repeats(cells) else (FORM,):
-        cloud = _cloud(cells, form, chance, generator)
+        cloud = _cloud(cells, form, chance, generator, delta)
         if isinstance(cloud, Reason):
             return tuple(found) or cloud
         found.append(cloud)
@@ -71,30 +75,43 @@ def clouds_of(
 
 
 def _cloud(
-    cells: Sequence[Observation], form: str, chance: float | None, generator: np.random.Generator
+    cells: Sequence[Observation],
+    form: str,
+    chance: float | None,
+    generator: np.random.Generator,
+    delta: float | None,
 ) -> Cloud | Reason:
     """The law ``form`` fitted to ``cells``, and to what other runs would have given."""
-    fit = fit_law(form, _inputs(cells), [cell.loss for cell in cells], chance=chance)
+    fit = fit_law(form, _inputs(cells), [cell.loss for cell in cells], chance=chance, delta=delta)
     if isinstance(fit, Reason):
         return fit
     kept = tuple(cell for cell, row in zip(cells, fit.rows, strict=True) if not row.dropped)
-    theta, places = np.asarray(fit.theta), range(len(kept))
-    models = grouped(kept, lambda r: (r.model, r.params, r.cluster)).values()
-    place = {cell.run: at for cell, at in zip(kept, places, strict=True)}
-    curves = [[place[cell.run] for cell in sorted(own, key=lambda r: r.examples or 0.0)] for own in models]
+    theta, curves = np.asarray(fit.theta), _curves(kept)
     if len(kept) >= LEAST_ROWS * len(curves) and err_together(fit.residuals, curves):
         _, slope, _ = fit.law.derivatives(theta, fit.x)
         told = dependence(fit.residuals, slope, np.ones(len(kept)), curves)
-        errors = np.clip(told.draws(curves, NUM_REFITS, generator), -3.0, 3.0)
+        errors = drawn_with_memory(told, kept, generator)
         fitted = fit.law.log_loss(theta, fit.x)
         thetas = solve_many(fit.law, fit.x, fitted + errors, delta=fit.delta, start=theta)
-        return Cloud(fit, kept, thetas, told.degrees, True)
+        return Cloud(fit, kept, thetas, told.degrees, told)
     weights = np.empty((NUM_REFITS, len(kept)))
     for its in strata([cell.budget_flops for cell in kept]):
         num = len(its)
         weights[:, its] = generator.multinomial(num - 1, np.full(num, 1 / num), NUM_REFITS) * num / (num - 1)
     thetas = solve_many(fit.law, fit.x, fit.y, weights=weights, delta=fit.delta, start=theta)
-    return Cloud(fit, kept, thetas, float(len(kept) - len(theta)), False)
+    return Cloud(fit, kept, thetas, float(len(kept) - len(theta)))
+
+
+def drawn_with_memory(memory: Dependence, cells: Sequence[Observation], generator: np.random.Generator) -> Floats:
+    """(draws, cells) errors that neighbours along a model's rows share."""
+    return np.clip(memory.draws(_curves(cells), NUM_REFITS, generator), -3.0, 3.0)
+
+
+def _curves(cells: Sequence[Observation]) -> list[list[int]]:
+    """The places of every model's cells, from short to long."""
+    place = {cell.run: at for at, cell in enumerate(cells)}
+    models = grouped(cells, lambda r: (r.model, r.params, r.cluster)).values()
+    return [[place[cell.run] for cell in sorted(own, key=lambda r: r.examples or 0.0)] for own in models]
 
 
 def strata(budgets: Sequence[float]) -> list[list[int]]:
@@ -193,7 +210,7 @@ def _told(family: str, found: Cloud, tested: dict[tuple[float, float], Floats], 
         log_input_units=fit.log_input_units,
         log_loss_unit=fit.log_loss_unit,
         profiles={}
-        if found.together
+        if found.memory
         else profile_intervals(fit, variance=max(variance, 1e-16), degrees=found.degrees, level=level),
         chosen=fit.form == chosen,
         remarks=_remarks(found),
@@ -213,5 +230,5 @@ def _remarks(found: Cloud) -> tuple[Reason, ...]:
         FitEnded(ending=fit.ending),
         *fit.remarks,
         *((outliers,) if outliers else ()),
-        *((RowsErrTogether(),) if found.together else ()),
+        *((RowsErrTogether(),) if found.memory else ()),
     )

@@ -55,6 +55,10 @@ class Winner:
     edges: tuple[str, ...]
 
 
+RATE_BATCH = 256
+"""The batch that a study's base learning rates are scaled to (records/grid.py)."""
+
+
 @record
 class Analysis:
     """Everything the statistics say of one table of observations.
@@ -66,7 +70,8 @@ class Analysis:
     ``notices`` say what was left out of somebody's table, or taken for something else. ``data`` and ``recipe``
     name what was seen and how it was trained. ``in_progress`` is set while a study is not done: then every verdict is
     provisional. ``fixed_margin`` is the margin that was fixed in advance, where the verdicts are by another that was
-    chosen after results. ``sized`` are the cells that foretell the best run of a budget.
+    chosen after results. ``rate_batch`` is the batch that learning rates are scaled to; None where they are as
+    somebody's table gives them. ``sized`` are the cells that foretell the best run of a budget.
     """
 
     families: tuple[str, ...]
@@ -94,3 +99,4 @@ class Analysis:
     fixed_margin: float | None = None
     measure: Measure = LOSS
     sized: tuple[SizedCells, ...] = later(default=())
+    rate_batch: int | None = None

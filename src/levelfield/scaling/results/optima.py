@@ -88,8 +88,9 @@ class RateSurface:
     """The optimal base rate over size and examples: rate (N / N0)^params_exponent (D / D0)^examples_exponent.
 
     ``centre`` is (N0, D0). ``tolerance`` is the ln loss that a rate in the flat range gives up: the sd of one run's ln
-    loss, or 1 % where it is unknown. ``shape`` is (c, k) and ``coefficients`` are s0, s1 and s2 (see
-    scaling/optimum/rates.py), with their ``covariance``. Absent where the tuning curves support none: ``status``.
+    loss, or 1 % where it is unknown. ``shape`` is (c₋, c₊, k₋, k₊) and ``sharpness`` q (see
+    scaling/optimum/aligned.py); ``coefficients`` are s0, s1 and s2, with their ``covariance``. Absent where the tuning
+    curves support none: ``status``.
     """
 
     family: str
@@ -101,6 +102,7 @@ class RateSurface:
     examples_exponent: Interval | None = None
     centre: tuple[float, ...] = ()
     shape: tuple[float, ...] = ()
+    sharpness: tuple[float, ...] = ()
     coefficients: tuple[float, ...] = ()
     covariance: tuple[tuple[float, ...], ...] = ()
     status: Reason

@@ -10,7 +10,7 @@ from levelfield.scaling.results.intervals import CurvePoint, Interval
 from levelfield.scaling.results.laws import Currency
 from levelfield.scaling.results.reasons.beside import NotAsked
 
-Verdict: TypeAlias = Literal["better", "worse", "equivalent", "cannot tell", "depends on the currency"]
+Verdict: TypeAlias = Literal["better", "worse", "equivalent", "cannot tell", "depends on compute"]
 _NOT_ASKED = (NotAsked(),)
 
 
@@ -18,7 +18,8 @@ _NOT_ASKED = (NotAsked(),)
 class BudgetVerdict:
     """The two families at one budget: ``difference`` is ln(loss of a / loss of b).
 
-    Its interval is simultaneous over every comparison of the study; so is the verdict.
+    Its interval is simultaneous over every comparison of the study; so is the verdict. "depends on compute" is said of
+    all budgets together alone: the mean is told apart from 0, and its sign is not that of every budget.
     """
 
     budget: float

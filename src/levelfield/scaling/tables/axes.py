@@ -15,7 +15,8 @@ import numpy as np
 
 from levelfield.records.errors import InputError
 from levelfield.records.observation import Observation
-from levelfield.scaling.tables.rungs import having, replicates
+from levelfield.scaling.tables.rows import having
+from levelfield.scaling.tables.rungs import replicates
 
 _NO_EFFECT = 0.01
 """A column moves the loss where an F test says at this level that it does."""
@@ -44,13 +45,8 @@ def refuse_unnamed_axes(rows: Sequence[Observation], where: object) -> None:
 
 def unnamed_axes(rows: Sequence[Observation]) -> Iterator[str]:
     """The names of those columns."""
-    searched = having(rows, "role", "search")
-    cells = [runs for runs in _cells(searched) if len(runs) > 1]
-    if not cells:
-        return
-    counted = np.cumsum(list(map(len, cells)))
-    cells = cells[: 1 + int(np.searchsorted(counted, _MOST_ROWS))]
-    for place, (name, _) in enumerate(cells[0][0].traits):
+    cells = _cells(rows)
+    for place, (name, _) in enumerate(cells[0][0].traits if cells else ()):
         if _SEED.search(name):
             continue
         values = [[run.traits[place][1] for run in runs] for runs in cells]
@@ -59,9 +55,19 @@ def unnamed_axes(rows: Sequence[Observation]) -> Iterator[str]:
 
 
 def _cells(rows: Sequence[Observation]) -> list[list[Observation]]:
-    """The rows that are taken for one cell: those of one size, length and setting."""
-    known = [row for row in rows if row.params is not None or row.base_lr is not None]
-    return replicates(known, "family", "budget_flops", "model", "params", "examples", "epochs")
+    """The first rows that are taken for one cell, of one size, length and setting: two and more a cell."""
+    searched = having(rows, "role", "search")
+    stated = [searched.coded(name).where(lambda value: value is not None) for name in ("params", "base_lr")]
+    known = searched.at(np.flatnonzero(stated[0] | stated[1]))
+    if not len(known):
+        return []
+    codes = replicates(known, "family", "budget_flops", "model", "params", "examples", "epochs")
+    several = np.flatnonzero(np.bincount(codes)[codes] > 1)
+    several = several[np.argsort(codes[several], kind="stable")][:_MOST_ROWS]
+    cells: dict[int, list[Observation]] = {}
+    for place in several.tolist():
+        cells.setdefault(int(codes[place]), []).append(known[place])
+    return [runs for runs in cells.values() if len(runs) > 1]
 
 
 def _is_setting(values: Sequence[Sequence[str]]) -> bool:

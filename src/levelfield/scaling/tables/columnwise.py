@@ -1,44 +1,43 @@
-"""A table whose every cell is plainly what it should be, read column by column: that of a million runs in seconds.
-
-What needs a closer look at any cell (a grouped number, an empty one that is needed, a word where a number should be) is
-left to the reader that goes row by row and can say where it found it.
-"""
+"""A table of texts as observations, column by column: a million runs in seconds, a wrong cell named by its place."""
 
 from __future__ import annotations
 
-import itertools
 import math
-import sys
-from collections.abc import Iterable, Mapping, Sequence
-from typing import get_args
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, get_args
 
 import numpy as np
 
-from levelfield.records.observation import Observation, Role
-from levelfield.scaling.tables.file import TextTable
+from levelfield.records.errors import InputError
+from levelfield.records.observation import Role
+from levelfield.scaling.tables.cells import CellError, all_positive, has_diverged, is_absent, positive, whole_number
+from levelfield.scaling.tables.rows import Column, Rows, combined
+from levelfield.scaling.tables.text import TextTable
 from levelfield.units import LARGEST, LARGEST_LOSS, SMALLEST, SMALLEST_LOSS
 
 POSITIVE = (
     "compute", "budget", "loss", "params", "examples", "unique", "epochs", "base_lr", "device_seconds", "chance",
 )  # fmt: skip
 """Meanings of a column of positive numbers."""
-DIVERGED = ("", "nan", "inf", "infinity")
-"""What stands for the loss of a run that diverged, in small letters and without a sign."""
-_OPTIONAL = tuple(meaning for meaning in POSITIVE if meaning not in ("compute", "budget", "loss"))
-
-
-class _CloserLookError(Exception):
-    """Some cell is not plainly what it should be."""
+SIX_N_D = "6ND"
+"""Stands for a column of compute: six FLOPs a parameter and example (Kaplan et al., 2001.08361, section 2.1), right for
+dense transformers whose examples are tokens; or for parameters or examples, which follow from the other two. A
+convolution or a patch uses its parameters many times: count those."""
+_RELATED = ("compute", "params", "examples")
 
 
 def observations_by_column(
-    table: TextTable, columns_of: Mapping[str, tuple[str, ...]], *, drop_diverged: bool
-) -> list[Observation] | None:
-    """The rows of ``table``, where every cell is plain, or None; with ``drop_diverged`` a loss may be inf."""
-    try:
-        return _Columns(table, columns_of).observations(drop_diverged=drop_diverged)
-    except _CloserLookError:
-        return None
+    path: str | Path, table: TextTable, columns_of: Mapping[str, tuple[str, ...]], *, drop_diverged: bool
+) -> Rows:
+    """The rows of the ``table`` at ``path``; with ``drop_diverged`` a loss may be inf.
+
+    ``columns_of`` holds the columns of every meaning that has any; none of them is 6ND.
+
+    Raises:
+        InputError: a cell is not what it should be; its place and column are named.
+    """
+    return Rows.of_columns(_Cells(path, table, columns_of).columns(drop_diverged=drop_diverged))
 
 
 def axis_columns(columns_of: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
@@ -46,169 +45,174 @@ def axis_columns(columns_of: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     return (*columns_of.get("batch", ()), *columns_of.get("axes", ()))
 
 
-def model_unnamed(family: str, params: float | None) -> str:
-    """What a run of ``family`` is called where no column names its model."""
-    return f"{family}, {params:.4g} parameters" if params else family
-
-
-class _Columns:
+class _Cells:
     """The columns of a table, by meaning."""
 
-    def __init__(self, table: TextTable, columns_of: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(self, path: str | Path, table: TextTable, columns_of: Mapping[str, tuple[str, ...]]) -> None:
+        self._path = path
         self._table = table
         self._columns_of = columns_of
-        self._cells = dict(zip(table.names, zip(*table.rows, strict=True), strict=True))
-        self._num_rows = len(table.rows)
+        self._num_rows = len(table.places)
 
-    def observations(self, *, drop_diverged: bool) -> list[Observation]:
-        numbers = {meaning: self._numbers(meaning) for meaning in _OPTIONAL}
-        families = [family or "all" for family in self._words("family")]
-        flops = self._flops(numbers)
-        budgets = self._needed("budget") if "budget" in self._columns_of else flops
-        columns = (
-            [run or place for run, place in zip(self._words("run"), self._table.places, strict=True)],
-            families,
-            self._models(families, numbers["params"]),
-            self._roles(),
-            self._losses(drop_diverged=drop_diverged),
-            budgets,
-            flops,
-            numbers["params"],
-            numbers["examples"],
-            self._epochs(numbers),
-            numbers["base_lr"],
-            self._seeds(),
-            numbers["device_seconds"],
-            [device or None for device in self._words("device")],
-            numbers["chance"],
-            self._words("variant"),
-            self._words("optimizer"),
-            self._words("cluster"),
-            self._traits(),
-            self._axes(),
-        )
-        return [_observation(*row) for row in zip(*columns, strict=True)]
+    def columns(self, *, drop_diverged: bool) -> dict[str, Column]:
+        """A column a field of observations."""
+        family = self._words("family").mapped(lambda family: family or "all")
+        flops, params, examples = self._related()
+        return {
+            "run": self._runs(),
+            "family": family,
+            "model": _joined(_model, self._words("model"), family, params),
+            "role": self._checked("role", _role),
+            "loss": self._losses(drop_diverged=drop_diverged),
+            "budget_flops": self._needed("budget") if "budget" in self._columns_of else flops,
+            "train_flops": flops,
+            "params": params,
+            "examples": examples,
+            "epochs": _joined(_epochs, examples, self._numbers("unique"), self._numbers("epochs")),
+            "base_lr": self._numbers("base_lr"),
+            "seed": self._checked("seed", lambda seed: 0 if is_absent(seed) else whole_number(seed)),
+            "device_seconds": self._numbers("device_seconds"),
+            "device": self._words("device").mapped(lambda device: device or None),
+            "chance": self._numbers("chance"),
+            "variant": self._words("variant"),
+            "optimizer": self._words("optimizer"),
+            "cluster": self._words("cluster"),
+            "traits": self._traits(),
+            "axes": self._pairs(axis_columns(self._columns_of)),
+        }
 
-    def _words(self, meaning: str) -> Sequence[str]:
-        found = [self._cells[name] for name in self._columns_of.get(meaning, ())]
+    def _words(self, meaning: str) -> Column:
+        found = [self._table.column(name) for name in self._columns_of.get(meaning, ())]
         if not found:
-            return [""] * self._num_rows
-        # One text a word, not one a cell: what is grouped later is told apart at a glance.
-        return list(map(sys.intern, found[0] if len(found) == 1 else map("/".join, zip(*found, strict=True))))
+            return Column.one("", self._num_rows)
+        return found[0] if len(found) == 1 else _joined(lambda *words: "/".join(words), *found)
 
-    def _numbers(self, meaning: str) -> Sequence[float | None]:
+    def _runs(self) -> Column:
+        if "run" not in self._columns_of:
+            return Column(np.arange(self._num_rows), self._table.places)
+        named = zip(self._words("run").cells, self._table.places, strict=True)
+        return Column.of([run or place for run, place in named])
+
+    def _related(self) -> tuple[Column, Column, Column]:
+        """Compute, parameters and examples, of which one may follow from the other two by C = 6 N D."""
+        stand_in = next((each for each in _RELATED if self._columns_of.get(each) == ()), None)
+        compute = None if stand_in == "compute" else self._needed("compute")
+        params = None if stand_in == "params" else self._numbers("params")
+        examples = None if stand_in == "examples" else self._numbers("examples")
+        if compute is None:
+            assert params is not None
+            assert examples is not None
+            self._expect_all("params", params)
+            self._expect_all("examples", examples)
+            return _joined(lambda n, d: 6.0 * n * d, params, examples), params, examples
+        if params is None:
+            assert examples is not None
+            return compute, _joined(_over_six, compute, examples), examples
+        if examples is None:
+            return compute, params, _joined(_over_six, compute, params)
+        return compute, params, examples
+
+    def _expect_all(self, meaning: str, column: Column) -> None:
+        """Compute follows from it: no cell may be empty."""
+        missing = np.flatnonzero(column.where(lambda value: value is None))
+        if missing.size:
+            place = self._table.places[missing[0]]
+            raise InputError(f"{self._path}, {place}: compute {SIX_N_D} needs {meaning}, saw an empty cell")
+
+    def _numbers(self, meaning: str) -> Column:
         """Positive numbers, None where a cell is empty or no column has that meaning."""
-        if meaning not in self._columns_of:
-            return [None] * self._num_rows
-        (name,) = self._columns_of[meaning]
-        cells = self._cells[name]
-        if "" not in cells:
-            return self._needed(meaning)
-        _floats([cell for cell in cells if cell], SMALLEST, LARGEST)
-        return [float(cell) if cell else None for cell in cells]
+        if not self._columns_of.get(meaning):
+            return Column.one(None, self._num_rows)
+        cells = self._table.column(self._columns_of[meaning][0])
+        return self._floats(meaning, absent={cell for cell in cells.values if is_absent(cell)})
 
-    def _needed(self, meaning: str) -> list[float]:
-        (name,) = self._columns_of[meaning]
-        return _floats(self._cells[name], SMALLEST, LARGEST)
+    def _needed(self, meaning: str) -> Column:
+        cells = self._table.column(self._columns_of[meaning][0])
+        missing = np.flatnonzero(cells.where(is_absent))
+        if missing.size:
+            seen = cells.at(missing[:1]).cells[0]
+            told = f"{meaning} must be positive and finite, saw {seen!r}; --drop-incomplete leaves such rows out"
+            self._complain(meaning, int(missing[0]), f"{told} and says how many")
+        return self._floats(meaning)
 
-    def _flops(self, numbers: Mapping[str, Sequence[float | None]]) -> list[float]:
-        if self._columns_of["compute"]:
-            return self._needed("compute")
-        pairs = zip(numbers["params"], numbers["examples"], strict=True)
-        found = [6.0 * params * examples if params and examples else math.nan for params, examples in pairs]
-        if any(map(math.isnan, found)):
-            raise _CloserLookError
-        return found
-
-    def _losses(self, *, drop_diverged: bool) -> list[float]:
-        (name,) = self._columns_of["loss"]
-        cells = self._cells[name]
-        gone = {cell for cell in set(cells) if cell.lower().lstrip("+-") in DIVERGED}
+    def _losses(self, *, drop_diverged: bool) -> Column:
+        cells = self._table.column(self._columns_of["loss"][0])
+        gone = {cell for cell in cells.values if has_diverged(cell)}
         if gone and not drop_diverged:
-            raise _CloserLookError
-        if not gone:
-            return _floats(cells, SMALLEST_LOSS, LARGEST_LOSS)
-        _floats([cell for cell in cells if cell not in gone], SMALLEST_LOSS, LARGEST_LOSS)
-        return [math.inf if cell in gone else float(cell) for cell in cells]
+            rows = np.flatnonzero(cells.where(gone.__contains__))
+            told = "if the run diverged, --drop-diverged leaves such rows out and says how many"
+            seen = cells.at(rows[:1]).cells[0]
+            self._complain("loss", int(rows[0]), f"loss must be positive and finite, saw {seen!r}; {told}")
+        return self._floats("loss", absent=gone, instead=math.inf)
 
-    def _roles(self) -> list[str]:
-        roles = [role or "search" for role in self._words("role")]
-        if not set(roles) <= set(get_args(Role)):
-            raise _CloserLookError
-        return roles
+    def _floats(self, meaning: str, *, absent: Collection[str] = (), instead: float | None = None) -> Column:
+        """The numbers of a column, and what stands ``instead`` of the ``absent`` ones."""
+        limits = {"least": SMALLEST_LOSS, "most": LARGEST_LOSS} if meaning == "loss" else _LIMITS
+        cells = self._table.column(self._columns_of[meaning][0])
+        stated = cells.values if not absent else [cell for cell in cells.values if cell not in absent]
+        values = all_positive(stated, **limits)
+        if values is None:
+            return self._checked(
+                meaning, lambda cell: instead if cell in absent else positive(cell, named=meaning, **limits)
+            )
+        if absent:
+            told = iter(values)
+            values = [instead if cell in absent else next(told) for cell in cells.values]
+        return Column.merged(cells.codes, values)
 
-    def _seeds(self) -> list[int]:
-        try:
-            return [int(seed) if seed else 0 for seed in self._words("seed")]
-        except ValueError:
-            raise _CloserLookError from None
+    def _checked(self, meaning: str, meant: Callable[[str], Hashable]) -> Column:
+        """What each cell of the columns of ``meaning`` is taken for; the first row with one that cannot be is named."""
+        cells, found = self._words(meaning), []
+        wrong: dict[int, str] = {}
+        for code, cell in enumerate(cells.values):
+            try:
+                found.append(meant(cell))
+            except CellError as error:
+                wrong[code] = str(error)
+        if wrong:
+            row = int(np.flatnonzero(np.isin(cells.codes, list(wrong)))[0])
+            self._complain(meaning, row, wrong[int(cells.codes[row])])
+        return Column.merged(cells.codes, found)
 
-    def _models(self, families: Sequence[str], params: Sequence[float | None]) -> list[str]:
-        unnamed = {pair: sys.intern(model_unnamed(*pair)) for pair in set(zip(families, params, strict=True))}
-        rows = zip(self._words("model"), families, params, strict=True)
-        return [model or unnamed[family, size] for model, family, size in rows]
+    def _complain(self, meaning: str, row: int, why: str) -> NoReturn:
+        where = f"{self._path}, {self._table.places[row]}, column {self._columns_of[meaning][0]!r}"
+        raise InputError(f"{where}: {why}")
 
-    def _epochs(self, numbers: Mapping[str, Sequence[float | None]]) -> Sequence[float | None]:
-        rows = zip(numbers["examples"], numbers["unique"], numbers["epochs"], strict=True)
-        return [examples / unique if examples and unique else epochs for examples, unique, epochs in rows]
-
-    def _traits(self) -> Iterable[tuple[tuple[str, str], ...]]:
+    def _traits(self) -> Column:
         used = {name for names in self._columns_of.values() for name in names}
-        others = [name for name in self._table.names if name and name not in used]
-        return self._pairs(others)
+        return self._pairs([name for name in self._table.names if name and name not in used])
 
-    def _axes(self) -> Iterable[tuple[tuple[str, str], ...]]:
-        return self._pairs(axis_columns(self._columns_of))
-
-    def _pairs(self, names: Sequence[str]) -> Iterable[tuple[tuple[str, str], ...]]:
+    def _pairs(self, names: Sequence[str]) -> Column:
         """The cells of the columns ``names`` of every row, each with its column's name."""
         if not names:
-            return itertools.repeat((), self._num_rows)
-        return zip(*(_named(name, self._cells[name]) for name in names), strict=True)
+            return Column.one((), self._num_rows)
+        return _joined(lambda *cells: tuple(zip(names, cells, strict=True)), *map(self._table.column, names))
 
 
-def _named(name: str, cells: Sequence[str]) -> Iterable[tuple[str, str]]:
-    """The cells with their column's name, one pair a value."""
-    pairs = {cell: (name, cell) for cell in set(cells)}
-    return map(pairs.__getitem__, cells)
+_LIMITS = {"least": SMALLEST, "most": LARGEST}
 
 
-def _floats(cells: Sequence[str], least: float, most: float) -> list[float]:
-    try:
-        found = list(map(float, cells))
-    except ValueError:
-        raise _CloserLookError from None
-    values = np.asarray(found)
-    if not np.all((values >= least) & (values <= most)):
-        raise _CloserLookError
-    return found
+def _joined(meant: Callable[..., Hashable], *columns: Column) -> Column:
+    """What every combination of values that is there is taken for."""
+    codes, first = combined(columns)
+    return Column.merged(codes, list(map(meant, *(column.at(first).cells for column in columns))))
 
 
-def _observation(
-    run: str, family: str, model: str, role: Role, loss: float, budget: float, flops: float, params: float | None,
-    examples: float | None, epochs: float | None, base_lr: float | None, seed: int, device_seconds: float | None,
-    device: str | None, chance: float | None, variant: str, optimizer: str, cluster: str,
-    traits: tuple[tuple[str, str], ...], axes: tuple[tuple[str, str], ...],
-) -> Observation:  # fmt: skip
-    return Observation(
-        run=run,
-        family=family,
-        model=model,
-        role=role,
-        loss=loss,
-        budget_flops=budget,
-        train_flops=flops,
-        params=params,
-        examples=examples,
-        epochs=epochs,
-        base_lr=base_lr,
-        seed=seed,
-        device_seconds=device_seconds,
-        device=device,
-        chance=chance,
-        variant=variant,
-        optimizer=optimizer,
-        cluster=cluster,
-        traits=traits,
-        axes=axes,
-    )
+def _model(model: str, family: str, params: float | None) -> str:
+    """What a run is called, also where no column names its model."""
+    return model or (f"{family}, {params:.4g} parameters" if params else family)
+
+
+def _role(text: str) -> str:
+    role = text or "search"
+    if role not in get_args(Role):
+        raise CellError(f"role must be one of {', '.join(get_args(Role))}, saw {role!r}")
+    return role
+
+
+def _epochs(examples: float | None, unique: float | None, epochs: float | None) -> float | None:
+    return examples / unique if examples and unique else epochs
+
+
+def _over_six(compute: float, other: float | None) -> Any:
+    return compute / (6.0 * other) if other else None

@@ -23,6 +23,7 @@ from levelfield.scaling.results.reasons.verdicts import (
     UnlikeTasks,
 )
 from levelfield.scaling.results.verdicts import Confound
+from levelfield.scaling.tables.outcomes import outcomes
 from levelfield.scaling.tables.rungs import grouped
 
 MAX_IMBALANCE = 0.5
@@ -55,7 +56,8 @@ def confounds(
     found = [_classes(*sides), _epochs(*sides), None if equal_search else _search(rows, a, b)]
     for name, value in _FIXED:
         found.append(_fact(name, *([value(row) for row in side] for side in sides), insist=False))
-    for name in dict.fromkeys(name for row in judged for name, _ in row.traits):
+    measured = outcomes([*sides[0], *sides[1]]) - {*named, *COMMON}
+    for name in dict.fromkeys(name for row in judged for name, _ in row.traits if name not in measured):
         left, right = ([_shown(dict(row.traits).get(name, "")) for row in side] for side in sides)
         found.append(_fact(name, left, right, insist=name in named))
     return tuple(sorted((each for each in found if each), key=lambda each: (not each.forbids, not each.separated)))

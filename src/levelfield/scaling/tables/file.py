@@ -1,54 +1,25 @@
 """A table of rows, one finished run each, as texts.
 
-It lies in a file (CSV by comma, semicolon or tab, gzipped or not, or Parquet) or in memory (columns by name, a table of
-Arrow, or a frame that gives one).
+It lies in a file (CSV by comma, semicolon or tab, JSON, a JSON object a line, gzipped or not, or Parquet) or in memory
+(columns by name, a table of Arrow, or a frame that gives one).
 """
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
-import re
 import zlib
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from levelfield.records.errors import InputError
 from levelfield.records.files import MAX_RECORD_BYTES, read_regular
+from levelfield.scaling.tables.delimited import table_of_delimited
+from levelfield.scaling.tables.json_rows import looks_like_json, table_of_json
+from levelfield.scaling.tables.text import TextTable, expect_each_once, table_of_values
 
-_DELIMITERS = (",", ";", "\t")
 _GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
-
-
-class Line(NamedTuple):
-    """A row's cells by column, stripped, empty where absent; ``place`` is where a reader finds it ("line 3")."""
-
-    place: str
-    cells: dict[str, str]
-
-
-class TextTable(NamedTuple):
-    """The columns of a table in their order, and its rows: where each is found, and its cells in the same order."""
-
-    names: tuple[str, ...]
-    places: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    @property
-    def lines(self) -> tuple[Line, ...]:
-        """The rows by the names of their columns."""
-        return tuple(map(self.line, range(len(self.rows))))
-
-    def line(self, row: int) -> Line:
-        return Line(self.places[row], dict(zip(self.names, self.rows[row], strict=True)))
-
-    def column(self, name: str) -> tuple[str, ...]:
-        """The cells of one column."""
-        place = self.names.index(name)
-        return tuple(row[place] for row in self.rows)
 
 
 def read_table_file(path: str | Path) -> TextTable:
@@ -66,7 +37,13 @@ def read_table_file(path: str | Path) -> TextTable:
         raise InputError(f"{path}: is a damaged gzip file: {error}") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    return _of_parquet(path, content) if content.startswith(_PARQUET) else _of_text(path, content)
+    if content.startswith(_PARQUET):
+        return _of_parquet(path, content)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is no text in UTF-8 ({error}); save it as CSV in UTF-8") from None
+    return table_of_json(path, text) if looks_like_json(text) else table_of_delimited(path, text)
 
 
 IN_MEMORY = "the table"
@@ -85,8 +62,8 @@ def table_of_columns(columns: Any) -> TextTable:
         import pyarrow as pa
 
         table = pa.table(columns)
-        _expect_each_once(IN_MEMORY, table.column_names)
-        return _of_columns(table.column_names, [column.to_pylist() for column in table.columns])
+        expect_each_once(IN_MEMORY, table.column_names)
+        return table_of_values(table.column_names, [column.to_pylist() for column in table.columns])
     if not isinstance(columns, Mapping):
         seen = type(columns).__name__
         raise InputError(f"expected a path, observations, columns by name, an Arrow table or a frame, saw a {seen}")
@@ -94,13 +71,8 @@ def table_of_columns(columns: Any) -> TextTable:
     if len(set(lengths)) > 1:
         told = ", ".join(f"{name} {length}" for name, length in zip(names, lengths, strict=True))
         raise InputError(f"{IN_MEMORY}: its columns must be equally long, saw {told}")
-    _expect_each_once(IN_MEMORY, names)
-    return _of_columns(names, list(columns.values()))
-
-
-def _of_columns(names: Sequence[str], columns: Sequence[Iterable[Any]]) -> TextTable:
-    rows = tuple(zip(*(map(_text, column) for column in columns), strict=True))
-    return TextTable(tuple(names), tuple(f"row {place}" for place in range(1, len(rows) + 1)), rows)
+    expect_each_once(IN_MEMORY, names)
+    return table_of_values(names, list(columns.values()))
 
 
 def _unpacked(path: str | Path, content: bytes) -> bytes:
@@ -110,40 +82,6 @@ def _unpacked(path: str | Path, content: bytes) -> bytes:
     if len(plain) > MAX_RECORD_BYTES:
         raise InputError(f"{path}: unpacks to more than {MAX_RECORD_BYTES:,} bytes; keep as many rows in several files")
     return plain
-
-
-def _of_text(path: str | Path, content: bytes) -> TextTable:
-    try:
-        text = content.decode("utf-8-sig")
-        text = text.lstrip("\r\n")
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
-        names = [name.strip() for name in next(reader, ())]
-        _expect_each_once(path, names)
-        found = [(f"line {reader.line_num}", _cells(path, reader.line_num, names, row)) for row in reader if row]
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is no text in UTF-8 ({error}); save it as CSV in UTF-8") from None
-    except csv.Error as error:
-        raise InputError(f"{path}: is no CSV text: {error}") from None
-    places, rows = zip(*found, strict=True) if found else ((), ())
-    return TextTable(tuple(names), places, rows)
-
-
-def _delimiter(text: str) -> str:
-    """Comma, semicolon or tab: whichever makes most columns of the header, not what its names or later cells hold."""
-    header = re.split("[\r\n]", text, maxsplit=1)[0]
-    return max(_DELIMITERS, key=lambda mark: len(next(csv.reader([header], delimiter=mark), ())))
-
-
-def _cells(path: str | Path, number: int, names: Sequence[str], row: Sequence[str]) -> tuple[str, ...]:
-    cells = tuple(map(str.strip, row))
-    if len(cells) == len(names):
-        return cells
-    if any(cells[len(names) :]):
-        raise InputError(
-            f"{path}, line {number}: has {len(cells)} cells where the header names {len(names)} columns; put a cell "
-            "that holds a comma in quotes"
-        )
-    return (*cells, *[""] * (len(names) - len(cells)))[: len(names)]
 
 
 def _of_parquet(path: str | Path, content: bytes) -> TextTable:
@@ -160,16 +98,5 @@ def _of_parquet(path: str | Path, content: bytes) -> TextTable:
         table = file.read()
     except (pa.ArrowException, OSError) as error:  # OSError: what its Thrift or its checksums say
         raise InputError(f"{path}: is a damaged Parquet file: {error}") from None
-    _expect_each_once(path, table.column_names)
-    return _of_columns(table.column_names, [column.to_pylist() for column in table.columns])
-
-
-def _text(value: object) -> str:
-    absent = value is None or value != value  # pandas writes a missing number as not-a-number
-    return "" if absent else str(value).strip()
-
-
-def _expect_each_once(path: str | Path, names: Sequence[str]) -> None:
-    twice = [name for name, times in Counter(names).items() if name and times > 1]
-    if twice:
-        raise InputError(f"{path}: the header names column {twice[0]!r} twice; rename one of them")
+    expect_each_once(path, table.column_names)
+    return table_of_values(table.column_names, [column.to_pylist() for column in table.columns])

@@ -6,9 +6,9 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import compress, pairwise
+from itertools import pairwise
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from levelfield.records.study import PROTOCOL_MAX_EPOCHS
 from levelfield.scaling.fitting.fit import NEAR_CHANCE
 from levelfield.scaling.results.laws import Currency
 from levelfield.scaling.results.reasons.laws import BestOfRuns, LowerEnvelope, OneRunEach
+from levelfield.scaling.tables.rows import Places, Rows, having, numbered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +94,7 @@ def checked(observations: Iterable[Observation]) -> Rows:
     Raises:
         InputError: no rows, a run twice, or a loss or compute that is not positive and finite.
     """
-    rows = tuple(observations)
+    rows = Rows.of(observations)
     if not rows:
         raise InputError("the table has no rows: give at least one finished run")
     if not _all_plain(rows):
@@ -101,12 +102,12 @@ def checked(observations: Iterable[Observation]) -> Rows:
     return _in_order(rows)
 
 
-def _all_plain(rows: Sequence[Observation]) -> bool:
+def _all_plain(rows: Rows) -> bool:
     """Whether every run is there once and every number positive and finite, seen column by column."""
-    columns = [list(map(attrgetter(name), rows)) for name in _NEEDED]
-    columns += [[value for value in map(attrgetter(name), rows) if value is not None] for name in _OPTIONAL]
-    if len(set(map(attrgetter("run"), rows))) < len(rows):
+    if len(rows.coded("run").present) < len(rows):
         return False
+    columns = [rows.coded(name).present for name in _NEEDED]
+    columns += [[value for value in rows.coded(name).present if value is not None] for name in _OPTIONAL]
     values = (np.asarray(column, dtype=float) for column in columns)
     return all(bool(np.all(np.isfinite(column) & (column > 0))) for column in values)
 
@@ -132,15 +133,13 @@ def _refuse_first(rows: Sequence[Observation]) -> None:
                 raise InputError(f"run {row.run!r}: {name} must be positive and finite or absent, saw {value!r}")
 
 
-def _in_order(rows: Sequence[Observation]) -> Rows:
-    """Sorted by family, budget, role, size, model, seed and run: by one after another, from the last."""
-    found = list(rows)
-    for name in ("run", "seed", "model"):
-        found.sort(key=attrgetter(name))
-    found.sort(key=lambda row: row.params or 0)
-    for name in ("role", "budget_flops", "family"):
-        found.sort(key=attrgetter(name))
-    return Rows(found)
+def _in_order(rows: Rows) -> Rows:
+    """Sorted by family, budget, role, size, model, seed and run."""
+    runs = rows.column("run")
+    by_run = np.asarray(sorted(range(len(rows)), key=runs.__getitem__), dtype=np.intp)
+    size = rows.coded("params").mapped(lambda params: params or 0)
+    columns = [*map(rows.coded, ("seed", "model")), size, *map(rows.coded, ("role", "budget_flops", "family"))]
+    return rows.at(by_run[np.lexsort([column.ranks[by_run] for column in columns])])
 
 
 def rungs(rows: Sequence[Observation], role: str) -> tuple[Rung, ...]:
@@ -161,16 +160,34 @@ def rungs(rows: Sequence[Observation], role: str) -> tuple[Rung, ...]:
     return tuple(found)
 
 
-def seed_groups(rows: Sequence[Observation]) -> list[Rung]:
-    """Search cells that were run with several seeds."""
-    cells = grouped_by(
-        having(rows, "role", "search", "audit"),
-        *("family", "budget_flops", "model", "variant", "base_lr", "global_batch_size", "axes", "examples", "params"),
-    )
-    groups = [tuple({run.seed: run for run in runs}.values()) for runs in cells.values() if len(runs) > 1]
-    return [
-        Rung(family=runs[0].family, budget_flops=runs[0].budget_flops, runs=runs) for runs in groups if len(runs) > 1
-    ]
+class SeedGroup(NamedTuple):
+    """The ln losses of a search cell that was run with several seeds, one a seed."""
+
+    family: str
+    budget_flops: float
+    log_losses: tuple[float, ...]
+
+
+def seed_groups(rows: Sequence[Observation]) -> list[SeedGroup]:
+    """Search cells that were run with several seeds; of a seed that was run twice, the last run."""
+    searched = having(rows, "role", "search", "audit")
+    return searched.once("seed groups", lambda: _seed_groups(searched))
+
+
+def _seed_groups(searched: Rows) -> list[SeedGroup]:
+    cells, _ = searched.groups(*_CELL)
+    seeds, first = searched.groups(*_CELL, "seed")
+    last = np.empty_like(first)
+    last[seeds] = np.arange(len(seeds))  # of places named twice the later one stays
+    of_cell = cells[first]
+    order, counts = np.argsort(of_cell, kind="stable"), np.bincount(of_cell)
+    losses = searched.log_losses[last[order]].tolist()
+    ends = np.cumsum(counts).tolist()
+    several = [(end - count, end) for end, count in zip(ends, counts.tolist(), strict=True) if count > 1]
+    begins = np.array([begin for begin, _ in several], dtype=np.intp)
+    where = searched.at(first[order[begins]])
+    places = zip(where.column("family"), where.column("budget_flops"), several, strict=True)
+    return [SeedGroup(family, budget, tuple(losses[begin:end])) for family, budget, (begin, end) in places]
 
 
 def tuned_cells(rows: Iterable[Observation]) -> tuple[Observation, ...]:
@@ -178,41 +195,62 @@ def tuned_cells(rows: Iterable[Observation]) -> tuple[Observation, ...]:
 
     Runs that differ by their seed alone count by their mean ln loss: the luckiest of them would be too good.
     """
-    return _at_best([r for r in rows if r.role == "search" and not r.variant and r.params and r.examples], *_SIZED)
+    known = Rows.of(rows)
+    return known.once("tuned cells", lambda: _tuned_cells(having(known, "role", "search")))
 
 
-_SIZED = ("family", "budget_flops", "model", "params", "examples", "epochs")
+def _tuned_cells(searched: Rows) -> tuple[Observation, ...]:
+    stated = searched.coded("params").where(bool) & searched.coded("examples").where(bool)
+    usable = searched.at(np.flatnonzero(stated & ~searched.coded("variant").where(bool)))
+    return tuple(_at_best(usable, "family", "budget_flops", *_SIZE))
+
+
 _SIZE = ("model", "params", "examples", "epochs")
 _SETTINGS = ("variant", "base_lr", "global_batch_size", "axes")
 """What a search varies inside a cell."""
 
 
-def _at_best(rows: Sequence[Observation], *cell: str) -> tuple[Observation, ...]:
-    """The run at the best settings of every ``cell``, with the mean ln loss of its seeds: the lowest of those means."""
-    tuned: dict[Hashable, Observation] = {}
-    which = attrgetter(*cell)
-    for runs in replicates(rows, *dict.fromkeys((*cell, *_SIZE))):
-        mean = runs[0].loss if len(runs) == 1 else math.exp(sum(math.log(run.loss) for run in runs) / len(runs))
-        known = tuned.get(which(runs[0]))
-        if known is None or (mean, runs[0].run) < (known.loss, known.run):
-            tuned[which(runs[0])] = replace(runs[0], loss=mean)
-    return tuple(tuned.values())
+def _at_best(rows: Rows, *cell: str) -> list[Observation]:
+    """The run at the best size and settings of every ``cell``, with the mean ln loss of its seeds: the lowest mean."""
+    seeds = replicates(rows, *dict.fromkeys((*cell, *_SIZE)))
+    first, counts = np.unique(seeds, return_index=True)[1], np.bincount(seeds)
+    cells, _ = rows.groups(*cell)
+    best: dict[int, tuple[float, str, int]] = {}
+    told = zip(cells[first].tolist(), rows.means(seeds).tolist(), rows.at(first).column("run"), strict=True)
+    for own, (where, mean, run) in enumerate(told):
+        if where not in best or (mean, run) < best[where][:2]:
+            best[where] = mean, run, own
+    found = []
+    for mean, _, own in best.values():
+        row = rows[int(first[own])]
+        found.append(row if counts[own] == 1 else replace(row, loss=math.exp(mean)))
+    return found
 
 
-def replicates(rows: Sequence[Observation], *cell: str) -> list[list[Observation]]:
-    """The runs of every ``cell`` and setting that differ by their seed alone.
+def replicates(rows: Rows, *cell: str) -> Places:
+    """Of every row the number of its group of runs of a ``cell`` and setting that differ by their seed alone.
 
     Rows of which neither a seed, nor a size, nor a rate is told may differ by anything: each stands for itself.
+    A cluster, where cells are told apart by theirs, is told, too.
     """
-    found: list[list[Observation]] = []
-    for runs in grouped_by(rows, *cell, *_SETTINGS, "cluster").values():
-        first = runs[0]
-        alike = first.base_lr is not None or first.params is not None or first.cluster
-        if alike or len({run.seed for run in runs}) == len(runs):
-            found.append(runs)
-        else:
-            found.extend([run] for run in runs)
-    return found
+    fields = (*cell, *_SETTINGS)
+    codes, _ = rows.groups(*fields)
+    alike = rows.coded("base_lr").where(_stated) | rows.coded("params").where(_stated)
+    if "cluster" in cell:
+        alike |= rows.coded("cluster").where(bool)
+    if alike.all():
+        return codes
+    _, once = rows.groups(*fields, "seed")
+    counts = np.bincount(codes)
+    alike |= (np.bincount(codes[once], minlength=len(counts)) == counts)[codes]
+    return numbered(np.where(alike, codes, len(rows) + np.arange(len(rows))))[0]
+
+
+def _stated(value: float | None) -> bool:
+    return value is not None
+
+
+_CELL = ("family", "budget_flops", "model", "variant", "base_lr", "global_batch_size", "axes", "examples", "params")
 
 
 class Frontier(NamedTuple):
@@ -232,10 +270,10 @@ def frontier(rows: Sequence[Observation], family: str) -> Frontier:
     would hide the rise of a double descent that the fit has to refuse.
     """
     own = having(having(rows, "family", family), "role", "search")
-    best = list(_at_best(own, "budget_flops"))
+    best = _at_best(own, "budget_flops")
     best.sort(key=attrgetter("budget_flops"))
-    sizes = len(set(zip(own.column("model"), own.column("params"), strict=True)))
-    cells = len(grouped_by(own, "budget_flops", "model", "params", "examples", "epochs")) if sizes > 1 else len(own)
+    sizes = len(own.groups("model", "params")[1])
+    cells = len(own.groups("budget_flops", *_SIZE)[1]) if sizes > 1 else len(own)
     if cells < 1.5 * len(best) and sizes > 1 and not _grows_with_compute(own):
         envelope: list[Observation] = []
         for row in best:
@@ -259,50 +297,4 @@ def grouped(rows: Iterable[Observation], key: Callable[[Observation], Hashable])
     groups: defaultdict[Hashable, list[Observation]] = defaultdict(list)
     for row in rows:
         groups[key(row)].append(row)
-    return dict(groups)
-
-
-class Rows(tuple[Observation, ...]):
-    """Rows that remember the columns and the choices that they were asked for: a million are walked through once."""
-
-    _columns: dict[str, list[Any]]
-    _chosen: dict[tuple[str, frozenset[str]], Rows]
-
-    def __new__(cls, rows: Iterable[Observation]) -> Rows:
-        made = super().__new__(cls, rows)
-        made._columns, made._chosen = {}, {}
-        return made
-
-    def column(self, field: str) -> list[Any]:
-        """``field`` of every row."""
-        if field not in self._columns:
-            self._columns[field] = list(map(attrgetter(field), self))
-        return self._columns[field]
-
-    def having(self, field: str, wanted: frozenset[str]) -> Rows:
-        """The rows whose ``field`` is among the ``wanted``, in their order."""
-        column, key = self.column(field), (field, wanted)
-        if wanted.issuperset(column):
-            return self
-        if key not in self._chosen:
-            self._chosen[key] = Rows(compress(self, map(wanted.__contains__, column)))
-        return self._chosen[key]
-
-
-def rows_of(rows: Sequence[Observation]) -> Rows:
-    """The same rows, such that they remember."""
-    return rows if isinstance(rows, Rows) else Rows(rows)
-
-
-def having(rows: Sequence[Observation], field: str, *values: str) -> Rows:
-    """The rows whose ``field`` is one of ``values``, in their order."""
-    return rows_of(rows).having(field, frozenset(values))
-
-
-def grouped_by(rows: Sequence[Observation], *fields: str) -> dict:
-    """Rows by their ``fields``, in order of first appearance."""
-    columns = [rows_of(rows).column(field) for field in fields]
-    groups: defaultdict[Hashable, list[Observation]] = defaultdict(list)
-    for key, row in zip(columns[0] if len(fields) == 1 else zip(*columns, strict=True), rows, strict=True):
-        groups[key].append(row)
     return dict(groups)

@@ -5,46 +5,43 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-import statistics
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from levelfield.records.errors import InputError, did_you_mean
-from levelfield.records.observation import Observation, Role
-from levelfield.scaling.tables.columnwise import (
-    DIVERGED,
-    POSITIVE,
-    axis_columns,
-    model_unnamed,
-    observations_by_column,
-)
-from levelfield.scaling.tables.file import IN_MEMORY, TextTable, read_table_file, table_of_columns
-from levelfield.units import LARGEST, LARGEST_LOSS, SMALLEST, SMALLEST_LOSS
+from levelfield.records.observation import Observation
+from levelfield.scaling.tables.checkpoints import places_of_ends, told_checkpoints, told_ends
+from levelfield.scaling.tables.columnwise import POSITIVE, SIX_N_D, observations_by_column
+from levelfield.scaling.tables.file import IN_MEMORY, read_table_file, table_of_columns
+from levelfield.scaling.tables.kept import rows_where, without_absent
+from levelfield.scaling.tables.plausible import implausible
+from levelfield.scaling.tables.rows import Column, Rows, having
+from levelfield.scaling.tables.text import TextTable
+from levelfield.units import LARGEST, SMALLEST
 
 DEFAULT_COLUMNS: Mapping[str, str] = {"compute": "flops", "loss": "loss"}
 _TEXT = ("family", "model", "run", "role", "variant", "device", "cluster", "optimizer", "batch", "axes")
 KNOWN_COLUMNS = (*POSITIVE, *_TEXT, "seed")
 """What a column may mean. Only compute (training FLOPs) and loss are needed."""
-SIX_N_D = "6ND"
-"""Stands for a column of compute: six FLOPs a parameter and example (Kaplan et al., 2001.08361, section 2.1), right for
-dense transformers whose examples are tokens. A convolution or a patch uses its parameters many times: count those."""
-_GROUPED = re.compile(r"[1-9]\d{0,2}((,\d{3})+\.\d+|(,\d{3}){2,})")
-"""1,014.45 and 1,234,567; not 1,014, whose comma may as well be a decimal one."""
 _JUDGED = ("winner", "control")
+_RELATED = ("compute", "params", "examples")
 _SAYS_COMPUTE = re.compile(r"flop|compute|6nd|^c$", re.IGNORECASE)
 
 
 class Runs(NamedTuple):
     """The rows of a table, ``notices`` of what was left out of them or taken for something else, and where it lies."""
 
-    rows: tuple[Observation, ...]
+    rows: Rows
     notices: tuple[str, ...]
     where: str | Path
 
 
-def read_runs_csv(path: str | Path, *, columns: Mapping[str, str] | None = None) -> tuple[Observation, ...]:
+def read_runs_csv(path: str | Path, *, columns: Mapping[str, str] | None = None) -> Rows:
     """The rows of the table at ``path``: those of :func:`read_runs`, which says more."""
     return read_runs(path, columns=columns).rows
 
@@ -53,13 +50,15 @@ def read_runs(
     source: Any,
     *,
     columns: Mapping[str, str] | None = None,
-    where: Sequence[tuple[str, str]] = (),
+    where: Sequence[tuple[str, ...]] = (),
     drop_diverged: bool = False,
+    drop_incomplete: bool = False,
+    ends: str | None = None,
 ) -> Runs:
     """The rows of a table, one finished run each.
 
-    ``source`` is the path of a file (CSV, gzipped CSV or Parquet), a mapping of columns, a table of Arrow, or a frame
-    that gives one, as those of pandas and Polars do.
+    ``source`` is the path of a file (CSV, JSON or a JSON object a line, gzipped or not, or Parquet), a mapping of
+    columns, a table of Arrow, or a frame that gives one, as those of pandas and Polars do.
 
     ``columns`` maps a meaning ("compute", "loss", "family", "params", "seed", ...; see ``KNOWN_COLUMNS``) to the name
     of a column, where it differs from ``DEFAULT_COLUMNS``. A table without a family column is one family, "all"; where
@@ -69,15 +68,19 @@ def read_runs(
     epochs. Rows of one "cluster" (variants of a run, branches of a trunk) err together. "batch" and "axes" ("a,b" names
     two) are what a search varies beside the rate: rows that differ in them are other settings of a cell, not seeds.
     Columns without a meaning become traits, which may be confounded with the family. Empty cells of columns other than
-    compute, budget and loss are absent. Compute may be "6ND" where the table states parameters and tokens but no FLOPs.
-    A winner whose size or rate lies at the end of what the table's search rows tried gets that edge.
+    compute, budget and loss are absent; so are NA, None, NaN and null. One of compute, params and examples may be
+    "6ND": it follows from the other two. A winner whose size or rate lies at the end of what the table's search rows
+    tried gets that edge.
 
-    ``where`` keeps rows with one of the named values in every named column. With ``drop_diverged`` rows whose loss is
-    empty, nan or inf are left out, with a notice; as part of what was tried they still bracket a winner.
+    ``where`` keeps rows by conditions (column, value), or (column, value, sign) with =, !=, <, <=, > or >=; of
+    equalities on one column any will do. With ``drop_diverged`` rows whose loss is empty, nan or inf are left out, with
+    a notice; as part of what was tried they still bracket a winner. With ``drop_incomplete`` so are rows that do not
+    state their compute. ``ends`` names a column whose values tell runs apart, of each of which the row of the most
+    compute counts.
 
     Raises:
         InputError: no such file, no rows, a column or value that is not there, a cell that is no number or not
-            positive, a run that diverged.
+            positive, a run that diverged, or numbers that no runs can have (``implausible``).
     """
     meant = {**DEFAULT_COLUMNS, **(columns or {})}
     unknown = [meaning for meaning in meant if meaning not in KNOWN_COLUMNS]
@@ -88,29 +91,40 @@ def read_runs(
     path = Path(source) if isinstance(source, (str, Path)) else IN_MEMORY
     table = read_table_file(source) if isinstance(source, (str, Path)) else table_of_columns(source)
     columns_of = {meaning: _columns_of(path, meaning, name, table.names, meant) for meaning, name in meant.items()}
-    if not columns_of["compute"] and not {"params", "examples"} <= meant.keys():
-        raise InputError(f"{path}: compute {SIX_N_D} needs the columns of params and of examples to be named")
-    table = _kept(path, table, where)
-    if not table.rows:
+    _expect_the_others(path, columns_of)
+    table = rows_where(path, table, where)
+    if not table.places:
         raise InputError(f"{path}: has a header but no rows")
-    rows = observations_by_column(table, columns_of, drop_diverged=drop_diverged)
-    if rows is None:
-        read = (_Row(path, *line, columns_of) for line in table.lines)
-        rows = [_observation(row, drop_diverged=drop_diverged) for row in read]
-    _refuse_another_scale(rows, lambda place: _Row(path, *table.line(place), columns_of))
-    finished = tuple(_with_edges([row for row in rows if math.isfinite(row.loss)], rows))
-    if not finished:
+    table, incomplete = _complete(path, table, columns_of, drop_incomplete=drop_incomplete)
+    rows = observations_by_column(path, table, columns_of, drop_diverged=drop_diverged)
+    _refuse_another_scale(rows, path, table, meant["loss"])
+    checkpoints: tuple[str, ...]
+    if ends is None:
+        checkpoints = told_checkpoints(rows, table, columns_of)
+    else:
+        kept = places_of_ends(rows, _named(path, table, ends))
+        checkpoints = told_ends(len(rows), len(kept), ends)
+        rows, table = rows.at(kept), table.at(kept)
+    ended = rows.coded("loss").where(math.isfinite)
+    if not ended.any():
         raise InputError(f"{path}: every run has diverged: the loss of all {len(rows)} rows is empty, nan or inf")
-    return Runs(finished, _notices(rows, table, meant["compute"]), path)
+    finished = rows if ended.all() else rows.at(np.flatnonzero(ended))
+    places = np.flatnonzero(ended)
+    doubts = implausible(finished, where=path, loss=meant["loss"], place_of=lambda row: table.places[places[row]])
+    return Runs(
+        _with_edges(finished, rows),
+        (*incomplete, *_notices(rows, ended, table, meant["compute"]), *checkpoints, *doubts),
+        path,
+    )
 
 
 def _columns_of(
     path: str | Path, meaning: str, name: str, names: Sequence[str], meant: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """The columns that ``name`` stands for: one, several that make the family, or none where compute is 6ND."""
+    """The columns that ``name`` stands for: one, several that make the family, or none where it is 6ND."""
     if name in names:
         return (name,)
-    if meaning == "compute" and name == SIX_N_D:
+    if meaning in _RELATED and name == SIX_N_D:
         return ()
     found = tuple(part.strip() for part in name.split(",")) if meaning in ("family", "axes") else (name,)
     for part in found:
@@ -127,138 +141,69 @@ def _hint(meaning: str, name: str, names: Sequence[str], meant: Mapping[str, str
     return f"{did_you_mean(name, others)}{instead}"
 
 
-def _kept(path: str | Path, table: TextTable, where: Sequence[tuple[str, str]]) -> TextTable:
-    """The rows that have, in every named column, one of the values named for it."""
-    for name in dict.fromkeys(name for name, _ in where):
-        if name not in table.names:
-            raise InputError(f"{path}: no column {name!r} to keep rows by{did_you_mean(name, table.names)}")
-        wanted = [value for column, value in where if column == name]
-        cells = table.column(name)
-        for value in wanted:
-            if value not in cells:
-                raise InputError(f"{path}: no row that is kept has {name}={value!r}{did_you_mean(value, set(cells))}")
-        kept = [place for place, cell in enumerate(cells) if cell in wanted]
-        places, rows = tuple(table.places[place] for place in kept), tuple(table.rows[place] for place in kept)
-        table = TextTable(table.names, places, rows)
-    return table
-
-
-class _Row(NamedTuple):
-    """A line of the file, and the columns of every meaning."""
-
-    path: str | Path
-    place: str
-    cells: Mapping[str, str]
-    columns_of: Mapping[str, tuple[str, ...]]
-
-    def text(self, meaning: str) -> str:
-        return "/".join(self.cells[name] for name in self.columns_of.get(meaning, ()))
-
-    def number(self, meaning: str) -> float | None:
-        """The positive number that the row gives for ``meaning``; None where its cell is empty."""
-        text = self.text(meaning)
-        return self.needed(meaning) if text else None
-
-    def needed(self, meaning: str) -> float:
-        text = self.text(meaning)
-        try:
-            value = float(text.replace(",", "") if _GROUPED.fullmatch(text) else text)
-        except ValueError:
-            told = "; is its comma a decimal one? write 1014.45" if "," in text else ""
-            raise self.wrong(meaning, f"expected a number, saw {text!r}{told}") from None
-        if not (math.isfinite(value) and value > 0):
-            raise self.wrong(meaning, f"{meaning} must be positive and finite, saw {text!r}")
-        least, most = (SMALLEST_LOSS, LARGEST_LOSS) if meaning == "loss" else (SMALLEST, LARGEST)
-        if not least <= value <= most:
-            raise self.wrong(meaning, f"{meaning} must lie between {least:g} and {most:g}, saw {text!r}")
-        return value
-
-    def wrong(self, meaning: str, why: str) -> InputError:
-        return InputError(f"{self.path}, {self.place}, column {self.columns_of[meaning][0]!r}: {why}")
-
-
-def _observation(row: _Row, *, drop_diverged: bool) -> Observation:
-    """The row as an observation; with ``drop_diverged`` the loss of one that diverged is inf."""
-    numbers = {meaning: row.number(meaning) for meaning in POSITIVE if meaning not in ("compute", "budget", "loss")}
-    family, params, examples = row.text("family") or "all", numbers["params"], numbers["examples"]
-    flops = row.needed("compute") if row.columns_of["compute"] else _six_n_d(row)
-    if examples and numbers["unique"]:
-        numbers["epochs"] = examples / numbers["unique"]
-    role = row.text("role") or "search"
-    if role not in get_args(Role):
-        raise row.wrong("role", f"role must be one of {', '.join(get_args(Role))}, saw {role!r}")
-    used = {name for names in row.columns_of.values() for name in names}
-    return Observation(
-        run=row.text("run") or row.place,
-        family=family,
-        model=row.text("model") or model_unnamed(family, params),
-        role=role,  # pyright: ignore[reportArgumentType]
-        loss=_loss(row, drop_diverged=drop_diverged),
-        budget_flops=row.needed("budget") if "budget" in row.columns_of else flops,
-        train_flops=flops,
-        params=params,
-        examples=examples,
-        epochs=numbers["epochs"],
-        base_lr=numbers["base_lr"],
-        seed=_seed(row),
-        device_seconds=numbers["device_seconds"],
-        device=row.text("device") or None,
-        chance=numbers["chance"],
-        variant=row.text("variant"),
-        optimizer=row.text("optimizer"),
-        cluster=row.text("cluster"),
-        traits=tuple((name, text) for name, text in row.cells.items() if name and name not in used),
-        axes=tuple((name, row.cells[name]) for name in axis_columns(row.columns_of)),
-    )
-
-
-def _refuse_another_scale(rows: Sequence[Observation], row_at: Callable[[int], _Row]) -> None:
-    """A loss may be of any scale, but one so far from the others of its table is a damaged cell."""
-    losses = [row.loss for row in rows if math.isfinite(row.loss)]
-    middle = statistics.median_low(losses) if losses else 1.0
-    if not losses or (min(losses) / middle >= SMALLEST and max(losses) / middle <= LARGEST):
-        return
-    for place, found in enumerate(rows):
-        if math.isfinite(found.loss) and not SMALLEST <= found.loss / middle <= LARGEST:
-            row = row_at(place)
-            raise row.wrong(
-                "loss", f"{row.text('loss')} lies too far from the others of the table, such as {middle:.6g}"
+def _expect_the_others(path: str | Path, columns_of: Mapping[str, tuple[str, ...]]) -> None:
+    """What follows by C = 6 N D follows from the two others."""
+    stand_ins = [meaning for meaning in _RELATED if columns_of.get(meaning) == ()]
+    for meaning in stand_ins:
+        others = [other for other in _RELATED if other != meaning]
+        if any(not columns_of.get(other) for other in others):
+            raise InputError(
+                f"{path}: {meaning} {SIX_N_D} needs the columns of {others[0]} and of {others[1]} to be named"
             )
 
 
-def _six_n_d(row: _Row) -> float:
-    for meaning in ("params", "examples"):
-        if not row.text(meaning):
-            raise InputError(f"{row.path}, {row.place}: compute {SIX_N_D} needs {meaning}, saw an empty cell")
-    return 6.0 * row.needed("params") * row.needed("examples")
+def _complete(
+    path: str | Path, table: TextTable, columns_of: Mapping[str, tuple[str, ...]], *, drop_incomplete: bool
+) -> tuple[TextTable, tuple[str, ...]]:
+    """The rows that state their compute, where others are to be left out, and a notice of these."""
+    if not drop_incomplete:
+        return table, ()
+    stating = ("compute",) if columns_of["compute"] else ("params", "examples")
+    names = [columns_of[meaning][0] for meaning in (*stating, "budget") if columns_of.get(meaning)]
+    whole, missing = without_absent(table, names)
+    if not whole.places:
+        raise InputError(f"{path}: no row states its compute: every cell of {' and '.join(names)} is empty")
+    if not missing.size:
+        return table, ()
+    first = table.places[int(missing[0])]
+    left_out = f"{len(missing)} of {len(table.places)} rows are left out, which do not state their compute"
+    return whole, (f"{left_out}; the first is {first}",)
 
 
-def _loss(row: _Row, *, drop_diverged: bool) -> float:
-    if (text := row.text("loss")).lower().lstrip("+-") not in DIVERGED:
-        return row.needed("loss")
-    if drop_diverged:
-        return math.inf
-    raise row.wrong(
-        "loss",
-        f"loss must be positive and finite, saw {text!r}; if the run diverged, --drop-diverged leaves such rows out "
-        "and says how many",
+def _named(path: str | Path, table: TextTable, name: str) -> Column:
+    """The column ``name``, which tells runs apart."""
+    if name not in table.names:
+        raise InputError(f"{path}: no column {name!r} to tell runs apart by{did_you_mean(name, table.names)}")
+    column = table.column(name)
+    if not all(column.present):
+        raise InputError(f"{path}: column {name!r} names no run in some row; every row needs one")
+    return column
+
+
+def _refuse_another_scale(rows: Rows, path: str | Path, table: TextTable, name: str) -> None:
+    """A loss may be of any scale, but one so far from the others of its table is a damaged cell."""
+    losses = rows.numbers("loss")
+    finite = losses[np.isfinite(losses)]
+    if not finite.size:
+        return
+    middle = float(np.sort(finite)[(len(finite) - 1) // 2])
+    with np.errstate(over="ignore"):
+        apart = np.isfinite(losses) & ~((losses / middle >= SMALLEST) & (losses / middle <= LARGEST))
+    if not apart.any():
+        return
+    row = int(np.flatnonzero(apart)[0])
+    seen = table.column(name).at(np.array([row])).cells[0]
+    raise InputError(
+        f"{path}, {table.places[row]}, column {name!r}: {seen} lies too far from the others of the table, such as "
+        f"{middle:.6g}"
     )
 
 
-def _seed(row: _Row) -> int:
-    text = row.text("seed")
-    try:
-        return int(text) if text else 0
-    except ValueError:
-        raise row.wrong("seed", f"expected a whole number, saw {text!r}") from None
-
-
-def _notices(rows: Sequence[Observation], table: TextTable, compute: str) -> tuple[str, ...]:
+def _notices(rows: Rows, ended: NDArray[np.bool_], table: TextTable, compute: str) -> tuple[str, ...]:
     """What a reader of the results must know of how the table was read."""
     found = []
-    diverged = [place for place, row in enumerate(rows) if row.loss == math.inf]
-    if diverged:
-        counted = Counter(rows[place].family for place in diverged)
+    if (diverged := np.flatnonzero(~ended)).size:
+        counted = Counter(rows.at(diverged).column("family"))
         families = ", ".join(f"{family} {number}" for family, number in counted.items())
         found.append(
             f"{len(diverged)} of {len(rows)} rows are left out, whose loss is empty, nan or inf: {families}; the first "
@@ -269,16 +214,17 @@ def _notices(rows: Sequence[Observation], table: TextTable, compute: str) -> tup
     return tuple(found)
 
 
-def _with_edges(finished: Sequence[Observation], rows: Sequence[Observation]) -> Iterator[Observation]:
+def _with_edges(finished: Rows, rows: Rows) -> Rows:
     """``finished`` with the axes on which a winner lies at the end of what the search ``rows`` at its budget tried."""
-    searched: dict[tuple[str, float], list[Observation]] = {}
-    if any(row.role in _JUDGED for row in finished):
-        for row in rows:
-            if row.role == "search":
-                searched.setdefault((row.family, row.budget_flops), []).append(row)
-    for row in finished:
+    if not any(role in _JUDGED for role in finished.coded("role").present):
+        return finished
+    searched = having(rows, "role", "search").grouped_by("family", "budget_flops")
+    found = list(finished)
+    for place, row in enumerate(found):
         beside = searched.get((row.family, row.budget_flops), ()) if row.role in _JUDGED else ()
-        yield dataclasses.replace(row, edges=edges) if (edges := _edges(row, beside)) else row
+        if edges := _edges(row, beside):
+            found[place] = dataclasses.replace(row, edges=edges)
+    return Rows.of(found)
 
 
 def _edges(row: Observation, beside: Sequence[Observation]) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from levelfield.records.observation import Observation
 from levelfield.scaling.fitting.fit import why_dropped
 from levelfield.scaling.results.optima import SizedCell, SizedCells
-from levelfield.scaling.tables.rungs import having, tuned_cells
+from levelfield.scaling.tables.rows import having
+from levelfield.scaling.tables.rungs import tuned_cells
 
 _ONE_EPOCH = 1e-6
 

@@ -10,8 +10,9 @@ The rules, in one place:
 * A family whose winner lies at an edge of the search has only an upper bound on its best loss: "better" against it and
   "equivalent" are not supported; "worse" against it still is.
 * Overall is the mean difference over the rungs that support every verdict. It is "equivalent" only if the straight line
-  through the differences also stays within the margin at both ends, and no rung lies beyond it. Where one rung says
-  "better" and another "worse", overall is "cannot tell".
+  through the differences also stays within the margin at both ends, and no rung lies beyond it.
+* A mean does not speak for a range over which the sign changes: where one rung says "better" and another "worse", or
+  the trend is told apart from none and crosses zero inside, overall is "depends on compute", not "better" or "worse".
 * Rungs near chance or with fewer than 3 seeds get no verdict; rungs beyond 4 epochs get one of their own, set apart.
 """
 
@@ -29,6 +30,7 @@ from levelfield.scaling.results.reasons.verdicts import (
     ExcludesZeroAtOneLevel,
     NoNoise,
     NoSharedBudget,
+    NoWinnerHere,
     ReachesBeyondMargin,
     SignChanges,
     SmallerThanMargin,
@@ -71,10 +73,10 @@ class Question:
 
 def verdict_at(judged: Judged, margin: float, *, leaves: Reason | None = None) -> tuple[Verdict, tuple[Reason, ...]]:
     """The verdict on one statement, and its reasons; ``leaves`` says where it may yet leave the margin."""
-    statement, interval = judged.statement, judged.interval
+    statement = judged.statement
     bounded = _bounds(statement)
-    detected = abs(judged.estimate) > judged.outer
-    if -margin < interval.low and interval.high < margin and not bounded and not leaves:
+    detected, inside = abs(judged.estimate) > judged.outer, _inside(judged, margin)
+    if inside and not bounded and not leaves:
         return "equivalent", (SmallerThanMargin(),) if detected else ()
     if detected:
         verdict: Verdict = "better" if judged.estimate < 0 else "worse"
@@ -85,7 +87,8 @@ def verdict_at(judged: Judged, margin: float, *, leaves: Reason | None = None) -
                 *(b for b in bounded if b.family != loser),
             )
         return verdict, bounded
-    return "cannot tell", (*bounded, leaves or _undetected(judged, margin))
+    undetected = None if inside else _undetected(judged, margin)
+    return "cannot tell", (*filter(None, (leaves or undetected,)), *bounded)
 
 
 def attainable(statement: Statement, margin: float) -> frozenset[Verdict]:
@@ -125,9 +128,14 @@ def budget_verdicts(question: Question, band: Band | None, margin: float) -> tup
 
 
 def overall_verdict(
-    question: Question, per_budget: Sequence[BudgetVerdict], band: Band | None, margin: float
+    question: Question,
+    per_budget: Sequence[BudgetVerdict],
+    band: Band | None,
+    margin: float,
+    *,
+    crosses: Reason | None = None,
 ) -> BudgetVerdict:
-    """The verdict over all rungs of ``question`` together."""
+    """The verdict over all rungs of ``question`` together; ``crosses`` says how its trend changes sign, if it does."""
     joint = question.joint
     place = max((statement.place for statement in question.statements), default=0.0)
     if band is None or not joint:
@@ -135,11 +143,12 @@ def overall_verdict(
     judged = band.judge(mean_statement(joint))
     among = {statement.place for statement in joint}
     rungs = [verdict for verdict in per_budget if verdict.budget in among]
-    inside = -margin < judged.interval.low and judged.interval.high < margin
-    leaves = _leaves_margin(joint, rungs, band, margin) if inside else None
+    leaves = _leaves_margin(joint, rungs, band, margin) if _inside(judged, margin) else None
     verdict, reasons = verdict_at(judged, margin, leaves=leaves)
     if {"better", "worse"} <= {verdict, *(rung.verdict for rung in rungs)}:
-        verdict, reasons = "cannot tell", (_sign_change(rungs),)
+        verdict, reasons = "depends on compute", (_sign_change(rungs),)
+    elif verdict in ("better", "worse") and crosses:
+        verdict, reasons = "depends on compute", (crosses, *reasons)
     return BudgetVerdict(
         budget=place, difference=judged.interval, verdict=verdict, reasons=(*reasons, *question.remarks)
     )
@@ -187,6 +196,10 @@ def _leaves_margin(
     return None
 
 
+def _inside(judged: Judged, margin: float) -> bool:
+    return -margin < judged.interval.low and judged.interval.high < margin
+
+
 def _sign_change(rungs: Sequence[BudgetVerdict]) -> Reason:
     better, worse = (tuple(rung.budget for rung in rungs if rung.verdict == verdict) for verdict in ("better", "worse"))
     return SignChanges(better=better, worse=worse)
@@ -197,7 +210,10 @@ def _why_nothing(question: Question, band: Band | None) -> tuple[Reason, ...]:
         return (question.unasked,)
     if question.decidable:
         return (EveryRungLimited() if band is not None else NoNoise(),)
-    reasons = dict.fromkeys(reason for statement in question.statements for reason in statement.undecidable)
+    # What forbids the largest budget of both binds: cheaper ones are near chance, whatever else is wrong.
+    shared = [one for one in question.statements if not any(isinstance(why, NoWinnerHere) for why in one.undecidable)]
+    from_the_top = sorted(shared or question.statements, key=lambda statement: -statement.place)
+    reasons = dict.fromkeys(reason for statement in from_the_top for reason in statement.undecidable)
     return tuple(reasons) or (NoSharedBudget(),)
 
 

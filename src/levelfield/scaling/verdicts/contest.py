@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -21,10 +22,18 @@ from levelfield.scaling.noise.uncertainty import (
     pooled_sd,
 )
 from levelfield.scaling.results.laws import CURRENCIES, Currency
-from levelfield.scaling.results.reasons.verdicts import NoFreshWinner, NoisyClock, NoNoise, NoStandIn, SeedsAlone
+from levelfield.scaling.results.reasons.verdicts import (
+    LossRises,
+    NoFreshWinner,
+    NoisyClock,
+    NoNoise,
+    NoStandIn,
+    SeedsAlone,
+)
 from levelfield.scaling.results.verdicts import Comparison, Confound, Control
 from levelfield.scaling.tables.confounds import FEWER_TRIALS, confounds, forbidding, less_searched
-from levelfield.scaling.tables.rungs import Rung, rows_of, rungs, seed_groups
+from levelfield.scaling.tables.rows import Rows
+from levelfield.scaling.tables.rungs import Rung, rungs, seed_groups
 from levelfield.scaling.verdicts.between.between import Between, absent, between
 from levelfield.scaling.verdicts.between.curves import FamilyCurve, two_curves
 from levelfield.scaling.verdicts.compare import (
@@ -79,10 +88,15 @@ class Contest:
         *,
         generator: np.random.Generator,
         num_draws: int = NUM_BAND_DRAWS,
+        rising: Mapping[str, Reason] = MappingProxyType({}),
     ) -> tuple[tuple[Comparison, ...], tuple[Control, ...]]:
-        """Every pair of families in both currencies, and every control, from ``num_draws`` draws of the errors."""
+        """Every pair of families in both currencies, and every control, from ``num_draws`` draws of the errors.
+
+        ``rising`` says of families that their loss rises again with compute: more compute alone does not explain them,
+        and there is no verdict on them.
+        """
         cells = self.cells
-        asked = [self._asked(pair, currency, cells) for pair in self.confounds for currency in CURRENCIES]
+        asked = [self._asked(pair, currency, cells, rising) for pair in self.confounds for currency in CURRENCIES]
         at = {(rung.family, rung.budget_flops): rung for rung in self.winners}
         tests = [
             control_statement(control, at.get((control.family, control.budget_flops)), cells, len(cells))
@@ -115,13 +129,14 @@ class Contest:
         return evidence_of(log_losses, noise, seconds, generator, regret=regret, num_draws=num_draws)
 
     def _asked(
-        self, pair: tuple[str, str], currency: Currency, cells: Mapping[Rung, int]
+        self, pair: tuple[str, str], currency: Currency, cells: Mapping[Rung, int], rising: Mapping[str, Reason]
     ) -> tuple[Question, tuple[FamilyCurve, FamilyCurve] | Reason]:
         """The question about ``pair`` in ``currency``, and the two curves that it is about."""
         a, b = pair
         left, right = (tuple(rung for rung in self.winners if rung.family == family) for family in pair)
         found = self.confounds.get(pair, ())
-        why_never = (*self.never, *forbidding(found))
+        peaked = (LossRises(family=family, why=rising[family]) for family in pair if family in rising)
+        why_never = (*self.never, *forbidding(found), *peaked)
         if not (left and right):
             why = why_never[0] if why_never else NoFreshWinner(family=b if left else a)
             curves = why if why_never or self.stand_ins is None else self._described(pair, currency)
@@ -185,7 +200,7 @@ class Contest:
             currency=question.currency,
             margin=self.margin,
             per_budget=per_budget,
-            overall=overall_verdict(question, per_budget, band, self.margin),
+            overall=overall_verdict(question, per_budget, band, self.margin, crosses=told.crosses),
             smallest_decidable_margin=decidable,
             seeds_to_decide=seeds_to_decide(question, band, self.margin, decidable),
             measure=self.measure,
@@ -217,7 +232,7 @@ def contest_of(
     Raises:
         InputError: two cells claim one rung, or per-example losses do not belong to their runs.
     """
-    families = sorted(set(rows_of(rows).column("family")))
+    families = sorted(Rows.of(rows).coded("family").present)
     winners, controls = rungs(rows, "winner"), rungs(rows, "control")
     cells = (*winners, *controls)
     known = held_out_losses or {}

@@ -2,6 +2,17 @@
 
 A statement is a weighted sum of the cells' mean ln losses. Because every verdict of a study is such a sum, one critical
 value makes all its intervals simultaneous: the chance that any misses, anywhere in the study, is the stated one.
+
+Estimated: δ = w·μ, the difference in expected ln loss of two families, each at its best, by w·ȳ. Three sources of
+error, assumed independent of one another: seeds and examples (noise/uncertainty.py) and the choice of each cell
+(noise/regret.py):
+
+    SE(w)² = V(w) + w' Γ w + R(w),    interval: w·ȳ ± t(z, ν_w) SE(w).
+
+z is one number for all statements: the quantile of the largest |deviate| among them over joint draws of all errors,
+each t of ν_w degrees being turned into the normal deviate z that is as rare. Source: the largest of several t, Dunnett,
+"A multiple comparison procedure for comparing several treatments with a control", JASA 50, 1955, here drawn instead of
+tabled, because variances and degrees differ. Symbols: docs/explanation/notation.md.
 """
 
 from __future__ import annotations
@@ -27,9 +38,9 @@ _FEWEST = 4.0
 
 @dataclass(frozen=True, kw_only=True)
 class Statement:
-    """ln(loss of a / loss of b) at one place (a budget, a time, or a mean of several).
+    """δ = ln(loss of a / loss of b) at one place (a budget, a time, or a mean of several).
 
-    ``weights`` are over cells' ln losses; ``seconds_weights`` over the errors of their ln device-seconds.
+    ``weights`` are w, over cells' ln losses; ``seconds_weights`` over the errors of their ln device-seconds.
     ``a_edges`` and ``b_edges`` name axes on which a family's best loss is only an upper bound. ``undecidable`` says why
     no verdict is possible; ``set_apart`` why the place is no part of the overall verdict.
     """
@@ -79,8 +90,11 @@ class Judged:
 
 @dataclass(frozen=True, kw_only=True)
 class Errors:
-    """The standard errors of some contrasts, and those ``expected`` without what the contrasts' own cells and searches
-    show, with their degrees of freedom."""
+    """SE(w) of some contrasts, and those ``expected`` without what the contrasts' own cells and searches show, with
+    their degrees of freedom.
+
+    Draws are held against the expected ones, as errors are drawn from what all cells show together.
+    """
 
     standard: Floats
     expected: Floats
@@ -107,7 +121,10 @@ class Evidence:
     clock_errors: Floats
 
     def errors(self, weights: Floats, timed: Floats) -> Errors:
-        """Of contrasts with (contrasts, cells) ``weights`` of ln losses and ``timed`` of clocks."""
+        """Of contrasts with (contrasts, cells) ``weights`` of ln losses and ``timed`` of clocks.
+
+        The degrees are ν_w SE⁴ / V²: of the sources only V(w) counts as uncertain (Satterthwaite 1946).
+        """
         seeds, degrees = self.noise.seed_variances(weights)
         rest = self.noise.example_variances(weights) + self.seconds.variances(timed)
         expected = np.maximum(seeds + rest + self.regret.pooled_variances(weights), 1e-30)
@@ -125,11 +142,12 @@ class Evidence:
         return drawn + self.clock_errors @ timed.T if timed.any() else drawn
 
     def critical(self, weights: Floats, timed: Floats, levels: Sequence[float]) -> tuple[float, ...]:
-        """The normal deviates that hold for all contrasts at once at each of ``levels``: ranks of the largest |z|.
+        """The normal deviates z that hold for all contrasts at once at each of ``levels``: ranks of the largest |z|.
 
         Every |t| is turned into the normal deviate that is as rare, so that a contrast whose noise few seeds measured
-        widens its own interval and not all others'. The rank is that of an exact Monte Carlo test (Barnard 1963), so
-        few draws cost width, not validity.
+        widens its own interval and not all others'. The rank is that of an exact Monte Carlo test, so few draws cost
+        width, not validity. Source: Barnard, discussion of Bartlett, Journal of the Royal Statistical Society B 25,
+        1963.
         """
         errors = self.errors(weights, timed)
         deviates = _normal(np.abs(self.drawn(weights, timed)) / errors.expected, errors.degrees)
@@ -139,13 +157,17 @@ class Evidence:
 
 
 def _normal(t: Floats, degrees: Floats) -> Floats:
-    """The normal deviate as rare as ``t`` of so many degrees of freedom, nearly (Wallace 1959)."""
+    """The normal deviate z as rare as ``t`` of so many degrees of freedom, nearly.
+
+    z = (8 ν + 1) / (8 ν + 3) (ν ln(1 + t² / ν))^½. Source: Wallace, "Bounds on normal approximations to Student's and
+    the chi-square distributions", Annals of Mathematical Statistics 30, 1959.
+    """
     known = np.maximum(degrees, _FEWEST)
     return (8 * known + 1) / (8 * known + 3) * np.sqrt(known * np.log1p(t**2 / known))
 
 
 def _student(z: float, degrees: Floats) -> Floats:
-    """The inverse of :func:`_normal`."""
+    """t(z, ν), the inverse of :func:`_normal`."""
     known = np.maximum(degrees, _FEWEST)
     return np.sqrt(known * np.expm1((z * (8 * known + 3) / (8 * known + 1)) ** 2 / known))
 
@@ -206,7 +228,10 @@ def simultaneous_band(statements: Sequence[Statement], evidence: Evidence, *, le
 
 
 def mean_statement(statements: Sequence[Statement], shares: Floats | None = None) -> Statement:
-    """The weighted mean of ``statements`` (equal shares unless given), with the edges of all of them."""
+    """The weighted mean of ``statements`` (equal shares unless given), with the edges of all of them.
+
+    Its w is the mean of theirs: the estimand is the mean of their δ, whether or not they are alike.
+    """
     if shares is None:
         shares = np.full(len(statements), 1 / len(statements))
     weights, timed = stacked(statements)
@@ -222,7 +247,10 @@ def mean_statement(statements: Sequence[Statement], shares: Floats | None = None
 
 
 def trend_ends(statements: Sequence[Statement]) -> tuple[Statement, ...]:
-    """The straight line through the differences against ln place at its two ends; below 3 the statements."""
+    """The least-squares line through the differences against ln place at its two ends; below 3 the statements.
+
+    Its values are linear in the differences, so each end is a statement with w of its own.
+    """
     if len(statements) < 3:
         return tuple(statements)
     x = np.log([statement.place for statement in statements])

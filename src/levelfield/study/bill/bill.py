@@ -66,7 +66,7 @@ def bill(spec: StudySpec, facts: DataFacts, planned: Plan, speeds: Mapping[str, 
     rows = []
     for entry in spec.families:
         for budget in (*spec.ladder.budgets, *spec.ladder.locked):
-            cells = [cell for cell in planned.cells if (cell.family, cell.budget_flops) == (entry.name, budget)]
+            cells = planned.cells_of(entry.name, budget)
             rows.append(_row(spec, facts, entry, budget, cells, speeds))
     return Bill(rows=tuple(rows))
 

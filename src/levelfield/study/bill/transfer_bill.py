@@ -47,7 +47,7 @@ def _row(
     seconds: float | None = 0.0
     target, backbones = facts.target(transfer.name), spec.verdict.seeds + 1 + transfer.off_frontier
     for budget in transfer.budgets or spec.ladder.budgets:
-        cells = [cell for cell in planned.cells if (cell.family, cell.budget_flops) == (entry.name, budget)]
+        cells = planned.cells_of(entry.name, budget)
         cells = [cell for cell in cells if not cell.affordable.refusal]
         if not cells:
             continue

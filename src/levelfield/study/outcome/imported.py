@@ -40,8 +40,10 @@ def import_runs(
     csv: Path,
     *,
     columns: Mapping[str, str],
-    where: Sequence[tuple[str, str]] = (),
+    where: Sequence[tuple[str, ...]] = (),
     drop_diverged: bool = False,
+    drop_incomplete: bool = False,
+    ends: str | None = None,
     source: str,
     name: str | None = None,
 ) -> ImportedRuns:
@@ -65,7 +67,9 @@ def import_runs(
         raise InputError(
             f"{study.path} already holds imported runs named {name!r}; choose another --name, or delete {path}"
         )
-    runs = read_runs(csv, columns=columns, where=where, drop_diverged=drop_diverged)
+    runs = read_runs(
+        csv, columns=columns, where=where, drop_diverged=drop_diverged, drop_incomplete=drop_incomplete, ends=ends
+    )
     rows = tuple(dataclasses.replace(row, run=f"{name}: {row.run}", role="imported") for row in runs.rows)
     taken = ImportedRuns(name=name, source=source, rows=rows, notices=runs.notices, table=digest(read_regular(csv)))
     make_directory(study.imported_path)

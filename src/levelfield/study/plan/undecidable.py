@@ -90,8 +90,7 @@ def _refused(spec: StudySpec, planned: Plan) -> Iterator[Undecidable]:
         for budget in (*spec.ladder.budgets, *spec.ladder.locked):
             refusals: list[Reason] = [
                 CellRefused(architecture=cell.architecture, why=why)
-                for cell in planned.cells
-                if (cell.family, cell.budget_flops) == (entry.name, budget)
+                for cell in planned.cells_of(entry.name, budget)
                 if (why := cell.affordable.refusal) is not None
             ]
             if not _allowed(planned, entry.name, budget):
@@ -198,7 +197,7 @@ def _certain_edges(
         found = at_end and can_bracket(len(grid.values), grid.start_index, cap=cap)
     if not found:
         edges.append("base_lr")
-    listed = [cell for cell in planned.cells if (cell.family, cell.budget_flops) == (entry.name, budget)]
+    listed = planned.cells_of(entry.name, budget)
     if size_edges(spec, listed, cells) == set(range(len(cells))):
         edges.append("size")
     for axis in checked_axes(spec, entry, budget):
@@ -229,11 +228,7 @@ def _always_limited(
 
 
 def _allowed(planned: Plan, family: str, budget: float) -> list[Cell]:
-    return [
-        cell
-        for cell in planned.cells
-        if (cell.family, cell.budget_flops) == (family, budget) and not cell.affordable.refusal
-    ]
+    return [cell for cell in planned.cells_of(family, budget) if not cell.affordable.refusal]
 
 
 def _cannot(question: OpenQuestion, families: tuple[str, ...], budget: float | None, *why: Reason) -> Undecidable:

@@ -83,8 +83,7 @@ class NoMinimumOfRates(Reason):
 
 @record
 class FittedOnCurves(Reason):
-    """``lopsided`` where the tuning curves tell how lopsided they are."""
+    """``num_curves`` have two rates or more near the minimum."""
 
     num_curves: int
     num_bracketed: int
-    lopsided: bool

@@ -63,6 +63,14 @@ class SignChanges(Reason):
 
 
 @record
+class LossRises(Reason):
+    """The loss of ``family`` rises again with compute, by ``why`` its law was refused: as in a double descent."""
+
+    family: str
+    why: Reason
+
+
+@record
 class EveryRungLimited(Reason):
     """Every rung is data-limited."""
 

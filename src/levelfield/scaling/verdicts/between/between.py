@@ -24,6 +24,14 @@ class Between(NamedTuple):
     gain: Gain
     crossover: Crossover
 
+    @property
+    def crosses(self) -> Reason | None:
+        """How the trend changes sign inside, where it is told apart from none."""
+        slope = self.ancova.slope
+        if self.crossover.place is None or slope is None or slope.low <= 0 <= slope.high:
+            return None
+        return self.crossover.status[0]
+
 
 def absent(why: Reason) -> Between:
     """Nothing, and why."""
