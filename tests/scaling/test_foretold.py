@@ -12,7 +12,7 @@ import pytest
 from levelfield.records.errors import InputError
 from levelfield.records.observation import Observation
 from levelfield.scaling.analyse import analyse
-from levelfield.scaling.foretold import foretold
+from levelfield.scaling.foretold import cuts_of, foretold
 from levelfield.scaling.next.predict import predict
 from tests.scaling.planted import winner_rows
 
@@ -80,3 +80,9 @@ def test_a_budget_in_another_unit_is_refused(rows):
     for budget in (1e19, 1e3):
         with pytest.raises(InputError, match="lies more than 6 decades from the runs, which took"):
             predict(analysis, budget=budget)
+
+
+def test_a_page_shows_the_cuts_of_a_study_and_a_long_table_none(rows, found, monkeypatch):
+    assert cuts_of(rows) == found
+    monkeypatch.setattr("levelfield.scaling.foretold.MOST_ROWS_OF_A_PAGE", len(rows) - 1)
+    assert cuts_of(rows) == cuts_of([]) == ()

@@ -23,6 +23,7 @@ from levelfield.scaling.tables.rungs import checked, frontier, rungs
 
 FEWEST_BUDGETS = 4
 """Of a family below a cut: fewer have no law."""
+MOST_ROWS_OF_A_PAGE = 2000
 MOST_CUTS = 8
 """A cloud of hundreds of budgets is cut at so many of them, evenly spread."""
 
@@ -66,6 +67,14 @@ def foretold(
     came = {family: _came(rows, family) for family in sorted(rows.coded("family").present)}
     found = [each for cut in _cuts(came) for each in _at_cut(rows, cut, came, level, asked)]
     return tuple(sorted(found, key=lambda each: (each.family, each.cut_flops, each.budget_flops)))
+
+
+def cuts_of(observations: Sequence[Observation]) -> tuple[Foretold, ...]:
+    """What a page shows of them: every cut of a study's rungs, and of a long table none.
+
+    A cut costs as much as fitting all laws once; whoever wants those of a long table asks ``levelfield fit --backtest``.
+    """
+    return foretold(observations) if 0 < len(observations) <= MOST_ROWS_OF_A_PAGE else ()
 
 
 def _came(rows: Rows, family: str) -> dict[float, float]:
