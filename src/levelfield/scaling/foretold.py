@@ -72,7 +72,7 @@ def foretold(
 def cuts_of(observations: Sequence[Observation]) -> tuple[Foretold, ...]:
     """What a page shows of them: every cut of a study's rungs, and of a long table none.
 
-    A cut costs as much as fitting all laws once; whoever wants those of a long table asks ``levelfield fit --backtest``.
+    A cut costs as much as fitting all laws once; ``levelfield fit --backtest`` cuts a long table for who asks.
     """
     return foretold(observations) if 0 < len(observations) <= MOST_ROWS_OF_A_PAGE else ()
 
