@@ -26,6 +26,7 @@ from levelfield.report.words.measures import axis
 from levelfield.report.words.numbers import family_name, flops, listed, plain
 from levelfield.report.words.told import told
 from levelfield.report.words.transfer import transfer_sentences
+from levelfield.scaling.foretold import cuts_of
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.study.outcome.outcome import Outcome, analyse_outcome, read_outcome
 from levelfield.study.outcome.transfer_table import analyse_transfers, transfer_rows
@@ -97,6 +98,7 @@ def page_facts(outcome: Outcome, analysis: Analysis) -> StudyFacts:
             device_seconds=outcome.device_seconds,
         ),
         predictions=tuple(_predictions(outcome)),
+        foretold=cuts_of(outcome.table),
         imported=tuple(
             ImportedFact(name=runs.name, source=runs.source, num_runs=len(runs.rows)) for runs in outcome.imported
         ),

@@ -12,6 +12,7 @@ from levelfield.cli.console import say, say_table
 
 if TYPE_CHECKING:
     from levelfield.cli.columns import TableOptions
+    from levelfield.records.observation import Observation
     from levelfield.report import TransferFact
     from levelfield.scaling.ladder.belief import Asked
     from levelfield.scaling.results.analysis import Analysis
@@ -75,6 +76,19 @@ def collecting_nothing() -> Iterator[None]:
     finally:
         if collects:
             gc.enable()
+
+
+def read_observations(source: Path, table: TableOptions, *, measure: str | None = None) -> Sequence[Observation]:
+    """The rows behind that analysis.
+
+    Raises:
+        InputError: see :func:`read_analysis`.
+    """
+    if source.is_dir():
+        from levelfield.study.outcome.outcome import read_outcome
+
+        return read_outcome(source, measure=measure).table
+    return read_table(source, table, measure=measure).rows
 
 
 def read_table(source: Path, table: TableOptions, *, measure: str | None = None) -> Runs:

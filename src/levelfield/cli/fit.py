@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 from levelfield.cli.columns import TableOptions, reads_table
 
 if TYPE_CHECKING:
+    from levelfield.scaling.foretold import Foretold
     from levelfield.scaling.results.analysis import Analysis
     from levelfield.scaling.results.laws import LawFit, SizeLaw
 
@@ -30,24 +32,32 @@ def fit(
         str | None, typer.Option(help="Study: what to judge by instead of what selected, of what was measured: error.")
     ] = None,
     delta: Annotated[float | None, typer.Option(help="Huber scale in ln loss of every law.")] = None,
+    backtest: Annotated[
+        bool, typer.Option("--backtest", help="Also what each earlier cut of the runs would have foretold.")
+    ] = False,
     table: TableOptions,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
     """Fit the laws of held-out loss against compute, and the optimum of a budget, or say why there is none."""
-    from levelfield.cli.analysis import read_analysis
+    from levelfield.cli.analysis import read_analysis, read_observations
     from levelfield.cli.console import plain_with_sentences, say_json
     from levelfield.records.errors import RefusedError
     from levelfield.report.words.of_optima import optimum_sentences
+    from levelfield.scaling.foretold import foretold
     from levelfield.scaling.ladder.belief import Asked
 
+    asked = Asked(form=form, recency=recency, delta=delta)
     analysis = read_analysis(
         source,
         table,
         compared=False,
         level=level,
         measure=measure,
-        asked=Asked(form=form, recency=recency, delta=delta),
+        asked=asked,
     )
+    cuts = None
+    if backtest:
+        cuts = foretold(read_observations(source, table, measure=measure), level=level, asked=asked)
     if json:
         say_json(
             {
@@ -62,9 +72,12 @@ def fit(
                 "refusals": analysis.refusals,
                 "notices": analysis.notices,
             }
+            | ({} if cuts is None else {"backtest": cuts})
         )
     else:
         _say(analysis, level)
+        if cuts is not None:
+            _say_cuts(cuts, analysis.measure.name)
     if not (analysis.laws or analysis.size_laws):
         raise typer.Exit(RefusedError.exit_code)
 
@@ -85,6 +98,15 @@ def _say(analysis: Analysis, level: float) -> None:
     say_optima(analysis)
     say_report_table(rates_table(analysis))
     say_refusals(analysis)
+
+
+def _say_cuts(cuts: Sequence[Foretold], measure: str) -> None:
+    from levelfield.cli.console import say, say_report_table
+    from levelfield.report.tables.foretold import foretold_sentence, foretold_table
+
+    say_report_table(foretold_table(cuts, measure=measure))
+    if told := foretold_sentence(cuts):
+        say(told)
 
 
 def _with_equation(law: LawFit | SizeLaw) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from levelfield.records.codec import record
 from levelfield.records.measure import LOSS, Measure
 from levelfield.records.reason import Reason
 from levelfield.records.transfer import TransferRow
+from levelfield.scaling.foretold import Foretold
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.transfer import TransferAnalysis
 
@@ -105,9 +106,9 @@ class StudyFacts:
     ``data`` says in a sentence what was seen, ``metric`` what was judged ("held-out cross-entropy, averaged weights"),
     ``measures`` all that was measured of a trial.
     ``axes`` says what each searched axis is ("shape": "stem stride of NFNet, patch size of ViT").
-    ``longer_run`` lists what a longer run would decide; ``commands`` reproduce the study, one a line; ``versions`` and
-    ``fingerprints`` are shown as they are. Only content belongs here: no clock and no path, so that equal studies give
-    equal pages.
+    ``foretold`` is what earlier cuts of the runs would have said. ``longer_run`` lists what a longer run would decide;
+    ``commands`` reproduce the study, one a line; ``versions`` and ``fingerprints`` are shown as they are. Only content
+    belongs here: no clock and no path, so that equal studies give equal pages.
     """
 
     title: str
@@ -129,5 +130,6 @@ class StudyFacts:
     trials: tuple[TrialRow, ...] = ()
     totals: StudyTotals | None = None
     predictions: tuple[LockedPrediction, ...] = ()
+    foretold: tuple[Foretold, ...] = ()
     imported: tuple[ImportedFact, ...] = ()
     transfers: tuple[TransferFact, ...] = ()

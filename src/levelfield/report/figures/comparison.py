@@ -54,8 +54,8 @@ def verdict_figure(analysis: Analysis) -> Figure:
     panel = _verdict_panel(rows, first, analysis)
     reading = (
         f"Left of zero {numbers.family_name(first.a)} has the lower loss. Grey strip: {numbers.margin(first.margin)}, "
-        "the margin fixed in advance within which the families count as equal. Hollow: cannot tell. A/A: a family "
-        f"against itself on other seeds. Bars: {_level(analysis)} intervals."
+        "the margin fixed in advance within which the families count as equal. Hollow: cannot tell, or depends on "
+        f"compute. A/A: a family against itself on other seeds. Bars: {_level(analysis)} intervals."
     )
     return Figure(name="verdict", title=title, caption=_verdict_caption(analysis), reading=reading, panels=(panel,))
 
@@ -202,7 +202,8 @@ def _verdict_caption(analysis: Analysis) -> str:
             continue
         side = "below" if difference.estimate < 0 else "above"
         size = numbers.percent(abs(math.expm1(difference.estimate)))
-        said.append(f"at equal {currency} the loss of {a} lies {size} {side} that of {b} ({words})")
+        mean = "on the mean of the budgets " if comparison.overall.verdict == "depends on compute" else ""
+        said.append(f"at equal {currency} the loss of {a} lies {mean}{size} {side} that of {b} ({words})")
     controls = analysis.controls
     if not controls:
         return numbers.sentence(f"{'; '.join(said)}; no A/A control was run")

@@ -8,6 +8,7 @@ from levelfield.records.observation import Observation
 from levelfield.report.facts import StudyFacts, StudyTotals, TrialRow
 from levelfield.report.words.measures import axis
 from levelfield.report.words.numbers import family_name, listed
+from levelfield.scaling.foretold import cuts_of
 from levelfield.scaling.results.analysis import Analysis
 
 
@@ -30,6 +31,7 @@ def table_facts(analysis: Analysis, rows: Sequence[Observation], *, name: str, v
         ),
         versions={"levelfield": version},
         fingerprints={},
+        foretold=cuts_of(rows),
         trials=tuple(_row(row, analysis.measure.name) for row in rows),
         totals=StudyTotals(
             num_trials=len(rows),

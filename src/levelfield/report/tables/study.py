@@ -10,6 +10,7 @@ from levelfield.report.figures.comparison import verdict_words
 from levelfield.report.figures.loss import CURRENCY_TITLES
 from levelfield.report.tables.comparison import confounds_table, optimism_table, pair_name, trends_table
 from levelfield.report.tables.control import controls_table, predictions_table, swap_effects_table, swaps_table
+from levelfield.report.tables.foretold import foretold_table
 from levelfield.report.tables.optimum import optima_table, rates_table, size_laws_table
 from levelfield.report.tables.table import (
     MOST_SHOWN,
@@ -271,6 +272,7 @@ def study_tables(analysis: Analysis, facts: StudyFacts) -> dict[str, Table]:
         size_laws_table(analysis),
         optima_table(analysis),
         rates_table(analysis),
+        foretold_table(facts.foretold, measure=analysis.measure.name),
         search_table(analysis),
         controls_table(analysis),
         swaps_table(analysis),

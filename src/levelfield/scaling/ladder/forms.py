@@ -28,6 +28,8 @@ from levelfield.scaling.results.reasons.laws import FallWithinNoise, FitEnded, N
 LINE = "log-log"
 RUNG_FORMS = (LINE, "saturating")
 """What a ladder's few rungs can tell apart; both are fitted, whichever is believed."""
+FARTHEST = 1e6
+"""No law is known to hold over more than so many times its runs' compute."""
 BEYOND = 10.0
 """A law's curve is drawn to this factor beyond the data; a prediction further out is labelled."""
 

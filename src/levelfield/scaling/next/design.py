@@ -20,7 +20,7 @@ from levelfield.records.codec import record
 from levelfield.records.errors import InputError, RefusedError
 from levelfield.records.reason import Reason
 from levelfield.records.study import PROTOCOL_MIN_SEEDS
-from levelfield.scaling.ladder.forms import BEYOND
+from levelfield.scaling.ladder.forms import BEYOND, FARTHEST
 from levelfield.scaling.laws import Floats
 from levelfield.scaling.next.knowledge import Knowledge, loss_knowledge, size_knowledge
 from levelfield.scaling.results.analysis import Analysis
@@ -39,8 +39,6 @@ from levelfield.units import LARGEST, SMALLEST
 Want: TypeAlias = Literal["loss", "size", "verdict"]
 Counts: TypeAlias = NDArray[np.intp]
 RUNGS_A_DECADE = 4
-FARTHEST = 1e6
-"""A target may lie so many times above the top rung: every decade adds candidates, and doubt."""
 WORTHWHILE = 0.01
 """A trial that lowers the standard error by a smaller share of it is not proposed, even where the allowance buys it."""
 _GAIN = 1e-9

@@ -13,7 +13,7 @@ from levelfield.records.codec import record
 from levelfield.records.errors import InputError, RefusedError
 from levelfield.records.reason import Reason
 from levelfield.records.study import PROTOCOL_MAX_EPOCHS
-from levelfield.scaling.ladder.forms import BEYOND
+from levelfield.scaling.ladder.forms import BEYOND, FARTHEST
 from levelfield.scaling.next.mixture import ForetoldBy, Mixed, mixed
 from levelfield.scaling.next.recipe import allocated, learning_rate
 from levelfield.scaling.next.shipped import form_error
@@ -91,7 +91,8 @@ def predict(
     ``unique_examples`` are the distinct ones that the run may draw on: the largest pool of the table where left out.
 
     Raises:
-        InputError: the budget is no number of FLOPs that anybody could spend, or no number of examples.
+        InputError: the budget is no number of FLOPs that anybody could spend, lies more than six decades from what any
+            law was fitted to, or no number of examples.
         RefusedError: no family has a law.
     """
     if not SMALLEST <= budget <= LARGEST:
@@ -103,11 +104,23 @@ def predict(
             f"unique examples must lie between {SMALLEST:g} and {LARGEST:g}, saw {unique_examples!r}: of how many "
             "distinct ones may the run draw?"
         )
+    _refuse_farthest(analysis, budget)
     found = tuple(_of_family(analysis, own, float(budget), unique_examples, level, seed) for own in analysis.families)
     if not any(each.laws for each in found) and not any(law.currency == "flops" for law in analysis.laws):
         reasons = [why for refusal in analysis.refusals if isinstance(refusal.what, LawOf) for why in refusal.why]
         raise RefusedError(NoLawToPredict(why=tuple(dict.fromkeys(reasons))))
     return found
+
+
+def _refuse_farthest(analysis: Analysis, budget: float) -> None:
+    """A budget so far away is another unit, or a question that no runs answer."""
+    ends = [end for law in analysis.laws if law.currency == "flops" for end in (law.fitted_low, law.fitted_high)]
+    ends += [cell.budget_flops for cells in analysis.sized for cell in cells.cells]
+    if ends and not min(ends) / FARTHEST <= budget <= max(ends) * FARTHEST:
+        raise InputError(
+            f"a budget of {budget:.3g} FLOPs lies more than {math.log10(FARTHEST):.0f} decades from the runs, which "
+            f"took {min(ends):.3g} to {max(ends):.3g}: is it in FLOPs? No law is known to hold so far"
+        )
 
 
 def _of_family(
