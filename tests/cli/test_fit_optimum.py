@@ -18,7 +18,7 @@ def runs(tmp_path):
 
 
 def test_fit_says_how_size_and_length_grow_three_ways(runs, invoke):
-    code, said, _ = invoke("fit", runs, "--params", "N", "--examples", "D")
+    code, said, _ = invoke("fit", runs, "--params", "N", "--examples", "D", "--rate", "lr")
     assert code == 0
     assert "The optimum of a budget, three ways" in said
     for method in ("isoFLOP profiles", "closed form", "parabola through all sizes"):
@@ -27,15 +27,19 @@ def test_fit_says_how_size_and_length_grow_three_ways(runs, invoke):
 
 
 def test_fit_gives_programs_the_optimum_with_its_intervals_and_gaps(runs, invoke):
-    (optimum,) = json.loads(invoke("fit", runs, "--params", "N", "--examples", "D", "--json")[1])["optima"]
+    (optimum,) = json.loads(invoke("fit", runs, "--params", "N", "--examples", "D", "--rate", "lr", "--json")[1])[
+        "optima"
+    ]
     exponent = optimum["profiles"]["params_exponent"]
     assert exponent["low"] < 0.6 < exponent["high"]
     assert optimum["exponent_gap"]["level"] == pytest.approx(0.95)
 
 
 def test_fit_prints_every_coefficient_of_the_law_of_size_and_examples(runs, invoke):
-    assert "Laws of size and examples" in invoke("fit", runs, "--params", "N", "--examples", "D")[1]
-    (law,) = json.loads(invoke("fit", runs, "--params", "N", "--examples", "D", "--json")[1])["size_laws"]
+    assert "Laws of size and examples" in invoke("fit", runs, "--params", "N", "--examples", "D", "--rate", "lr")[1]
+    (law,) = json.loads(invoke("fit", runs, "--params", "N", "--examples", "D", "--rate", "lr", "--json")[1])[
+        "size_laws"
+    ]
     assert law["parameters"].keys() == {"E", "A", "alpha", "B", "beta"}
     assert law["parameters"]["alpha"]["low"] < law["parameters"]["alpha"]["estimate"]
 
@@ -45,7 +49,7 @@ def test_fit_without_examples_says_nothing_of_an_optimum(runs, invoke):
 
 
 def test_fit_gives_the_learning_rate_as_a_surface(runs, invoke):
-    options = ("fit", runs, "--params", "N", "--examples", "D", "--rate", "lr")
+    options = ("fit", runs, "--params", "N", "--examples", "D", "--rate", "lr", "--rate", "lr")
     said = invoke(*options)[1]
     assert "The optimal learning rate as a surface" in said
     assert "at 256" not in said, "rates of a table are at whatever batch it has"

@@ -9,6 +9,7 @@ import pytest
 
 OTHERS = Path(__file__).parents[2] / "examples" / "others.csv"
 COLUMNS = ("--compute", "flops", "--loss", "val_loss", "--family", "arch")
+SIZED = ("--params", "params", "--examples", "6ND", "--rate", "lr", "--role", "role", "--seed", "seed")
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def test_the_block_holds(blocked):
     [
         (("fit", OTHERS, *COLUMNS), "convnet"),
         (("fit", OTHERS, *COLUMNS, "--json"), '"laws"'),
-        (("fit", OTHERS, *COLUMNS, "--params", "params", "--examples", "6ND"), "The optimum of a budget"),
+        (("fit", OTHERS, *COLUMNS, *SIZED), "The optimum of a budget"),
         (("compare", OTHERS, *COLUMNS), "training FLOPs"),
         (("next", OTHERS, *COLUMNS, "--target", "1e21", "--spend", "1e20", "--want", "verdict"), "Next trials"),
         (("reference",), "ViT"),

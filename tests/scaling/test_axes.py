@@ -36,7 +36,7 @@ def axes_of(columns) -> list[str]:
 
 
 def test_a_batch_that_nobody_named_is_refused_by_its_name_and_what_to_do():
-    with pytest.raises(InputError, match=r"column 'bs' varies among rows .*\(--axis bs, or --batch"):
+    with pytest.raises(InputError, match=r"column 'bs' varies among rows .*\(--axis bs, or --axis, --batch"):
         face.predict(table(), budget=1e23, **READING)
     with pytest.raises(InputError, match="column 'bs'"):
         face.compare(table(), **READING)

@@ -38,9 +38,14 @@ def refuse_unnamed_axes(rows: Sequence[Observation], where: object) -> None:
     for name in unnamed_axes(rows):
         raise InputError(
             f"{where}: the column {name!r} varies among rows that agree in all columns that are named, and their loss "
-            f"with it: they are no seeds of one cell; name it (--axis {name}, or --batch, --rate, --seed, ... for what "
-            f"it is), or keep one value (--where {name}=...)"
+            f"with it: they are no seeds of one cell; name it (--{_option(name)} {name}, or --axis, --batch, --rate, "
+            f"--role, ... for what it is), or keep one value (--where {name}=...)"
         )
+
+
+def _option(name: str) -> str:
+    """The option that a column of this name is most likely meant for."""
+    return name.lower() if name.lower() in ("role", "batch", "rate", "cluster", "model") else "axis"
 
 
 def unnamed_axes(rows: Sequence[Observation]) -> Iterator[str]:
