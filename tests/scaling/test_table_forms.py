@@ -176,3 +176,12 @@ def test_a_condition_that_cannot_be_meant_is_refused(tmp_path):
             read(tmp_path, text, where=[condition_of(where)])
     with pytest.raises(InputError, match="--where flops > compares numbers: expected a number, saw 'big'"):
         read(tmp_path, text, where=[condition_of("flops > big")])
+
+
+def test_budgets_that_differ_by_rounding_alone_are_one_and_what_was_spent_stays(tmp_path):
+    lines = "".join(f"{c * (1 + k * 4e-16)!r},{2 + k / 10}\n" for c in (3.3e15, 3.3e16) for k in range(3))
+    rows = read(tmp_path, "flops,loss\n" + lines).rows
+    assert len({row.train_flops for row in rows}) > 2, "they differ in their last digits"
+    assert len({row.budget_flops for row in rows}) == 2
+    apart = "flops,loss\n1000000000,2\n1000000010,2\n"
+    assert len({row.budget_flops for row in read(tmp_path, apart).rows}) == 2

@@ -25,6 +25,8 @@ SIX_N_D = "6ND"
 dense transformers whose examples are tokens; or for parameters or examples, which follow from the other two. A
 convolution or a patch uses its parameters many times: count those."""
 _RELATED = ("compute", "params", "examples")
+ROUNDING = 1e-9
+"""Share of compute by which runs of one budget may differ: the last digits of a product."""
 
 
 def observations_by_column(
@@ -64,7 +66,7 @@ class _Cells:
             "model": _joined(_model, self._words("model"), family, params),
             "role": self._checked("role", _role),
             "loss": self._losses(drop_diverged=drop_diverged),
-            "budget_flops": self._needed("budget") if "budget" in self._columns_of else flops,
+            "budget_flops": self._needed("budget") if "budget" in self._columns_of else _one_budget(flops),
             "train_flops": flops,
             "params": params,
             "examples": examples,
@@ -196,6 +198,20 @@ def _joined(meant: Callable[..., Hashable], *columns: CodedColumn) -> CodedColum
     """What every combination of values that is there is taken for."""
     codes, first = combined(columns)
     return CodedColumn.merged(codes, list(map(meant, *(column.at(first).cells for column in columns))))
+
+
+def _one_budget(flops: CodedColumn) -> CodedColumn:
+    """Compute as budgets: what differs by rounding alone, as six times two numbers do, is one budget."""
+    values = np.asarray(flops.values, dtype=float)
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    apart = np.diff(ordered) > ROUNDING * ordered[1:]
+    if apart.all():
+        return flops
+    starts = np.flatnonzero(np.concatenate([[True], apart]))
+    merged = np.empty_like(values)
+    merged[order] = np.repeat(ordered[starts], np.diff(np.append(starts, len(ordered))))
+    return CodedColumn.merged(flops.codes, merged.tolist())
 
 
 def _model(model: str, family: str, params: float | None) -> str:

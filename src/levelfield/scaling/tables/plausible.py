@@ -24,9 +24,11 @@ MOST_APART = 1e3
 """How far the runs of one family may differ in that ratio: more is a column of two units."""
 MOST_DECADES = 6.0
 """Between one run's compute and the next one's: more is a column of two units, or a law that nobody should prolong."""
-RISES = 0.9
-"""Rank correlation of loss with compute from which a metric is better the higher it is."""
-MIN_RISING = 5
+RISES = 2.6
+"""Standard errors by which the rank correlation of loss with compute lies above 0 (Fisher's z) where a metric is better
+the higher it is: one table in two hundred of noise alone."""
+MIN_RISING = 4
+_PERFECT = 0.999
 _NEAR_ONE = 0.95
 _BETTER_HIGHER = re.compile(
     r"(?<![a-z])(acc(uracy)?|top.?[15]|au(ro)?c|m?ap|m?iou|f1|bleu|psnr|r2|reward|success(_rate)?|recall|precision)"
@@ -104,7 +106,7 @@ def _direction(rows: Rows, loss: str) -> str:
     falls = any(trend < 0 for trend in trends)
     if named and not falls:
         return f"{loss!r} is better the higher it is, and a loss is better the lower: give 1 minus it, an error"
-    if trends and min(trends) >= RISES:
+    if trends and min(trends) > 0 and sum(trends) > RISES * math.sqrt(len(trends)):
         return (
             f"{loss!r} rises with compute in every family: is it better the higher it is? Give 1 minus an accuracy, "
             "and see whether compute is that of the same run"
@@ -113,11 +115,12 @@ def _direction(rows: Rows, loss: str) -> str:
 
 
 def _trends(rows: Rows) -> Iterator[float]:
-    """The rank correlation of the mean ln loss with the budget, a family with enough budgets."""
+    """The rank correlation of the mean ln loss with the budget in its standard errors, a family with enough budgets."""
     for own in rows.grouped_by("family").values():
         codes, first = own.groups("budget_flops")
         if len(first) >= MIN_RISING:
-            yield _rank_correlation(own.at(first).numbers("budget_flops"), own.means(codes))
+            rho = _rank_correlation(own.at(first).numbers("budget_flops"), own.means(codes))
+            yield math.atanh(min(max(rho, -_PERFECT), _PERFECT)) * math.sqrt(len(first) - 3)
 
 
 def _rank_correlation(x: Floats, y: Floats) -> float:
@@ -129,7 +132,7 @@ def _rank_correlation(x: Floats, y: Floats) -> float:
 
 
 _CELL = (
-    *("family", "budget_flops", "model", "role", "variant", "optimizer", "base_lr", "global_batch_size"),
+    *("family", "budget_flops", "model", "role", "variant", "optimizer", "base_lr", "global_batch_size", "axes"),
     *("params", "examples", "epochs"),
 )
 
