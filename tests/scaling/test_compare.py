@@ -151,11 +151,14 @@ def test_a_difference_that_shrinks_is_told_at_the_largest_budget_and_at_both_end
 
 
 def test_the_reason_of_the_largest_budget_comes_first_and_what_was_seen_after_it():
-    rows = edit(winner_rows(np.random.default_rng(0), seeds=2), "vit", BUDGETS[0], loss=4.5)
+    """The smallest budget has its seeds and is near chance, all others have two seeds."""
+    rows = edit(winner_rows(np.random.default_rng(0)), "vit", BUDGETS[0], loss=4.5)
+    last = max(row.seed for row in rows)
+    rows = [row for row in rows if row.seed != last or row.budget_flops == BUDGETS[0]]
     told_first = headline(analyse(rows))
     assert told_first.startswith("Cannot tell: NFNet has 2 fresh seeds, at least 3 are needed")
     assert told_first.index("near chance") > told_first.index("fresh seeds")
-    assert "Not claimed but seen, the loss at 2×10¹² training FLOPs: NFNet 1.5" in told_first
+    assert "Not claimed but seen, the loss at 2×10¹² training FLOPs: NFNet 1.4" in told_first
 
 
 def test_an_edge_alone_is_named_where_the_interval_lies_within_the_margin():
