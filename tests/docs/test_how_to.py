@@ -72,6 +72,7 @@ def test_the_commands_of_a_how_to_on_tables_run_as_they_stand_there(page, tmp_pa
         else:
             assert (program, arguments[0]) == ("python", "-m")
             monkeypatch.setattr(sys, "argv", arguments[1:])
+            monkeypatch.delitem(sys.modules, arguments[1], raising=False)  # another test may have imported it
             runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
 
 
