@@ -84,6 +84,7 @@ def test_a_challenger_is_believed_where_curves_break_and_only_there() -> None:
         assert ("no challenger is better" in all_told(belief.why)) != challenger
 
 
+@pytest.mark.slow
 def test_intervals_beyond_the_data_are_at_least_as_wide_as_backtests_were_off_and_grow() -> None:
     tables = curves(12, early=3.0)
     (belief, *_) = beliefs(tables, level=0.9)

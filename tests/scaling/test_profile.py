@@ -20,7 +20,7 @@ def saturating(generator: np.random.Generator, *, floor: float = 1.2, compute=CO
     return present(fit(compute, loss, form="saturating", run_sd=NOISE, refuse=False))
 
 
-@planted_times(50, 200)
+@planted_times(25, 200)
 def test_nominal_90_percent_intervals_cover_floor_and_exponent(num: int) -> None:
     hits = {"E": 0, "b": 0}
     for seed in range(num):

@@ -17,7 +17,7 @@ from levelfield.scaling.optimum.rates import rate_at, rate_surfaces
 from levelfield.scaling.optimum.tuning import tuning_status
 from levelfield.scaling.results.optima import LearningRateCell
 from levelfield.scaling.results.reasons.optima import NoMinimumOfRates, VaryTogether
-from tests.scaling.planted import binomial_bounds, search_rows, winner_rows
+from tests.scaling.planted import binomial_bounds, planted_times, search_rows, winner_rows
 
 POWERS = (-0.1, -0.2)
 CURVATURE = 0.05
@@ -51,8 +51,9 @@ def test_the_exponents_of_a_planted_surface_are_recovered_with_their_interval():
         assert found.high - found.low < 0.05
 
 
-def test_the_interval_of_the_optimal_rate_covers_it_inside_the_data():
-    hits, num = 0, 60
+@planted_times(15, 60)
+def test_the_interval_of_the_optimal_rate_covers_it_inside_the_data(num):
+    hits = 0
     for place in range(num):
         generator = np.random.default_rng([3, place])
         rows = tuned_rows(generator, run_sd=0.01, octaves=(-1, 0, 1))

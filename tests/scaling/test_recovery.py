@@ -58,7 +58,7 @@ def laws(points: Points, belief: Belief, generator: np.random.Generator) -> tupl
 
 
 @pytest.mark.parametrize(("form", "run_sd"), [("log-log", 0.02), ("saturating", 0.01)])
-@planted_times(50, 200)
+@planted_times(25, 200)
 def test_intervals_cover_planted_parameters_and_new_winners_at_the_stated_rate(form, run_sd, num):
     names = ["A", "b", "E"][: 2 if form == "log-log" else 3]
     hits = dict.fromkeys([*names, "between", "threefold", "hundredfold"], 0)

@@ -139,7 +139,9 @@ def test_a_network_that_answers_every_pixel_goes_to_others_runtimes(text: str, t
     )
 
 
-@pytest.mark.parametrize("text", ["nfnet:F0,gelu=erf", "nfnet:F0,ws=timm,gelu=erf,pad=symmetric"])
+@pytest.mark.parametrize(
+    "text", ["nfnet:F0,gelu=erf", pytest.param("nfnet:F0,ws=timm,gelu=erf,pad=symmetric", marks=pytest.mark.slow)]
+)
 def test_an_f0_goes_to_timm_by_either_rule(text: str, tmp_path: Path) -> None:
     check_timm(random_model(text, resolution=64), tmp_path)
 
