@@ -78,3 +78,9 @@ def test_a_column_that_cannot_tell_runs_apart_is_refused(ends, message, tmp_path
     rows = [{**row, "gap": "" if place == 3 else "a"} for place, row in enumerate(decayed())]
     with pytest.raises(InputError, match=message):
         read(rows, tmp_path, ends=ends)
+
+
+def test_a_split_or_a_metric_is_no_run(tmp_path):
+    rows = [{**row, "split": split} for row in decayed(runs_a_size=1, num=8) for split in ("train", "val")]
+    rows = [{key: value for key, value in row.items() if key != "name"} for row in rows]
+    assert read(rows, tmp_path).notices == ()

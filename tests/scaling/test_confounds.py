@@ -165,3 +165,8 @@ def test_a_setting_of_numbers_is_a_confound(name):
 def test_a_result_that_is_named_a_confound_is_listed():
     listed = confounds(measured("gpu_hours", differs_by_seed=False), "nfnet", "vit", named=("gpu_hours",))
     assert [each.name for each in listed] == ["gpu_hours"]
+
+
+def test_an_axis_that_was_named_stays_a_confound():
+    table = rows(nfnet={"axes": (("decay", "cosine"),)}, vit={"axes": (("decay", "none"),)})
+    assert found(table)["decay"].separated

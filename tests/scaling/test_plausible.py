@@ -120,3 +120,11 @@ def test_errors_near_one_are_said_to_be_chance_unless_chance_is_named(tmp_path):
     (notice,) = read(lifted, tmp_path).notices
     assert "has an error below 0.99: if that is chance, name the column" in notice
     assert read(lifted, tmp_path, chance="chance").notices == ()
+
+
+def test_families_that_differ_by_their_capitals_alone_are_refused(tmp_path):
+    rows = [
+        {**row, "family": "ViT" if row["flops"] == 1e18 else row["family"]} for row in planted(np.random.default_rng(0))
+    ]
+    with pytest.raises(InputError, match="families 'ViT' and 'vit' differ by their capitals alone"):
+        read(rows, tmp_path)

@@ -185,3 +185,32 @@ def test_budgets_that_differ_by_rounding_alone_are_one_and_what_was_spent_stays(
     assert len({row.budget_flops for row in rows}) == 2
     apart = "flops,loss\n1000000000,2\n1000000010,2\n"
     assert len({row.budget_flops for row in read(tmp_path, apart).rows}) == 2
+
+
+def test_a_value_to_keep_rows_by_is_a_number_where_both_are(tmp_path):
+    text = "flops,loss,N\n1,2,64.0\n2,2,128.0\n"
+    assert [row.train_flops for row in read(tmp_path, text, where=[condition_of("N=64")]).rows] == [1.0]
+
+
+def test_a_comma_may_group_thousands_and_a_letter_may_stand_for_millions(tmp_path):
+    with pytest.raises(InputError, match=r"write 3\.000, or 3000 where it groups thousands"):
+        read(tmp_path, 'flops,loss\n"3,000",2\n')
+    for cell in ("25M", "6.67B", "45.2%", "1e18 FLOPs"):
+        with pytest.raises(InputError, match="write it out, such as 25e6 for 25M"):
+            read(tmp_path, f"flops,loss\n{cell},2\n")
+
+
+def test_a_column_of_numbers_is_one_thing(tmp_path):
+    text = "flops,loss,N\n1e9,2,5\n"
+    with pytest.raises(InputError, match="column 'loss' cannot be both loss and chance"):
+        read(tmp_path, text, columns={"chance": "loss"})
+    assert read(tmp_path, text, columns={"budget": "flops"}).rows[0].budget_flops == 1e9
+
+
+def test_a_unit_in_the_name_of_a_column_is_said_and_a_logarithm_is_refused(tmp_path):
+    (notice,) = read(tmp_path, "EFLOPs,loss\n1,2\n", columns={"compute": "EFLOPs"}).notices
+    assert "compute is the column 'EFLOPs': its numbers are read as they are, not in EFLOPs" in notice
+    for name in ("log10_flops", "ln(C)", "logFLOPs"):
+        with pytest.raises(InputError, match="says a logarithm: give FLOPs themselves"):
+            read(tmp_path, f"{name},loss\n18,2\n", columns={"compute": name})
+    read(tmp_path, "logged_flops,loss\n1e18,2\n", columns={"compute": "logged_flops"})

@@ -218,7 +218,7 @@ def analysed(
         InputError: the table has no column that is named a confound, or one varies inside cells that nobody named.
     """
     refuse_unnamed_axes(read.rows, read.where)
-    traits = [name for name, _ in read.rows[0].traits]
+    traits = [name for name, _ in (*read.rows[0].traits, *read.rows[0].axes)]
     for name in named_confounds:
         if name not in traits:
             raise InputError(f"{read.where}: no column {name!r} to be named a confound{did_you_mean(name, traits)}")

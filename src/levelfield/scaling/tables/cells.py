@@ -16,6 +16,10 @@ _GROUPED = re.compile(r"[1-9]\d{0,2}((,\d{3})+\.\d+|(,\d{3}){2,})", re.ASCII)
 """1,014.45 and 1,234,567; not 1,014, whose comma may as well be a decimal one."""
 
 
+_MAGNITUDE = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?\s*([kKMBGTPEZ%]|[kKMGTPEZ]?FLOPs?)", re.ASCII)
+"""25M, 6.67B, 45.2% and 1e18 FLOPs, as people write them."""
+
+
 class CellError(Exception):
     """A cell is not what it should be; the message says what was expected and seen."""
 
@@ -40,7 +44,12 @@ def number_of(cell: str) -> float:
         return float(plain)
     if cell.casefold().lstrip("+-") in INFINITE | {"nan"}:
         raise CellError(f"expected a finite number, saw {cell!r}")
-    told = f"; is its comma a decimal one? write {cell.replace(',', '.')}" if cell.count(",") == 1 else ""
+    told = ""
+    if cell.count(",") == 1:
+        told = f"; is its comma a decimal one? write {cell.replace(',', '.')}"
+        told += f", or {cell.replace(',', '')} where it groups thousands"
+    elif _MAGNITUDE.fullmatch(cell):
+        told = "; write it out, such as 25e6 for 25M and 0.452 for 45.2%"
     raise CellError(f"expected a number, saw {cell!r}{told}")
 
 

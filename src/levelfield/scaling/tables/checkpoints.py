@@ -49,6 +49,8 @@ def told_checkpoints(rows: Rows, table: TextTable, columns_of: Mapping[str, Sequ
         outnumber = len(starts) > len(first)
         if not max(families, 1) < len(starts) or a_run < FEWEST_ROWS:
             continue
+        if len(rows) == len(starts) * len(set(rows.coded("train_flops").present)):
+            continue  # every value goes through the same compute: a split or a metric, and no run
         if (outnumber or a_run >= _VERY_MANY or _words(name) & _RUN_WORDS) and _are_checkpoints(rows, runs, settings):
             return (
                 f"{len(rows)} rows look like checkpoints of {len(starts)} runs (column {name!r}). Where the learning "

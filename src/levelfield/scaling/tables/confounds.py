@@ -57,8 +57,8 @@ def confounds(
     for name, value in _FIXED:
         found.append(_fact(name, *([value(row) for row in side] for side in sides), insist=False))
     measured = outcomes([*sides[0], *sides[1]]) - {*named, *COMMON}
-    for name in dict.fromkeys(name for row in judged for name, _ in row.traits if name not in measured):
-        left, right = ([_shown(dict(row.traits).get(name, "")) for row in side] for side in sides)
+    for name in dict.fromkeys(name for row in judged for name, _ in (*row.traits, *row.axes) if name not in measured):
+        left, right = ([_shown(dict((*row.traits, *row.axes)).get(name, "")) for row in side] for side in sides)
         found.append(_fact(name, left, right, insist=name in named))
     return tuple(sorted((each for each in found if each), key=lambda each: (not each.forbids, not each.separated)))
 

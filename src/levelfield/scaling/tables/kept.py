@@ -77,11 +77,22 @@ def without_absent(table: TextTable, names: Sequence[str]) -> tuple[TextTable, N
 
 def _equal(path: str | Path, table: TextTable, name: str, wanted: Sequence[str]) -> TextTable:
     cells = table.column(name)
-    known = set(cells.present)
+    known = cells.present
+    found: set[str] = set()
     for value in wanted:
-        if value not in known:
-            raise InputError(f"{path}: no row that is kept has {name}={value!r}{did_you_mean(value, known)}")
-    return table.at(np.flatnonzero(cells.where(wanted.__contains__)))
+        same = {cell for cell in known if cell == value or _same_number(cell, value)}
+        if not same:
+            raise InputError(f"{path}: no row that is kept has {name}={value!r}{did_you_mean(value, set(known))}")
+        found |= same
+    return table.at(np.flatnonzero(cells.where(found.__contains__)))
+
+
+def _same_number(cell: str, value: str) -> bool:
+    """Whether both say one number: 64 and 64.0."""
+    try:
+        return number_of(cell) == number_of(value)
+    except CellError:
+        return False
 
 
 def _held(path: str | Path, table: TextTable, condition: Condition) -> NDArray[np.bool_]:

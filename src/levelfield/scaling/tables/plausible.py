@@ -48,10 +48,26 @@ def implausible(rows: Rows, *, where: Any, loss: str, place_of: Callable[[int], 
         InputError: compute of another unit than its parameters and examples say, or of two units; a measure that is
             better the higher it is; seeds that are copies of one run.
     """
-    for problem in (_units(rows, place_of), _gap(rows, place_of), _direction(rows, loss), _copies(rows)):
+    for problem in (
+        _spellings(rows),
+        _units(rows, place_of),
+        _gap(rows, place_of),
+        _direction(rows, loss),
+        _copies(rows),
+    ):
         if problem:
             raise InputError(f"{where}: {problem}")
     return tuple(_may_be_chance(rows))
+
+
+def _spellings(rows: Rows) -> str:
+    """Families that differ by their capitals alone."""
+    known: dict[str, str] = {}
+    for family in sorted(set(rows.coded("family").present)):
+        other = known.setdefault(family.casefold(), family)
+        if other != family:
+            return f"families {other!r} and {family!r} differ by their capitals alone: are they one? Spell it alike"
+    return ""
 
 
 def _units(rows: Rows, place_of: Callable[[int], str]) -> str:

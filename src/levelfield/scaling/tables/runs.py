@@ -30,6 +30,11 @@ KNOWN_COLUMNS = (*POSITIVE, *_TEXT, "seed")
 """What a column may mean. Only compute (training FLOPs) and loss are needed."""
 _JUDGED = ("winner", "control")
 _RELATED = ("compute", "params", "examples")
+_SAYS_LOG = re.compile(r"(?<![A-Za-z])([Ll]og|LOG|ln)(10|2|e)?(?![a-z])")
+_SAYS_UNIT = re.compile(
+    r"[kMGTPEZ]FLOPs?\b|\bPF.?(s|sec|seconds?|days?)\b|[(\[]\s*(k|M|B|G|T|millions?|billions?)\s*[)\]]"
+)
+"""EFLOPs, PF-days, (M) and [billions] in the name of a column."""
 _SAYS_COMPUTE = re.compile(r"flop|compute|6nd|^c$", re.IGNORECASE)
 
 
@@ -92,6 +97,7 @@ def read_runs(
     table = read_table_file(source) if isinstance(source, (str, Path)) else table_of_columns(source)
     columns_of = {meaning: _columns_of(path, meaning, name, table.names, meant) for meaning, name in meant.items()}
     _expect_the_others(path, columns_of)
+    _expect_one_meaning(path, columns_of)
     table = rows_where(path, table, where)
     if not table.places:
         raise InputError(f"{path}: has a header but no rows")
@@ -113,7 +119,7 @@ def read_runs(
     doubts = implausible(finished, where=path, loss=meant["loss"], place_of=lambda row: table.places[places[row]])
     return Runs(
         _with_edges(finished, rows),
-        (*incomplete, *_notices(rows, ended, table, meant["compute"]), *checkpoints, *doubts),
+        (*incomplete, *_notices(rows, ended, table, columns_of, meant["compute"]), *checkpoints, *doubts),
         path,
     )
 
@@ -139,6 +145,19 @@ def _hint(meaning: str, name: str, names: Sequence[str], meant: Mapping[str, str
     others = [other for other in names if other not in meant.values()]
     instead = f"; {SIX_N_D} would be six FLOPs a parameter and token" if meaning == "compute" else ""
     return f"{did_you_mean(name, others)}{instead}"
+
+
+def _expect_one_meaning(path: str | Path, columns_of: Mapping[str, tuple[str, ...]]) -> None:
+    """A column of numbers is one thing; only measured compute may be the nominal budget, too."""
+    known: dict[str, str] = {}
+    for meaning in (*POSITIVE, "seed"):
+        for name in columns_of.get(meaning, ()):
+            other = known.setdefault(name, meaning)
+            if other != meaning and {other, meaning} != {"compute", "budget"}:
+                raise InputError(f"{path}: column {name!r} cannot be both {other} and {meaning}; name another for one")
+    for name in columns_of["compute"]:
+        if _SAYS_LOG.search(name):
+            raise InputError(f"{path}: compute is the column {name!r}, which says a logarithm: give FLOPs themselves")
 
 
 def _expect_the_others(path: str | Path, columns_of: Mapping[str, tuple[str, ...]]) -> None:
@@ -199,7 +218,9 @@ def _refuse_another_scale(rows: Rows, path: str | Path, table: TextTable, name: 
     )
 
 
-def _notices(rows: Rows, ended: NDArray[np.bool_], table: TextTable, compute: str) -> tuple[str, ...]:
+def _notices(
+    rows: Rows, ended: NDArray[np.bool_], table: TextTable, columns_of: Mapping[str, tuple[str, ...]], compute: str
+) -> tuple[str, ...]:
     """What a reader of the results must know of how the table was read."""
     found = []
     if (diverged := np.flatnonzero(~ended)).size:
@@ -211,6 +232,12 @@ def _notices(rows: Rows, ended: NDArray[np.bool_], table: TextTable, compute: st
         )
     if not _SAYS_COMPUTE.search(compute):
         found.append(f"compute is the column {compute!r}: where FLOPs are named, read that")
+    found.extend(
+        f"{meaning} is the column {name!r}: its numbers are read as they are, not in {unit[0]}"
+        for meaning in _RELATED
+        for name in columns_of.get(meaning, ())
+        if (unit := _SAYS_UNIT.search(name))
+    )
     return tuple(found)
 
 
