@@ -110,11 +110,8 @@ def test_a_reader_of_one_record_loads_no_statistics_and_no_torch():
 
 
 def test_so_many_families_that_each_is_a_run_are_not_compared_pair_by_pair():
-    table = {
-        "flops": [1e9] * 80,
-        "loss": [2.0 + place / 100 for place in range(80)],
-        "model": list(map(str, range(80))),
-    }
-    with pytest.raises(InputError, match=r"80 families make 3,160 pairs, and at most 2,000 are compared"):
+    runs = range(120)
+    table = {"flops": [1e9] * 120, "loss": [2 + run / 100 for run in runs], "model": list(map(str, runs))}
+    with pytest.raises(InputError, match=r"120 families make 7,140 pairs, and at most 5,000 are compared"):
         scaling.compare(table, family="model")
     assert scaling.fit(table, family="model").laws == ()
