@@ -95,6 +95,11 @@ def harmless(draw: Random, rows: list[Row], folder: Path) -> Path:
         rows = [row | {"note": rows[0]["note"]} for row in rows]
     if draw.random() < 0.25:
         return _as_parquet(draw, names, rows, folder / "runs.parquet")
+    if draw.random() < 0.15:
+        ordered = [{name: row[name] for name in names} for row in rows]
+        path = folder / "runs.json"
+        path.write_text(draw.choice((json.dumps, lambda given: "\n".join(map(json.dumps, given))))(ordered))
+        return path
     text = _as_text(draw, names, rows)
     content = text.encode("utf-8-sig" if draw.random() < 0.3 else "utf-8")
     path = folder / draw.choice(("runs.csv", "runs.tsv", "runs", "läufe 1.csv"))
@@ -208,8 +213,8 @@ def _of_shape(draw: Random, number: int, verb: tuple[str, ...], rows: list[Row],
     else:
         content = {
             "empty": b"",
-            "json": json.dumps(rows).encode(),
-            "jsonl": "\n".join(map(json.dumps, rows)).encode(),
+            "json": json.dumps([list(row.values()) for row in rows]).encode(),
+            "jsonl": "\n".join(map(json.dumps, rows)).encode()[:-5],
             "utf16": "\n".join(lines).encode("utf-16"),
             "nul": "\n".join(lines).replace("convnet", "conv\0net", 1).replace("search", "se\0", 1).encode(),
         }[kind]

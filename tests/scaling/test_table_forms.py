@@ -64,6 +64,7 @@ def test_numbers_of_json_are_read_as_they_are_written_and_objects_are_columns(tm
         ('[{"flops": 1, "loss": 2},', "is damaged JSON"),
         ('{"flops": 1, "loss": 2}\n{"flops": 1, "loss"\n', "line 2: is no JSON"),
         ('{"flops": 1, "flops": 2, "loss": 2}', "names column 'flops' twice"),
+        ("[" * 100_000, "nested beyond all reason"),
         ("[1, 2]", "row 1: expected an object with the columns of a run, saw '1'"),
         ('{"flops": [1, 2], "loss": [1]}', "its columns must be equally long, saw flops 2, loss 1"),
         (

@@ -35,7 +35,10 @@ def table_of_json(path: str | Path, text: str) -> TextTable:
 
 
 def _parsed(text: str) -> Any:
-    return json.loads(text, parse_float=str, parse_int=str, parse_constant=str, object_pairs_hook=_object)
+    try:
+        return json.loads(text, parse_float=str, parse_int=str, parse_constant=str, object_pairs_hook=_object)
+    except RecursionError:
+        raise InputError("the JSON is nested beyond all reason; give a list of objects, each of them a run") from None
 
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
