@@ -159,6 +159,7 @@ def test_a_table_that_supports_no_law_says_why_and_ends_with_exit_code_2(write, 
     assert (code, json.loads(said)["laws"]) == (2, [])
 
 
+@pytest.mark.slow
 def test_a_curve_of_600_rows_is_told_to_a_program_in_less_than_a_megabyte(invoke, tmp_path):
     compute = np.geomspace(1e9, 1e13, 600)
     loss = power(compute) * np.exp(0.004 * np.random.default_rng(0).standard_normal(600))

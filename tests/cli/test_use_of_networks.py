@@ -158,6 +158,7 @@ def test_classes_that_the_network_does_not_know_are_refused(weights, tmp_path, i
     assert (code, "name labelled images by --data" in error) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_trial_is_judged_on_its_own_report_split_as_its_record_says(tmp_path, invoke, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_folder(tmp_path / "images", seed=0)

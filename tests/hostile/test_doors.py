@@ -5,6 +5,7 @@ import pytest
 from tests.hostile.run import run_kind
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "count"), [("tables", 40), ("commands", 60)])
 def test_some_hostile_inputs_are_right_or_refused(kind, count):
     tally = run_kind(kind, range(count), seed=14)

@@ -28,6 +28,8 @@ from tests.study.pictures import FOLDER_STUDY, write_folder
 from tests.study.simulated import run_to_the_end, study, written_down
 from tests.study.test_trial import CPU, DATA, Killed, files_of, trial
 
+pytestmark = pytest.mark.slow
+
 TWO = ExecutionSpec(threads=2)
 
 

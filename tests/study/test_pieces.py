@@ -31,6 +31,7 @@ class Enough(Exception):
     """Stands for whoever has seen what they wanted."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cheapest_first", "budget", "enough"), [(True, 1.36e8, 8), (False, 2.72e8, 2)])
 def test_trials_start_at_the_top_rung_or_when_asked_at_the_lowest(cheapest_first, budget, enough, tiny_study, tmp_path):
     tiny_study.write_text(tiny_study.read_text().replace("[1.36e8]", "[1.36e8, 2.72e8]"))

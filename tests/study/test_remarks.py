@@ -4,10 +4,12 @@ import html
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from tests.study.pictures import FOLDER_STUDY, write_folder
 
 
+@pytest.mark.slow
 def test_a_class_without_a_picture_is_said_in_plan_and_run_and_on_the_page(tmp_path, invoke, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     write_folder(tmp_path / "images", seed=0)

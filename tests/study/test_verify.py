@@ -26,6 +26,7 @@ def finished(tmp_path_factory):
     return folder / "study"
 
 
+@pytest.mark.slow
 def test_an_untouched_study_is_equal_to_the_last_bit(finished):
     checked = verify_study(finished, sample=2, device="cpu")
     assert len(checked) == 2

@@ -55,6 +55,7 @@ def test_a_grey_picture_gives_what_it_gave():
         torch.testing.assert_close(new.features(grey.repeat(1, 3, 1, 1)), old.features(grey), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pretrained", ["vit"], indirect=True)
 @pytest.mark.parametrize("verb", ["finetune", "probe"])
 def test_the_verbs_say_it_first_and_adapt_when_asked(verb, pretrained, tmp_path):

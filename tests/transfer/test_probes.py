@@ -185,6 +185,7 @@ def test_other_weights_data_or_splits_have_features_of_their_own(probe, tmp_path
         features_of(spec, others[-1][1], open_source(DATA), "report", folder=tmp_path, device=CPU)
 
 
+@pytest.mark.slow
 def test_a_probe_is_published_with_what_it_cost(probe, tmp_path):
     spec, backbone = probe
     source = open_source(DATA)
