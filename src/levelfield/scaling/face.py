@@ -34,7 +34,7 @@ AnyRuns: TypeAlias = str | Path | Sequence[Observation] | Mapping[str, Sequence[
 """A path (CSV or Parquet), observations, columns by name, a table of Arrow, or a frame of pandas or Polars."""
 
 
-MOST_PAIRS = 5000
+MOST_COMPARED = 5000
 """Of families that are compared at once: those of 100. More are runs, or nobody's question."""
 _BUDGET = "budget_column"
 _OF_ROWS = ("where", "drop_diverged", "drop_incomplete", "ends")
@@ -221,9 +221,9 @@ def analysed(
     """
     refuse_unnamed_axes(read.rows, read.where)
     num = len(read.rows.coded("family").present)
-    if compared and num * (num - 1) > 2 * MOST_PAIRS:
+    if compared and num * (num - 1) > 2 * MOST_COMPARED:
         raise InputError(
-            f"{read.where}: {num} families make {num * (num - 1) // 2:,} pairs, and at most {MOST_PAIRS:,} are "
+            f"{read.where}: {num} families make {num * (num - 1) // 2:,} pairs, and at most {MOST_COMPARED:,} are "
             "compared: does --family name a column of single runs? --where keeps the families in question"
         )
     traits = [name for name, _ in (*read.rows[0].traits, *read.rows[0].axes)]
