@@ -25,7 +25,7 @@ SIX_N_D = "6ND"
 dense transformers whose examples are tokens; or for parameters or examples, which follow from the other two. A
 convolution or a patch uses its parameters many times: count those."""
 _RELATED = ("compute", "params", "examples")
-SAME_BUDGET = 1e-9
+LAST_DIGITS = 1e-9
 """Share of compute by which runs of one budget may differ: the last digits of a product."""
 
 
@@ -205,7 +205,7 @@ def _one_budget(flops: CodedColumn) -> CodedColumn:
     values = np.asarray(flops.values, dtype=float)
     order = np.argsort(values, kind="stable")
     ordered = values[order]
-    apart = np.diff(ordered) > SAME_BUDGET * ordered[1:]
+    apart = np.diff(ordered) > LAST_DIGITS * ordered[1:]
     if apart.all():
         return flops
     starts = np.flatnonzero(np.concatenate([[True], apart]))
