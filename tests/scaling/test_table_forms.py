@@ -63,8 +63,8 @@ def test_numbers_of_json_are_read_as_they_are_written_and_objects_are_columns(tm
     [
         ('[{"flops": 1, "loss": 2},', "is damaged JSON"),
         ('{"flops": 1, "loss": 2}\n{"flops": 1, "loss"\n', "line 2: is no JSON"),
-        ('{"flops": 1, "flops": 2, "loss": 2}', "names column 'flops' twice"),
-        ("[" * 100_000, "nested beyond all reason"),
+        ('{"flops": 1, "flops": 2, "loss": 2}', r"runs.csv: the header names column 'flops' twice"),
+        ("[" * 100_000, r"runs.csv: is JSON nested beyond all reason"),
         ("[1, 2]", "row 1: expected an object with the columns of a run, saw '1'"),
         ('{"flops": [1, 2], "loss": [1]}', "its columns must be equally long, saw flops 2, loss 1"),
         (
@@ -191,6 +191,7 @@ def test_budgets_that_differ_by_rounding_alone_are_one_and_what_was_spent_stays(
 def test_a_value_to_keep_rows_by_is_a_number_where_both_are(tmp_path):
     text = "flops,loss,N\n1,2,64.0\n2,2,128.0\n"
     assert [row.train_flops for row in read(tmp_path, text, where=[condition_of("N=64")]).rows] == [1.0]
+    assert [row.train_flops for row in read(tmp_path, text, where=[condition_of("N!=64")]).rows] == [2.0]
 
 
 def test_a_comma_may_group_thousands_and_a_letter_may_stand_for_millions(tmp_path):
@@ -205,6 +206,8 @@ def test_a_column_of_numbers_is_one_thing(tmp_path):
     text = "flops,loss,N\n1e9,2,5\n"
     with pytest.raises(InputError, match="column 'loss' cannot be both loss and chance"):
         read(tmp_path, text, columns={"chance": "loss"})
+    with pytest.raises(InputError, match="column 'loss' cannot be both loss and axes"):
+        read(tmp_path, text, columns={"axes": "loss"})
     assert read(tmp_path, text, columns={"budget": "flops"}).rows[0].budget_flops == 1e9
 
 

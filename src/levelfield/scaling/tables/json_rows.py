@@ -24,7 +24,7 @@ def table_of_json(path: str | Path, text: str) -> TextTable:
         InputError: it is no JSON, or JSON that is no table.
     """
     try:
-        whole = _parsed(text)
+        whole = _parsed(path, text)
     except json.JSONDecodeError as error:
         return _of_rows(path, *_lines(path, text, error))
     if isinstance(whole, dict):
@@ -34,16 +34,15 @@ def table_of_json(path: str | Path, text: str) -> TextTable:
     return _of_rows(path, whole, [f"row {place}" for place in range(1, len(whole) + 1)])
 
 
-def _parsed(text: str) -> Any:
+def _parsed(path: str | Path, text: str) -> Any:
+    def once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        expect_each_once(path, [name for name, _ in pairs])
+        return dict(pairs)
+
     try:
-        return json.loads(text, parse_float=str, parse_int=str, parse_constant=str, object_pairs_hook=_object)
+        return json.loads(text, parse_float=str, parse_int=str, parse_constant=str, object_pairs_hook=once)
     except RecursionError:
-        raise InputError("the JSON is nested beyond all reason; give a list of objects, each of them a run") from None
-
-
-def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    expect_each_once("the JSON", [name for name, _ in pairs])
-    return dict(pairs)
+        raise InputError(f"{path}: is JSON nested beyond all reason; give a list of objects, each a run") from None
 
 
 def _lines(path: str | Path, text: str, whole: json.JSONDecodeError) -> tuple[list[Any], list[str]]:
@@ -53,7 +52,7 @@ def _lines(path: str | Path, text: str, whole: json.JSONDecodeError) -> tuple[li
         if not line.strip():
             continue
         try:
-            rows.append(_parsed(line))
+            rows.append(_parsed(path, line))
         except json.JSONDecodeError as error:
             if not rows:
                 raise InputError(f"{path}: is damaged JSON: {whole}") from None

@@ -80,17 +80,17 @@ def _equal(path: str | Path, table: TextTable, name: str, wanted: Sequence[str])
     known = cells.present
     found: set[str] = set()
     for value in wanted:
-        same = {cell for cell in known if cell == value or _same_number(cell, value)}
+        same = {cell for cell in known if _same(cell, value)}
         if not same:
             raise InputError(f"{path}: no row that is kept has {name}={value!r}{did_you_mean(value, set(known))}")
         found |= same
     return table.at(np.flatnonzero(cells.where(found.__contains__)))
 
 
-def _same_number(cell: str, value: str) -> bool:
-    """Whether both say one number: 64 and 64.0."""
+def _same(cell: str, value: str) -> bool:
+    """Whether both are one text, or say one number: 64 and 64.0."""
     try:
-        return number_of(cell) == number_of(value)
+        return cell == value or number_of(cell) == number_of(value)
     except CellError:
         return False
 
@@ -98,7 +98,7 @@ def _same_number(cell: str, value: str) -> bool:
 def _held(path: str | Path, table: TextTable, condition: Condition) -> NDArray[np.bool_]:
     cells = table.column(condition.column)
     if condition.sign == "!=":
-        return cells.where(lambda cell: cell != condition.value)
+        return cells.where(lambda cell: not _same(cell, condition.value))
     try:
         limit = number_of(condition.value)
     except CellError as error:

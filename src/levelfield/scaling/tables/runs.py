@@ -150,7 +150,7 @@ def _hint(meaning: str, name: str, names: Sequence[str], meant: Mapping[str, str
 def _expect_one_meaning(path: str | Path, columns_of: Mapping[str, tuple[str, ...]]) -> None:
     """A column of numbers is one thing; only measured compute may be the nominal budget, too."""
     known: dict[str, str] = {}
-    for meaning in (*POSITIVE, "seed"):
+    for meaning in (*POSITIVE, "seed", "batch", "axes"):
         for name in columns_of.get(meaning, ()):
             other = known.setdefault(name, meaning)
             if other != meaning and {other, meaning} != {"compute", "budget"}:
