@@ -33,6 +33,35 @@ def read_analysis(
     """The analysis of a study's directory, or of the table of runs at ``source``, there without verdicts on request.
 
     Raises:
+        InputError: see :func:`read_analysed`.
+    """
+    analysis, _ = read_analysed(
+        source,
+        table,
+        margin=margin,
+        named_confounds=named_confounds,
+        compared=compared,
+        level=level,
+        measure=measure,
+        asked=asked,
+    )
+    return analysis
+
+
+def read_analysed(
+    source: Path,
+    table: TableOptions,
+    *,
+    margin: float | None = None,
+    named_confounds: Sequence[str] = (),
+    compared: bool = True,
+    level: float = 0.9,
+    measure: str | None = None,
+    asked: Asked | None = None,
+) -> tuple[Analysis, Sequence[Observation]]:
+    """That analysis, and the rows behind it.
+
+    Raises:
         InputError: there is neither at ``source``, or the table cannot be read as it was said to be.
     """
     from levelfield.records.errors import InputError
@@ -49,20 +78,22 @@ def read_analysis(
             )
         refuse_columns_of_a_study(source, table)
         with collecting_nothing():
-            return analyse_outcome(
-                read_outcome(source, measure=measure), source, margin=margin, level=level, asked=asked or Asked()
-            )
+            outcome = read_outcome(source, measure=measure)
+            found = analyse_outcome(outcome, source, margin=margin, level=level, asked=asked or Asked())
+            return found, outcome.table
     from levelfield.scaling.face import analysed
 
     with collecting_nothing():
-        return analysed(
-            read_table(source, table, measure=measure),
+        runs = read_table(source, table, measure=measure)
+        found = analysed(
+            runs,
             margin=margin or 0.05,
             level=level,
             named_confounds=named_confounds,
             compared=compared,
             asked=asked or Asked(),
         )
+        return found, runs.rows
 
 
 @contextlib.contextmanager
@@ -78,19 +109,6 @@ def collecting_nothing() -> Iterator[None]:
             gc.enable()
 
 
-def read_observations(source: Path, table: TableOptions, *, measure: str | None = None) -> Sequence[Observation]:
-    """The rows behind that analysis.
-
-    Raises:
-        InputError: see :func:`read_analysis`.
-    """
-    if source.is_dir():
-        from levelfield.study.outcome.outcome import read_outcome
-
-        return read_outcome(source, measure=measure).table
-    return read_table(source, table, measure=measure).rows
-
-
 def read_table(source: Path, table: TableOptions, *, measure: str | None = None) -> Runs:
     """The rows of the table of runs at ``source``.
 
@@ -104,14 +122,7 @@ def read_table(source: Path, table: TableOptions, *, measure: str | None = None)
         raise InputError(f"{source}: no such file; expected a table of runs (CSV or Parquet) or a study's directory")
     if measure is not None:
         raise SpecError(f"--measure {measure} names what a study has measured; of a table, --loss names the column")
-    return read_runs(
-        source,
-        columns=table.columns,
-        where=table.where,
-        drop_diverged=table.drop_diverged,
-        drop_incomplete=table.drop_incomplete,
-        ends=table.ends,
-    )
+    return read_runs(source, **table.reading)
 
 
 def refuse_columns_of_a_study(source: Path, table: TableOptions) -> None:

@@ -36,18 +36,14 @@ _WITH_SUFFIX = ("budget", "device")
 
 @dataclass(frozen=True, kw_only=True)
 class TableOptions:
-    """How a table is to be read, as :func:`levelfield.scaling.tables.runs.read_runs` is told it."""
+    """How a table is to be read: ``reading`` is what :func:`levelfield.scaling.tables.runs.read_runs` is told."""
 
-    columns: Mapping[str, str]
-    where: Sequence[tuple[str, ...]]
-    drop_diverged: bool
-    drop_incomplete: bool
-    ends: str | None
+    reading: Mapping[str, Any]
 
     @property
     def given(self) -> bool:
         """Whether the command line says anything of a table."""
-        return bool(self.columns or self.where or self.drop_diverged or self.drop_incomplete or self.ends)
+        return any(self.reading.values())
 
 
 def reads_table(verb: Callable[..., None]) -> Callable[..., None]:
@@ -70,14 +66,10 @@ def reads_table(verb: Callable[..., None]) -> Callable[..., None]:
     def with_table(**given: Any) -> None:
         named = {meaning: given.pop(f"{meaning}_column") for meaning in _COLUMNS}
         named["axes"] = ",".join(given.pop("axis") or ())
-        table = TableOptions(
-            columns={meaning: name for meaning, name in named.items() if name},
-            where=_conditions(given.pop("where") or ()),
-            drop_diverged=given.pop("drop_diverged"),
-            drop_incomplete=given.pop("drop_incomplete"),
-            ends=given.pop("ends"),
-        )
-        verb(table=table, **given)
+        reading = {name: given.pop(name) for name in ("drop_diverged", "drop_incomplete", "ends")}
+        reading["columns"] = {meaning: name for meaning, name in named.items() if name}
+        reading["where"] = _conditions(given.pop("where") or ())
+        verb(table=TableOptions(reading=reading), **given)
 
     with_table.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue]
     return with_table

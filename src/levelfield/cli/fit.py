@@ -39,7 +39,7 @@ def fit(
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
     """Fit the laws of held-out loss against compute, and the optimum of a budget, or say why there is none."""
-    from levelfield.cli.analysis import read_analysis, read_observations
+    from levelfield.cli.analysis import read_analysed
     from levelfield.cli.console import plain_with_sentences, say_json
     from levelfield.records.errors import RefusedError
     from levelfield.report.words.of_optima import optimum_sentences
@@ -47,17 +47,8 @@ def fit(
     from levelfield.scaling.ladder.belief import Asked
 
     asked = Asked(form=form, recency=recency, delta=delta)
-    analysis = read_analysis(
-        source,
-        table,
-        compared=False,
-        level=level,
-        measure=measure,
-        asked=asked,
-    )
-    cuts = None
-    if backtest:
-        cuts = foretold(read_observations(source, table, measure=measure), level=level, asked=asked)
+    analysis, rows = read_analysed(source, table, compared=False, level=level, measure=measure, asked=asked)
+    cuts = foretold(rows, level=level, asked=asked) if backtest else None
     if json:
         say_json(
             {

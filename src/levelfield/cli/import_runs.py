@@ -27,17 +27,7 @@ def import_runs(
     from levelfield.records.store import StudyDirectory
     from levelfield.study.outcome.imported import import_runs as take_in
 
-    taken = take_in(
-        StudyDirectory(directory),
-        csv,
-        columns=table.columns,
-        where=table.where,
-        drop_diverged=table.drop_diverged,
-        drop_incomplete=table.drop_incomplete,
-        ends=table.ends,
-        source=source,
-        name=name,
-    )
+    taken = take_in(StudyDirectory(directory), csv, source=source, name=name, **table.reading)
     page, _ = publish(directory)
     for notice in taken.notices:
         say(f"note: {notice}")

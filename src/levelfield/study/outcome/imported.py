@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from levelfield.records.codec import later, record
 from levelfield.records.errors import DamagedError, InputError
@@ -39,15 +39,13 @@ def import_runs(
     study: StudyDirectory,
     csv: Path,
     *,
-    columns: Mapping[str, str],
-    where: Sequence[tuple[str, ...]] = (),
-    drop_diverged: bool = False,
-    drop_incomplete: bool = False,
-    ends: str | None = None,
     source: str,
     name: str | None = None,
+    **reading: Any,
 ) -> ImportedRuns:
-    """Take the rows of ``csv`` into ``study`` under ``name`` (the file's own when left out); ``read_runs`` reads them.
+    """Take the rows of ``csv`` into ``study`` under ``name`` (the file's own when left out).
+
+    ``read_runs`` reads them as ``reading`` says.
 
     Their roles are put aside: what another data set, split or recipe gave supports no verdict here.
 
@@ -67,9 +65,7 @@ def import_runs(
         raise InputError(
             f"{study.path} already holds imported runs named {name!r}; choose another --name, or delete {path}"
         )
-    runs = read_runs(
-        csv, columns=columns, where=where, drop_diverged=drop_diverged, drop_incomplete=drop_incomplete, ends=ends
-    )
+    runs = read_runs(csv, **reading)
     rows = tuple(dataclasses.replace(row, run=f"{name}: {row.run}", role="imported") for row in runs.rows)
     taken = ImportedRuns(name=name, source=source, rows=rows, notices=runs.notices, table=digest(read_regular(csv)))
     make_directory(study.imported_path)
