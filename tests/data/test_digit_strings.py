@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from tests.narrowed import of_kind
 
 from levelfield.data.draws import draw_bits, key_words, unit_interval
+from levelfield.data.generated.digit_renderer import rendered_on
+from levelfield.data.generated.digit_strings import DigitStrings, noisy_labels
+from levelfield.data.generated.glyphs import load_glyphs, split_glyphs
+from levelfield.data.generated.noise import NoiseBank
 from levelfield.data.loader import Loader, training_order
 from levelfield.data.order import Order
 from levelfield.data.sources import open_source, open_source_once
-from levelfield.data.sources.digit_renderer import rendered_on
-from levelfield.data.sources.digit_strings import DigitStrings, noisy_labels
-from levelfield.data.sources.glyphs import load_glyphs, split_glyphs
-from levelfield.data.sources.noise import NoiseBank
 from levelfield.records.data import DigitPairsSpec, DigitsSpec, DigitStringsSpec, FewDigitsJudge, Split
 from levelfield.records.errors import SpecError
 from levelfield.records.measure import Measure

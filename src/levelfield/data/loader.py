@@ -14,7 +14,7 @@ from torch import Tensor
 from levelfield.data.audit import SeenAudit
 from levelfield.data.draws import Int64s, UInt64s
 from levelfield.data.order import Order, shard
-from levelfield.data.sources.base import Examples, Source
+from levelfield.data.source import Examples, Source
 from levelfield.records.data import Split
 from levelfield.records.errors import DataError
 
@@ -25,7 +25,7 @@ _IMAGES_A_RUN = 128
 class Batch:
     """One rank's share of a global batch.
 
-    ``fields`` by name and ``valid`` bool ``[B]`` are tensors as :class:`levelfield.data.sources.base.Examples` has
+    ``fields`` by name and ``valid`` bool ``[B]`` are tensors as :class:`levelfield.data.source.Examples` has
     them; ``positions``, ``epochs``, ``ids`` (int64) and ``augment_keys`` (uint64) are NumPy arrays ``[B]`` that say
     which examples these are.
     """

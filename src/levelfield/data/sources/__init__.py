@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from levelfield.data.sources.base import Examples, Source
+from levelfield.data.source import Examples, Source
 from levelfield.records.data import (
     DataSpec,
     DigitPairsSpec,
@@ -33,11 +33,11 @@ def open_source(spec: DataSpec, *, rehash: bool = False) -> Source:
     """
     match spec:
         case DigitPairsSpec() | DigitStringsSpec():
-            from levelfield.data.sources.digit_strings import DigitStrings
+            from levelfield.data.generated.digit_strings import DigitStrings
 
             return DigitStrings(spec)
         case DigitsSpec():
-            from levelfield.data.sources.digits import Digits
+            from levelfield.data.generated.digits import Digits
 
             return Digits(spec)
         case ParquetSpec() if spec.mask_column is not None:
@@ -85,7 +85,7 @@ def near(source: Source, device: torch.device) -> Source:
     """``source`` with its pictures made on ``device``, where that is a GPU and the source knows how; equal pictures."""
     if device.type == "cpu":
         return source
-    from levelfield.data.sources.digit_renderer import rendered_on
-    from levelfield.data.sources.digit_strings import DigitStrings
+    from levelfield.data.generated.digit_renderer import rendered_on
+    from levelfield.data.generated.digit_strings import DigitStrings
 
     return rendered_on(source, device) if isinstance(source, DigitStrings) else source

@@ -11,7 +11,7 @@ import numpy as np
 from levelfield.data.classes import Classes, match_classes
 from levelfield.data.draws import Int64s, UInt64s
 from levelfield.data.order import Permutation
-from levelfield.data.sources.base import Examples, check_ids
+from levelfield.data.source import Examples, check_ids
 from levelfield.data.sources.images import Container, ImageTable
 from levelfield.data.transforms import augment_photos
 from levelfield.records.data import FolderSpec, ParquetSpec, Split, num_report_asked
@@ -130,7 +130,7 @@ class ImageSource:
             )
 
     def batch(self, split: Split, ids: Int64s, augment_keys: UInt64s | None = None) -> Examples:
-        """See :meth:`levelfield.data.sources.base.Source.batch`."""
+        """See :meth:`levelfield.data.source.Source.batch`."""
         ids = check_ids(ids, self.split_sizes[split], split)
         table, numbers = self._locate(split, ids)
         images, valid = table.images(numbers)

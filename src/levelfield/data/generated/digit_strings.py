@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levelfield.data.draws import Int64s, UInt64s, below, draw_bits, key_words, unit_interval
-from levelfield.data.sources.base import Examples, check_ids
-from levelfield.data.sources.glyphs import CONTENT_HASH, NUM_GLYPHS, SIDE, Glyphs, enlarge, load_glyphs, split_glyphs
-from levelfield.data.sources.noise import NoiseBank
+from levelfield.data.generated.glyphs import CONTENT_HASH, NUM_GLYPHS, SIDE, Glyphs, enlarge, load_glyphs, split_glyphs
+from levelfield.data.generated.noise import NoiseBank
+from levelfield.data.source import Examples, check_ids
 from levelfield.data.transforms import Affine, SpritePlacer
 from levelfield.records.codec import to_plain
 from levelfield.records.data import DigitPairsSpec, DigitStringsSpec, Split
@@ -85,7 +85,7 @@ class DigitStrings:
         self.placers = _placers(spec)
 
     def batch(self, split: Split, ids: Int64s, augment_keys: UInt64s | None = None) -> Examples:
-        """See :meth:`levelfield.data.sources.base.Source.batch`."""
+        """See :meth:`levelfield.data.source.Source.batch`."""
         ids = check_ids(ids, self.split_sizes[split], split)
         images = np.empty((len(ids), 1, self.resolution, self.resolution), dtype=np.uint8)
         labels = np.empty(len(ids), dtype=np.int64)
