@@ -45,7 +45,8 @@ def test_each_part_is_seen_as_it_would_be_alone_in_whole_epochs(said, seed):
 @given(said=parts, multiplicity=st.integers(1, 3), start=st.integers(0, 2**45))
 @settings(max_examples=60, deadline=None)
 def test_positions_are_told_back_from_epoch_and_id_wherever_a_run_is(said, multiplicity, start):
-    order = mixture(*zip(*said, strict=True), multiplicity=multiplicity)
+    sizes, weights = zip(*said, strict=True)
+    order = mixture(sizes, weights, multiplicity=multiplicity)
     positions = start + np.arange(200)
     epochs, ids = order.ids(positions)
     assert np.array_equal(order.positions(epochs, ids), positions // multiplicity * multiplicity)
@@ -66,7 +67,8 @@ def test_an_epoch_ends_where_the_first_part_has_been_seen_once():
 @given(said=parts, multiplicity=st.integers(1, 3), examples=st.integers(1, 2000))
 @settings(max_examples=60, deadline=None)
 def test_the_turns_of_each_part_are_those_that_a_run_takes(said, multiplicity, examples):
-    order = mixture(*zip(*said, strict=True), multiplicity=multiplicity)
+    sizes, weights = zip(*said, strict=True)
+    order = mixture(sizes, weights, multiplicity=multiplicity)
     ids = order.ids(np.arange(examples))[1]
     views = np.bincount(ids, minlength=order.num_ids)
     for part in order.turns(examples):

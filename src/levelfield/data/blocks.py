@@ -111,3 +111,24 @@ class BlockOrder(Order):
     def _words(self, purpose: str, *of: int) -> UInt64s:
         shape = (self.block_examples, self.window_blocks)
         return key_words(NUM_ROUNDS, "block order", ORDER_VERSION, *shape, self.fingerprint, self.seed, purpose, *of)
+
+
+class PackedRanks:
+    """Which image has which rank where neighbours in rank are to be neighbours in a store.
+
+    Stores are packed in the order of a permutation that is keyed by the content alone (:func:`packing`). Ranks follow
+    it from a place that depends on ``seed`` too, so that other seeds hold out other images.
+    """
+
+    def __init__(self, size: int, fingerprint: str, seed: int) -> None:
+        self._packed = packing(size, fingerprint)
+        self._shift = int(key_words(1, "packed ranks", fingerprint, seed)[0]) % size
+
+    def forward(self, ranks: Int64s) -> Int64s:
+        """The numbers of the images of ``ranks`` in the canonical order of their content."""
+        return self._packed.forward((ranks + self._shift) % self._packed.size)
+
+
+def packing(size: int, fingerprint: str) -> Permutation:
+    """From the row of an image in a packed store to its number in the canonical order of its content."""
+    return Permutation.of(size, "packing", fingerprint)

@@ -6,8 +6,8 @@ over this part alone would take. So shares are exact over every whole block and 
 part keeps its own exact epochs, and position, part, epoch and id are told from one another in O(1) memory.
 
 **An epoch of a mixture** ends where the first of its parts has been seen once: it has ``N_i * sum(weights) /
-weights[i]`` positions, rounded down, for the part i where that is least. No example is seen more often than epochs are counted, so
-that a limit of epochs bounds the repetition of every part; a part of lesser share is seen less often.
+weights[i]`` positions, rounded down, for the part i where that is least. So no example is seen more often than epochs
+are counted, and a limit of epochs bounds the repetition of every part; a part of lesser share is seen less often.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from levelfield.data.draws import Int64s, UInt64s, draw_bits
 from levelfield.data.generated.glyphs import CONTENT_HASH, SIDE, enlarge, load_glyphs, split_glyphs
 from levelfield.data.source import Examples, check_ids
 from levelfield.data.transforms import Affine, SpritePlacer
-from levelfield.records.data import DigitsSpec, FewDigitsJudge, Split
+from levelfield.records.data import DigitsSpec, Split
+from levelfield.records.drawn import FewDigitsJudge
 from levelfield.records.fields import FieldFacts
 from levelfield.records.fingerprint import fingerprint
 
