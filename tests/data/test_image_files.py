@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 from small_pictures import CLASSES, encoded, picture, write_folder, write_parquet
 
+from levelfield.data.arranged import training_order
 from levelfield.data.audit import SeenAudit
-from levelfield.data.loader import Loader, training_order
+from levelfield.data.loader import Loader
 from levelfield.data.sources import images, open_source
 from levelfield.data.sources.images import decode
 from levelfield.data.stores import row_groups

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from levelfield.data.draws import below, draw_bits, key_words
-from levelfield.data.sources.glyphs import enlarge, load_glyphs
+from levelfield.data.generated.glyphs import enlarge, load_glyphs
 from levelfield.data.transforms import NORMALISATION, Affine, SpritePlacer, augment_photos, to_float
 
 RNG = np.random.default_rng(0)

@@ -15,7 +15,7 @@ from PIL import Image
 from levelfield.data.pictures import as_shown, resized_square
 from levelfield.data.transforms import NORMALISATION
 from levelfield.records.codec import record
-from levelfield.records.data import LARGEST_SIDE
+from levelfield.records.data_bounds import LARGEST_SIDE
 from levelfield.records.errors import expect
 
 CropMode: TypeAlias = Literal["cover", "center", "squash"]
