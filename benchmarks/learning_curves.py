@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from levelfield.scaling.ladder.backtest import (
-    SYSTEMS_DRAWN,
+    CANDIDATES,
     CHALLENGERS,
     Extrapolation,
     LawForm,
@@ -57,7 +57,7 @@ def tails(fitted: Sequence[LossCurve], whole: Sequence[LossCurve], candidate: La
 
 def leave_one_model_out(fitted: Sequence[LossCurve], whole: Sequence[LossCurve], models: Sequence[str]) -> float:
     """The mean error when each model's candidate is the best on the other models' tails."""
-    scores = {c: np.array([tail.score for tail in tails(fitted, whole, c)]) for c in SYSTEMS_DRAWN}
+    scores = {c: np.array([tail.score for tail in tails(fitted, whole, c)]) for c in CANDIDATES}
     of_model, errors = np.array(models), np.empty(len(models))
     for model in set(models):
         others = of_model != model
