@@ -13,7 +13,7 @@ from levelfield.data.draws import Int64s, UInt64s
 from levelfield.data.order import Permutation
 from levelfield.data.sources.base import Examples, check_ids
 from levelfield.data.sources.images import Container, ImageTable
-from levelfield.data.transforms import augment_photos
+from levelfield.data.sources.seen import augmented, plain
 from levelfield.records.data import FolderSpec, ParquetSpec, Split, num_report_asked
 from levelfield.records.errors import DataError, quoted_names
 from levelfield.records.fields import FieldFacts
@@ -133,9 +133,10 @@ class ImageSource:
         """See :meth:`levelfield.data.sources.base.Source.batch`."""
         ids = check_ids(ids, self.split_sizes[split], split)
         table, numbers = self._locate(split, ids)
-        images, valid = table.images(numbers)
         if split == "train" and augment_keys is not None:
-            images = augment_photos(images, self.spec.augment, augment_keys, ids)
+            images, valid = augmented(table, numbers, self.spec, augment_keys, ids)
+        else:
+            images, valid = plain(table, numbers)
         return Examples({"image": images, "label": table.labels[numbers]}, valid)
 
     def _locate(self, split: Split, ids: Int64s) -> tuple[ImageTable, Int64s]:
