@@ -18,7 +18,8 @@ from levelfield.data.audit import SeenAudit
 from levelfield.data.decode import decode
 from levelfield.data.loader import Loader, training_order
 from levelfield.data.resize import covering
-from levelfield.data.sources import open_source, parquet_column, seen
+from levelfield.data.sources import open_source, seen
+from levelfield.data.stores import row_groups
 from levelfield.records.data import FolderSpec, ParquetSpec
 from levelfield.records.errors import DataError
 
@@ -86,7 +87,7 @@ def test_a_table_larger_than_memory_gives_the_same_run(picture_parquet, monkeypa
     expected = from_parquet(picture_parquet)
     contents(expected, "train")
     monkeypatch.setattr(decoded, "_ROOM", decoded._Room(1000))
-    monkeypatch.setattr(parquet_column, "ENCODED_LIMIT_BYTES", 1)
+    monkeypatch.setattr(row_groups, "ENCODED_LIMIT_BYTES", 1)
     assert_same_run(from_parquet(picture_parquet), expected)
     assert "there is no room for the others" in caplog.text
 
