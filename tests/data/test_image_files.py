@@ -15,8 +15,9 @@ from small_pictures import CLASSES, encoded, picture, write_folder, write_parque
 from levelfield.data.arranged import training_order
 from levelfield.data.audit import SeenAudit
 from levelfield.data.loader import Loader
-from levelfield.data.sources import images, open_source, parquet_column
+from levelfield.data.sources import images, open_source
 from levelfield.data.sources.images import decode
+from levelfield.data.stores import row_groups
 from levelfield.records.data import FolderSpec, ParquetSpec
 from levelfield.records.errors import DataError
 
@@ -79,7 +80,7 @@ def test_a_table_larger_than_memory_gives_the_same_run(picture_parquet, monkeypa
     expected = from_parquet(picture_parquet)
     contents(expected, "train")
     monkeypatch.setattr(images, "DECODED_LIMIT_BYTES", 1000)
-    monkeypatch.setattr(parquet_column, "ENCODED_LIMIT_BYTES", 1)
+    monkeypatch.setattr(row_groups, "ENCODED_LIMIT_BYTES", 1)
     assert_same_run(from_parquet(picture_parquet), expected)
     assert "exceed the cache" in caplog.text
 

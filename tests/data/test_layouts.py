@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from small_pictures import CLASSES, encoded, picture, write_folder, write_parquet
 
+from levelfield.data.ingest.places import PlaceSaid, judged_at
 from levelfield.data.sources import open_source
-from levelfield.data.sources.folder import labelled_folder
 from levelfield.records.data import FolderSpec, ParquetSpec
 from levelfield.records.errors import DataError
 
@@ -79,7 +79,7 @@ def test_a_layout_that_is_not_understood_is_refused_with_what_was_seen_by_every_
     with pytest.raises(DataError, match=message):
         opened(root)  # run, plan, finetune and probe
     with pytest.raises(DataError, match=message):
-        labelled_folder(str(root))  # evaluate
+        judged_at(PlaceSaid(path=str(root)))  # evaluate
     good = laid(tmp_path / "good", *each("cat", "dog"))
     with pytest.raises(DataError, match=message):
         opened(good, report_path=str(root))

@@ -11,11 +11,11 @@ from tests.narrowed import of_kind
 
 from levelfield.data.arranged import examples_an_epoch, training_order
 from levelfield.data.audit import expected_audit
+from levelfield.data.canonical import digest_of
 from levelfield.data.classes import Classes, join_classes
 from levelfield.data.loader import Loader
 from levelfield.data.mixture import MixtureOrder
 from levelfield.data.sources import open_source
-from levelfield.data.sources.images import digest_of
 from levelfield.data.sources.mixture import MixtureSource
 from levelfield.data.sources.splits import ImageSource
 from levelfield.records.codec import from_plain, to_plain

@@ -9,10 +9,11 @@ import pytest
 from PIL import Image, ImageOps
 from small_pictures import encoded, picture, write_folder, write_parquet
 
+from levelfield.data.canonical import digest_of
 from levelfield.data.encoded import UnreadablePictureError
 from levelfield.data.pictures import as_shown, orientation_in
 from levelfield.data.sources import open_source
-from levelfield.data.sources.images import decode, digest_of
+from levelfield.data.sources.images import decode
 from levelfield.records.data import FolderSpec, ParquetSpec
 from levelfield.weights.preprocessing import Preprocessing
 

@@ -69,7 +69,7 @@ def masked_data(
     Raises:
         SpecError: nothing lies there, or a column is named of what has none.
     """
-    from levelfield.data.sources.layout import is_parquet
+    from levelfield.data.ingest.layout import is_parquet
     from levelfield.records.codec import from_plain
     from levelfield.records.data import PairsSpec, ParquetSpec
     from levelfield.records.errors import SpecError
@@ -112,7 +112,7 @@ def named_data(
     Raises:
         SpecError: nothing lies there, or the augmentation is none of that data.
     """
-    from levelfield.data.sources.layout import is_parquet
+    from levelfield.data.ingest.layout import is_parquet
     from levelfield.records.codec import from_plain
     from levelfield.records.data import DigitsSpec, FolderSpec, FractalsSpec, ParquetSpec
     from levelfield.records.errors import SpecError

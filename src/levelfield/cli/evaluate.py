@@ -39,7 +39,7 @@ def evaluate(
     Images that cannot be read are named at the end, with exit code 2; the others are judged.
     """
     from levelfield.cli.console import say, say_json
-    from levelfield.data.sources.layout import is_parquet
+    from levelfield.data.ingest.layout import is_parquet
     from levelfield.inference.answers import class_names
     from levelfield.inference.labelled import judged_resolution, score_place, score_trial
     from levelfield.records.errors import DataError, SpecError

@@ -59,14 +59,14 @@ def open_source(spec: DataSpec, *, rehash: bool = False) -> Source:
             from levelfield.data.sources.pairs import open_pairs
 
             return open_pairs(spec, rehash=rehash)
-        case ParquetSpec():
-            from levelfield.data.sources.parquet import open_parquet
+        case ParquetSpec() | FolderSpec():
+            from levelfield.data.ingest.places import PlaceSaid, stores_at
+            from levelfield.data.sources.splits import image_source
 
-            return open_parquet(spec, rehash=rehash)
-        case FolderSpec():
-            from levelfield.data.sources.folder import open_folder
-
-            return open_folder(spec, rehash=rehash)
+            parquet = isinstance(spec, ParquetSpec)
+            columns = {"image_column": spec.image_column, "label_column": spec.label_column} if parquet else {}
+            place = PlaceSaid(path=spec.path, report_path=spec.report_path, **columns)
+            return image_source(spec, *stores_at(place, parquet=parquet, rehash=rehash))
 
 
 def _part(spec: SourceSpec, *, rehash: bool) -> Source:

@@ -1,8 +1,4 @@
-"""Encoded images from any container: one canonical table, decoding by id, and one cache.
-
-:class:`ImageTable` orders the images of a :class:`Container` by (label, hash of the encoded bytes), so that ids, splits
-and the fingerprint depend on the images alone: the same images give the same run, byte for byte, from Parquet and from
-a folder. Byte-identical twins of one label are interchangeable.
+"""Encoded images from any store, decoded by id, and one cache.
 
 Pixels come from Pillow: upright, in RGB and opaque (:mod:`levelfield.data.pictures`), the shorter side resized to the
 resolution (bicubic, antialiased) and the centre cropped; an image that has the size is left alone.
@@ -10,21 +6,17 @@ resolution (bicubic, antialiased) and the centre cropped; an image that has the 
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from levelfield.data.classes import Classes
 from levelfield.data.draws import Int64s
 from levelfield.data.encoded import UnreadablePictureError, open_picture
-from levelfield.data.pictures import as_shown, orientation_in, resized_square
-from levelfield.data.sources.digests import forget_digests
+from levelfield.data.pictures import as_shown, resized_square
+from levelfield.data.stores.base import Store, read_listed
 from levelfield.records.errors import DataError
-from levelfield.records.fingerprint import digest
 
 logger = logging.getLogger(__name__)
 
@@ -32,78 +24,15 @@ DECODED_LIMIT_BYTES = 4 * 2**30
 """Decoded images are kept in memory when all of them together need no more; else each is decoded when asked for."""
 
 MASKED_PIXEL = 128
-DIGEST_BYTES = 16
 
 _UNREAD, _READY, _CORRUPT = 0, 1, 2
-
-
-class Container(Protocol):
-    """Encoded images as some format holds them, numbered by row.
-
-    ``labels`` int64 ``[N]`` are places in ``classes``; ``digests`` uint8 ``[N, 16]``, see :func:`digest_of`.
-    """
-
-    classes: Classes
-    labels: Int64s
-    digests: NDArray[np.uint8]
-
-    def read(self, row: int) -> bytes:
-        """The encoded image. Raises OSError where it has gone since it was listed."""
-        ...
-
-    def name(self, row: int) -> str:
-        """What to call it in a message: its file, or file and row."""
-        ...
-
-
-DIGEST_RULE = "pictures 1"
-"""A change to what :func:`digest_of` takes of a picture must change it: digests are kept under it."""
-
-
-def digest_of(encoded: bytes | memoryview) -> bytes:
-    """The 16 bytes of BLAKE2b that identify an encoded image.
-
-    That of a picture that is turned before use says so: its pixels are others than before pictures were turned, and so
-    is what is made of it. No other picture's identity knows of the rule.
-    """
-    turned = b"turned" if orientation_in(bytes(encoded)) != 1 else b""
-    return hashlib.blake2b(encoded, digest_size=DIGEST_BYTES, person=turned).digest()
-
-
-def read_listed(container: Container, row: int) -> bytes:
-    """The encoded image of ``row``, which must be the one that was listed, whatever is kept of its file.
-
-    Raises:
-        DataError: it is another by now.
-        OSError: it is gone.
-    """
-    encoded = container.read(row)
-    if digest_of(encoded) != container.digests[row].tobytes():
-        forget_digests()
-        raise DataError(f"{container.name(row)} has changed since it was listed, so this is other data now: run again")
-    return encoded
-
-
-def canonical_order(labels: Int64s, digests: NDArray[np.uint8]) -> tuple[Int64s, str]:
-    """The rows of images by label and digest, and the fingerprint of their content, which knows no other order."""
-    halves = digests.view(">u8")
-    rows = np.lexsort((halves[:, 1], halves[:, 0], labels))
-    content = labels[rows].astype("<i8").tobytes() + digests[rows].tobytes()
-    return rows, digest(b"image table 1" + content)
 
 
 class ImageTable:
     """Images in canonical order, decoded to uint8 ``[3, R, R]`` one by one when first asked for."""
 
-    def __init__(
-        self, container: Container, *, resolution: int, mask_corrupt: bool, labels: Int64s | None = None
-    ) -> None:
-        """``labels`` [N] stand for the container's own where those number the classes otherwise."""
-        labels = container.labels if labels is None else labels
-        self._container = container
-        self._rows, self.fingerprint = canonical_order(labels, container.digests)
-        self.labels = labels[self._rows]
-        self.digests = container.digests[self._rows]
+    def __init__(self, store: Store, *, resolution: int, mask_corrupt: bool) -> None:
+        self.store = store
         self.resolution, self._mask_corrupt = resolution, mask_corrupt
         size = len(self) * 3 * resolution**2
         self._state = np.zeros(len(self), dtype=np.uint8)
@@ -114,11 +43,15 @@ class ImageTable:
             logger.warning("%.1f GiB of decoded images exceed the cache: each is decoded when needed", size / 2**30)
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.store.labels)
 
-    def distinct(self) -> set[bytes]:
-        """The digests without repeats."""
-        return {row.tobytes() for row in self.digests}
+    @property
+    def fingerprint(self) -> str:
+        return self.store.contents.fingerprint
+
+    def labels(self, numbers: Int64s) -> Int64s:
+        """The classes ``[B]`` of the table's entries ``numbers``."""
+        return self.store.labels[numbers].astype(np.int64)
 
     def images(self, numbers: Int64s) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Pixels ``[B, 3, R, R]`` and validity ``[B]`` of the table's entries ``numbers``.
@@ -137,10 +70,9 @@ class ImageTable:
         return self._cache[numbers], self._state[numbers] != _CORRUPT
 
     def _decode(self, number: int) -> NDArray[np.uint8]:
-        row = int(self._rows[number])
-        name = self._container.name(row)
+        name = self.store.name(number)
         try:
-            return decode(read_listed(self._container, row), self.resolution)
+            return decode(read_listed(self.store, number), self.resolution)
         except OSError as error:
             raise DataError(f"{name} can no longer be read: {error}") from None
         except UnreadablePictureError as error:

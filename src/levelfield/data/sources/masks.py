@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from levelfield.data.canonical import digest_of
 from levelfield.data.crops import FittedPair, fitted
 from levelfield.data.encoded import UnreadablePictureError, open_picture
+from levelfield.data.kept_digests import forget_digests
 from levelfield.data.pictures import as_shown
-from levelfield.data.sources.digests import forget_digests
-from levelfield.data.sources.images import DECODED_LIMIT_BYTES, digest_of
+from levelfield.data.sources.images import DECODED_LIMIT_BYTES
 from levelfield.data.stretches import stretches
 from levelfield.records.errors import DataError
 from levelfield.records.fields import IGNORED

@@ -16,6 +16,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -49,7 +50,7 @@ class KeptDigests:
     """
 
     def __init__(self, place: str | Path, kind: str, *, rehash: bool = False) -> None:
-        folder, named = cache_folder(), f"{kind}\0{os.path.abspath(place)}".encode()
+        folder, named = cached("digests"), f"{kind}\0{os.path.abspath(place)}".encode()
         self._path = folder / f"{hashlib.blake2b(named, digest_size=_SIZE).hexdigest()}.digests" if folder else None
         self._known = {} if rehash or self._path is None else _read(self._path)
         self._kept: dict[bytes, Digests] = {}
@@ -60,11 +61,11 @@ class KeptDigests:
 
         A file that cannot be looked at is left to ``compute``, which says what is wrong with it.
         """
-        now, key = time.time_ns(), _key(path)
+        settled, key = settled_ns(), _key(path)
         found = self._known.get(key.digest) if key else None
         if found is None or len(found) != rows:
             found = np.frombuffer(b"".join(compute()), dtype=np.uint8).reshape(-1, _SIZE)
-            if key is None or key.changed_ns >= now - RACY_NS or _key(path) != key:
+            if key is None or key.changed_ns >= settled or _key(path) != key:
                 return found
             self._learnt = True
         assert key is not None
@@ -83,19 +84,27 @@ class KeptDigests:
             logger.debug("digests are not kept: %s", error)
 
 
-def cache_folder() -> Path | None:
-    """Where digests are kept; None where they are not."""
+def cached(kind: str) -> Path | None:
+    """Where something of a ``kind`` is kept; None where nothing is."""
     own = os.environ.get("LEVELFIELD_CACHE")
     if own is not None:
-        return Path(own).expanduser() / "digests" if own else None
-    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "levelfield" / "digests"
+        return Path(own).expanduser() / kind if own else None
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "levelfield" / kind
+
+
+def settled_ns() -> int:
+    """What changed after this time may change again without another time of change."""
+    return time.time_ns() - RACY_NS
 
 
 def forget_digests() -> None:
-    """Drop everything kept: something in it was found to be wrong."""
-    for path in _files(cache_folder()):
+    """Drop everything kept, the indices that were made of it, too: something in it was found to be wrong."""
+    for path in _files(cached("digests")):
         with contextlib.suppress(OSError):
             path.unlink()
+    indices = cached("indices")
+    if indices is not None:
+        shutil.rmtree(indices, ignore_errors=True)
 
 
 class _Key(NamedTuple):

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from levelfield.data.classes import Classes
-from levelfield.data.sources.images import Container
-from levelfield.data.sources.layout import part_of
-from levelfield.data.sources.parquet_column import EncodedColumn
-from levelfield.data.sources.parquet_file import ParquetFile
-from levelfield.data.sources.splits import ImageSource, image_source
-from levelfield.records.data import ParquetSpec
+from levelfield.data.index import Index
+from levelfield.data.ingest.format import Listing
+from levelfield.data.ingest.layout import part_of
+from levelfield.data.manifest import Contents
+from levelfield.data.stores.parquet import ParquetStore
+from levelfield.data.stores.parquet_file import Columns, ParquetFile
 from levelfield.records.errors import DataError
 from levelfield.records.files import FileRefusedError, regular_stat, walk
 
@@ -25,29 +25,53 @@ MAX_FILES = 2**16
 """Of a table, which are all opened to begin with."""
 
 
-def open_parquet(spec: ParquetSpec, *, rehash: bool = False) -> ImageSource:
-    """The images of ``spec.path``: a file, a folder of ``*.parquet`` files, or a glob.
+class ParquetTable:
+    """A :class:`levelfield.data.ingest.format.Format`: the rows of a file, a folder of ``*.parquet`` files, or a glob.
 
     Classes are ``0 .. largest label``, named by the schema's ``class_names`` (a JSON list) or Hugging Face's
-    ClassLabel; those of the report part are matched to training's by name, or by number where either has no names.
-
-    Raises:
-        DataError: a file or column is missing or of the wrong kind, a label is negative, not an integer or absent.
+    ClassLabel.
     """
-    report = _Rows(spec, spec.report_path, rehash=rehash) if spec.report_path is not None else None
-    return image_source(spec, _Rows(spec, spec.path, rehash=rehash), report)
+
+    def __init__(self, path: str, *, image_column: str, label_column: str) -> None:
+        self.of, self._image = path, image_column
+        self._columns = Columns(images=(image_column,), label=label_column)
+        self.rule = f"parquet {image_column!r} {label_column!r}"
+        self._paths: list[str] = []
+
+    def files(self) -> list[str]:
+        """See :meth:`levelfield.data.ingest.format.Format.files`."""
+        self._paths = self._paths or [str(path) for path in paths_of(self.of)]
+        return self._paths
+
+    def listed(self) -> Listing:
+        """See :meth:`levelfield.data.ingest.format.Format.listed`."""
+        files = [self._file(number) for number in range(len(self.files()))]
+        labels = [np.concatenate([_NONE, *map(file.labels, range(file.num_row_groups))]) for file in files]
+        number = sum(map(len, labels))
+        if not number:
+            raise DataError(f"{self.of} holds no rows: expected images in column {self._image!r}")
+        names = _class_names(files, 1 + max(int(part.max()) for part in labels if len(part)), of=self.of)
+        return Listing(
+            class_names=names,
+            sorted_as_text=False,
+            labels=np.concatenate(labels),
+            shards=np.repeat(np.arange(len(files), dtype=np.uint32), [len(part) for part in labels]),
+            offsets=np.concatenate([np.arange(len(part), dtype=np.uint64) for part in labels]),
+            lengths=np.zeros(number, dtype=np.uint64),
+        )
+
+    def store(self, index: Index, contents: Contents) -> ParquetStore:
+        """See :meth:`levelfield.data.ingest.format.Format.store`."""
+        return ParquetStore(self.files(), self._image, self._file, index, contents, of=self.of)
+
+    def _file(self, number: int) -> ParquetFile:
+        return ParquetFile(self._paths[number], self._columns)
 
 
-def labelled_parquet(spec: ParquetSpec) -> Container:
-    """All images of ``spec.path`` to be judged on.
-
-    Raises:
-        DataError: see :func:`open_parquet`.
-    """
-    return _Rows(spec, spec.path)
+_NONE = np.zeros(0, dtype=np.int64)
 
 
-def _classes(files: Sequence[ParquetFile], num_labels: int, *, of: str) -> Classes:
+def _class_names(files: Sequence[ParquetFile], num_labels: int, *, of: str) -> tuple[str, ...]:
     """The classes that the ``files`` of a table name alike, or the numbers of its labels."""
     named = {file.path: file.class_names for file in files}
     first, *others = named
@@ -59,28 +83,10 @@ def _classes(files: Sequence[ParquetFile], num_labels: int, *, of: str) -> Class
             )
     names = named[first]
     if not names:
-        return Classes.numbered(num_labels, of=of)
+        return Classes.numbered(num_labels, of=of).names
     if len(names) < num_labels:
         raise DataError(f"{of} has the label {num_labels - 1}, but names {len(names)} classes, {names[0]!r} first")
-    return Classes(names=tuple(names), of=of)
-
-
-class _Rows:
-    """A :class:`levelfield.data.sources.images.Container` of rows, over all row groups of all files."""
-
-    def __init__(self, spec: ParquetSpec, path: str, *, rehash: bool = False) -> None:
-        files = [ParquetFile(file, spec) for file in paths_of(path)]
-        labels = [file.labels(group) for file in files for group in range(file.num_row_groups)]
-        self._images = EncodedColumn(files, spec.image_column, of=path, rehash=rehash)
-        self.labels = np.concatenate(labels)
-        self.classes = _classes(files, 1 + int(self.labels.max()), of=path)
-        self.digests = self._images.digests
-
-    def read(self, row: int) -> bytes:
-        return self._images.read(row)
-
-    def name(self, row: int) -> str:
-        return self._images.name(row)
+    return tuple(names)
 
 
 def paths_of(path: str) -> list[Path]:

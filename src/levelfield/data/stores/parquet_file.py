@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from levelfield.data.draws import Int64s
-from levelfield.data.sources.parquet_claims import read_claims
+from levelfield.data.stores.parquet_claims import read_claims
 from levelfield.records.codec import parse_json
-from levelfield.records.data import ParquetSpec
 from levelfield.records.errors import DataError, did_you_mean, first_line, lacks_memory
 
 MAX_CLASSES = 1_000_000
 """A larger label is a hash or an identifier, not the number of a class."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """What the columns of a table are called: encoded ``images``, of which the first are pictures, a ``label`` where
+    there is one, and ``texts``."""
+
+    images: tuple[str, ...]
+    label: str | None = None
+    texts: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*self.images, *self.texts, *(() if self.label is None else (self.label,)))
 
 
 class ParquetFile:
@@ -28,27 +43,24 @@ class ParquetFile:
         DataError: it is damaged, claims more than its size allows, or lacks a column of the right kind.
     """
 
-    def __init__(self, path: Path, spec: ParquetSpec) -> None:
-        self.path, self._label_column = path, spec.label_column
-        self._encoded = (spec.image_column,) if spec.mask_column is None else (spec.image_column, spec.mask_column)
-        self._texts = tuple(filter(None, (spec.split_column, spec.sequence_column)))
-        columns = (*self._encoded, *self._texts, *(() if spec.mask_column else (self._label_column,)))
+    def __init__(self, path: str | Path, columns: Columns) -> None:
+        self.path, self._columns = path, columns
         with self._told():
             self._parquet = pq.ParquetFile(path)
             self._schema = self._parquet.schema_arrow
         self.num_row_groups = self._parquet.num_row_groups
-        for name in columns:
+        for name in columns.names:
             times = self._schema.names.count(name)
             if times == 0:
                 raise DataError(f"{path} has no column {name!r}{did_you_mean(name, self._schema.names)}")
             if times > 1:
                 raise DataError(f"{path} has {times} columns {name!r}: expected one")
-        self._check_types(labelled=spec.mask_column is None)
-        self._claims = read_claims(path, columns)
+        self._check_types()
+        self._claims = read_claims(path, columns.names)
         if len(self._claims.num_rows) != self.num_row_groups:
             raise DataError(f"{path} cannot be read as Parquet: its row groups are damaged")
-        self.class_names = _class_names(self._schema, self._label_column, path)
-        self.ignore_index = _ignore_index(self._schema, path) if spec.mask_column else None
+        self.class_names = _class_names(self._schema, columns.label, path)
+        self.ignore_index = None if columns.label else _ignore_index(self._schema, path)
 
     def num_rows(self, group: int) -> int:
         """The rows of a row group, as it claims; whoever reads a column of it compares."""
@@ -56,8 +68,10 @@ class ParquetFile:
 
     def labels(self, group: int) -> Int64s:
         """The labels of a row group, in [0, MAX_CLASSES)."""
+        name = self._columns.label
+        assert name is not None
         with self._told(f"row group {group} of "):
-            column = self._parquet.read_row_group(group, columns=[self._label_column]).column(self._label_column)
+            column = self._parquet.read_row_group(group, columns=[name]).column(name)
             labels = column.cast(pa.int64(), safe=False).fill_null(-1).to_numpy()
         self._check_rows(group, len(labels))
         wrong = (labels < 0) | (labels >= MAX_CLASSES)
@@ -111,19 +125,19 @@ class ParquetFile:
         if (claimed := self._claims.num_rows[group]) != seen:
             raise DataError(f"row group {group} of {self.path} claims {claimed} rows and has {seen}")
 
-    def _check_types(self, *, labelled: bool) -> None:
-        kinds = {name: self._schema.field(name).type for name in (*self._encoded, *self._texts)}
-        label = self._schema.field(self._label_column).type if labelled else pa.int64()
-        if not pa.types.is_integer(label):
-            raise DataError(f"labels must be integers: column {self._label_column!r} of {self.path} holds {label}")
-        for name in self._encoded:
+    def _check_types(self) -> None:
+        images, label, texts = self._columns.images, self._columns.label, self._columns.texts
+        kinds = {name: self._schema.field(name).type for name in self._columns.names}
+        if label is not None and not pa.types.is_integer(kinds[label]):
+            raise DataError(f"labels must be integers: column {label!r} of {self.path} holds {kinds[label]}")
+        for name in images:
             kind = kinds[name]
             if isinstance(kind, pa.StructType) and kind.get_field_index("bytes") >= 0:
                 kind = kind.field("bytes").type
             if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
                 place = f"column {name!r} of {self.path}"
                 raise DataError(f"images must be encoded bytes (JPEG, PNG, …): {place} holds {kind}")
-        for name in self._texts:
+        for name in texts:
             if not (pa.types.is_string(kinds[name]) or pa.types.is_large_string(kinds[name])):
                 raise DataError(f"column {name!r} of {self.path} must hold text, saw {kinds[name]}")
 
@@ -142,7 +156,7 @@ class ParquetFile:
             raise DataError(f"{part}{self.path} {said}: {seen}") from None
 
 
-def _class_names(schema: pa.Schema, label_column: str, path: Path) -> Sequence[str]:
+def _class_names(schema: pa.Schema, label_column: str | None, path: str | Path) -> Sequence[str]:
     metadata = schema.metadata or {}
     names: Any = _json(metadata, b"class_names", path) or []
     if not names and b"huggingface" in metadata:
@@ -156,7 +170,7 @@ def _class_names(schema: pa.Schema, label_column: str, path: Path) -> Sequence[s
     return [str(name) for name in names]
 
 
-def _ignore_index(schema: pa.Schema, path: Path) -> int | None:
+def _ignore_index(schema: pa.Schema, path: str | Path) -> int | None:
     """The value of pixels of no class that the schema names, None where it names none."""
     found = _json(schema.metadata or {}, b"ignore_index", path)
     if found is None or (isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= 255):
@@ -164,7 +178,7 @@ def _ignore_index(schema: pa.Schema, path: Path) -> int | None:
     raise DataError(f"the metadata 'ignore_index' of {path} must be a number from 0 to 255, saw {found!r}")
 
 
-def _json(metadata: Any, key: bytes, path: Path) -> Any:
+def _json(metadata: Any, key: bytes, path: str | Path) -> Any:
     if key not in metadata:
         return None
     return parse_json(metadata[key], where=f"the metadata {key.decode()!r} of {path}", error=DataError)

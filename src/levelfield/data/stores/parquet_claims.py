@@ -44,7 +44,7 @@ class Claims:
     dictionary_bytes: tuple[int, ...]
 
 
-def read_claims(path: Path, columns: Sequence[str]) -> Claims:
+def read_claims(path: str | Path, columns: Sequence[str]) -> Claims:
     """What the Parquet file at ``path`` claims of its ``columns``.
 
     Raises:
