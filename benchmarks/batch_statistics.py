@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from levelfield.data.loader import Loader, training_order
+from levelfield.data.arranged import training_order
+from levelfield.data.loader import Loader
 from levelfield.data.sources import open_source
 from levelfield.data.transforms import to_float
 from levelfield.families.tensors import batch_norms, statistics_of

@@ -14,9 +14,10 @@ from PIL import Image
 from small_pictures import CLASSES, encoded, picture, write_folder, write_parquet
 
 from levelfield.data import decoded
+from levelfield.data.arranged import training_order
 from levelfield.data.audit import SeenAudit
 from levelfield.data.decode import decode
-from levelfield.data.loader import Loader, training_order
+from levelfield.data.loader import Loader
 from levelfield.data.resize import covering
 from levelfield.data.sources import open_source, seen
 from levelfield.data.stores import row_groups

@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from levelfield.data.arranged import plain_order, training_order
 from levelfield.data.audit import SeenAudit, check_audit, expected_audit
-from levelfield.data.loader import Loader, evaluation_batches, training_order
+from levelfield.data.loader import Loader, evaluation_batches
 from levelfield.data.order import Order
 from levelfield.data.sources import open_source
 from levelfield.records.data import DigitPairsSpec, DigitsSpec, FolderSpec
@@ -18,7 +19,7 @@ from levelfield.records.errors import DataError
 BATCH = 48
 # 37 training examples: every batch holds parts of two or three epochs.
 SOURCE = open_source(DigitsSpec(select_examples=880, report_examples=880))
-ORDER = training_order(SOURCE, seed=3)
+ORDER = plain_order(SOURCE, seed=3)
 COLUMNS = ("positions", "epochs", "ids", "augment_keys", "image", "label", "valid")
 
 

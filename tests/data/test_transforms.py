@@ -6,7 +6,7 @@ import torch
 
 from levelfield.data.augment.flips import augment_photos
 from levelfield.data.draws import below, draw_bits, key_words
-from levelfield.data.sources.glyphs import enlarge, load_glyphs
+from levelfield.data.generated.glyphs import enlarge, load_glyphs
 from levelfield.data.transforms import NORMALISATION, Affine, SpritePlacer, to_float
 
 RNG = np.random.default_rng(0)

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from levelfield.compute.analytic import count
-from levelfield.data.loader import Loader, training_order
+from levelfield.data.arranged import training_order
+from levelfield.data.loader import Loader
 from levelfield.data.sources import open_source
 from levelfield.data.transforms import to_float
 from levelfield.records.data import ParquetSpec, data_content

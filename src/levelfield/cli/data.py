@@ -25,7 +25,8 @@ AdaptChannels = Annotated[
     bool, typer.Option("--adapt-channels", help="Change the first layer for images of other channels (grey, colour).")
 ]
 DataPlace = Annotated[
-    str, typer.Option("--data", help="A folder of class folders, Parquet (file, folder or glob), or 'digits'.")
+    str,
+    typer.Option("--data", help="A folder of class folders, Parquet (file, folder or glob), 'digits', or 'fractals'."),
 ]
 ReportPlace = Annotated[Path | None, typer.Option("--report-data", help="The held-out part, where it lies apart.")]
 Resolution = Annotated[int, typer.Option(help="Image side in pixels.", min=1)]
@@ -113,22 +114,25 @@ def named_data(
     """
     from levelfield.data.ingest.layout import is_parquet
     from levelfield.records.codec import from_plain
-    from levelfield.records.data import DigitsSpec, FolderSpec, ParquetSpec
+    from levelfield.records.data import DigitsSpec, FolderSpec, FractalsSpec, ParquetSpec
     from levelfield.records.errors import SpecError
 
+    made = {"digits": DigitsSpec, "fractals": FractalsSpec}.get(place)
     said = {"resolution": resolution, "select_examples": select, "report_examples": report or _REPORT_UNSAID}
     if augment is not None:
         said |= {"augment": augment}
-    parquet = place != "digits" and is_parquet(place)
+    parquet = made is None and is_parquet(place)
     said |= columns_said(f"--data {place!r}", image_column, label_column, parquet=parquet)
-    if place == "digits":
+    if made is not None:
         if report_place is not None:
-            raise SpecError("--report-data says where held-out images lie; 'digits' are split here: leave it out")
-        return from_plain(DigitsSpec, said, where="--data digits")
+            raise SpecError(f"--report-data says where held-out images lie; {place!r} are split here: leave it out")
+        return from_plain(made, said, where=f"--data {place}")
     path = Path(place).expanduser()
     said |= {"path": place, "report_path": str(report_place) if report_place else None}
     if not parquet and not path.is_dir():
-        raise SpecError(f"--data {place!r} is no folder here ({path.absolute()}), no Parquet file and not 'digits'")
+        raise SpecError(
+            f"--data {place!r} is no folder here ({path.absolute()}), no Parquet file, 'digits' or 'fractals'"
+        )
     return from_plain(ParquetSpec if parquet else FolderSpec, said, where=f"--data {place}")
 
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from levelfield.data.audit import SeenAudit
 from levelfield.data.draws import Int64s, UInt64s
-from levelfield.data.order import Order, shard
-from levelfield.data.sources.base import Examples, Source
+from levelfield.data.order import ExampleOrder, shard
+from levelfield.data.source import Examples, Source
 from levelfield.records.data import Split
 from levelfield.records.errors import DataError
 
@@ -25,7 +25,7 @@ _IMAGES_A_RUN = 128
 class Batch:
     """One rank's share of a global batch.
 
-    ``fields`` by name and ``valid`` bool ``[B]`` are tensors as :class:`levelfield.data.sources.base.Examples` has
+    ``fields`` by name and ``valid`` bool ``[B]`` are tensors as :class:`levelfield.data.source.Examples` has
     them; ``positions``, ``epochs``, ``ids`` (int64) and ``augment_keys`` (uint64) are NumPy arrays ``[B]`` that say
     which examples these are.
     """
@@ -45,18 +45,6 @@ class Batch:
         return audit.including(self.positions, self.epochs, self.ids, self.augment_keys)
 
 
-def training_order(source: Source, seed: int, num_examples: int | None = None, *, multiplicity: int = 1) -> Order:
-    """The order of a run over the train split of ``source``, or over a nested subset of ``num_examples`` of it."""
-    total = source.split_sizes["train"]
-    return Order(
-        num_examples=total if num_examples is None else num_examples,
-        seed=seed,
-        fingerprint=source.fingerprint,
-        subset_of=None if num_examples is None else total,
-        multiplicity=multiplicity,
-    )
-
-
 class Loader:
     """An endless stream of training batches, resumable at any step, on any number of ranks.
 
@@ -74,7 +62,7 @@ class Loader:
         self,
         source: Source,
         *,
-        order: Order,
+        order: ExampleOrder,
         global_batch_size: int,
         start_examples: int = 0,
         rank: int = 0,
@@ -82,10 +70,10 @@ class Loader:
         prefetch: int = 0,
     ) -> None:
         size = source.split_sizes["train"]
-        if order.fingerprint != source.fingerprint or (order.subset_of or order.num_examples) != size:
+        if order.fingerprint != source.fingerprint or order.num_ids != size:
             raise DataError(
-                f"the order was made for {order.subset_of or order.num_examples} examples of {order.fingerprint}, the "
-                f"source holds {size} of {source.fingerprint}: the data has changed; train again from the beginning"
+                f"the order was made for {order.num_ids} examples of {order.fingerprint}, the source holds {size} of "
+                f"{source.fingerprint}: the data has changed; train again from the beginning"
             )
         if start_examples < 0 or prefetch < 0:
             raise ValueError(f"start_examples and prefetch count from 0, saw {start_examples} and {prefetch}")

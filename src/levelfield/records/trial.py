@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 from levelfield.records.codec import later, record, to_plain
-from levelfield.records.data import LARGEST_SIDE, DataSpec, Split, check_content, data_identity
+from levelfield.records.data import DataSpec, Split, at_resolution, check_content, data_identity
+from levelfield.records.data_bounds import LARGEST_SIDE
 from levelfield.records.errors import SpecError, did_you_mean, expect, shown
 from levelfield.records.execution import Execution
 from levelfield.records.fingerprint import fingerprint
@@ -228,7 +229,7 @@ class TrialSpec:
         """The data as it is judged: at the test resolution."""
         if self.test_resolution is None:
             return self.data
-        return dataclasses.replace(self.data, resolution=self.test_resolution)
+        return at_resolution(self.data, self.test_resolution)
 
     @property
     def family(self) -> str:

@@ -112,4 +112,9 @@ def _with_absolute_paths(plain: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def _absolute(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     places = {key: data[key] for key in ("path", "report_path") if isinstance(data.get(key), str)}
-    return data | {key: str((folder / place).absolute()) for key, place in places.items()}
+    moved = data | {key: str((folder / place).absolute()) for key, place in places.items()}
+    if isinstance(data.get("parts"), list):  # of a mixture, each with data of its own
+        moved["parts"] = [
+            _with_absolute_paths(part, folder) if isinstance(part, dict) else part for part in data["parts"]
+        ]
+    return moved

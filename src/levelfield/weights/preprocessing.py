@@ -17,7 +17,7 @@ from levelfield.data.encoded import MAX_PIXELS
 from levelfield.data.resize import covering
 from levelfield.data.transforms import NORMALISATION
 from levelfield.records.codec import record
-from levelfield.records.data import LARGEST_SIDE
+from levelfield.records.data_bounds import LARGEST_SIDE
 from levelfield.records.errors import expect
 
 CropMode: TypeAlias = Literal["cover", "center", "squash"]

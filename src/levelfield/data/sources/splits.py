@@ -7,12 +7,15 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
+from levelfield.data.arranged import plain_order
+from levelfield.data.blocks import BlockOrder, PackedRanks
 from levelfield.data.classes import Classes, match_classes
 from levelfield.data.draws import Int64s, UInt64s
 from levelfield.data.ingest.overlap import num_shared_by
-from levelfield.data.order import Permutation
-from levelfield.data.sources.base import Examples, check_ids
+from levelfield.data.order import ExampleOrder, Permutation
+from levelfield.data.source import Examples, check_ids
 from levelfield.data.sources.images import ImageTable
 from levelfield.data.sources.seen import augmented, plain
 from levelfield.data.stores.base import RelabelledStore, Store
@@ -72,8 +75,8 @@ class ImageSource:
 
     Membership is a permutation keyed by content and ``spec.seed``: the first ``report_examples`` ranks report (unless
     there is a report table, which then is used whole), the next ``select_examples`` select, the rest train. Where that
-    would leave a class without a training image, the ranks are stratified, see :func:`stratified`.
-
+    would leave a class without a training image, the ranks are stratified, see :func:`stratified`. In a two-level order
+    the ranks are those of :class:`levelfield.data.blocks.PackedRanks`.
     """
 
     in_channels = 3
@@ -103,6 +106,8 @@ class ImageSource:
         }
         self.fingerprint = _joined(table, report)
         self._split = Permutation.of(len(table), "split", table.fingerprint, spec.seed)
+        if spec.block_examples is not None:
+            self._split = PackedRanks(len(table), table.fingerprint, spec.seed)
         self._strata = self._stratified_if_needed(counts)
         self.remarks = tuple(self._remarks(counts))
         for remark in self.remarks:
@@ -135,7 +140,7 @@ class ImageSource:
             )
 
     def batch(self, split: Split, ids: Int64s, augment_keys: UInt64s | None = None) -> Examples:
-        """See :meth:`levelfield.data.sources.base.Source.batch`."""
+        """See :meth:`levelfield.data.source.Source.batch`."""
         ids = check_ids(ids, self.split_sizes[split], split)
         table, numbers = self._locate(split, ids)
         if split == "train" and augment_keys is not None:
@@ -143,6 +148,29 @@ class ImageSource:
         else:
             images, valid = plain(table, numbers)
         return Examples({"image": images, "label": table.labels(numbers)}, valid)
+
+    @property
+    def epoch_examples(self) -> int:
+        """See :class:`levelfield.data.arranged.Arranged`."""
+        return self.split_sizes["train"]
+
+    def arranged(self, seed: int, *, num_examples: int | None, multiplicity: int) -> ExampleOrder:
+        """See :class:`levelfield.data.arranged.Arranged`: in blocks, where the spec says so."""
+        if self.spec.block_examples is None or num_examples is not None:
+            return plain_order(self, seed, num_examples=num_examples, multiplicity=multiplicity)
+        return BlockOrder(
+            num_examples=self.split_sizes["train"],
+            seed=seed,
+            fingerprint=self.fingerprint,
+            multiplicity=multiplicity,
+            block_examples=self.spec.block_examples,
+            window_blocks=self.spec.window_blocks,
+        )
+
+    def digests(self, split: Split) -> NDArray[np.uint8]:
+        """The digests ``[n, 16]`` of the pictures of a split."""
+        table, numbers = self._locate(split, np.arange(self.split_sizes[split], dtype=np.int64))
+        return table.store.digests[numbers]
 
     def _locate(self, split: Split, ids: Int64s) -> tuple[ImageTable, Int64s]:
         if split == "report" and self._report is not None:

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from levelfield.compute.analytic import STATISTICS_EXAMPLES
-from levelfield.data.loader import Batch, Loader, training_order
+from levelfield.data.arranged import training_order
+from levelfield.data.loader import Batch, Loader
 from levelfield.data.sources import Source, near
 from levelfield.families.registry import build, parameter_depth, parameter_role, parse
 from levelfield.records.errors import SpecError

@@ -46,7 +46,7 @@ class Training:
                 if not report.finite:
                     diverged = f"loss {report.loss}, gradient norm {report.gradient_norm} after {report.step} steps"
                 elif report.step % max(1, spec.steps // LOGGED_STEPS) == 0 or report.step == spec.steps:
-                    self.metrics.append(report)
+                    self.metrics.append(report, seen=state.seen, masked_examples=state.masked_examples)
                 on_step(report)
         return diverged
 

@@ -20,10 +20,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from levelfield.data.draws import Int64s, UInt64s, below, draw_bits, key_words, unit_interval
-from levelfield.data.sources.base import Examples, check_ids
-from levelfield.data.sources.glyphs import CONTENT_HASH, NUM_GLYPHS, SIDE, Glyphs, enlarge, load_glyphs, split_glyphs
-from levelfield.data.sources.noise import NoiseBank
+from levelfield.data.draws import Int64s, UInt64s, below, draw_bits, key_words
+from levelfield.data.generated.glyphs import CONTENT_HASH, NUM_GLYPHS, SIDE, Glyphs, enlarge, load_glyphs, split_glyphs
+from levelfield.data.generated.label_noise import noisy_labels
+from levelfield.data.generated.noise import NoiseBank
+from levelfield.data.source import Examples, check_ids
 from levelfield.data.transforms import Affine, SpritePlacer
 from levelfield.records.codec import to_plain
 from levelfield.records.data import DigitPairsSpec, DigitStringsSpec, Split
@@ -85,7 +86,7 @@ class DigitStrings:
         self.placers = _placers(spec)
 
     def batch(self, split: Split, ids: Int64s, augment_keys: UInt64s | None = None) -> Examples:
-        """See :meth:`levelfield.data.sources.base.Source.batch`."""
+        """See :meth:`levelfield.data.source.Source.batch`."""
         ids = check_ids(ids, self.split_sizes[split], split)
         images = np.empty((len(ids), 1, self.resolution, self.resolution), dtype=np.uint8)
         labels = np.empty(len(ids), dtype=np.int64)
@@ -121,13 +122,6 @@ class DigitStrings:
         for placer, glyphs, poses in zip(self.placers, drawing.glyphs, drawing.poses, strict=True):
             canvas[:, placer.rows, placer.columns] += placer.draw(glyphs, poses)
         return canvas.clip(0, 255, out=canvas)
-
-
-def noisy_labels(labels: Int64s, label_noise: float, bits: UInt64s, num_classes: int) -> Int64s:
-    """``labels``, each replaced by one of the others with probability ``label_noise``; bits ``[B, 2]``."""
-    replaced = unit_interval(bits[:, 0]) < label_noise
-    others = (labels + 1 + below(bits[:, 1], num_classes - 1)) % num_classes
-    return np.where(replaced, others, labels)
 
 
 def _glyphs_by_digit(glyphs: Glyphs, seed: int) -> dict[Split, tuple[Int64s, Int64s]]:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from levelfield.data.draws import Int64s, UInt64s
-from levelfield.data.sources.base import Examples, Source, check_ids
-from levelfield.data.sources.digit_strings import BACKGROUND, DigitStrings, Drawing
+from levelfield.data.generated.digit_strings import BACKGROUND, DigitStrings, Drawing
+from levelfield.data.source import Examples, Source, check_ids
 from levelfield.data.transforms import SpritePlacer
 from levelfield.records.data import Split
 
@@ -42,7 +42,7 @@ class RenderedOnDevice:
         return getattr(self._source, name)
 
     def batch(self, split: Split, ids: Int64s, augment_keys: UInt64s | None = None) -> Examples:
-        """See :meth:`levelfield.data.sources.base.Source.batch`."""
+        """See :meth:`levelfield.data.source.Source.batch`."""
         drawing, labels = self._source.drawn(split, check_ids(ids, self._source.split_sizes[split], split))
         images: Any = self._rendered(drawing)
         return Examples({"image": images, "label": labels}, np.ones(len(ids), dtype=bool))

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from levelfield.data.draws import Int64s, UInt64s, draw_bits
-from levelfield.data.sources.base import Examples, check_ids
-from levelfield.data.sources.glyphs import CONTENT_HASH, SIDE, enlarge, load_glyphs, split_glyphs
+from levelfield.data.generated.glyphs import CONTENT_HASH, SIDE, enlarge, load_glyphs, split_glyphs
+from levelfield.data.source import Examples, check_ids
 from levelfield.data.transforms import Affine, SpritePlacer
-from levelfield.records.data import DigitsSpec, FewDigitsJudge, Split
+from levelfield.records.data import DigitsSpec, Split
+from levelfield.records.drawn import FewDigitsJudge
 from levelfield.records.fields import FieldFacts
 from levelfield.records.fingerprint import fingerprint
 
@@ -51,7 +52,7 @@ class Digits:
         )
 
     def batch(self, split: Split, ids: Int64s, augment_keys: UInt64s | None = None) -> Examples:
-        """See :meth:`levelfield.data.sources.base.Source.batch`."""
+        """See :meth:`levelfield.data.source.Source.batch`."""
         ids = check_ids(ids, self.split_sizes[split], split)
         numbers = self._splits[split][ids]
         augmented = self.spec.augment == "affine" and split == "train"
