@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from levelfield.data.encoded import MAX_ENCODED_BYTES, UnreadablePictureError, claimed_pixels, open_picture
+from levelfield.data.decode import decode
+from levelfield.data.encoded import MAX_ENCODED_BYTES, UnreadablePictureError, open_header
 from levelfield.data.ingest.layout import IMAGE_SUFFIXES, is_image, visible
 from levelfield.data.loader import evaluation_batches
 from levelfield.data.sources import Source
@@ -128,8 +129,9 @@ def _fed(
     def decoded(row: int) -> NDArray[np.float32] | Unreadable:
         try:
             encoded = read(row)
-            with alone if claimed_pixels(encoded) > MANY_PIXELS else contextlib.nullcontext():
-                return preprocessing.apply(open_picture(encoded))
+            width, height = open_header(encoded).size
+            with alone if width * height > MANY_PIXELS else contextlib.nullcontext():
+                return preprocessing.apply(decode(encoded, channels=len(preprocessing.mean)))
         except UnreadablePictureError as error:
             return Unreadable(name=name(row), why=str(error))
         except OSError as error:

@@ -10,6 +10,7 @@ import dataclasses
 import math
 from typing import Any, Literal, Protocol, TypeAlias
 
+from levelfield.records.augment import RandAugment
 from levelfield.records.codec import later, to_plain
 from levelfield.records.data_bounds import LONGEST_STREAM, MOST_HELD_OUT, expect_common
 from levelfield.records.drawn import DigitPairsSpec, DigitsSpec, DigitStringsSpec, FractalsSpec
@@ -24,8 +25,16 @@ MOST_WEIGHT = 10_000
 HELD_OUT_UNSAID = 5000
 """Report examples that are taken out of the training images where nothing is said."""
 
+PIXELS_VERSION = 2
+"""Part of the identity of what is trained on images that people bring. A change to how their files become pixels
+(decoding, box, resize) that alters a single one must change it."""
+
+LEAST_CROP_AREA = 0.08
+"""Of a picture: of the boxes that Szegedy et al. cut, "Going deeper with convolutions", 2015."""
+
 Split: TypeAlias = Literal["train", "select", "report"]
 CorruptPolicy: TypeAlias = Literal["stop", "mask"]
+Augment: TypeAlias = Literal["none", "flip", "crop-flip", "resized-crop-flip"]
 
 
 @stated
@@ -40,6 +49,10 @@ class ParquetSpec:
     :class:`MaskedSpec` for what is then said beside that. ``split_column`` names the part of every row (train, val or
     validation, test), ``sequence_column`` the frame that it is of a film.
 
+    ``augment`` "crop-flip" shifts the resized square by an eighth at the most; "resized-crop-flip" resizes a random box
+    of the original, ``least_crop_area`` of it or more. ``randaugment`` (as "rand-m9-n2", see
+    :class:`levelfield.records.augment.RandAugment`) follows it.
+
     With ``block_examples`` an epoch is permuted in blocks of so many neighbours, ``window_blocks`` of which are then
     shuffled through one another (:mod:`levelfield.data.blocks`): for stores that read neighbours together.
     """
@@ -50,11 +63,13 @@ class ParquetSpec:
     image_column: str = "image"
     label_column: str = "label"
     resolution: int
-    augment: Literal["none", "flip", "crop-flip"] = "crop-flip"
+    augment: Augment = "crop-flip"
     corrupt: CorruptPolicy = "stop"
     select_examples: int = 5000
     report_examples: int | None = later(default=None)
     seed: int = 0
+    least_crop_area: float = later(default=LEAST_CROP_AREA)
+    randaugment: str | None = later(default=None)
     mask_column: str | None = later(default=None)
     split_column: str | None = later(default=None)
     sequence_column: str | None = later(default=None)
@@ -64,9 +79,15 @@ class ParquetSpec:
     block_examples: int | None = later(default=None)
     window_blocks: int = later(default=64)
 
+    @property
+    def rand_augment(self) -> RandAugment | None:
+        """What ``randaugment`` says."""
+        return None if self.randaugment is None else RandAugment.of(self.randaugment)
+
     def __post_init__(self) -> None:
         expect_common(self)
         _check_masks(self)
+        _check_augment(self, squares=self.mask_column is None)
         _check_blocks(self)
         held = self.block_examples is None or self.mask_column is None
         expect(held, "block_examples", "left out beside a mask_column", self.block_examples)
@@ -116,7 +137,7 @@ class MaskedSpec(Protocol):
     @property
     def resolution(self) -> int: ...
     @property
-    def augment(self) -> Literal["none", "flip", "crop-flip"]: ...
+    def augment(self) -> Augment: ...
     @property
     def corrupt(self) -> CorruptPolicy: ...
     @property
@@ -139,23 +160,31 @@ class MaskedSpec(Protocol):
 class FolderSpec:
     """A folder of class folders (ImageFolder layout): sorted folder names are the classes.
 
-    ``report_examples`` and blocks as in :class:`ParquetSpec`.
+    ``report_examples``, the augmentation and blocks as in :class:`ParquetSpec`.
     """
 
     source: Literal["folder"] = "folder"
     path: str
     report_path: str | None = None
     resolution: int
-    augment: Literal["none", "flip", "crop-flip"] = "crop-flip"
+    augment: Augment = "crop-flip"
     corrupt: CorruptPolicy = "stop"
     select_examples: int = 5000
     report_examples: int | None = later(default=None)
     seed: int = 0
+    least_crop_area: float = later(default=LEAST_CROP_AREA)
+    randaugment: str | None = later(default=None)
     block_examples: int | None = later(default=None)
     window_blocks: int = later(default=64)
 
+    @property
+    def rand_augment(self) -> RandAugment | None:
+        """What ``randaugment`` says."""
+        return None if self.randaugment is None else RandAugment.of(self.randaugment)
+
     def __post_init__(self) -> None:
         expect_common(self)
+        _check_augment(self, squares=True)
         _check_blocks(self)
 
 
@@ -225,6 +254,18 @@ class MixtureSpec:
 DataSpec: TypeAlias = SourceSpec | PairsSpec | MixtureSpec
 
 
+def _check_augment(spec: ParquetSpec | FolderSpec, *, squares: bool) -> None:
+    """Refuse what would be ignored: pictures with masks are cropped in a way of their own."""
+    crops = spec.augment == "resized-crop-flip"
+    expect(squares or not crops, "augment", "none, flip or crop-flip beside a mask_column", spec.augment)
+    expect(0 < spec.least_crop_area <= 1, "least_crop_area", "in (0, 1]", spec.least_crop_area)
+    held = crops or spec.least_crop_area == LEAST_CROP_AREA
+    expect(held, "least_crop_area", "left out unless augment is 'resized-crop-flip'", spec.least_crop_area)
+    if spec.rand_augment is not None:
+        held = squares and spec.augment != "none"
+        expect(held, "randaugment", "left out beside a mask_column, or where augment is 'none'", spec.randaugment)
+
+
 def _check_masks(spec: MaskedSpec) -> None:
     num, ignored = spec.num_classes, spec.ignore_index
     expect(num is None or 2 <= num <= MOST_MASK_CLASSES, "num_classes", f"from 2 to {MOST_MASK_CLASSES}", num)
@@ -278,11 +319,13 @@ def data_identity(spec: DataSpec) -> dict[str, Any]:
     plain = to_plain(spec)
     if is_masked(spec):
         plain = {key: value for key, value in plain.items() if key not in _CONTAINER_FIELDS | _MASK_FIELDS}
-        return plain | {"source": "masked images", "report_examples": num_report_asked(spec)}
+        plain |= {"source": "masked images", "report_examples": num_report_asked(spec)}
+        return plain | {"pixels": PIXELS_VERSION}
     if isinstance(spec, ParquetSpec | FolderSpec):
         plain = {key: value for key, value in plain.items() if key not in _CONTAINER_FIELDS}
         own = spec.report_path is not None
         plain |= {"source": "images", "own_report_split": own, "report_examples": num_report_asked(spec)}
+        plain |= {"pixels": PIXELS_VERSION}
     return plain
 
 

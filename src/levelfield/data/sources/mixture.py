@@ -9,6 +9,7 @@ from typing import cast, get_args
 import numpy as np
 
 from levelfield.data.arranged import examples_an_epoch, training_order
+from levelfield.data.canonical import num_shared
 from levelfield.data.classes import Classes, join_classes
 from levelfield.data.draws import Int64s, UInt64s, key_words, mix64
 from levelfield.data.mixture import MixtureOrder, epoch_of_mixture, subset_sizes
@@ -140,11 +141,11 @@ class MixtureSource:
                 yield from self._twins_of(here, held, there, other)
 
     def _twins_of(self, here: int, held: ImageSource, there: int, other: ImageSource) -> Iterator[str]:
-        trained = set(map(bytes, other.digests("train")))
+        trained = other.digests("train")
         held_out: tuple[Split, ...] = ("select", "report")
         for split in held_out:
-            shared = sum(bytes(digest) in trained for digest in held.digests(split))
-            if shared and shared == held.split_sizes[split]:
+            shared, distinct = num_shared(trained, held.digests(split))
+            if shared and shared == distinct:
                 raise DataError(
                     f"every {split} picture of {_called(self.spec, here)} is trained on in "
                     f"{_called(self.spec, there)}: held out are pictures that are not seen"

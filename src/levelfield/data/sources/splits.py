@@ -17,8 +17,8 @@ from levelfield.data.ingest.overlap import num_shared_by
 from levelfield.data.order import ExampleOrder, Permutation
 from levelfield.data.source import Examples, check_ids
 from levelfield.data.sources.images import ImageTable
+from levelfield.data.sources.seen import augmented, plain
 from levelfield.data.stores.base import RelabelledStore, Store
-from levelfield.data.transforms import augment_photos
 from levelfield.records.data import FolderSpec, ParquetSpec, Split, num_report_asked
 from levelfield.records.errors import DataError, quoted_names
 from levelfield.records.fields import FieldFacts
@@ -143,9 +143,10 @@ class ImageSource:
         """See :meth:`levelfield.data.source.Source.batch`."""
         ids = check_ids(ids, self.split_sizes[split], split)
         table, numbers = self._locate(split, ids)
-        images, valid = table.images(numbers)
         if split == "train" and augment_keys is not None:
-            images = augment_photos(images, self.spec.augment, augment_keys, ids)
+            images, valid = augmented(table, numbers, self.spec, augment_keys, ids)
+        else:
+            images, valid = plain(table, numbers)
         return Examples({"image": images, "label": table.labels(numbers)}, valid)
 
     @property
