@@ -45,6 +45,14 @@ class BlockOrder(Order):
     def num_blocks(self) -> int:
         return -(-self.num_examples // self.block_examples)
 
+    def window_end(self, position: int) -> int:
+        """The first position of the window after the one that ``position`` lies in."""
+        turn = position // self.multiplicity
+        epochs, offsets = (np.array([each]) for each in divmod(turn, self.num_examples))
+        short_at = self._short_at(epochs)
+        end = self._start_of(self._window_of(offsets, short_at) + 1, short_at)
+        return int(epochs[0] * self.num_examples + end[0]) * self.multiplicity
+
     def _permuted(self, epochs: Int64s, offsets: Int64s) -> Int64s:
         short_at = self._short_at(epochs)
         windows = self._window_of(offsets, short_at)

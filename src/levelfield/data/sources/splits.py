@@ -166,6 +166,16 @@ class ImageSource:
             window_blocks=self.spec.window_blocks,
         )
 
+    @property
+    def far(self) -> bool:
+        """See :class:`levelfield.data.foresight.Far`."""
+        return any(table is not None and table.store.far for table in (self._table, self._report))
+
+    def expect(self, split: Split, ids: Int64s) -> None:
+        """See :class:`levelfield.data.foresight.Far`."""
+        table, rows = self._locate(split, ids)
+        table.store.expect(rows)
+
     def digests(self, split: Split) -> NDArray[np.uint8]:
         """The digests ``[n, 16]`` of the pictures of a split."""
         table, numbers = self._locate(split, np.arange(self.split_sizes[split], dtype=np.int64))

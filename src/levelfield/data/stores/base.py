@@ -40,6 +40,11 @@ class Store(Protocol):
         """What to call it in a message: its file, or file and row."""
         ...
 
+    @property
+    def far(self) -> bool:
+        """Whether reading ahead is worth it."""
+        ...
+
     def expect(self, rows: Int64s) -> None:
         """A hint that ``rows`` are read next, in that order: a store that lies far away fetches them ahead."""
         ...
@@ -47,6 +52,8 @@ class Store(Protocol):
 
 class IndexedStore:
     """What all stores over an :class:`levelfield.data.index.Index` have in common."""
+
+    far = False
 
     def __init__(self, index: Index, contents: Contents, *, of: str) -> None:
         self.index, self.contents, self.classes = index, contents, contents.classes(of)
@@ -78,6 +85,10 @@ class RelabelledStore:
             fingerprint=content_fingerprint(self.labels, self.digests),
             sorted_as_text=theirs.sorted_as_text,
         )
+
+    @property
+    def far(self) -> bool:
+        return self._store.far
 
     def read(self, row: int) -> bytes:
         return self._store.read(int(self._rows[row]))
