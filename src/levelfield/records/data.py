@@ -232,7 +232,36 @@ class FolderSpec:
         _check_common(self)
 
 
-DataSpec: TypeAlias = DigitPairsSpec | DigitStringsSpec | DigitsSpec | ParquetSpec | FolderSpec | PairsSpec
+@stated
+class ImagesSpec:
+    """Labelled images in whatever is read here: a data set that ``levelfield data build`` made, class folders, tars,
+    Parquet, what Hugging Face's ``save_to_disk`` leaves, a table of paths and labels.
+
+    A column that is not named must be called as is usual, or be the only one that fits. Of a data set in parts, train
+    is trained on, and test (else val) is the report split unless ``report_path`` names another. ``report_examples`` as
+    in :class:`ParquetSpec`.
+    """
+
+    source: Literal["images"] = "images"
+    path: str
+    report_path: str | None = None
+    image_column: str | None = None
+    label_column: str | None = None
+    resolution: int
+    augment: Literal["none", "flip", "crop-flip"] = "crop-flip"
+    corrupt: CorruptPolicy = "stop"
+    select_examples: int = 5000
+    report_examples: int | None = later(default=None)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+
+
+LabelledSpec: TypeAlias = ParquetSpec | FolderSpec | ImagesSpec
+"""Data on a disk of which every image has a label."""
+
+DataSpec: TypeAlias = DigitPairsSpec | DigitStringsSpec | DigitsSpec | LabelledSpec | PairsSpec
 
 
 def _check_common(spec: Any) -> None:
@@ -263,7 +292,7 @@ def data_content(spec: DataSpec, fingerprint: str) -> str | None:
 
     None where the spec alone says what is drawn.
     """
-    return fingerprint if isinstance(spec, ParquetSpec | FolderSpec | PairsSpec) else None
+    return fingerprint if isinstance(spec, LabelledSpec | PairsSpec) else None
 
 
 def check_content(spec: DataSpec, content: str | None) -> None:
@@ -287,7 +316,7 @@ def data_identity(spec: DataSpec) -> dict[str, Any]:
     if is_masked(spec):
         plain = {key: value for key, value in plain.items() if key not in _CONTAINER_FIELDS | _MASK_FIELDS}
         return plain | {"source": "masked images", "report_examples": num_report_asked(spec)}
-    if isinstance(spec, ParquetSpec | FolderSpec):
+    if isinstance(spec, LabelledSpec):
         plain = {key: value for key, value in plain.items() if key not in _CONTAINER_FIELDS}
         own = spec.report_path is not None
         plain |= {"source": "images", "own_report_split": own, "report_examples": num_report_asked(spec)}

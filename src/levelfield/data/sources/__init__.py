@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from levelfield.data.sources.base import Examples, Source
 from levelfield.records.data import (
@@ -12,6 +12,7 @@ from levelfield.records.data import (
     DigitsSpec,
     DigitStringsSpec,
     FolderSpec,
+    ImagesSpec,
     PairsSpec,
     ParquetSpec,
 )
@@ -48,14 +49,16 @@ def open_source(spec: DataSpec, *, rehash: bool = False) -> Source:
             from levelfield.data.sources.pairs import open_pairs
 
             return open_pairs(spec, rehash=rehash)
-        case ParquetSpec() | FolderSpec():
+        case ParquetSpec() | FolderSpec() | ImagesSpec():
             from levelfield.data.ingest.places import PlaceSaid, stores_at
             from levelfield.data.sources.splits import image_source
 
-            parquet = isinstance(spec, ParquetSpec)
-            columns = {"image_column": spec.image_column, "label_column": spec.label_column} if parquet else {}
-            place = PlaceSaid(path=spec.path, report_path=spec.report_path, **columns)
-            return image_source(spec, *stores_at(place, parquet=parquet, rehash=rehash))
+            said: dict[str, Any] = {"path": spec.path, "report_path": spec.report_path}
+            if not isinstance(spec, FolderSpec):
+                said |= {"image_column": spec.image_column, "label_column": spec.label_column}
+            if not isinstance(spec, ImagesSpec):
+                said |= {"kind": "folder" if isinstance(spec, FolderSpec) else "parquet"}
+            return image_source(spec, *stores_at(PlaceSaid(**said), rehash=rehash))
 
 
 def refuse_overruled_sizes(source: Source, report_examples: int | None) -> None:
