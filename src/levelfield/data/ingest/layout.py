@@ -25,6 +25,7 @@ PART_NAMES = {
     "validation": "val",
 }
 """What others call the parts of a data set, in whatever case, and we."""
+_WHERE_HUBS_PUT_IT = ("", "data", "train", "default/train")
 _PART = re.compile(
     r"(train(ing)?|trn|test(ing)?|tst|val(id(at(e|ion))?)?|dev|eval(uation)?|h[eo]ld[-_ ]?out)"
     r"([-_ ]?(set|data|images?|split|\d+))?"
@@ -33,9 +34,13 @@ _ANNOTATIONS = frozenset({"annotations", "annotation", "labels", "masks", "bboxe
 
 
 def is_parquet(place: str) -> bool:
-    """Whether ``place`` names Parquet: a file, a glob, or a folder that holds some."""
+    """Whether ``place`` names Parquet: a file, a glob, or a folder that holds some, itself or where hubs put it."""
     path = Path(place).expanduser()
-    return path.suffix == ".parquet" or "*" in place or (path.is_dir() and any(path.glob("*.parquet")))
+    if path.suffix == ".parquet":
+        return True
+    if path.is_dir():
+        return any(next((path / folder).glob("*.parquet"), None) for folder in _WHERE_HUBS_PUT_IT)
+    return "*" in place and path.suffix != ".tar"
 
 
 def parts_of(root: Node) -> dict[str, Node]:
