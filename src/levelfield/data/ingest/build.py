@@ -31,7 +31,7 @@ from filelock import FileLock, Timeout
 from levelfield import __version__
 from levelfield.data.canonical import DIGEST_BYTES, DIGEST_RULE, num_shared
 from levelfield.data.index import Index, ListedRows
-from levelfield.data.ingest.built import INDEX, MANIFEST, Manifest, PartFacts, ShardFacts, sha256_of
+from levelfield.data.ingest.built import BUILDING, INDEX, MANIFEST, Manifest, PartFacts, ShardFacts, sha256_of
 from levelfield.data.ingest.format import Format, Listing
 from levelfield.data.ingest.packing import PackedShard, ShardTask, SkippedPicture, check_names, pack
 from levelfield.data.ingest.validity import decoders
@@ -44,7 +44,7 @@ SHARD_BYTES = 256 * 2**20
 """Of a shard, about: large enough to be few, small enough to be fetched whole."""
 
 _MOST_IN_SHARD = 10**6
-_WORK, _PLAN = ".building", "plan.json"
+_PLAN = "plan.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ def build(
         StoreError: ``out`` holds something else, is being made by another process, or cannot be written.
     """
     _refuse_taken(forms, out)
-    work = out / _WORK
+    work = out / BUILDING
     try:
         work.mkdir(parents=True, exist_ok=True)
         with _alone(work):
@@ -108,7 +108,7 @@ def build(
 def _refuse_taken(forms: Mapping[str, Format], out: Path) -> None:
     if os.path.lexists(out / MANIFEST):
         raise StoreError(f"{out} holds a data set already: name another folder, or remove it")
-    if out.is_dir() and not (out / _WORK).is_dir() and any(out.iterdir()):
+    if out.is_dir() and not (out / BUILDING).is_dir() and any(out.iterdir()):
         raise StoreError(f"{out} holds something that was not built here: name an empty folder, or a new one")
     for form in forms.values():
         inside = os.path.realpath(form.of)
@@ -254,7 +254,7 @@ def _published(plan: BuildPlan, tasks: Mapping[str, Sequence[ShardTask]], out: P
                     os.replace(made, out / part / made.name)
         index = Index.merged([Index.open(out / part / task.index.name) for task in own])
         if not len(index):
-            raise DataError(f"{part} holds no picture that can be read: {out / _WORK} says why of each")
+            raise DataError(f"{part} holds no picture that can be read: {out / BUILDING} says why of each")
         (out / part / INDEX).unlink(missing_ok=True)
         index.write(out / part / INDEX)
         each = plan.parts[part]

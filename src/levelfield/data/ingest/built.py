@@ -21,7 +21,7 @@ from levelfield.records.sealed import read_record, write_record
 
 logger = logging.getLogger(__name__)
 
-MANIFEST, INDEX = "manifest.json", "index.arrow"
+MANIFEST, INDEX, BUILDING = "manifest.json", "index.arrow", ".building"
 BUILT_FORM = 1
 _READ_BYTES = 1 << 20
 _REMEDY = "fetch the data set again, or build it again"

@@ -102,7 +102,7 @@ def pack(task: ShardTask) -> int:
     with open(task.tar, "xb") as file:
         hashed = _Hashed(file)
         with tarfile.open(fileobj=hashed, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-            for row, encoded in _readable(store, rows, skipped):
+            for row, encoded in _readable(task, listing, store, rows, skipped):
                 written.add(archive, encoded, int(listing.labels[row]), task.called(listing, store, row), texts.of(row))
         file.flush()
         os.fsync(file.fileno())
@@ -119,20 +119,23 @@ def pack(task: ShardTask) -> int:
     return len(rows)
 
 
-def _readable(store: Store, rows: Int64s, skipped: list[SkippedPicture]) -> Iterator[tuple[int, bytes]]:
+def _readable(
+    task: ShardTask, listing: Index, store: Store, rows: Int64s, skipped: list[SkippedPicture]
+) -> Iterator[tuple[int, bytes]]:
+    def skip(row: int, why: SkipReason, said: str) -> None:
+        skipped.append(SkippedPicture(name=_told(task.called(listing, store, row)), why=why, said=_told(said)))
+
     for row in rows.tolist():
         try:
             encoded = store.read(row)
         except OSError as error:
-            skipped.append(
-                SkippedPicture(name=_told(store.name(row)), why="unreadable", said=str(error.strerror or error))
-            )
+            skip(row, "unreadable", str(error.strerror or error))
             continue
         fault = fault_of(encoded)
         if fault is None:
             yield row, encoded
         else:
-            skipped.append(SkippedPicture(name=_told(store.name(row)), why=fault.why, said=_told(fault.said)))
+            skip(row, fault.why, fault.said)
 
 
 def _told(text: str) -> str:

@@ -18,10 +18,27 @@ MAX_FILES = 2**16
 
 
 def paths_of(path: str) -> list[Path]:
-    """The files of the table at ``path``: one, all of a folder, or those that a glob names.
+    """The files of the one table at ``path``: one, all of a folder, or those that a glob names.
 
     Raises:
         DataError: there is none, there are too many, or they are parts of a data set.
+    """
+    place, paths = Path(path).expanduser(), parquet_files(path)
+    parts = {part: file for file in paths if place.is_dir() and (part := part_of(file.relative_to(place)))}
+    if len(parts) > 1:
+        seen = " and ".join(str(file.relative_to(place)) for file in parts.values())
+        raise DataError(
+            f"{place} holds parts of a data set, {seen}: name one of them by a file or a glob ({place}/train*), and "
+            "the held-out one by report_path (--report-data)"
+        )
+    return paths
+
+
+def parquet_files(path: str) -> list[Path]:
+    """The Parquet files that ``path`` names, whatever parts they are of.
+
+    Raises:
+        DataError: there is none, or there are too many.
     """
     place = Path(path).expanduser()
     try:
@@ -41,13 +58,6 @@ def paths_of(path: str) -> list[Path]:
     if not paths:
         raise DataError(
             f"path {path!r} names no Parquet file here ({place.absolute()}): expected a file, folder or glob"
-        )
-    parts = {part: file for file in paths if place.is_dir() and (part := part_of(file.relative_to(place)))}
-    if len(parts) > 1:
-        seen = " and ".join(str(file.relative_to(place)) for file in parts.values())
-        raise DataError(
-            f"{place} holds parts of a data set, {seen}: name one of them by a file or a glob ({place}/train*), and "
-            "the held-out one by report_path (--report-data)"
         )
     return paths
 

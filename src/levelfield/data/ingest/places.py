@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from levelfield.data.ingest.arrow import ArrowTable, is_saved_to_disk, saved_parts
-from levelfield.data.ingest.built import BuiltPart, is_built, read_manifest
+from levelfield.data.ingest.built import BUILDING, BuiltPart, is_built, read_manifest
 from levelfield.data.ingest.csv import PathTable
 from levelfield.data.ingest.folder import ClassFolders, existing_folder
 from levelfield.data.ingest.format import Format
@@ -17,7 +17,7 @@ from levelfield.data.ingest.layout import PART_NAMES, is_parquet, part_of, parts
 from levelfield.data.ingest.named_files import files_named, is_pattern
 from levelfield.data.ingest.opening import opened
 from levelfield.data.ingest.parquet import ParquetTable
-from levelfield.data.ingest.parquet_paths import paths_of
+from levelfield.data.ingest.parquet_paths import parquet_files
 from levelfield.data.ingest.tar import tar_parts
 from levelfield.data.ingest.tree import DiskFolder
 from levelfield.data.manifest import Skipped
@@ -131,6 +131,8 @@ def forms_at(place: PlaceSaid, path: str, *, passing_by: bool = False) -> dict[s
     if where.is_dir() and is_built(where):
         _refuse_columns(place, path)
         return {part: BuiltPart(where, part, facts) for part, facts in read_manifest(where).parts.items()}
+    if (where / BUILDING).is_dir():
+        raise DataError(f"{path} is not built to its end: run `levelfield data build` again, which goes on")
     if where.is_dir() and is_saved_to_disk(where):
         return {part: ArrowTable(folder, **columns) for part, folder in saved_parts(where).items()}
     tars = files_named(path, ".tar")
@@ -155,7 +157,7 @@ def _tables(path: str, columns: Mapping[str, str | None]) -> dict[str, Part]:
     if not place.is_dir():
         return {"train": ParquetTable.at(path, **columns)}
     by_part: dict[str, list[str]] = {}
-    for file in paths_of(path):
+    for file in parquet_files(path):
         by_part.setdefault(PART_NAMES.get(part_of(file.relative_to(place)) or "", ""), []).append(str(file))
     if set(by_part) <= {""} or len(by_part) == 1:
         return {"train": ParquetTable.at(path, **columns)}

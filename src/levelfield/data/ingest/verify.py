@@ -24,7 +24,7 @@ def verified(form: Part) -> tuple[Contents, bool]:
         try:
             changed = sha256_of(path) != shard.sha256
         except OSError as error:
-            raise DataError(f"{path} cannot be read: {error}") from None
+            raise DataError(f"{path} cannot be read ({error.strerror}): fetch it again, or build it again") from None
         if changed:
             raise DataError(f"{path} was changed or damaged after it was built: fetch it again, or build it again")
     store = opened(form, rehash=True)
