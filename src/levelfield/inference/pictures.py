@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from levelfield.data.encoded import MAX_ENCODED_BYTES, UnreadablePictureError, claimed_pixels, open_picture
-from levelfield.data.ingest.layout import IMAGE_SUFFIXES, is_image, visible
+from levelfield.data.ingest.tree import IMAGE_SUFFIXES, is_image, visible
 from levelfield.data.loader import evaluation_batches
 from levelfield.data.sources import Source
 from levelfield.data.stores.base import Store, read_listed
