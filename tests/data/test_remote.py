@@ -13,7 +13,7 @@ import pytest
 from far_away import BadServer
 from small_pictures import encoded, picture
 
-from levelfield.data.blocks import BlockOrder, packing
+from levelfield.data.blocks import BlockOrder
 from levelfield.data.canonical import digest_of
 from levelfield.data.foresight import Foresight
 from levelfield.data.index import Index, ListedRows
@@ -36,12 +36,10 @@ LABELS = np.arange(NUMBER) % 3
 
 
 def listed() -> tuple[ListedRows, dict[str, bytes]]:
-    """The pictures in three tars, and where in them each lies; packed in the order of their content."""
+    """The pictures in three tars, and where in them each lies; packed in a drawn order."""
     digests = np.frombuffer(b"".join(map(digest_of, PICTURES)), dtype=np.uint8).reshape(-1, 16)
     shards, offsets, tars = np.zeros(NUMBER, np.uint32), np.zeros(NUMBER, np.uint64), {}
-    canonical = np.lexsort((*np.ascontiguousarray(digests).view(">u8").T[::-1], LABELS))
-    fingerprint = contents_of(Index.of(_rows(digests, shards, offsets)), "abc", sorted_as_text=False).fingerprint
-    packed = canonical[packing(NUMBER, fingerprint).forward(np.arange(NUMBER))]
+    packed = np.random.default_rng(0).permutation(NUMBER)
     for number, part in enumerate(np.array_split(packed, 3)):
         stream = io.BytesIO()
         with tarfile.open(fileobj=stream, mode="w") as archive:
@@ -80,7 +78,7 @@ def shards_at(url: str, cache: Path, limit: int = 2**24, waited: list[float] | N
 
 
 def store_at(url: str, cache: Path, **more) -> FarStore:
-    return FarStore(shards_at(url, cache, **more), INDEX, CONTENTS, of="far")
+    return FarStore(shards_at(url, cache, **more), INDEX, CONTENTS, of="far", packed=True)
 
 
 def assert_all_right(store: FarStore) -> None:
@@ -105,7 +103,7 @@ def test_whatever_the_store_does_wrong_no_picture_is_wrong_or_missing(fault, ahe
             store.expect(np.arange(NUMBER))
         assert_all_right(store)
         store.close()
-        assert server.met[fault] > (1 if ahead else 10)
+        assert server.met[fault] >= (1 if ahead else 10)
     assert set(waited) <= {FIRST_PAUSE_S}
 
 

@@ -29,7 +29,7 @@ AdaptChannels = Annotated[
 DataPlace = Annotated[
     str,
     typer.Option(
-        "--data", help="Images: class folders, tars, Parquet, a table, what `data build` made; 'digits', 'fractals'."
+        "--data", help="Class folders, tars, Parquet, a table, what `data build` made; 'digits' or 'fractals'."
     ),
 ]
 ReportPlace = Annotated[Path | None, typer.Option("--report-data", help="The held-out part, where it lies apart.")]
@@ -117,6 +117,7 @@ def named_data(
         SpecError: nothing lies there, or the augmentation is none of that data.
     """
     from levelfield.data.ingest.named_files import is_pattern
+    from levelfield.data.stores.remote import is_far
     from levelfield.records.codec import from_plain
     from levelfield.records.data import DigitsSpec, FractalsSpec, ImagesSpec
     from levelfield.records.errors import SpecError
@@ -134,10 +135,8 @@ def named_data(
     path = Path(place).expanduser()
     said |= {"path": place, "report_path": str(report_place) if report_place else None}
     said |= {"image_column": image_column, "label_column": label_column}
-    if not path.exists() and not is_pattern(place):
-        raise SpecError(
-            f"--data {place!r} is no folder or file here ({path.absolute()}) and not 'digits' or 'fractals'"
-        )
+    if not is_far(place) and not path.exists() and not is_pattern(place):
+        raise SpecError(f"--data {place!r} is no folder or file here ({path.absolute()}), nor 'digits' or 'fractals'")
     return from_plain(ImagesSpec, said, where=f"--data {place}")
 
 

@@ -108,7 +108,7 @@ class BuiltPart:
         if len(index) != self.facts.contents.num_examples:
             raise DataError(f"{path} has {len(index)} rows, expected {self.facts.contents.num_examples}; {_REMEDY}")
         paths = [str(self.folder / shard.name) for shard in self.facts.shards]
-        store = TarStore(paths, index, self.facts.contents, of=self.of)
+        store = TarStore(paths, index, self.facts.contents, of=self.of, packed=self.facts.shuffled)
         if rehash:
             refuse_changed(store)
         return store

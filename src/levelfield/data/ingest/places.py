@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 from levelfield.data.ingest.arrow import ArrowTable, is_saved_to_disk, saved_parts
 from levelfield.data.ingest.built import BUILDING, BuiltPart, is_built, read_manifest
 from levelfield.data.ingest.csv import PathTable
+from levelfield.data.ingest.far import far_parts
 from levelfield.data.ingest.folder import ClassFolders, existing_folder
 from levelfield.data.ingest.format import Format
 from levelfield.data.ingest.layout import PART_NAMES, is_parquet, part_of, parts_of
@@ -22,6 +23,7 @@ from levelfield.data.ingest.tar import tar_parts
 from levelfield.data.ingest.tree import DiskFolder
 from levelfield.data.manifest import Skipped
 from levelfield.data.stores.base import Store
+from levelfield.data.stores.remote import is_far
 from levelfield.records.errors import DataError, quoted_names
 
 logger = logging.getLogger(__name__)
@@ -122,6 +124,9 @@ def forms_at(place: PlaceSaid, path: str, *, passing_by: bool = False) -> dict[s
     Raises:
         DataError: nothing is there, or what is there is not understood.
     """
+    if is_far(path) and place.kind == "any":
+        _refuse_columns(place, path)
+        return dict(far_parts(path))
     where, columns = Path(path).expanduser(), {"image": place.image_column, "label": place.label_column}
     parquet = is_parquet(path) if place.kind == "any" else place.kind == "parquet"
     if parquet:

@@ -24,7 +24,7 @@ from levelfield.records.fingerprint import fingerprint
 
 logger = logging.getLogger(__name__)
 
-MOST_COMPARED = 2**22
+MOST_PICTURES_COMPARED = 2**22
 """Pictures of a part that are compared with the held-out ones of the others whenever a mixture is opened: a second."""
 
 
@@ -145,7 +145,7 @@ class MixtureSource:
             for there, other in pictures.items():
                 if here == there:
                     continue
-                if other.split_sizes["train"] > MOST_COMPARED:
+                if other.split_sizes["train"] > MOST_PICTURES_COMPARED:
                     yield (
                         f"{_called(self.spec, there)} has too many pictures to compare each time with what "
                         f"{_called(self.spec, here)} holds out: `levelfield data inspect` does it once"

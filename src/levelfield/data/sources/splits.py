@@ -105,7 +105,8 @@ class ImageSource:
         self.fingerprint = _joined(table, report)
         self._split = Permutation.of(len(table), "split", table.fingerprint, spec.seed)
         if spec.block_examples is not None:
-            self._split = PackedRanks(len(table), table.fingerprint, spec.seed)
+            self._split = PackedRanks(len(table), table.fingerprint, spec.seed, table.store.in_place)
+            self.fingerprint = self._split.named(self.fingerprint)
         self._strata = self._stratified_if_needed(counts)
         self.remarks = tuple(self._remarks(counts))
         for remark in self.remarks:

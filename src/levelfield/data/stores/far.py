@@ -31,8 +31,11 @@ class FarStore(IndexedStore):
 
     far = True
 
-    def __init__(self, shards: RemoteShards, index: Index, contents: Contents, *, of: str) -> None:
+    def __init__(
+        self, shards: RemoteShards, index: Index, contents: Contents, *, of: str, packed: bool = False
+    ) -> None:
         super().__init__(index, contents, of=of)
+        self.packed = packed
         self._shards = shards
 
     def read(self, row: int) -> bytes:

@@ -30,8 +30,8 @@ REMOTE_SCHEMES = ("s3://", "gs://", "az://", "http://", "https://")
 TRIES = 6
 FIRST_PAUSE_S = 0.2
 """Before the second try; each pause is twice the one before: 6.2 seconds in all."""
-ASKED_AGAIN = 3
-"""How often bytes that are not what was listed are looked at: as they are kept, and as they come twice."""
+ASKED_AGAIN = 2
+"""How often bytes that came whole, and are not what was listed, are asked for again."""
 ANSWER_WITHIN_S = 60
 CONNECTIONS = 16
 """Ranges that are fetched ahead at once."""
@@ -77,13 +77,13 @@ class RemoteShards:
             OSError: they did not arrive whole, there is no such object, or the cache cannot be written.
         """
         self._await(wanted)
-        for left in reversed(range(ASKED_AGAIN)):
-            found = self._cache.read(wanted)
-            content, extent = found or (self._fetched(wanted), wanted)
-            if right(content) or not left:
+        content, extent = self._cache.read(wanted) or (self._fetched(wanted), wanted)
+        for _ in range(ASKED_AGAIN):
+            if right(content):
                 break
             logger.warning("%s: bytes %d to %d are not what was listed", self.name(wanted.shard), *wanted[1:])
             self._cache.drop(extent)
+            content, extent = self._fetched(wanted), wanted
         self._was_read(wanted)
         return content
 
@@ -142,35 +142,65 @@ class RemoteShards:
                 self._coming.pop(extent, None)
 
     def _fetched(self, extent: Extent) -> bytes:
-        """The bytes of ``extent``, which are kept, in :data:`TRIES` tries."""
-        name, why = self.name(extent.shard), ""
-        for number in range(TRIES):
-            if number:
-                self._pause(FIRST_PAUSE_S * 2 ** (number - 1))
-            try:
-                content = self._ranged(extent)
-            except FileNotFoundError:
-                raise FileNotFoundError(f"{name} is not there") from None
-            except _refusals() as error:
-                raise RemoteReadError(f"{name} may not be read: {_short(error)}") from None
-            except Exception as error:  # obstore has one error for 5xx, a broken connection, and a body cut short
-                why = _short(error)
-            else:
-                if len(content) == extent.size:
-                    self._cache.keep(extent, content)
-                    return content
-                why = f"{len(content)} of {extent.size} bytes came"
-            logger.info("%s: try %d of %d: %s", name, number + 1, TRIES, why)
-        raise RemoteReadError(
-            f"{name}: bytes {extent.start} to {extent.stop} did not arrive in {TRIES} tries ({why}); run again when "
-            "the store answers, and training goes on from its last checkpoint"
-        )
+        """The bytes of ``extent``, which are kept."""
+        name = self.names[extent.shard]
 
-    def _ranged(self, extent: Extent) -> bytes:
+        def asked() -> bytes:
+            import obstore
+
+            return bytes(obstore.get_range(self._store, name, start=extent.start, end=extent.stop))
+
+        content = _tried(self.name(extent.shard), asked, pause=self._pause, size=extent.size)
+        self._cache.keep(extent, content)
+        return content
+
+
+def is_far(place: str) -> bool:
+    """Whether ``place`` is the address of a store far away."""
+    return place.startswith(REMOTE_SCHEMES)
+
+
+def whole_object(url: str, name: str) -> bytes:
+    """All bytes of the object ``name`` below ``url``.
+
+    Raises:
+        OSError: it did not come, or is not there.
+        DataError: obstore is not installed, or ``url`` is of no store.
+    """
+    store = opened_store(url)
+
+    def asked() -> bytes:
         import obstore
 
-        found = obstore.get_range(self._store, self.names[extent.shard], start=extent.start, end=extent.stop)
-        return bytes(found)
+        return bytes(obstore.get(store, name).bytes())
+
+    return _tried(f"{url}/{name}", asked, pause=time.sleep, size=None)
+
+
+def _tried(name: str, ask: Callable[[], bytes], *, pause: Callable[[float], None], size: int | None) -> bytes:
+    """What ``ask`` gives, ``size`` bytes of it where that is known, in :data:`TRIES` tries."""
+    why = ""
+    for number in range(TRIES):
+        if number:
+            pause(FIRST_PAUSE_S * 2 ** (number - 1))
+        try:
+            content = ask()
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{name} is not there") from None
+        except _refusals() as error:
+            raise RemoteReadError(f"{name} may not be read: {_short(error)}") from None
+        except Exception as error:  # obstore has one error for 5xx, a broken connection, and a body cut short
+            why = _short(error)
+        else:
+            if size in (None, len(content)):
+                return content
+            why = f"{len(content)} of {size} bytes came"
+        logger.info("%s: try %d of %d: %s", name, number + 1, TRIES, why)
+    what = "it" if size is None else f"{size} bytes"
+    raise RemoteReadError(
+        f"{name}: {what} did not arrive in {TRIES} tries ({why}); run again when the store answers, and training goes "
+        "on from its last checkpoint"
+    )
 
 
 def opened_store(url: str) -> Any:

@@ -19,8 +19,11 @@ MAX_OPEN_FILES = 256
 class TarStore(IndexedStore):
     """What an index says lies in the tars at ``paths``."""
 
-    def __init__(self, paths: Sequence[str], index: Index, contents: Contents, *, of: str) -> None:
+    def __init__(
+        self, paths: Sequence[str], index: Index, contents: Contents, *, of: str, packed: bool = False
+    ) -> None:
         super().__init__(index, contents, of=of)
+        self.packed = packed
         self._shards = Shards(paths)
 
     def read(self, row: int) -> bytes:
