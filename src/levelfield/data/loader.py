@@ -13,6 +13,7 @@ from torch import Tensor
 
 from levelfield.data.audit import SeenAudit
 from levelfield.data.draws import Int64s, UInt64s
+from levelfield.data.foresight import Foresight
 from levelfield.data.order import ExampleOrder, shard
 from levelfield.data.source import Examples, Source
 from levelfield.records.data import Split
@@ -93,9 +94,19 @@ class Loader:
     def _starts(self) -> Iterator[int]:
         """Where each run of batches starts, which are rendered at once: most of the cost of a small one is fixed."""
         start = self.examples_seen
+        foresight = Foresight(
+            self.source,
+            self.order,
+            start=start,
+            global_batch_size=self.global_batch_size,
+            rank=self.rank,
+            world_size=self.world_size,
+        )
         while True:
+            end = start + self._batches_a_run * self.global_batch_size
+            foresight.tell(end)
             yield start
-            start += self._batches_a_run * self.global_batch_size
+            start = end
 
     def _render(self, start: int) -> list[Batch]:
         starts = [start + index * self.global_batch_size for index in range(self._batches_a_run)]
