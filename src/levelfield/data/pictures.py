@@ -80,7 +80,7 @@ def as_shown(image: Image.Image, *, channels: int = 3) -> Image.Image:
     if image.mode not in _MODES:
         raise UnreadablePictureError(f"a picture with pixels of mode {image.mode}; convert them to 8 bits a channel")
     image.load()  # a PNG may say its orientation after its pixels
-    turn = _TURN.get(_of_directory(image.info.get("exif", b"").removeprefix(_EXIF)[:_LONGEST]))
+    turn = _TURN.get(_of_directory((image.info.get("exif") or b"").removeprefix(_EXIF)[:_LONGEST]))
     if turn is not None:
         image = image.transpose(turn)
         image.info.pop("exif", None)  # done: whoever takes the result must not turn it again

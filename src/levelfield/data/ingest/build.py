@@ -48,8 +48,8 @@ _PLAN = "plan.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
-    """``done`` of ``total`` pictures were looked at."""
+class Looked:
+    """So many of so many pictures were looked at."""
 
     done: int
     total: int
@@ -82,7 +82,7 @@ def build(
     *,
     workers: int = 1,
     shard_bytes: int = SHARD_BYTES,
-    told: Callable[[Progress], None] = lambda progress: None,
+    told: Callable[[Looked], None] = lambda progress: None,
 ) -> Manifest:
     """Make the data set ``out`` of the parts ``forms``, or go on making it.
 
@@ -206,15 +206,15 @@ def _tasks(part: str, plan: PartPlan, form: Format, work: Path) -> Iterator[Shar
         )
 
 
-def _pack_all(tasks: Sequence[ShardTask], workers: int, told: Callable[[Progress], None]) -> None:
+def _pack_all(tasks: Sequence[ShardTask], workers: int, told: Callable[[Looked], None]) -> None:
     todo = [task for task in tasks if not task.done.exists()]
     total = sum(task.stop - task.start for task in tasks)
     done = total - sum(task.stop - task.start for task in todo)
-    told(Progress(done=done, total=total))
+    told(Looked(done=done, total=total))
     if workers == 1 or len(todo) < 2:
         for task in todo:
             done += pack(task)
-            told(Progress(done=done, total=total))
+            told(Looked(done=done, total=total))
         return
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context) as pool:
@@ -227,7 +227,7 @@ def _pack_all(tasks: Sequence[ShardTask], workers: int, told: Callable[[Progress
                     return
                 finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 done += sum(future.result() for future in finished)
-                told(Progress(done=done, total=total))
+                told(Looked(done=done, total=total))
         finally:
             for future in waiting:
                 future.cancel()

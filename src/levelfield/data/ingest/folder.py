@@ -89,7 +89,7 @@ class ClassFolders:
                 if is_image(name):
                     yield file
                 elif self._passing_by:
-                    self._skipped.append(Skipped(file, why_no_picture(name)))
+                    self._skipped.append(Skipped(os.path.relpath(file, self.of), why_no_picture(name)))
                 else:
                     known = " ".join(sorted(IMAGE_SUFFIXES))
                     raise DataError(
