@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from formats import FORMATS, put
 from PIL import Image
 from small_pictures import encoded, picture
+from tests.formats import FORMATS, put
 
 from levelfield.data import kept_digests
 from levelfield.data.ingest.build import build

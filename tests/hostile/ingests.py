@@ -8,10 +8,8 @@ is named by the command.
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import random
-import sys
 from pathlib import Path
 
 from PIL import Image
@@ -22,21 +20,8 @@ from levelfield.data.ingest.places import PlaceSaid, forms_at, judged_at, listed
 from levelfield.data.ingest.validity import fault_of
 from levelfield.data.stores.base import read_listed
 from levelfield.testing.readers import Pictures, expected_table, table_of
+from tests.formats import FORMATS
 
-
-def _formats():
-    """The writers of tests/data, which is a folder of files and no package."""
-    where = Path(__file__).parents[1] / "data" / "formats.py"
-    said = importlib.util.spec_from_file_location("hostile_formats", where)
-    assert said is not None
-    assert said.loader is not None
-    module = importlib.util.module_from_spec(said)
-    sys.modules[said.name] = module
-    said.loader.exec_module(module)
-    return module.FORMATS
-
-
-FORMATS = _formats()
 COUNT = 10_000
 
 
