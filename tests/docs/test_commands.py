@@ -60,11 +60,11 @@ def test_own_data_followed_to_the_letter_is_built_and_plans_a_study_that_can_dec
                 picture.save(tmp_path / f"photos/{part}/{label}/{number}.png")
     for_own_data(tmp_path)
     *made, plan, run = [command for command in commands_of(page) if " data build`" not in command]
-    assert len(made) == 10
+    assert len(made) == 11
     for command in made:
         done = type_in(command, tmp_path)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
-    assert len(list((tmp_path / "built").glob("*/manifest.json"))) == 8
+    assert len(list((tmp_path / "built").glob("*/manifest.json"))) == 9
     done = type_in(plan, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "at most" in done.stdout
