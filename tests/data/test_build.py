@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -15,16 +16,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from formats import FORMATS, put
 from PIL import Image
 from small_pictures import encoded, picture
+from tests.formats import FORMATS, put
 
 from levelfield.data import kept_digests
+from levelfield.data.index import Index, ListedRows
 from levelfield.data.ingest.build import build
-from levelfield.data.ingest.built import read_manifest
+from levelfield.data.ingest.built import read_manifest, sha256_of
 from levelfield.data.ingest.places import PlaceSaid, forms_at, judged_at, listed_forms, looked_at, stores_at
 from levelfield.data.ingest.verify import verified
 from levelfield.records.errors import DataError, StoreError
+from levelfield.records.sealed import write_record
 from levelfield.testing.readers import Pictures, expected_table, table_of
 
 
@@ -255,6 +258,33 @@ def test_an_index_of_a_built_set_is_hashed_once(named, tmp_path, monkeypatch):
     os.utime(index)
     assert table_of(judged_at(place)) == expected
     assert hashed == [index]
+
+
+@pytest.mark.parametrize("forged", ["shards", "labels", "names"])
+def test_what_was_forged_with_its_seals_is_refused(forged, named, tmp_path):
+    """Who writes an index can write a manifest of it: what they say must still be possible."""
+    place = built(FORMATS["folder"](tmp_path / "data", named), tmp_path / "out")
+    manifest, path = read_manifest(tmp_path / "out"), tmp_path / "out/train/index.arrow"
+    index, part = Index.open(path), read_manifest(tmp_path / "out").parts["train"]
+    rows = ListedRows(
+        label=index.labels + np.int32(forged == "labels"),
+        digest=index.digests,
+        shard=index.shards + np.uint32(7 * (forged == "shards")),
+        offset=index.offsets,
+        length=index.lengths,
+    )
+    shards = tuple(dataclasses.replace(shard, name="../../data/x") for shard in part.shards)
+    path.unlink()
+    Index.unordered(rows).write(path)
+    part = dataclasses.replace(part, index_sha256=sha256_of(path), shards=shards if forged == "names" else part.shards)
+    write_record(tmp_path / "out/manifest.json", dataclasses.replace(manifest, parts={"train": part}))
+    said = {
+        "shards": "names shards that its",
+        "labels": "other pictures than its manifest",
+        "names": "not in its folder",
+    }
+    with pytest.raises(DataError, match=said[forged]):
+        judged_at(place)
 
 
 def test_held_out_pictures_that_are_trained_on_are_named_before_anything_is_spent(tmp_path, invoke):

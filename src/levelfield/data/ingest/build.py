@@ -32,11 +32,11 @@ from levelfield import __version__
 from levelfield.data.canonical import DIGEST_BYTES, DIGEST_RULE, num_shared
 from levelfield.data.index import Index, ListedRows
 from levelfield.data.ingest.built import BUILDING, INDEX, MANIFEST, Manifest, PartFacts, ShardFacts, sha256_of
-from levelfield.data.ingest.format import Format, Listing
+from levelfield.data.ingest.format import Format, InPlace, Listing
 from levelfield.data.ingest.packing import PackedShard, ShardTask, SkippedPicture, check_names, pack
 from levelfield.data.ingest.validity import decoders
 from levelfield.data.manifest import SkipReason, contents_of
-from levelfield.records.codec import record
+from levelfield.records.codec import later, record
 from levelfield.records.errors import DataError, LevelfieldError, StoreError
 from levelfield.records.sealed import read_record, write_record
 
@@ -48,8 +48,8 @@ _PLAN = "plan.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
-    """``done`` of ``total`` pictures were looked at."""
+class Looked:
+    """So many of so many pictures were looked at."""
 
     done: int
     total: int
@@ -65,6 +65,7 @@ class PartPlan:
     captions: bool
     class_names: tuple[str, ...]
     sorted_as_text: bool
+    in_place: InPlace | None = later(default=None)
 
 
 @record
@@ -82,20 +83,24 @@ def build(
     *,
     workers: int = 1,
     shard_bytes: int = SHARD_BYTES,
-    told: Callable[[Progress], None] = lambda progress: None,
+    in_place: bool = False,
+    told: Callable[[Looked], None] = lambda progress: None,
 ) -> Manifest:
-    """Make the data set ``out`` of the parts ``forms``, or go on making it.
+    """Make the data set ``out`` of the parts ``forms``, or go on; ``in_place`` leaves pictures where they lie.
 
     Raises:
         DataError: the source cannot be read, or holds no picture that can.
         StoreError: ``out`` holds something else, is being made by another process, or cannot be written.
     """
     _refuse_taken(forms, out)
+    for form in forms.values():
+        if in_place and form.in_place() is None:
+            raise DataError(f"{form.of} is dear to read at random: build it without --in-place, which copies pictures")
     work = out / BUILDING
     try:
         work.mkdir(parents=True, exist_ok=True)
         with _alone(work):
-            plan = _planned(forms, work, shard_bytes)
+            plan = _planned(forms, work, shard_bytes, in_place=in_place)
             tasks = {part: list(_tasks(part, each, forms[part], work)) for part, each in plan.parts.items()}
             _pack_all([task for own in tasks.values() for task in own], workers, told)
             manifest = _published(plan, tasks, out)
@@ -129,9 +134,9 @@ def _alone(work: Path) -> Iterator[None]:
         lock.release()
 
 
-def _planned(forms: Mapping[str, Format], work: Path, shard_bytes: int) -> BuildPlan:
+def _planned(forms: Mapping[str, Format], work: Path, shard_bytes: int, *, in_place: bool) -> BuildPlan:
     """The plan that was begun, where its source is as it was; else a new one, and what was made by the old is gone."""
-    source = hashlib.blake2b(f"{DIGEST_RULE} {decoders()} {shard_bytes}".encode(), digest_size=16)
+    source = hashlib.blake2b(f"{DIGEST_RULE} {decoders()} {shard_bytes} {in_place}".encode(), digest_size=16)
     for part, form in sorted(forms.items()):
         source.update(f"\0{part}\0{form.rule}\0".encode("utf-8", "surrogateescape"))
         for path in form.files():
@@ -152,7 +157,7 @@ def _planned(forms: Mapping[str, Format], work: Path, shard_bytes: int) -> Build
     for part, form in forms.items():
         listing = form.listed()
         check_names(list(listing.class_names))
-        parts[part] = _cut(form, listing, shard_bytes)
+        parts[part] = _cut(form, listing, shard_bytes, in_place=in_place)
         _write_listing(listing, work, part)
         skipped += [SkippedPicture(name=repr(each.name)[1:-1], why=each.why) for each in listing.skipped]
     unique = tuple(dict.fromkeys(skipped))  # parts of one archive tell of the same files
@@ -161,13 +166,14 @@ def _planned(forms: Mapping[str, Format], work: Path, shard_bytes: int) -> Build
     return plan
 
 
-def _cut(form: Format, listing: Listing, shard_bytes: int) -> PartPlan:
+def _cut(form: Format, listing: Listing, shard_bytes: int, *, in_place: bool) -> PartPlan:
     total = sum(os.stat(path).st_size for path in form.files())
     each = max(1, min(_MOST_IN_SHARD, shard_bytes * len(listing) // max(1, total)))
     return PartPlan(
         rows=len(listing),
         rows_each=each,
-        shuffled=form.reads_at_random,
+        shuffled=form.in_place() is not None and not in_place,
+        in_place=form.in_place() if in_place else None,
         captions=listing.captions is not None,
         class_names=listing.class_names,
         sorted_as_text=listing.sorted_as_text,
@@ -203,18 +209,19 @@ def _tasks(part: str, plan: PartPlan, form: Format, work: Path) -> Iterator[Shar
             start=start,
             stop=min(start + plan.rows_each, plan.rows),
             shuffled=plan.shuffled,
+            in_place=plan.in_place is not None,
         )
 
 
-def _pack_all(tasks: Sequence[ShardTask], workers: int, told: Callable[[Progress], None]) -> None:
+def _pack_all(tasks: Sequence[ShardTask], workers: int, told: Callable[[Looked], None]) -> None:
     todo = [task for task in tasks if not task.done.exists()]
     total = sum(task.stop - task.start for task in tasks)
     done = total - sum(task.stop - task.start for task in todo)
-    told(Progress(done=done, total=total))
+    told(Looked(done=done, total=total))
     if workers == 1 or len(todo) < 2:
         for task in todo:
             done += pack(task)
-            told(Progress(done=done, total=total))
+            told(Looked(done=done, total=total))
         return
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context) as pool:
@@ -227,7 +234,7 @@ def _pack_all(tasks: Sequence[ShardTask], workers: int, told: Callable[[Progress
                     return
                 finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 done += sum(future.result() for future in finished)
-                told(Progress(done=done, total=total))
+                told(Looked(done=done, total=total))
         finally:
             for future in waiting:
                 future.cancel()
@@ -261,8 +268,9 @@ def _published(plan: BuildPlan, tasks: Mapping[str, Sequence[ShardTask]], out: P
         parts[part] = PartFacts(
             contents=contents_of(index, each.class_names, sorted_as_text=each.sorted_as_text),
             index_sha256=sha256_of(out / part / INDEX),
-            shards=tuple(shards),
+            shards=() if each.in_place else tuple(shards),
             shuffled=each.shuffled,
+            in_place=each.in_place,
         )
         indices[part] = index
     _write_skipped(skipped, out)

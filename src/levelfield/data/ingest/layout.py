@@ -58,9 +58,7 @@ def parts_of(root: Node) -> dict[str, Node]:
         return {"train": root}
     if len(parts) < len(folders):
         twice = [folder.name for folder in folders if parts[PART_NAMES[folder.name.casefold()]] is not folder]
-        raise DataError(
-            f"{root} holds {quoted_names(list(names))}: {twice[0]!r} is another's name for one part of them"
-        )
+        raise DataError(f"{root} holds {quoted_names(list(names))}: {twice[0]!r} and another are one part")
     return parts
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from levelfield.data.ingest.format import Listing, Opener
+from levelfield.data.ingest.format import InPlace, Listing, Opener
 from levelfield.data.ingest.layout import PART_NAMES, class_folders, part_of, parts_of
 from levelfield.data.ingest.tar_members import Members, members_of
 from levelfield.data.ingest.tree import NamedFolder, Node, is_image, visible, why_no_picture
 from levelfield.data.ingest.webdataset import LABEL_ENDINGS, Samples, samples_of
 from levelfield.data.manifest import Skipped
-from levelfield.data.stores.tar import TarStore
 from levelfield.records.errors import DataError, quoted_names
 
 
@@ -50,8 +49,6 @@ class TarPictures:
     which ``label`` names the key in their JSON.
     """
 
-    reads_at_random = True
-
     def __init__(
         self, paths: Sequence[str], *, of: str, part: str, label: str | None, below: str | None = None
     ) -> None:
@@ -71,7 +68,11 @@ class TarPictures:
 
     def opener(self) -> Opener:
         """See :meth:`levelfield.data.ingest.format.Format.opener`."""
-        return partial(TarStore, list(self._paths), of=self.of)
+        return self.in_place().opener(self.of)
+
+    def in_place(self) -> InPlace:
+        """See :meth:`levelfield.data.ingest.format.Format.in_place`."""
+        return InPlace(kind="tar", root="", files=tuple(map(os.path.abspath, self._paths)))
 
     def _in_classes(self, members: Members, below: str) -> Samples:
         start = f"{below}/" if below else ""

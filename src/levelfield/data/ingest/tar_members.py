@@ -54,7 +54,7 @@ def _members(stats: tuple[tuple[str, int, int], ...]) -> Members:
         for info in _headers(path):
             why = _why_skipped(info)
             if why is not None:
-                skipped.append(Skipped(f"{info.name[:MAX_NAME]} in {path}", why))
+                skipped.append(Skipped(f"{info.name[:MAX_NAME]} in {os.path.basename(path)}", why))
             elif not info.isdir():
                 files.append(Member(_plain(info.name), shard, info.offset_data, info.size))
         if len(files) > MAX_MEMBERS:

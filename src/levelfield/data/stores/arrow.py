@@ -13,7 +13,7 @@ from levelfield.data.index import Index
 from levelfield.data.manifest import Contents
 from levelfield.data.stores.base import IndexedStore
 from levelfield.records.errors import DataError, first_line
-from levelfield.records.files import regular_stat
+from levelfield.records.files import FileRefusedError, regular_stat
 
 
 class ArrowStore(IndexedStore):
@@ -49,11 +49,10 @@ def mapped_table(path: str) -> pa.Table:
     """The table in the Arrow file or stream at ``path``, mapped.
 
     Raises:
-        DataError: it is neither, or damaged.
-        OSError: it is missing.
+        DataError: it is missing, neither, or damaged.
     """
-    regular_stat(path)
     try:
+        regular_stat(path)
         with pa.memory_map(path) as file:
             head = file.read(6)
             file.seek(0)
@@ -61,7 +60,9 @@ def mapped_table(path: str) -> pa.Table:
             table = reader.read_all()
         table.validate(full=True)
         return table
-    except (pa.ArrowException, ValueError, TypeError, IndexError, OverflowError) as error:
+    except FileRefusedError as error:
+        raise DataError(str(error)) from None
+    except (pa.ArrowException, OSError, ValueError, TypeError, IndexError, OverflowError) as error:
         raise DataError(f"{path} cannot be read as Arrow: {first_line(error)[:200]}") from None
 
 
