@@ -204,16 +204,24 @@ class ImagesSpec:
     image_column: str | None = None
     label_column: str | None = None
     resolution: int
-    augment: Literal["none", "flip", "crop-flip"] = "crop-flip"
+    augment: Augment = "crop-flip"
     corrupt: CorruptPolicy = "stop"
     select_examples: int = 5000
     report_examples: int | None = later(default=None)
     seed: int = 0
+    least_crop_area: float = later(default=LEAST_CROP_AREA)
+    randaugment: str | None = later(default=None)
     block_examples: int | None = later(default=None)
     window_blocks: int = later(default=64)
 
+    @property
+    def rand_augment(self) -> RandAugment | None:
+        """What ``randaugment`` says."""
+        return None if self.randaugment is None else RandAugment.of(self.randaugment)
+
     def __post_init__(self) -> None:
         expect_common(self)
+        _check_augment(self, squares=True)
         _check_blocks(self)
 
 
@@ -286,7 +294,7 @@ class MixtureSpec:
 DataSpec: TypeAlias = SourceSpec | PairsSpec | MixtureSpec
 
 
-def _check_augment(spec: ParquetSpec | FolderSpec, *, squares: bool) -> None:
+def _check_augment(spec: LabelledSpec, *, squares: bool) -> None:
     """Refuse what would be ignored: pictures with masks are cropped in a way of their own."""
     crops = spec.augment == "resized-crop-flip"
     expect(squares or not crops, "augment", "none, flip or crop-flip beside a mask_column", spec.augment)
