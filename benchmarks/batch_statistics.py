@@ -25,7 +25,7 @@ from levelfield.families.tensors import batch_norms, statistics_of
 from levelfield.records.data import DigitPairsSpec
 from levelfield.records.head import LinearHead
 from levelfield.records.trial import TrialSpec
-from levelfield.study.execute.parts import build_state, training_batches
+from levelfield.study.execute.parts import build_state, training_loader
 from levelfield.study.plan.recipes import preset
 from levelfield.tasks.classification import Classification
 from levelfield.train.averaging import ema_decay
@@ -54,7 +54,7 @@ def trained(seed: int, steps: int, source):
     for layer in batch_norms(state.model).values():
         layer.track_running_stats = True
     averaged = {name: tensor.clone() for name, tensor in statistics_of(state.model).items()}
-    batches = training_batches(spec, source, start_step=0)
+    batches = iter(training_loader(spec, source, start_step=0))
     while state.step < steps:
         step(state, next(batches))
         decay = ema_decay(state.step, num_steps=steps, fraction=spec.recipe.ema_fraction)

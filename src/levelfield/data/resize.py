@@ -52,11 +52,12 @@ def resized_to(
     import torch.nn.functional as F
 
     left, top, width, height = box
-    cut = pixels[top : top + height, left : left + width].transpose(2, 0, 1)
+    cut = pixels[top : top + height, left : left + width]
     if (width, height) == size:
-        return np.ascontiguousarray(cut)
-    # what cannot be written, as arrays that stand on bytes, torch warns of
-    tensor = torch.from_numpy(cut if cut.flags.writeable else cut.copy())
+        return np.ascontiguousarray(cut.transpose(2, 0, 1))
+    # rows side by side are read faster than they are copied, and torch warns of arrays that cannot be written
+    cut = cut if cut.flags.c_contiguous and cut.flags.writeable else cut.copy()
+    tensor = torch.from_numpy(cut).permute(2, 0, 1)
     if 1 in size:  # torch 2.15 fails on a side of one pixel where channels are together: each by itself, to equal bits
         return F.interpolate(tensor[:, None], (size[1], size[0]), mode=filter, antialias=True)[:, 0].numpy()
     return F.interpolate(tensor[None], (size[1], size[0]), mode=filter, antialias=True)[0].numpy()
