@@ -85,7 +85,7 @@ def write_pictures(folder: Path) -> Path:
     return folder
 
 
-def spec_at(place: str, **blocks: int) -> ImagesSpec:
+def spec_at(place: str, **blocks: Any) -> ImagesSpec:
     return ImagesSpec(path=place, resolution=24, select_examples=HELD_OUT, report_examples=HELD_OUT, **blocks)
 
 
@@ -273,7 +273,7 @@ class Places:
         return folder
 
 
-def _blocks(number: int) -> dict[str, int]:
+def _blocks(number: int) -> dict[str, Any]:
     return {"block_examples": 8, "window_blocks": 3} if number % 4 > 1 else {}
 
 
