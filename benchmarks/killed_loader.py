@@ -212,38 +212,54 @@ def faults_of(history: Sequence[str], size: int) -> tuple[int, int]:
 
 
 def main() -> None:
-    from benchmarks.killed_peer import PEER_EXAMPLES, PEER_SHARE, peer_version, serve_peer
+    from benchmarks.killed_peer import PEER_EXAMPLES, peer_version
 
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=56)
     parser.add_argument("--peer-runs", type=int, default=14)
     asked = parser.parse_args()
     rows: list[str] = []
-    with tempfile.TemporaryDirectory() as scratch, prepared(Path(scratch)) as places:
-        equal = kills = processes = 0
-        for number in range(asked.runs):
-            spec = places.spec(number)
-            run = disturbed(spec, number, places.fresh(), random.Random(number))
-            equal += run.history == undisturbed(places.near(number), number)
-            print(f"run {number}: {equal} of {number + 1} as undisturbed", file=sys.stderr, flush=True)
-            kills, processes = kills + run.kills, processes + run.processes
-        rows.append(f"| levelfield | {asked.runs} | {processes} | {kills} | {equal} of {asked.runs} | 0 | 0 |")
-        lost = repeated = right = kills = processes = 0
-        for number in range(asked.peer_runs):
-            drawn = random.Random(number)
-            run = disturbed(places.near(number), number, places.fresh(), drawn, serve_peer, share=PEER_SHARE)
-            faults = faults_of(run.history, PEER_EXAMPLES)
-            lost, repeated = lost + faults[0], repeated + faults[1]
-            right += faults == (0, 0)
-            kills, processes = kills + run.kills, processes + run.processes
-        rows.append(
-            f"| {peer_version()} | {asked.peer_runs} | {processes} | {kills} | {right} of {asked.peer_runs} | {lost} | "
-            f"{repeated} |"
-        )
+    peers = ("datasets",) if asked.peer_runs else ()
+    with tempfile.TemporaryDirectory() as scratch, prepared(Path(scratch), *peers) as places:
+        if asked.runs:
+            rows.append(_ours(places, asked.runs))
+        if asked.peer_runs:
+            runs = [_peer(places, number) for number in range(asked.peer_runs)]
+            rows.append(
+                _row(
+                    peer_version(),
+                    runs,
+                    PEER_EXAMPLES,
+                    [faults_of(run.history, PEER_EXAMPLES) == (0, 0) for run in runs],
+                )
+            )
     print("| loader | runs | processes | killed | runs as undisturbed | examples lost | examples repeated |")
     print("|---|---|---|---|---|---|---|")
     print("\n".join(rows))
     print(f"\nPython {sys.version.split()[0]}; {POSITIONS} positions a run.")
+
+
+def _ours(places: Places, number_of_runs: int) -> str:
+    runs, equal = [], []
+    for number in range(number_of_runs):
+        runs.append(disturbed(places.spec(number), number, places.fresh(), random.Random(number)))
+        equal.append(runs[-1].history == undisturbed(places.near(number), number))
+        print(f"run {number}: {sum(equal)} of {number + 1} as undisturbed", file=sys.stderr, flush=True)
+    return _row("levelfield", runs, NUM_PICTURES - 2 * HELD_OUT, equal)
+
+
+def _peer(places: Places, number: int) -> Run:
+    from benchmarks.killed_peer import PEER_SHARE, serve_peer
+
+    drawn = random.Random(number)
+    return disturbed(places.near(number), number, places.fresh(), drawn, serve_peer, share=PEER_SHARE)
+
+
+def _row(name: str, runs: Sequence[Run], size: int, equal: Sequence[bool]) -> str:
+    faults = [faults_of(run.history, size) for run in runs]
+    lost, repeated = (sum(each[kind] for each in faults) for kind in (0, 1))
+    processes, kills = sum(run.processes for run in runs), sum(run.kills for run in runs)
+    return f"| {name} | {len(runs)} | {processes} | {kills} | {sum(equal)} of {len(runs)} | {lost} | {repeated} |"
 
 
 @dataclass
@@ -278,7 +294,7 @@ def _blocks(number: int) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def prepared(root: Path) -> Iterator[Places]:
+def prepared(root: Path, *preloaded: str) -> Iterator[Places]:
     """The pictures, built and served by a bad server, with a cache of their own."""
     from tests.far_away import BadServer
 
@@ -286,7 +302,7 @@ def prepared(root: Path) -> Iterator[Places]:
     from levelfield.data.ingest.places import PlaceSaid, listed_forms
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmarks.killed_loader", "torch", "obstore"])
+    context.set_forkserver_preload(["levelfield.data.loader", "obstore", *preloaded])
     brought = write_pictures(root / "brought")
     build(listed_forms(PlaceSaid(path=str(brought))), root / "built", shard_bytes=60_000)
     before = os.environ.get("LEVELFIELD_CACHE")
