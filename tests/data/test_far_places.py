@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from far_away import BadServer
 from small_pictures import encoded, picture, write_folder
 from tests.conftest import TINY_STUDY
+from tests.far_away import BadServer
 from tests.narrowed import of_kind
 
 from levelfield.data.arranged import training_order

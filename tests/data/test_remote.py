@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from far_away import BadServer
 from small_pictures import encoded, picture
+from tests.far_away import BadServer
 
 from levelfield.data.blocks import BlockOrder
 from levelfield.data.canonical import digest_of

@@ -5,8 +5,8 @@ import urllib.request
 
 import numpy as np
 import pytest
-from far_away import BadServer
 from test_remote import BY_DIGEST, CONTENTS, INDEX, NUMBER, TARS
+from tests.far_away import BadServer
 
 from levelfield.data.stores.extents import ExtentCache
 from levelfield.data.stores.far import FarStore

@@ -6,8 +6,7 @@ blur into a cloud, as Anderson and Farrell, "Improving fractal pre-training", 20
 the sum of first singular values and twice the second ones is from (5 + n) / 2 to (6 + n) / 2 for n maps. b is uniform.
 
 Of :data:`SYSTEMS_TRIED` systems that a class draws, its own is the first that fills a share of :data:`LEAST_FILLED` of
-the picture (Kataoka et al., "Pre-training without natural images", 2020, arXiv 2101.08515, section 3.2), else the
-fullest.
+the picture (Kataoka et al., "Pre-training without natural images", 2020, arXiv 2101.08515), else the fullest.
 
 Sine and cosine are of whole steps of a turn, and what follows is rounded to 12 bits once, so that all machines draw the
 same systems.

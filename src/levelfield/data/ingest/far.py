@@ -12,9 +12,9 @@ from levelfield.data.kept_digests import cached
 from levelfield.data.stores.base import Store
 from levelfield.data.stores.far import FarStore, cache_of
 from levelfield.data.stores.remote import RemoteShards, whole_object
-from levelfield.records.errors import DataError
+from levelfield.records.errors import DataError, StoreError
 from levelfield.records.fingerprint import digest
-from levelfield.records.writing import make_directory, write_atomically
+from levelfield.records.writing import make_directory
 
 
 class FarPart(BuiltPart):
@@ -33,8 +33,7 @@ class FarPart(BuiltPart):
         path = self.folder / f"{self.facts.index_sha256}.arrow"
         try:
             if not path.exists() or sha256_of(path) != self.facts.index_sha256:
-                make_directory(self.folder)
-                write_atomically(path, whole_object(self.url, INDEX))
+                _keep(path, whole_object(self.url, INDEX))
             if sha256_of(path) != self.facts.index_sha256:
                 raise DataError(f"{self.url}/{INDEX} is not the index that its manifest names: fetch or build it again")
             index = Index.open(path)
@@ -65,6 +64,17 @@ def far_parts(url: str) -> dict[str, FarPart]:
         ) from None
     except OSError as error:
         raise DataError(str(error)) from None
-    make_directory(kept)
-    write_atomically(kept / MANIFEST, content)
+    _keep(kept / MANIFEST, content)
     return {part: FarPart(url, part, facts, kept) for part, facts in read_manifest(kept).parts.items()}
+
+
+def _keep(path: Path, content: bytes) -> None:
+    """Write ``content`` aside under a name of its own, since ranks do so at once, and put it in its place."""
+    make_directory(path.parent)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+        with open(handle, "wb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror}; see to the cache of this user") from None
