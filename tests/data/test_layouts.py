@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 from small_pictures import CLASSES, encoded, picture, write_folder, write_parquet
+from tests.formats import FORMATS
 
-from levelfield.data.ingest.places import PlaceSaid, judged_at
+from levelfield.data.ingest.places import PlaceSaid, judged_at, stores_at
 from levelfield.data.sources import open_source
 from levelfield.records.data import FolderSpec, ParquetSpec
 from levelfield.records.errors import DataError
@@ -131,6 +132,21 @@ def test_parts_in_one_folder_of_parquet_are_not_mixed(tmp_path):
     write_parquet(tmp_path / "data" / "more.parquet", rows[:3])
     with pytest.raises(DataError, match=r"holds parts of a data set, .*, and nothing says which to train on"):
         open_source(ParquetSpec(path=str(tmp_path / "data"), **HELD_OUT))
+
+
+@pytest.mark.parametrize("form", ["webdataset_json", "tar_of_folders"])
+@pytest.mark.parametrize(
+    "names", [("train-000", "val-000"), ("flowers_train", "flowers_valid"), ("x-training", "x-test")]
+)
+def test_tars_called_after_parts_are_not_mixed(tmp_path, names, form):
+    rows = [(CLASSES[seed % 3], encoded(picture(seed))) for seed in range(20)]
+    for name, own in zip(names, (rows[:14], rows[14:]), strict=True):
+        FORMATS[form](tmp_path / name, own)
+        next((tmp_path / name).glob("*.tar")).rename(tmp_path / f"{name}.tar")
+    column = "kind" if form == "webdataset_json" else None
+    train, report = stores_at(PlaceSaid(path=f"{tmp_path}/{{{','.join(names)}}}.tar", label_column=column))
+    assert report is not None
+    assert (len(train.labels), len(report.labels)) == (14, 6)
 
 
 def test_hidden_files_and_classes_stay_as_they_were(tmp_path):
