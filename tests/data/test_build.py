@@ -312,6 +312,23 @@ def test_held_out_pictures_that_are_trained_on_are_named_before_anything_is_spen
         assert sheet.size == (960, 192)
 
 
+def test_without_a_held_out_part_pictures_that_are_there_again_are_named(tmp_path, invoke):
+    """An edited copy beside its original: a split drawn out of both would part them."""
+    for seed in range(12):
+        file = tmp_path / "data" / ("cat", "dog")[seed % 2] / f"IMG_{seed}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(encoded(picture(seed, (96, 80)), "JPEG"))
+    (tmp_path / "data/cat/copy.jpg").write_bytes((tmp_path / "data/cat/IMG_2.jpg").read_bytes())
+    edited = picture(4, (96, 80)).point(lambda value: min(255, int(1.05 * value)))
+    (tmp_path / "data/cat/IMG_E4.jpg").write_bytes(encoded(edited, "JPEG"))
+    code, said, _ = invoke("data", "inspect", tmp_path / "data", "--json")
+    assert code == 0
+    leaks = json.loads(said)["leaks"]["train"]
+    assert (leaks["exact"], leaks["near"]) == (1, 1)
+    (named,) = leaks["named"]
+    assert {Path(named[side]).name for side in ("held_out", "trained")} == {"IMG_4.jpg", "IMG_E4.jpg"}
+
+
 def test_parts_travel_into_what_is_built(named, tmp_path):
     for number, (name, content) in enumerate(named):
         part = ("train", "train", "test", "val")[number % 4]

@@ -30,17 +30,17 @@ def saved_again(image: Image.Image, *, quality: int, size: tuple[int, int]) -> I
 
 @pytest.mark.parametrize(("quality", "size"), [(60, (120, 90)), (90, (80, 60)), (75, (200, 150))])
 def test_pictures_saved_again_are_found_and_strangers_are_not(quality, size):
-    photos = [photo(seed) for seed in range(150)]
-    others = [saved_again(photo(seed), quality=quality, size=size) for seed in range(100, 200)]
+    photos = [photo(seed) for seed in range(60)]
+    others = [saved_again(photo(seed), quality=quality, size=size) for seed in range(40, 80)]
     hashes = [np.array([difference_hash(each) for each in those], dtype=np.uint64) for those in (photos, others)]
     pairs = [
         (place, other)
         for place, other in candidates(*hashes)
         if float(thumbnail(photos[place]) @ thumbnail(others[other])) >= LEAST_CORRELATION
     ]
-    true = {(100 + number, number) for number in range(50)}
+    true = {(40 + number, number) for number in range(20)}
     assert set(pairs) <= true
-    assert len(pairs) >= 45, "nine of ten"
+    assert len(pairs) >= 18, "nine of ten"
 
 
 def test_every_pair_within_the_bits_is_a_candidate():
@@ -58,8 +58,7 @@ def test_every_pair_within_the_bits_is_a_candidate():
 def test_a_flat_picture_has_no_bits_and_one_hash_for_all_costs_no_square():
     assert difference_hash(Image.new("RGB", (50, 50), "grey")) is None
     assert difference_hash(picture(1)) is not None
-    same = np.zeros(20_000, dtype=np.uint64)
+    same = np.zeros(5000, dtype=np.uint64)
     begun = time.process_time()
-    found = list(candidates(same, same))
-    assert len(found) <= 20_000 * near.MOST_IN_BAND
-    assert time.process_time() - begun < 20
+    assert len(list(candidates(same, same))) == 5000 * near.MOST_TRIED
+    assert time.process_time() - begun < 2

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from levelfield.data.arrow_messages import refuse_compressed
 from levelfield.data.canonical import DIGEST_BYTES, canonical_order
 from levelfield.data.draws import Int64s
 from levelfield.records.errors import DataError, first_line
@@ -127,6 +128,8 @@ class Index:
         regular_stat(path)
         try:
             with pa.memory_map(str(path)) as file:
+                if not refuse_compressed(file, path):
+                    raise DataError(f"{path} cannot be read as an index: it is no Arrow file")
                 reader = pa.ipc.open_file(file)
                 if reader.num_record_batches != 1:
                     raise DataError(f"{path} is no index: it has {reader.num_record_batches} batches, expected one")

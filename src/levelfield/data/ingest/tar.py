@@ -23,23 +23,38 @@ def tar_parts(paths: Sequence[str], *, of: str, label: str | None) -> dict[str, 
     Raises:
         DataError: nothing says which class a picture is of, or which part a tar is.
     """
-    members = members_of(paths)
-    if any(_ending(member.name) in LABEL_ENDINGS for member in members.files):
-        by_part: dict[str, list[str]] = {}
-        for path in paths:
-            word = part_of(Path(Path(path).name))
-            by_part.setdefault(PART_NAMES.get(word or "train", ""), []).append(path)
+    by_part: dict[str, list[str]] = {}
+    for path in paths:
+        by_part.setdefault(PART_NAMES.get(part_of(Path(Path(path).name)) or "", ""), []).append(path)
+    if len(by_part) > 1:
         if "" in by_part or "train" not in by_part:
-            if len(by_part) > 1:
-                seen = quoted_names([Path(path).name for path in paths])
-                raise DataError(f"{of} holds {seen}: expected parts called train, val and test; name one of them")
-            by_part = {"train": list(paths)}
-        return {part: TarPictures(own, of=of, part=part, label=label) for part, own in by_part.items()}
+            seen = quoted_names([Path(path).name for path in paths])
+            raise DataError(f"{of} holds {seen}: expected parts called train, val and test; name one of them")
+        return {part: _of_one_part(own, of=of, part=part, label=label) for part, own in by_part.items()}
+    members = members_of(paths)
+    if _in_convention(members):
+        return {"train": TarPictures(paths, of=of, part="train", label=label)}
     tree = _unwrapped(NamedFolder.of_names((member.name for member in members.files), of=of))
     return {
-        part: TarPictures(list(paths), of=of, part=part, label=label, below=str(folder).removeprefix(of).strip("/"))
+        part: TarPictures(paths, of=of, part=part, label=label, below=_path_in(folder, of))
         for part, folder in parts_of(tree).items()
     }
+
+
+def _of_one_part(paths: Sequence[str], *, of: str, part: str, label: str | None) -> TarPictures:
+    members, below = members_of(paths), None
+    if not _in_convention(members):
+        below = _path_in(_unwrapped(NamedFolder.of_names((member.name for member in members.files), of=of)), of)
+    return TarPictures(paths, of=of, part=part, label=label, below=below)
+
+
+def _in_convention(members: Members) -> bool:
+    """Whether what lies in tars are samples as WebDataset has them."""
+    return any(_ending(member.name) in LABEL_ENDINGS for member in members.files)
+
+
+def _path_in(folder: Node, of: str) -> str:
+    return str(folder).removeprefix(of).strip("/")
 
 
 class TarPictures:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from levelfield.data.arrow_messages import refuse_compressed
 from levelfield.data.encoded import MAX_ENCODED_BYTES
 from levelfield.data.index import Index
 from levelfield.data.manifest import Contents
@@ -54,10 +55,8 @@ def mapped_table(path: str) -> pa.Table:
     try:
         regular_stat(path)
         with pa.memory_map(path) as file:
-            head = file.read(6)
-            file.seek(0)
-            reader = pa.ipc.open_file(file) if head == b"ARROW1" else pa.ipc.open_stream(file)
-            table = reader.read_all()
+            in_a_file = refuse_compressed(file, path)
+            table = (pa.ipc.open_file(file) if in_a_file else pa.ipc.open_stream(file)).read_all()
         table.validate(full=True)
         return table
     except FileRefusedError as error:
