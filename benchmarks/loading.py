@@ -3,8 +3,8 @@
     python -m benchmarks.loading TAR [ROUNDS] [IMAGES]
 
 Files of TAR (``PART/CLASS/FILE``) are written out, and both read, decode, crop (random resized, 224 px, bicubic), flip
-and batch them as uint8 [64, 3, 224, 224], in a random order. timm's loader is its DataLoader without the float32 that its
-PrefetchLoader makes on the main thread; ours reads by threads and compares every file with its digest, as always.
+and batch them as uint8 [64, 3, 224, 224], in a random order. timm's loader is its DataLoader without the float32 that
+its PrefetchLoader makes on the main thread; ours reads by threads and compares every file with its digest, as always.
 Nothing decoded is kept. CPU seconds are those of the process and of the workers that it waited for. Where torchcodec is
 installed, its decoder with torchvision's transform in a DataLoader is measured as well.
 """
