@@ -216,13 +216,14 @@ def main() -> None:
 
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=56)
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--peer-runs", type=int, default=14)
     asked = parser.parse_args()
     rows: list[str] = []
     peers = ("datasets",) if asked.peer_runs else ()
     with tempfile.TemporaryDirectory() as scratch, prepared(Path(scratch), *peers) as places:
         if asked.runs:
-            rows.append(_ours(places, asked.runs))
+            rows.append(_ours(places, range(asked.first, asked.first + asked.runs)))
         if asked.peer_runs:
             runs = [_peer(places, number) for number in range(asked.peer_runs)]
             rows.append(
@@ -239,12 +240,14 @@ def main() -> None:
     print(f"\nPython {sys.version.split()[0]}; {POSITIONS} positions a run.")
 
 
-def _ours(places: Places, number_of_runs: int) -> str:
+def _ours(places: Places, numbers: Sequence[int]) -> str:
     runs, equal = [], []
-    for number in range(number_of_runs):
+    for number in numbers:
         runs.append(disturbed(places.spec(number), number, places.fresh(), random.Random(number)))
         equal.append(runs[-1].history == undisturbed(places.near(number), number))
-        print(f"run {number}: {sum(equal)} of {number + 1} as undisturbed", file=sys.stderr, flush=True)
+        killed, processes = sum(run.kills for run in runs), sum(run.processes for run in runs)
+        told = f"run {number}: {sum(equal)} of {len(equal)} as undisturbed, {killed} of {processes} processes killed"
+        print(told, file=sys.stderr, flush=True)
     return _row("levelfield", runs, NUM_PICTURES - 2 * HELD_OUT, equal)
 
 

@@ -23,8 +23,10 @@ from benchmarks.gpu.rows import Deadline, Row, Seen, Setting
 from benchmarks.gpu.twins import CPU, Case, Trained, errors, trained
 from levelfield.data.generated.digit_renderer import rendered_on
 from levelfield.data.generated.digit_strings import DigitStrings
-from levelfield.data.sources import near, open_source, open_source_once
-from levelfield.records.data import DigitPairsSpec, DigitStringsSpec, Split
+from levelfield.data.generated.fractal_renderer import fractals_on
+from levelfield.data.generated.fractals import Fractals
+from levelfield.data.sources import Source, near, open_source, open_source_once
+from levelfield.records.data import DigitPairsSpec, DigitStringsSpec, FractalsSpec, Split
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import Dtype
 from levelfield.study.execute.parts import build_state
@@ -140,24 +142,33 @@ def products(setting: Setting) -> Seen:
     return Seen(figures=found, right=max(convolution, product) < 1e-5)
 
 
+def _rendered_on(source: Source, device: torch.device) -> Source:
+    """What ``near`` gives a GPU, on any device."""
+    if isinstance(source, Fractals):
+        return fractals_on(source, device)
+    assert isinstance(source, DigitStrings)
+    return rendered_on(source, device)
+
+
 def pictures(setting: Setting) -> Seen:
-    """Every split of the pairs and of study 0002's strings; sizes that are no multiple of anything."""
+    """Every split of the pairs, of study 0002's strings and of fractals; sizes that are no multiple of anything."""
     specs = (
         DigitPairsSpec(),
         DigitStringsSpec(resolution=48),
         DigitStringsSpec(num_digits=4, resolution=33, max_rotation_deg=90, max_scale=1.5, max_shift=0.2),
+        FractalsSpec(),
+        FractalsSpec(num_classes=37, resolution=61, pattern="patch", label_noise=0.2),
     )
     equal = compared = 0
     for spec in specs:
         source = open_source(spec)
-        assert isinstance(source, DigitStrings)
-        drawn = rendered_on(source, setting.device)
+        drawn = _rendered_on(source, setting.device)
         parts: dict[Split, NDArray[np.int64]] = {
             "train": np.arange(700) + 2**39, "report": np.arange(300), "select": np.array([7])
         }  # fmt: skip
         for split, ids in parts.items():
             wanted, seen = source.batch(split, ids), drawn.batch(split, ids)
-            same = (seen.fields["image"].cpu().numpy() == wanted.fields["image"]).all((1, 2, 3)) & (
+            same = (torch.as_tensor(seen.fields["image"]).cpu().numpy() == wanted.fields["image"]).all((1, 2, 3)) & (
                 seen.fields["label"] == wanted.fields["label"]
             )
             equal, compared = equal + int(same.sum()), compared + len(ids)

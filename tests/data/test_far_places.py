@@ -77,6 +77,12 @@ def test_what_is_not_there_or_is_no_built_data_set_is_told(built, tmp_path):
         source_at("s3://bucket/x", image_column="jpg")
 
 
+def test_a_manifest_and_an_index_that_are_damaged_on_the_way_are_fetched_again(built):
+    with BadServer(built, wrong=0.5, short=0.5) as server:
+        assert source_at(server.url).fingerprint == source_at(built).fingerprint
+        assert server.met.total() >= 2
+
+
 def test_an_index_that_is_not_the_manifests_is_refused(built, tmp_path):
     copied = tmp_path / "bucket"
     shutil.copytree(built, copied)

@@ -21,7 +21,7 @@ FEW_POWERS = sorted(_DRAWN.sample([size for size in POWERS if size <= 2**14 or s
 
 def orders_of(size: int) -> list[Order]:
     """Plain, and in blocks that do and do not divide the size."""
-    shapes = [(1, 3), (7, 5), (64, 16)] if size <= WHOLE else [(512, 64)]
+    shapes = [(1, 3), (7, 5), (64, 16)] if size <= 2**14 else [(509, 64)]  # a window has keys of its own
     blocks = [
         BlockOrder(num_examples=size, seed=1, fingerprint="x", block_examples=block, window_blocks=window)
         for block, window in shapes

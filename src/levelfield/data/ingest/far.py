@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -11,7 +12,7 @@ from levelfield.data.ingest.built import INDEX, MANIFEST, BuiltPart, PartFacts, 
 from levelfield.data.kept_digests import cached
 from levelfield.data.stores.base import Store
 from levelfield.data.stores.far import FarStore, cache_of
-from levelfield.data.stores.remote import RemoteShards, whole_object
+from levelfield.data.stores.remote import ASKED_AGAIN, RemoteShards, whole_object
 from levelfield.records.errors import DataError, StoreError
 from levelfield.records.fingerprint import digest
 from levelfield.records.writing import make_directory
@@ -33,9 +34,7 @@ class FarPart(BuiltPart):
         path = self.folder / f"{self.facts.index_sha256}.arrow"
         try:
             if not path.exists() or sha256_of(path) != self.facts.index_sha256:
-                _keep(path, whole_object(self.url, INDEX))
-            if sha256_of(path) != self.facts.index_sha256:
-                raise DataError(f"{self.url}/{INDEX} is not the index that its manifest names: fetch or build it again")
+                self._bring(path)
             index = Index.open(path)
         except OSError as error:
             raise DataError(f"{self.of} cannot be read: {error}") from None
@@ -45,6 +44,15 @@ class FarPart(BuiltPart):
         if rehash:
             refuse_changed(store)
         return store
+
+    def _bring(self, path: Path) -> None:
+        """Fetch the index, again where it came as another."""
+        for _ in range(1 + ASKED_AGAIN):
+            content = whole_object(self.url, INDEX)
+            if hashlib.sha256(content).hexdigest() == self.facts.index_sha256:
+                _keep(path, content)
+                return
+        raise DataError(f"{self.url}/{INDEX} is not the index that its manifest names: fetch or build it again")
 
 
 def far_parts(url: str) -> dict[str, FarPart]:
@@ -56,16 +64,21 @@ def far_parts(url: str) -> dict[str, FarPart]:
     url = url.rstrip("/")
     folder = cached("far") or Path(tempfile.gettempdir()) / f"levelfield-far-{os.getuid()}"
     kept = folder / digest(url.encode())
-    try:
-        content = whole_object(url, MANIFEST)
-    except FileNotFoundError:
-        raise DataError(
-            f"{url} holds no {MANIFEST}: far away lies what `levelfield data build` made, copied there as it is"
-        ) from None
-    except OSError as error:
-        raise DataError(str(error)) from None
-    _keep(kept / MANIFEST, content)
-    return {part: FarPart(url, part, facts, kept) for part, facts in read_manifest(kept).parts.items()}
+    for left in reversed(range(1 + ASKED_AGAIN)):
+        try:
+            _keep(kept / MANIFEST, whole_object(url, MANIFEST))
+            parts = read_manifest(kept).parts
+            return {part: FarPart(url, part, facts, kept) for part, facts in parts.items()}
+        except FileNotFoundError:
+            break
+        except OSError as error:
+            raise DataError(str(error)) from None
+        except DataError:  # it may have been damaged on the way; its seal tells
+            if not left:
+                raise
+    raise DataError(
+        f"{url} holds no {MANIFEST}: far away lies what `levelfield data build` made, copied there as it is"
+    )
 
 
 def _keep(path: Path, content: bytes) -> None:

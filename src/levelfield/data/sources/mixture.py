@@ -64,7 +64,7 @@ class MixtureSource:
         matched = [
             f"the classes of {each.of} are matched to those before it by {how}, not by name"
             for each, how in zip(theirs[1:], hows, strict=True)
-            if how != "name"
+            if how == "order" or (how == "number" and any(part.numbers is None for part in theirs))
         ]
         own = [f"{each.of}: {remark}" for each, part in zip(theirs, parts, strict=True) for remark in part.remarks]
         found = (*matched, *self._twins())
