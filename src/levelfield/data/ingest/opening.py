@@ -42,9 +42,7 @@ def opened(form: Format | BuiltPart, *, rehash: bool = False) -> Store:
             return form.opener()(*found)
         listing = form.listed()
         for why, number in sorted(Counter(each.why for each in listing.skipped).items()):
-            logger.warning(
-                "%s: %d files are left out (%s); `levelfield data inspect` counts them", form.of, number, why
-            )
+            logger.warning("%s: %d files are left out (%s); see `levelfield data inspect`", form.of, number, why)
         index = Index.of(_hashed(form, listing, files, rehash=rehash))
         contents = contents_of(index, listing.class_names, sorted_as_text=listing.sorted_as_text)
         unchanged = now is not None and stamp(files, within=form.of) == now
