@@ -6,12 +6,14 @@ import os
 import resource
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from small_pictures import encoded, picture, write_folder
+from small_pictures import CLASSES, encoded, picture, write_folder
+from tests.formats import FORMATS, put
 
 from levelfield.data import kept_digests
 from levelfield.data.canonical import canonical_order, content_fingerprint, num_shared, num_twins
@@ -215,3 +217,20 @@ def test_contents_count_classes_without_pictures_too():
     contents = contents_of(Index.of(listed(20)), ("a", "b", "c", "d", "e", "f"), sorted_as_text=False)
     assert (contents.num_examples, contents.num_by_class[5]) == (20, 0)
     assert 5 not in contents.used
+
+
+def test_the_headers_of_tars_are_walked_once(cache, tmp_path, pictures, monkeypatch):
+    from levelfield.data.ingest import tar
+
+    named = [(CLASSES[label], content) for label, content in pictures]
+    for form in ("tar_of_folders", "webdataset"):
+        place = FORMATS[form](tmp_path / form, named)
+        first = judged_at(place)
+        with monkeypatch.context() as patch:
+            patch.setattr(tar, "members_of", None)
+            again = judged_at(place)
+        assert again.contents == first.contents
+        with tarfile.open(next((tmp_path / form).glob("*.tar")), "a") as archive:
+            put(archive, "photos/bee/new.png", encoded(picture(77)))
+            put(archive, "photos/bee/new.cls", b"bee")
+        assert judged_at(place).contents.num_examples == 31

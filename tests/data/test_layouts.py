@@ -8,12 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from small_pictures import CLASSES, encoded, picture, write_folder, write_parquet
-from tests.formats import FORMATS
+from tests.formats import FORMATS, put
 
 from levelfield.data.ingest.places import PlaceSaid, judged_at, stores_at
 from levelfield.data.sources import open_source
 from levelfield.records.data import FolderSpec, ParquetSpec
 from levelfield.records.errors import DataError
+from levelfield.testing.readers import expected_table, table_of
 
 PICTURE = encoded(picture(1))
 HELD_OUT: dict[str, Any] = {"resolution": 8, "select_examples": 2, "report_examples": 2}
@@ -149,6 +150,23 @@ def test_tars_called_after_parts_are_not_mixed(tmp_path, names, form):
     train, report = stores_at(PlaceSaid(path=f"{tmp_path}/{{{','.join(names)}}}.tar", label_column=column))
     assert report is not None
     assert (len(train.labels), len(report.labels)) == (14, 6)
+
+
+@pytest.mark.parametrize("note", ["photos/README.txt", "photos/cat/0.txt", "photos/cat/0.json", "photos/labels.json"])
+def test_a_note_in_a_tar_of_class_folders_makes_no_samples_of_them(tmp_path, note):
+    rows = [(CLASSES[seed % 3], encoded(picture(seed))) for seed in range(12)]
+    place = FORMATS["tar_of_folders"](tmp_path / "data", rows)
+    with tarfile.open(place.path, "a") as archive:
+        put(archive, note, b"{}")
+    assert table_of(judged_at(place)) == expected_table(rows)
+
+
+def test_texts_beside_all_pictures_of_class_folders_leave_them_classes(tmp_path):
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        for number in range(8):
+            put(archive, f"{('cat', 'dog')[number % 2]}/{number}.png", encoded(picture(number)))
+            put(archive, f"{('cat', 'dog')[number % 2]}/{number}.txt", b"0 0.5 0.5 1 1")
+    assert judged_at(PlaceSaid(path=str(tmp_path / "x.tar"))).classes.names == ("cat", "dog")
 
 
 def test_arrow_that_unpacks_to_any_size_is_refused(tmp_path):

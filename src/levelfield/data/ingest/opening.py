@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -40,6 +41,8 @@ def opened(form: Format | BuiltPart, *, rehash: bool = False) -> Store:
         if not rehash and (found := shelf.read(now)) is not None:  # another process made it meanwhile
             return form.opener()(*found)
         listing = form.listed()
+        for why, number in sorted(Counter(each.why for each in listing.skipped).items()):
+            logger.warning("%s: %d files are left out (%s); see `levelfield data inspect`", form.of, number, why)
         index = Index.of(_hashed(form, listing, files, rehash=rehash))
         contents = contents_of(index, listing.class_names, sorted_as_text=listing.sorted_as_text)
         unchanged = now is not None and stamp(files, within=form.of) == now

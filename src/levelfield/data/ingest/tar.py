@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from levelfield.data.ingest.format import InPlace, Listing, Opener
+from levelfield.data.ingest.kept_layout import kept_layout
 from levelfield.data.ingest.layout import PART_NAMES, class_folders, part_of, parts_of
 from levelfield.data.ingest.tar_members import Members, members_of
 from levelfield.data.ingest.tree import NamedFolder, Node, is_image, visible, why_no_picture
-from levelfield.data.ingest.webdataset import LABEL_ENDINGS, Samples, samples_of
+from levelfield.data.ingest.webdataset import Samples, is_keyed, samples_of
 from levelfield.data.manifest import Skipped
 from levelfield.records.errors import DataError, quoted_names
 
@@ -30,27 +32,24 @@ def tar_parts(paths: Sequence[str], *, of: str, label: str | None) -> dict[str, 
         if "" in by_part or "train" not in by_part:
             seen = quoted_names([Path(path).name for path in paths])
             raise DataError(f"{of} holds {seen}: expected parts called train, val and test; name one of them")
-        return {part: _of_one_part(own, of=of, part=part, label=label) for part, own in by_part.items()}
+        below = {part: kept_layout(own, partial(_unparted, own, of))["train"] for part, own in by_part.items()}
+        return {part: TarPictures(by_part[part], of=of, part=part, label=label, below=below[part]) for part in by_part}
+    below = kept_layout(paths, partial(_parted, paths, of))
+    return {part: TarPictures(paths, of=of, part=part, label=label, below=folder) for part, folder in below.items()}
+
+
+def _parted(paths: Sequence[str], of: str) -> dict[str, str | None]:
+    """The folder of each part, None where samples are told by keys."""
     members = members_of(paths)
-    if _in_convention(members):
-        return {"train": TarPictures(paths, of=of, part="train", label=label)}
-    tree = _unwrapped(NamedFolder.of_names((member.name for member in members.files), of=of))
-    return {
-        part: TarPictures(paths, of=of, part=part, label=label, below=_path_in(folder, of))
-        for part, folder in parts_of(tree).items()
-    }
+    if is_keyed(members):
+        return {"train": None}
+    return {part: _path_in(folder, of) for part, folder in parts_of(_unwrapped(members, of)).items()}
 
 
-def _of_one_part(paths: Sequence[str], *, of: str, part: str, label: str | None) -> TarPictures:
-    members, below = members_of(paths), None
-    if not _in_convention(members):
-        below = _path_in(_unwrapped(NamedFolder.of_names((member.name for member in members.files), of=of)), of)
-    return TarPictures(paths, of=of, part=part, label=label, below=below)
-
-
-def _in_convention(members: Members) -> bool:
-    """Whether what lies in tars are samples as WebDataset has them."""
-    return any(_ending(member.name) in LABEL_ENDINGS for member in members.files)
+def _unparted(paths: Sequence[str], of: str) -> dict[str, str | None]:
+    """The same of archives that are one part as a whole."""
+    members = members_of(paths)
+    return {"train": None if is_keyed(members) else _path_in(_unwrapped(members, of), of)}
 
 
 def _path_in(folder: Node, of: str) -> str:
@@ -130,13 +129,9 @@ def _listing(samples: Samples) -> Listing:
     )
 
 
-def _unwrapped(tree: NamedFolder) -> Node:
+def _unwrapped(members: Members, of: str) -> Node:
     """The folder in a tar that holds more than another folder: what an archive was packed in is no class."""
-    here: Node = tree
+    here: Node = NamedFolder.of_names((member.name for member in members.files), of=of)
     while len(folders := here.folders()) == 1 and not here.holds_images() and not folders[0].holds_images():
         here = folders[0]
     return here
-
-
-def _ending(name: str) -> str:
-    return name.rpartition("/")[2].partition(".")[2].lower()

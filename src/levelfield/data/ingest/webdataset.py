@@ -26,6 +26,28 @@ _JSON_LABELS = ("label", "cls", "class", "target", "class_name", "category")
 _MOST_TEXT_BYTES = 2**20
 
 
+def is_keyed(members: Members) -> bool:
+    """Whether most pictures have a file of the same key that says their label, or, all in one folder, a caption.
+
+    A text beside some pictures of class folders, or a note in an archive of them, makes no samples of them.
+    """
+    pictures: set[tuple[int, str]] = set()
+    labels: set[tuple[int, str]] = set()
+    captions: set[tuple[int, str]] = set()
+    for member in members.files:
+        folder, _, name = member.name.rpartition("/")
+        stem, _, ending = name.partition(".")
+        key, ending = (member.shard, f"{folder}/{stem}"), ending.lower()
+        if is_image(name):
+            pictures.add(key)
+        elif ending in LABEL_ENDINGS:
+            (captions if ending in _CAPTIONS else labels).add(key)
+    if 2 * len(pictures & labels) > len(pictures):
+        return True
+    folders = {key.rpartition("/")[0] for _, key in pictures}
+    return len(folders) == 1 and 2 * len(pictures & (labels | captions)) > len(pictures)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Samples:
     """Pictures in tars, the place of each in ``class_names``, a text for each where there are ``captions``, and what
