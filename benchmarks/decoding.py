@@ -4,8 +4,8 @@
 
 TAR holds JPEGs below folders, ``PART/CLASS/FILE``; each part is measured for itself. Both end in uint8 [3, 224, 224].
 Every round takes every picture by every way, in an order that turns; of each picture and way the least time counts.
-Beside it stand the decode alone, and the same without simplejpeg. Memory is kept as in a worker of a study, for all ways
-alike, and what crops are drawn by is drawn a batch at a time, as the loader does.
+Beside it stand the decode alone, and the same without simplejpeg. Memory is kept as in a worker of a study, for all
+ways alike, and what crops are drawn by is drawn a batch at a time, as the loader does.
 """
 
 from __future__ import annotations
