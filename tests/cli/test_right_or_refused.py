@@ -101,7 +101,7 @@ def test_columns_are_named_in_every_verb_that_reads_tables_of_pictures(table, tm
         assert (code, "has no column 'image'" in error) == (2, True)
         assert invoke(*command, *COLUMNS)[0] == 0
         code, _, error = invoke(*command[:3], pictures(tmp_path / command[0], "a", "b", "c"), *command[4:], *COLUMNS)
-        assert (code, "--image-column names a column of Parquet, and --data" in error) == (2, True)
+        assert (code, "image_column names a column of a table, and" in error) == (2, True)
 
 
 def test_of_several_sets_of_weights_every_verb_can_be_told_one(table, tmp_path, invoke, caplog):

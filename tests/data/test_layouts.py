@@ -40,13 +40,8 @@ def each(*folders: str, count: int = 4, suffix: str = ".png") -> list[str]:
 
 
 REFUSED = {
-    "train and valid": (each("train/cat", "train/dog", "valid/cat", "valid/dog"), "'train', 'valid', which"),
-    "capitals": (
-        each("Train/cat", "Train/dog", "Test/cat", "Test/dog"),
-        "'Test', 'Train', which are called",
-    ),
-    "all capitals": (each("TRAIN/cat", "VALID/cat"), "'TRAIN', 'VALID', which are called like parts of a data set"),
-    "training and testing": (each("training/cat", "testing/cat"), "are called like parts"),
+    "two names of one part": (each("train/cat", "val/cat", "Valid/dog"), "'Valid' and another are one part"),
+    "train and dev": (each("train/cat", "train/dog", "dev/cat"), "'dev', 'train', which are called like parts of a"),
     "test alone": (each("test/cat", "test/dog"), "'test', which are called like parts"),
     "flat parts": (each("train", "test"), "are called like parts"),
     "parts beside others": (each("train/cat", "train/dog", "notes"), "'notes', 'train', of which 'train' are called"),
@@ -96,6 +91,10 @@ UNDERSTOOD = {
     ),
     "a file beside": ([*each("cat", "dog"), "LICENSE", "README.md"], ("cat", "dog")),
     "train and test": (each("train/cat", "train/dog", "test/cat"), ("cat", "dog")),
+    "train and valid": (each("train/cat", "train/dog", "valid/cat", "valid/dog"), ("cat", "dog")),
+    "capitals": (each("Train/cat", "Train/dog", "Test/cat"), ("cat", "dog")),
+    "all capitals": (each("TRAIN/cat", "TRAIN/dog", "VALID/cat"), ("cat", "dog")),
+    "training and testing": (each("training/cat", "training/dog", "testing/cat"), ("cat", "dog")),
     "train alone": (each("train/cat", "train/dog"), ("cat", "dog")),
     "a class called train": (each("bus", "train", "tram"), ("bus", "train", "tram")),
     "letters of both cases": (each("A", "a", "b"), ("A", "a", "b")),
@@ -115,7 +114,8 @@ def test_a_layout_that_is_understood_has_the_classes_of_its_folders(kind, tmp_pa
 
 def test_a_part_that_is_not_used_is_said(tmp_path, caplog):
     opened(laid(tmp_path / "data", *each("train/cat", "train/dog", "test/cat", "val/dog")))
-    assert "val is not used: the report split is" in caplog.text
+    assert "val of" in caplog.text
+    assert "is not used: the report split is test" in caplog.text
 
 
 def test_parts_in_one_folder_of_parquet_are_not_mixed(tmp_path):
@@ -124,10 +124,13 @@ def test_parts_in_one_folder_of_parquet_are_not_mixed(tmp_path):
     write_parquet(tmp_path / "data" / "train-00001-of-00002.parquet", rows[8:16])
     open_source(ParquetSpec(path=str(tmp_path / "data"), **HELD_OUT))
     write_parquet(tmp_path / "data" / "test-00000-of-00001.parquet", rows[16:])
-    with pytest.raises(DataError, match=r"holds parts of a data set, test-00000.* and train-0000"):
-        open_source(ParquetSpec(path=str(tmp_path / "data"), **HELD_OUT))
+    whole = open_source(ParquetSpec(path=str(tmp_path / "data"), **HELD_OUT))
+    assert whole.split_sizes == {"train": 14, "select": 2, "report": 4}
     globbed = ParquetSpec(path=f"{tmp_path}/data/train*", report_path=f"{tmp_path}/data/test*", **HELD_OUT)
-    assert open_source(globbed).split_sizes == {"train": 14, "select": 2, "report": 4}
+    assert open_source(globbed).fingerprint == whole.fingerprint
+    write_parquet(tmp_path / "data" / "more.parquet", rows[:3])
+    with pytest.raises(DataError, match=r"holds parts of a data set, .*, and nothing says which to train on"):
+        open_source(ParquetSpec(path=str(tmp_path / "data"), **HELD_OUT))
 
 
 def test_hidden_files_and_classes_stay_as_they_were(tmp_path):

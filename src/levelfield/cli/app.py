@@ -12,6 +12,9 @@ from levelfield.cli import (
     convert,
     count,
     data_audit,
+    data_build,
+    data_inspect,
+    data_verify,
     evaluate,
     export,
     families,
@@ -70,7 +73,12 @@ for verb, summary in _VERBS.items():
     named = app.command(name.partition("_")[0], short_help=summary, epilog=verb.EXAMPLES, context_settings=_HELP)
     named(getattr(verb, name))
 
-_OF_DATA = {data_audit: "How often a trial saw each example, proven."}
+_OF_DATA = {
+    data_build: "What people bring, as shards, an index and a manifest.",
+    data_inspect: "Classes, sizes, faults, and what leaks.",
+    data_verify: "Whether every byte is what it was.",
+    data_audit: "How often a trial saw each example, proven.",
+}
 data = typer.Typer(
     help="What a source holds, and what was seen of it.",
     no_args_is_help=True,

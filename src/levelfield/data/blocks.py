@@ -19,6 +19,7 @@ import numpy as np
 
 from levelfield.data.draws import Int64s, UInt64s, key_words
 from levelfield.data.order import NUM_ROUNDS, ORDER_VERSION, Order, Permutation
+from levelfield.records.fingerprint import digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,14 @@ class BlockOrder(Order):
     @property
     def num_blocks(self) -> int:
         return -(-self.num_examples // self.block_examples)
+
+    def window_end(self, position: int) -> int:
+        """The first position of the window after the one that ``position`` lies in."""
+        turn = position // self.multiplicity
+        epochs, offsets = (np.array([each]) for each in divmod(turn, self.num_examples))
+        short_at = self._short_at(epochs)
+        end = self._start_of(self._window_of(offsets, short_at) + 1, short_at)
+        return int(epochs[0] * self.num_examples + end[0]) * self.multiplicity
 
     def _permuted(self, epochs: Int64s, offsets: Int64s) -> Int64s:
         short_at = self._short_at(epochs)
@@ -116,19 +125,20 @@ class BlockOrder(Order):
 class PackedRanks:
     """Which image has which rank where neighbours in rank are to be neighbours in a store.
 
-    Stores are packed in the order of a permutation that is keyed by the content alone (:func:`packing`). Ranks follow
-    it from a place that depends on ``seed`` too, so that other seeds hold out other images.
+    Ranks follow ``rows``, the rows of a packed store in the order in which they lie, or where none was packed a
+    permutation that is keyed by the content; in either case from a place that depends on ``seed``, so that other seeds
+    hold out other images. How a store was packed decides what is seen when, so it is part of what names the data.
     """
 
-    def __init__(self, size: int, fingerprint: str, seed: int) -> None:
-        self._packed = packing(size, fingerprint)
+    def __init__(self, size: int, fingerprint: str, seed: int, rows: Int64s | None) -> None:
+        self._rows, self._drawn = rows, Permutation.of(size, "packing", fingerprint)
         self._shift = int(key_words(1, "packed ranks", fingerprint, seed)[0]) % size
+
+    def named(self, fingerprint: str) -> str:
+        """The ``fingerprint`` of content that is seen by these ranks."""
+        return fingerprint if self._rows is None else digest(f"{fingerprint} packed ".encode() + self._rows.tobytes())
 
     def forward(self, ranks: Int64s) -> Int64s:
         """The numbers of the images of ``ranks`` in the canonical order of their content."""
-        return self._packed.forward((ranks + self._shift) % self._packed.size)
-
-
-def packing(size: int, fingerprint: str) -> Permutation:
-    """From the row of an image in a packed store to its number in the canonical order of its content."""
-    return Permutation.of(size, "packing", fingerprint)
+        at = (ranks + self._shift) % self._drawn.size
+        return self._drawn.forward(at) if self._rows is None else self._rows[at]

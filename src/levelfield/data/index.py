@@ -7,7 +7,9 @@ all rows; an opened source asks for held-out rows alone.
 
 from __future__ import annotations
 
+import dataclasses
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +49,10 @@ class ListedRows:
 
     def __len__(self) -> int:
         return len(self.label)
+
+    def called(self, names: list[bytes]) -> ListedRows:
+        """The same under other names."""
+        return dataclasses.replace(self, names=names)
 
 
 class Index:
@@ -92,6 +98,15 @@ class Index:
             arrays.append(pa.array([rows.names[row] for row in order.tolist()], pa.large_binary()))
             fields.append(_NAME)
         return cls(pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)))
+
+    @classmethod
+    def merged(cls, indices: Sequence[Index]) -> Index:
+        """The index in memory of the rows of all ``indices``, brought into canonical order."""
+        table = pa.Table.from_batches([index._batch for index in indices])
+        digests = np.concatenate([index.digests for index in indices])
+        order = canonical_order(np.concatenate([index.labels for index in indices]), digests)
+        (batch,) = table.take(pa.array(order)).combine_chunks().to_batches() or (table.schema.empty_table(),)
+        return cls(batch)
 
     def write(self, path: Path) -> None:
         """Write the Arrow file ``path``, which must not be there, and bring it to the disk."""

@@ -16,6 +16,7 @@ from levelfield.data.ahead import Ahead
 from levelfield.data.audit import SeenAudit
 from levelfield.data.augment.mixing import Mixing
 from levelfield.data.draws import Int64s, UInt64s
+from levelfield.data.foresight import Foresight
 from levelfield.data.order import ExampleOrder, shard
 from levelfield.data.source import Examples, Source
 from levelfield.records.data import Split
@@ -122,13 +123,22 @@ class Loader:
     def _runs(self) -> Iterator[tuple[_Run, list[Callable[[], None]]]]:
         """Runs of batches that are rendered together, and for each the tasks that do it."""
         start = self.examples_seen
+        foresight = Foresight(
+            self.source,
+            self.order,
+            start=start,
+            global_batch_size=self.global_batch_size,
+            rank=self.rank,
+            world_size=self.world_size,
+        )
         while True:
             starts = [start + index * self.global_batch_size for index in range(self._batches_a_run)]
             run = _Run([shard(first, self.global_batch_size, self.rank, self.world_size) for first in starts])
             at_once = _IMAGES_AT_ONCE if self.prefetch else len(run)
             parts = [slice(first, first + at_once) for first in range(0, len(run), at_once)]
-            yield run, [partial(self._render, run, part, whole=len(parts) == 1) for part in parts]
             start += self._batches_a_run * self.global_batch_size
+            foresight.tell(start)
+            yield run, [partial(self._render, run, part, whole=len(parts) == 1) for part in parts]
 
     def _render(self, run: _Run, part: slice, *, whole: bool) -> None:
         positions = run.positions[part]

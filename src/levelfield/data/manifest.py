@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -10,6 +11,32 @@ from levelfield.data.canonical import content_fingerprint, num_twins
 from levelfield.data.classes import Classes
 from levelfield.data.index import Index
 from levelfield.records.codec import later, record
+
+SkipReason: TypeAlias = Literal[
+    "not-a-picture",
+    "video",
+    "sidecar",
+    "link",
+    "outside",
+    "special",
+    "sparse",
+    "empty",
+    "format",
+    "damaged",
+    "pixels",
+    "unlabelled",
+    "missing",
+    "unreadable",
+    "same-name",
+]
+"""Why a file is none of the pictures; the sentences are in report/words/skipped.py."""
+
+
+class Skipped(NamedTuple):
+    """A file that is none of the pictures."""
+
+    name: str
+    why: SkipReason
 
 
 @record

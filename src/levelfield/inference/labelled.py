@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -27,25 +26,25 @@ Scored = tuple[Evaluation, list[Unreadable], str]
 """The scores, what could not be read, and what was judged in words."""
 
 
-def score_place(place: str, loaded: LoadedModel, *, device: torch.device, columns: Mapping[str, str]) -> Scored:
-    """``loaded`` judged on all images of a folder of class folders (its held-out part if it has one) or of Parquet.
+def score_place(place: PlaceSaid, loaded: LoadedModel, *, device: torch.device) -> Scored:
+    """``loaded`` judged on all labelled images at a place, or on its held-out part if it has one.
 
     Classes are matched by :func:`levelfield.data.classes.match_classes`.
 
     Raises:
         DataError: nothing lies there, or it holds classes that the network does not know.
     """
-    store = judged_at(PlaceSaid(path=place, **columns))
-    place = store.classes.of
+    store = judged_at(place)
+    where = store.classes.of
     places, how = match_classes(store.classes, _outputs(loaded), store.contents.used)
     if how != "name":
-        logger.warning("the classes of %s are matched to the network's outputs by %s, not by name", place, how)
+        logger.warning("the classes of %s are matched to the network's outputs by %s, not by name", where, how)
     labels = places[store.labels]
     unreadable: list[Unreadable] = []
     fed = fed_store(store, labels, loaded.preprocessing, unreadable)
     found = score(answers(loaded, fed, device=device), class_names(loaded), unreadable=unreadable)
     found = dataclasses.replace(found, weights=loaded.digest(), data=store.contents.fingerprint)
-    return found, unreadable, place
+    return found, unreadable, where
 
 
 def score_trial(path: Path, loaded: LoadedModel, *, device: torch.device) -> Scored:

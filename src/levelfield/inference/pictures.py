@@ -20,7 +20,7 @@ from torch import Tensor
 
 from levelfield.data.decode import decode
 from levelfield.data.encoded import MAX_ENCODED_BYTES, UnreadablePictureError, open_header
-from levelfield.data.ingest.layout import IMAGE_SUFFIXES, is_image, visible
+from levelfield.data.ingest.tree import IMAGE_SUFFIXES, is_image, visible
 from levelfield.data.loader import evaluation_batches
 from levelfield.data.sources import Source
 from levelfield.data.stores.base import Store, read_listed

@@ -188,7 +188,47 @@ class FolderSpec:
         _check_blocks(self)
 
 
-SourceSpec: TypeAlias = DigitPairsSpec | DigitStringsSpec | DigitsSpec | FractalsSpec | ParquetSpec | FolderSpec
+@stated
+class ImagesSpec:
+    """Labelled images in whatever is read here: a data set that ``levelfield data build`` made, class folders, tars,
+    Parquet, what Hugging Face's ``save_to_disk`` leaves, a table of paths and labels.
+
+    A column that is not named must be called as is usual, or be the only one that fits. Of a data set in parts, train
+    is trained on, and test (else val) is the report split unless ``report_path`` names another. ``report_examples``,
+    the augmentation and blocks as in :class:`ParquetSpec`.
+    """
+
+    source: Literal["images"] = "images"
+    path: str
+    report_path: str | None = None
+    image_column: str | None = None
+    label_column: str | None = None
+    resolution: int
+    augment: Augment = "crop-flip"
+    corrupt: CorruptPolicy = "stop"
+    select_examples: int = 5000
+    report_examples: int | None = later(default=None)
+    seed: int = 0
+    least_crop_area: float = later(default=LEAST_CROP_AREA)
+    randaugment: str | None = later(default=None)
+    block_examples: int | None = later(default=None)
+    window_blocks: int = later(default=64)
+
+    @property
+    def rand_augment(self) -> RandAugment | None:
+        """What ``randaugment`` says."""
+        return None if self.randaugment is None else RandAugment.of(self.randaugment)
+
+    def __post_init__(self) -> None:
+        expect_common(self)
+        _check_augment(self, squares=True)
+        _check_blocks(self)
+
+
+LabelledSpec: TypeAlias = ParquetSpec | FolderSpec | ImagesSpec
+"""Data on a disk of which every image has a label."""
+
+SourceSpec: TypeAlias = DigitPairsSpec | DigitStringsSpec | DigitsSpec | FractalsSpec | LabelledSpec
 """Labelled images from one place."""
 
 
@@ -254,7 +294,7 @@ class MixtureSpec:
 DataSpec: TypeAlias = SourceSpec | PairsSpec | MixtureSpec
 
 
-def _check_augment(spec: ParquetSpec | FolderSpec, *, squares: bool) -> None:
+def _check_augment(spec: LabelledSpec, *, squares: bool) -> None:
     """Refuse what would be ignored: pictures with masks are cropped in a way of their own."""
     crops = spec.augment == "resized-crop-flip"
     expect(squares or not crops, "augment", "none, flip or crop-flip beside a mask_column", spec.augment)
@@ -273,7 +313,7 @@ def _check_masks(spec: MaskedSpec) -> None:
     expect(1 <= spec.stretch <= MOST_HELD_OUT, "stretch", "at least 1 example", spec.stretch)
 
 
-def _check_blocks(spec: ParquetSpec | FolderSpec) -> None:
+def _check_blocks(spec: LabelledSpec) -> None:
     """A two-level order: blocks of so many neighbours, so many blocks a window; see :mod:`levelfield.data.blocks`."""
     block, window = spec.block_examples, spec.window_blocks
     expect(block is None or 1 <= block <= LONGEST_STREAM, "block_examples", f"from 1 to {LONGEST_STREAM}", block)
@@ -292,7 +332,7 @@ def data_content(spec: DataSpec, fingerprint: str) -> str | None:
     None where the spec alone says what is drawn.
     """
     kinds = tuple(type(part.data) for part in spec.parts) if isinstance(spec, MixtureSpec) else (type(spec),)
-    return fingerprint if any(issubclass(kind, ParquetSpec | FolderSpec | PairsSpec) for kind in kinds) else None
+    return fingerprint if any(issubclass(kind, LabelledSpec | PairsSpec) for kind in kinds) else None
 
 
 def check_content(spec: DataSpec, content: str | None) -> None:
@@ -321,7 +361,7 @@ def data_identity(spec: DataSpec) -> dict[str, Any]:
         plain = {key: value for key, value in plain.items() if key not in _CONTAINER_FIELDS | _MASK_FIELDS}
         plain |= {"source": "masked images", "report_examples": num_report_asked(spec)}
         return plain | {"pixels": PIXELS_VERSION}
-    if isinstance(spec, ParquetSpec | FolderSpec):
+    if isinstance(spec, LabelledSpec):
         plain = {key: value for key, value in plain.items() if key not in _CONTAINER_FIELDS}
         own = spec.report_path is not None
         plain |= {"source": "images", "own_report_split": own, "report_examples": num_report_asked(spec)}

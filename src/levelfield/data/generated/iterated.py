@@ -5,8 +5,8 @@ again; how much all maps of a system shrink together is held in the band where p
 blur into a cloud, as Anderson and Farrell, "Improving fractal pre-training", 2022 (arXiv 2110.03091), found:
 the sum of first singular values and twice the second ones is from (5 + n) / 2 to (6 + n) / 2 for n maps. b is uniform.
 
-Of :data:`CANDIDATES` systems that a class draws, its own is the first that fills a share of :data:`LEAST_FILLED` of the
-picture (Kataoka et al., "Pre-training without natural images", 2020, arXiv 2101.08515, section 3.2), else the fullest.
+Of :data:`SYSTEMS_TRIED` systems that a class draws, its own is the first that fills a share of :data:`LEAST_FILLED` of
+the picture (Kataoka et al., "Pre-training without natural images", 2020, arXiv 2101.08515), else the fullest.
 
 Sine and cosine are of whole steps of a turn, and what follows is rounded to 12 bits once, so that all machines draw the
 same systems.
@@ -25,7 +25,7 @@ from levelfield.data.generated.chaos import SLOTS, Systems, points_of, to_pixels
 LEAST_MAPS, MOST_MAPS = 2, 6
 LARGEST_SINGULAR = 0.95
 """Keeps every map contracting, so that points stay within 28 units: sqrt(2) / (1 - 0.95)."""
-CANDIDATES = 16
+SYSTEMS_TRIED = 16
 LEAST_FILLED = 0.2
 _TESTED_SIDE = 32
 _ANGLES = 4096
@@ -40,8 +40,8 @@ def systems_of(key: UInt64s, classes: Int64s) -> Systems:
     chosen = np.empty((len(classes), SLOTS, 6), dtype=np.int32)
     fullest = np.full(len(classes), -1.0)
     open_places = np.arange(len(classes))
-    for candidate in range(CANDIDATES):
-        drawn = _drawn(key, classes[open_places] * CANDIDATES + candidate)
+    for candidate in range(SYSTEMS_TRIED):
+        drawn = _drawn(key, classes[open_places] * SYSTEMS_TRIED + candidate)
         filled = _filled(key, drawn, classes[open_places])
         fuller = filled > fullest[open_places]
         chosen[open_places[fuller]] = drawn[fuller]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from levelfield.data.index import Index
-from levelfield.data.ingest.format import Listing
-from levelfield.data.ingest.layout import IMAGE_SUFFIXES, class_folders, is_image, visible
-from levelfield.data.manifest import Contents
+from levelfield.data.ingest.format import Listing, Opener
+from levelfield.data.ingest.layout import class_folders
+from levelfield.data.ingest.tree import IMAGE_SUFFIXES, DiskFolder, is_image, visible, why_no_picture
+from levelfield.data.manifest import Skipped
 from levelfield.data.stores.files import FilesStore
 from levelfield.records.errors import DataError
 from levelfield.records.files import FileRefusedError, walk
@@ -22,41 +23,82 @@ MAX_IMAGES = 2**25
 
 
 class ClassFolders:
-    """A :class:`levelfield.data.ingest.format.Format`: one folder a class, its sub-folders included, under ``root``."""
+    """A :class:`levelfield.data.ingest.format.Format`: one folder a class, its sub-folders included, under ``root``.
 
-    rule = "class folders"
+    What is no picture is refused, or with ``passing_by`` noted and left out, as phones and programs put much beside
+    pictures.
+    """
 
-    def __init__(self, root: Path) -> None:
-        self.of, self._root = str(root), root
-        self._folders: list[Path] = []
-        self._listed: list[tuple[int, str]] = []
+    rule, reads_at_random = "class folders", True
+
+    def __init__(self, root: DiskFolder, *, passing_by: bool = False) -> None:
+        self.of, self._root, self._passing_by = str(root), root, passing_by
+        self._class_names: tuple[str, ...] = ()
+        self._found: list[tuple[int, str]] = []
+        self._skipped: list[Skipped] = []
 
     def files(self) -> list[str]:
         """See :meth:`levelfield.data.ingest.format.Format.files`."""
-        if not self._listed:
-            self._folders = class_folders(self._root)
-            self._listed = list(_listed(self._root, self._folders))
-        return [path for _, path in self._listed]
+        if not self._found:
+            folders = class_folders(self._root)
+            self._class_names = tuple(folder.name for folder in folders)
+            self._found = list(self._in_classes())
+        return [path for _, path in self._found]
 
     def listed(self) -> Listing:
         """See :meth:`levelfield.data.ingest.format.Format.listed`."""
-        files, number = self.files(), len(self._listed)
+        files, number = self.files(), len(self._found)
         return Listing(
-            class_names=tuple(folder.name for folder in self._folders),
+            class_names=self._class_names,
             sorted_as_text=True,
-            labels=np.array([label for label, _ in self._listed], dtype=np.int64),
+            labels=np.array([label for label, _ in self._found], dtype=np.int64),
             shards=np.arange(number, dtype=np.uint32),
             offsets=np.zeros(number, dtype=np.uint64),
             lengths=np.zeros(number, dtype=np.uint64),
             names=[os.fsencode(os.path.relpath(path, self.of)) for path in files],
+            skipped=self._skipped,
         )
 
-    def store(self, index: Index, contents: Contents) -> FilesStore:
-        """See :meth:`levelfield.data.ingest.format.Format.store`."""
-        return FilesStore(self.of, index, contents)
+    def opener(self) -> Opener:
+        """See :meth:`levelfield.data.ingest.format.Format.opener`."""
+        return partial(FilesStore, self.of)
+
+    def _in_classes(self) -> Iterator[tuple[int, str]]:
+        """Labels and image files."""
+        total = 0
+        for label, name in enumerate(self._class_names):
+            folder = (self._root / name).path
+            try:
+                files = list(islice(self._images(folder), MAX_IMAGES + 1))
+            except FileRefusedError as error:
+                raise DataError(str(error)) from None
+            total += len(files)
+            if total > MAX_IMAGES:
+                raise DataError(f"{self.of} holds more than {MAX_IMAGES:,} images: keep as many in Parquet")
+            if not files:
+                raise DataError(f"class folder {folder} holds no images: remove it, or put its images there")
+            yield from ((label, file) for file in files)
+
+    def _images(self, folder: Path) -> Iterator[str]:
+        for directory, inner, files in walk(folder):
+            inner[:] = filter(visible, inner)
+            for name in filter(is_image, inner):
+                raise DataError(f"{os.path.join(directory, name)} is a folder that is named like an image: rename it")
+            for name in filter(visible, files):
+                file = os.path.join(directory, name)
+                if is_image(name):
+                    yield file
+                elif self._passing_by:
+                    self._skipped.append(Skipped(file, why_no_picture(name)))
+                else:
+                    known = " ".join(sorted(IMAGE_SUFFIXES))
+                    raise DataError(
+                        f"{file} is not named like an image ({known}): move it out of the class folder, or let "
+                        "`levelfield data build` pass such files by"
+                    )
 
 
-def existing_folder(path: str) -> Path:
+def existing_folder(path: str) -> DiskFolder:
     """The folder that ``path`` names.
 
     Raises:
@@ -65,33 +107,4 @@ def existing_folder(path: str) -> Path:
     root = Path(path).expanduser()
     if not root.is_dir():
         raise DataError(f"path {path!r} is not a folder here ({root.absolute()}): expected a folder of class folders")
-    return root
-
-
-def _listed(root: Path, folders: Sequence[Path]) -> Iterator[tuple[int, str]]:
-    """Labels and image files."""
-    total = 0
-    for label, folder in enumerate(folders):
-        try:
-            files = list(islice(_images(folder), MAX_IMAGES + 1))
-        except FileRefusedError as error:
-            raise DataError(str(error)) from None
-        total += len(files)
-        if total > MAX_IMAGES:
-            raise DataError(f"{root} holds more than {MAX_IMAGES:,} images: keep as many in Parquet")
-        if not files:
-            raise DataError(f"class folder {folder} holds no images: remove it, or put its images there")
-        yield from ((label, file) for file in files)
-
-
-def _images(folder: Path) -> Iterator[str]:
-    for directory, inner, files in walk(folder):
-        inner[:] = filter(visible, inner)
-        for name in filter(is_image, inner):
-            raise DataError(f"{os.path.join(directory, name)} is a folder that is named like an image: rename it")
-        for name in filter(visible, files):
-            file = os.path.join(directory, name)
-            if not is_image(name):
-                known = " ".join(sorted(IMAGE_SUFFIXES))
-                raise DataError(f"{file} is not named like an image ({known}): move it out of the class folder")
-            yield file
+    return DiskFolder(root)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from levelfield.data.index import Index
-from levelfield.data.manifest import Contents
+from levelfield.data.manifest import Contents, Skipped
 from levelfield.data.stores.base import Store
+
+Opener: TypeAlias = Callable[[Index, Contents], Store]
+"""What opens the pictures of an index; it travels to other processes."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -20,7 +23,8 @@ class Listing:
 
     ``labels`` int64 are places in ``class_names``, which come from sorting where ``sorted_as_text``. ``shards`` number
     the files of the format and do not fall; ``offsets`` and ``lengths`` say where in it a picture lies, as its store
-    counts. ``names`` are what to call each picture, None where file and place will do.
+    counts. ``names`` are what to call each picture, None where file and place will do; ``captions`` a text for each,
+    None where there are none. ``skipped`` are files that are no pictures of the set, and why.
     """
 
     class_names: tuple[str, ...]
@@ -30,6 +34,8 @@ class Listing:
     offsets: NDArray[np.uint64]
     lengths: NDArray[np.uint64]
     names: list[bytes] | None = None
+    captions: list[str] | None = None
+    skipped: list[Skipped] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -39,13 +45,15 @@ class Format(Protocol):
     """One way of laying out labelled pictures, looked at in one place.
 
     ``of`` is what messages call the place, ``rule`` everything beside the files that decides what is listed: another
-    rule, another listing.
+    rule, another listing. ``reads_at_random`` says that a picture anywhere costs what its neighbour does.
     """
 
     @property
     def of(self) -> str: ...
     @property
     def rule(self) -> str: ...
+    @property
+    def reads_at_random(self) -> bool: ...
 
     def files(self) -> Sequence[str]:
         """The files that must not have changed if a listing of them is to be believed.
@@ -63,6 +71,6 @@ class Format(Protocol):
         """
         ...
 
-    def store(self, index: Index, contents: Contents) -> Store:
-        """The pictures of ``index``, to be read."""
+    def opener(self) -> Opener:
+        """What opens the pictures of an index of this place."""
         ...

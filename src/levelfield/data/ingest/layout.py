@@ -6,52 +6,62 @@ wrapper that an archive was packed in. So what is not understood is not guessed.
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from levelfield.data.classes import spellings
+from levelfield.data.ingest.tree import Node, is_image
 from levelfield.records.errors import DataError, quoted_names
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
-
-_TRAIN, _HELD_OUT = "train", ("test", "val", "validation")
+PART_NAMES = {
+    "train": "train",
+    "training": "train",
+    "test": "test",
+    "testing": "test",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+}
+"""What others call the parts of a data set, in whatever case, and we."""
+_WHERE_HUBS_PUT_IT = ("", "data", "train", "default/train")
 _PART = re.compile(
     r"(train(ing)?|trn|test(ing)?|tst|val(id(at(e|ion))?)?|dev|eval(uation)?|h[eo]ld[-_ ]?out)"
     r"([-_ ]?(set|data|images?|split|\d+))?"
 )
 _ANNOTATIONS = frozenset({"annotations", "annotation", "labels", "masks", "bboxes", "imagesets", "labelstxt"})
-_CLUTTER = frozenset({"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parts:
-    """Where training images lie, where held-out ones do if they lie apart, and which parts are not used."""
-
-    train: Path
-    held_out: Path | None = None
-    unused: tuple[str, ...] = ()
 
 
 def is_parquet(place: str) -> bool:
-    """Whether ``place`` names Parquet: a file, a glob, or a folder that holds some."""
+    """Whether ``place`` names Parquet: a file, a glob, or a folder that holds some, itself or where hubs put it."""
     path = Path(place).expanduser()
-    return path.suffix == ".parquet" or "*" in place or (path.is_dir() and any(path.glob("*.parquet")))
+    if path.suffix == ".parquet":
+        return True
+    if path.is_dir():
+        return any(next((path / folder).glob("*.parquet"), None) for folder in _WHERE_HUBS_PUT_IT)
+    return "*" in place and path.suffix != ".tar"
 
 
-def parts_of(root: Path) -> Parts:
-    """The parts of a root that holds nothing but ``train`` and some of ``test``, ``val`` and ``validation``.
+def parts_of(root: Node) -> dict[str, Node]:
+    """The parts, called as in :data:`PART_NAMES`, of a root that holds nothing but a training part and others.
 
-    The first of those that exists is the held-out part. Any other root is its own training part.
+    Any other root is its own training part.
+
+    Raises:
+        DataError: two of its folders are one part.
     """
-    parts = {folder.name: folder for folder in _folders(root)}
-    if _TRAIN not in parts or not set(parts) <= {_TRAIN, *_HELD_OUT} or not _folders(parts[_TRAIN]):
-        return Parts(train=root)
-    held_out = [name for name in _HELD_OUT if name in parts]
-    return Parts(train=parts[_TRAIN], held_out=parts[held_out[0]] if held_out else None, unused=tuple(held_out[1:]))
+    folders = root.folders()
+    names = {folder.name: PART_NAMES.get(folder.name.casefold()) for folder in folders}
+    parts = {part: folder for folder in folders if (part := names[folder.name]) is not None}
+    if None in names.values() or "train" not in parts or not parts["train"].folders():
+        return {"train": root}
+    if len(parts) < len(folders):
+        twice = [folder.name for folder in folders if parts[PART_NAMES[folder.name.casefold()]] is not folder]
+        raise DataError(
+            f"{root} holds {quoted_names(list(names))}: {twice[0]!r} is another's name for one part of them"
+        )
+    return parts
 
 
 def part_of(path: Path) -> str | None:
@@ -62,18 +72,18 @@ def part_of(path: Path) -> str | None:
     return None
 
 
-def class_folders(root: Path) -> list[Path]:
+def class_folders(root: Node) -> list[Node]:
     """The class folders under ``root``, sorted by the bytes of their names.
 
     Raises:
         DataError: the layout is another, and the message says what was seen.
     """
-    folders = _folders(root)
+    folders = root.folders()
     expected = f"expected {root}/<class>/<image>"
     _refuse_loose(root, folders, expected)
     _refuse_parts(root, folders, expected)
     names = [folder.name for folder in folders]
-    annotations = [folder for folder in folders if folder.name.casefold() in _ANNOTATIONS and not _holds_images(folder)]
+    annotations = [folder for folder in folders if folder.name.casefold() in _ANNOTATIONS and not folder.holds_images()]
     if annotations:
         raise DataError(
             f"{root} holds {quoted_names(names)}, of which {annotations[0].name!r} holds no pictures: annotations of "
@@ -88,19 +98,9 @@ def class_folders(root: Path) -> list[Path]:
     return folders
 
 
-def visible(name: str) -> bool:
-    """Whether a file or folder of that name is part of the data: hidden ones and what systems leave are not."""
-    return not name.startswith(".") and name.casefold() not in _CLUTTER
-
-
-def is_image(name: str) -> bool:
-    """Whether a file is named like an image, in whatever case."""
-    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
-
-
-def _refuse_loose(root: Path, folders: Sequence[Path], expected: str) -> None:
+def _refuse_loose(root: Node, folders: Sequence[Node], expected: str) -> None:
     """Images that lie in no class folder, or nothing at all."""
-    files = sorted(entry.name for entry in os.scandir(root) if visible(entry.name) and not entry.is_dir())
+    files = root.files()
     images, others = [name for name in files if is_image(name)], [name for name in files if not is_image(name)]
     if folders and not images:
         return
@@ -115,22 +115,22 @@ def _refuse_loose(root: Path, folders: Sequence[Path], expected: str) -> None:
     raise DataError(f"{root} holds {len(images)} images and no class folders{beside}: {expected}")
 
 
-def _refuse_parts(root: Path, folders: Sequence[Path], expected: str) -> None:
+def _refuse_parts(root: Node, folders: Sequence[Node], expected: str) -> None:
     """Parts of a data set that would become classes; one folder of images so called among others is a class."""
     parts = [folder for folder in folders if _PART.fullmatch(folder.name.casefold())]
-    if parts and (len(parts) == len(folders) or len(parts) > 1 or any(_folders(folder) for folder in parts)):
+    if parts and (len(parts) == len(folders) or len(parts) > 1 or any(folder.folders() for folder in parts)):
         which = "which" if len(parts) == len(folders) else f"of which {quoted_names([part.name for part in parts])}"
         raise DataError(
             f"{root} holds {quoted_names([folder.name for folder in folders])}, {which} are called like parts of a "
-            f"data set and not like classes: {expected}, or {root}/train/<class>/<image> with test, val or validation "
-            "beside it and nothing else, in lower case; or name the two parts one by one (path and report_path; --data "
+            f"data set and not like classes: {expected}, or {root}/train/<class>/<image> with test, val or valid "
+            "beside it and nothing else; or name the two parts one by one (path and report_path; --data "
             "and --report-data)"
         )
 
 
-def _refuse_nested(root: Path, folders: Sequence[Path], expected: str) -> None:
+def _refuse_nested(root: Node, folders: Sequence[Node], expected: str) -> None:
     """Classes that lie one deeper than expected."""
-    inner = {folder: [each.name for each in _folders(folder)] for folder in folders if not _holds_images(folder)}
+    inner = {folder: [each.name for each in folder.folders()] for folder in folders if not folder.holds_images()}
     inner = {folder: names for folder, names in inner.items() if names}
     if len(folders) == 1 and inner:
         (wrapper, names), *_ = inner.items()
@@ -145,15 +145,3 @@ def _refuse_nested(root: Path, folders: Sequence[Path], expected: str) -> None:
             f"{root} holds {quoted_names(holders)} without images of their own and each with a folder {shared[0]!r}: "
             f"nothing says which of the two levels names the classes; {expected}"
         )
-
-
-def _folders(root: Path) -> list[Path]:
-    """Visible sub-folders, sorted by the bytes of their names."""
-    found = [Path(entry.path) for entry in os.scandir(root) if entry.is_dir() and visible(entry.name)]
-    return sorted(found, key=lambda folder: os.fsencode(folder.name))
-
-
-def _holds_images(folder: Path) -> bool:
-    """Whether images lie in ``folder`` itself."""
-    with os.scandir(folder) as entries:
-        return any(visible(entry.name) and is_image(entry.name) and not entry.is_dir() for entry in entries)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from levelfield.data.canonical import DIGEST_BYTES, DIGEST_RULE, digest_of
 from levelfield.data.index import Index, ListedRows
+from levelfield.data.ingest.built import BuiltPart
 from levelfield.data.ingest.format import Format, Listing
 from levelfield.data.ingest.kept_index import IndexShelf, stamp
 from levelfield.data.kept_digests import KeptDigests
@@ -23,33 +24,35 @@ logger = logging.getLogger(__name__)
 _UNORDERED = Contents(class_names=(), num_by_class=(), twins=0, fingerprint="")
 
 
-def opened(form: Format, *, rehash: bool = False) -> Store:
+def opened(form: Format | BuiltPart, *, rehash: bool = False) -> Store:
     """The pictures of ``form``, listed and hashed where that was not done before; with ``rehash`` in any case.
 
     Raises:
         DataError: something lies there that cannot be meant, or a picture cannot be read.
     """
+    if isinstance(form, BuiltPart):
+        return form.opened(rehash=rehash)
     files, shelf = form.files(), IndexShelf(form)
     now = stamp(files, within=form.of)
     if not rehash and (found := shelf.read(now)) is not None:
-        return form.store(*found)
+        return form.opener()(*found)
     with shelf.alone():
         if not rehash and (found := shelf.read(now)) is not None:  # another process made it meanwhile
-            return form.store(*found)
+            return form.opener()(*found)
         listing = form.listed()
         index = Index.of(_hashed(form, listing, files, rehash=rehash))
         contents = contents_of(index, listing.class_names, sorted_as_text=listing.sorted_as_text)
         unchanged = now is not None and stamp(files, within=form.of) == now
         if now is not None and unchanged and shelf.keep(now, index, contents):
             index, contents = shelf.read(now) or (index, contents)
-    return form.store(index, contents)
+    return form.opener()(index, contents)
 
 
 def _hashed(form: Format, listing: Listing, files: Sequence[str], *, rehash: bool) -> ListedRows:
     """``listing`` with the digest of every picture; of files that did not change they are known."""
     unhashed = np.zeros((len(listing), DIGEST_BYTES), dtype=np.uint8)
     rows = _rows(listing, unhashed)
-    store = form.store(Index.unordered(rows), _UNORDERED)
+    store = form.opener()(Index.unordered(rows), _UNORDERED)
     kept = KeptDigests(form.of, f"{DIGEST_RULE} {form.rule}", rehash=rehash)
     ends = np.searchsorted(listing.shards, np.arange(len(files)), side="right").tolist()
     first = 0

@@ -1,74 +1,108 @@
-"""Encoded images and integer labels in the columns of Parquet files, as plain binary or as Hugging Face's Image."""
+"""Encoded images and labels in the columns of Parquet files: bytes, Hugging Face's Image, or paths to files."""
 
 from __future__ import annotations
 
-import glob
 import os
-from collections import deque
-from collections.abc import Iterator, Sequence
-from itertools import islice
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import chain
 
 import numpy as np
 
 from levelfield.data.classes import Classes
-from levelfield.data.index import Index
-from levelfield.data.ingest.format import Listing
-from levelfield.data.ingest.layout import part_of
-from levelfield.data.manifest import Contents
+from levelfield.data.draws import Int64s
+from levelfield.data.ingest.columns import image_column, is_text, label_column
+from levelfield.data.ingest.format import Listing, Opener
+from levelfield.data.ingest.named_labels import leads_outside, numbered
+from levelfield.data.ingest.parquet_paths import paths_of
+from levelfield.data.stores.files import FilesStore
 from levelfield.data.stores.parquet import ParquetStore
-from levelfield.data.stores.parquet_file import Columns, ParquetFile
+from levelfield.data.stores.parquet_file import Columns, ParquetFile, parquet_schema
 from levelfield.records.errors import DataError
-from levelfield.records.files import FileRefusedError, regular_stat, walk
 
-MAX_FILES = 2**16
-"""Of a table, which are all opened to begin with."""
+_NONE = np.zeros(0, dtype=np.int64)
 
 
 class ParquetTable:
-    """A :class:`levelfield.data.ingest.format.Format`: the rows of a file, a folder of ``*.parquet`` files, or a glob.
+    """A :class:`levelfield.data.ingest.format.Format`: the rows of some Parquet files, which messages call ``of``.
 
     Classes are ``0 .. largest label``, named by the schema's ``class_names`` (a JSON list) or Hugging Face's
-    ClassLabel.
+    ClassLabel, or the sorted texts of a column of names. Columns that are not named must be the only ones that fit.
     """
 
-    def __init__(self, path: str, *, image_column: str, label_column: str) -> None:
-        self.of, self._image = path, image_column
-        self._columns = Columns(images=(image_column,), label=label_column)
-        self.rule = f"parquet {image_column!r} {label_column!r}"
-        self._paths: list[str] = []
+    reads_at_random = False
 
-    def files(self) -> list[str]:
+    def __init__(self, of: str, paths: Callable[[], Sequence[str]], *, image: str | None, label: str | None) -> None:
+        self.of, self._find, self._named = of, paths, (image, label)
+        self.rule = f"parquet {image!r} {label!r}"
+        self._paths: Sequence[str] = ()
+
+    @classmethod
+    def at(cls, path: str, *, image: str | None, label: str | None) -> ParquetTable:
+        """The rows of a file, of all ``*.parquet`` of a folder, or of a glob."""
+        return cls(path, lambda: [str(each) for each in paths_of(path)], image=image, label=label)
+
+    def files(self) -> Sequence[str]:
         """See :meth:`levelfield.data.ingest.format.Format.files`."""
-        self._paths = self._paths or [str(path) for path in paths_of(self.of)]
+        self._paths = self._paths or self._find()
         return self._paths
 
     def listed(self) -> Listing:
         """See :meth:`levelfield.data.ingest.format.Format.listed`."""
-        files = [self._file(number) for number in range(len(self.files()))]
-        labels = [np.concatenate([_NONE, *map(file.labels, range(file.num_row_groups))]) for file in files]
-        number = sum(map(len, labels))
-        if not number:
-            raise DataError(f"{self.of} holds no rows: expected images in column {self._image!r}")
-        names = _class_names(files, 1 + max(int(part.max()) for part in labels if len(part)), of=self.of)
+        columns, apart = self._columns()
+        files = [ParquetFile(path, columns) for path in self.files()]
+        rows = [sum(file.num_rows(group) for group in range(file.num_row_groups)) for file in files]
+        if not sum(rows):
+            raise DataError(f"{self.of} holds no rows: expected images in column {(apart or columns.images[0])!r}")
+        names, labels, sorted_as_text = self._labels(files, columns)
+        paths = None
+        if apart is not None:
+            paths = [_below(path, of=self.of) for path in _texts(files, apart)]
         return Listing(
             class_names=names,
-            sorted_as_text=False,
-            labels=np.concatenate(labels),
-            shards=np.repeat(np.arange(len(files), dtype=np.uint32), [len(part) for part in labels]),
-            offsets=np.concatenate([np.arange(len(part), dtype=np.uint64) for part in labels]),
-            lengths=np.zeros(number, dtype=np.uint64),
+            sorted_as_text=sorted_as_text,
+            labels=labels,
+            shards=np.repeat(np.arange(len(files), dtype=np.uint32), rows),
+            offsets=np.concatenate([np.arange(number, dtype=np.uint64) for number in rows]),
+            lengths=np.zeros(sum(rows), dtype=np.uint64),
+            names=paths,
         )
 
-    def store(self, index: Index, contents: Contents) -> ParquetStore:
-        """See :meth:`levelfield.data.ingest.format.Format.store`."""
-        return ParquetStore(self.files(), self._image, self._file, index, contents, of=self.of)
+    def opener(self) -> Opener:
+        """See :meth:`levelfield.data.ingest.format.Format.opener`."""
+        columns, apart = self._columns()
+        if apart is not None:
+            return partial(FilesStore, os.path.dirname(self.files()[0]))
+        return partial(ParquetStore, self.files(), columns, of=self.of)
 
-    def _file(self, number: int) -> ParquetFile:
-        return ParquetFile(self._paths[number], self._columns)
+    def _columns(self) -> tuple[Columns, str | None]:
+        """The columns to be read, and that of paths where pictures lie apart."""
+        named_image, named_label = self._named
+        schema = parquet_schema(self.files()[0])
+        image = image_column(schema, named_image, of=self.files()[0])
+        label = label_column(schema, named_label, of=self.files()[0], but=image)
+        texts = tuple(name for name in (image, label) if is_text(schema.field(name).type))
+        images = () if image in texts else (image,)
+        columns = Columns(images=images, label=None if label in texts else label, texts=texts)
+        return columns, image if image in texts else None
+
+    def _labels(self, files: Sequence[ParquetFile], columns: Columns) -> tuple[tuple[str, ...], Int64s, bool]:
+        if columns.label is None:
+            return numbered(list(_texts(files, columns.texts[-1])), of=self.of)
+        found = np.concatenate(
+            [_NONE, *chain.from_iterable(map(file.labels, range(file.num_row_groups)) for file in files)]
+        )
+        return _class_names(files, 1 + int(found.max()), of=self.of), found, False
 
 
-_NONE = np.zeros(0, dtype=np.int64)
+def _texts(files: Sequence[ParquetFile], name: str) -> Iterable[str]:
+    return chain.from_iterable(file.texts(group, name) for file in files for group in range(file.num_row_groups))
+
+
+def _below(path: str, *, of: str) -> bytes:
+    if leads_outside(path):
+        raise DataError(f"{of} names {path!r}, which is no path below the folder of the table: write it from there")
+    return os.fsencode(path)
 
 
 def _class_names(files: Sequence[ParquetFile], num_labels: int, *, of: str) -> tuple[str, ...]:
@@ -87,46 +121,3 @@ def _class_names(files: Sequence[ParquetFile], num_labels: int, *, of: str) -> t
     if len(names) < num_labels:
         raise DataError(f"{of} has the label {num_labels - 1}, but names {len(names)} classes, {names[0]!r} first")
     return tuple(names)
-
-
-def paths_of(path: str) -> list[Path]:
-    """The files of the table at ``path``: one, all of a folder, or those that a glob names.
-
-    Raises:
-        DataError: there is none, there are too many, or they are parts of a data set.
-    """
-    place = Path(path).expanduser()
-    try:
-        if place.is_dir():
-            found = place.rglob("*.parquet")
-        elif os.path.lexists(place):
-            found = iter([place])
-        else:
-            found = _matching(str(place))
-        paths = sorted(islice(found, MAX_FILES + 1))
-        for file in paths:
-            regular_stat(file)
-    except FileRefusedError as error:
-        raise DataError(str(error)) from None
-    if len(paths) > MAX_FILES:
-        raise DataError(f"path {path!r} names more than {MAX_FILES:,} files: join them")
-    if not paths:
-        raise DataError(
-            f"path {path!r} names no Parquet file here ({place.absolute()}): expected a file, folder or glob"
-        )
-    parts = {part: file for file in paths if place.is_dir() and (part := part_of(file.relative_to(place)))}
-    if len(parts) > 1:
-        seen = " and ".join(str(file.relative_to(place)) for file in parts.values())
-        raise DataError(
-            f"{place} holds parts of a data set, {seen}: name one of them by a file or a glob ({place}/train*), and "
-            "the held-out one by report_path (--report-data)"
-        )
-    return paths
-
-
-def _matching(pattern: str) -> Iterator[Path]:
-    """What a glob names; where it goes down without end, links must not lead round."""
-    before, deep, _ = pattern.partition("**")
-    if deep:
-        deque(walk(before.rpartition("/")[0] or "."), maxlen=0)
-    return (Path(found) for found in glob.iglob(pattern, recursive=True) if not os.path.isdir(found))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from levelfield.data.source import Examples, Source
 from levelfield.records.data import (
@@ -13,6 +13,7 @@ from levelfield.records.data import (
     DigitStringsSpec,
     FolderSpec,
     FractalsSpec,
+    ImagesSpec,
     MixtureSpec,
     PairsSpec,
     ParquetSpec,
@@ -59,14 +60,16 @@ def open_source(spec: DataSpec, *, rehash: bool = False) -> Source:
             from levelfield.data.sources.pairs import open_pairs
 
             return open_pairs(spec, rehash=rehash)
-        case ParquetSpec() | FolderSpec():
+        case ParquetSpec() | FolderSpec() | ImagesSpec():
             from levelfield.data.ingest.places import PlaceSaid, stores_at
             from levelfield.data.sources.splits import image_source
 
-            parquet = isinstance(spec, ParquetSpec)
-            columns = {"image_column": spec.image_column, "label_column": spec.label_column} if parquet else {}
-            place = PlaceSaid(path=spec.path, report_path=spec.report_path, **columns)
-            return image_source(spec, *stores_at(place, parquet=parquet, rehash=rehash))
+            said: dict[str, Any] = {"path": spec.path, "report_path": spec.report_path}
+            if not isinstance(spec, FolderSpec):
+                said |= {"image_column": spec.image_column, "label_column": spec.label_column}
+            if not isinstance(spec, ImagesSpec):
+                said |= {"kind": "folder" if isinstance(spec, FolderSpec) else "parquet"}
+            return image_source(spec, *stores_at(PlaceSaid(**said), rehash=rehash))
 
 
 def _part(spec: SourceSpec, *, rehash: bool) -> Source:

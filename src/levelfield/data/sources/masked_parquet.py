@@ -8,7 +8,7 @@ from typing import get_args
 import numpy as np
 
 from levelfield.data.draws import Int64s
-from levelfield.data.ingest.parquet import paths_of
+from levelfield.data.ingest.parquet_paths import paths_of
 from levelfield.data.sources.encoded_column import EncodedColumn
 from levelfield.data.sources.masked import MaskedSource
 from levelfield.data.sources.masks import MaskClasses

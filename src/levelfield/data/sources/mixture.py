@@ -12,6 +12,7 @@ from levelfield.data.arranged import examples_an_epoch, training_order
 from levelfield.data.canonical import num_shared
 from levelfield.data.classes import Classes, join_classes
 from levelfield.data.draws import Int64s, UInt64s, key_words, mix64
+from levelfield.data.foresight import Far
 from levelfield.data.mixture import MixtureOrder, epoch_of_mixture, subset_sizes
 from levelfield.data.order import ExampleOrder, Order
 from levelfield.data.source import Examples, Source, check_ids
@@ -23,7 +24,7 @@ from levelfield.records.fingerprint import fingerprint
 
 logger = logging.getLogger(__name__)
 
-MOST_COMPARED = 2**22
+MOST_PICTURES_COMPARED = 2**22
 """Pictures of a part that are compared with the held-out ones of the others whenever a mixture is opened: a second."""
 
 
@@ -102,6 +103,18 @@ class MixtureSource:
             multiplicity=multiplicity,
         )
 
+    @property
+    def far(self) -> bool:
+        """See :class:`levelfield.data.foresight.Far`."""
+        return any(isinstance(part, Far) and part.far for part in self.parts)
+
+    def expect(self, split: Split, ids: Int64s) -> None:
+        """See :class:`levelfield.data.foresight.Far`."""
+        part_of = np.searchsorted(self._firsts[split], ids, side="right") - 1
+        for place, part in enumerate(self.parts):
+            if isinstance(part, Far) and part.far:
+                part.expect(split, ids[part_of == place] - self._firsts[split][place])
+
     def batch(self, split: Split, ids: Int64s, augment_keys: UInt64s | None = None) -> Examples:
         """See :meth:`levelfield.data.source.Source.batch`."""
         ids = check_ids(ids, self.split_sizes[split], split)
@@ -132,7 +145,7 @@ class MixtureSource:
             for there, other in pictures.items():
                 if here == there:
                     continue
-                if other.split_sizes["train"] > MOST_COMPARED:
+                if other.split_sizes["train"] > MOST_PICTURES_COMPARED:
                     yield (
                         f"{_called(self.spec, there)} has too many pictures to compare each time with what "
                         f"{_called(self.spec, here)} holds out: `levelfield data inspect` does it once"

@@ -8,7 +8,7 @@ import numpy as np
 
 from levelfield.data.canonical import DIGEST_RULE, digest_of
 from levelfield.data.encoded import MAX_ENCODED_BYTES
-from levelfield.data.ingest.layout import is_image, visible
+from levelfield.data.ingest.tree import is_image, visible
 from levelfield.data.kept_digests import KeptDigests
 from levelfield.data.sources.masked import MaskedSource
 from levelfield.data.sources.masked_parquet import PARTS, classes_of

@@ -19,7 +19,7 @@ from levelfield.data.source import Examples, check_ids
 from levelfield.data.sources.images import ImageTable
 from levelfield.data.sources.seen import augmented, plain
 from levelfield.data.stores.base import RelabelledStore, Store
-from levelfield.records.data import FolderSpec, ParquetSpec, Split, num_report_asked
+from levelfield.records.data import LabelledSpec, Split, num_report_asked
 from levelfield.records.errors import DataError, quoted_names
 from levelfield.records.fields import FieldFacts
 from levelfield.records.fingerprint import digest
@@ -27,7 +27,7 @@ from levelfield.records.fingerprint import digest
 logger = logging.getLogger(__name__)
 
 
-def image_source(spec: ParquetSpec | FolderSpec, train: Store, report: Store | None) -> ImageSource:
+def image_source(spec: LabelledSpec, train: Store, report: Store | None) -> ImageSource:
     """The source over ``train`` and, where the data has its own, a ``report`` part, its classes matched to training's.
 
     Raises:
@@ -50,7 +50,7 @@ def image_source(spec: ParquetSpec | FolderSpec, train: Store, report: Store | N
     return ImageSource(spec, table, held_out, names)
 
 
-def _trained(spec: ParquetSpec | FolderSpec, train: Store) -> tuple[str, ...]:
+def _trained(spec: LabelledSpec, train: Store) -> tuple[str, ...]:
     """The names of the classes to be told apart: as many as the largest label says."""
     names = train.classes.names[: 1 + max(train.contents.used)]
     if len(names) < 2:
@@ -82,9 +82,7 @@ class ImageSource:
     in_channels = 3
     no_verdict_because = None
 
-    def __init__(
-        self, spec: ParquetSpec | FolderSpec, table: ImageTable, report: ImageTable | None, names: Sequence[str]
-    ) -> None:
+    def __init__(self, spec: LabelledSpec, table: ImageTable, report: ImageTable | None, names: Sequence[str]) -> None:
         self.spec, self._table, self._report = spec, table, report
         self.resolution = spec.resolution
         self.class_names = tuple(names)
@@ -107,7 +105,8 @@ class ImageSource:
         self.fingerprint = _joined(table, report)
         self._split = Permutation.of(len(table), "split", table.fingerprint, spec.seed)
         if spec.block_examples is not None:
-            self._split = PackedRanks(len(table), table.fingerprint, spec.seed)
+            self._split = PackedRanks(len(table), table.fingerprint, spec.seed, table.store.in_place)
+            self.fingerprint = self._split.named(self.fingerprint)
         self._strata = self._stratified_if_needed(counts)
         self.remarks = tuple(self._remarks(counts))
         for remark in self.remarks:
@@ -167,6 +166,16 @@ class ImageSource:
             window_blocks=self.spec.window_blocks,
         )
 
+    @property
+    def far(self) -> bool:
+        """See :class:`levelfield.data.foresight.Far`."""
+        return any(table is not None and table.store.far for table in (self._table, self._report))
+
+    def expect(self, split: Split, ids: Int64s) -> None:
+        """See :class:`levelfield.data.foresight.Far`."""
+        table, rows = self._locate(split, ids)
+        table.store.expect(rows)
+
     def digests(self, split: Split) -> NDArray[np.uint8]:
         """The digests ``[n, 16]`` of the pictures of a split."""
         table, numbers = self._locate(split, np.arange(self.split_sizes[split], dtype=np.int64))
@@ -202,7 +211,7 @@ def _joined(table: ImageTable, report: ImageTable | None) -> str:
     return digest(f"{table.fingerprint} {report.fingerprint}".encode())
 
 
-def _check_apart(spec: ParquetSpec | FolderSpec, table: ImageTable, report: ImageTable | None) -> None:
+def _check_apart(spec: LabelledSpec, table: ImageTable, report: ImageTable | None) -> None:
     """Say which held-out images may have been trained on: byte-identical ones."""
     twins = table.store.contents.twins
     if twins:

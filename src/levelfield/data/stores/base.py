@@ -40,6 +40,19 @@ class Store(Protocol):
         """What to call it in a message: its file, or file and row."""
         ...
 
+    @property
+    def far(self) -> bool:
+        """Whether reading ahead is worth it."""
+        ...
+
+    @property
+    def in_place(self) -> Int64s | None:
+        """The rows in the order in which they lie, where that was drawn when they were packed; None where it was not.
+
+        Neighbours are then strangers, and can be read together.
+        """
+        ...
+
     def expect(self, rows: Int64s) -> None:
         """A hint that ``rows`` are read next, in that order: a store that lies far away fetches them ahead."""
         ...
@@ -47,6 +60,9 @@ class Store(Protocol):
 
 class IndexedStore:
     """What all stores over an :class:`levelfield.data.index.Index` have in common."""
+
+    far = False
+    packed = False
 
     def __init__(self, index: Index, contents: Contents, *, of: str) -> None:
         self.index, self.contents, self.classes = index, contents, contents.classes(of)
@@ -58,6 +74,11 @@ class IndexedStore:
     @property
     def digests(self) -> NDArray[np.uint8]:
         return self.index.digests
+
+    @property
+    def in_place(self) -> Int64s | None:
+        """See :class:`Store`."""
+        return np.lexsort((self.index.offsets, self.index.shards)) if self.packed else None
 
     def expect(self, rows: Int64s) -> None:
         """Nothing: local reads are cheap."""
@@ -78,6 +99,15 @@ class RelabelledStore:
             fingerprint=content_fingerprint(self.labels, self.digests),
             sorted_as_text=theirs.sorted_as_text,
         )
+
+    @property
+    def far(self) -> bool:
+        return self._store.far
+
+    @property
+    def in_place(self) -> None:
+        """None: it judges, and what judges is read in its own order."""
+        return
 
     def read(self, row: int) -> bytes:
         return self._store.read(int(self._rows[row]))

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 from levelfield.data.index import Index
 from levelfield.data.manifest import Contents
 from levelfield.data.stores.base import IndexedStore
-from levelfield.data.stores.parquet_file import ParquetFile
+from levelfield.data.stores.parquet_file import Columns, ParquetFile
 from levelfield.data.stores.row_groups import RowGroups
 
 
 class ParquetStore(IndexedStore):
-    """The images of ``column`` in the files at ``paths``, opened by ``open_file`` when they are first read."""
+    """The first image column of ``columns`` in the files at ``paths``, which are opened when they are first read."""
 
-    def __init__(
-        self,
-        paths: Sequence[str],
-        column: str,
-        open_file: Callable[[int], ParquetFile],
-        index: Index,
-        contents: Contents,
-        *,
-        of: str,
-    ) -> None:
+    def __init__(self, paths: Sequence[str], columns: Columns, index: Index, contents: Contents, *, of: str) -> None:
         super().__init__(index, contents, of=of)
         self._paths = paths
-        self._groups = RowGroups([lambda number=number: open_file(number) for number in range(len(paths))], column)
+        self._groups = RowGroups([partial(ParquetFile, path, columns) for path in paths], columns.images[0])
 
     def read(self, row: int) -> bytes:
         return self._groups.read(self._shard(row), int(self.index.offsets[row]))

@@ -36,6 +36,22 @@ class Columns:
         return (*self.images, *self.texts, *(() if self.label is None else (self.label,)))
 
 
+def parquet_schema(path: str | Path) -> pa.Schema:
+    """The columns of the Parquet file at ``path`` and their types.
+
+    Raises:
+        DataError: it is no Parquet, or damaged.
+    """
+    try:
+        return pq.read_schema(path)
+    except Exception as error:
+        if lacks_memory(error):
+            raise
+        raise DataError(
+            f"{path} cannot be read as Parquet: {(first_line(error) or type(error).__name__)[:200]}"
+        ) from None
+
+
 class ParquetFile:
     """The file at ``path``. ``class_names`` are those that its schema names, and none where it names none.
 
@@ -59,7 +75,7 @@ class ParquetFile:
         self._claims = read_claims(path, columns.names)
         if len(self._claims.num_rows) != self.num_row_groups:
             raise DataError(f"{path} cannot be read as Parquet: its row groups are damaged")
-        self.class_names = _class_names(self._schema, columns.label, path)
+        self.class_names = class_names_of(self._schema, columns.label, path)
         self.ignore_index = None if columns.label else _ignore_index(self._schema, path)
 
     def num_rows(self, group: int) -> int:
@@ -156,7 +172,12 @@ class ParquetFile:
             raise DataError(f"{part}{self.path} {said}: {seen}") from None
 
 
-def _class_names(schema: pa.Schema, label_column: str | None, path: str | Path) -> Sequence[str]:
+def class_names_of(schema: pa.Schema, label_column: str | None, path: str | Path) -> Sequence[str]:
+    """The names of the classes of ``label_column`` that a schema gives, none where it gives none.
+
+    Raises:
+        DataError: what it says of them is damaged.
+    """
     metadata = schema.metadata or {}
     names: Any = _json(metadata, b"class_names", path) or []
     if not names and b"huggingface" in metadata:
