@@ -132,14 +132,13 @@ class Loader:
             world_size=self.world_size,
         )
         while True:
-            end = start + self._batches_a_run * self.global_batch_size
-            foresight.tell(end)
-            starts = range(start, end, self.global_batch_size)
+            starts = [start + index * self.global_batch_size for index in range(self._batches_a_run)]
             run = _Run([shard(first, self.global_batch_size, self.rank, self.world_size) for first in starts])
             at_once = _IMAGES_AT_ONCE if self.prefetch else len(run)
             parts = [slice(first, first + at_once) for first in range(0, len(run), at_once)]
+            start += self._batches_a_run * self.global_batch_size
+            foresight.tell(start)
             yield run, [partial(self._render, run, part, whole=len(parts) == 1) for part in parts]
-            start = end
 
     def _render(self, run: _Run, part: slice, *, whole: bool) -> None:
         positions = run.positions[part]

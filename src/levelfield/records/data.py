@@ -194,8 +194,8 @@ class ImagesSpec:
     Parquet, what Hugging Face's ``save_to_disk`` leaves, a table of paths and labels.
 
     A column that is not named must be called as is usual, or be the only one that fits. Of a data set in parts, train
-    is trained on, and test (else val) is the report split unless ``report_path`` names another. ``report_examples`` and
-    blocks as in :class:`ParquetSpec`.
+    is trained on, and test (else val) is the report split unless ``report_path`` names another. ``report_examples``,
+    the augmentation and blocks as in :class:`ParquetSpec`.
     """
 
     source: Literal["images"] = "images"
