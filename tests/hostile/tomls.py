@@ -334,7 +334,19 @@ def _sound_studies() -> tuple[dict[str, Any], ...]:
     texts = [quickstart_text(), TINY_STUDY, FOLDER_STUDY]
     texts += [(ROOT / path).read_text() for path in ("examples/cifar10.toml", "studies/0001_digit_pairs/study.toml")]
     texts += [(ROOT / path).read_text() for path in ("studies/0003_pretraining/study.toml",)]
-    return tuple(_at_hand(tomllib.loads(text), pictures) for text in texts)
+    sound = [_at_hand(tomllib.loads(text), pictures) for text in texts]
+    mixed = copy.deepcopy(sound[1])
+    size = {"resolution": 16, "select_examples": 20, "report_examples": 20}
+    drawn = {"source": "fractals", "num_classes": 100, "stream_examples": 1000, **size}
+    mixed["data"] = {
+        "source": "mixture",
+        "parts": [
+            {"weight": 3, "data": {"source": "digit-pairs", **size}},
+            {"weight": 1, "data": drawn},
+        ],
+    }
+    mixed["ladder"]["max_epochs"] = 1e6
+    return (*sound, mixed)
 
 
 def _at_hand(plain: dict[str, Any], pictures: Path) -> dict[str, Any]:
