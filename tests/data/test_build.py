@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -15,16 +16,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from formats import FORMATS, put
 from PIL import Image
 from small_pictures import encoded, picture
+from tests.formats import FORMATS, put
 
 from levelfield.data import kept_digests
+from levelfield.data.index import Index, ListedRows
 from levelfield.data.ingest.build import build
-from levelfield.data.ingest.built import read_manifest
+from levelfield.data.ingest.built import read_manifest, sha256_of
 from levelfield.data.ingest.places import PlaceSaid, forms_at, judged_at, listed_forms, looked_at, stores_at
 from levelfield.data.ingest.verify import verified
 from levelfield.records.errors import DataError, StoreError
+from levelfield.records.sealed import write_record
 from levelfield.testing.readers import Pictures, expected_table, table_of
 
 
@@ -257,6 +260,33 @@ def test_an_index_of_a_built_set_is_hashed_once(named, tmp_path, monkeypatch):
     assert hashed == [index]
 
 
+@pytest.mark.parametrize("forged", ["shards", "labels", "names"])
+def test_what_was_forged_with_its_seals_is_refused(forged, named, tmp_path):
+    """Who writes an index can write a manifest of it: what they say must still be possible."""
+    place = built(FORMATS["folder"](tmp_path / "data", named), tmp_path / "out")
+    manifest, path = read_manifest(tmp_path / "out"), tmp_path / "out/train/index.arrow"
+    index, part = Index.open(path), read_manifest(tmp_path / "out").parts["train"]
+    rows = ListedRows(
+        label=index.labels + np.int32(forged == "labels"),
+        digest=index.digests,
+        shard=index.shards + np.uint32(7 * (forged == "shards")),
+        offset=index.offsets,
+        length=index.lengths,
+    )
+    shards = tuple(dataclasses.replace(shard, name="../../data/x") for shard in part.shards)
+    path.unlink()
+    Index.unordered(rows).write(path)
+    part = dataclasses.replace(part, index_sha256=sha256_of(path), shards=shards if forged == "names" else part.shards)
+    write_record(tmp_path / "out/manifest.json", dataclasses.replace(manifest, parts={"train": part}))
+    said = {
+        "shards": "names shards that its",
+        "labels": "other pictures than its manifest",
+        "names": "not in its folder",
+    }
+    with pytest.raises(DataError, match=said[forged]):
+        judged_at(place)
+
+
 def test_held_out_pictures_that_are_trained_on_are_named_before_anything_is_spent(tmp_path, invoke):
     """One byte for byte, one saved again at another size and quality, and nothing else."""
     for part, first, number in (("Train", 0, 20), ("valid", 500, 6)):
@@ -280,6 +310,23 @@ def test_held_out_pictures_that_are_trained_on_are_named_before_anything_is_spen
     assert found["parts"]["val"]["sides"]["shorter"] == [60, 80, 80]
     with Image.open(tmp_path / "sheets" / "train.png") as sheet:
         assert sheet.size == (960, 192)
+
+
+def test_without_a_held_out_part_pictures_that_are_there_again_are_named(tmp_path, invoke):
+    """An edited copy beside its original: a split drawn out of both would part them."""
+    for seed in range(12):
+        file = tmp_path / "data" / ("cat", "dog")[seed % 2] / f"IMG_{seed}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(encoded(picture(seed, (96, 80)), "JPEG"))
+    (tmp_path / "data/cat/copy.jpg").write_bytes((tmp_path / "data/cat/IMG_2.jpg").read_bytes())
+    edited = picture(4, (96, 80)).point(lambda value: min(255, int(1.05 * value)))
+    (tmp_path / "data/cat/IMG_E4.jpg").write_bytes(encoded(edited, "JPEG"))
+    code, said, _ = invoke("data", "inspect", tmp_path / "data", "--json")
+    assert code == 0
+    leaks = json.loads(said)["leaks"]["train"]
+    assert (leaks["exact"], leaks["near"]) == (1, 1)
+    (named,) = leaks["named"]
+    assert {Path(named[side]).name for side in ("held_out", "trained")} == {"IMG_4.jpg", "IMG_E4.jpg"}
 
 
 def test_parts_travel_into_what_is_built(named, tmp_path):

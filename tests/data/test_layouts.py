@@ -1,13 +1,16 @@
 """Folders that are laid out otherwise than <class>/<image>: understood by one rule, or refused with what was seen."""
 
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from small_pictures import CLASSES, encoded, picture, write_folder, write_parquet
+from tests.formats import FORMATS
 
-from levelfield.data.ingest.places import PlaceSaid, judged_at
+from levelfield.data.ingest.places import PlaceSaid, judged_at, stores_at
 from levelfield.data.sources import open_source
 from levelfield.records.data import FolderSpec, ParquetSpec
 from levelfield.records.errors import DataError
@@ -131,6 +134,45 @@ def test_parts_in_one_folder_of_parquet_are_not_mixed(tmp_path):
     write_parquet(tmp_path / "data" / "more.parquet", rows[:3])
     with pytest.raises(DataError, match=r"holds parts of a data set, .*, and nothing says which to train on"):
         open_source(ParquetSpec(path=str(tmp_path / "data"), **HELD_OUT))
+
+
+@pytest.mark.parametrize("form", ["webdataset_json", "tar_of_folders"])
+@pytest.mark.parametrize(
+    "names", [("train-000", "val-000"), ("flowers_train", "flowers_valid"), ("x-training", "x-test")]
+)
+def test_tars_called_after_parts_are_not_mixed(tmp_path, names, form):
+    rows = [(CLASSES[seed % 3], encoded(picture(seed))) for seed in range(20)]
+    for name, own in zip(names, (rows[:14], rows[14:]), strict=True):
+        FORMATS[form](tmp_path / name, own)
+        next((tmp_path / name).glob("*.tar")).rename(tmp_path / f"{name}.tar")
+    column = "kind" if form == "webdataset_json" else None
+    train, report = stores_at(PlaceSaid(path=f"{tmp_path}/{{{','.join(names)}}}.tar", label_column=column))
+    assert report is not None
+    assert (len(train.labels), len(report.labels)) == (14, 6)
+
+
+def test_arrow_that_unpacks_to_any_size_is_refused(tmp_path):
+    """A hundred MB of nothing in a few kilobytes."""
+    rows = [(CLASSES[seed % 3], encoded(picture(seed))) for seed in range(9)]
+    place = FORMATS["saved_to_disk"](tmp_path / "data", rows)
+    table = pa.table({"image": pa.array([bytes(10**8)], pa.binary()), "label": [0]})
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    for opened, name in ((pa.ipc.new_stream, "stream"), (pa.ipc.new_file, "file")):
+        path = tmp_path / "data" / "train" / "data-00000-of-00002.arrow"
+        with opened(str(path), table.schema, options=options) as writer:
+            writer.write_table(table)
+        assert path.stat().st_size < 10**5, name
+        with pytest.raises(DataError, match="is compressed, so that it cannot be mapped"):
+            judged_at(place)
+
+
+def test_a_tar_whose_header_is_as_large_as_a_file_is_refused(tmp_path):
+    with tarfile.open(tmp_path / "x.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        info = tarfile.TarInfo("cat/1.png")
+        info.pax_headers = {"comment": "x" * 2**21}
+        archive.addfile(info)
+    with pytest.raises(DataError, match=r"a header of 2,097,\d+ bytes, expected at most 1,048,576"):
+        judged_at(PlaceSaid(path=str(tmp_path / "x.tar")))
 
 
 def test_hidden_files_and_classes_stay_as_they_were(tmp_path):

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from formats import FORMATS
 from small_pictures import CLASSES
 from test_image_files import assert_same_run
+from tests.formats import FORMATS
 
 from levelfield.data.ingest.build import build
 from levelfield.data.ingest.places import listed_forms

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 from small_pictures import encoded, picture, write_folder
 
-from levelfield.data.encoded import UnreadablePictureError, open_picture
+from levelfield.data.decode import decode
+from levelfield.data.encoded import UnreadablePictureError, open_picture, reads_heic
 from levelfield.data.resize import covering
 from levelfield.data.sources import open_source
 from levelfield.records.data import FolderSpec
@@ -55,8 +56,27 @@ REFUSED = {
 }
 
 
+@pytest.fixture
+def without_heic(monkeypatch):
+    """As where the extra is not installed."""
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    reads_heic.cache_clear()
+    yield
+    reads_heic.cache_clear()
+
+
+def test_heic_is_read_where_its_extra_is_installed(tmp_path, pictures):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.from_pillow(picture(7, (40, 24))).save(tmp_path / "one.heic", quality=90)
+    content = (tmp_path / "one.heic").read_bytes()
+    assert open_picture(content).size == (40, 24)
+    assert np.abs(decode(content).astype(int) - decode(encoded(picture(7, (40, 24)))).astype(int)).mean() < 8
+    with pytest.raises(UnreadablePictureError, match="a damaged HEIF"):
+        open_picture(content[: len(content) // 2])
+
+
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_format_that_is_not_read_is_refused_by_name(name):
+def test_a_format_that_is_not_read_is_refused_by_name(name, without_heic):
     with pytest.raises(UnreadablePictureError, match=f"^{name}.*, expected JPEG, MPO, PNG, WebP, GIF, BMP, TIFF"):
         open_picture(REFUSED[name])
 

@@ -25,6 +25,9 @@ def build(
     label_column: LabelColumn = None,
     workers: Annotated[int | None, typer.Option(help="Processes; as many as there are cores unsaid.", min=1)] = None,
     shard_mb: Annotated[int, typer.Option("--shard-mb", help="Size of a shard, about.", min=1)] = 256,
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="Leave pictures where they lie, and keep an index of them alone.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the manifest for a program.")] = False,
 ) -> None:
     """Hash and check every picture once, and keep the bytes of those that can be read in tars. Run again to go on."""
@@ -41,6 +44,7 @@ def build(
             out,
             workers=workers or min(os.cpu_count() or 1, 16),
             shard_bytes=shard_mb * 2**20,
+            in_place=in_place,
             told=lambda progress: told(progress.done, progress.total),
         )
     if json:
@@ -49,9 +53,10 @@ def build(
     for part, facts in found.parts.items():
         contents = facts.contents
         num_bytes = sum(shard.num_bytes for shard in facts.shards)
+        where = f"in {len(facts.shards)} shards ({num_bytes / 1e6:,.0f} MB)" if facts.shards else "where they lie"
         say(
-            f"{part}: {contents.num_examples:,} pictures of {len(contents.used)} classes in {len(facts.shards)} shards "
-            f"({num_bytes / 1e6:,.0f} MB), fingerprint {contents.fingerprint}"
+            f"{part}: {contents.num_examples:,} pictures of {len(contents.used)} classes {where}, "
+            f"fingerprint {contents.fingerprint}"
         )
         if contents.twins:
             say(f"  {contents.twins:,} of them are there twice, byte for byte")

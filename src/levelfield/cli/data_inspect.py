@@ -83,13 +83,19 @@ def _say_leaks(part: str, leaks: PartLeaks) -> None:
     from levelfield.cli.console import say
 
     if not leaks.exact and not leaks.near:
-        say(f"{part}: no picture of it was found in train")
+        where = "there again" if part == "train" else "in train"
+        say(f"{part}: no picture of it was found {where}")
         return
-    say(
-        f"{part}: {leaks.exact:,} pictures are also in train, byte for byte, and {leaks.near:,} look like one there: a "
-        "loss on them is no held-out loss",
-        "alarm",
+    seen = (
+        f"{leaks.exact:,} pictures are there again, byte for byte, and {leaks.near:,} look like another: splits drawn "
+        "out of it may part them, so keep one of each, or give held-out pictures a part of their own"
     )
+    if part != "train":
+        seen = (
+            f"{leaks.exact:,} pictures are also in train, byte for byte, and {leaks.near:,} look like one there: a "
+            "loss on them is no held-out loss"
+        )
+    say(f"{part}: {seen}", "alarm")
     for each in leaks.named:
         how = "is" if each.correlation is None else f"looks like ({each.correlation:.3f})"
         say(f"  {each.held_out} {how} {each.trained}")

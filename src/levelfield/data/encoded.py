@@ -8,6 +8,7 @@ claim any number of pixels, and memory is taken by what is claimed.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import re
 import warnings
@@ -48,6 +49,8 @@ _KNOWN: tuple[tuple[str, re.Pattern[bytes]], ...] = (
     ("TIFF", re.compile(rb"II[*+]\0|MM\0[*+]")),
     ("PPM", re.compile(rb"P[56]\s")),
 )
+_HEIC = re.compile(rb".{4}ftyp(?:hei|hev|hif|mif|msf)", re.DOTALL)
+"""Telephones write them. They are read where the extra levelfield[heic] is installed (libheif)."""
 _SCAN = b"\xff\xda"
 _OPENERS = {"JPEG": ("JPEG", "MPO")}  # Pillow's JPEG hands pictures of several views to its MPO
 _NAMED = "JPEG, MPO, PNG, WebP, GIF, BMP, TIFF or binary PPM"
@@ -55,7 +58,7 @@ _REFUSED: tuple[tuple[str, re.Pattern[bytes]], ...] = (
     ("EPS", re.compile(rb"%!|\xc5\xd0\xd3\xc6")),
     ("PDF", re.compile(rb"%PDF")),
     ("AVIF", re.compile(rb".{4}ftypavi", re.DOTALL)),
-    ("HEIC", re.compile(rb".{4}ftyp(?:hei|hev|hif|mif|msf)", re.DOTALL)),
+    ("HEIC (which levelfield[heic] reads)", _HEIC),
     ("a video", re.compile(rb".{4}ftyp|RIFF.{4}AVI |\x1a\x45\xdf\xa3", re.DOTALL)),
     ("JPEG 2000", re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51")),
     ("JPEG XL", re.compile(rb"\xff\x0a|\0\0\0\x0cJXL ")),
@@ -96,10 +99,23 @@ def format_of(encoded: bytes) -> str:
     for name, head in _KNOWN:
         if head.match(encoded):
             return name
+    if _HEIC.match(encoded) and reads_heic():
+        return "HEIF"
     seen = next((name for name, head in _REFUSED if head.match(encoded)), None)
     if seen is None:
         seen = f"no picture that is known here (it begins {encoded[:8]!r})" if encoded else "empty"
     raise UnreadablePictureError(f"{seen}, expected {_NAMED}")
+
+
+@functools.cache
+def reads_heic() -> bool:
+    """Whether HEIC is read here; Pillow learns it when it is first asked for."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
 
 
 def open_picture(encoded: bytes) -> Image.Image:

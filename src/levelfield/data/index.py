@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from levelfield.data.arrow_messages import refuse_compressed
 from levelfield.data.canonical import DIGEST_BYTES, canonical_order
 from levelfield.data.draws import Int64s
 from levelfield.records.errors import DataError, first_line
@@ -105,8 +106,8 @@ class Index:
         table = pa.Table.from_batches([index._batch for index in indices])
         digests = np.concatenate([index.digests for index in indices])
         order = canonical_order(np.concatenate([index.labels for index in indices]), digests)
-        (batch,) = table.take(pa.array(order)).combine_chunks().to_batches() or (table.schema.empty_table(),)
-        return cls(batch)
+        batches = table.take(pa.array(order)).combine_chunks().to_batches()
+        return cls(batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema))
 
     def write(self, path: Path) -> None:
         """Write the Arrow file ``path``, which must not be there, and bring it to the disk."""
@@ -127,6 +128,8 @@ class Index:
         regular_stat(path)
         try:
             with pa.memory_map(str(path)) as file:
+                if not refuse_compressed(file, path):
+                    raise DataError(f"{path} cannot be read as an index: it is no Arrow file")
                 reader = pa.ipc.open_file(file)
                 if reader.num_record_batches != 1:
                     raise DataError(f"{path} is no index: it has {reader.num_record_batches} batches, expected one")
@@ -135,7 +138,7 @@ class Index:
                 raise DataError(f"{path} is no index: it has the columns {batch.schema.names}")
             batch.validate()
             return cls(batch)
-        except (pa.ArrowException, ValueError, TypeError, IndexError) as error:
+        except (pa.ArrowException, OSError, ValueError, TypeError, IndexError) as error:
             raise DataError(f"{path} cannot be read as an index: {first_line(error)}") from None
 
     def name(self, row: int) -> str | None:

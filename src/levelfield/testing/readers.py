@@ -69,10 +69,13 @@ def table_of(store: Store) -> Table:
 
 
 def _check_built(place: PlaceSaid, out: Path, store: Store, expected: Table) -> None:
-    build(listed_forms(place), out, shard_bytes=20_000)
-    built = judged_at(PlaceSaid(path=str(out)))
-    assert built.contents == store.contents, "what is built is what was brought"
-    assert table_of(built) == expected, "the same table once it is built"
+    stays = all(form.in_place() is not None for form in listed_forms(place).values())
+    for in_place in (False, True) if stays else (False,):
+        made = out / ("in place" if in_place else "copied")
+        build(listed_forms(place), made, shard_bytes=20_000, in_place=in_place)
+        built = judged_at(PlaceSaid(path=str(made)))
+        assert built.contents == store.contents, "what is built is what was brought"
+        assert table_of(built) == expected, "the same table once it is built"
 
 
 def _check_changed(place: PlaceSaid, data: Path, expected: Table) -> None:

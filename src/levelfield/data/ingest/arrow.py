@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,10 @@ import pyarrow as pa
 from levelfield.data.classes import Classes
 from levelfield.data.draws import Int64s
 from levelfield.data.ingest.columns import image_column, is_text, label_column
-from levelfield.data.ingest.format import Listing, Opener
+from levelfield.data.ingest.format import InPlace, Listing, Opener
 from levelfield.data.ingest.layout import PART_NAMES
 from levelfield.data.ingest.named_labels import numbered
-from levelfield.data.stores.arrow import ArrowStore, encoded_in, mapped_table
+from levelfield.data.stores.arrow import encoded_in, mapped_table
 from levelfield.data.stores.parquet_file import MAX_CLASSES, class_names_of
 from levelfield.records.codec import parse_json
 from levelfield.records.errors import DataError, quoted_names
@@ -49,8 +49,6 @@ def saved_parts(folder: Path) -> dict[str, Path]:
 
 class ArrowTable:
     """A :class:`levelfield.data.ingest.format.Format`: the rows of the Arrow files of one part in ``folder``."""
-
-    reads_at_random = True
 
     def __init__(self, folder: Path, *, image: str | None, label: str | None) -> None:
         self.of, self._folder, self._named = str(folder), folder, (image, label)
@@ -93,9 +91,13 @@ class ArrowTable:
 
     def opener(self) -> Opener:
         """See :meth:`levelfield.data.ingest.format.Format.opener`."""
+        return self.in_place().opener(self.of)
+
+    def in_place(self) -> InPlace:
+        """See :meth:`levelfield.data.ingest.format.Format.in_place`."""
         files = self.files()
         image, _ = self._columns(mapped_table(files[0]).schema)
-        return partial(ArrowStore, files, image, of=self.of)
+        return InPlace(kind="arrow", root="", files=tuple(map(os.path.abspath, files)), column=image)
 
     def _columns(self, schema: pa.Schema) -> tuple[str, str]:
         named_image, named_label = self._named

@@ -7,14 +7,17 @@ import logging
 import os
 from pathlib import Path
 
+import numpy as np
+
 from levelfield.data.canonical import DIGEST_RULE, digest_of
 from levelfield.data.index import Index
+from levelfield.data.ingest.format import InPlace
 from levelfield.data.ingest.kept_index import stamp
 from levelfield.data.kept_digests import cached
 from levelfield.data.manifest import Contents, SkipReason
 from levelfield.data.stores.base import Store
 from levelfield.data.stores.tar import TarStore
-from levelfield.records.codec import record
+from levelfield.records.codec import later, record
 from levelfield.records.errors import DamagedError, DataError, LevelfieldError
 from levelfield.records.files import open_regular
 from levelfield.records.sealed import read_record, write_record
@@ -39,13 +42,14 @@ class ShardFacts:
 
 @record
 class PartFacts:
-    """One part of a built data set; ``shuffled`` says that pictures lie in a drawn order, so that neighbours are
-    strangers."""
+    """One part of a built data set, in ``shards`` of its own or ``in_place``; ``shuffled`` says that pictures lie in a
+    drawn order, so that neighbours are strangers."""
 
     contents: Contents
     index_sha256: str
     shards: tuple[ShardFacts, ...]
     shuffled: bool
+    in_place: InPlace | None = later(default=None)
 
 
 @record
@@ -78,6 +82,9 @@ def read_manifest(folder: Path) -> Manifest:
         found = read_record(Manifest, folder / MANIFEST, remedy=_REMEDY)
     except (DamagedError, LevelfieldError) as error:
         raise DataError(str(error)) from None
+    names = [*found.parts, *(shard.name for facts in found.parts.values() for shard in facts.shards)]
+    if any(os.path.basename(name) != name or name in ("", ".", "..") for name in names):
+        raise DataError(f"{folder / MANIFEST} names files that are not in its folder; {_REMEDY}")
     if found.form != BUILT_FORM or found.digest_rule != DIGEST_RULE:
         raise DataError(
             f"{folder} was built in form {found.form} by the rule {found.digest_rule!r}, here they are {BUILT_FORM} "
@@ -100,18 +107,32 @@ class BuiltPart:
         """
         path = self.folder / INDEX
         try:
-            if rehash or not _is_known(path, self.facts.index_sha256):
-                _check_index(path, self.facts.index_sha256)
+            known = not rehash and _is_known(path, self.facts.index_sha256)
+            if not known and sha256_of(path) != self.facts.index_sha256:
+                raise DataError(f"{path} was changed or damaged after it was written; {_REMEDY}")
             index = Index.open(path)
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error}; {_REMEDY}") from None
-        if len(index) != self.facts.contents.num_examples:
-            raise DataError(f"{path} has {len(index)} rows, expected {self.facts.contents.num_examples}; {_REMEDY}")
-        paths = [str(self.folder / shard.name) for shard in self.facts.shards]
-        store = TarStore(paths, index, self.facts.contents, of=self.of, packed=self.facts.shuffled)
+        if not known:
+            self._check_counts(index)
+            _remember(path, self.facts.index_sha256)
+        if self.facts.in_place is None:
+            paths = [str(self.folder / shard.name) for shard in self.facts.shards]
+            store = TarStore(paths, index, self.facts.contents, of=self.of, packed=self.facts.shuffled)
+        else:
+            store = self.facts.in_place.opener(self.of)(index, self.facts.contents)
         if rehash:
             refuse_changed(store)
         return store
+
+    def _check_counts(self, index: Index) -> None:
+        """Refuse an index that holds others than its manifest counts, by classes and by shards."""
+        contents, stays = self.facts.contents, self.facts.in_place
+        by_class = np.repeat(np.arange(len(contents.num_by_class)), contents.num_by_class)
+        if len(index) != len(by_class) or not np.array_equal(index.labels, by_class):
+            raise DataError(f"{self.folder / INDEX} holds other pictures than its manifest counts; {_REMEDY}")
+        if stays is None and len(index) and int(index.shards.max()) >= len(self.facts.shards):
+            raise DataError(f"{self.folder / INDEX} names shards that its manifest does not; {_REMEDY}")
 
 
 def refuse_changed(store: Store) -> None:
@@ -140,12 +161,6 @@ def sha256_of(path: Path) -> str:
         while part := file.read(_READ_BYTES):
             found.update(part)
     return found.hexdigest()
-
-
-def _check_index(path: Path, sha256: str) -> None:
-    if sha256_of(path) != sha256:
-        raise DataError(f"{path} was changed or damaged after it was written; {_REMEDY}")
-    _remember(path, sha256)
 
 
 @record

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from levelfield.data.ingest.columns import image_column, label_column
-from levelfield.data.ingest.format import Listing, Opener
+from levelfield.data.ingest.format import InPlace, Listing, Opener
 from levelfield.data.ingest.layout import PART_NAMES
 from levelfield.data.ingest.named_labels import leads_outside, numbered
 from levelfield.data.ingest.tree import is_image
 from levelfield.data.manifest import Skipped, SkipReason
-from levelfield.data.stores.files import FilesStore
 from levelfield.records.errors import DataError, InputError, quoted_names
 from levelfield.scaling.tables.file import read_table_file
 from levelfield.scaling.tables.text import TextTable
@@ -78,8 +76,6 @@ class PathTable:
 class ListedFiles:
     """A :class:`levelfield.data.ingest.format.Format`: files that a table names, each with a label."""
 
-    reads_at_random = True
-
     def __init__(
         self,
         table: Path,
@@ -117,7 +113,11 @@ class ListedFiles:
 
     def opener(self) -> Opener:
         """See :meth:`levelfield.data.ingest.format.Format.opener`."""
-        return partial(FilesStore, self._root)
+        return self.in_place().opener(self.of)
+
+    def in_place(self) -> InPlace:
+        """See :meth:`levelfield.data.ingest.format.Format.in_place`."""
+        return InPlace(kind="files", root=os.path.abspath(self._root))
 
     def _is_there(self, path: str, label: int | None, place: str) -> bool:
         why: SkipReason | None = "outside" if leads_outside(path) else None

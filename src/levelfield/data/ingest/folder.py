@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from levelfield.data.ingest.format import Listing, Opener
+from levelfield.data.ingest.format import InPlace, Listing, Opener
 from levelfield.data.ingest.layout import class_folders
 from levelfield.data.ingest.tree import IMAGE_SUFFIXES, DiskFolder, is_image, visible, why_no_picture
 from levelfield.data.manifest import Skipped
-from levelfield.data.stores.files import FilesStore
 from levelfield.records.errors import DataError
 from levelfield.records.files import FileRefusedError, walk
 
@@ -29,7 +27,7 @@ class ClassFolders:
     pictures.
     """
 
-    rule, reads_at_random = "class folders", True
+    rule = "class folders"
 
     def __init__(self, root: DiskFolder, *, passing_by: bool = False) -> None:
         self.of, self._root, self._passing_by = str(root), root, passing_by
@@ -61,7 +59,11 @@ class ClassFolders:
 
     def opener(self) -> Opener:
         """See :meth:`levelfield.data.ingest.format.Format.opener`."""
-        return partial(FilesStore, self.of)
+        return self.in_place().opener(self.of)
+
+    def in_place(self) -> InPlace:
+        """See :meth:`levelfield.data.ingest.format.Format.in_place`."""
+        return InPlace(kind="files", root=os.path.abspath(self.of))
 
     def _in_classes(self) -> Iterator[tuple[int, str]]:
         """Labels and image files."""
@@ -89,7 +91,7 @@ class ClassFolders:
                 if is_image(name):
                     yield file
                 elif self._passing_by:
-                    self._skipped.append(Skipped(file, why_no_picture(name)))
+                    self._skipped.append(Skipped(os.path.relpath(file, self.of), why_no_picture(name)))
                 else:
                     known = " ".join(sorted(IMAGE_SUFFIXES))
                     raise DataError(

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from functools import partial
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from levelfield.data.index import Index
 from levelfield.data.manifest import Contents, Skipped
+from levelfield.data.stores.arrow import ArrowStore
 from levelfield.data.stores.base import Store
+from levelfield.data.stores.files import FilesStore
+from levelfield.data.stores.tar import TarStore
+from levelfield.records.codec import record
 
 Opener: TypeAlias = Callable[[Index, Contents], Store]
 """What opens the pictures of an index; it travels to other processes."""
@@ -41,19 +46,35 @@ class Listing:
         return len(self.labels)
 
 
+@record
+class InPlace:
+    """Where pictures stay that are not copied: in the ``files``, or below ``root`` where an index names them."""
+
+    kind: Literal["files", "tar", "arrow"]
+    root: str
+    files: tuple[str, ...] = ()
+    column: str = ""
+
+    def opener(self, of: str) -> Opener:
+        """What opens them, under the name ``of``."""
+        if self.kind == "files":
+            return partial(FilesStore, self.root)
+        if self.kind == "tar":
+            return partial(TarStore, list(self.files), of=of)
+        return partial(ArrowStore, list(self.files), self.column, of=of)
+
+
 class Format(Protocol):
     """One way of laying out labelled pictures, looked at in one place.
 
     ``of`` is what messages call the place, ``rule`` everything beside the files that decides what is listed: another
-    rule, another listing. ``reads_at_random`` says that a picture anywhere costs what its neighbour does.
+    rule, another listing.
     """
 
     @property
     def of(self) -> str: ...
     @property
     def rule(self) -> str: ...
-    @property
-    def reads_at_random(self) -> bool: ...
 
     def files(self) -> Sequence[str]:
         """The files that must not have changed if a listing of them is to be believed.
@@ -73,4 +94,8 @@ class Format(Protocol):
 
     def opener(self) -> Opener:
         """What opens the pictures of an index of this place."""
+        ...
+
+    def in_place(self) -> InPlace | None:
+        """Where the pictures stay, if one costs what its neighbour does; None where they must be copied to be used."""
         ...

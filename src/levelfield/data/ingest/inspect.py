@@ -71,7 +71,8 @@ class PartInspection:
 
 @record
 class PartLeaks:
-    """How many pictures of a held-out part are also in the training part, and the first of them."""
+    """How many pictures of a held-out part are also in the training part, and the first of them; of a training part
+    that has none beside it, how many are there again."""
 
     exact: int
     near: int
@@ -124,6 +125,8 @@ def inspect(
         for part, store in stores.items()
         if part != "train" and "train" in stores
     }
+    if not leaks and "train" in stores:  # held-out pictures will be drawn out of it
+        leaks["train"] = _alike(stores["train"], hashes["train"], rows["train"])
     counts: dict[SkipReason, int] = dict(Counter(each.why for each in skipped))
     return Inspection(parts=parts, leaks=leaks, skipped=counts)
 
@@ -184,6 +187,18 @@ def _leaks(
         found.add(row)
         near.append(Leak(held_out=held_out.name(row), trained=train.name(own), correlation=round(correlation, 3)))
     return PartLeaks(exact=len(exact), near=len(near), named=(*exact[:MOST_NAMED], *near[:MOST_NAMED]))
+
+
+def _alike(store: Store, hashes: NDArray[np.uint64], rows: NDArray[np.int64]) -> PartLeaks:
+    """Which pictures of a part are one picture, so that a split that is drawn out of it may be trained on."""
+    near: dict[int, Leak] = {}
+    for place, other in candidates(hashes, hashes):
+        own, row = int(rows[place]), int(rows[other])
+        if own >= row or row in near or store.digests[own].tobytes() == store.digests[row].tobytes():
+            continue
+        if (correlation := _correlation(store, own, store, row)) >= LEAST_CORRELATION:
+            near[row] = Leak(held_out=store.name(row), trained=store.name(own), correlation=round(correlation, 3))
+    return PartLeaks(exact=store.contents.twins, near=len(near), named=tuple(near.values())[:MOST_NAMED])
 
 
 def _places_of(train: Store, held_out: Store) -> dict[int, int]:

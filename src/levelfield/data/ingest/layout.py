@@ -58,14 +58,16 @@ def parts_of(root: Node) -> dict[str, Node]:
         return {"train": root}
     if len(parts) < len(folders):
         twice = [folder.name for folder in folders if parts[PART_NAMES[folder.name.casefold()]] is not folder]
-        raise DataError(
-            f"{root} holds {quoted_names(list(names))}: {twice[0]!r} is another's name for one part of them"
-        )
+        raise DataError(f"{root} holds {quoted_names(list(names))}: {twice[0]!r} and another are one part")
     return parts
 
 
 def part_of(path: Path) -> str | None:
-    """The part of a data set that a file is called after, as Hugging Face's ``data/train-00000-of-00002.parquet``."""
+    """The part of a data set that a file is called after, as Hugging Face's ``data/train-00000-of-00002.parquet``, or
+    ``flowers_train.tar``."""
+    said = {word for word in re.split(r"[-_.]", path.stem.casefold()) if word in PART_NAMES}
+    if len({PART_NAMES[word] for word in said}) == 1:
+        return min(said)
     for word in (path.stem, *(folder.name for folder in path.parents)):
         if match := _PART.fullmatch(re.split(r"[-_.]", word.casefold())[0]):
             return match[1]

@@ -20,6 +20,8 @@ from PIL import Image
 MOST_BITS = 3
 MOST_IN_BAND = 64
 """Pictures of one band that a picture is compared with: the price stays linear whatever the data."""
+MOST_TRIED = 4
+"""Of those the nearest, whose larger thumbnails are compared."""
 LEAST_CORRELATION = 0.97
 
 _BANDS, _BAND_BITS = 4, 16
@@ -42,21 +44,26 @@ def thumbnail(picture: Image.Image) -> NDArray[np.float32]:
 
 
 def candidates(hashes: NDArray[np.uint64], others: NDArray[np.uint64]) -> Iterator[tuple[int, int]]:
-    """Places in ``hashes`` [N] and ``others`` [M] of pictures that may be the same, at most a few of each of others.
+    """Places in ``hashes`` [N] and ``others`` [M] of pictures that may be the same: of each of others the nearest few.
 
-    Raises nothing and compares at most 4 x :data:`MOST_IN_BAND` pictures for each of ``others``.
+    At most 4 x :data:`MOST_IN_BAND` pictures are compared with each, whatever the data.
     """
-    found: set[tuple[int, int]] = set()
-    for band in range(_BANDS):
-        shift = np.uint64(band * _BAND_BITS)
-        keys = (hashes >> shift).astype(np.uint16)
-        order = np.argsort(keys, kind="stable")
-        wanted = (others >> shift).astype(np.uint16)
-        firsts = np.searchsorted(keys[order], wanted, side="left")
-        ends = np.searchsorted(keys[order], wanted, side="right")
-        ends = np.minimum(ends, firsts + MOST_IN_BAND)
-        for place, (first, end) in enumerate(zip(firsts.tolist(), ends.tolist(), strict=True)):
-            near = order[first:end]
-            far = np.bitwise_count(hashes[near] ^ others[place])
-            found.update((int(each), place) for each in near[far <= MOST_BITS])
-    yield from sorted(found, key=lambda pair: (pair[1], pair[0]))
+    bands = [_Band(hashes, others, np.uint64(number * _BAND_BITS)) for number in range(_BANDS)]
+    for place, bits in enumerate(others):
+        near = np.unique(np.concatenate([band.near(place) for band in bands]))
+        far = np.bitwise_count(hashes[near] ^ bits)
+        nearest = np.argsort(far, kind="stable")[:MOST_TRIED]
+        yield from ((int(near[each]), place) for each in nearest if far[each] <= MOST_BITS)
+
+
+class _Band:
+    """16 bits of every hash from ``shift``: which of ``hashes`` have those of one of ``others``."""
+
+    def __init__(self, hashes: NDArray[np.uint64], others: NDArray[np.uint64], shift: np.uint64) -> None:
+        keys, wanted = (hashes >> shift).astype(np.uint16), (others >> shift).astype(np.uint16)
+        self._order = np.argsort(keys, kind="stable")
+        self._firsts = np.searchsorted(keys[self._order], wanted, side="left")
+        self._ends = np.minimum(np.searchsorted(keys[self._order], wanted, side="right"), self._firsts + MOST_IN_BAND)
+
+    def near(self, place: int) -> NDArray[np.int64]:
+        return self._order[self._firsts[place] : self._ends[place]]

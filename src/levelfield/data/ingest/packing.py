@@ -57,8 +57,8 @@ class PackedShard:
 
 @dataclass(frozen=True, kw_only=True)
 class ShardTask:
-    """Rows ``start`` to ``stop`` of the ``listing``, in a drawn order where ``shuffled``, to be packed into ``tar``;
-    pictures are called by their paths from ``root``."""
+    """Rows ``start`` to ``stop`` of the ``listing``, in a drawn order where ``shuffled``, to be packed into ``tar``, or
+    to be looked at alone where they stay ``in_place``; pictures are called by their paths from ``root``."""
 
     tar: Path
     number: int
@@ -69,6 +69,7 @@ class ShardTask:
     start: int
     stop: int
     shuffled: bool
+    in_place: bool
 
     def called(self, listing: Index, store: Store, row: int) -> str:
         """What a picture is called wherever the data set goes: by no path of the machine that built it."""
@@ -96,27 +97,54 @@ def pack(task: ShardTask) -> int:
     if task.shuffled:
         rows = Permutation.of(len(listing), "pack").forward(rows)
     texts = _Texts(task.captions)
-    written, skipped = _Written(task.number), []
+    skipped: list[SkippedPicture] = []
+    readable = _readable(task, listing, store, rows, skipped)
     for leftover in (task.tar, task.index):
         leftover.unlink(missing_ok=True)
+    if task.in_place:
+        index, num_bytes, sha256 = _looked_at(listing, readable), 0, ""
+    else:
+        index, num_bytes, sha256 = _packed(task, listing, store, readable, texts)
+    index.write(task.index)
+    write_record(
+        task.done,
+        PackedShard(num_bytes=num_bytes, sha256=sha256, examples=len(index), skipped=tuple(skipped)),
+    )
+    return len(rows)
+
+
+def _packed(
+    task: ShardTask, listing: Index, store: Store, readable: Iterator[tuple[int, bytes]], texts: _Texts
+) -> tuple[Index, int, str]:
+    """The index of what is written into the tar, how many bytes that has, and their SHA-256."""
+    written = _Written(task.number)
     with open(task.tar, "xb") as file:
         hashed = _Hashed(file)
         with tarfile.open(fileobj=hashed, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-            for row, encoded in _readable(task, listing, store, rows, skipped):
-                written.add(archive, encoded, int(listing.labels[row]), task.called(listing, store, row), texts.of(row))
+            for row, encoded in readable:
+                name = task.called(listing, store, row)
+                written.add(archive, encoded, int(listing.labels[row]), name, texts.of(row))
         file.flush()
         os.fsync(file.fileno())
-    Index.unordered(written.rows()).write(task.index)
-    write_record(
-        task.done,
-        PackedShard(
-            num_bytes=hashed.place,
-            sha256=hashed.sha256.hexdigest(),
-            examples=len(written.labels),
-            skipped=tuple(skipped),
-        ),
+    return Index.unordered(written.rows()), hashed.place, hashed.sha256.hexdigest()
+
+
+def _looked_at(listing: Index, readable: Iterator[tuple[int, bytes]]) -> Index:
+    """The rows of ``listing`` that can be read, with their digests."""
+    found = [(row, digest_of(encoded)) for row, encoded in readable]
+    rows = np.array([row for row, _ in found], dtype=np.int64)
+    names = [listing.name(row) for row, _ in found]
+    digests = np.frombuffer(b"".join(digest for _, digest in found), dtype=np.uint8).reshape(-1, DIGEST_BYTES)
+    return Index.unordered(
+        ListedRows(
+            label=listing.labels[rows],
+            digest=digests,
+            shard=listing.shards[rows],
+            offset=listing.offsets[rows],
+            length=listing.lengths[rows],
+            names=None if None in names else [os.fsencode(name or "") for name in names],
+        )
     )
-    return len(rows)
 
 
 def _readable(

@@ -12,10 +12,9 @@ import numpy as np
 from levelfield.data.classes import Classes
 from levelfield.data.draws import Int64s
 from levelfield.data.ingest.columns import image_column, is_text, label_column
-from levelfield.data.ingest.format import Listing, Opener
+from levelfield.data.ingest.format import InPlace, Listing, Opener
 from levelfield.data.ingest.named_labels import leads_outside, numbered
 from levelfield.data.ingest.parquet_paths import paths_of
-from levelfield.data.stores.files import FilesStore
 from levelfield.data.stores.parquet import ParquetStore
 from levelfield.data.stores.parquet_file import Columns, ParquetFile, parquet_schema
 from levelfield.records.errors import DataError
@@ -29,8 +28,6 @@ class ParquetTable:
     Classes are ``0 .. largest label``, named by the schema's ``class_names`` (a JSON list) or Hugging Face's
     ClassLabel, or the sorted texts of a column of names. Columns that are not named must be the only ones that fit.
     """
-
-    reads_at_random = False
 
     def __init__(self, of: str, paths: Callable[[], Sequence[str]], *, image: str | None, label: str | None) -> None:
         self.of, self._find, self._named = of, paths, (image, label)
@@ -70,10 +67,16 @@ class ParquetTable:
 
     def opener(self) -> Opener:
         """See :meth:`levelfield.data.ingest.format.Format.opener`."""
-        columns, apart = self._columns()
-        if apart is not None:
-            return partial(FilesStore, os.path.dirname(self.files()[0]))
-        return partial(ParquetStore, self.files(), columns, of=self.of)
+        stays = self.in_place()
+        if stays is not None:
+            return stays.opener(self.of)
+        return partial(ParquetStore, self.files(), self._columns()[0], of=self.of)
+
+    def in_place(self) -> InPlace | None:
+        """See :meth:`levelfield.data.ingest.format.Format.in_place`: where rows name files, those stay."""
+        if self._columns()[1] is None:
+            return None
+        return InPlace(kind="files", root=os.path.abspath(os.path.dirname(self.files()[0])))
 
     def _columns(self) -> tuple[Columns, str | None]:
         """The columns to be read, and that of paths where pictures lie apart."""

@@ -168,9 +168,7 @@ def _tables(path: str, columns: Mapping[str, str | None]) -> dict[str, Part]:
         return {"train": ParquetTable.at(path, **columns)}
     if "" in by_part or "train" not in by_part:
         seen = quoted_names([str(Path(own[0]).relative_to(place)) for own in by_part.values()])
-        raise DataError(
-            f"{place} holds parts of a data set, {seen}, and nothing says which are for training: name them"
-        )
+        raise DataError(f"{place} holds parts of a data set, {seen}, and nothing says which to train on: name it")
     return {
         part: ParquetTable(f"{path} ({part})", lambda own=own: own, **columns) for part, own in sorted(by_part.items())
     }

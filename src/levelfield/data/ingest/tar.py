@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from levelfield.data.ingest.format import Listing, Opener
+from levelfield.data.ingest.format import InPlace, Listing, Opener
 from levelfield.data.ingest.layout import PART_NAMES, class_folders, part_of, parts_of
 from levelfield.data.ingest.tar_members import Members, members_of
 from levelfield.data.ingest.tree import NamedFolder, Node, is_image, visible, why_no_picture
 from levelfield.data.ingest.webdataset import LABEL_ENDINGS, Samples, samples_of
 from levelfield.data.manifest import Skipped
-from levelfield.data.stores.tar import TarStore
 from levelfield.records.errors import DataError, quoted_names
 
 
@@ -24,23 +23,38 @@ def tar_parts(paths: Sequence[str], *, of: str, label: str | None) -> dict[str, 
     Raises:
         DataError: nothing says which class a picture is of, or which part a tar is.
     """
-    members = members_of(paths)
-    if any(_ending(member.name) in LABEL_ENDINGS for member in members.files):
-        by_part: dict[str, list[str]] = {}
-        for path in paths:
-            word = part_of(Path(Path(path).name))
-            by_part.setdefault(PART_NAMES.get(word or "train", ""), []).append(path)
+    by_part: dict[str, list[str]] = {}
+    for path in paths:
+        by_part.setdefault(PART_NAMES.get(part_of(Path(Path(path).name)) or "", ""), []).append(path)
+    if len(by_part) > 1:
         if "" in by_part or "train" not in by_part:
-            if len(by_part) > 1:
-                seen = quoted_names([Path(path).name for path in paths])
-                raise DataError(f"{of} holds {seen}: expected parts called train, val and test; name one of them")
-            by_part = {"train": list(paths)}
-        return {part: TarPictures(own, of=of, part=part, label=label) for part, own in by_part.items()}
+            seen = quoted_names([Path(path).name for path in paths])
+            raise DataError(f"{of} holds {seen}: expected parts called train, val and test; name one of them")
+        return {part: _of_one_part(own, of=of, part=part, label=label) for part, own in by_part.items()}
+    members = members_of(paths)
+    if _in_convention(members):
+        return {"train": TarPictures(paths, of=of, part="train", label=label)}
     tree = _unwrapped(NamedFolder.of_names((member.name for member in members.files), of=of))
     return {
-        part: TarPictures(list(paths), of=of, part=part, label=label, below=str(folder).removeprefix(of).strip("/"))
+        part: TarPictures(paths, of=of, part=part, label=label, below=_path_in(folder, of))
         for part, folder in parts_of(tree).items()
     }
+
+
+def _of_one_part(paths: Sequence[str], *, of: str, part: str, label: str | None) -> TarPictures:
+    members, below = members_of(paths), None
+    if not _in_convention(members):
+        below = _path_in(_unwrapped(NamedFolder.of_names((member.name for member in members.files), of=of)), of)
+    return TarPictures(paths, of=of, part=part, label=label, below=below)
+
+
+def _in_convention(members: Members) -> bool:
+    """Whether what lies in tars are samples as WebDataset has them."""
+    return any(_ending(member.name) in LABEL_ENDINGS for member in members.files)
+
+
+def _path_in(folder: Node, of: str) -> str:
+    return str(folder).removeprefix(of).strip("/")
 
 
 class TarPictures:
@@ -49,8 +63,6 @@ class TarPictures:
     ``below`` is the folder in them that holds the class folders; None where samples are in WebDataset's convention, of
     which ``label`` names the key in their JSON.
     """
-
-    reads_at_random = True
 
     def __init__(
         self, paths: Sequence[str], *, of: str, part: str, label: str | None, below: str | None = None
@@ -71,7 +83,11 @@ class TarPictures:
 
     def opener(self) -> Opener:
         """See :meth:`levelfield.data.ingest.format.Format.opener`."""
-        return partial(TarStore, list(self._paths), of=self.of)
+        return self.in_place().opener(self.of)
+
+    def in_place(self) -> InPlace:
+        """See :meth:`levelfield.data.ingest.format.Format.in_place`."""
+        return InPlace(kind="tar", root="", files=tuple(map(os.path.abspath, self._paths)))
 
     def _in_classes(self, members: Members, below: str) -> Samples:
         start = f"{below}/" if below else ""

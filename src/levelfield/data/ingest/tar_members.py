@@ -16,6 +16,9 @@ from levelfield.records.files import FileRefusedError, open_regular
 MAX_MEMBERS = 2**27
 """Of all the tars of a data set."""
 
+MAX_HEADER_BYTES = 2**20
+"""What a member may say of itself beside its 512 bytes; tarfile reads all of it."""
+
 MAX_NAME = 4096
 """Characters of a member's name, as of a path."""
 
@@ -54,7 +57,7 @@ def _members(stats: tuple[tuple[str, int, int], ...]) -> Members:
         for info in _headers(path):
             why = _why_skipped(info)
             if why is not None:
-                skipped.append(Skipped(f"{info.name[:MAX_NAME]} in {path}", why))
+                skipped.append(Skipped(f"{info.name[:MAX_NAME]} in {os.path.basename(path)}", why))
             elif not info.isdir():
                 files.append(Member(_plain(info.name), shard, info.offset_data, info.size))
         if len(files) > MAX_MEMBERS:
@@ -64,7 +67,7 @@ def _members(stats: tuple[tuple[str, int, int], ...]) -> Members:
 
 def _headers(path: str) -> Iterator[tarfile.TarInfo]:
     try:
-        with open_regular(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
+        with open_regular(path) as file, tarfile.open(fileobj=file, mode="r:", tarinfo=_Header) as archive:
             size = os.fstat(file.fileno()).st_size
             while (info := archive.next()) is not None:
                 archive.members = []  # pyright: ignore[reportAttributeAccessIssue]  # it keeps every header otherwise
@@ -85,6 +88,16 @@ def _headers(path: str) -> Iterator[tarfile.TarInfo]:
         raise
     except Exception as error:  # headers that are damaged make tarfile stumble over whatever they claim
         raise DataError(f"{path} cannot be read as a tar ({first_line(error)[:200]})") from None
+
+
+class _Header(tarfile.TarInfo):
+    """A header whose name, however it is written, is no longer than a name is."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        long = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE)
+        if self.type in long and self.size > MAX_HEADER_BYTES:
+            raise DataError(f"a header of {self.size:,} bytes, expected at most {MAX_HEADER_BYTES:,}")
+        return super()._proc_member(archive)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _ends(file, offset: int, size: int) -> bool:

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from levelfield.data.arrow_messages import refuse_compressed
 from levelfield.data.encoded import MAX_ENCODED_BYTES
 from levelfield.data.index import Index
 from levelfield.data.manifest import Contents
 from levelfield.data.stores.base import IndexedStore
 from levelfield.records.errors import DataError, first_line
-from levelfield.records.files import regular_stat
+from levelfield.records.files import FileRefusedError, regular_stat
 
 
 class ArrowStore(IndexedStore):
@@ -49,19 +50,18 @@ def mapped_table(path: str) -> pa.Table:
     """The table in the Arrow file or stream at ``path``, mapped.
 
     Raises:
-        DataError: it is neither, or damaged.
-        OSError: it is missing.
+        DataError: it is missing, neither, or damaged.
     """
-    regular_stat(path)
     try:
+        regular_stat(path)
         with pa.memory_map(path) as file:
-            head = file.read(6)
-            file.seek(0)
-            reader = pa.ipc.open_file(file) if head == b"ARROW1" else pa.ipc.open_stream(file)
-            table = reader.read_all()
+            in_a_file = refuse_compressed(file, path)
+            table = (pa.ipc.open_file(file) if in_a_file else pa.ipc.open_stream(file)).read_all()
         table.validate(full=True)
         return table
-    except (pa.ArrowException, ValueError, TypeError, IndexError, OverflowError) as error:
+    except FileRefusedError as error:
+        raise DataError(str(error)) from None
+    except (pa.ArrowException, OSError, ValueError, TypeError, IndexError, OverflowError) as error:
         raise DataError(f"{path} cannot be read as Arrow: {first_line(error)[:200]}") from None
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from levelfield.data.manifest import SkipReason
+if TYPE_CHECKING:
+    from levelfield.data.manifest import SkipReason
 
 _BECAUSE: Mapping[SkipReason, str] = {
     "not-a-picture": "not named like pictures",
