@@ -15,7 +15,7 @@ from levelfield.data.resize import Box
 RATIOS = (3 / 4, 4 / 3)
 """Width over height of a box, drawn evenly in the logarithm."""
 
-TRIES = 10
+CROP_TRIES = 10
 """Boxes that are drawn until one fits; then it is the middle of the picture, at the nearest of those ratios."""
 
 _WORDS = 4
@@ -24,14 +24,14 @@ _LOG_RATIOS = tuple(math.log(ratio) for ratio in RATIOS)
 
 def crop_draws(keys: UInt64s, ids: Int64s) -> tuple[list[bool], list[list[int]]]:
     """What each of ``ids`` [B] is cropped by: whether it is flipped, and the words that draw its box."""
-    bits = draw_bits(keys, ids, 1 + TRIES * _WORDS)
+    bits = draw_bits(keys, ids, 1 + CROP_TRIES * _WORDS)
     return below(bits[:, 0], 2).astype(bool).tolist(), bits[:, 1:].tolist()
 
 
 def random_box(width: int, height: int, words: Sequence[int], *, least_area: float) -> Box:
     """The box that ``words`` (:func:`crop_draws`) draw in a picture; its area is ``least_area`` of it to the whole."""
     low, high = _LOG_RATIOS
-    for first in range(0, TRIES * _WORDS, _WORDS):
+    for first in range(0, CROP_TRIES * _WORDS, _WORDS):
         area, ratio, left, top = words[first : first + _WORDS]
         pixels = (least_area + (1 - least_area) * _unit(area)) * (width * height)
         aspect = math.exp(low + (high - low) * _unit(ratio))
