@@ -1,8 +1,8 @@
 """Decoded pictures kept in memory, as many as there is room for; the others are decoded whenever they are asked for.
 
 Room is what one process may take, for all that it keeps: a quarter of the memory that is free for it when the first
-picture is kept, a GiB at the most. Whoever comes first stays: each is asked for once an epoch, so that dropping one for
-another gains nothing. No result depends on what is kept.
+picture is kept, 512 MiB at the most. Whoever comes first stays: each is asked for once an epoch, so that dropping one
+for another gains nothing. No result depends on what is kept.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from levelfield.data.machine import memory_each
 
 logger = logging.getLogger(__name__)
 
-MOST_DECODED_BYTES = 2**30
+MOST_DECODED_BYTES = 2**29
 _SHARE = 4
 _BESIDES = 256
 """Bytes that keeping an array takes beside its own."""

@@ -60,7 +60,7 @@ def as_shown(image: Image.Image) -> Image.Image:
 
 def orientation_of(image: Image.Image) -> int:
     """The orientation, 1 to 8, that the EXIF of an open picture names; 1 without one, or where it is damaged."""
-    return _of_directory((image.info.get("exif") or b"").removeprefix(_EXIF)[:_LONGEST])
+    return _of_directory((image.info.get("exif") or b"").removeprefix(_EXIF)[:_LONGEST])  # pillow-heif says None
 
 
 def orientation_in(encoded: bytes) -> int:

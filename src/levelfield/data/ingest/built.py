@@ -116,12 +116,11 @@ class BuiltPart:
         if not known:
             self._check_counts(index)
             _remember(path, self.facts.index_sha256)
-        contents, stays = self.facts.contents, self.facts.in_place
-        if stays is None:
+        if self.facts.in_place is None:
             paths = [str(self.folder / shard.name) for shard in self.facts.shards]
-            store = TarStore(paths, index, contents, of=self.of, packed=self.facts.shuffled)
+            store = TarStore(paths, index, self.facts.contents, of=self.of, packed=self.facts.shuffled)
         else:
-            store = stays.opener(self.of)(index, contents)
+            store = self.facts.in_place.opener(self.of)(index, self.facts.contents)
         if rehash:
             refuse_changed(store)
         return store
