@@ -234,6 +234,7 @@ def analysed(
             raise InputError(f"{read.where}: no column {name!r} to be named a confound{did_you_mean(name, traits)}")
     analysis = analyse(
         read.rows,
+        measure=read.measure,
         margin=margin,
         level=level,
         data=read.where.name if isinstance(read.where, Path) else "not stated",

@@ -58,14 +58,14 @@ TOLD = 0.01
 class Prediction:
     """What ``budget_flops`` should give one family.
 
-    ``loss`` is the held-out loss (nats) that the best run at the budget would measure: its estimate is the mean of ln
-    loss, its interval has the noise of a winner with as many seeds as the fitted ones. ``irreducible`` is the floor
-    below it, of the same draws; ``laws`` are what each law says alone, and its weight. ``params`` and ``examples`` are
-    compute-optimal for ``unique_examples`` distinct ones (None where every one is fresh), ``epochs`` follows from
-    both, and ``base_lr`` is a peak at ``Analysis.rate_batch``. Absent where the study does not support them; ``notes``
-    say why and how each was found, and a value without its interval is a guess. ``beyond_data`` is the budget over the
-    top fitted one. ``base_lr_flat`` is the range of rates that should lose no more than one run's noise (1 % where that
-    is unknown).
+    ``loss`` is the held-out loss, in the unit of the analysis' measure, that the best run at the budget would measure:
+    its estimate is the mean of ln loss, its interval has the noise of a winner with as many seeds as the fitted ones.
+    ``irreducible`` is the floor below it, of the same draws and the same for every budget; ``laws`` are what each law
+    says alone, and its weight. ``params`` and ``examples`` are compute-optimal for ``unique_examples`` distinct ones
+    (None where every one is fresh), ``epochs`` follows from both, and ``base_lr`` is a peak at ``Analysis.rate_batch``.
+    Absent where the study does not support them; ``notes`` say why and how each was found, and a value without its
+    interval is a guess. ``beyond_data`` is the budget over the top fitted one. ``base_lr_flat`` is the range of rates
+    that should lose no more than one run's noise (1 % where that is unknown).
     """
 
     family: str

@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levelfield.records.errors import InputError, did_you_mean
+from levelfield.records.measure import LOSS, Measure
 from levelfield.records.observation import Observation
 from levelfield.scaling.tables.checkpoints import places_of_ends, told_checkpoints, told_ends
 from levelfield.scaling.tables.columnwise import POSITIVE, SIX_N_D, observations_by_column
 from levelfield.scaling.tables.file import IN_MEMORY, read_table_file, table_of_columns
 from levelfield.scaling.tables.kept import rows_where, without_absent
+from levelfield.scaling.tables.measured import measure_of
 from levelfield.scaling.tables.plausible import implausible
 from levelfield.scaling.tables.rows import CodedColumn, Rows, having
 from levelfield.scaling.tables.text import TextTable
@@ -35,15 +37,20 @@ _SAYS_UNIT = re.compile(
     r"[kMGTPEZ]FLOPs?\b|\bPF.?(s|sec|seconds?|days?)\b|[(\[]\s*(k|M|B|G|T|millions?|billions?)\s*[)\]]"
 )
 """EFLOPs, PF-days, (M) and [billions] in the name of a column."""
+_SAYS_TRAINING = re.compile(r"(^|[^a-z])train(ing)?($|[^a-z])", re.IGNORECASE)
 _SAYS_COMPUTE = re.compile(r"flop|compute|6nd|^c$", re.IGNORECASE)
 
 
 class Runs(NamedTuple):
-    """The rows of a table, ``notices`` of what was left out of them or taken for something else, and where it lies."""
+    """The rows of a table, ``notices`` of what was left out of them or taken for something else, and where it lies.
+
+    ``measure`` is what its losses are, as far as the name of their column says.
+    """
 
     rows: Rows
     notices: tuple[str, ...]
     where: str | Path
+    measure: Measure = LOSS
 
 
 def read_runs_csv(path: str | Path, *, columns: Mapping[str, str] | None = None) -> Rows:
@@ -116,11 +123,16 @@ def read_runs(
         raise InputError(f"{path}: every run has diverged: the loss of all {len(rows)} rows is empty, nan or inf")
     finished = rows if ended.all() else rows.at(np.flatnonzero(ended))
     places = np.flatnonzero(ended)
+    try:
+        measure = measure_of(meant["loss"], largest=float(finished.numbers("loss").max()))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     doubts = implausible(finished, where=path, loss=meant["loss"], place_of=lambda row: table.places[places[row]])
     return Runs(
         _with_edges(finished, rows),
         (*incomplete, *_notices(rows, ended, table, columns_of, meant["compute"]), *checkpoints, *doubts),
         path,
+        measure,
     )
 
 
@@ -223,6 +235,8 @@ def _notices(
 ) -> tuple[str, ...]:
     """What a reader of the results must know of how the table was read."""
     found = []
+    if _SAYS_TRAINING.search(loss := columns_of["loss"][0]):
+        found.append(f"loss is the column {loss!r}, which says training: what is called held-out here may not be so")
     if (diverged := np.flatnonzero(~ended)).size:
         counted = Counter(rows.at(diverged).column("family"))
         families = ", ".join(f"{family} {number}" for family, number in counted.items())
