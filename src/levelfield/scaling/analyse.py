@@ -18,6 +18,7 @@ from levelfield.scaling.ladder.belief import NOTHING_ASKED, Asked, beliefs
 from levelfield.scaling.ladder.forms import Points, laws_of
 from levelfield.scaling.ladder.points import frontier_points, winner_points, winner_record
 from levelfield.scaling.noise.uncertainty import HeldOutLosses, Noise, typical_example_sd
+from levelfield.scaling.optimum.costly import told_cost
 from levelfield.scaling.optimum.isoflop import allocation, isoflop_profiles
 from levelfield.scaling.optimum.optimum import optimum
 from levelfield.scaling.optimum.rates import rate_surfaces
@@ -27,6 +28,7 @@ from levelfield.scaling.results.analysis import RATE_BATCH, Analysis, Winner
 from levelfield.scaling.results.laws import CURRENCIES, Currency, LawFit, SizeLaw
 from levelfield.scaling.results.optima import Allocation, IsoflopProfile, Optimum
 from levelfield.scaling.results.reasons.laws import NotMonotone
+from levelfield.scaling.results.reasons.optima import SizesDoNotCost
 from levelfield.scaling.results.reasons.verdicts import (
     ManyEpochs,
     NoControl,
@@ -45,6 +47,7 @@ from levelfield.scaling.results.refusals import (
     IntervalsOverExamples,
     KeepExampleLosses,
     LawOf,
+    NameActive,
     Refusal,
     RunControl,
     RunFreshSeeds,
@@ -55,6 +58,7 @@ from levelfield.scaling.results.refusals import (
     VerdictOverall,
 )
 from levelfield.scaling.results.verdicts import Comparison, Optimism
+from levelfield.scaling.tables.cost import cost_seen
 from levelfield.scaling.tables.remedies import allocation_remedy, law_remedy
 from levelfield.scaling.tables.rows import having
 from levelfield.scaling.tables.rungs import Frontier, Rung, checked, frontier
@@ -132,6 +136,9 @@ def analyse(
     )
     allocations = tuple(allocation(profiles, family, level=level) for family in families)
     laws_of_size, optima = _by_size_and_examples(rows, profiles, allocations, level, stream, asked.delta)
+    costs = {family: cost for family in families if (cost := cost_seen(having(rows, "family", family)))}
+    laws_of_size, optima, allocations, profiles = told_cost(costs, laws_of_size, optima, allocations, profiles)
+    inactive = {family for family, cost in costs.items() if cost.inactive}
     comparisons, controls = contest.held(generator=stream(2), rising=_rising(refusals))
     refusals.extend(_unallocated(rows, allocations))
     refusals.extend(_undecided(comparisons, winners))
@@ -162,7 +169,7 @@ def analyse(
         rate_surfaces=rate_surfaces(rates, families, seed_sd=noise.seed_sd, level=level),
         measure=measure,
         rate_batch=RATE_BATCH if any(rows.column("peak_lr")) else None,
-        sized=sized_cells(rows, families),
+        sized=sized_cells(rows, [family for family in families if family not in inactive]),
     )
 
 
@@ -294,7 +301,8 @@ def _unallocated(rows: Sequence[Observation], allocations: Sequence[Allocation])
         own = having(rows, "family", found.family)
         if found.params_exponent is None and any(params is not None for params in own.coded("params").present):
             what = AllocationOf(family=found.family)
-            refused.append(Refusal(what=what, why=(found.status,), remedy=allocation_remedy(own)))
+            remedy = NameActive() if isinstance(found.status, SizesDoNotCost) else allocation_remedy(own)
+            refused.append(Refusal(what=what, why=(found.status,), remedy=remedy))
     return refused
 
 
