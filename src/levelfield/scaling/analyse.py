@@ -82,6 +82,7 @@ def analyse(
     equal_search: bool = False,
     no_verdict_because: Reason | None = None,
     compared: bool = True,
+    sizes_counted: bool = True,
     order: Sequence[str] | None = None,
     asked: Asked = NOTHING_ASKED,
     seed: int = 0,
@@ -96,7 +97,8 @@ def analyse(
     for all families before the run; else far fewer search runs make a family's best loss a bound.
     ``no_verdict_because`` says why losses on this data compare nothing. Without ``compared`` no families are
     compared: many families have very many pairs. ``asked`` is what the user decides of the laws instead of the
-    backtests. The result depends on the rows and ``seed`` alone, not on the order of the rows.
+    backtests. Sizes and examples that are not ``sizes_counted``, but somebody's columns, are doubted where compute is
+    not what they cost. The result depends on the rows and ``seed`` alone, not on the order of the rows.
 
     Raises:
         InputError: a malformed table, or per-example losses that do not belong to it. Weak data never raises.
@@ -136,7 +138,8 @@ def analyse(
     )
     allocations = tuple(allocation(profiles, family, level=level) for family in families)
     laws_of_size, optima = _by_size_and_examples(rows, profiles, allocations, level, stream, asked.delta)
-    costs = {family: cost for family in families if (cost := cost_seen(having(rows, "family", family)))}
+    doubted = () if sizes_counted else families
+    costs = {family: cost for family in doubted if (cost := cost_seen(having(rows, "family", family)))}
     laws_of_size, optima, allocations, profiles = told_cost(costs, laws_of_size, optima, allocations, profiles)
     inactive = {family for family, cost in costs.items() if cost.inactive}
     comparisons, controls = contest.held(generator=stream(2), rising=_rising(refusals))

@@ -235,6 +235,7 @@ def analysed(
     analysis = analyse(
         read.rows,
         measure=read.measure,
+        sizes_counted=False,
         margin=margin,
         level=level,
         data=read.where.name if isinstance(read.where, Path) else "not stated",
