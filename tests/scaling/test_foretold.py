@@ -119,7 +119,7 @@ def test_cuts_and_what_was_locked_beforehand_are_drawn_in_one_figure(rows, found
     told = marks_of(figure)
     assert len(told) == len(found) + 1
     assert sum("locked 2026-11-01" in text for text in told) == 1
-    assert "Of 1 predictions that were locked before their rungs ran, 1 hold what came." in figure.caption
+    assert "Of 1 predictions that were locked before their rungs ran, 1 hold what came." in figure.reading
     assert "Of 5 losses that earlier cuts would have foretold" in figure.caption
 
 

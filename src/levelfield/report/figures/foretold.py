@@ -11,7 +11,7 @@ from levelfield.report.figures.axes import log_axis, percent_axis
 from levelfield.report.figures.canvas import Canvas, Mark, Shift
 from levelfield.report.figures.figure import Figure, Panel
 from levelfield.report.words import numbers
-from levelfield.report.words.foretold import cuts_absent, foretold_caption
+from levelfield.report.words.foretold import cuts_absent, foretold_told
 from levelfield.scaling.foretold import Foretold
 from levelfield.scaling.results.intervals import Interval
 
@@ -54,8 +54,9 @@ def foretold_figure(
         shift = _beside(places, prediction.budget_flops)
         canvas.points([_of_lock(prediction)], color=style.color, shape="diamond", hollow=True, size=120, shift=shift)
     panel = Panel(name="foretold", title=title, specification=canvas.specification(title), wide=True)
-    caption = foretold_caption(cuts, known, num_rows)
-    return Figure(name="foretold", title=title, caption=caption, reading=_READING, panels=(panel,))
+    caption, further = foretold_told(cuts, known, num_rows)
+    reading = f"{further} {_READING}" if further else _READING
+    return Figure(name="foretold", title=title, caption=caption, reading=reading, panels=(panel,))
 
 
 def _beside(places: dict[float, int], budget: float) -> Shift:

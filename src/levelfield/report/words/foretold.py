@@ -33,9 +33,10 @@ def locked_sentence(known: Sequence[LockedPrediction]) -> str:
     return f"Of {len(told)} predictions that were locked before their rungs ran, {inside} hold what came."
 
 
-def foretold_caption(cuts: Sequence[Foretold], known: Sequence[LockedPrediction], num_rows: int) -> str:
-    """Both, or why there are locked ones alone."""
-    return " ".join(filter(None, (foretold_sentence(cuts) or cuts_absent(num_rows), locked_sentence(known))))
+def foretold_told(cuts: Sequence[Foretold], known: Sequence[LockedPrediction], num_rows: int) -> tuple[str, str]:
+    """The sentence that says what to see, and what else must be said: of locked ones, or why there are no cuts."""
+    of_cuts, of_locked = foretold_sentence(cuts), locked_sentence(known)
+    return (of_cuts, of_locked) if of_cuts else (of_locked, cuts_absent(num_rows))
 
 
 def cuts_absent(num_rows: int) -> str:
