@@ -15,9 +15,9 @@ import numpy as np
 
 from levelfield.records.codec import record
 from levelfield.scaling.ladder.forms import interval
-from levelfield.scaling.ladder.misses import Miss, excess_slope
+from levelfield.scaling.ladder.misses import Miss
 from levelfield.scaling.laws import Floats
-from levelfield.scaling.next.shipped import form_error
+from levelfield.scaling.next.form_slope import form_slope
 from levelfield.scaling.results.intervals import Interval
 
 NUM_DRAWS = 4000
@@ -59,9 +59,7 @@ class Voice:
         """The sd of ln loss by which the form is wrong at this distance."""
         if self.spread_sd is not None:
             return self.spread_sd
-        known, own = form_error(self.form), excess_slope(self.misses)
-        slope = known.untested if own is None else math.hypot(known.least, known.own * own)
-        return math.hypot(self.distance * slope, self.bend_sd)
+        return math.hypot(self.distance * form_slope(self.form, self.misses), self.bend_sd)
 
     @property
     def variance(self) -> float:

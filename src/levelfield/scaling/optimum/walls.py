@@ -24,6 +24,8 @@ from levelfield.scaling.optimum.clustered import larger
 _JUMP, _TIMES, _LEAST_RISE = 0.1, 6.0, 0.01
 """Over a wall ln loss rises within one step of the rates by so much, and so many times as much as in the step before
 (which counts as no less than the last). A smooth curve rises by up to 3 times as much, next to its minimum."""
+_BEYOND = 3.0
+"""And so many times as much as half of the steps of its cell rise or fall, which noise alone moves up and down."""
 _SHARE = 1 / 3
 """Of the cells, at the least, that have a wall where there is one."""
 _FOOT = math.log(1.75)
@@ -44,7 +46,8 @@ def walls_of(curves: Sequence[Floats]) -> Floats:
 def _wall(curve: Floats) -> float:
     rises = np.diff(curve[:, 1])
     before = np.maximum(np.concatenate([[0.0], rises[:-1]]), _LEAST_RISE)
-    over = np.flatnonzero((rises > _JUMP) & (rises > _TIMES * before)) + 1
+    beyond_noise = rises > _BEYOND * np.median(np.abs(rises))
+    over = np.flatnonzero((rises > _JUMP) & (rises > _TIMES * before) & beyond_noise) + 1
     over = over[over > np.argmin(curve[:, 1])]
     return float(curve[over[0], 0]) if len(over) else math.inf
 
@@ -82,7 +85,7 @@ def _jackknifed(curves: Sequence[Floats], z: Floats, walls: Floats, found: Align
     groups = min(len(curves), _MOST_GROUPS)
     vertices = []
     for group in range(groups):
-        kept = np.flatnonzero(np.arange(len(curves)) % groups != group)
+        kept = [place for place in range(len(curves)) if place % groups != group]
         without = aligned([curves[place] for place in kept], z[kept], reach=found.reach)
         if without is not None:
             vertices.append(without.vertex)
