@@ -266,9 +266,9 @@ def test_smooth_curves_have_no_walls():
 @pytest.mark.parametrize("shape", WALLS)
 @pytest.mark.parametrize("rates", [7, 10])
 def test_rates_below_walls_are_covered_as_often_as_their_intervals_say(shape, rates):
-    estimates, coverage = covered(shape, 60, refused=0.4, rates=rates)
+    estimates, coverage = covered(shape, 30, refused=0.5, rates=rates)
     print(
-        f"{shape}, {rates} rates: {len(estimates)} of 60, mean {estimates.mean(axis=0).round(3)}, coverage {coverage}"
+        f"{shape}, {rates} rates: {len(estimates)} of 30, mean {estimates.mean(axis=0).round(3)}, coverage {coverage}"
     )
     assert np.all(coverage >= binomial_bounds(0.9, len(estimates))[0])
     assert abs(estimates[:, 2].mean() - math.log(1e-3)) < 0.1
