@@ -216,10 +216,10 @@ def test_lopsided_curves_that_sharpen_with_size_do_not_tilt_the_surface(shape):
 def test_exponents_of_lopsided_curves_are_covered_as_often_as_their_intervals_say(shape, changes):
     estimates, coverage = covered(shape, 200, **changes)
     print(f"{shape}, {changes}: mean {estimates.mean(axis=0).round(3)}, coverage {coverage}")
-    low, high = binomial_bounds(0.9, 200)
-    assert np.all((low <= coverage) & (coverage[:2] <= high + 0.02)), (
-        "wide where cells lie on the plane: two covariances"
-    )
+    low, high = binomial_bounds(0.9, 200)  # 83 and 97 %, once in a thousand times
+    assert np.all(low <= coverage)
+    # Seen: 84 to 98 %. Where cells lie on the plane the larger of two covariances is too large, by up to 5 %.
+    assert np.all(coverage[:2] <= high + 0.01)
 
 
 WALLS = {
