@@ -11,8 +11,8 @@ compute without a slope of its own is wrong by
 ``least`` where an error of τ would have been seen plainly, τ where none could be seen. Taken for ``least`` always,
 planted ladders and curves whose small runs fall steeply were covered in 75 % at nominal 90 %, 30 to 300 times beyond
 their rows, and are now in 84 % (206 development tables of benchmarks/planted_tables.py: 88 and 92 % over all, interval
-score 0.198 and 0.195). Laws of size and examples count as tested by any backtest: many cells tell them, and so wide they
-covered 100 % where they hold, with a score of 0.103 instead of 0.086.
+score 0.198 and 0.195). Laws of size and examples count as tested by any backtest: many cells tell them, and so wide
+they covered 100 % where they hold, with a score of 0.103 instead of 0.086.
 """
 
 from __future__ import annotations
