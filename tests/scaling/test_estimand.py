@@ -12,8 +12,10 @@ import pytest
 from levelfield.records.errors import InputError
 from levelfield.scaling import face
 from levelfield.scaling.ladder.misses import Miss, excess_slope
+from levelfield.scaling.next.form_slope import form_slope
 from levelfield.scaling.next.mixture import Mixture
 from levelfield.scaling.next.predict import Prediction
+from levelfield.scaling.next.shipped import form_error
 from levelfield.scaling.next.voice import Voice
 from levelfield.scaling.next.voices import voices_of_compute
 from levelfield.scaling.results.reasons.predictions import (
@@ -247,6 +249,21 @@ def test_what_noise_explains_is_no_error_of_the_form():
     assert excess_slope(noisy) == 0
     assert excess_slope([Miss(cut=0.0, distance=2.0, error=0.1, noise_sd=0.0)]) == pytest.approx(0.05)
     assert excess_slope([]) is None
+
+
+def test_a_backtest_that_can_see_nothing_leaves_a_form_as_untested_as_none():
+    """Of planted ladders two in three have backtests that noise explains: they were taken for a form well tested."""
+    known = form_error("saturating")
+
+    def seen(noise_sd: float) -> float:
+        return form_slope("saturating", [Miss(cut=0.0, distance=1.0, error=0.0, noise_sd=noise_sd)])
+
+    assert form_slope("saturating", []) == known.untested
+    assert seen(1e-6) == pytest.approx(known.least, rel=1e-3)
+    assert seen(1.0) == pytest.approx(known.untested, rel=1e-3)
+    assert known.least < seen(known.untested) < known.untested
+    wrong = [Miss(cut=0.0, distance=1.0, error=0.02, noise_sd=1e-6)]
+    assert form_slope("saturating", wrong) == pytest.approx(math.hypot(known.least, 0.02 * known.own), rel=1e-3)
 
 
 def test_laws_weigh_by_how_well_they_are_known_and_no_draw_lies_below_its_floor():

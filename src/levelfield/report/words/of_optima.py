@@ -48,6 +48,14 @@ OPTIMUM_WORDS: dict[type[Coded], str | Callable[[Any], str]] = {
     optima.FewBracketed: "{num} bracketed cells, at least {needed} are needed",
     optima.VaryTogether: "size and examples vary together: their effects on the rate cannot be told apart",
     optima.NoMinimumOfRates: "the tuning curves show no minimum beyond their noise",
+    optima.FallToWall: (
+        "a bound: in {num} of {num_cells} tuning curves the loss falls up to the largest rate that does not diverge; "
+        "try rates between it and the next one, or make large rates stable (warm-up, clipping)"
+    ),
+    optima.FittedBelowWall: (
+        "fitted on {num_curves} tuning curves; {num_bracketed} cells are bracketed; runs diverge abruptly above the "
+        "minimum: rates more than {times:.3g} times the best are left out"
+    ),
     optima.FittedOnCurves: "fitted on {num_curves} tuning curves; {num_bracketed} cells are bracketed",
 }
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from levelfield.scaling.ladder.conformal import half_width
 from levelfield.scaling.ladder.forms import FARTHEST
-from levelfield.scaling.ladder.misses import Miss, excess_slope
+from levelfield.scaling.ladder.misses import Miss
 from levelfield.scaling.laws import Floats
-from levelfield.scaling.next.shipped import form_error
+from levelfield.scaling.next.form_slope import form_slope
 from levelfield.scaling.results.laws import Spread
 
 Curve: TypeAlias = Callable[[Floats], Floats]
@@ -93,9 +93,7 @@ class Voice:
         if self.spread is not None:
             own = half_width(self.spread, self.distance(x)) / _NORMAL
         else:
-            known, seen = form_error(self.form), excess_slope(self.misses)
-            slope = known.untested if seen is None else math.hypot(known.least, known.own * seen)
-            own = self.distance(x) * slope
+            own = self.distance(x) * form_slope(self.form, self.misses)
         for passage in self.passes:
             share = passage.share(x)
             own = share * own + (1 - share) * passage.into.form_sd(x)

@@ -5,39 +5,35 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from levelfield.scaling.results.laws import SizeLaw
-from levelfield.scaling.results.optima import Allocation, IsoflopProfile, Optimum, OptimumLine
+from levelfield.scaling.optimum.by_size import BySize
+from levelfield.scaling.results.optima import Allocation, Optimum, OptimumLine
 from levelfield.scaling.results.reasons.optima import CostPerSize, SizesDoNotCost
 from levelfield.scaling.tables.cost import CostSeen
 
 
-def told_cost(
-    costs: Mapping[str, CostSeen],
-    laws: Sequence[SizeLaw],
-    optima: Sequence[Optimum],
-    allocations: Sequence[Allocation],
-    profiles: Sequence[IsoflopProfile],
-) -> tuple[tuple[SizeLaw, ...], tuple[Optimum, ...], tuple[Allocation, ...], tuple[IsoflopProfile, ...]]:
-    """The same with what was seen of their cost: no law of size, vertex or exponent where sizes do not say it."""
+def told_cost(costs: Mapping[str, CostSeen], found: BySize) -> BySize:
+    """``found`` with what was seen of the cost of its runs: no law of size, vertex or exponent where sizes do not say
+    it."""
     whys = {
-        family: SizesDoNotCost(low=cost.low, high=cost.high, exponents=_exponents(family, optima))
+        family: SizesDoNotCost(low=cost.low, high=cost.high, exponents=_exponents(family, found.optima))
         for family, cost in costs.items()
         if cost.inactive
     }
     rising = {family: cost for family, cost in costs.items() if not cost.inactive}
-    return (
-        tuple(law for law in laws if law.family not in whys),
-        tuple(_said(each, rising[each.family]) if each.family in rising else each for each in _kept(optima, whys)),
-        tuple(
+    optima = _kept(found.optima, whys)
+    return BySize(
+        profiles=tuple(
+            dataclasses.replace(each, optimal_params=whys[each.family]) if each.family in whys else each
+            for each in found.profiles
+        ),
+        allocations=tuple(
             Allocation(family=each.family, params_exponent=None, examples_exponent=None, status=whys[each.family])
             if each.family in whys
             else each
-            for each in allocations
+            for each in found.allocations
         ),
-        tuple(
-            dataclasses.replace(each, optimal_params=whys[each.family]) if each.family in whys else each
-            for each in profiles
-        ),
+        laws=tuple(law for law in found.laws if law.family not in whys),
+        optima=tuple(_said(each, rising[each.family]) if each.family in rising else each for each in optima),
     )
 
 

@@ -106,3 +106,20 @@ class FittedOnCurves(Reason):
 
     num_curves: int
     num_bracketed: int
+
+
+@record
+class FittedBelowWall(Reason):
+    """Runs more than ``times`` above the best rate are left out: there losses rise as no smooth curve does."""
+
+    num_curves: int
+    num_bracketed: int
+    times: float
+
+
+@record
+class FallToWall(Reason):
+    """In ``num`` of ``num_cells`` tuning curves losses fall up to the largest rate that does not diverge: a bound."""
+
+    num: int
+    num_cells: int
