@@ -97,7 +97,7 @@ def page_facts(outcome: Outcome, analysis: Analysis) -> StudyFacts:
             failed_flops=ledger.failed_flops,
             device_seconds=outcome.device_seconds,
         ),
-        predictions=tuple(_predictions(outcome)),
+        predictions=tuple(locked_predictions(outcome)),
         foretold=cuts_of(outcome.table),
         imported=tuple(
             ImportedFact(name=runs.name, source=runs.source, num_runs=len(runs.rows)) for runs in outcome.imported
@@ -177,7 +177,7 @@ def _caveats(outcome: Outcome) -> Iterator[str]:
             yield f"no prediction of {family_name(family)} at {flops(budget)} was locked: {told(why)}"
 
 
-def _predictions(outcome: Outcome) -> Iterator[LockedPrediction]:
+def locked_predictions(outcome: Outcome) -> Iterator[LockedPrediction]:
     """Every locked prediction with the mean loss of its seeds, once all of them are done."""
     for budget, lock in sorted(outcome.locks.items()):
         for recipe in lock.recipes:

@@ -64,9 +64,10 @@ def test_equal_studies_give_equal_bytes_also_from_another_process(report: Report
 
 
 def test_every_panel_is_kept_as_svg_png_and_vega_lite(report: ReportFiles) -> None:
-    panels = [p for f in study_figures(sample.analysis(), sample.observations()).values() for p in f.panels]
+    locked = sample.facts().predictions
+    panels = [p for f in study_figures(sample.analysis(), sample.observations(), locked).values() for p in f.panels]
     names = {panel.name for panel in panels}
-    assert len(names) == len(panels) == 24
+    assert len(names) == len(panels) == 25
     for suffix in (".svg", ".png", ".vl.json"):
         assert {path.name.removesuffix(suffix) for path in report.figures if path.name.endswith(suffix)} == names
 
@@ -186,6 +187,7 @@ def test_a_study_of_one_family_says_why_each_figure_is_missing() -> None:
     assert absent == [
         "Held-out loss against compute: not drawn.",
         "Optimal learning rate against training length: not drawn.",
+        "What was foretold, and what came: not drawn.",
         "Compute-optimal size and training length: not drawn.",
         "Difference at equal compute: not drawn.",
         "IsoFLOP profiles: not drawn.",

@@ -12,8 +12,11 @@ import pytest
 from levelfield.records.errors import InputError
 from levelfield.scaling import face
 from levelfield.scaling.ladder.misses import Miss, excess_slope
-from levelfield.scaling.next.mixture import Voice, mixed
+from levelfield.scaling.next.form_slope import form_slope
+from levelfield.scaling.next.mixture import Mixture
 from levelfield.scaling.next.predict import Prediction
+from levelfield.scaling.next.shipped import form_error
+from levelfield.scaling.next.voice import Voice
 from levelfield.scaling.next.voices import voices_of_compute
 from levelfield.scaling.results.reasons.predictions import (
     BeyondBacktests,
@@ -227,13 +230,15 @@ def test_where_backtests_lean_on_late_points_the_other_laws_are_out_and_their_di
     rows, budget, _ = bent_curve(np.random.default_rng(7))
     (law,) = (each for each in face.fit(rows).laws if each.chosen and each.currency == "flops")
     laws = [each for each in face.fit(rows).laws if each.currency == "flops"]
-    voices = voices_of_compute(laws, budget=budget, generator=np.random.default_rng(0))
+    voices = voices_of_compute(laws, generator=np.random.default_rng(0))
     assert law.recency > 0
     assert len(laws) > 1
-    assert [voice.form for voice in voices] == [law.form]
-    assert voices[0].bend_sd > 0
+    assert [voice.form for voice in voices if voice.heard] == [law.form]
+    assert voices[0].bend is not None
+    assert voices[0].bend(np.log([budget]))[0] > 0
     level = [dataclasses.replace(each, recency=0.0) for each in laws]
-    assert len(voices_of_compute(level, budget=budget, generator=np.random.default_rng(0))) > 1
+    heard = [voice for voice in voices_of_compute(level, generator=np.random.default_rng(0)) if voice.heard]
+    assert len(heard) > 1
 
 
 def test_what_noise_explains_is_no_error_of_the_form():
@@ -246,19 +251,42 @@ def test_what_noise_explains_is_no_error_of_the_form():
     assert excess_slope([]) is None
 
 
+def test_a_backtest_that_can_see_nothing_leaves_a_form_as_untested_as_none():
+    """Of planted ladders two in three have backtests that noise explains: they were taken for a form well tested."""
+    known = form_error("saturating")
+
+    def seen(noise_sd: float) -> float:
+        return form_slope("saturating", [Miss(cut=0.0, distance=1.0, error=0.0, noise_sd=noise_sd)])
+
+    assert form_slope("saturating", []) == known.untested
+    assert seen(1e-6) == pytest.approx(known.least, rel=1e-3)
+    assert seen(1.0) == pytest.approx(known.untested, rel=1e-3)
+    assert known.least < seen(known.untested) < known.untested
+    wrong = [Miss(cut=0.0, distance=1.0, error=0.02, noise_sd=1e-6)]
+    assert form_slope("saturating", wrong) == pytest.approx(math.hypot(known.least, 0.02 * known.own), rel=1e-3)
+
+
 def test_laws_weigh_by_how_well_they_are_known_and_no_draw_lies_below_its_floor():
     generator = np.random.default_rng(0)
 
     def voice(form: str, at: float, sd: float, floor: float) -> Voice:
         draws = at + sd * generator.standard_normal(400)
-        return Voice(form=form, middle=at, draws=draws, floors=np.minimum(floor, np.exp(draws)), distance=1.0)
+        return Voice(
+            form=form,
+            middle=lambda x: np.full(len(x), at),
+            draws=lambda x: np.repeat(draws[:, None], len(x), axis=1),
+            floors=np.minimum(floor, np.exp(draws)),
+            low=-5.0,
+            top=0.0,
+        )
 
-    found = mixed(
+    mixture = Mixture(
         [voice("saturating", 0.0, 0.01, 0.99), voice("size-and-examples", 0.3, 0.2, 0.5)],
         np.zeros(4000),
         level=0.9,
         generator=generator,
     )
+    found = mixture.at(1.0)
     assert found is not None
     assert [law.weight > 0.9 for law in found.laws] == [True, False]
     assert found.loss.estimate == pytest.approx(1.0, abs=0.02)

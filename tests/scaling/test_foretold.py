@@ -11,9 +11,13 @@ import pytest
 
 from levelfield.records.errors import InputError
 from levelfield.records.observation import Observation
+from levelfield.report import LockedPrediction
+from levelfield.report.figures.foretold import foretold_figure
+from levelfield.report.tables.foretold import foretold_table
 from levelfield.scaling.analyse import analyse
-from levelfield.scaling.foretold import cuts_of, foretold
+from levelfield.scaling.foretold import MOST_ROWS_OF_A_PAGE, cuts_of, foretold
 from levelfield.scaling.next.predict import predict
+from levelfield.scaling.results.intervals import Interval
 from tests.scaling.planted import winner_rows
 
 BUDGETS = tuple(float(f"{budget:.3g}") for budget in np.geomspace(2e10, 5e12, 7))
@@ -86,3 +90,56 @@ def test_a_page_shows_the_cuts_of_a_study_and_a_long_table_none(rows, found, mon
     assert cuts_of(rows) == found
     monkeypatch.setattr("levelfield.scaling.foretold.MOST_ROWS_OF_A_PAGE", len(rows) - 1)
     assert cuts_of(rows) == cuts_of([]) == ()
+
+
+def drawn(rows, cuts, locked=(), **told):
+    return foretold_figure(("nfnet",), cuts, locked, **{"num_rows": len(rows), **told})
+
+
+def lock(rows, *, seen: float | None) -> LockedPrediction:
+    return LockedPrediction(
+        family="nfnet",
+        budget_flops=BUDGETS[6],
+        predicted=Interval(estimate=1.1, low=1.0, high=1.2, level=0.9),
+        recipe="nfnet:w32-d2",
+        locked="2026-11-01T10:00:00+00:00",
+        fingerprint="0" * 64,
+        seen=seen,
+    )
+
+
+def marks_of(figure) -> list[str]:
+    (panel,) = figure.panels
+    layers = panel.specification["layer"]
+    return [row["text"] for layer in layers for row in layer["data"]["values"] if "then came" in row.get("text", "")]
+
+
+def test_cuts_and_what_was_locked_beforehand_are_drawn_in_one_figure(rows, found):
+    figure = drawn(rows, found, [lock(rows, seen=1.15), lock(rows, seen=None)])
+    told = marks_of(figure)
+    assert len(told) == len(found) + 1
+    assert sum("locked 2026-11-01" in text for text in told) == 1
+    assert "Of 1 predictions that were locked before their rungs ran, 1 hold what came." in figure.reading
+    assert "Of 5 losses that earlier cuts would have foretold" in figure.caption
+
+
+def test_the_table_of_cuts_has_a_row_of_each_locked_prediction_run_or_not(rows, found):
+    table = foretold_table(found, [lock(rows, seen=1.25), lock(rows, seen=None)])
+    assert len(table.rows) == len(found) + 2
+    ran, waiting = table.rows[-2:]
+    assert "locked 2026-11-01" in ran[1].text
+    assert ran[-1].text == "no"
+    assert waiting[-1].text == "not run yet"
+
+
+def test_a_page_of_very_many_rows_says_why_it_has_no_cuts_and_who_makes_them(rows):
+    many = [
+        dataclasses.replace(row, run=f"{row.run}/{place}")
+        for place in range(1 + MOST_ROWS_OF_A_PAGE // len(rows))
+        for row in rows
+    ]
+    assert cuts_of(many) == ()
+    figure = drawn(many, ())
+    assert f"The table has {len(many):,} rows, and a page makes no cuts of more than 2,000" in figure.absent
+    assert "levelfield fit --backtest" in figure.absent
+    assert "above its first four" in drawn(rows, ()).absent

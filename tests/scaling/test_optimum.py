@@ -18,6 +18,7 @@ from levelfield.scaling.optimum.isoflop import allocation, isoflop_profiles
 from levelfield.scaling.optimum.local import local_minimum, minima
 from levelfield.scaling.optimum.optimum import optimum
 from levelfield.scaling.optimum.paired import moved_by_noise
+from levelfield.scaling.optimum.scatter import errors_about_curves
 from levelfield.scaling.optimum.size_law import clouds_of
 from levelfield.scaling.tables.runs import read_runs_csv
 from tests.narrowed import present
@@ -101,26 +102,64 @@ def test_where_the_form_holds_it_is_rarely_called_doubtful():
         own = present(found.closed_form.params_exponent)
         covered += own.low <= EXPONENT <= own.high
     print(f"false flags {doubtful / num}, coverage of the closed form's exponent at 0.9 {covered / num}")
-    assert doubtful / num <= binomial_bounds(0.1, num)[1]
+    assert doubtful / num <= binomial_bounds(0.05, num)[1]
     assert covered / num >= binomial_bounds(0.9, num)[0]
 
 
-def gap_study(place, *, run_sd=0.003, sizes=9, factor=8, bend=0.0):
-    """The optimum of a planted study; with ``bend`` the law lacks a term that other sizes cost."""
+def gap_study(place, *, run_sd=0.003, sizes=9, factor=8, bend=0.0, level=0.9):
+    """The optimum of a planted study; with ``bend`` the law lacks a term. No noise at place None."""
+    generator = np.random.default_rng([1, place or 0])
     rows = [
         Observation(**{**vars(row), "loss": row.loss * mistuned(row.params) ** (bend / 0.01)})
-        for row in surface_rows(np.random.default_rng([1, place]), factor=factor, run_sd=run_sd, sizes=sizes)
+        for row in surface_rows(generator, factor=factor, run_sd=0.0 if place is None else run_sd, sizes=sizes)
     ]
     generator = np.random.default_rng(0)
     profiles = isoflop_profiles(rows, seed_sd=None, level=0.9, generator=generator)
     (law,) = present(clouds_of(rows, chance=None, generator=generator))
-    return optimum(profiles, allocation(profiles, "all", level=0.9), law, level=0.9, generator=generator)
+    return optimum(profiles, allocation(profiles, "all", level=0.9), law, level=level, generator=generator)
+
+
+def gaps_of(found):
+    return [present(gap) for gap in (found.exponent_gap, found.size_gap)]
 
 
 def test_noise_moves_closed_form_and_profiles_together_and_their_gap_knows_it():
     """The same runs lie behind both. Of 60 such gaps, 9 % in size, 44 were seen when the two counted as independent."""
     found = [gap_study(place, bend=0.003) for place in range(10)]
     assert sum(bool(told.form_doubtful) for told in found) >= 8
+
+
+def test_what_a_wrong_form_lacks_is_no_noise_of_its_gap():
+    """The law's residuals, taken for errors, made the interval of this gap, 30 % in size, six times as wide."""
+    found = gap_study(0, bend=0.01, factor=16)
+    width = gaps_of(found)[1].high - gaps_of(found)[1].low
+    gaps = [gaps_of(gap_study(place, bend=0.01, factor=16))[1].estimate for place in range(8)]
+    assert width < 2 * 2 * 2.24 * np.std(gaps, ddof=1)
+
+
+def test_errors_that_a_model_keeps_from_budget_to_budget_are_drawn_so():
+    """Its cells lie above the curves of all budgets, or below: what a law's residuals cannot tell from its form."""
+    generator = np.random.default_rng(3)
+    luck = {f"{size:.6g}": generator.standard_normal() for size in np.geomspace(1e5, 1e10, 24)}
+    cells = [
+        Observation(
+            run=f"{budget}-{model}",
+            family="all",
+            model=model,
+            role="search",
+            loss=math.exp(0.05 * math.log(float(model) / planted_optimum(budget)) ** 2 + 0.01 * own),
+            budget_flops=budget,
+            train_flops=budget,
+            params=float(model),
+            examples=budget / (6 * float(model)),
+        )
+        for budget in BUDGETS
+        for model, own in luck.items()
+    ]
+    errors = present(errors_about_curves(cells, generator))
+    first, second = (errors[:, [cell.budget_flops == budget for cell in cells]] for budget in BUDGETS[:2])
+    assert np.std(errors) == pytest.approx(0.01, rel=0.4)
+    assert np.corrcoef(first.ravel(), second.ravel())[0, 1] > 0.6
 
 
 def test_errors_that_both_sides_share_cancel_in_their_gap():
@@ -141,14 +180,28 @@ def test_errors_that_both_sides_share_cancel_in_their_gap():
 @pytest.mark.acceptance
 @pytest.mark.parametrize("changes", [{}, {"sizes": 7, "factor": 4}, {"run_sd": 0.01}])
 def test_gaps_of_a_true_law_are_covered_as_often_as_their_intervals_say(changes):
-    found = [gap_study(place, **changes) for place in range(200)]
-    gaps = np.array(
-        [[present(gap).low <= 0 <= present(gap).high for gap in (each.exponent_gap, each.size_gap)] for each in found]
+    found = [gap_study(place, **changes, level=0.6) for place in range(200)]
+    covered = np.mean([[gap.low <= 0 <= gap.high for gap in gaps_of(each)] for each in found], axis=0)
+    flags = np.mean([present(gap_study(place, **changes).form_doubtful) for place in range(200)])
+    print(f"{changes}: gaps covered at 0.9 {covered}, called doubtful {flags}")
+    assert np.all(covered >= binomial_bounds(0.9, 200)[0])
+    assert flags <= binomial_bounds(0.05, 200)[1]
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("changes", [{"bend": 0.003}, {"bend": 0.003, "factor": 16}, {"bend": 0.01, "factor": 16}])
+def test_gaps_of_a_wrong_form_are_covered_and_seen(changes):
+    """Against what both roads give without noise."""
+    truths = [gap.estimate for gap in gaps_of(gap_study(None, **changes))]
+    found = [gap_study(place, **changes, level=0.6) for place in range(200)]
+    covered = np.mean(
+        [[gap.low <= truth <= gap.high for gap, truth in zip(gaps_of(each), truths, strict=True)] for each in found],
+        axis=0,
     )
-    flags = np.mean([present(each.form_doubtful) for each in found])
-    print(f"{changes}: gaps covered at 0.95 {gaps.mean(axis=0)}, called doubtful {flags}")
-    assert np.all(gaps.mean(axis=0) >= binomial_bounds(0.95, 200)[0])
-    assert flags <= binomial_bounds(0.1, 200)[1]
+    flags = np.mean([present(gap_study(place, **changes).form_doubtful) for place in range(200)])
+    print(f"{changes}: gaps {np.round(truths, 3)} covered at 0.9 {covered}, called doubtful {flags}")
+    assert np.all(covered >= 0.8)
+    assert flags >= 0.8
 
 
 def test_a_gap_that_is_not_seen_is_not_called_agreement():
@@ -238,7 +291,7 @@ def test_the_published_isoflop_exponents_are_reproduced_within_their_spread_and_
     print(f"published exponents inside our own interval: {inside} of 11")
     print(f"gap flagged: {sum(bool(own.form_doubtful) for own in found)} of 11")
     assert inside >= 7
-    assert sum(bool(own.form_doubtful) for own in found) >= 9
+    assert sum(bool(own.form_doubtful) for own in found) >= 10
 
 
 def published_spread(pairs):

@@ -15,8 +15,9 @@ from levelfield.scaling.analyse import analyse
 from levelfield.scaling.next.predict import predict
 from levelfield.scaling.optimum.rates import rate_at, rate_surfaces
 from levelfield.scaling.optimum.tuning import tuning_status
+from levelfield.scaling.optimum.walls import walls_of
 from levelfield.scaling.results.optima import LearningRateCell
-from levelfield.scaling.results.reasons.optima import NoMinimumOfRates, VaryTogether
+from levelfield.scaling.results.reasons.optima import FallToWall, FittedBelowWall, NoMinimumOfRates, VaryTogether
 from tests.scaling.planted import binomial_bounds, planted_times, search_rows, winner_rows
 
 POWERS = (-0.1, -0.2)
@@ -138,6 +139,7 @@ SHAPES = {
     **LOPSIDED,
     "a wall": lambda h: 0.02 * h**2 + 2.0 / (1 + np.exp(-8 * (h - 1.8))),
     "falling": lambda h: -0.02 * h,
+    "falling to a wall": lambda h: np.where(h < 0, -0.02 * h, 3.0),
 }
 STEEP = (-0.8, 0.3)
 
@@ -173,19 +175,25 @@ def steep_cells(shape, generator, *, rates=7, run_sd=0.005, sharper=(0.3, -0.1),
     return cells
 
 
-def covered(shape, num, **changes):
-    """Estimates (tables, 3) of both exponents and the ln rate in the middle, and whether their intervals hold."""
+def covered(shape, num, *, refused=0.0, **changes):
+    """Estimates (tables, 3) of both exponents and the ln rate in the middle, and whether their intervals hold.
+
+    At most the share ``refused`` of the tables may have no surface, because of a wall.
+    """
     truths, estimates, hits = (*STEEP, 1e-3), [], []
     for place in range(num):
         cells = steep_cells(shape, np.random.default_rng([17, place]), **changes)
         (surface,) = rate_surfaces(cells, ["vit"], seed_sd=None, level=0.9)
         found = rate_at(surface, 2.4e8, 1.4e10, level=0.9)
+        if found is None and isinstance(surface.status, FallToWall) and refused:
+            continue
         assert found is not None, told(surface.status)
         assert surface.params_exponent is not None
         assert surface.examples_exponent is not None
         intervals = (surface.params_exponent, surface.examples_exponent, found.best)
         hits.append([each.low <= truth <= each.high for each, truth in zip(intervals, truths, strict=True)])
         estimates.append([intervals[0].estimate, intervals[1].estimate, math.log(found.best.estimate)])
+    assert len(estimates) >= (1 - refused) * num
     return np.array(estimates), np.mean(hits, axis=0)
 
 
@@ -208,16 +216,59 @@ def test_lopsided_curves_that_sharpen_with_size_do_not_tilt_the_surface(shape):
 def test_exponents_of_lopsided_curves_are_covered_as_often_as_their_intervals_say(shape, changes):
     estimates, coverage = covered(shape, 200, **changes)
     print(f"{shape}, {changes}: mean {estimates.mean(axis=0).round(3)}, coverage {coverage}")
-    low, high = binomial_bounds(0.9, 200)
-    assert np.all((low <= coverage) & (coverage[:2] <= high + 0.02)), (
-        "wide where cells lie on the plane: two covariances"
+    low, high = binomial_bounds(0.9, 200)  # 83 and 97 %, once in a thousand times
+    assert np.all(low <= coverage)
+    # Seen: 84 to 98 %. Where cells lie on the plane the larger of two covariances is too large, by up to 5 %.
+    assert np.all(coverage[:2] <= high + 0.01)
+
+
+WALLS = {
+    "a wall": SHAPES["a wall"],
+    "a nearer wall": lambda h: 0.02 * h**2 + 2.0 / (1 + np.exp(-8 * (h - 1.2))),
+    "a sudden wall": lambda h: np.where(h < 1.2, 0.02 * h**2, 3.0),
+    "a wall at the next rate": lambda h: np.where(h < 0.6, 0.02 * h**2, 3.0),
+}
+SHAPES.update(WALLS)
+
+
+def test_runs_on_the_foot_of_a_wall_do_not_draw_the_best_rate_towards_it():
+    """With them the rate was 0.24 in ln off, by twice its interval; told of by nothing."""
+    cells = steep_cells("a wall", np.random.default_rng([17, 0]))
+    (surface,) = rate_surfaces(cells, ["vit"], seed_sd=None, level=0.9)
+    found = rate_at(surface, 2.4e8, 1.4e10, level=0.9)
+    assert found is not None
+    assert found.best.low < 1e-3 < found.best.high
+    assert isinstance(surface.status, FittedBelowWall)
+    assert "runs diverge abruptly above the minimum" in told(surface.status)
+    assert found.flat[1] <= found.best.estimate * surface.status.times
+
+
+def test_a_minimum_at_the_wall_is_a_bound_and_not_a_rate():
+    """Losses fall up to the largest rate that does not diverge."""
+    (surface,) = rate_surfaces(
+        steep_cells("falling to a wall", np.random.default_rng(0)), ["vit"], seed_sd=None, level=0.9
     )
+    assert isinstance(surface.status, FallToWall)
+    assert surface.rate is None
+    assert "largest rate that does not diverge" in told(surface.status)
 
 
-def test_a_wall_on_one_side_moves_the_exponents_little():
-    """Runs diverge abruptly at a rate: no smooth curve does, and the place of its minimum is biased."""
-    estimates, _ = covered("a wall", 5)
-    assert estimates[:, :2].mean(axis=0) == pytest.approx(STEEP, abs=0.03)
+def test_smooth_curves_have_no_walls():
+    for shape in LOPSIDED:
+        cells = steep_cells(shape, np.random.default_rng(0), rates=10, off=0.1)
+        assert np.mean(np.isfinite(walls_of([np.log(cell.tried) for cell in cells]))) < 0.1
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("shape", WALLS)
+@pytest.mark.parametrize("rates", [7, 10])
+def test_rates_below_walls_are_covered_as_often_as_their_intervals_say(shape, rates):
+    estimates, coverage = covered(shape, 30, refused=0.5, rates=rates)
+    print(
+        f"{shape}, {rates} rates: {len(estimates)} of 30, mean {estimates.mean(axis=0).round(3)}, coverage {coverage}"
+    )
+    assert np.all(coverage >= binomial_bounds(0.9, len(estimates))[0])
+    assert abs(estimates[:, 2].mean() - math.log(1e-3)) < 0.1
 
 
 def test_curves_that_fall_all_along_the_rates_have_no_surface():

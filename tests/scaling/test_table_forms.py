@@ -213,7 +213,7 @@ def test_a_column_of_numbers_is_one_thing(tmp_path):
 
 def test_a_unit_in_the_name_of_a_column_is_said_and_a_logarithm_is_refused(tmp_path):
     (notice,) = read(tmp_path, "EFLOPs,loss\n1,2\n", columns={"compute": "EFLOPs"}).notices
-    assert "compute is the column 'EFLOPs': its numbers are read as they are, not in EFLOPs" in notice
+    assert "compute is the column 'EFLOPs', which says 'EFLOPs': its numbers are read in 1e+18" in notice
     for name in ("log10_flops", "ln(C)", "logFLOPs"):
         with pytest.raises(InputError, match="says a logarithm: give FLOPs themselves"):
             read(tmp_path, f"{name},loss\n18,2\n", columns={"compute": name})

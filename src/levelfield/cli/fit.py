@@ -11,6 +11,7 @@ import typer
 from levelfield.cli.columns import TableOptions, reads_table
 
 if TYPE_CHECKING:
+    from levelfield.report import LockedPrediction
     from levelfield.scaling.foretold import Foretold
     from levelfield.scaling.results.analysis import Analysis
     from levelfield.scaling.results.laws import LawFit, SizeLaw
@@ -48,7 +49,8 @@ def fit(
 
     asked = Asked(form=form, recency=recency, delta=delta)
     analysis, rows = read_analysed(source, table, compared=False, level=level, measure=measure, asked=asked)
-    cuts = foretold(rows, level=level, asked=asked) if backtest else None
+    cuts = foretold(rows, level=level, asked=asked, sizes_counted=source.is_dir()) if backtest else None
+    locked = _locked(source) if backtest else ()
     if json:
         say_json(
             {
@@ -63,12 +65,12 @@ def fit(
                 "refusals": analysis.refusals,
                 "notices": analysis.notices,
             }
-            | ({} if cuts is None else {"backtest": cuts})
+            | ({} if cuts is None else {"backtest": cuts, "locked": locked})
         )
     else:
         _say(analysis, level)
         if cuts is not None:
-            _say_cuts(cuts, analysis.measure.name)
+            _say_cuts(cuts, locked, analysis.measure.name)
     if not (analysis.laws or analysis.size_laws):
         raise typer.Exit(RefusedError.exit_code)
 
@@ -91,12 +93,23 @@ def _say(analysis: Analysis, level: float) -> None:
     say_refusals(analysis)
 
 
-def _say_cuts(cuts: Sequence[Foretold], measure: str) -> None:
-    from levelfield.cli.console import say, say_report_table
-    from levelfield.report.tables.foretold import foretold_sentence, foretold_table
+def _locked(source: Path) -> tuple[LockedPrediction, ...]:
+    """What the study at ``source`` locked before its rungs ran; a table has locked nothing."""
+    if not source.is_dir():
+        return ()
+    from levelfield.publish import locked_predictions
+    from levelfield.study.outcome.outcome import read_outcome
 
-    say_report_table(foretold_table(cuts, measure=measure))
-    if told := foretold_sentence(cuts):
+    return tuple(locked_predictions(read_outcome(source)))
+
+
+def _say_cuts(cuts: Sequence[Foretold], locked: Sequence[LockedPrediction], measure: str) -> None:
+    from levelfield.cli.console import say, say_report_table
+    from levelfield.report.tables.foretold import foretold_table
+    from levelfield.report.words.foretold import foretold_sentence, locked_sentence
+
+    say_report_table(foretold_table(cuts, locked, measure=measure))
+    for told in filter(None, (foretold_sentence(cuts), locked_sentence(locked))):
         say(told)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +11,7 @@ from levelfield.cli.columns import TableOptions, reads_table
 
 if TYPE_CHECKING:
     from levelfield.scaling.next.predict import Prediction
+    from levelfield.scaling.results.analysis import Analysis
 
 EXAMPLES = (
     "Examples:  levelfield predict runs/quickstart --budget 1e12;  "
@@ -39,17 +39,20 @@ def predict(
     analysis = read_analysis(source, table, compared=False)
     predictions = predict_at(analysis, budget=budget, unique_examples=unique_examples)
     if json:
-        beside = [{"notices": analysis.notices, "sentence": prediction_sentence(each)} for each in predictions]
+        beside = [
+            {"measure": analysis.measure, "notices": analysis.notices, "sentence": prediction_sentence(each)}
+            for each in predictions
+        ]
         say_json([plain_with_sentences(each) | more for each, more in zip(predictions, beside, strict=True)])
         return
     for prediction in predictions:
-        _say(prediction, analysis.notices, analysis.rate_batch)
+        _say(prediction, analysis)
 
 
-def _say(prediction: Prediction, notices: Sequence[str], rate_batch: int | None) -> None:
+def _say(prediction: Prediction, analysis: Analysis) -> None:
     """Every number with its interval, or the word that it is a guess."""
     from levelfield.cli.console import say
-    from levelfield.report.words.measures import learning_rate
+    from levelfield.report.words.measures import after, learning_rate
     from levelfield.report.words.numbers import (
         count,
         currency,
@@ -66,16 +69,18 @@ def _say(prediction: Prediction, notices: Sequence[str], rate_batch: int | None)
     if prediction.beyond_data is not None and prediction.beyond_data > 1:
         far = f", {plain(prediction.beyond_data)} times the largest fitted budget"
     say(f"{name} at {budget}{far}", "strong")
-    lines = []
+    lines, measure = [], analysis.measure
     if prediction.loss is not None:
         level = percent(prediction.loss.level, 0)
-        lines.append(("held-out loss", f"{loss_interval(prediction.loss)} nats, {level} interval"))
+        lines.append(
+            (f"held-out {measure.name}", f"{loss_interval(prediction.loss)}{after(measure)}, {level} interval")
+        )
     if prediction.irreducible is not None and prediction.irreducible.high > 0:
-        lines.append(("irreducible loss", f"{loss_interval(prediction.irreducible)} nats"))
+        lines.append((f"irreducible {measure.name}", f"{loss_interval(prediction.irreducible)}{after(measure)}"))
     for what, value, interval, written in (
         ("parameters", prediction.params, prediction.params_interval, count),
         ("examples", prediction.examples, prediction.examples_interval, count),
-        (learning_rate(rate_batch), prediction.base_lr, prediction.base_lr_interval, plain),
+        (learning_rate(analysis.rate_batch), prediction.base_lr, prediction.base_lr_interval, plain),
     ):
         if value is None:
             continue
@@ -88,5 +93,5 @@ def _say(prediction: Prediction, notices: Sequence[str], rate_batch: int | None)
         lines.insert(-1 - (prediction.base_lr_flat is not None), ("epochs", epochs(prediction.epochs)))
     for what, value in lines:
         say(f"  {what:<22}  {value}")
-    for note in (*notices, *map(told, prediction.notes)):
+    for note in (*analysis.notices, *map(told, prediction.notes)):
         say(f"  note: {note}", "faint")

@@ -18,15 +18,15 @@ from levelfield.scaling.ladder.belief import NOTHING_ASKED, Asked, beliefs
 from levelfield.scaling.ladder.forms import Points, laws_of
 from levelfield.scaling.ladder.points import frontier_points, winner_points, winner_record
 from levelfield.scaling.noise.uncertainty import HeldOutLosses, Noise, typical_example_sd
-from levelfield.scaling.optimum.isoflop import allocation, isoflop_profiles
-from levelfield.scaling.optimum.optimum import optimum
+from levelfield.scaling.optimum.by_size import by_size
+from levelfield.scaling.optimum.costly import told_cost
 from levelfield.scaling.optimum.rates import rate_surfaces
-from levelfield.scaling.optimum.size_law import Cloud, clouds_of, size_laws
 from levelfield.scaling.optimum.tuning import learning_rate_cells
 from levelfield.scaling.results.analysis import RATE_BATCH, Analysis, Winner
-from levelfield.scaling.results.laws import CURRENCIES, Currency, LawFit, SizeLaw
-from levelfield.scaling.results.optima import Allocation, IsoflopProfile, Optimum
+from levelfield.scaling.results.laws import CURRENCIES, Currency, LawFit
+from levelfield.scaling.results.optima import Allocation
 from levelfield.scaling.results.reasons.laws import NotMonotone
+from levelfield.scaling.results.reasons.optima import SizesDoNotCost
 from levelfield.scaling.results.reasons.verdicts import (
     ManyEpochs,
     NoControl,
@@ -45,6 +45,7 @@ from levelfield.scaling.results.refusals import (
     IntervalsOverExamples,
     KeepExampleLosses,
     LawOf,
+    NameActive,
     Refusal,
     RunControl,
     RunFreshSeeds,
@@ -54,7 +55,8 @@ from levelfield.scaling.results.refusals import (
     VerdictOn,
     VerdictOverall,
 )
-from levelfield.scaling.results.verdicts import Comparison, Optimism
+from levelfield.scaling.results.verdicts import Comparison, Control, Optimism
+from levelfield.scaling.tables.cost import cost_seen
 from levelfield.scaling.tables.remedies import allocation_remedy, law_remedy
 from levelfield.scaling.tables.rows import having
 from levelfield.scaling.tables.rungs import Frontier, Rung, checked, frontier
@@ -78,6 +80,7 @@ def analyse(
     equal_search: bool = False,
     no_verdict_because: Reason | None = None,
     compared: bool = True,
+    sizes_counted: bool = True,
     order: Sequence[str] | None = None,
     asked: Asked = NOTHING_ASKED,
     seed: int = 0,
@@ -92,7 +95,8 @@ def analyse(
     for all families before the run; else far fewer search runs make a family's best loss a bound.
     ``no_verdict_because`` says why losses on this data compare nothing. Without ``compared`` no families are
     compared: many families have very many pairs. ``asked`` is what the user decides of the laws instead of the
-    backtests. The result depends on the rows and ``seed`` alone, not on the order of the rows.
+    backtests. Sizes and examples that are not ``sizes_counted``, but somebody's columns, are doubted where compute is
+    not what they cost. The result depends on the rows and ``seed`` alone, not on the order of the rows.
 
     Raises:
         InputError: a malformed table, or per-example losses that do not belong to it. Weak data never raises.
@@ -119,37 +123,32 @@ def analyse(
     )
     winners, noise = contest.winners, contest.noise
     optimism = contest.stand_ins.optimism if contest.stand_ins else ()
-    refusals: list[Refusal] = list(_weaknesses(rows, winners, noise, held_out_losses, compared))
-
     laws, unfitted = _laws(rows, winners, families, noise, optimism, level, asked, stream)
-    refusals.extend(unfitted)
-    profiles = isoflop_profiles(
-        rows,
-        seed_sd=noise.seed_sd,
-        degrees_of_freedom=noise.degrees_of_freedom,
-        level=level,
-        generator=stream(1),
-    )
-    allocations = tuple(allocation(profiles, family, level=level) for family in families)
-    laws_of_size, optima = _by_size_and_examples(rows, profiles, allocations, level, stream, asked.delta)
-    comparisons, controls = contest.held(generator=stream(2), rising=_rising(refusals))
-    refusals.extend(_unallocated(rows, allocations))
-    refusals.extend(_undecided(comparisons, winners))
-    if winners and not controls:
-        refusals.append(Refusal(what=ControlAsked(), why=(NoControl(),), remedy=RunControl()))
+    sizes = by_size(rows, families, noise, level=level, delta=asked.delta, stream=stream)
+    doubted = () if sizes_counted else families
+    costs = {family: cost for family in doubted if (cost := cost_seen(having(rows, "family", family)))}
+    sizes = told_cost(costs, sizes)
+    inactive = {family for family, cost in costs.items() if cost.inactive}
+    comparisons, controls = contest.held(generator=stream(2), rising=_rising(unfitted))
     rates = learning_rate_cells(rows)
     searched = {own: having(having(rows, "family", own), "role", "search", "audit") for own in families}
     return Analysis(
         families=families,
         winners=_winner_records(winners, noise, level),
         laws=laws,
-        isoflop=profiles,
+        isoflop=sizes.profiles,
         learning_rates=rates,
-        allocations=allocations,
+        allocations=sizes.allocations,
         comparisons=comparisons,
         controls=controls,
         swaps=optimizer_swaps(rows, held_out_losses=held_out_losses, level=level),
-        refusals=tuple(refusals),
+        refusals=(
+            *_weaknesses(rows, winners, noise, held_out_losses, compared),
+            *unfitted,
+            *_unallocated(rows, sizes.allocations),
+            *_undecided(comparisons, winners),
+            *_uncontrolled(winners, controls),
+        ),
         search_flops={family: sum(own.column("train_flops")) for family, own in searched.items()},
         search_trials={family: len(own) for family, own in searched.items()},
         seed_noise=noise.seed_sd,
@@ -157,43 +156,13 @@ def analyse(
         data=data,
         recipe=recipe,
         optimism=optimism,
-        size_laws=laws_of_size,
-        optima=optima,
+        size_laws=sizes.laws,
+        optima=sizes.optima,
         rate_surfaces=rate_surfaces(rates, families, seed_sd=noise.seed_sd, level=level),
         measure=measure,
         rate_batch=RATE_BATCH if any(rows.column("peak_lr")) else None,
-        sized=sized_cells(rows, families),
+        sized=sized_cells(rows, [family for family in families if family not in inactive]),
     )
-
-
-def _by_size_and_examples(
-    rows: Sequence[Observation],
-    profiles: Sequence[IsoflopProfile],
-    allocations: Sequence[Allocation],
-    level: float,
-    stream: Callable[[int], np.random.Generator],
-    delta: float | None,
-) -> tuple[tuple[SizeLaw, ...], tuple[Optimum, ...]]:
-    """The laws of size and examples, and the optimum of a budget, of every family whose runs know both."""
-    laws: list[SizeLaw] = []
-    optima = []
-    for found in allocations:
-        own = [profile for profile in profiles if profile.family == found.family]
-        if not own:
-            continue
-        chance = _chance(rows, found.family)
-        clouds = clouds_of(having(rows, "family", found.family), chance=chance, generator=stream(4), delta=delta)
-        law: Cloud | Reason = clouds if isinstance(clouds, Reason) else clouds[0]
-        if not isinstance(clouds, Reason):
-            told = size_laws(found.family, clouds, chance=chance, level=level)
-            law = next(cloud for cloud, each in zip(clouds, told, strict=True) if each.chosen)
-            laws.extend(told)
-        optima.append(optimum(own, found, law, level=level, generator=stream(5)))
-    return tuple(laws), tuple(optima)
-
-
-def _chance(rows: Sequence[Observation], family: str) -> float | None:
-    return next(filter(None, having(rows, "family", family).column("chance")), None)
 
 
 def _winner_records(winners: Sequence[Rung], noise: Noise, level: float) -> tuple[Winner, ...]:
@@ -294,7 +263,8 @@ def _unallocated(rows: Sequence[Observation], allocations: Sequence[Allocation])
         own = having(rows, "family", found.family)
         if found.params_exponent is None and any(params is not None for params in own.coded("params").present):
             what = AllocationOf(family=found.family)
-            refused.append(Refusal(what=what, why=(found.status,), remedy=allocation_remedy(own)))
+            remedy = NameActive() if isinstance(found.status, SizesDoNotCost) else allocation_remedy(own)
+            refused.append(Refusal(what=what, why=(found.status,), remedy=remedy))
     return refused
 
 
@@ -309,3 +279,9 @@ def _undecided(comparisons: Sequence[Comparison], winners: Sequence[Rung]) -> li
         what = VerdictOn(a=comparison.a, b=comparison.b, currency=comparison.currency)
         found.append(Refusal(what=what, why=comparison.overall.reasons, remedy=remedy))
     return found
+
+
+def _uncontrolled(winners: Sequence[Rung], controls: Sequence[Control]) -> list[Refusal]:
+    if not winners or controls:
+        return []
+    return [Refusal(what=ControlAsked(), why=(NoControl(),), remedy=RunControl())]

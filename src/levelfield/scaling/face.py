@@ -27,6 +27,7 @@ from levelfield.scaling.results.verdicts import Comparison, Control
 from levelfield.scaling.tables.axes import refuse_unnamed_axes
 from levelfield.scaling.tables.file import IN_MEMORY
 from levelfield.scaling.tables.plausible import implausible
+from levelfield.scaling.tables.pooled import refuse_pooled
 from levelfield.scaling.tables.rows import Rows
 from levelfield.scaling.tables.runs import Runs, read_runs
 
@@ -217,9 +218,10 @@ def analysed(
     """Everything that :func:`analyse` says of the rows of anybody's table.
 
     Raises:
-        InputError: the table has no column that is named a confound, or one varies inside cells that nobody named.
+        InputError: the table has no column that is named a confound, or one that nobody named varies inside cells
+            or splits the rows into curves of their own.
     """
-    refuse_unnamed_axes(read.rows, read.where)
+    told_apart(read)
     num = len(read.rows.coded("family").present)
     if compared and num * (num - 1) > 2 * MOST_COMPARED:
         raise InputError(
@@ -232,6 +234,8 @@ def analysed(
             raise InputError(f"{read.where}: no column {name!r} to be named a confound{did_you_mean(name, traits)}")
     analysis = analyse(
         read.rows,
+        measure=read.measure,
+        sizes_counted=False,
         margin=margin,
         level=level,
         data=read.where.name if isinstance(read.where, Path) else "not stated",
@@ -241,6 +245,17 @@ def analysed(
     )
     analysis = dataclasses.replace(analysis, notices=read.notices)
     return analysis if any(read.rows.coded("device_seconds").present) else _by_flops_alone(analysis)
+
+
+def told_apart(read: Runs) -> Runs:
+    """``read``, whose columns tell its settings and curves apart as far as they matter.
+
+    Raises:
+        InputError: one that nobody named varies inside cells, or splits the rows into curves of their own.
+    """
+    refuse_unnamed_axes(read.rows, read.where)
+    refuse_pooled(read.rows, read.where)
+    return read
 
 
 def rows_of(runs: AnyRuns, **reading: Unpack[TableReading]) -> Runs:

@@ -55,9 +55,15 @@ class Foretold:
 
 
 def foretold(
-    observations: Sequence[Observation], *, level: float = 0.9, asked: Asked = NOTHING_ASKED
+    observations: Sequence[Observation],
+    *,
+    level: float = 0.9,
+    asked: Asked = NOTHING_ASKED,
+    sizes_counted: bool = True,
 ) -> tuple[Foretold, ...]:
     """What every cut would have said of the next budget and of the last one, by family and rising cut.
+
+    ``sizes_counted`` is as for :func:`levelfield.scaling.analyse.analyse`.
 
     Empty where no family has a budget above its first four.
 
@@ -66,16 +72,18 @@ def foretold(
     """
     rows = having(checked(observations), "role", "search", "winner", "control", "audit")
     came = {family: _came(rows, family) for family in sorted(rows.coded("family").present)}
-    found = [each for cut in _cuts(came) for each in _at_cut(rows, cut, came, level, asked)]
+    found = [each for cut in _cuts(came) for each in _at_cut(rows, cut, came, level, asked, sizes_counted)]
     return tuple(sorted(found, key=lambda each: (each.family, each.cut_flops, each.budget_flops)))
 
 
-def cuts_of(observations: Sequence[Observation]) -> tuple[Foretold, ...]:
+def cuts_of(observations: Sequence[Observation], *, sizes_counted: bool = True) -> tuple[Foretold, ...]:
     """What a page shows of them: every cut of a study's rungs, and of a long table none.
 
     A cut costs as much as fitting all laws once; ``levelfield fit --backtest`` cuts a long table for who asks.
     """
-    return foretold(observations) if 0 < len(observations) <= MOST_ROWS_OF_A_PAGE else ()
+    if not 0 < len(observations) <= MOST_ROWS_OF_A_PAGE:
+        return ()
+    return foretold(observations, sizes_counted=sizes_counted)
 
 
 def _came(rows: Rows, family: str) -> dict[float, float]:
@@ -94,10 +102,10 @@ def _cuts(came: dict[str, dict[float, float]]) -> list[float]:
 
 
 def _at_cut(
-    rows: Rows, cut: float, came: dict[str, dict[float, float]], level: float, asked: Asked
+    rows: Rows, cut: float, came: dict[str, dict[float, float]], level: float, asked: Asked, sizes_counted: bool
 ) -> Iterator[Foretold]:
     seen = rows.at(np.flatnonzero(rows.numbers("budget_flops") <= cut))
-    analysis = analyse(seen, level=level, compared=False, asked=asked)
+    analysis = analyse(seen, level=level, compared=False, asked=asked, sizes_counted=sizes_counted)
     for family in analysis.families:
         budgets = came[family]
         later = [budget for budget in sorted(budgets) if budget > cut]

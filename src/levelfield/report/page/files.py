@@ -37,7 +37,7 @@ def write_report(
     Raises:
         StoreError: the directory cannot be written.
     """
-    figures = study_figures(analysis, observations, facts.predictions, facts.transfers)
+    figures = study_figures(analysis, observations, facts.predictions, facts.transfers, facts.foretold)
     pictures = draw_panels(figures)
     folder = directory / "figures"
     make_directory(folder)

@@ -62,7 +62,7 @@ class VerdictCard:
 
 def render(analysis: Analysis, observations: Sequence[Observation], facts: StudyFacts) -> str:
     """The study as one HTML document; equal input gives equal text."""
-    figures = study_figures(analysis, observations, facts.predictions, facts.transfers)
+    figures = study_figures(analysis, observations, facts.predictions, facts.transfers, facts.foretold)
     return render_figures(analysis, facts, figures, draw_panels(figures), study_tables(analysis, facts))
 
 

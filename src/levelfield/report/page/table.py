@@ -31,7 +31,7 @@ def table_facts(analysis: Analysis, rows: Sequence[Observation], *, name: str, v
         ),
         versions={"levelfield": version},
         fingerprints={},
-        foretold=cuts_of(rows),
+        foretold=cuts_of(rows, sizes_counted=False),
         trials=tuple(_row(row, analysis.measure.name) for row in rows),
         totals=StudyTotals(
             num_trials=len(rows),

@@ -1,11 +1,11 @@
-"""The table of what each earlier cut of the runs would have foretold, and its sum in a sentence."""
+"""The table of what each earlier cut of the runs would have foretold, and of what was locked."""
 
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 
+from levelfield.report.facts import LockedPrediction
 from levelfield.report.tables.table import (
     Column,
     Table,
@@ -17,10 +17,13 @@ from levelfield.report.tables.table import (
 )
 from levelfield.report.words import numbers
 from levelfield.scaling.foretold import Foretold
+from levelfield.scaling.results.intervals import Interval
 
 
-def foretold_table(found: Sequence[Foretold], *, measure: str = "loss") -> Table:
-    """One row a family, cut and budget."""
+def foretold_table(
+    found: Sequence[Foretold], locked: Sequence[LockedPrediction] = (), *, measure: str = "loss"
+) -> Table:
+    """One row a family, cut and budget, and one of each prediction that was ``locked`` before its rung ran."""
     rows = tuple(
         (
             family_cell(each.family),
@@ -34,11 +37,25 @@ def foretold_table(found: Sequence[Foretold], *, measure: str = "loss") -> Table
         )
         for each in found
     )
+    rows += tuple(
+        (
+            family_cell(each.family),
+            text_cell(f"locked {numbers.minute(each.locked)}"),
+            number_cell(each.budget_flops, numbers.power(each.budget_flops)),
+            text_cell(numbers.MISSING),
+            TableCell(text=numbers.loss_interval(each.predicted), value=each.predicted.estimate),
+            number_cell(each.seen, numbers.loss(each.seen)),
+            number_cell(None, numbers.MISSING) if each.seen is None else _off(each.predicted.estimate, each.seen),
+            text_cell("not run yet" if each.seen is None else _inside(each.predicted, each.seen)),
+        )
+        for each in locked
+    )
     return Table(
         name="foretold",
         title="What earlier cuts would have foretold",
         note="The runs above each cut are hidden and everything is fitted anew; what came is the mean of a winner's "
-        "seeds, or the best cell of a search, whose luck is not taken off.",
+        "seeds, or the best cell of a search, whose luck is not taken off. What was locked was said before its rung "
+        "ran.",
         columns=(
             words_column("Family"),
             Column(title="Fitted up to, FLOPs"),
@@ -54,14 +71,10 @@ def foretold_table(found: Sequence[Foretold], *, measure: str = "loss") -> Table
     )
 
 
-def foretold_sentence(found: Sequence[Foretold]) -> str:
-    """How far off the cuts were, and how often what came lay inside; empty where nothing was foretold."""
-    said = [each for each in found if each.error is not None]
-    if not said:
-        return ""
-    off = math.expm1(statistics.median(abs(each.error or 0.0) for each in said))
-    inside = sum(bool(each.inside) for each in said)
-    return (
-        f"Of {len(found)} losses that earlier cuts would have foretold, {len(said)} were said, off by "
-        f"{numbers.percent(off)} at the median; {inside} of these lie inside their intervals."
-    )
+def _off(said: float, came: float) -> TableCell:
+    error = math.log(said / came)
+    return number_cell(error, numbers.signed_percent(error))
+
+
+def _inside(said: Interval, came: float) -> str:
+    return "yes" if said.low <= came <= said.high else "no"

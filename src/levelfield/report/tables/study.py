@@ -272,7 +272,7 @@ def study_tables(analysis: Analysis, facts: StudyFacts) -> dict[str, Table]:
         size_laws_table(analysis),
         optima_table(analysis),
         rates_table(analysis),
-        foretold_table(facts.foretold, measure=analysis.measure.name),
+        foretold_table(facts.foretold, facts.predictions, measure=analysis.measure.name),
         search_table(analysis),
         controls_table(analysis),
         swaps_table(analysis),

@@ -65,7 +65,7 @@ def glossary(analysis: Analysis, facts: StudyFacts) -> tuple[tuple[str, str], ..
 
 def _loss(measure: Measure) -> str:
     if measure.unit == LOSS.unit:
-        what, apart = "Cross-entropy on held-out images, in nats", ", not of accuracy"
+        what, apart = "Cross-entropy on held-out examples, in nats", ", not of accuracy"
     else:
         what, apart = f"Here the mean {named(measure)} over held-out examples", ""
     return f"{what}; lower is better. Relative differences are of it{apart}."

@@ -13,6 +13,19 @@ from levelfield.scaling.results.optima import Optimum
 from levelfield.scaling.results.reasons import optima
 
 
+def _not_active(found: optima.SizesDoNotCost) -> str:
+    text = (
+        "C/(6ND) varies from {low:.3g} to {high:.3g} inside the family: its parameters may be total and not active "
+        "(experts, embeddings), or another setting changes what an example costs"
+    )
+    if found.exponents is None:
+        return f"{text}; size and examples are then no recipe"
+    off = found.exponents - 1
+    return (
+        f"{text}; the exponents of size and examples add up to {{exponents:.2f}}, {off:+.2f} off 1, and are no recipe"
+    )
+
+
 def _vertices(found: optima.FewVertices) -> str:
     text = "{num} of {num_rungs} rungs have a vertex, at least {needed} are needed"
     return f"{text} ({{last:told}})" if found.last else text
@@ -28,10 +41,21 @@ OPTIMUM_WORDS: dict[type[Coded], str | Callable[[Any], str]] = {
     optima.FewVertices: _vertices,
     optima.FittedOnVertices: "fitted on the vertices of {num} of {num_rungs} rungs",
     optima.NoOptimum: "the fitted law has no optimum",
+    optima.SizesDoNotCost: _not_active,
+    optima.CostPerSize: "C/(6ND) varies from {low:.3g} to {high:.3g} inside the family: larger sizes cost more a "
+    "parameter, so that the exponents of size and examples need not add up to 1",
     optima.ForFreshExamples: "for fresh examples",
     optima.FewBracketed: "{num} bracketed cells, at least {needed} are needed",
     optima.VaryTogether: "size and examples vary together: their effects on the rate cannot be told apart",
     optima.NoMinimumOfRates: "the tuning curves show no minimum beyond their noise",
+    optima.FallToWall: (
+        "a bound: in {num} of {num_cells} tuning curves the loss falls up to the largest rate that does not diverge; "
+        "try rates between it and the next one, or make large rates stable (warm-up, clipping)"
+    ),
+    optima.FittedBelowWall: (
+        "fitted on {num_curves} tuning curves; {num_bracketed} cells are bracketed; runs diverge abruptly above the "
+        "minimum: rates more than {times:.3g} times the best are left out"
+    ),
     optima.FittedOnCurves: "fitted on {num_curves} tuning curves; {num_bracketed} cells are bracketed",
 }
 

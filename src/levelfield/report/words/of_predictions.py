@@ -22,7 +22,9 @@ def _nearest(found: predictions.RateOfNearestCell) -> str:
 
 def _mixed(found: predictions.MixedLaws) -> str:
     shares = ", ".join(f"{law.form} {law.weight:.0%}" for law in found.laws)
-    return f"drawn from every law that the rows support, each by how well such laws foretold this far: {shares}"
+    return (
+        f"drawn from every law that the rows support, each by how well such laws foretold beyond their rows: {shares}"
+    )
 
 
 def _beyond(found: predictions.BeyondBacktests) -> str:
@@ -42,6 +44,8 @@ PREDICTION_WORDS: dict[type[Coded], str | Callable[[Any], str]] = {
     predictions.BeyondTheData: "beyond {reach:g}x the data: the top fitted rung is {times:.3g} times cheaper",
     predictions.MixedLaws: _mixed,
     predictions.BeyondBacktests: _beyond,
+    predictions.PassedOver: "{form} has no floor to fall to: it counts in full at the last rows, less beyond them, and "
+    "from {reach:.3g}x, as far as backtests of it go, {into} speaks in its place",
     predictions.LawEnds: "no law has a floor, and one without ends where its backtests do, {reach:.3g}x beyond the "
     "data",
     predictions.RepeatsAsPublished: "{epochs:.3g} epochs, and no fitted run saw an example twice: what a repeated one "

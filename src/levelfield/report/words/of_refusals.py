@@ -36,6 +36,8 @@ REFUSAL_WORDS: dict[type[Coded], str | Callable[[Any], str]] = {
     "regime",
     refusals.TuneRisingRungs: "tune the rungs that rise, or look for a change of regime",
     refusals.NameExamples: "name the column of examples (--examples)",
+    refusals.NameActive: "name the column of parameters that an example uses (--params), or keep rows of one sparsity "
+    "(--where); the law of compute does not need them",
     refusals.ShareBudgets: f"{_OWN}, so that no budget has several sizes: the closed form serves; for profiles, share "
     "budgets",
     refusals.AddSizes: "add sizes beyond the best ones",

@@ -78,7 +78,7 @@ VERDICT_WORDS: dict[type[Coded], str | Callable[[Any], str]] = {
     verdicts.NothingInCommon: "no value is common, so its effect cannot be told from the family's",
     verdicts.UnequallySpread: "unequally spread over the families",
     verdicts.SpreadOverBoth: "spread over both families",
-    verdicts.UnlikeTasks: "losses with unlike chance levels, in nats, are losses of unlike tasks",
+    verdicts.UnlikeTasks: "losses with unlike chance levels are losses of unlike tasks",
     verdicts.SeenAgainUnequally: "at {budget_flops:power} FLOPs examples were seen again unequally often",
     verdicts.SearchedLess: "the recipe of {family:family} was sought with fewer runs, so its best loss is only a bound",
     verdicts.ConfoundForbids: "{name:spaced} ({a_values} against {b_values}): {why:told}",

@@ -99,25 +99,8 @@ def propose(
                 f"{name} must be positive training FLOPs, between {SMALLEST:g} and {LARGEST:g}, saw {value!r}"
             )
     families = _asked(analysis, want, family)
-    if want == "size":
-        num_seeds = 1
-        known = [size_knowledge(analysis.isoflop, name, target=target) for name in families]
-    else:
-        known = [
-            loss_knowledge(_chosen_law(analysis, name), target=target, num_seeds=_seeds(analysis, name))
-            for name in families
-        ]
-    for each in known:
-        if target <= each.highest:
-            raise RefusedError(
-                f"the target of {target:.3g} FLOPs is not above the top rung of {each.family} ({each.highest:.3g}): "
-                "it needs no extrapolation; add seeds there, or name a larger target"
-            )
-        if target > FARTHEST * each.highest:
-            raise RefusedError(
-                f"the target of {target:.3g} FLOPs is {target / each.highest:.3g} times the top rung of {each.family} "
-                f"({each.highest:.3g}); no law is known to hold over more than {FARTHEST:.0e} times: name a nearer one"
-            )
+    known = _known(analysis, families, want, target)
+    num_seeds = 1 if want == "size" else num_seeds
     choices = candidates(known, target=target, allowance=allowance, num_seeds=num_seeds)
     counts = _worthwhile(known, choices, best_design(known, choices, allowance))
     sizes = {each.family: each.sizes for each in known}
@@ -149,6 +132,29 @@ def propose(
         sd_after=math.sqrt(variance(known, choices, counts)),
         notes=tuple(notes),
     )
+
+
+def _known(analysis: Analysis, families: Sequence[str], want: Want, target: float) -> list[Knowledge]:
+    """What is known of each of ``families``, where ``target`` lies above their rungs and not too far."""
+    if want == "size":
+        known = [size_knowledge(analysis.isoflop, name, target=target) for name in families]
+    else:
+        known = [
+            loss_knowledge(_chosen_law(analysis, name), target=target, num_seeds=_seeds(analysis, name))
+            for name in families
+        ]
+    for each in known:
+        if target <= each.highest:
+            raise RefusedError(
+                f"the target of {target:.3g} FLOPs is not above the top rung of {each.family} ({each.highest:.3g}): "
+                "it needs no extrapolation; add seeds there, or name a larger target"
+            )
+        if target > FARTHEST * each.highest:
+            raise RefusedError(
+                f"the target of {target:.3g} FLOPs is {target / each.highest:.3g} times the top rung of {each.family} "
+                f"({each.highest:.3g}); no law is known to hold over more than {FARTHEST:.0e} times: name a nearer one"
+            )
+    return known
 
 
 def candidates(

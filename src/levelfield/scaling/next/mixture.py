@@ -1,8 +1,9 @@
 """One estimand, foretold by every law that the rows support: mean ln loss of a compute-optimal run.
 
 Each law draws what it would say after other runs, and errs by as much as its form erred beyond its rows, here and on
-other people's tables. The laws are mixed by how well they are known at the distance asked for, and loss and irreducible
-loss come from the same draws, so that no loss lies below the floor that is printed beside it.
+other people's tables. The laws are mixed by how well they are known at one distance, the same for all budgets: so a
+draw is one law all along, its loss never rises with compute, and neither does any quantile. Loss and irreducible loss
+come from the same draws, so that no loss lies below the floor that is printed beside it.
 """
 
 from __future__ import annotations
@@ -14,16 +15,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from levelfield.records.codec import record
-from levelfield.scaling.ladder.forms import interval
-from levelfield.scaling.ladder.misses import Miss, excess_slope
+from levelfield.scaling.ladder.forms import FARTHEST, interval
 from levelfield.scaling.laws import Floats
-from levelfield.scaling.next.shipped import form_error
+from levelfield.scaling.next.voice import Course, Voice
 from levelfield.scaling.results.intervals import Interval
 
 NUM_DRAWS = 4000
 SHARPNESS = 2
 """Laws weigh by this power of 1 / variance. With 1 the draws of the worse laws make the mixture wider than its best law
 (benchmarks/planted_tables.py, development set)."""
+WEIGHED_AT = math.log(30)
+"""The ln distance beyond the rows at which laws are weighed, or the end of the one that ends first."""
 
 
 @record
@@ -33,40 +35,6 @@ class ForetoldBy:
     form: str
     weight: float
     loss: Interval
-
-
-@dataclass(frozen=True, kw_only=True)
-class Voice:
-    """One law at one budget: its ln loss, the same after other runs, the floor of each of those, and its backtests.
-
-    ``spread_sd`` replaces the error of its form where a table's own curves are many enough to tell it. ``ends`` is the
-    ln distance at which the law ends: without a floor it cannot go on. ``bend_sd`` is what the rows themselves show of
-    the form's error: that it bends.
-    """
-
-    form: str
-    middle: float
-    draws: Floats
-    floors: Floats
-    distance: float
-    misses: tuple[Miss, ...] = ()
-    spread_sd: float | None = None
-    ends: float = math.inf
-    bend_sd: float = 0.0
-
-    @property
-    def form_sd(self) -> float:
-        """The sd of ln loss by which the form is wrong at this distance."""
-        if self.spread_sd is not None:
-            return self.spread_sd
-        known, own = form_error(self.form), excess_slope(self.misses)
-        slope = known.untested if own is None else math.hypot(known.least, known.own * own)
-        return math.hypot(self.distance * slope, self.bend_sd)
-
-    @property
-    def variance(self) -> float:
-        low, high = np.quantile(self.draws, [0.16, 0.84])
-        return self.form_sd**2 + ((high - low) / 2) ** 2 + 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,41 +50,68 @@ class Mixed:
     reach: float
 
 
-def mixed(voices: Sequence[Voice], noise: Floats, *, level: float, generator: np.random.Generator) -> Mixed | None:
-    """What ``voices`` say together; None where every one of them has ended.
+class Mixture:
+    """All that ``voices`` say together, of every budget by the same draws.
 
-    ``noise`` is drawn from the ln loss of one more run, (NUM_DRAWS,), the same for every law.
+    ``noise`` is drawn from the ln loss of one more run, (NUM_DRAWS,), the same for every law and budget.
     """
-    voices = [voice for voice in voices if voice.distance <= voice.ends]
-    if not voices:
-        return None
-    precision = np.array([voice.variance**-SHARPNESS for voice in voices])
-    weights = precision / precision.sum()
-    tails = generator.standard_normal(NUM_DRAWS)
-    places = generator.integers(0, [len(voice.draws) for voice in voices], (NUM_DRAWS, len(voices)))
-    losses, floors = np.empty((2, len(voices), NUM_DRAWS))
-    for own, voice in enumerate(voices):
-        wrong = np.clip(voice.form_sd * tails, -3.0, 3.0)
-        floors[own] = voice.floors[places[:, own]] * np.exp(wrong)
-        losses[own] = voice.draws[places[:, own]] + wrong
-    whose = generator.choice(len(voices), NUM_DRAWS, p=weights), np.arange(NUM_DRAWS)
-    # The median of losses lies above that of floors, draw by draw; a mean of the laws' own figures might not.
-    middle = float(np.median(np.exp(losses[whose])))
-    return Mixed(
-        loss=_measured(middle, losses[whose], floors[whose], noise, level),
-        irreducible=interval(float(np.median(floors[whose])), floors[whose], level),
-        laws=tuple(
-            ForetoldBy(
-                form=voice.form,
-                weight=float(weights[own]),
-                loss=_measured(math.exp(voice.middle), losses[own], floors[own], noise, level),
-            )
-            for own, voice in enumerate(voices)
-        ),
-        reach=max((miss.distance for voice in voices for miss in voice.misses), default=0.0),
-    )
+
+    def __init__(self, voices: Sequence[Voice], noise: Floats, *, level: float, generator: np.random.Generator) -> None:
+        self.voices, self._noise, self._level = tuple(voices), noise, level
+        tails = generator.standard_normal(NUM_DRAWS)
+        places = generator.integers(0, 2**31, (NUM_DRAWS, len(voices)))
+        farthest = max(voice.top for voice in voices) + math.log(FARTHEST)
+        self._courses = [Course(voice, places[:, own], tails, farthest) for own, voice in enumerate(self.voices)]
+        self.weights: Floats = _weights(self.voices)
+        self._whose = generator.choice(len(voices), NUM_DRAWS, p=self.weights), np.arange(NUM_DRAWS)
+        self._floors = np.stack([course.floors for course in self._courses])[self._whose]
+
+    @property
+    def reach(self) -> float:
+        return max((miss.distance for voice in self.voices for miss in voice.misses), default=0.0)
+
+    def at(self, log_compute: float) -> Mixed | None:
+        """The headline at that ln compute; None where every law has ended."""
+        if not any(voice.speaks(log_compute) for voice in self.voices):
+            return None
+        told = [course.log_loss(log_compute) for course in self._courses]
+        losses = np.stack([draws for _, draws in told])[self._whose]
+        # The median of losses lies above that of floors, draw by draw; a mean of the laws' own figures might not.
+        middle = float(np.median(np.maximum(np.exp(losses), self._floors)))
+        shares: dict[str, float] = {}
+        for voice, weight in zip(self.voices, self.weights.tolist(), strict=True):
+            for form, share in voice.shares(log_compute).items():
+                shares[form] = shares.get(form, 0.0) + weight * share
+        return Mixed(
+            loss=self._measured(middle, losses, self._floors),
+            irreducible=interval(float(np.median(self._floors)), self._floors, self._level),
+            laws=tuple(
+                ForetoldBy(
+                    form=voice.form,
+                    weight=shares[voice.form],
+                    loss=self._measured(math.exp(own), draws, course.floors),
+                )
+                for voice, course, (own, draws) in zip(self.voices, self._courses, told, strict=True)
+                if shares.get(voice.form, 0.0) > 0
+            ),
+            reach=self.reach,
+        )
+
+    def _measured(self, middle: float, log_losses: Floats, floors: Floats) -> Interval:
+        """The interval of what one more run measures: never below the floor of its draw."""
+        return interval(middle, np.maximum(np.exp(log_losses + self._noise), floors), self._level)
 
 
-def _measured(middle: float, log_losses: Floats, floors: Floats, noise: Floats, level: float) -> Interval:
-    """The interval of what one more run measures: never below the floor of its draw."""
-    return interval(middle, np.maximum(np.exp(log_losses + noise), floors), level)
+def _weights(voices: Sequence[Voice]) -> Floats:
+    """Of each voice that is heard, at the distance at which all of them are weighed."""
+    ends = [voice.ends for voice in voices if voice.floors is None]
+    at = max(voice.top for voice in voices) + min([WEIGHED_AT, *ends])
+    precision = np.array([_variance(voice, at) ** -SHARPNESS if voice.heard else 0.0 for voice in voices])
+    return precision / precision.sum()
+
+
+def _variance(voice: Voice, at: float) -> float:
+    """Of ln loss by the law itself, before it passes over into another."""
+    alone = voice.alone
+    low, high = np.quantile(alone.draws(np.array([at])), [0.16, 0.84])
+    return float(alone.form_sd(np.array([at]))[0]) ** 2 + ((high - low) / 2) ** 2 + 1e-12

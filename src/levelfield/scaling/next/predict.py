@@ -14,7 +14,7 @@ from levelfield.records.errors import InputError, RefusedError
 from levelfield.records.reason import Reason
 from levelfield.records.study import PROTOCOL_MAX_EPOCHS
 from levelfield.scaling.ladder.forms import BEYOND, FARTHEST
-from levelfield.scaling.next.mixture import ForetoldBy, Mixed, mixed
+from levelfield.scaling.next.mixture import ForetoldBy, Mixed, Mixture
 from levelfield.scaling.next.recipe import allocated, learning_rate
 from levelfield.scaling.next.shipped import form_error
 from levelfield.scaling.next.voices import (
@@ -40,6 +40,7 @@ from levelfield.scaling.results.reasons.predictions import (
     MixedLaws,
     NoLaw,
     NoLawToPredict,
+    PassedOver,
     RepeatsIgnored,
     UniqueAssumed,
     WeighedLaw,
@@ -49,20 +50,22 @@ from levelfield.units import LARGEST, SMALLEST
 
 SAME_POOL = 1.01
 """Pools of distinct examples that differ by less are one."""
+TOLD = 0.01
+"""A law of less weight is not explained."""
 
 
 @record
 class Prediction:
     """What ``budget_flops`` should give one family.
 
-    ``loss`` is the held-out loss (nats) that the best run at the budget would measure: its estimate is the mean of ln
-    loss, its interval has the noise of a winner with as many seeds as the fitted ones. ``irreducible`` is the floor
-    below it, of the same draws; ``laws`` are what each law says alone, and its weight. ``params`` and ``examples`` are
-    compute-optimal for ``unique_examples`` distinct ones (None where every one is fresh), ``epochs`` follows from
-    both, and ``base_lr`` is a peak at ``Analysis.rate_batch``. Absent where the study does not support them; ``notes``
-    say why and how each was found, and a value without its interval is a guess. ``beyond_data`` is the budget over the
-    top fitted one. ``base_lr_flat`` is the range of rates that should lose no more than one run's noise (1 % where that
-    is unknown).
+    ``loss`` is the held-out loss, in the unit of the analysis' measure, that the best run at the budget would measure:
+    its estimate is the mean of ln loss, its interval has the noise of a winner with as many seeds as the fitted ones.
+    ``irreducible`` is the floor below it, of the same draws and the same for every budget; ``laws`` are what each law
+    says alone, and its weight. ``params`` and ``examples`` are compute-optimal for ``unique_examples`` distinct ones
+    (None where every one is fresh), ``epochs`` follows from both, and ``base_lr`` is a peak at ``Analysis.rate_batch``.
+    Absent where the study does not support them; ``notes`` say why and how each was found, and a value without its
+    interval is a guess. ``beyond_data`` is the budget over the top fitted one. ``base_lr_flat`` is the range of rates
+    that should lose no more than one run's noise (1 % where that is unknown).
     """
 
     family: str
@@ -196,30 +199,37 @@ def predicted_losses(
 ) -> tuple[Headline, ...]:
     """The loss that the laws of one family foretell at every one of ``budgets``, ``of_size`` at the same.
 
-    Laws of compute alone do not speak where distinct examples are so few that the run repeats them beyond all that was
-    run.
+    Draws are the same for all budgets, and none of them rises with compute.
     """
-    return tuple(_headline(laws, budget, level, generator, of_size) for budget in budgets)
-
-
-def _headline(
-    laws: Sequence[LawFit], budget: float, level: float, generator: np.random.Generator, of_size: OfSize | None
-) -> Headline:
     asked = any(asked_for(law) for law in laws if law.chosen)
-    voices = [] if of_size is None or asked else list(of_size.voices)
-    if laws and (asked or not of_size or not (of_size.limited or of_envelope(laws[0]))):
-        voices += voices_of_compute(laws, budget=budget, generator=generator)
+    heard = None if asked else of_size
+    voices = list(heard.voices) if heard else []
+    if laws and not (heard and of_envelope(laws[0])):
+        voices += voices_of_compute(laws, generator=generator, of_size=heard)
     if not voices:
-        return Headline(None, None, (), (NoLaw(),))
+        return tuple(Headline(None, None, (), (NoLaw(),)) for _ in budgets)
     # The same for all: what scatters least about its law is nearest to the noise of a run.
-    known = [noise_of(law, budget) for law in laws] + ([of_size.noise] if of_size else [])
-    noise = drawn_noise(min(known), generator)
-    found = mixed(voices, noise, level=level, generator=generator)
+    known = [noise_of(law) for law in laws] + ([of_size.noise] if of_size else [])
+    mixture = Mixture(voices, drawn_noise(min(known), generator), level=level, generator=generator)
+    return tuple(_headline(mixture, laws, math.log(budget), of_size) for budget in budgets)
+
+
+def _headline(mixture: Mixture, laws: Sequence[LawFit], x: float, of_size: OfSize | None) -> Headline:
+    found = mixture.at(x)
     if found is None:
-        return Headline(None, None, (), (LawEnds(reach=math.exp(max(voice.ends for voice in voices))),))
-    distance = max(voice.distance for voice in voices)
-    notes = (*_notes(found, laws, distance), *(of_size.notes if of_size else ()))
+        return Headline(None, None, (), (LawEnds(reach=math.exp(max(voice.ends for voice in mixture.voices))),))
+    distance = max(0.0, *(x - voice.top for voice in mixture.voices))
+    notes = (*_notes(found, laws, distance), *_passed_over(mixture), *(of_size.notes if of_size else ()))
     return Headline(found.loss, found.irreducible, found.laws, notes)
+
+
+def _passed_over(mixture: Mixture) -> tuple[Reason, ...]:
+    """Which law without a floor passes over into which, where it counts for anything."""
+    return tuple(
+        PassedOver(form=voice.form, into=voice.passes[0].into.form, reach=math.exp(voice.passes[0].end - voice.top))
+        for voice, weight in zip(mixture.voices, mixture.weights, strict=True)
+        if voice.floors is None and voice.passes and weight >= TOLD
+    )
 
 
 def _notes(found: Mixed, laws: Sequence[LawFit], distance: float) -> tuple[Reason, ...]:

@@ -18,6 +18,7 @@ from levelfield.scaling.optimum.rates import rate_at
 from levelfield.scaling.results.analysis import Analysis, Winner
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.optima import LearningRateCell
+from levelfield.scaling.results.reasons.optima import SizesDoNotCost
 from levelfield.scaling.results.reasons.predictions import (
     GrownFromWinner,
     RateFromSurface,
@@ -50,6 +51,9 @@ def allocated(
     Lines know nothing of repeated examples, so where the best run sees them again the law counts first; where there is
     neither, the nearest winner's shape is grown.
     """
+    status = next((each.status for each in analysis.allocations if each.family == family), None)
+    if isinstance(status, SizesDoNotCost):
+        return Proposed(), Proposed(), (status,)
     budgets, sizes, examples = optima(analysis.isoflop, family)
     if len(budgets) >= MIN_BUDGETS and not (best and best.repeats):
         at = math.log(budget)

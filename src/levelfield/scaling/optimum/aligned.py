@@ -55,13 +55,14 @@ _SETTLED = 1e-3
 class Aligned(NamedTuple):
     """The plane of minima with what it was found by.
 
-    ``shape`` is (c₋, c₊, k₋, k₊), ``sharpness`` q, ``vertex`` p with its ``covariance``; ``num_cells`` have two runs or
-    more near the minimum. ``jacobian`` (runs, parameters: p, q, shape) and ``misfit`` (runs,) are those of the last
-    step, a linear regression: weighed by the roots of ``weights``, the cells' levels taken out; ``cells`` names each
-    run's cell.
+    ``shape`` is (c₋, c₊, k₋, k₊) and holds as far as ``reach`` above the minimum, ``sharpness`` is q, ``vertex`` p with
+    its ``covariance``; ``num_cells`` have two runs or more near the minimum. ``jacobian`` (runs, parameters: p, q,
+    shape) and ``misfit`` (runs,) are those of the last step, a linear regression: weighed by the roots of ``weights``,
+    the cells' levels taken out; ``cells`` names each run's cell.
     """
 
     shape: Floats
+    reach: float
     sharpness: Floats
     vertex: Floats
     covariance: Floats
@@ -97,17 +98,18 @@ class _Curve(NamedTuple):
     slope: Floats
 
 
-def aligned(curves: Sequence[Floats], z: Floats) -> Aligned | None:
+def aligned(curves: Sequence[Floats], z: Floats, *, reach: float = REACH) -> Aligned | None:
     """The plane of minima of ``curves``, each (rates, 2) of ln rate and ln loss, at ``z`` (curves, columns).
 
-    None where they show no minimum: where one parabola for all opens downwards, or nothing is near.
+    Runs count as far as ``reach`` above the minimum. None where they show no minimum: where one parabola for all opens
+    downwards, or nothing is near.
     """
     runs, num = _runs(curves, z), z.shape[1]
     start = _parabola(runs)
     if start is None:
         return None
     for used in (len(start), len(start) - 2, len(start) - 3):
-        fitted = _fitted(runs, start, used)
+        fitted = _fitted(runs, start, used, reach)
         if fitted is None:
             return None
         parameters, weights = fitted
@@ -118,6 +120,7 @@ def aligned(curves: Sequence[Floats], z: Floats) -> Aligned | None:
     ordinary, clustered, num_cells = covariances(jacobian, misfit, weights, runs.cells, num_of_cells=2 * num - 1)
     return Aligned(
         shape=_shape(parameters[2 * num - 1 :]),
+        reach=reach,
         sharpness=parameters[num : 2 * num - 1],
         vertex=parameters[:num],
         covariance=larger(ordinary[:num, :num], clustered[:num, :num]),
@@ -156,14 +159,14 @@ def _parabola(runs: _Runs) -> Floats | None:
     return np.concatenate([-found[1:] / (2 * found[0]), flat, [math.log(found[0]), 0.0, 0.0, 0.0]])
 
 
-def _fitted(runs: _Runs, start: Floats, used: int) -> tuple[Floats, Floats] | None:
+def _fitted(runs: _Runs, start: Floats, used: int, reach: float) -> tuple[Floats, Floats] | None:
     """The parameters, of which the first ``used`` are sought, and the weights; None where nothing is near."""
     from scipy.optimize import least_squares
 
     num, (low, high) = runs.z.shape[1], _bounds(runs.z.shape[1])
     parameters, weights, rest = start, np.empty(0), start[used:]
     for _ in range(_REWEIGHTED):
-        weights = _weights(_curve(runs, parameters))
+        weights = _weights(_curve(runs, parameters), reach)
         if np.sum(weights) < used:
             return None
         found = least_squares(
@@ -219,8 +222,9 @@ def _curve(runs: _Runs, parameters: Floats) -> _Curve:
     return _Curve(h, columns @ shape, np.column_stack([below + above, above - below, columns[:, 2:]]), slopes @ shape)
 
 
-def _weights(curve: _Curve) -> Floats:
-    near = (1 - np.minimum(np.abs(curve.h) / REACH, 1.0) ** 3) ** 3
+def _weights(curve: _Curve, reach: float) -> Floats:
+    far = np.abs(curve.h) / np.where(curve.h > 0, reach, REACH)
+    near = (1 - np.minimum(far, 1.0) ** 3) ** 3
     return near / (1 + (np.maximum(curve.height, 0.0) / _HALF_AT) ** 2)
 
 

@@ -33,6 +33,8 @@ PUBLISHED_R_SD = 0.7
 """sd of its logarithm from one kind of data to another: a guess, wide enough for a factor of two either way."""
 _SIZES = np.linspace(-12.0, 16.0, 1121)
 """ln size over the middle of those that were run, at which the best is sought."""
+_STRIDE = 16
+_NEAR = np.arange(-_STRIDE, _STRIDE + 1)
 
 
 class Bought(NamedTuple):
@@ -73,11 +75,14 @@ class BestRunLaw(NamedTuple):
         """The irreducible loss of every draw."""
         return self.thetas[:, 4] * math.exp(self.fit.log_loss_unit)
 
-    def best(self, budgets: Sequence[float], unique: float | None) -> tuple[BestRuns, BestRuns]:
-        """The best runs at ``budgets`` with ``unique`` distinct examples, by the fit and by every draw."""
+    def best(self, budgets: Sequence[float] | Floats, unique: float | None) -> BestRuns:
+        """The best runs at ``budgets`` with ``unique`` distinct examples, by the fit."""
         own = _best(self.fit, np.asarray(self.theta)[None], self.cost, budgets, unique, self.form)
-        drawn = _best(self.fit, self.thetas, self.cost, budgets, unique, self.form)
-        return BestRuns(*(part[0] for part in own)), drawn
+        return BestRuns(*(part[0] for part in own))
+
+    def drawn(self, budgets: Sequence[float] | Floats, unique: float | None) -> BestRuns:
+        """The same by every draw."""
+        return _best(self.fit, self.thetas, self.cost, budgets, unique, self.form)
 
     @property
     def theta(self) -> tuple[float, ...]:
@@ -200,7 +205,7 @@ def _inside(fit: Fit, cells: Sequence[SizedCell]) -> tuple[Floats, Floats]:
 
 
 def _best(
-    fit: Fit, thetas: Floats, cost: Bought, budgets: Sequence[float], unique: float | None, form: str
+    fit: Fit, thetas: Floats, cost: Bought, budgets: Sequence[float] | Floats, unique: float | None, form: str
 ) -> BestRuns:
     pools = np.full(len(budgets), np.inf if unique is None else math.log(unique))
     return _lowest(fit, thetas, cost, np.log(budgets), pools, form)
@@ -210,15 +215,22 @@ def _lowest(fit: Fit, thetas: Floats, cost: Bought, compute: Floats, pools: Floa
     """The best run for every theta at every ln ``compute`` with ln distinct examples of at most ``pools``."""
     law, units = LAWS[form], np.asarray(fit.log_input_units)
     size_unit, examples_unit = float(units[0]), float(units[1])
-    size = size_unit + _SIZES
-    examples = cost.log_examples(compute[:, None], size)
-    distinct = np.minimum(examples, pools[:, None])
-    logs = np.broadcast_arrays(size - size_unit, examples - examples_unit, distinct - examples_unit)
-    x = np.stack(logs, axis=-1)
+
+    def losses(of: Floats, place: int, size: Floats) -> Floats:
+        examples = cost.log_examples(compute[place], size)
+        distinct = np.minimum(examples, pools[place])
+        logs = (size - size_unit, examples - examples_unit, distinct - examples_unit)
+        values = law.log_loss(of, np.stack(logs[: len(law.inputs)], axis=-1))
+        return np.where(np.isfinite(values), values, np.inf)
+
     loss, best = np.empty((2, len(thetas), len(compute)))
     for place in range(len(compute)):
-        values = law.log_loss(thetas, x[place, :, : len(law.inputs)])
-        best[:, place] = np.argmin(np.where(np.isfinite(values), values, np.inf), axis=-1)
-        loss[:, place] = np.take_along_axis(values, best[:, place : place + 1].astype(int), axis=-1)[:, 0]
-    places = np.arange(len(compute)), best.astype(int)
-    return BestRuns(loss + fit.log_loss_unit, size[places[1]], examples[places])
+        # Loss has one lowest size: first roughly, then near that one.
+        rough = _STRIDE * np.argmin(losses(thetas, place, size_unit + _SIZES[::_STRIDE]), axis=-1)
+        near = np.clip(rough[:, None] + _NEAR, 0, len(_SIZES) - 1)
+        values = losses(thetas, place, size_unit + _SIZES[near])
+        lowest = np.argmin(values, axis=-1)[:, None]
+        best[:, place] = np.take_along_axis(near, lowest, axis=-1)[:, 0]
+        loss[:, place] = np.take_along_axis(values, lowest, axis=-1)[:, 0]
+    size = size_unit + _SIZES[best.astype(int)]
+    return BestRuns(loss + fit.log_loss_unit, size, cost.log_examples(compute, size))

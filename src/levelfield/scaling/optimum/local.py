@@ -43,6 +43,11 @@ def local_curve(size: Floats, log_loss: Floats, *, width: float = WIDTH, degree:
     best = int(np.argmin(log_loss))
     if best in (0, len(size) - 1):
         return BestSizeAtEnd(side="smallest" if best == 0 else "largest")
+    return curve_about(size, best, width=width, degree=degree)
+
+
+def curve_about(size: Floats, best: int, *, width: float = WIDTH, degree: int = 3) -> LocalCurve:
+    """The sizes within ``width`` of the one at ``best``, which has neighbours on both sides."""
     near = np.abs(size - size[best]) <= width
     near[best - 1 : best + 2] = True
     x = size[near] - size[best]

@@ -181,8 +181,8 @@ def _line_of(budgets: Floats, sizes: Floats, at: float) -> _Line:
 
 
 def _with_gaps(found: Optimum, direct: _Direct, law: Cloud, moved: Moved, local: _Line, level: float) -> Optimum:
-    """The closed form against the profiles: each gap at half the remaining doubt, so that both hold at ``level``."""
-    middle, strict = math.log(found.budget_flops or 1.0), (1 + level) / 2
+    """The closed form against the profiles: both gaps at once at (1 + level) / 2, by which verdicts are decided too."""
+    middle, strict = math.log(found.budget_flops or 1.0), (3 + level) / 4
     exponents, sizes = _optimal(moved.thetas, law.fit, direct.cost, middle)
     gaps = []
     for estimate, drawn, own, weights in (

@@ -17,10 +17,18 @@ from typing import NamedTuple
 import numpy as np
 
 from levelfield.scaling.laws import Floats
-from levelfield.scaling.optimum.aligned import MAX_CONDITION, REACH, aligned, height
+from levelfield.scaling.optimum.aligned import MAX_CONDITION, REACH, Aligned, height
+from levelfield.scaling.optimum.walls import aligned_below_walls, num_at_walls, walls_of
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.optima import LearningRateCell, RateSurface
-from levelfield.scaling.results.reasons.optima import FewBracketed, FittedOnCurves, NoMinimumOfRates, VaryTogether
+from levelfield.scaling.results.reasons.optima import (
+    FallToWall,
+    FewBracketed,
+    FittedBelowWall,
+    FittedOnCurves,
+    NoMinimumOfRates,
+    VaryTogether,
+)
 
 MIN_CELLS = 5
 TOLERANCE = 0.01
@@ -57,13 +65,14 @@ def rate_at(surface: RateSurface, params: float, examples: float, *, level: floa
     z = np.array([1.0, *(np.log([params, examples]) - np.log(surface.centre))])
     best = _along(surface, z, level).exponential
     sharp = math.exp(float(np.clip(z[1:] @ np.array(surface.sharpness), -_MOST_SHARPER, _MOST_SHARPER)))
-    low, high = (_reach(surface.shape, surface.tolerance / sharp, side) for side in (-1, 1))
+    wall = math.log(surface.status.times) if isinstance(surface.status, FittedBelowWall) else REACH
+    low, high = (_reach(surface.shape, surface.tolerance / sharp, end) for end in (-REACH, wall))
     return RateAt(best, (best.estimate * math.exp(low), best.estimate * math.exp(high)))
 
 
-def _reach(shape: Sequence[float], tolerance: float, side: int) -> float:
-    """The h on one side of the minimum at which g(h) is ``tolerance``, no farther than runs count."""
-    h = np.linspace(0.0, side * REACH, 2001)
+def _reach(shape: Sequence[float], tolerance: float, end: float) -> float:
+    """The h on one side of the minimum at which g(h) is ``tolerance``, no farther than runs count: to ``end``."""
+    h = np.linspace(0.0, end, 2001)
     beyond = np.flatnonzero(height(h, shape) >= tolerance)
     return float(h[beyond[0]] if len(beyond) else h[-1])
 
@@ -79,7 +88,11 @@ def _surface(family: str, cells: Sequence[LearningRateCell], tolerance: float, l
     z = np.column_stack([np.ones(len(used)), place - centre])
     if np.linalg.cond(z) > MAX_CONDITION:
         return dataclasses.replace(nothing, status=VaryTogether())
-    found = aligned([np.log(cell.tried) for cell in used], z)
+    curves = [np.log(cell.tried) for cell in used]
+    walls = walls_of(curves)
+    found = aligned_below_walls(curves, z, walls)
+    if num := num_at_walls(walls, z, found):
+        return dataclasses.replace(nothing, status=FallToWall(num=num, num_cells=len(used)))
     if found is None or found.num_cells < MIN_CELLS or math.sqrt(found.covariance[0, 0]) > MOST_SD:
         return nothing
     surface = dataclasses.replace(
@@ -91,10 +104,16 @@ def _surface(family: str, cells: Sequence[LearningRateCell], tolerance: float, l
         sharpness=tuple(found.sharpness.tolist()),
         coefficients=tuple(found.vertex.tolist()),
         covariance=tuple(map(tuple, found.covariance.tolist())),
-        status=FittedOnCurves(num_curves=found.num_cells, num_bracketed=bracketed),
+        status=_status(found, bracketed),
     )
     rate, size, length = (_along(surface, row, level) for row in np.eye(3))
     return dataclasses.replace(surface, rate=rate.exponential, params_exponent=size, examples_exponent=length)
+
+
+def _status(found: Aligned, bracketed: int) -> FittedOnCurves | FittedBelowWall:
+    if found.reach < REACH:
+        return FittedBelowWall(num_curves=found.num_cells, num_bracketed=bracketed, times=math.exp(found.reach))
+    return FittedOnCurves(num_curves=found.num_cells, num_bracketed=bracketed)
 
 
 def _along(surface: RateSurface, z: Floats, level: float) -> Interval:

@@ -86,7 +86,7 @@ def _cloud(
     if isinstance(fit, Reason):
         return fit
     kept = tuple(cell for cell, row in zip(cells, fit.rows, strict=True) if not row.dropped)
-    theta, curves = np.asarray(fit.theta), _curves(kept)
+    theta, curves = np.asarray(fit.theta), curves_of(kept)
     if len(kept) >= LEAST_ROWS * len(curves) and err_together(fit.residuals, curves):
         _, slope, _ = fit.law.derivatives(theta, fit.x)
         told = dependence(fit.residuals, slope, np.ones(len(kept)), curves)
@@ -104,10 +104,10 @@ def _cloud(
 
 def drawn_with_memory(memory: Dependence, cells: Sequence[Observation], generator: np.random.Generator) -> Floats:
     """(draws, cells) errors that neighbours along a model's rows share."""
-    return np.clip(memory.draws(_curves(cells), NUM_REFITS, generator), -3.0, 3.0)
+    return np.clip(memory.draws(curves_of(cells), NUM_REFITS, generator), -3.0, 3.0)
 
 
-def _curves(cells: Sequence[Observation]) -> list[list[int]]:
+def curves_of(cells: Sequence[Observation]) -> list[list[int]]:
     """The places of every model's cells, from short to long."""
     place = {cell.run: at for at, cell in enumerate(cells)}
     models = grouped(cells, lambda r: (r.model, r.params, r.cluster)).values()

@@ -121,6 +121,11 @@ class NameExamples(Reason):
 
 
 @record
+class NameActive(Reason):
+    """Name the column of active parameters, or keep one setting."""
+
+
+@record
 class ShareBudgets(Reason):
     """A cloud has no profiles: the closed form serves."""
 

@@ -26,6 +26,19 @@ _COMING_AGAIN, _MOST_VALUES = 0.5, 64
 """A setting has at most so many values for every row, and so many altogether."""
 _MOST_ROWS = 5000
 """Rows of the first cells that are looked at: a setting of a search shows in them."""
+_MEANT = {
+    option: re.compile(pattern, re.IGNORECASE)
+    for option, pattern in {
+        "role": "role",
+        "batch": "(global_?)?batch(_?size)?",
+        "rate": "(base_|peak_|max_)?(rate|lr|learning_?rate)",
+        "cluster": "cluster",
+        "model": "model",
+        "params": "(num_|n_)?param(eter)?s",
+        "examples": "(num_|n_|train_)?(examples|tokens|images)(_seen)?",
+    }.items()
+}
+"""Names that say which option a column is meant for."""
 _SEED = re.compile(r"seed|repeat|replica|trial", re.IGNORECASE)
 
 
@@ -45,7 +58,7 @@ def refuse_unnamed_axes(rows: Sequence[Observation], where: object) -> None:
 
 def _option(name: str) -> str:
     """The option that a column of this name is most likely meant for."""
-    return name.lower() if name.lower() in ("role", "batch", "rate", "cluster", "model") else "axis"
+    return next((option for option, pattern in _MEANT.items() if pattern.fullmatch(name)), "axis")
 
 
 def unnamed_axes(rows: Sequence[Observation]) -> Iterator[str]:

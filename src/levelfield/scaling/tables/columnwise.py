@@ -12,6 +12,7 @@ import numpy as np
 from levelfield.records.errors import InputError
 from levelfield.records.observation import Role
 from levelfield.scaling.tables.cells import CellError, all_positive, has_diverged, is_absent, positive, whole_number
+from levelfield.scaling.tables.header_units import scale_of
 from levelfield.scaling.tables.rows import CodedColumn, Rows, combined
 from levelfield.scaling.tables.text import TextTable
 from levelfield.units import LARGEST, LARGEST_LOSS, SMALLEST, SMALLEST_LOSS
@@ -154,13 +155,25 @@ class _Cells:
         stated = cells.values if not absent else [cell for cell in cells.values if cell not in absent]
         values = all_positive(stated, **limits)
         if values is None:
-            return self._checked(
+            found = self._checked(
                 meaning, lambda cell: instead if cell in absent else positive(cell, named=meaning, **limits)
             )
+            known = [value for value in found.values if isinstance(value, float)]
+            scale = self._scale(meaning, known)
+            return found.mapped(lambda value: value * scale if isinstance(value, float) else value)
+        scale = self._scale(meaning, values)
+        if scale != 1:
+            values = [value * scale for value in values]
         if absent:
             told = iter(values)
             values = [instead if cell in absent else next(told) for cell in cells.values]
         return CodedColumn.merged(cells.codes, values)
+
+    def _scale(self, meaning: str, values: Sequence[float]) -> float:
+        try:
+            return scale_of(meaning, self._columns_of[meaning][0], np.asarray(values, dtype=float))
+        except InputError as error:
+            raise InputError(f"{self._path}: {error}") from None
 
     def _checked(self, meaning: str, meant: Callable[[str], Hashable]) -> CodedColumn:
         """What each cell of the columns of ``meaning`` is taken for; the first row with one that cannot be is named."""

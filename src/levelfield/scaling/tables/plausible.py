@@ -36,6 +36,14 @@ _BETTER_HIGHER = re.compile(
     r"(?![a-z])",
     re.IGNORECASE,
 )
+_STATE = re.compile(r"(^|[^a-z])(state|status)($|[^a-z])", re.IGNORECASE)
+_FINISHED = frozenset(("finished", "finish", "completed", "complete", "done", "success", "succeeded", "ok"))
+_NOT_FINISHED = frozenset(
+    (
+        *("crashed", "failed", "failure", "error", "oom", "killed", "aborted", "interrupted", "cancelled", "canceled"),
+        *("running", "preempted", "preempting", "pending", "queued", "stopped", "timeout"),
+    )
+)
 _BETTER_LOWER = re.compile(r"err|loss|nll|nats|bits|perplex|ppl|1\s*-|entropy", re.IGNORECASE)
 
 
@@ -45,10 +53,11 @@ def implausible(rows: Rows, *, where: Any, loss: str, place_of: Callable[[int], 
     ``where`` is the table that a complaint names, ``place_of`` where a reader finds its row of a number.
 
     Raises:
-        InputError: compute of another unit than its parameters and examples say, or of two units; a measure that is
-            better the higher it is; seeds that are copies of one run.
+        InputError: runs that have not finished; compute of another unit than its parameters and examples say, or of
+            two units; a measure that is better the higher it is; seeds that are copies of one run.
     """
     for problem in (
+        _unfinished(rows, place_of),
         _spellings(rows),
         _units(rows, place_of),
         _gap(rows, place_of),
@@ -58,6 +67,23 @@ def implausible(rows: Rows, *, where: Any, loss: str, place_of: Callable[[int], 
         if problem:
             raise InputError(f"{where}: {problem}")
     return tuple(_may_be_chance(rows))
+
+
+def _unfinished(rows: Rows, place_of: Callable[[int], str]) -> str:
+    """Runs that a column says have not finished, among others that have."""
+    for trait, (name, _) in enumerate(rows[0].traits):
+        if not _STATE.search(name):
+            continue
+        states = rows.coded("traits").mapped(lambda traits, own=trait: traits[own][1])
+        done = [state for state in states.present if state.casefold() in _FINISHED]
+        gone = [state for state in states.present if state.casefold() in _NOT_FINISHED]
+        if done and gone:
+            place = int(np.flatnonzero(states.where(gone.__contains__))[0])
+            return (
+                f"{place_of(place)}: the column {name!r} says {gone[0]!r}, and a row is a finished run: the loss of "
+                f"one that was not is another's; --where {name}={done[0]} keeps those that are"
+            )
+    return ""
 
 
 def _spellings(rows: Rows) -> str:

@@ -14,11 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levelfield.records.errors import InputError, did_you_mean
+from levelfield.records.measure import LOSS, Measure
 from levelfield.records.observation import Observation
 from levelfield.scaling.tables.checkpoints import places_of_ends, told_checkpoints, told_ends
 from levelfield.scaling.tables.columnwise import POSITIVE, SIX_N_D, observations_by_column
+from levelfield.scaling.tables.copies import without_copies
 from levelfield.scaling.tables.file import IN_MEMORY, read_table_file, table_of_columns
+from levelfield.scaling.tables.header_units import SCALED, unit_of
 from levelfield.scaling.tables.kept import rows_where, without_absent
+from levelfield.scaling.tables.measured import measure_of
 from levelfield.scaling.tables.plausible import implausible
 from levelfield.scaling.tables.rows import CodedColumn, Rows, having
 from levelfield.scaling.tables.text import TextTable
@@ -31,19 +35,20 @@ KNOWN_COLUMNS = (*POSITIVE, *_TEXT, "seed")
 _JUDGED = ("winner", "control")
 _RELATED = ("compute", "params", "examples")
 _SAYS_LOG = re.compile(r"(?<![A-Za-z])([Ll]og|LOG|ln)(10|2|e)?(?![a-z])")
-_SAYS_UNIT = re.compile(
-    r"[kMGTPEZ]FLOPs?\b|\bPF.?(s|sec|seconds?|days?)\b|[(\[]\s*(k|M|B|G|T|millions?|billions?)\s*[)\]]"
-)
-"""EFLOPs, PF-days, (M) and [billions] in the name of a column."""
+_SAYS_TRAINING = re.compile(r"(^|[^a-z])train(ing)?($|[^a-z])", re.IGNORECASE)
 _SAYS_COMPUTE = re.compile(r"flop|compute|6nd|^c$", re.IGNORECASE)
 
 
 class Runs(NamedTuple):
-    """The rows of a table, ``notices`` of what was left out of them or taken for something else, and where it lies."""
+    """The rows of a table, ``notices`` of what was left out of them or taken for something else, and where it lies.
+
+    ``measure`` is what its losses are, as far as the name of their column says.
+    """
 
     rows: Rows
     notices: tuple[str, ...]
     where: str | Path
+    measure: Measure = LOSS
 
 
 def read_runs_csv(path: str | Path, *, columns: Mapping[str, str] | None = None) -> Rows:
@@ -77,6 +82,9 @@ def read_runs(
     "6ND": it follows from the other two. A winner whose size or rate lies at the end of what the table's search rows
     tried gets that edge.
 
+    The name of a column may say the unit of compute, params and examples ("params (M)", "tokens_B"). Rows that are
+    copies of others count once, with a notice.
+
     ``where`` keeps rows by conditions (column, value), or (column, value, sign) with =, !=, <, <=, > or >=; of
     equalities on one column any will do. With ``drop_diverged`` rows whose loss is empty, nan or inf are left out, with
     a notice; as part of what was tried they still bracket a winner. With ``drop_incomplete`` so are rows that do not
@@ -101,6 +109,7 @@ def read_runs(
     table = rows_where(path, table, where)
     if not table.places:
         raise InputError(f"{path}: has a header but no rows")
+    table, copied = without_copies(table)
     table, incomplete = _complete(path, table, columns_of, drop_incomplete=drop_incomplete)
     rows = observations_by_column(path, table, columns_of, drop_diverged=drop_diverged)
     _refuse_another_scale(rows, path, table, meant["loss"])
@@ -116,11 +125,16 @@ def read_runs(
         raise InputError(f"{path}: every run has diverged: the loss of all {len(rows)} rows is empty, nan or inf")
     finished = rows if ended.all() else rows.at(np.flatnonzero(ended))
     places = np.flatnonzero(ended)
+    try:
+        measure = measure_of(meant["loss"], largest=float(finished.numbers("loss").max()))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     doubts = implausible(finished, where=path, loss=meant["loss"], place_of=lambda row: table.places[places[row]])
     return Runs(
         _with_edges(finished, rows),
-        (*incomplete, *_notices(rows, ended, table, columns_of, meant["compute"]), *checkpoints, *doubts),
+        (*copied, *incomplete, *_notices(rows, ended, table, columns_of, meant["compute"]), *checkpoints, *doubts),
         path,
+        measure,
     )
 
 
@@ -223,6 +237,8 @@ def _notices(
 ) -> tuple[str, ...]:
     """What a reader of the results must know of how the table was read."""
     found = []
+    if _SAYS_TRAINING.search(loss := columns_of["loss"][0]):
+        found.append(f"loss is the column {loss!r}, which says training: what is called held-out here may not be so")
     if (diverged := np.flatnonzero(~ended)).size:
         counted = Counter(rows.at(diverged).column("family"))
         families = ", ".join(f"{family} {number}" for family, number in counted.items())
@@ -233,10 +249,10 @@ def _notices(
     if not _SAYS_COMPUTE.search(compute):
         found.append(f"compute is the column {compute!r}: where FLOPs are named, read that")
     found.extend(
-        f"{meaning} is the column {name!r}: its numbers are read as they are, not in {unit[0]}"
-        for meaning in _RELATED
+        f"{meaning} is the column {name!r}, which says {unit[0]!r}: its numbers are read in {unit[1]:g}"
+        for meaning in SCALED
         for name in columns_of.get(meaning, ())
-        if (unit := _SAYS_UNIT.search(name))
+        if (unit := unit_of(name))
     )
     return tuple(found)
 

@@ -66,6 +66,25 @@ class ForFreshExamples(Reason):
 
 
 @record
+class SizesDoNotCost(Reason):
+    """Compute over 6 x parameters x examples varies from ``low`` to ``high`` inside the family: parameters may be total
+    and not active, and no recipe follows. ``exponents`` are those of size and of examples added up, where both were
+    found: 1 where compute is their product."""
+
+    low: float
+    high: float
+    exponents: float | None = None
+
+
+@record
+class CostPerSize(Reason):
+    """Compute over 6 x parameters x examples varies from ``low`` to ``high`` inside the family, and rises with size."""
+
+    low: float
+    high: float
+
+
+@record
 class FewBracketed(Reason):
     num: int
     needed: int
@@ -87,3 +106,20 @@ class FittedOnCurves(Reason):
 
     num_curves: int
     num_bracketed: int
+
+
+@record
+class FittedBelowWall(Reason):
+    """Runs more than ``times`` above the best rate are left out: there losses rise as no smooth curve does."""
+
+    num_curves: int
+    num_bracketed: int
+    times: float
+
+
+@record
+class FallToWall(Reason):
+    """In ``num`` of ``num_cells`` tuning curves losses fall up to the largest rate that does not diverge: a bound."""
+
+    num: int
+    num_cells: int

@@ -46,6 +46,16 @@ class BeyondBacktests(Reason):
 
 
 @record
+class PassedOver(Reason):
+    """The law of ``form`` has no floor: on the way to ``reach`` times the rows, where its backtests end, it passes over
+    into the one of ``into``."""
+
+    form: str
+    into: str
+    reach: float
+
+
+@record
 class LawEnds(Reason):
     """No law has a floor, and one without ends where its backtests do."""
 
