@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from levelfield.records.errors import expect
 from levelfield.records.stated import stated
+
+Engine: TypeAlias = Literal["auto", "plain", "lean"]
 
 MOST_THREADS = 1024
 MOST_PREFETCH = 1024
@@ -16,14 +18,15 @@ MOST_PREFETCH = 1024
 class ExecutionSpec:
     """What may be asked of an execution: the ``[execution]`` table of a study. It asks only for what there is.
 
-    ``threads`` are those that a trial computes with on a CPU: another number rounds otherwise. ``prefetch`` runs of
-    batches are rendered ahead of the GPU that trains, with equal results. Every step takes the whole global batch where
-    ``microbatch_size`` is None.
+    ``threads`` are those that a trial computes with on a CPU: another number rounds otherwise. ``engine`` takes the
+    steps and rounds otherwise, too: "plain" runs everywhere, "lean" by kernels of our own on a CPU with a C compiler,
+    "auto" is the fastest that runs. ``prefetch`` runs of batches are rendered ahead of the GPU that trains, with equal
+    results. Every step takes the whole global batch where ``microbatch_size`` is None.
     """
 
     launcher: Literal["local"] = "local"
     num_devices: int = 1
-    engine: Literal["plain"] = "plain"
+    engine: Engine = "auto"
     threads: int = 1
     microbatch_size: int | None = None
     prefetch: int = 0
@@ -38,15 +41,19 @@ class ExecutionSpec:
 
 @stated
 class Execution(ExecutionSpec):
-    """An execution as it was: on which kind of ``device``, by the hardware's own name, and by which torch."""
+    """An execution as it was: on which kind of ``device``, by the hardware's own name, and by which torch.
+
+    ``engine`` is the one that ran, and ``engine_version`` identifies its code where it is none of torch's.
+    """
 
     device: str
     torch_version: str
+    engine_version: str | None = None
 
     def repeats(self, other: Execution) -> bool:
         """Whether the same bits are to be expected of both: they differ in nothing but what is rendered ahead."""
-        here = (other.device, other.torch_version)
-        return self.asked == other.asked and (self.device, self.torch_version) == here
+        here = (other.device, other.torch_version, other.engine_version)
+        return self.asked == other.asked and (self.device, self.torch_version, self.engine_version) == here
 
     @property
     def asked(self) -> ExecutionSpec:
@@ -59,7 +66,7 @@ class Execution(ExecutionSpec):
         """The same as part of a sentence ("2 threads on CPU AMD EPYC, torch 2.15.0")."""
         threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
         ahead = f", {self.prefetch} runs of batches ahead" if self.prefetch else ""
-        return f"{threads} on {self.device}{ahead}, torch {self.torch_version}"
+        return f"{threads} on {self.device}{ahead}, torch {self.torch_version}, engine {self.engine}"
 
 
 DEFAULT_EXECUTION = ExecutionSpec()

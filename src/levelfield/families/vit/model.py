@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from levelfield.families.gelu import gelu
 from levelfield.families.pixels import handed
 from levelfield.families.vit.attention import attention
 from levelfield.families.vit.spec import Gelu, ViTSpec
@@ -40,7 +41,7 @@ class EncoderBlock(nn.Module):
         query, key, value = _heads(self.qkv(self.norm1(x)), self.num_heads, parts=3)
         mixed = attention(query, key, value)
         x = x + self._drop(self.proj(mixed.transpose(1, 2).flatten(2)))
-        hidden = F.dropout(F.gelu(self.fc1(self.norm2(x)), approximate=self.approximate), self.dropout, self.training)
+        hidden = F.dropout(gelu(self.fc1(self.norm2(x)), approximate=self.approximate), self.dropout, self.training)
         return x + self._drop(self.fc2(hidden))
 
     def _drop(self, branch: Tensor) -> Tensor:
@@ -75,7 +76,7 @@ class MapHead(nn.Module):
         key, value = _heads(self.key_value(x), self.num_heads, parts=2)
         mixed = attention(query, key, value)
         x = self.proj(mixed.transpose(1, 2).flatten(1))
-        return x + self.fc2(F.gelu(self.fc1(self.norm(x)), approximate=self.approximate))
+        return x + self.fc2(gelu(self.fc1(self.norm(x)), approximate=self.approximate))
 
 
 class ViT(nn.Module):
