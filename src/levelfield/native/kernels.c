@@ -218,7 +218,7 @@ void update(const Tensor *tensors, int64_t count, float global, float momentum, 
 static inline float sigmoid(float x) {
     float y = -x;
     y = -87.0f > y ? -87.0f : y; /* a NaN stays one */
-    y = 87.0f < y ? 87.0f : y;
+    y = 88.8f < y ? 88.8f : y; /* whose power of two, 128, is infinite: far below, gelu is 0 */
     float whole = rintf(y * 1.44269504088896341f);
     float rest = y - whole * 0.693359375f - whole * -2.12194440e-4f;
     float p = 1.9875691500e-4f;
