@@ -71,17 +71,10 @@ class _Theirs(TimmStep):
     """timm's step, in float32 where ``half`` is not said; ``fused`` attention as timm begins, or its products."""
 
     def __init__(self, net: Net, *, half: bool, fused: bool = True, compiled: str | None = None) -> None:
-        super().__init__(net, CPU, compiled=compiled)
-        self.half = half
-        if not half:
-            self.model.to(memory_format=torch.contiguous_format)
+        super().__init__(net, CPU, compiled=compiled, half=half)
         for module in self.model.modules():
             if hasattr(module, "fused_attn"):
                 module.fused_attn = fused  # pyright: ignore[reportAttributeAccessIssue]
-
-    def __call__(self) -> None:
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
-            super().__call__()
 
 
 def _variants(net: Net, *, compiled: bool) -> Iterator[tuple[str, Callable[[], Callable[[], None]]]]:

@@ -190,9 +190,7 @@ def test_the_forward_pass_of_other_recipes_is_the_plain_one_to_rounding() -> Non
     plain = build_state(spec, open_source_once(DATA), device=CPU)
     lean = build_state(spec, open_source_once(DATA), device=CPU)
     task = task_named(spec.task)
-    steps = [
-        TrainingStep(spec, task, device=CPU, side=side) for side in (None, LeanForward(spec, found))
-    ]
+    steps = [TrainingStep(spec, task, device=CPU, side=side) for side in (None, LeanForward(spec, found))]
     for batch in batches(spec):
         losses = [step(state, batch).loss for step, state in zip(steps, (plain, lean), strict=True)]
         assert losses[0] == pytest.approx(losses[1], rel=1e-5)
