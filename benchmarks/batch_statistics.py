@@ -17,14 +17,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from levelfield.data.loader import Loader, training_order
+from levelfield.data.arranged import training_order
+from levelfield.data.loader import Loader
 from levelfield.data.sources import open_source
 from levelfield.data.transforms import to_float
 from levelfield.families.tensors import batch_norms, statistics_of
 from levelfield.records.data import DigitPairsSpec
 from levelfield.records.head import LinearHead
 from levelfield.records.trial import TrialSpec
-from levelfield.study.execute.parts import build_state, training_batches
+from levelfield.study.execute.parts import build_state, training_loader
 from levelfield.study.plan.recipes import preset
 from levelfield.tasks.classification import Classification
 from levelfield.train.averaging import ema_decay
@@ -53,7 +54,7 @@ def trained(seed: int, steps: int, source):
     for layer in batch_norms(state.model).values():
         layer.track_running_stats = True
     averaged = {name: tensor.clone() for name, tensor in statistics_of(state.model).items()}
-    batches = training_batches(spec, source, start_step=0)
+    batches = iter(training_loader(spec, source, start_step=0))
     while state.step < steps:
         step(state, next(batches))
         decay = ema_decay(state.step, num_steps=steps, fraction=spec.recipe.ema_fraction)

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from benchmarks.gpu.rows import Deadline, Row, Seen, Setting
 from benchmarks.gpu.twins import CPU, Case, Trained, errors, trained
+from levelfield.data.generated.digit_renderer import rendered_on
+from levelfield.data.generated.digit_strings import DigitStrings
 from levelfield.data.sources import near, open_source, open_source_once
-from levelfield.data.sources.digit_renderer import rendered_on
-from levelfield.data.sources.digit_strings import DigitStrings
 from levelfield.records.data import DigitPairsSpec, DigitStringsSpec, Split
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import Dtype

@@ -19,7 +19,7 @@ from levelfield.data.sources import open_source_once
 from levelfield.records.data import DigitPairsSpec
 from levelfield.records.head import LinearHead
 from levelfield.records.trial import Dtype, TrialSpec
-from levelfield.study.execute.parts import build_state, training_batches
+from levelfield.study.execute.parts import build_state, training_loader
 from levelfield.study.plan.recipes import preset
 from levelfield.tasks.registry import task_named
 from levelfield.train.state import TrainState
@@ -100,7 +100,7 @@ def trained(
 
 def batches_of(spec: TrialSpec, start_step: int = 0) -> Iterator[Batch]:
     """The batches of ``spec``, drawn on the CPU."""
-    batches = training_batches(spec, open_source_once(spec.data), start_step=start_step)
+    batches = iter(training_loader(spec, open_source_once(spec.data), start_step=start_step))
     return islice(batches, spec.steps - start_step)
 
 

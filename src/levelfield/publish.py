@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from levelfield.records.data import DigitPairsSpec, DigitStringsSpec, num_report_asked
+from levelfield.records.data import DigitPairsSpec, DigitStringsSpec, FractalsSpec, MixtureSpec, num_report_asked
 from levelfield.records.fingerprint import fingerprint
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import CLASSIFICATION
@@ -200,12 +200,11 @@ def _predictions(outcome: Outcome) -> Iterator[LockedPrediction]:
 
 def _data_sentence(outcome: Outcome) -> str:
     data, facts = outcome.spec.data, outcome.facts
-    size = (
-        "an unlimited stream"
-        if isinstance(data, DigitPairsSpec | DigitStringsSpec)
-        else f"{facts.num_train:,} training images"
-    )
-    noise = f", {data.label_noise:.0%} label noise" if isinstance(data, DigitPairsSpec | DigitStringsSpec) else ""
+    drawn = data if isinstance(data, DigitPairsSpec | DigitStringsSpec | FractalsSpec) else None
+    size = "an unlimited stream" if drawn else f"{facts.num_train:,} training images"
+    if isinstance(data, MixtureSpec):
+        size = _mixed(data, facts.num_train)
+    noise = f", {drawn.label_noise:.0%} label noise" if drawn and drawn.label_noise else ""
     classes = outcome.spec.task == CLASSIFICATION
     answers = f"of {facts.head.num_outputs} classes" if classes else f"for the task {outcome.spec.task}"
     judging = facts.num_report or num_report_asked(data)
@@ -213,6 +212,16 @@ def _data_sentence(outcome: Outcome) -> str:
         f"{data.source}: {size} {answers} at {facts.resolution} px{noise}; "
         f"{data.select_examples:,} images chose the recipe, {judging:,} others judged the winners"
     )
+
+
+def _mixed(data: MixtureSpec, num_train: int) -> str:
+    """What is mixed, and how many examples are an epoch of it."""
+    weights = data.weights or (None,) * len(data.parts)
+    told = [
+        f"{part.data.source} ({getattr(part.data, 'path', '') or 'drawn'}){'' if weight is None else f' x {weight}'}"
+        for part, weight in zip(data.parts, weights, strict=True)
+    ]
+    return f"{' and '.join(told)}, an epoch of {num_train:,} examples,"
 
 
 def _recipe_facts(spec: StudySpec) -> Iterator[RecipeFact]:

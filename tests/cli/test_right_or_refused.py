@@ -80,7 +80,8 @@ def test_a_picture_without_agreed_8_bits_is_named_and_not_answered(tmp_path, inv
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     files = sorted(pictures(tmp_path / "drawn", "a", "b", "c", each=8).rglob("*.png"))
-    columns = {"img": [file.read_bytes() for file in files], "fine": ["abc".index(file.parent.name) for file in files]}
+    fine = ["abc".index(file.parent.name) for file in files]
+    columns = {"img": [file.read_bytes() for file in files], "fine": fine, "coarse": [label // 2 for label in fine]}
     pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
     return tmp_path / "rows.parquet"
 
@@ -98,10 +99,10 @@ def test_columns_are_named_in_every_verb_that_reads_tables_of_pictures(table, tm
     }
     for command in verbs.values():
         code, _, error = invoke(*command)
-        assert (code, "has no column 'image'" in error) == (2, True)
+        assert (code, "'fine', 'coarse' could each be the column of labels: name it by" in error) == (2, True)
         assert invoke(*command, *COLUMNS)[0] == 0
         code, _, error = invoke(*command[:3], pictures(tmp_path / command[0], "a", "b", "c"), *command[4:], *COLUMNS)
-        assert (code, "--image-column names a column of Parquet, and --data" in error) == (2, True)
+        assert (code, "image_column names a column of a table, and" in error) == (2, True)
 
 
 def test_of_several_sets_of_weights_every_verb_can_be_told_one(table, tmp_path, invoke, caplog):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from levelfield.data.decode import decode
 from levelfield.families import registry
 from levelfield.records.sealed import read_record
 from levelfield.records.trial import TrialResult
@@ -46,8 +47,9 @@ def weights(tmp_path: Path) -> tuple[Path, LoadedModel]:
 
 def by_hand(loaded: LoadedModel, path: Path) -> np.ndarray:
     """The probabilities for one picture, with the network as it was trained."""
-    with Image.open(path) as picture, torch.no_grad():
-        logits = loaded.model(torch.from_numpy(loaded.preprocessing.apply(picture))[None])
+    shown = decode(path.read_bytes(), channels=len(loaded.preprocessing.mean))
+    with torch.no_grad():
+        logits = loaded.model(torch.from_numpy(loaded.preprocessing.apply(shown))[None])
     return logits[0].softmax(0).numpy()
 
 

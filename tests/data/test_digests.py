@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from small_pictures import encoded, picture
 
-from levelfield.data.sources import digests, open_source
-from levelfield.data.sources.digests import KeptDigests, cache_folder
-from levelfield.data.sources.folder import labelled_folder
+from levelfield.data import kept_digests as digests
+from levelfield.data.ingest.places import PlaceSaid, judged_at
+from levelfield.data.kept_digests import KeptDigests, cached
+from levelfield.data.sources import open_source
 from levelfield.records.data import FolderSpec, ParquetSpec
 from levelfield.records.errors import DataError
 
@@ -27,8 +29,8 @@ def cache(tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def hashed(monkeypatch) -> list[int]:
     """The sizes of the pictures that were hashed on opening."""
-    from levelfield.data.sources import folder, parquet_column
-    from levelfield.data.sources.images import digest_of
+    from levelfield.data.canonical import digest_of
+    from levelfield.data.ingest import opening
 
     sizes: list[int] = []
 
@@ -36,8 +38,7 @@ def hashed(monkeypatch) -> list[int]:
         sizes.append(len(bytes(content)))
         return digest_of(content)
 
-    for module in (folder, parquet_column):
-        monkeypatch.setattr(module, "digest_of", counted)
+    monkeypatch.setattr(opening, "digest_of", counted)
     return sizes
 
 
@@ -96,6 +97,7 @@ def test_a_kept_digest_that_lies_is_caught_when_the_picture_is_decoded_and_forgo
     (kept,) = cache.iterdir()
     wrong = {key: np.bitwise_xor(rows, 1) for key, rows in digests._read(kept).items()}
     kept.write_bytes(digests._packed(wrong))
+    shutil.rmtree(cache.with_name("indices"))
     lied_to = open_source(spec_of(place))
     assert lied_to.fingerprint != true
     with pytest.raises(DataError, match="has changed since it was listed"):
@@ -114,21 +116,22 @@ def test_a_picture_exchanged_after_it_was_listed_is_no_example(picture_folder):
 
 
 def test_a_picture_exchanged_after_it_was_listed_is_not_judged(picture_folder):
-    from levelfield.inference.pictures import fed_container
+    from levelfield.inference.pictures import fed_store
     from levelfield.weights.preprocessing import Preprocessing
 
-    container, _ = labelled_folder(str(picture_folder))
+    store = judged_at(PlaceSaid(path=str(picture_folder)))
     file = sorted(picture_folder.rglob("*.png"))[-1]
     file.write_bytes(encoded(picture(1000)))
     with pytest.raises(DataError, match=f"{file.name} has changed since it was listed"):
-        list(fed_container(container, container.labels, Preprocessing.of_training(resolution=16, in_channels=3), []))
+        list(fed_store(store, store.labels, Preprocessing.of_training(resolution=16, in_channels=3), []))
 
 
 @pytest.mark.parametrize("damage", [b"", b"levelfield digests 1\nbut torn", b"\0" * 5000])
 def test_a_damaged_cache_is_as_good_as_none(place, cache, damage, hashed):
     before = open_source(spec_of(place)).fingerprint
     (kept,) = cache.iterdir()
-    kept.write_bytes(damage or kept.read_bytes()[:-1])
+    for file in (kept, *cache.with_name("indices").glob("*/*/*")):
+        file.write_bytes(damage or file.read_bytes()[:-1])
     assert open_source(spec_of(place)).fingerprint == before
     assert len(hashed) == 60
 
@@ -137,7 +140,7 @@ def test_a_cache_that_cannot_be_written_is_as_good_as_none(place, cache, monkeyp
     cache.parent.write_text("no folder")
     assert open_source(spec_of(place)).fingerprint == open_source(spec_of(place)).fingerprint
     monkeypatch.setenv("LEVELFIELD_CACHE", "")
-    assert cache_folder() is None
+    assert cached("digests") is None
     open_source(spec_of(place))
     assert len(hashed) == 90
 
@@ -145,10 +148,10 @@ def test_a_cache_that_cannot_be_written_is_as_good_as_none(place, cache, monkeyp
 def test_it_lies_where_caches_lie(monkeypatch, tmp_path):
     monkeypatch.delenv("LEVELFIELD_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / "levelfield" / "digests"
+    assert cached("digests") == tmp_path / "levelfield" / "digests"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / ".cache" / "levelfield" / "digests"
+    assert cached("digests") == tmp_path / ".cache" / "levelfield" / "digests"
 
 
 def test_what_was_used_longest_ago_goes_first_when_it_grows_too_large(tmp_path, cache, monkeypatch):

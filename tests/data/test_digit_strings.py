@@ -11,15 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.narrowed import of_kind
 
+from levelfield.data.arranged import training_order
 from levelfield.data.draws import draw_bits, key_words, unit_interval
-from levelfield.data.loader import Loader, training_order
+from levelfield.data.generated.digit_renderer import rendered_on
+from levelfield.data.generated.digit_strings import DigitStrings
+from levelfield.data.generated.glyphs import load_glyphs, split_glyphs
+from levelfield.data.generated.label_noise import noisy_labels
+from levelfield.data.generated.noise import NoiseBank
+from levelfield.data.loader import Loader
 from levelfield.data.order import Order
 from levelfield.data.sources import open_source, open_source_once
-from levelfield.data.sources.digit_renderer import rendered_on
-from levelfield.data.sources.digit_strings import DigitStrings, noisy_labels
-from levelfield.data.sources.glyphs import load_glyphs, split_glyphs
-from levelfield.data.sources.noise import NoiseBank
-from levelfield.records.data import DigitPairsSpec, DigitsSpec, DigitStringsSpec, FewDigitsJudge, Split
+from levelfield.records.data import DigitPairsSpec, DigitsSpec, DigitStringsSpec, Split
+from levelfield.records.drawn import FewDigitsJudge
 from levelfield.records.errors import SpecError
 from levelfield.records.measure import Measure
 from levelfield.tasks.classification import Classification

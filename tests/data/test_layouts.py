@@ -1,14 +1,17 @@
 """Folders that are laid out otherwise than <class>/<image>: understood by one rule, or refused with what was seen."""
 
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from small_pictures import CLASSES, encoded, picture, write_folder, write_parquet
+from tests.formats import FORMATS
 
+from levelfield.data.ingest.places import PlaceSaid, judged_at, stores_at
 from levelfield.data.sources import open_source
-from levelfield.data.sources.folder import labelled_folder
 from levelfield.records.data import FolderSpec, ParquetSpec
 from levelfield.records.errors import DataError
 
@@ -40,13 +43,8 @@ def each(*folders: str, count: int = 4, suffix: str = ".png") -> list[str]:
 
 
 REFUSED = {
-    "train and valid": (each("train/cat", "train/dog", "valid/cat", "valid/dog"), "'train', 'valid', which"),
-    "capitals": (
-        each("Train/cat", "Train/dog", "Test/cat", "Test/dog"),
-        "'Test', 'Train', which are called",
-    ),
-    "all capitals": (each("TRAIN/cat", "VALID/cat"), "'TRAIN', 'VALID', which are called like parts of a data set"),
-    "training and testing": (each("training/cat", "testing/cat"), "are called like parts"),
+    "two names of one part": (each("train/cat", "val/cat", "Valid/dog"), "'Valid' and another are one part"),
+    "train and dev": (each("train/cat", "train/dog", "dev/cat"), "'dev', 'train', which are called like parts of a"),
     "test alone": (each("test/cat", "test/dog"), "'test', which are called like parts"),
     "flat parts": (each("train", "test"), "are called like parts"),
     "parts beside others": (each("train/cat", "train/dog", "notes"), "'notes', 'train', of which 'train' are called"),
@@ -79,7 +77,7 @@ def test_a_layout_that_is_not_understood_is_refused_with_what_was_seen_by_every_
     with pytest.raises(DataError, match=message):
         opened(root)  # run, plan, finetune and probe
     with pytest.raises(DataError, match=message):
-        labelled_folder(str(root))  # evaluate
+        judged_at(PlaceSaid(path=str(root)))  # evaluate
     good = laid(tmp_path / "good", *each("cat", "dog"))
     with pytest.raises(DataError, match=message):
         opened(good, report_path=str(root))
@@ -96,6 +94,10 @@ UNDERSTOOD = {
     ),
     "a file beside": ([*each("cat", "dog"), "LICENSE", "README.md"], ("cat", "dog")),
     "train and test": (each("train/cat", "train/dog", "test/cat"), ("cat", "dog")),
+    "train and valid": (each("train/cat", "train/dog", "valid/cat", "valid/dog"), ("cat", "dog")),
+    "capitals": (each("Train/cat", "Train/dog", "Test/cat"), ("cat", "dog")),
+    "all capitals": (each("TRAIN/cat", "TRAIN/dog", "VALID/cat"), ("cat", "dog")),
+    "training and testing": (each("training/cat", "training/dog", "testing/cat"), ("cat", "dog")),
     "train alone": (each("train/cat", "train/dog"), ("cat", "dog")),
     "a class called train": (each("bus", "train", "tram"), ("bus", "train", "tram")),
     "letters of both cases": (each("A", "a", "b"), ("A", "a", "b")),
@@ -115,7 +117,8 @@ def test_a_layout_that_is_understood_has_the_classes_of_its_folders(kind, tmp_pa
 
 def test_a_part_that_is_not_used_is_said(tmp_path, caplog):
     opened(laid(tmp_path / "data", *each("train/cat", "train/dog", "test/cat", "val/dog")))
-    assert "val is not used: the report split is" in caplog.text
+    assert "val of" in caplog.text
+    assert "is not used: the report split is test" in caplog.text
 
 
 def test_parts_in_one_folder_of_parquet_are_not_mixed(tmp_path):
@@ -124,10 +127,52 @@ def test_parts_in_one_folder_of_parquet_are_not_mixed(tmp_path):
     write_parquet(tmp_path / "data" / "train-00001-of-00002.parquet", rows[8:16])
     open_source(ParquetSpec(path=str(tmp_path / "data"), **HELD_OUT))
     write_parquet(tmp_path / "data" / "test-00000-of-00001.parquet", rows[16:])
-    with pytest.raises(DataError, match=r"holds parts of a data set, test-00000.* and train-0000"):
-        open_source(ParquetSpec(path=str(tmp_path / "data"), **HELD_OUT))
+    whole = open_source(ParquetSpec(path=str(tmp_path / "data"), **HELD_OUT))
+    assert whole.split_sizes == {"train": 14, "select": 2, "report": 4}
     globbed = ParquetSpec(path=f"{tmp_path}/data/train*", report_path=f"{tmp_path}/data/test*", **HELD_OUT)
-    assert open_source(globbed).split_sizes == {"train": 14, "select": 2, "report": 4}
+    assert open_source(globbed).fingerprint == whole.fingerprint
+    write_parquet(tmp_path / "data" / "more.parquet", rows[:3])
+    with pytest.raises(DataError, match=r"holds parts of a data set, .*, and nothing says which to train on"):
+        open_source(ParquetSpec(path=str(tmp_path / "data"), **HELD_OUT))
+
+
+@pytest.mark.parametrize("form", ["webdataset_json", "tar_of_folders"])
+@pytest.mark.parametrize(
+    "names", [("train-000", "val-000"), ("flowers_train", "flowers_valid"), ("x-training", "x-test")]
+)
+def test_tars_called_after_parts_are_not_mixed(tmp_path, names, form):
+    rows = [(CLASSES[seed % 3], encoded(picture(seed))) for seed in range(20)]
+    for name, own in zip(names, (rows[:14], rows[14:]), strict=True):
+        FORMATS[form](tmp_path / name, own)
+        next((tmp_path / name).glob("*.tar")).rename(tmp_path / f"{name}.tar")
+    column = "kind" if form == "webdataset_json" else None
+    train, report = stores_at(PlaceSaid(path=f"{tmp_path}/{{{','.join(names)}}}.tar", label_column=column))
+    assert report is not None
+    assert (len(train.labels), len(report.labels)) == (14, 6)
+
+
+def test_arrow_that_unpacks_to_any_size_is_refused(tmp_path):
+    """A hundred MB of nothing in a few kilobytes."""
+    rows = [(CLASSES[seed % 3], encoded(picture(seed))) for seed in range(9)]
+    place = FORMATS["saved_to_disk"](tmp_path / "data", rows)
+    table = pa.table({"image": pa.array([bytes(10**8)], pa.binary()), "label": [0]})
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    for opened, name in ((pa.ipc.new_stream, "stream"), (pa.ipc.new_file, "file")):
+        path = tmp_path / "data" / "train" / "data-00000-of-00002.arrow"
+        with opened(str(path), table.schema, options=options) as writer:
+            writer.write_table(table)
+        assert path.stat().st_size < 10**5, name
+        with pytest.raises(DataError, match="is compressed, so that it cannot be mapped"):
+            judged_at(place)
+
+
+def test_a_tar_whose_header_is_as_large_as_a_file_is_refused(tmp_path):
+    with tarfile.open(tmp_path / "x.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        info = tarfile.TarInfo("cat/1.png")
+        info.pax_headers = {"comment": "x" * 2**21}
+        archive.addfile(info)
+    with pytest.raises(DataError, match=r"a header of 2,097,\d+ bytes, expected at most 1,048,576"):
+        judged_at(PlaceSaid(path=str(tmp_path / "x.tar")))
 
 
 def test_hidden_files_and_classes_stay_as_they_were(tmp_path):

@@ -1,5 +1,6 @@
 """The loader: one integer of state, the same sequence however a run is cut, sharded or resumed, and proof of it."""
 
+from collections.abc import Generator
 from itertools import islice
 
 import numpy as np
@@ -7,9 +8,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.narrowed import of_kind
 
+from levelfield.data.arranged import plain_order, training_order
 from levelfield.data.audit import SeenAudit, check_audit, expected_audit
-from levelfield.data.loader import Loader, evaluation_batches, training_order
+from levelfield.data.loader import Loader, evaluation_batches
 from levelfield.data.order import Order
 from levelfield.data.sources import open_source
 from levelfield.records.data import DigitPairsSpec, DigitsSpec, FolderSpec
@@ -18,7 +21,7 @@ from levelfield.records.errors import DataError
 BATCH = 48
 # 37 training examples: every batch holds parts of two or three epochs.
 SOURCE = open_source(DigitsSpec(select_examples=880, report_examples=880))
-ORDER = training_order(SOURCE, seed=3)
+ORDER = plain_order(SOURCE, seed=3)
 COLUMNS = ("positions", "epochs", "ids", "augment_keys", "image", "label", "valid")
 
 
@@ -200,3 +203,23 @@ def test_an_error_in_the_rendering_thread_reaches_the_reader(tmp_path, picture_f
     batches = iter(Loader(source, order=training_order(source, 0), global_batch_size=4, prefetch=2))
     with pytest.raises(DataError, match="can no longer be read"):
         list(islice(batches, 10))
+
+
+def test_large_batches_are_rendered_in_parts_by_several_threads_to_the_same_bits():
+    plain, ahead = (table_of(islice(loader(global_batch_size=400, prefetch=number), 3)) for number in (0, 3))
+    assert all(np.array_equal(plain[name], ahead[name]) for name in plain)
+
+
+def test_threads_that_render_ahead_say_what_they_have_computed():
+    rendering = loader(prefetch=2, global_batch_size=300)
+    assert rendering.cpu_seconds_ahead() == 0
+    batches = iter(rendering)
+    next(batches)
+    some = rendering.cpu_seconds_ahead()
+    assert some > 0
+    list(islice(batches, 5))
+    more = rendering.cpu_seconds_ahead()
+    assert more > some
+    of_kind(Generator, batches).close()
+    assert rendering.cpu_seconds_ahead() >= more, "what was spent stays spent"
+    assert rendering.waited_seconds > 0

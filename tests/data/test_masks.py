@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from tests.masked_pictures import CLASSES, COLOURS, NOTHING, pair, png, rows, write_pairs, write_parquet
 
+from levelfield.data.arranged import training_order
 from levelfield.data.crops import FittedPair, crop_bits, scaled_crop
-from levelfield.data.loader import Loader, training_order
+from levelfield.data.loader import Loader
 from levelfield.data.sources import open_source
 from levelfield.data.stretches import stretches
 from levelfield.records.data import PairsSpec, ParquetSpec, data_identity

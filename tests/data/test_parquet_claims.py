@@ -13,7 +13,7 @@ import pytest
 from small_pictures import encoded, picture, write_parquet
 
 from levelfield.data.sources import open_source
-from levelfield.data.sources.parquet_claims import Compact, read_claims
+from levelfield.data.stores.parquet_claims import Compact, read_claims
 from levelfield.records.data import ParquetSpec
 from levelfield.records.errors import DataError
 

@@ -9,15 +9,15 @@ import pytest
 from PIL import Image, ImageOps
 from small_pictures import encoded, picture, write_folder, write_parquet
 
+from levelfield.data.canonical import digest_of
+from levelfield.data.decode import decode, shown
 from levelfield.data.encoded import UnreadablePictureError
 from levelfield.data.pictures import as_shown, orientation_in
 from levelfield.data.sources import open_source
-from levelfield.data.sources.images import decode, digest_of
 from levelfield.records.data import FolderSpec, ParquetSpec
 from levelfield.weights.preprocessing import Preprocessing
 
 GREY = Preprocessing.of_training(resolution=16, in_channels=1)
-COLOUR = Preprocessing.of_training(resolution=16, in_channels=3)
 
 
 def tagged(image: Image.Image, orientation: int, form: str) -> bytes:
@@ -37,9 +37,10 @@ def opened(content: bytes) -> Image.Image:
 def test_a_picture_is_turned_as_its_exif_says_in_training_and_in_answers(form, orientation):
     content = tagged(picture(1, (24, 16)), orientation, form)
     upright = ImageOps.exif_transpose(opened(content))
-    expected = np.asarray(decode(encoded(upright.convert("RGB")), 16))
-    assert np.array_equal(decode(content, 16), expected)
-    assert np.array_equal(COLOUR.pixels(opened(content)), expected)
+    expected = np.asarray(upright.convert("RGB"))
+    assert np.array_equal(decode(content), expected)
+    assert np.array_equal(shown(opened(content)), expected)
+    assert np.array_equal(decode(content, channels=1)[..., 0], np.asarray(upright.convert("RGB").convert("L")))
     assert as_shown(as_shown(opened(content))).size == upright.size, "once turned it stays"
     assert orientation_in(content) == (1 if form == "TIFF" else orientation), "Pillow turns TIFF itself"
 
@@ -73,26 +74,26 @@ def test_a_damaged_exif_turns_nothing(damage):
     image, stream = picture(3, (16, 16)), io.BytesIO()
     image.save(stream, "JPEG", exif=b"Exif\0\0" + block)
     assert orientation_in(stream.getvalue()) == 1
-    assert np.array_equal(decode(stream.getvalue(), 16), decode(encoded(image, "JPEG"), 16))
+    assert np.array_equal(decode(stream.getvalue()), decode(encoded(image, "JPEG")))
 
 
 def test_pictures_without_the_tag_are_left_alone_to_the_last_bit():
     for mode, form in (("RGB", "PNG"), ("RGB", "JPEG"), ("L", "PNG"), ("CMYK", "JPEG")):
         content = encoded(picture(4, (16, 16), mode), form)
-        assert np.array_equal(decode(content, 16), np.asarray(opened(content).convert("RGB")).transpose(2, 0, 1))
+        assert np.array_equal(decode(content), np.asarray(opened(content).convert("RGB")))
 
 
 def test_a_one_channel_network_sees_what_a_colour_network_sees():
     grey = picture(5, (16, 16), "L")
-    assert np.array_equal(GREY.pixels(grey)[0], np.asarray(grey)), "grey is itself"
+    assert np.array_equal(GREY.pixels(shown(grey, channels=1))[0], np.asarray(grey)), "grey is itself"
     clear = Image.new("RGBA", (16, 16), (0, 0, 0, 0))
-    assert (GREY.pixels(clear) == 255).all(), "transparency is white, not what lies below it"
-    assert (GREY.pixels(Image.new("LA", (16, 16), (0, 0))) == 255).all()
-    assert (COLOUR.pixels(clear) == 255).all()
+    assert (shown(clear, channels=1) == 255).all(), "transparency is white, not what lies below it"
+    assert (shown(Image.new("LA", (16, 16), (0, 0)), channels=1) == 255).all()
+    assert (shown(clear) == 255).all()
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I", "F"])
-@pytest.mark.parametrize("fed", [GREY, COLOUR], ids=["grey", "colour"])
-def test_pixels_of_more_than_8_bits_are_refused_whatever_the_channels(mode, fed):
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels_of_more_than_8_bits_are_refused_whatever_the_channels(mode, channels):
     with pytest.raises(UnreadablePictureError, match="convert them to 8 bits a channel"):
-        fed.pixels(Image.new(mode, (16, 16)))
+        shown(Image.new(mode, (16, 16)), channels=channels)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from levelfield.data.augment.flips import augment_photos
 from levelfield.data.draws import below, draw_bits, key_words
-from levelfield.data.sources.glyphs import enlarge, load_glyphs
-from levelfield.data.transforms import NORMALISATION, Affine, SpritePlacer, augment_photos, to_float
+from levelfield.data.generated.glyphs import enlarge, load_glyphs
+from levelfield.data.transforms import NORMALISATION, Affine, SpritePlacer, to_float
 
 RNG = np.random.default_rng(0)
 PHOTOS = RNG.integers(0, 256, (400, 3, 16, 16), dtype=np.uint8)

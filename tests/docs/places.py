@@ -1,6 +1,7 @@
 """Places where a how-to's commands find what they name: small networks, pictures, studies and tables."""
 
 import csv
+import io
 import re
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from levelfield.study.execute.trial import run_trial
 from levelfield.study.plan.recipes import preset
 from tests.conftest import TINY_STUDY
 from tests.docs.commands import ROOT, blocks
+from tests.formats import FORMATS
 from tests.masked_pictures import NOTHING, rows, write_pairs, write_parquet
 from tests.study.pictures import write_folder
 from tests.study.simulated import run_to_the_end, study, written_down
@@ -126,6 +128,28 @@ def for_next_trials(place: Path) -> None:
     spec = study(families=families)
     written_down(place / "runs/STUDY", spec, *run_to_the_end(spec))
     examples(place)
+
+
+def for_own_data(place: Path) -> None:
+    """A few pictures in every format that the page names but a folder of class folders."""
+    draw = np.random.default_rng(1)
+    pictures = []
+    for number in range(12):
+        stream = io.BytesIO()
+        Image.fromarray(draw.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(stream, "JPEG")
+        pictures.append((("cat", "dog")[number % 2], stream.getvalue()))
+    FORMATS["webdataset"](place / "shards", pictures)
+    FORMATS["hub"](place / "hub", pictures)
+    FORMATS["saved_to_disk"](place / "saved", pictures)
+    FORMATS["folder"](place / "album", pictures)
+    (place / "album/cat/IMG_0.MOV").write_bytes(b"\0\0\0\x14ftypqt  ")
+    for made, name in (("tar_of_folders", "photos.tar"), ("parquet_of_texts", "rows.parquet")):
+        FORMATS[made](place / made, pictures)
+        (place / made / name).rename(place / name)
+    with open(place / "labels.csv", "w", newline="") as file:
+        csv.writer(file).writerows(
+            [("file", "species"), *((f"album/{n}/IMG_{i}.JPG", n) for i, (n, _) in enumerate(pictures))]
+        )
 
 
 def examples(place: Path) -> None:

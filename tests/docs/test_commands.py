@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.docs.commands import ROOT, commands_of, type_in
+from tests.docs.places import for_own_data
 from tests.study.pictures import write_folder
 
 
@@ -46,7 +47,7 @@ def test_every_command_of_the_readme_runs(undisturbed, tmp_path):
 
 
 @pytest.mark.slow
-def test_own_data_followed_to_the_letter_plans_a_study_that_can_decide(tmp_path):
+def test_own_data_followed_to_the_letter_is_built_and_plans_a_study_that_can_decide(tmp_path):
     page = "docs/how-to/own-data.md"
     (spec,) = re.findall(r"^```toml\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
     (tmp_path / "my-photos.toml").write_text(spec)
@@ -57,7 +58,13 @@ def test_own_data_followed_to_the_letter_plans_a_study_that_can_decide(tmp_path)
             for number in range(count):
                 picture = Image.fromarray(draw.integers(0, 255, (16, 16, 3), dtype=np.uint8))
                 picture.save(tmp_path / f"photos/{part}/{label}/{number}.png")
-    plan, run = commands_of(page)
+    for_own_data(tmp_path)
+    *made, plan, run = [command for command in commands_of(page) if " data build`" not in command]
+    assert len(made) == 11
+    for command in made:
+        done = type_in(command, tmp_path)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+    assert len(list((tmp_path / "built").glob("*/manifest.json"))) == 9
     done = type_in(plan, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "at most" in done.stdout

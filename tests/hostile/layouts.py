@@ -23,6 +23,7 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from levelfield.data.ingest.places import PlaceSaid
 from levelfield.data.sources import Source, open_source
 from levelfield.families import registry
 from levelfield.inference.labelled import score_place
@@ -90,7 +91,7 @@ def attempt(seed: int, index: int, folder: Path) -> str:
     of_folders = draw.random() < 0.5 and (outputs is not None or as_folder or not named)
     judged = _held_out(draw, folder / "judged_part", world, as_folder=of_folders, named=named and outputs is not None)
     network = telling(taught, outputs)
-    found, unreadable, _ = score_place(judged, network, device=torch.device("cpu"), columns={})
+    found, unreadable, _ = score_place(PlaceSaid(path=judged), network, device=torch.device("cpu"))
     if unreadable or found.top1.estimate != 1.0:
         return f"wrong: {found.top1.estimate:.0%} for 100 % ({kind}, {size} classes, {judged})"
     return "right"

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from levelfield.data.ingest.places import PlaceSaid, judged_at
 from levelfield.data.sources import open_source
-from levelfield.data.sources.parquet import labelled_parquet
 from levelfield.records.data import ParquetSpec
 
 COUNT = 1_000
@@ -35,13 +35,13 @@ def attempt(seed: int, index: int, folder: Path) -> str:
     damage = draw.choice((_none, _none, _bits, _footer, _pages, _cut, _swapped, _metadata))
     damaged = damage(draw, content)
     (folder / "x.parquet").write_bytes(damaged)
-    container = labelled_parquet(ParquetSpec(path=str(folder / "x.parquet"), resolution=8))
-    found = [(int(label), container.read(row)) for row, label in enumerate(container.labels)]
+    store = judged_at(PlaceSaid(path=str(folder / "x.parquet")))
+    found = sorted((int(label), store.read(row)) for row, label in enumerate(store.labels))
     if damage is _metadata:
         names = None
-    if damaged == content and names and list(container.classes.names) != names:
-        return f"wrong: classes {container.classes.names[:3]}"
-    if found != list(zip(labels, images, strict=True)):
+    if damaged == content and names and list(store.classes.names) != names:
+        return f"wrong: classes {store.classes.names[:3]}"
+    if found != sorted(zip(labels, images, strict=True)):
         # No checksum covers a page that is not compressed: another byte in a picture is another picture.
         return "wrong: other rows than were written" if damage in (_none, _metadata) else _consistent(found)
     return _opened(folder, found)
@@ -189,5 +189,5 @@ def _of_no_parquet(draw: random.Random, folder: Path) -> str:
         (b"", b"PAR1", b"PAR1PAR1", b"PAR1" + bytes(100) + b"PAR1", text.encode(), draw.randbytes(3000))
     )
     (folder / "x.parquet").write_bytes(content)
-    labelled_parquet(ParquetSpec(path=str(folder / "x.parquet"), resolution=8))
+    judged_at(PlaceSaid(path=str(folder / "x.parquet")))
     return "wrong: read as Parquet"

@@ -7,7 +7,7 @@ import pytest
 from tests.hostile.child import outcome
 from tests.hostile.run import run_kind
 
-KINDS = ("pictures", "weights", "parquets")
+KINDS = ("pictures", "weights", "parquets", "ingests")
 
 
 @pytest.mark.parametrize("kind", KINDS)

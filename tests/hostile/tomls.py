@@ -30,7 +30,7 @@ from levelfield.records.trial import TrialSpec
 from levelfield.report.words.told import told
 from levelfield.study.bill.bill import bill
 from levelfield.study.bill.transfer_bill import transfer_bill
-from levelfield.study.execute.parts import build_state, training_batches
+from levelfield.study.execute.parts import build_state, training_loader
 from levelfield.study.plan.candidate import cost_of
 from levelfield.study.plan.plan import plan, refuse_if_nothing_is_allowed
 from levelfield.study.plan.undecidable import undecidable
@@ -133,7 +133,7 @@ def _trained(spec: TrialSpec, source: Source, facts: Any) -> str:
     device = torch.device("cpu")
     state = build_state(spec, source, device=device)
     step = TrainingStep(spec, task_named(spec.task), device=device)
-    batches = training_batches(spec, source, start_step=0)
+    batches = iter(training_loader(spec, source, start_step=0))
     for report in training_steps(state, step, batches, num_steps=STEPS, stopwatch=Stopwatch(device)):
         if report.finite != (math.isfinite(report.loss) and math.isfinite(report.gradient_norm)):
             return f"wrong: loss {report.loss} is called finite: {report.finite}"

@@ -1,6 +1,8 @@
-"""The same images from Parquet and from a folder, on one worker and on two: the same results, byte for byte."""
+"""The same images from Parquet, from a folder and from what is built of a tar, on one worker and on two: the same
+results, byte for byte."""
 
 import io
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from levelfield.data.ingest.build import build
+from levelfield.data.ingest.places import PlaceSaid, listed_forms
 from tests.conftest import TINY_STUDY, lasting_files, run
 
 pytestmark = pytest.mark.slow
@@ -39,7 +43,10 @@ def containers(tmp_path_factory):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encoded.getvalue())
     pq.write_table(pa.Table.from_pylist(rows), root / "digits.parquet", row_group_size=300)
-    return {"parquet": root / "digits.parquet", "folder": root / "folder"}
+    with tarfile.open(root / "digits.tar", "w") as archive:
+        archive.add(root / "folder", "digits")
+    build(listed_forms(PlaceSaid(path=str(root / "digits.tar"))), root / "built", shard_bytes=100_000)
+    return {"parquet": root / "digits.parquet", "folder": root / "folder", "images": root / "built"}
 
 
 def results_of(tmp_path, source, path, workers):
@@ -64,3 +71,4 @@ def test_container_and_workers_change_nothing(containers, tmp_path):
     from_folder = results_of(tmp_path, "folder", containers["folder"], 2)
     assert from_folder.keys() == from_parquet.keys(), "the same images are the same trials"
     assert from_folder == from_parquet
+    assert results_of(tmp_path, "images", containers["images"], 2) == from_parquet

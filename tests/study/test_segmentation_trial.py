@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from levelfield.compute.analytic import count
-from levelfield.data.loader import Loader, training_order
+from levelfield.data.arranged import training_order
+from levelfield.data.loader import Loader
 from levelfield.data.sources import open_source
 from levelfield.data.transforms import to_float
 from levelfield.records.data import ParquetSpec, data_content
@@ -102,7 +103,7 @@ def test_training_is_a_straight_line(data, source):
     parts, twin = (put_together(spec, source, device=CPU) for _ in range(2))
     network = twin.network
     batches = iter(Loader(source, order=training_order(source, 0), global_batch_size=6))
-    for batch in parts.batches():
+    for batch in parts.loader():
         if parts.state.step == 3:
             break
         report = parts.step(parts.state, batch)

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
+from levelfield.data.arranged import training_order
 from levelfield.data.audit import expected_audit
-from levelfield.data.loader import training_order
 from levelfield.data.sources import open_source
 from levelfield.records.data import DigitPairsSpec
 from levelfield.records.errors import StoreError

@@ -10,7 +10,7 @@ import pytest
 
 from levelfield.publish import publish
 from levelfield.records.allowed import OneSided
-from levelfield.records.data import FewDigitsJudge
+from levelfield.records.drawn import FewDigitsJudge
 from levelfield.records.trial import TrialTiming
 from levelfield.report.words.told import told
 from levelfield.scaling.analyse import analyse

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from levelfield.data.sources import digests, open_source
+from levelfield.data import kept_digests as digests
+from levelfield.data.sources import open_source
 from levelfield.records.errors import InputError, StoreError
 from levelfield.records.sealed import SEAL, read_record, write_record
 from levelfield.records.store import StudyDirectory

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
-from levelfield.data.loader import Batch, Loader, evaluation_batches, training_order
+from levelfield.data.arranged import training_order
+from levelfield.data.loader import Batch, Loader, evaluation_batches
 from levelfield.data.sources import Source, open_source
 from levelfield.data.transforms import to_float
 from levelfield.families.tensors import tensors_of

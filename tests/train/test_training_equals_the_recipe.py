@@ -23,7 +23,7 @@ from levelfield.families.vit.weights import to_timm as vit_to_timm
 from levelfield.records.data import DigitPairsSpec
 from levelfield.records.head import LinearHead
 from levelfield.records.trial import TrialSpec
-from levelfield.study.execute.parts import build_state, training_batches
+from levelfield.study.execute.parts import build_state, training_loader
 from levelfield.study.plan.recipes import preset, preset_names
 from levelfield.tasks.registry import task_named
 from levelfield.train.loop import training_steps
@@ -126,7 +126,7 @@ def our_run(name: str) -> tuple[dict[str, Tensor], Run]:
         state = build_state(spec, source, device=CPU)
         initial = timms_weights(state.model)
         step = TrainingStep(spec, task_named(spec.task), device=CPU)
-        batches = training_batches(spec, source, start_step=0)
+        batches = iter(training_loader(spec, source, start_step=0))
         assert state.average is not None
         averaged, losses, averages = deepcopy(state.model), [], []
         for report in training_steps(state, step, batches, num_steps=STEPS, stopwatch=Stopwatch(CPU)):
@@ -139,7 +139,7 @@ def our_run(name: str) -> tuple[dict[str, Tensor], Run]:
 def their_run(name: str, **wrong_rules: float) -> Run:
     """The straight-line script from our initial weights, over our batches."""
     peer, (initial, _) = PEERS[name], our_run(name)
-    batches = islice(training_batches(trial(name), open_source_once(DATA), start_step=0), STEPS)
+    batches = islice(training_loader(trial(name), open_source_once(DATA), start_step=0), STEPS)
     with float64():
         network = peer.network()
         network.load_state_dict(initial)

@@ -30,7 +30,7 @@ def test_finetune_refuses_what_is_no_trial_and_what_is_no_field(pretrained, tmp_
     assert "is no directory of a trial" in one_complaint(run("finetune", tmp_path / "none", *said), 2)
     assert "did you mean 'sam_rho'" in one_complaint(run("finetune", pretrained, *said, "--set", "sam_ro=1"), 2)
     wrong = run("finetune", pretrained, "--data", tmp_path / "none", "--resolution", 16)
-    assert "is no folder here" in one_complaint(wrong, 2)
+    assert "is no folder or file here" in one_complaint(wrong, 2)
 
 
 def test_probe_is_a_verb_that_is_read_back_the_second_time(pretrained, tmp_path):

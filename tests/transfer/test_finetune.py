@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from levelfield.compute.analytic import count
+from levelfield.data.arranged import training_order
 from levelfield.data.audit import expected_audit
-from levelfield.data.loader import training_order
 from levelfield.data.sources import open_source
 from levelfield.inference.labelled import judged_resolution, score_trial
 from levelfield.records.data import DigitsSpec

@@ -8,7 +8,8 @@ from PIL import Image
 from timm.data import create_transform
 from torchvision.transforms import Compose
 
-from levelfield.data.sources.images import decode
+from levelfield.data.decode import decode, shown
+from levelfield.data.resize import covering
 from levelfield.weights.preprocessing import CropMode, Preprocessing
 from tests.narrowed import of_kind
 
@@ -29,7 +30,7 @@ def test_a_picture_is_fed_as_timm_feeds_it(size: tuple[int, int], crop_mode: Cro
         48, interpolation="bicubic", mean=MEAN, std=STD, crop_pct=crop_pct, crop_mode=crop_mode, is_training=False
     )
     expected = of_kind(Compose, theirs)(picture(*size))
-    assert np.abs(ours.apply(picture(*size)) - np.asarray(expected)).max() < 1e-5
+    assert np.abs(ours.apply(shown(picture(*size))) - np.asarray(expected)).max() < 1e-5
 
 
 @pytest.mark.parametrize("size", [(91, 64), (64, 91), (48, 48)])
@@ -37,4 +38,4 @@ def test_a_picture_is_fed_as_our_own_data_is(size: tuple[int, int]) -> None:
     encoded = io.BytesIO()
     picture(*size).save(encoded, "PNG")
     ours = Preprocessing.of_training(resolution=48, in_channels=3)
-    assert np.array_equal(ours.pixels(picture(*size)), decode(encoded.getvalue(), 48))
+    assert np.array_equal(ours.pixels(shown(picture(*size))), covering(decode(encoded.getvalue()), 48))

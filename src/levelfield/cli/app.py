@@ -11,6 +11,10 @@ from levelfield.cli import (
     compare,
     convert,
     count,
+    data_audit,
+    data_build,
+    data_inspect,
+    data_verify,
     evaluate,
     export,
     families,
@@ -68,6 +72,23 @@ for verb, summary in _VERBS.items():
     name = verb.__name__.rpartition(".")[2]
     named = app.command(name.partition("_")[0], short_help=summary, epilog=verb.EXAMPLES, context_settings=_HELP)
     named(getattr(verb, name))
+
+_OF_DATA = {
+    data_build: "What people bring, as shards, an index and a manifest.",
+    data_inspect: "Classes, sizes, faults, and what leaks.",
+    data_verify: "Whether every byte is what it was.",
+    data_audit: "How often a trial saw each example, proven.",
+}
+data = typer.Typer(
+    help="What a source holds, and what was seen of it.",
+    no_args_is_help=True,
+    context_settings=_HELP,
+    rich_markup_mode=None,
+)
+app.add_typer(data, name="data", short_help="What a source holds, and what was seen of it.")
+for verb, summary in _OF_DATA.items():
+    name = verb.__name__.rpartition("_")[2]
+    data.command(name, short_help=summary, epilog=verb.EXAMPLES, context_settings=_HELP)(getattr(verb, name))
 
 
 def _say_version(asked: bool) -> None:

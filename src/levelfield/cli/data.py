@@ -1,4 +1,4 @@
-"""Data named on the command line: a folder of class folders, Parquet files, or embedded digits."""
+"""Data named on the command line: images of one's own in whatever is read, or embedded digits."""
 
 from __future__ import annotations
 
@@ -19,13 +19,18 @@ Arch = Annotated[
 Key = Annotated[
     str | None, typer.Option("--key", help="Which weights of a training checkpoint, such as state_dict_ema.")
 ]
-ImageColumn = Annotated[str | None, typer.Option("--image-column", help="Parquet: column of encoded images ('image').")]
-LabelColumn = Annotated[str | None, typer.Option("--label-column", help="Parquet: column of labels ('label').")]
+ImageColumn = Annotated[str | None, typer.Option("--image-column", help="Tables: column of images.")]
+LabelColumn = Annotated[
+    str | None, typer.Option("--label-column", help="Tables: column of labels; WebDataset: key in the JSON.")
+]
 AdaptChannels = Annotated[
     bool, typer.Option("--adapt-channels", help="Change the first layer for images of other channels (grey, colour).")
 ]
 DataPlace = Annotated[
-    str, typer.Option("--data", help="A folder of class folders, Parquet (file, folder or glob), or 'digits'.")
+    str,
+    typer.Option(
+        "--data", help="Class folders, tars, Parquet, a table, what `data build` made; 'digits' or 'fractals'."
+    ),
 ]
 ReportPlace = Annotated[Path | None, typer.Option("--report-data", help="The held-out part, where it lies apart.")]
 Resolution = Annotated[int, typer.Option(help="Image side in pixels.", min=1)]
@@ -68,7 +73,7 @@ def masked_data(
     Raises:
         SpecError: nothing lies there, or a column is named of what has none.
     """
-    from levelfield.data.sources.layout import is_parquet
+    from levelfield.data.ingest.layout import is_parquet
     from levelfield.records.codec import from_plain
     from levelfield.records.data import PairsSpec, ParquetSpec
     from levelfield.records.errors import SpecError
@@ -111,37 +116,38 @@ def named_data(
     Raises:
         SpecError: nothing lies there, or the augmentation is none of that data.
     """
-    from levelfield.data.sources.layout import is_parquet
+    from levelfield.data.ingest.named_files import is_pattern
+    from levelfield.data.stores.remote import is_far
     from levelfield.records.codec import from_plain
-    from levelfield.records.data import DigitsSpec, FolderSpec, ParquetSpec
+    from levelfield.records.data import DigitsSpec, FractalsSpec, ImagesSpec
     from levelfield.records.errors import SpecError
 
-    said = {"resolution": resolution, "select_examples": select, "report_examples": report or _REPORT_UNSAID}
+    said: dict[str, Any] = {"resolution": resolution, "select_examples": select}
+    said |= {"report_examples": report or _REPORT_UNSAID}
     if augment is not None:
         said |= {"augment": augment}
-    parquet = place != "digits" and is_parquet(place)
-    said |= columns_said(f"--data {place!r}", image_column, label_column, parquet=parquet)
-    if place == "digits":
+    made = {"digits": DigitsSpec, "fractals": FractalsSpec}.get(place)
+    if made is not None:
+        refuse_columns(f"--data {place!r}", image_column, label_column)
         if report_place is not None:
-            raise SpecError("--report-data says where held-out images lie; 'digits' are split here: leave it out")
-        return from_plain(DigitsSpec, said, where="--data digits")
+            raise SpecError(f"--report-data says where held-out images lie; {place!r} are split here: leave it out")
+        return from_plain(made, said, where=f"--data {place}")
     path = Path(place).expanduser()
     said |= {"path": place, "report_path": str(report_place) if report_place else None}
-    if not parquet and not path.is_dir():
-        raise SpecError(f"--data {place!r} is no folder here ({path.absolute()}), no Parquet file and not 'digits'")
-    return from_plain(ParquetSpec if parquet else FolderSpec, said, where=f"--data {place}")
+    said |= {"image_column": image_column, "label_column": label_column}
+    if not is_far(place) and not path.exists() and not is_pattern(place):
+        raise SpecError(f"--data {place!r} is no folder or file here ({path.absolute()}), nor 'digits' or 'fractals'")
+    return from_plain(ImagesSpec, said, where=f"--data {place}")
 
 
-def columns_said(place: str, image: str | None, label: str | None, *, parquet: bool) -> dict[str, str]:
-    """The columns that were named, as fields of a spec.
+def refuse_columns(place: str, image: str | None, label: str | None) -> None:
+    """Refuse columns that were named of ``place``, which has none.
 
     Raises:
-        SpecError: some were, and ``place`` is no table.
+        SpecError: some were.
     """
     from levelfield.records.errors import SpecError
 
-    said = {name: value for name, value in (("image_column", image), ("label_column", label)) if value is not None}
-    if said and not parquet:
-        option = f"--{next(iter(said)).replace('_', '-')}"
-        raise SpecError(f"{option} names a column of Parquet, and {place} is none: leave it out")
-    return said
+    for option, said in (("--image-column", image), ("--label-column", label)):
+        if said is not None:
+            raise SpecError(f"{option} names a column of a table, and {place} is none: leave it out")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from levelfield.cli.data import Arch, ImageColumn, Key, LabelColumn, Start, columns_said
+from levelfield.cli.data import Arch, ImageColumn, Key, LabelColumn, Start, refuse_columns
 from levelfield.cli.run import Device
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def evaluate(
     data: Annotated[
         str | None,
         typer.Option(
-            "--data", help="Labelled images: a folder of class folders, or Parquet. A trial's own when left out."
+            "--data", help="Labelled images: class folders, tars, Parquet, a table, … A trial's own when left out."
         ),
     ] = None,
     arch: Arch = None,
@@ -39,7 +39,7 @@ def evaluate(
     Images that cannot be read are named at the end, with exit code 2; the others are judged.
     """
     from levelfield.cli.console import say, say_json
-    from levelfield.data.sources.layout import is_parquet
+    from levelfield.data.ingest.places import PlaceSaid
     from levelfield.inference.answers import class_names
     from levelfield.inference.labelled import judged_resolution, score_place, score_trial
     from levelfield.records.errors import DataError, SpecError
@@ -55,13 +55,12 @@ def evaluate(
             raise SpecError("--data names labelled images, and this network answers every pixel: leave it out")
         _evaluate_pixels(start, loaded, where, out, json=json)
         return
-    judged = "the trial's own data" if data is None else f"--data {data!r}"
-    parquet = data is not None and is_parquet(data)
-    columns = columns_said(judged, image_column, label_column, parquet=parquet)
     if data is None:
+        refuse_columns("the trial's own data", image_column, label_column)
         found, unreadable, place = score_trial(start, loaded, device=where)
     else:
-        found, unreadable, place = score_place(data, loaded, device=where, columns=columns)
+        said = PlaceSaid(path=data, image_column=image_column, label_column=label_column)
+        found, unreadable, place = score_place(said, loaded, device=where)
     written = write_evaluation(found, class_names(loaded), out) if out is not None else ()
     if json:
         say_json(found)

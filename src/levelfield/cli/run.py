@@ -15,7 +15,9 @@ Threads = Annotated[
     int | None, typer.Option(help="Threads on a CPU, if not those of [execution]. What was begun keeps its own.")
 ]
 TrialThreads = Annotated[int, typer.Option(help="Threads on a CPU. What was begun keeps its own.")]
-Prefetch = Annotated[int | None, typer.Option(help="Runs of batches rendered ahead of a GPU.")]
+Prefetch = Annotated[
+    int | None, typer.Option(help="Threads that render batches ahead; the cores left free when left out.")
+]
 Data = Annotated[Path | None, typer.Option(help="Where the data lies now, if not where the study says.")]
 ReportData = Annotated[Path | None, typer.Option(help="The same for report_path.")]
 CheckpointEvery = Annotated[float, typer.Option(help="Seconds between checkpoints.", min=0)]

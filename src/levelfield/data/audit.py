@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from levelfield.data.draws import Int64s, UInt64s, key_words, mix64
-from levelfield.data.order import Order
+from levelfield.data.order import ExampleOrder
 from levelfield.records.codec import record
 from levelfield.records.errors import DataError
 
@@ -40,7 +40,7 @@ class SeenAudit:
         return SeenAudit(examples=self.examples + other.examples, digest="".join(f"{half:016x}" for half in halves))
 
 
-def expected_audit(order: Order, start: int, stop: int) -> SeenAudit:
+def expected_audit(order: ExampleOrder, start: int, stop: int) -> SeenAudit:
     """The audit of an undisturbed run over positions ``[start, stop)``, replayed from the order alone.
 
     No image is rendered: about a microsecond an example.
@@ -54,7 +54,7 @@ def expected_audit(order: Order, start: int, stop: int) -> SeenAudit:
     return audit
 
 
-def check_audit(audit: SeenAudit, order: Order, start: int, stop: int) -> None:
+def check_audit(audit: SeenAudit, order: ExampleOrder, start: int, stop: int) -> None:
     """Prove that a run saw positions ``[start, stop)`` exactly once each.
 
     Raises:

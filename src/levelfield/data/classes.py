@@ -15,6 +15,7 @@ decide is refused with what either list has alone. Names are equal as text (Unic
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 import unicodedata
@@ -93,6 +94,35 @@ def match_classes(theirs: Classes, ours: Classes, used: Iterable[int]) -> tuple[
             _difference(theirs, ours, strange, [p for p, key in enumerate(known) if key not in wanted], how)
         )
     return np.array([places.get(key, -1) for key in keys], dtype=np.int64), how
+
+
+def join_classes(parts: Sequence[Classes]) -> tuple[tuple[str, ...], tuple[NDArray[np.int64], ...], tuple[How, ...]]:
+    """The classes of all ``parts`` as one list, the place in it of every class of each part, and how each was matched.
+
+    Classes that have names on both sides, or numbers on both, are joined: what the parts before lack comes after what
+    they have. Where one side is named and the other numbered, :func:`match_classes` decides, and none can be added.
+
+    Raises:
+        DataError: nothing says which is which, a part has a class twice, or one class is spelt in two ways.
+    """
+    names, found, hows = parts[0].names, [np.arange(len(parts[0].names))], []
+    for theirs in parts[1:]:
+        ours = dataclasses.replace(parts[0], names=names, of=" and ".join(each.of for each in parts[: len(found)]))
+        keys, known, how = _keys(theirs, ours)
+        _refuse_twice(theirs, keys, range(len(keys)))
+        _refuse_twice(ours, known, range(len(known)))
+        if how == "name" or (theirs.numbers is not None and ours.numbers is not None):
+            new = [place for place, key in enumerate(keys) if key not in set(known)]
+            names = (*names, *(theirs.names[place] for place in new))
+            places = {key: place for place, key in enumerate((*known, *(keys[place] for place in new)))}
+            found.append(np.array([places[key] for key in keys], dtype=np.int64))
+        else:
+            matched, how = match_classes(theirs, ours, range(len(theirs.names)))
+            found.append(matched)
+        hows.append(how)
+    for same in spellings(names).values():
+        raise DataError(f"the parts of a mixture call a class {quoted_names(same)}: is it one? Spell it in one way")
+    return names, tuple(found), tuple(hows)
 
 
 def _keys(theirs: Classes, ours: Classes) -> tuple[Sequence[str | int], Sequence[str | int], How]:

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from levelfield.data.draws import Int64s, UInt64s, below, draw_bits
+from levelfield.data.resize import Box, nearest_to, resized_to
 from levelfield.records.fields import IGNORED
 
 OUTSIDE = 128
@@ -31,19 +31,23 @@ class FittedPair(NamedTuple):
     width: int
     height: int
 
+    @property
+    def nbytes(self) -> int:
+        """Of both arrays."""
+        return self.pixels.nbytes + self.mask.nbytes
 
-def fitted(picture: Image.Image, mask: Image.Image, side: int) -> FittedPair:
-    """``picture`` in RGB and its ``mask`` of one byte a pixel, resized so that the longer side has ``side`` pixels.
+
+def fitted(picture: NDArray[np.uint8], mask: NDArray[np.uint8], side: int) -> FittedPair:
+    """``picture`` [H, W, 3] and its ``mask`` [H, W], resized so that the longer side has ``side`` pixels.
 
     Sizes are rounded to whole pixels, one at least; a picture that has the size is left alone.
     """
-    longest = max(picture.size)
-    width, height = (max(1, (2 * length * side + longest) // (2 * longest)) for length in picture.size)
-    if picture.size != (width, height):
-        picture = picture.resize((width, height), Image.Resampling.BICUBIC)
-        mask = mask.resize((width, height), Image.Resampling.NEAREST)
+    longest = max(mask.shape)
+    height, width = (max(1, (2 * length * side + longest) // (2 * longest)) for length in mask.shape)
+    whole = Box(0, 0, mask.shape[1], mask.shape[0])
     pixels, classes = _empty(side)
-    pixels[:height, :width], classes[:height, :width] = np.asarray(picture), np.asarray(mask)
+    pixels[:height, :width] = resized_to(picture, whole, (width, height)).transpose(1, 2, 0)
+    classes[:height, :width] = nearest_to(mask, whole, (width, height))
     return FittedPair(pixels, classes, width, height)
 
 
@@ -69,27 +73,25 @@ def scaled_crop(canvas: FittedPair, side: int, bits: UInt64s) -> tuple[NDArray[n
     """
     least = max(1, side // 2)
     longer = least + int(below(bits[1], CANVAS_SIDES * side - least + 1))
-    (x, across), (y, down) = (
+    (x, left, across), (y, top, down) = (
         _placed(length, longer, max(canvas.width, canvas.height), side, draw)
         for length, draw in ((canvas.width, bits[2]), (canvas.height, bits[3]))
     )
-    box = (across[0], down[0], across[1], down[1])
-    size = (x.stop - x.start, y.stop - y.start)
+    box, size = Box(left, top, across, down), (x.stop - x.start, y.stop - y.start)
     pixels, classes = _empty(side)
-    shown = np.ascontiguousarray(canvas.pixels[: canvas.height, : canvas.width])
-    said = np.ascontiguousarray(canvas.mask[: canvas.height, : canvas.width])
-    pixels[y, x] = np.asarray(Image.fromarray(shown).resize(size, Image.Resampling.BILINEAR, box=box))
-    classes[y, x] = np.asarray(Image.fromarray(said).resize(size, Image.Resampling.NEAREST, box=box))
+    pixels[y, x] = resized_to(canvas.pixels, box, size, filter="bilinear").transpose(1, 2, 0)
+    classes[y, x] = nearest_to(canvas.mask, box, size)
     return (pixels[:, ::-1], classes[:, ::-1]) if below(bits[0], 2) else (pixels, classes)
 
 
-def _placed(length: int, longer: int, longest: int, side: int, draw: UInt64s) -> tuple[slice, tuple[float, float]]:
-    """Along one axis: which pixels of the square the picture takes, and where these begin and end in the canvas."""
+def _placed(length: int, longer: int, longest: int, side: int, draw: UInt64s) -> tuple[slice, int, int]:
+    """Along one axis: which pixels of the square the picture takes, and the first of the canvas' and how many."""
     scaled = max(1, (2 * length * longer + longest) // (2 * longest))
     start = int(below(draw, abs(scaled - side) + 1))
     if scaled <= side:
-        return slice(start, start + scaled), (0.0, float(length))
-    return slice(0, side), (start * length / scaled, min((start + side) * length / scaled, float(length)))
+        return slice(start, start + scaled), 0, length
+    takes = (2 * side * length + scaled) // (2 * scaled)
+    return slice(0, side), start * (length - takes) // (scaled - side), takes
 
 
 def _empty(side: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

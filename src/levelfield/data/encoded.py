@@ -7,9 +7,12 @@ claim any number of pixels, and memory is taken by what is claimed.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import io
 import re
 import warnings
+from collections.abc import Iterator
 
 from PIL import Image
 
@@ -31,7 +34,10 @@ MAX_ENCODED_BYTES = 4 * MAX_PIXELS + 2**20
 """Of a file: that of the largest picture there may be, as RGBA, not compressed."""
 
 MAX_SCANNED_PIXELS = 100 * MAX_PIXELS
-"""Scans of a JPEG times its pixels: a scan costs a pass over the picture, and may be written in ten bytes."""
+"""Scans of a JPEG times its pixels: a scan costs a pass over the picture."""
+
+SCAN_BYTES = 10
+"""Of a scan, at the least: no file holds more than one for so many of its own."""
 
 # Format by first bytes. PNM is not compressed and starts nothing; its text variants are read by slow Python.
 _KNOWN: tuple[tuple[str, re.Pattern[bytes]], ...] = (
@@ -43,6 +49,8 @@ _KNOWN: tuple[tuple[str, re.Pattern[bytes]], ...] = (
     ("TIFF", re.compile(rb"II[*+]\0|MM\0[*+]")),
     ("PPM", re.compile(rb"P[56]\s")),
 )
+_HEIC = re.compile(rb".{4}ftyp(?:hei|hev|hif|mif|msf)", re.DOTALL)
+"""Telephones write them. They are read where the extra levelfield[heic] is installed (libheif)."""
 _SCAN = b"\xff\xda"
 _OPENERS = {"JPEG": ("JPEG", "MPO")}  # Pillow's JPEG hands pictures of several views to its MPO
 _NAMED = "JPEG, MPO, PNG, WebP, GIF, BMP, TIFF or binary PPM"
@@ -50,7 +58,7 @@ _REFUSED: tuple[tuple[str, re.Pattern[bytes]], ...] = (
     ("EPS", re.compile(rb"%!|\xc5\xd0\xd3\xc6")),
     ("PDF", re.compile(rb"%PDF")),
     ("AVIF", re.compile(rb".{4}ftypavi", re.DOTALL)),
-    ("HEIC", re.compile(rb".{4}ftyp(?:hei|hev|hif|mif|msf)", re.DOTALL)),
+    ("HEIC (which levelfield[heic] reads)", _HEIC),
     ("a video", re.compile(rb".{4}ftyp|RIFF.{4}AVI |\x1a\x45\xdf\xa3", re.DOTALL)),
     ("JPEG 2000", re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51")),
     ("JPEG XL", re.compile(rb"\xff\x0a|\0\0\0\x0cJXL ")),
@@ -91,20 +99,23 @@ def format_of(encoded: bytes) -> str:
     for name, head in _KNOWN:
         if head.match(encoded):
             return name
+    if _HEIC.match(encoded) and reads_heic():
+        return "HEIF"
     seen = next((name for name, head in _REFUSED if head.match(encoded)), None)
     if seen is None:
         seen = f"no picture that is known here (it begins {encoded[:8]!r})" if encoded else "empty"
     raise UnreadablePictureError(f"{seen}, expected {_NAMED}")
 
 
-def claimed_pixels(encoded: bytes) -> int:
-    """How many pixels the header claims; nothing is decoded.
-
-    Raises:
-        UnreadablePictureError: see :func:`open_picture`.
-    """
-    image = _opened(encoded, load=False)
-    return image.width * image.height
+@functools.cache
+def reads_heic() -> bool:
+    """Whether HEIC is read here; Pillow learns it when it is first asked for."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
 
 
 def open_picture(encoded: bytes) -> Image.Image:
@@ -115,30 +126,56 @@ def open_picture(encoded: bytes) -> Image.Image:
     Raises:
         UnreadablePictureError: it is of another format, damaged, or larger than is read.
     """
-    return _opened(encoded, load=True)
+    return load_picture(open_header(encoded))
 
 
-def _opened(encoded: bytes, *, load: bool) -> Image.Image:
+def load_picture(image: Image.Image) -> Image.Image:
+    """``image`` with its pixels decoded.
+
+    Raises:
+        UnreadablePictureError: it is damaged.
+    """
+    with _told(image.format or "picture"):
+        image.load()
+    return image
+
+
+def open_header(encoded: bytes) -> Image.Image:
+    """The picture in ``encoded`` as its header claims it: size, mode, EXIF. Nothing is decoded.
+
+    Raises:
+        UnreadablePictureError: it is of another format, damaged, or larger than is read.
+    """
     if len(encoded) > MAX_ENCODED_BYTES:
         raise UnreadablePictureError(f"{len(encoded):,} bytes long, expected at most {MAX_ENCODED_BYTES:,}")
     name = format_of(encoded)
     if (excess := excess_in(name, encoded)) is not None:
         raise UnreadablePictureError(f"a {name} with {excess}: save it again")
-    try:
+    with _told(name):
         image = Image.open(io.BytesIO(encoded), formats=_OPENERS.get(name, (name,)))
-        width, height = image.size
-        _check_size(name, width, height)
-        if name == "JPEG" and encoded.count(_SCAN) * width * height > MAX_SCANNED_PIXELS:
-            raise UnreadablePictureError("a JPEG in too many scans for its size: save it again")
-        if load:
-            image.load()
-    except (UnreadablePictureError, MemoryError):  # no room is no fault of the picture, which must not be masked for it
+    width, height = image.size
+    _check_size(name, width, height)
+    if name == "JPEG" and _too_often_scanned(encoded, most=MAX_SCANNED_PIXELS // max(1, width * height)):
+        raise UnreadablePictureError("a JPEG in too many scans for its size: save it again")
+    return image
+
+
+def _too_often_scanned(encoded: bytes, *, most: int) -> bool:
+    """Whether a JPEG may have more than ``most`` scans: a search of the whole, where its length leaves that open."""
+    return len(encoded) // SCAN_BYTES > most and encoded.count(_SCAN) > most
+
+
+@contextlib.contextmanager
+def _told(name: str) -> Iterator[None]:
+    """What Pillow raises of a picture of format ``name``, as the one error that is meant."""
+    try:
+        yield
+    except MemoryError:  # no room is no fault of the picture, which must not be masked for it
         raise
     except Image.DecompressionBombError:
         raise UnreadablePictureError(f"a {name} larger than {_most_pixels(name):,} pixels: make it smaller") from None
     except Exception as error:  # of a damaged file Pillow raises whatever its parsers stumble over
         raise UnreadablePictureError(f"a damaged {name} ({_seen_in(error)})") from None
-    return image
 
 
 def _seen_in(error: Exception) -> str:

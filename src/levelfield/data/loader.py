@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from levelfield.data.ahead import Ahead
 from levelfield.data.audit import SeenAudit
+from levelfield.data.augment.mixing import Mixing
 from levelfield.data.draws import Int64s, UInt64s
-from levelfield.data.order import Order, shard
-from levelfield.data.sources.base import Examples, Source
+from levelfield.data.foresight import Foresight
+from levelfield.data.order import ExampleOrder, shard
+from levelfield.data.source import Examples, Source
 from levelfield.records.data import Split
 from levelfield.records.errors import DataError
 
-_IMAGES_A_RUN = 128
+_IMAGES_AT_ONCE = 128
+"""Rendered together, by one thread: most of the cost of a few small ones is fixed."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
     """One rank's share of a global batch.
 
-    ``fields`` by name and ``valid`` bool ``[B]`` are tensors as :class:`levelfield.data.sources.base.Examples` has
+    ``fields`` by name and ``valid`` bool ``[B]`` are tensors as :class:`levelfield.data.source.Examples` has
     them; ``positions``, ``epochs``, ``ids`` (int64) and ``augment_keys`` (uint64) are NumPy arrays ``[B]`` that say
     which examples these are.
     """
@@ -45,25 +50,14 @@ class Batch:
         return audit.including(self.positions, self.epochs, self.ids, self.augment_keys)
 
 
-def training_order(source: Source, seed: int, num_examples: int | None = None, *, multiplicity: int = 1) -> Order:
-    """The order of a run over the train split of ``source``, or over a nested subset of ``num_examples`` of it."""
-    total = source.split_sizes["train"]
-    return Order(
-        num_examples=total if num_examples is None else num_examples,
-        seed=seed,
-        fingerprint=source.fingerprint,
-        subset_of=None if num_examples is None else total,
-        multiplicity=multiplicity,
-    )
-
-
 class Loader:
     """An endless stream of training batches, resumable at any step, on any number of ranks.
 
     ``examples_seen`` is the state: the global examples consumed once the batch in hand is trained on. Store it with
     the weights; a new Loader with ``start_examples`` set to it goes on exactly there, with any ``world_size`` or
-    ``global_batch_size``. ``prefetch`` runs of batches are rendered ahead in one background thread, with equal results;
-    they are no part of the state.
+    ``global_batch_size``. ``prefetch`` threads render batches ahead, with equal results; they are no part of the state.
+    With ``pinned``, what they render lies in memory that a GPU copies from by itself. ``mixing`` mixes examples with
+    one another; then a rank's share is whole blocks of positions.
 
     Raises:
         DataError: the order was made for other data.
@@ -74,73 +68,133 @@ class Loader:
         self,
         source: Source,
         *,
-        order: Order,
+        order: ExampleOrder,
         global_batch_size: int,
         start_examples: int = 0,
         rank: int = 0,
         world_size: int = 1,
         prefetch: int = 0,
+        pinned: bool = False,
+        mixing: Mixing | None = None,
     ) -> None:
         size = source.split_sizes["train"]
-        if order.fingerprint != source.fingerprint or (order.subset_of or order.num_examples) != size:
+        if order.fingerprint != source.fingerprint or order.num_ids != size:
             raise DataError(
-                f"the order was made for {order.subset_of or order.num_examples} examples of {order.fingerprint}, the "
-                f"source holds {size} of {source.fingerprint}: the data has changed; train again from the beginning"
+                f"the order was made for {order.num_ids} examples of {order.fingerprint}, the source holds {size} of "
+                f"{source.fingerprint}: the data has changed; train again from the beginning"
             )
         if start_examples < 0 or prefetch < 0:
             raise ValueError(f"start_examples and prefetch count from 0, saw {start_examples} and {prefetch}")
         shard(start_examples, global_batch_size, rank, world_size)
+        if mixing is not None:
+            mixing.check_shares(start_examples, global_batch_size, world_size)
         self.source, self.order, self.global_batch_size = source, order, global_batch_size
-        self.rank, self.world_size, self.prefetch = rank, world_size, prefetch
-        self.examples_seen = start_examples
-        self._batches_a_run = max(1, _IMAGES_A_RUN // global_batch_size)
+        self.rank, self.world_size, self.prefetch, self.mixing = rank, world_size, prefetch, mixing
+        self.examples_seen, self.waited_seconds = start_examples, 0.0
+        self._pinned = pinned and torch.cuda.is_available()
+        self._batches_a_run = max(1, _IMAGES_AT_ONCE // global_batch_size)
+        self._ahead: Ahead[_Run] | None = None
 
     def __iter__(self) -> Iterator[Batch]:
-        runs = self._rendered_ahead() if self.prefetch else map(self._render, self._starts())
-        for run in runs:
-            for batch in run:
+        runs = self._rendered_at_once()
+        if self.prefetch:
+            images_a_run = self._batches_a_run * max(1, self.global_batch_size // self.world_size)
+            runs_ahead = max(1, -(-2 * self.prefetch * _IMAGES_AT_ONCE // images_a_run))
+            self._ahead = Ahead(self._runs(), threads=self.prefetch, runs_ahead=runs_ahead)
+            runs = iter(self._ahead)
+        while True:
+            begin = time.perf_counter()
+            run = next(runs)
+            self.waited_seconds += time.perf_counter() - begin
+            for batch in run.batches():
                 self.examples_seen += self.global_batch_size
                 yield batch
 
-    def _starts(self) -> Iterator[int]:
-        """Where each run of batches starts, which are rendered at once: most of the cost of a small one is fixed."""
+    def cpu_seconds_ahead(self) -> float:
+        """CPU seconds that the threads have taken by now."""
+        return self._ahead.cpu_seconds() if self._ahead else 0.0
+
+    def _rendered_at_once(self) -> Iterator[_Run]:
+        for run, tasks in self._runs():
+            for task in tasks:
+                task()
+            yield run
+
+    def _runs(self) -> Iterator[tuple[_Run, list[Callable[[], None]]]]:
+        """Runs of batches that are rendered together, and for each the tasks that do it."""
         start = self.examples_seen
+        foresight = Foresight(
+            self.source,
+            self.order,
+            start=start,
+            global_batch_size=self.global_batch_size,
+            rank=self.rank,
+            world_size=self.world_size,
+        )
         while True:
-            yield start
-            start += self._batches_a_run * self.global_batch_size
+            end = start + self._batches_a_run * self.global_batch_size
+            foresight.tell(end)
+            starts = range(start, end, self.global_batch_size)
+            run = _Run([shard(first, self.global_batch_size, self.rank, self.world_size) for first in starts])
+            at_once = _IMAGES_AT_ONCE if self.prefetch else len(run)
+            parts = [slice(first, first + at_once) for first in range(0, len(run), at_once)]
+            yield run, [partial(self._render, run, part, whole=len(parts) == 1) for part in parts]
+            start = end
 
-    def _render(self, start: int) -> list[Batch]:
-        starts = [start + index * self.global_batch_size for index in range(self._batches_a_run)]
-        shares = [shard(first, self.global_batch_size, self.rank, self.world_size) for first in starts]
-        positions = np.concatenate([np.asarray(share, dtype=np.int64) for share in shares])
+    def _render(self, run: _Run, part: slice, *, whole: bool) -> None:
+        positions = run.positions[part]
         epochs, ids = self.order.ids(positions)
-        augment_keys = self.order.augment_keys(epochs, self.order.views(positions))
-        fields, valid = _tensors(self.source.batch("train", ids, augment_keys))
-        ends = np.cumsum([len(share) for share in shares])
-        return [
-            Batch(
-                positions=positions[part],
-                epochs=epochs[part],
-                ids=ids[part],
-                augment_keys=augment_keys[part],
-                fields={name: field[part] for name, field in fields.items()},
-                valid=valid[part],
-            )
-            for part in (slice(end - len(share), end) for share, end in zip(shares, ends, strict=True))
-        ]
+        keys = self.order.augment_keys(epochs, self.order.views(positions))
+        fields, valid = _tensors(self.source.batch("train", ids, keys))
+        if self.mixing is not None:
+            fields = self.mixing.mixed(positions, fields, valid)
+        run.epochs[part], run.ids[part], run.augment_keys[part] = epochs, ids, keys
+        run.hold(part, {**fields, _VALID: valid}, whole=whole, pinned=self._pinned)
 
-    def _rendered_ahead(self) -> Iterator[list[Batch]]:
-        starts = self._starts()
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="levelfield-loader") as renderer:
-            ahead: deque[Future[list[Batch]]] = deque()
-            try:
-                while True:
-                    while len(ahead) <= self.prefetch:
-                        ahead.append(renderer.submit(self._render, next(starts)))
-                    yield ahead.popleft().result()
-            finally:
-                for run in ahead:
-                    run.cancel()
+
+_VALID = "valid"
+
+
+class _Run:
+    """Batches that are rendered together: their arrays, filled a part at a time, by any thread."""
+
+    def __init__(self, shares: list[range]) -> None:
+        self.positions = np.concatenate([np.asarray(share, dtype=np.int64) for share in shares])
+        self.epochs, self.ids = np.empty_like(self.positions), np.empty_like(self.positions)
+        self.augment_keys = np.empty(len(self.positions), dtype=np.uint64)
+        self._ends = np.cumsum([len(share) for share in shares]).tolist()
+        self._lengths = [len(share) for share in shares]
+        self._tensors: dict[str, Tensor] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def hold(self, part: slice, tensors: Mapping[str, Tensor], *, whole: bool, pinned: bool) -> None:
+        """Put what was rendered of ``part`` into its place; what is the whole run, and may lie anywhere, is that."""
+        for name, tensor in tensors.items():
+            pins = pinned and tensor.device.type == "cpu"
+            if whole and not pins:
+                self._tensors[name] = tensor
+                continue
+            with self._lock:
+                if name not in self._tensors:
+                    shape = (len(self), *tensor.shape[1:])
+                    self._tensors[name] = torch.empty(shape, dtype=tensor.dtype, device=tensor.device, pin_memory=pins)
+            self._tensors[name][part] = tensor
+
+    def batches(self) -> Iterator[Batch]:
+        for end, length in zip(self._ends, self._lengths, strict=True):
+            part = slice(end - length, end)
+            fields = {name: tensor[part] for name, tensor in self._tensors.items()}
+            yield Batch(
+                positions=self.positions[part],
+                epochs=self.epochs[part],
+                ids=self.ids[part],
+                augment_keys=self.augment_keys[part],
+                valid=fields.pop(_VALID),
+                fields=fields,
+            )
 
 
 def evaluation_batches(source: Source, split: Split, batch_size: int) -> Iterator[Batch]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -26,7 +27,7 @@ ORDER_VERSION = 1
 """Part of every key. A change to this file that moves a single id must change it."""
 
 MAX_EXAMPLES = 2**62
-_ROUNDS = 8
+NUM_ROUNDS = 8
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Permutation:
         left_bits, right_bits = self._widths()
         split = np.uint64(right_bits)
         left, right = values >> split, values & np.uint64((1 << right_bits) - 1)
-        for turn in range(_ROUNDS):
+        for turn in range(NUM_ROUNDS):
             left, right = right, left ^ _round(right, keys[..., turn], left_bits)
             left_bits, right_bits = right_bits, left_bits
         return (left << split) | right
@@ -83,7 +84,7 @@ class Permutation:
         left_bits, right_bits = self._widths()
         split = np.uint64(right_bits)
         left, right = values >> split, values & np.uint64((1 << right_bits) - 1)
-        for turn in reversed(range(_ROUNDS)):
+        for turn in reversed(range(NUM_ROUNDS)):
             left_bits, right_bits = right_bits, left_bits
             left, right = right ^ _round(left, keys[..., turn], left_bits), left
         return (left << split) | right
@@ -95,7 +96,55 @@ def _round(half: UInt64s, key: UInt64s, out_bits: int) -> UInt64s:
 
 @functools.lru_cache(maxsize=1024)
 def _round_keys(*purpose: str | int) -> UInt64s:
-    return key_words(_ROUNDS, "permutation", ORDER_VERSION, *purpose)
+    return key_words(NUM_ROUNDS, "permutation", ORDER_VERSION, *purpose)
+
+
+class ExampleOrder(Protocol):
+    """Which example stands at which position of a run, whatever it is made of: see :class:`Order`, the plain one.
+
+    ``num_ids`` bounds the ids, which number the train split of the source with this ``fingerprint``.
+    """
+
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def multiplicity(self) -> int: ...
+    @property
+    def num_ids(self) -> int: ...
+
+    def ids(self, positions: Int64s) -> tuple[Int64s, Int64s]:
+        """Epochs and example ids at ``positions``, both ``[n]``."""
+        ...
+
+    def positions(self, epochs: Int64s, ids: Int64s) -> Int64s:
+        """The positions ``[n]`` at which ``ids`` first stand in their ``epochs``, both ``[n]``: the inverse."""
+        ...
+
+    def views(self, positions: Int64s) -> Int64s:
+        """Which view of its example stands at each of ``positions``, from 0. ``[n]``"""
+        ...
+
+    def augment_keys(self, epochs: Int64s, views: Int64s | int = 0) -> UInt64s:
+        """One 64-bit key an example: with its id, all that its augmentation may depend on. ``[n]``"""
+        ...
+
+    def turns(self, examples: int) -> tuple[Turns, ...]:
+        """What a run over the first ``examples`` positions takes of each part of the data; a plain order has one."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turns:
+    """A run takes ``turns`` examples, one after the other, out of the ``num_examples`` whose ids begin at ``first``.
+
+    Each epoch of them is whole before the next begins, so the examples were taken ``turns // num_examples`` times, and
+    ``turns % num_examples`` of them once more. The last one taken may lack ``missing_views`` of its views.
+    """
+
+    first: int
+    num_examples: int
+    turns: int
+    missing_views: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,23 +186,43 @@ class Order:
         if positions.min() < 0:
             raise ValueError(f"positions count from 0, saw {positions.min()}")
         epochs, offsets = np.divmod(positions // self.multiplicity, np.int64(self.num_examples))
-        ids = Permutation(self.num_examples, self._keys(epochs)).forward(offsets)
+        ids = self._permuted(epochs, offsets)
         return epochs, self._subset.forward(ids) if self._subset else ids
 
-    def position(self, epoch: int, example_id: int) -> int:
-        """Where ``example_id`` first stands in ``epoch``: the exact inverse of :meth:`ids`.
+    def positions(self, epochs: Int64s, ids: Int64s) -> Int64s:
+        """Where ``ids`` ``[n]`` first stand in ``epochs`` ``[n]``: the exact inverse of :meth:`ids`.
 
         Raises:
-            ValueError: the id is none of this order's.
+            ValueError: an id is none of this order's.
         """
-        ids = np.array([example_id], dtype=np.int64)
-        if not 0 <= example_id < (self.subset_of or self.num_examples):
-            raise ValueError(f"ids lie in [0, {self.subset_of or self.num_examples}), saw {example_id}")
+        epochs, ids = np.asarray(epochs, dtype=np.int64), np.asarray(ids, dtype=np.int64)
+        if ids.size == 0:
+            return ids
+        if ids.min() < 0 or ids.max() >= self.num_ids:
+            raise ValueError(f"ids lie in [0, {self.num_ids}), saw {ids.min()} to {ids.max()}")
         ranks = self._subset.inverse(ids) if self._subset else ids
-        if ranks[0] >= self.num_examples:
-            raise ValueError(f"example {example_id} is outside the subset of {self.num_examples}")
-        offset = Permutation(self.num_examples, self._keys(np.array([epoch]))).inverse(ranks)[0]
-        return (epoch * self.num_examples + int(offset)) * self.multiplicity
+        if ranks.max() >= self.num_examples:
+            raise ValueError(f"example {ids[ranks.argmax()]} is outside the subset of {self.num_examples}")
+        return (epochs * self.num_examples + self._offsets(epochs, ranks)) * self.multiplicity
+
+    @property
+    def num_ids(self) -> int:
+        """What bounds the ids: the examples that there are, of which a subset takes some."""
+        return self.subset_of or self.num_examples
+
+    def turns(self, examples: int) -> tuple[Turns, ...]:
+        """See :class:`ExampleOrder`."""
+        turns = -(-examples // self.multiplicity)
+        missing = turns * self.multiplicity - examples
+        return (Turns(first=0, num_examples=self.num_examples, turns=turns, missing_views=missing),)
+
+    def _permuted(self, epochs: Int64s, offsets: Int64s) -> Int64s:
+        """What stands at ``offsets`` within ``epochs``."""
+        return Permutation(self.num_examples, self._keys(epochs)).forward(offsets)
+
+    def _offsets(self, epochs: Int64s, ranks: Int64s) -> Int64s:
+        """The inverse of :meth:`_permuted`."""
+        return Permutation(self.num_examples, self._keys(epochs)).inverse(ranks)
 
     def views(self, positions: Int64s) -> Int64s:
         """Which view of its example stands at each of ``positions``, from 0. ``[n]``"""

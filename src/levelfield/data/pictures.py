@@ -9,13 +9,12 @@ Source of the tag: CIPA DC-008 (Exif 2.32), section 4.6.4; TIFF 6.0, section 2, 
 
 from __future__ import annotations
 
-import math
 import re
 import struct
 
 from PIL import Image
 
-from levelfield.data.encoded import MAX_PIXELS, UnreadablePictureError
+from levelfield.data.encoded import UnreadablePictureError
 
 _ORIENTATION, _SHORT = 0x0112, 3
 _TURN = {
@@ -36,43 +35,12 @@ _ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 
 _TRANSPARENT = ("RGBA", "LA", "PA", "La", "RGBa")
 _MODES = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV", *_TRANSPARENT)
-_REACH = 3
-"""Pixels that a filter reaches either way; that of Lanczos."""
-
 _LONGEST = 1 << 16
 """Bytes of a block that are searched: the directory stands at its head."""
 
 
-def resized_square(
-    picture: Image.Image, size: tuple[int, int], corner: tuple[int, int], side: int, resampling: Image.Resampling
-) -> Image.Image:
-    """The square of ``side`` pixels at ``corner`` of ``picture`` resized to ``size``.
-
-    A long, thin picture whose resized whole would be larger than any picture may be is cut first: what the square
-    needs is resized alone, to the same pixels but for rounding. So the price is that of the picture and the square.
-    """
-    (width, height), (left, top) = size, corner
-    if width * height <= MAX_PIXELS:
-        whole = picture if size == picture.size else picture.resize(size, resampling)
-        return whole.crop((left, top, left + side, top + side))
-    columns, x = _needed(left, side, picture.width, width)
-    rows, y = _needed(top, side, picture.height, height)
-    part = picture.crop((columns[0], rows[0], columns[1], rows[1]))
-    return part.resize((side, side), resampling, box=(x[0], y[0], x[1], y[1]))
-
-
-def _needed(start: int, side: int, has: int, gets: int) -> tuple[tuple[int, int], tuple[float, float]]:
-    """Of ``has`` pixels in a line that becomes ``gets``: the first and last that decide ``side`` of those from
-    ``start``, and where among them these begin and end."""
-    scale = has / gets
-    begin, end = start * scale, min((start + side) * scale, has)
-    reach = math.ceil(_REACH * max(scale, 1)) + 1
-    first, last = max(0, math.floor(begin) - reach), min(has, math.ceil(end) + reach)
-    return (first, last), (begin - first, end - first)
-
-
-def as_shown(image: Image.Image, *, channels: int = 3) -> Image.Image:
-    """``image`` upright, transparency laid on white, in RGB, or in grey (ITU-R 601 luma) for one channel.
+def as_shown(image: Image.Image) -> Image.Image:
+    """``image`` upright, transparency laid on white, in RGB.
 
     Raises:
         UnreadablePictureError: its pixels have no agreed 8 bits: 16-bit grey, whole numbers, floats, Lab.
@@ -80,15 +48,19 @@ def as_shown(image: Image.Image, *, channels: int = 3) -> Image.Image:
     if image.mode not in _MODES:
         raise UnreadablePictureError(f"a picture with pixels of mode {image.mode}; convert them to 8 bits a channel")
     image.load()  # a PNG may say its orientation after its pixels
-    turn = _TURN.get(_of_directory(image.info.get("exif", b"").removeprefix(_EXIF)[:_LONGEST]))
+    turn = _TURN.get(orientation_of(image))
     if turn is not None:
         image = image.transpose(turn)
         image.info.pop("exif", None)  # done: whoever takes the result must not turn it again
     if image.mode in _TRANSPARENT or "transparency" in image.info:
         image = image if image.mode == "RGBA" else image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    colour = image if image.mode == "RGB" else image.convert("RGB")  # a copy of the largest takes 360 MB
-    return colour if channels == 3 else colour.convert("L")
+    return image if image.mode == "RGB" else image.convert("RGB")  # a copy of the largest takes 360 MB
+
+
+def orientation_of(image: Image.Image) -> int:
+    """The orientation, 1 to 8, that the EXIF of an open picture names; 1 without one, or where it is damaged."""
+    return _of_directory((image.info.get("exif") or b"").removeprefix(_EXIF)[:_LONGEST])
 
 
 def orientation_in(encoded: bytes) -> int:

@@ -1,20 +1,19 @@
-"""Changes of images: augmentation of uint8 batches, and the one step from uint8 to what a network is fed.
+"""The one step from uint8 to what a network is fed, and glyphs drawn onto a canvas.
 
-Augmentations are NumPy, vectorised, exact in integers, and take their randomness as arguments, so a picture does not
-depend on the batch it is rendered in.
+Drawing is NumPy, vectorised, exact in integers, and takes its randomness as arguments, so a picture does not depend on
+the batch it is rendered in.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from levelfield.data.draws import UInt64s, below, draw_bits
+from levelfield.data.draws import UInt64s, below
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,9 +24,6 @@ NORMALISATION: dict[int, tuple[tuple[float, ...], tuple[float, ...]]] = {
 }
 """Mean and standard deviation by number of channels, for pixels in [0, 1]. Colour: ImageNet's, the convention of timm
 and torchvision. Grey: measured over 20,000 digit pairs at their defaults, rounded."""
-
-CROP_PADDING = 1 / 8
-"""Of the image's side, on each edge: the 4 of 32 pixels of He et al., "Deep residual learning", 2016, section 4.2."""
 
 ANGLE_STEPS = 4096
 SCALE_STEPS = 1024
@@ -44,28 +40,6 @@ def to_float(images: Tensor) -> Tensor:
 def fed(field: Tensor) -> Tensor:
     """A field as a network takes it: pictures in uint8 by :func:`to_float`, what is float already as it is."""
     return field if field.is_floating_point() else to_float(field)
-
-
-def augment_photos(
-    images: NDArray[np.uint8], kind: Literal["none", "flip", "crop-flip"], keys: UInt64s, ids: NDArray[np.int64]
-) -> NDArray[np.uint8]:
-    """``images`` ``[B, C, H, W]`` flipped or not; with "crop-flip" first padded by reflection and cropped."""
-    if kind == "none" or not len(ids):
-        return images
-    bits = draw_bits(keys, ids, 3)
-    if kind == "crop-flip":
-        images = _shifted(images, bits[:, 1:])
-    flipped = below(bits[:, 0], 2).astype(bool)
-    return np.where(flipped[:, None, None, None], images[..., ::-1], images)
-
-
-def _shifted(images: NDArray[np.uint8], bits: UInt64s) -> NDArray[np.uint8]:
-    side = images.shape[-1]
-    pad = min(round(side * CROP_PADDING), side - 1)
-    padded = np.pad(images, ((0, 0), (0, 0), (pad, pad), (pad, pad)), mode="reflect")
-    windows = sliding_window_view(padded, images.shape[2:], axis=(2, 3)).transpose(0, 2, 3, 1, 4, 5)
-    offsets = below(bits, 2 * pad + 1)
-    return windows[np.arange(len(images)), offsets[:, 0], offsets[:, 1]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from levelfield.data.classes import Classes, match_classes
+from levelfield.data.ingest.places import PlaceSaid, judged_at
 from levelfield.data.sources import open_source
-from levelfield.data.sources.folder import labelled_folder
-from levelfield.data.sources.images import canonical_order
-from levelfield.data.sources.layout import is_parquet
-from levelfield.data.sources.parquet import labelled_parquet
 from levelfield.inference.answers import answers, class_names
 from levelfield.inference.evaluate import score
-from levelfield.inference.pictures import Unreadable, fed_container, fed_source
-from levelfield.records.codec import from_plain
-from levelfield.records.data import ParquetSpec
+from levelfield.inference.pictures import Unreadable, fed_source, fed_store
 from levelfield.records.difference import refuse_other_data
 from levelfield.records.errors import InputError
 from levelfield.records.evaluation import Evaluation
@@ -33,31 +26,25 @@ Scored = tuple[Evaluation, list[Unreadable], str]
 """The scores, what could not be read, and what was judged in words."""
 
 
-def score_place(place: str, loaded: LoadedModel, *, device: torch.device, columns: Mapping[str, str]) -> Scored:
-    """``loaded`` judged on all images of a folder of class folders (its held-out part if it has one) or of Parquet.
+def score_place(place: PlaceSaid, loaded: LoadedModel, *, device: torch.device) -> Scored:
+    """``loaded`` judged on all labelled images at a place, or on its held-out part if it has one.
 
     Classes are matched by :func:`levelfield.data.classes.match_classes`.
 
     Raises:
         DataError: nothing lies there, or it holds classes that the network does not know.
     """
-    path = Path(place).expanduser()
-    if is_parquet(place):
-        container = labelled_parquet(
-            from_plain(ParquetSpec, {"path": place, "resolution": loaded.card.resolution, **columns}, where="--data")
-        )
-    else:
-        container, path = labelled_folder(place)
-        place = str(path)
-    places, how = match_classes(container.classes, _outputs(loaded), np.unique(container.labels).tolist())
+    store = judged_at(place)
+    where = store.classes.of
+    places, how = match_classes(store.classes, _outputs(loaded), store.contents.used)
     if how != "name":
-        logger.warning("the classes of %s are matched to the network's outputs by %s, not by name", place, how)
-    labels = places[container.labels]
+        logger.warning("the classes of %s are matched to the network's outputs by %s, not by name", where, how)
+    labels = places[store.labels]
     unreadable: list[Unreadable] = []
-    fed = fed_container(container, labels, loaded.preprocessing, unreadable)
+    fed = fed_store(store, labels, loaded.preprocessing, unreadable)
     found = score(answers(loaded, fed, device=device), class_names(loaded), unreadable=unreadable)
-    _, data = canonical_order(container.labels, container.digests)
-    return dataclasses.replace(found, weights=loaded.digest(), data=data), unreadable, place
+    found = dataclasses.replace(found, weights=loaded.digest(), data=store.contents.fingerprint)
+    return found, unreadable, where
 
 
 def score_trial(path: Path, loaded: LoadedModel, *, device: torch.device) -> Scored:

@@ -18,11 +18,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from levelfield.data.encoded import MAX_ENCODED_BYTES, UnreadablePictureError, claimed_pixels, open_picture
+from levelfield.data.decode import decode
+from levelfield.data.encoded import MAX_ENCODED_BYTES, UnreadablePictureError, open_header
+from levelfield.data.ingest.tree import IMAGE_SUFFIXES, is_image, visible
 from levelfield.data.loader import evaluation_batches
 from levelfield.data.sources import Source
-from levelfield.data.sources.images import Container, read_listed
-from levelfield.data.sources.layout import IMAGE_SUFFIXES, is_image, visible
+from levelfield.data.stores.base import Store, read_listed
 from levelfield.data.transforms import to_float
 from levelfield.records.data import Split
 from levelfield.records.errors import DataError
@@ -100,13 +101,13 @@ def fed_pictures(paths: Sequence[Path], preprocessing: Preprocessing, unreadable
     return _fed(read, lambda row: str(paths[row]), len(paths), preprocessing, unreadable)
 
 
-def fed_container(
-    container: Container, labels: NDArray[np.int64], preprocessing: Preprocessing, unreadable: list[Unreadable]
+def fed_store(
+    store: Store, labels: NDArray[np.integer], preprocessing: Preprocessing, unreadable: list[Unreadable]
 ) -> Iterator[Fed]:
-    """The pictures of ``container``, by row, of which ``labels`` [N] are the true classes; see :func:`fed_pictures`."""
-    read = partial(read_listed, container)
-    for images, places, _ in _fed(read, container.name, len(labels), preprocessing, unreadable):
-        yield Fed(images, places, labels[places])
+    """The pictures of ``store``, by row, of which ``labels`` [N] are the true classes; see :func:`fed_pictures`."""
+    read = partial(read_listed, store)
+    for images, places, _ in _fed(read, store.name, len(labels), preprocessing, unreadable):
+        yield Fed(images, places, labels[places].astype(np.int64))
 
 
 def fed_source(source: Source, split: Split) -> Iterator[Fed]:
@@ -128,8 +129,9 @@ def _fed(
     def decoded(row: int) -> NDArray[np.float32] | Unreadable:
         try:
             encoded = read(row)
-            with alone if claimed_pixels(encoded) > MANY_PIXELS else contextlib.nullcontext():
-                return preprocessing.apply(open_picture(encoded))
+            width, height = open_header(encoded).size
+            with alone if width * height > MANY_PIXELS else contextlib.nullcontext():
+                return preprocessing.apply(decode(encoded, channels=len(preprocessing.mean)))
         except UnreadablePictureError as error:
             return Unreadable(name=name(row), why=str(error))
         except OSError as error:

@@ -6,110 +6,35 @@ says where data lies and is no part of its identity: the content's own fingerpri
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from typing import Any, Literal, Protocol, TypeAlias
 
-from levelfield.records.codec import later, record, to_plain
+from levelfield.records.augment import RandAugment
+from levelfield.records.codec import later, to_plain
+from levelfield.records.data_bounds import LONGEST_STREAM, MOST_HELD_OUT, expect_common
+from levelfield.records.drawn import DigitPairsSpec, DigitsSpec, DigitStringsSpec, FractalsSpec
 from levelfield.records.errors import expect
-from levelfield.records.reason import Reason
-from levelfield.records.stated import LARGEST_WHOLE_NUMBER, stated
+from levelfield.records.stated import stated
 
-LARGEST_SIDE = 4096
-"""Pixels along a side of an image that anybody trains on."""
-LARGEST_DRAWN_SIDE = 128
-"""The same of digit streams, whose backgrounds are cut out of a bank of 1,024 times as many pixels in memory."""
-LONGEST_STREAM = 2**62
-"""Examples that an order can count (see :mod:`levelfield.data.order`)."""
-LONGEST_PATH = 4096
-MOST_HELD_OUT = 10**7
-"""Held-out examples of a split: each is judged by every trial, and its loss kept."""
 MOST_MASK_CLASSES = 255
 """A mask has 8 bits a pixel, and one value of them belongs to no class."""
+MOST_PARTS = 64
+MOST_WEIGHT = 10_000
+"""The sum of a mixture's weights, without their common factor: shares to a hundredth of a percent."""
 HELD_OUT_UNSAID = 5000
 """Report examples that are taken out of the training images where nothing is said."""
 
+PIXELS_VERSION = 2
+"""Part of the identity of what is trained on images that people bring. A change to how their files become pixels
+(decoding, box, resize) that alters a single one must change it."""
+
+LEAST_CROP_AREA = 0.08
+"""Of a picture: of the boxes that Szegedy et al. cut, "Going deeper with convolutions", 2015."""
+
 Split: TypeAlias = Literal["train", "select", "report"]
 CorruptPolicy: TypeAlias = Literal["stop", "mask"]
-
-
-@record
-class FewDigitsJudge(Reason):
-    """Why losses on scikit-learn's plain digits compare nothing: a few of the held-out images carry most of the loss.
-
-    Five of 360 do, and seeds differ by a factor of two.
-    """
-
-
-@stated
-class _DigitStreamSpec:
-    """What the unlimited streams of handwritten digits over 1/f noise have in common.
-
-    ``label_noise`` is the probability that a label is drawn uniformly from the other classes, which plants a known
-    entropy floor under the loss. ``noise_contrast`` is the standard deviation of the background as a share of the
-    ink's contrast; ``max_shift`` is a share of the image's side, ``max_scale`` a ratio either way.
-    ``stream_examples`` is the length of an epoch: the default is never exhausted, a small one makes data scarce.
-    """
-
-    resolution: int = 32
-    label_noise: float = 0.1
-    noise_contrast: float = 0.15
-    max_rotation_deg: float = 15.0
-    max_shift: float = 0.06
-    max_scale: float = 1.15
-    stream_examples: int = 2**40
-    select_examples: int = 4096
-    report_examples: int = 20000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        expect(0 <= self.label_noise < 0.99, "label_noise", "in [0, 0.99)", self.label_noise)
-        expect(0 <= self.noise_contrast <= 1, "noise_contrast", "in [0, 1]", self.noise_contrast)
-        expect(1 <= self.max_scale <= 4, "max_scale", "from 1 to 4", self.max_scale)
-        expect(0 <= self.max_shift <= 0.25, "max_shift", "in [0, 0.25] of the image's side", self.max_shift)
-        expect(0 <= self.max_rotation_deg <= 180, "max_rotation_deg", "in [0, 180]", self.max_rotation_deg)
-        most = LONGEST_STREAM
-        expect(1 <= self.stream_examples <= most, "stream_examples", f"from 1 to {most}", self.stream_examples)
-        expect(self.resolution <= LARGEST_DRAWN_SIDE, "resolution", f"at most {LARGEST_DRAWN_SIDE}", self.resolution)
-        _check_common(self)
-
-
-@stated
-class DigitPairsSpec(_DigitStreamSpec):
-    """Two digits side by side, 100 classes; the embedded default. Fields: see :class:`_DigitStreamSpec`."""
-
-    source: Literal["digit-pairs"] = "digit-pairs"
-
-    @property
-    def num_digits(self) -> int:
-        return 2
-
-
-@stated
-class DigitStringsSpec(_DigitStreamSpec):
-    """``num_digits`` digits side by side: 10 to that power classes. Fields: see :class:`_DigitStreamSpec`."""
-
-    source: Literal["digit-strings"] = "digit-strings"
-    num_digits: int = 3
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        expect(1 <= self.num_digits <= 4, "num_digits", "from 1 to 4", self.num_digits)
-
-
-@stated
-class DigitsSpec:
-    """scikit-learn's 1,797 handwritten digits, 8 px: a smoke test that supports no verdict."""
-
-    source: Literal["digits"] = "digits"
-    resolution: int = 8
-    augment: Literal["none", "affine"] = "affine"
-    select_examples: int = 360
-    report_examples: int = 360
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        held_out = self.select_examples + self.report_examples
-        expect(held_out < 1797, "select_examples + report_examples", "below the 1,797 digits there are", held_out)
-        _check_common(self)
+Augment: TypeAlias = Literal["none", "flip", "crop-flip", "resized-crop-flip"]
 
 
 @stated
@@ -123,6 +48,13 @@ class ParquetSpec:
     With a ``mask_column`` every image has a mask of the same size beside it, a class a pixel, and no label; see
     :class:`MaskedSpec` for what is then said beside that. ``split_column`` names the part of every row (train, val or
     validation, test), ``sequence_column`` the frame that it is of a film.
+
+    ``augment`` "crop-flip" shifts the resized square by an eighth at the most; "resized-crop-flip" resizes a random box
+    of the original, ``least_crop_area`` of it or more. ``randaugment`` (as "rand-m9-n2", see
+    :class:`levelfield.records.augment.RandAugment`) follows it.
+
+    With ``block_examples`` an epoch is permuted in blocks of so many neighbours, ``window_blocks`` of which are then
+    shuffled through one another (:mod:`levelfield.data.blocks`): for stores that read neighbours together.
     """
 
     source: Literal["parquet"] = "parquet"
@@ -131,21 +63,34 @@ class ParquetSpec:
     image_column: str = "image"
     label_column: str = "label"
     resolution: int
-    augment: Literal["none", "flip", "crop-flip"] = "crop-flip"
+    augment: Augment = "crop-flip"
     corrupt: CorruptPolicy = "stop"
     select_examples: int = 5000
     report_examples: int | None = later(default=None)
     seed: int = 0
+    least_crop_area: float = later(default=LEAST_CROP_AREA)
+    randaugment: str | None = later(default=None)
     mask_column: str | None = later(default=None)
     split_column: str | None = later(default=None)
     sequence_column: str | None = later(default=None)
     num_classes: int | None = later(default=None)
     ignore_index: int | None = later(default=None)
     stretch: int = later(default=1)
+    block_examples: int | None = later(default=None)
+    window_blocks: int = later(default=64)
+
+    @property
+    def rand_augment(self) -> RandAugment | None:
+        """What ``randaugment`` says."""
+        return None if self.randaugment is None else RandAugment.of(self.randaugment)
 
     def __post_init__(self) -> None:
-        _check_common(self)
+        expect_common(self)
         _check_masks(self)
+        _check_augment(self, squares=self.mask_column is None)
+        _check_blocks(self)
+        held = self.block_examples is None or self.mask_column is None
+        expect(held, "block_examples", "left out beside a mask_column", self.block_examples)
         for name in ("split_column", "sequence_column", "num_classes", "ignore_index"):
             held = self.mask_column is not None or getattr(self, name) is None
             expect(held, name, "left out where no mask_column is said", getattr(self, name))
@@ -176,7 +121,7 @@ class PairsSpec:
     stretch: int = later(default=1)
 
     def __post_init__(self) -> None:
-        _check_common(self)
+        expect_common(self)
         _check_masks(self)
 
 
@@ -192,7 +137,7 @@ class MaskedSpec(Protocol):
     @property
     def resolution(self) -> int: ...
     @property
-    def augment(self) -> Literal["none", "flip", "crop-flip"]: ...
+    def augment(self) -> Augment: ...
     @property
     def corrupt(self) -> CorruptPolicy: ...
     @property
@@ -215,35 +160,150 @@ class MaskedSpec(Protocol):
 class FolderSpec:
     """A folder of class folders (ImageFolder layout): sorted folder names are the classes.
 
-    ``report_examples`` as in :class:`ParquetSpec`.
+    ``report_examples``, the augmentation and blocks as in :class:`ParquetSpec`.
     """
 
     source: Literal["folder"] = "folder"
     path: str
     report_path: str | None = None
     resolution: int
-    augment: Literal["none", "flip", "crop-flip"] = "crop-flip"
+    augment: Augment = "crop-flip"
     corrupt: CorruptPolicy = "stop"
     select_examples: int = 5000
     report_examples: int | None = later(default=None)
     seed: int = 0
+    least_crop_area: float = later(default=LEAST_CROP_AREA)
+    randaugment: str | None = later(default=None)
+    block_examples: int | None = later(default=None)
+    window_blocks: int = later(default=64)
+
+    @property
+    def rand_augment(self) -> RandAugment | None:
+        """What ``randaugment`` says."""
+        return None if self.randaugment is None else RandAugment.of(self.randaugment)
 
     def __post_init__(self) -> None:
-        _check_common(self)
+        expect_common(self)
+        _check_augment(self, squares=True)
+        _check_blocks(self)
 
 
-DataSpec: TypeAlias = DigitPairsSpec | DigitStringsSpec | DigitsSpec | ParquetSpec | FolderSpec | PairsSpec
+@stated
+class ImagesSpec:
+    """Labelled images in whatever is read here: a data set that ``levelfield data build`` made, class folders, tars,
+    Parquet, what Hugging Face's ``save_to_disk`` leaves, a table of paths and labels.
+
+    A column that is not named must be called as is usual, or be the only one that fits. Of a data set in parts, train
+    is trained on, and test (else val) is the report split unless ``report_path`` names another. ``report_examples`` and
+    blocks as in :class:`ParquetSpec`.
+    """
+
+    source: Literal["images"] = "images"
+    path: str
+    report_path: str | None = None
+    image_column: str | None = None
+    label_column: str | None = None
+    resolution: int
+    augment: Augment = "crop-flip"
+    corrupt: CorruptPolicy = "stop"
+    select_examples: int = 5000
+    report_examples: int | None = later(default=None)
+    seed: int = 0
+    least_crop_area: float = later(default=LEAST_CROP_AREA)
+    randaugment: str | None = later(default=None)
+    block_examples: int | None = later(default=None)
+    window_blocks: int = later(default=64)
+
+    @property
+    def rand_augment(self) -> RandAugment | None:
+        """What ``randaugment`` says."""
+        return None if self.randaugment is None else RandAugment.of(self.randaugment)
+
+    def __post_init__(self) -> None:
+        expect_common(self)
+        _check_augment(self, squares=True)
+        _check_blocks(self)
 
 
-def _check_common(spec: Any) -> None:
-    expect(1 <= spec.resolution <= LARGEST_SIDE, "resolution", f"from 1 to {LARGEST_SIDE} pixels", spec.resolution)
-    for name in ("select_examples", "report_examples"):
-        size = getattr(spec, name)
-        expect(size is None or 1 <= size <= MOST_HELD_OUT, name, f"from 1 to {MOST_HELD_OUT}", size)
-    expect(0 <= spec.seed <= LARGEST_WHOLE_NUMBER, "seed", f"from 0 to {LARGEST_WHOLE_NUMBER}", spec.seed)
-    for name in ("path", "report_path"):
-        place = getattr(spec, name, None)
-        expect(place is None or 1 <= len(place) <= LONGEST_PATH, name, f"of 1 to {LONGEST_PATH} characters", place)
+LabelledSpec: TypeAlias = ParquetSpec | FolderSpec | ImagesSpec
+"""Data on a disk of which every image has a label."""
+
+SourceSpec: TypeAlias = DigitPairsSpec | DigitStringsSpec | DigitsSpec | FractalsSpec | LabelledSpec
+"""Labelled images from one place."""
+
+
+@stated
+class MixturePart:
+    """One part of a mixture: its ``data``, and the ``weight`` of which it is taken."""
+
+    data: SourceSpec
+    weight: int | None = later(default=None)
+
+
+@stated
+class MixtureSpec:
+    """Several sources of labelled images, seen as one.
+
+    Of every sum-of-weights examples that a run sees, a part gives exactly its ``weight``; only the weights' ratios
+    count. Without weights all examples of all parts are one set, and each is seen once an epoch. Classes of equal names
+    are one. The select and report splits are those of the parts, joined. See :mod:`levelfield.data.mixture`.
+    """
+
+    source: Literal["mixture"] = "mixture"
+    parts: tuple[MixturePart, ...]
+
+    def __post_init__(self) -> None:
+        expect(2 <= len(self.parts) <= MOST_PARTS, "parts", f"from 2 to {MOST_PARTS}", len(self.parts))
+        for part in self.parts:
+            expect(not is_masked(part.data), "parts", "of labelled images, none with masks", part.data.source)
+        said = [part.weight for part in self.parts if part.weight is not None]
+        expect(len(said) in (0, len(self.parts)), "weight", "said of every part or of none", said)
+        expect(all(1 <= weight <= LONGEST_STREAM for weight in said), "weight", "a whole number from 1", said)
+        weights = self.weights or ()
+        expect(sum(weights) <= MOST_WEIGHT, "weight", f"in ratios whose numbers add up to {MOST_WEIGHT}", said)
+        for part in self.parts:
+            held = not said and getattr(part.data, "block_examples", None)
+            expect(not held, "block_examples", "left out of what is mixed without weights", held)
+        sides = sorted({part.data.resolution for part in self.parts})
+        expect(len(sides) == 1, "resolution", "the same for every part", sides)
+        expect(
+            self.select_examples <= MOST_HELD_OUT, "select_examples", f"{MOST_HELD_OUT} in all", self.select_examples
+        )
+
+    @property
+    def weights(self) -> tuple[int, ...] | None:
+        """The weights without their common factor; None where nothing is weighed."""
+        said = [part.weight for part in self.parts if part.weight is not None]
+        return tuple(weight // math.gcd(*said) for weight in said) if said else None
+
+    @property
+    def resolution(self) -> int:
+        return self.parts[0].data.resolution
+
+    @property
+    def select_examples(self) -> int:
+        """Those of all parts."""
+        return sum(part.data.select_examples for part in self.parts)
+
+    @property
+    def report_examples(self) -> None:
+        """Said of the parts alone."""
+        return
+
+
+DataSpec: TypeAlias = SourceSpec | PairsSpec | MixtureSpec
+
+
+def _check_augment(spec: LabelledSpec, *, squares: bool) -> None:
+    """Refuse what would be ignored: pictures with masks are cropped in a way of their own."""
+    crops = spec.augment == "resized-crop-flip"
+    expect(squares or not crops, "augment", "none, flip or crop-flip beside a mask_column", spec.augment)
+    expect(0 < spec.least_crop_area <= 1, "least_crop_area", "in (0, 1]", spec.least_crop_area)
+    held = crops or spec.least_crop_area == LEAST_CROP_AREA
+    expect(held, "least_crop_area", "left out unless augment is 'resized-crop-flip'", spec.least_crop_area)
+    if spec.rand_augment is not None:
+        held = squares and spec.augment != "none"
+        expect(held, "randaugment", "left out beside a mask_column, or where augment is 'none'", spec.randaugment)
 
 
 def _check_masks(spec: MaskedSpec) -> None:
@@ -251,6 +311,14 @@ def _check_masks(spec: MaskedSpec) -> None:
     expect(num is None or 2 <= num <= MOST_MASK_CLASSES, "num_classes", f"from 2 to {MOST_MASK_CLASSES}", num)
     expect(ignored is None or 0 <= ignored <= 255, "ignore_index", "from 0 to 255", ignored)
     expect(1 <= spec.stretch <= MOST_HELD_OUT, "stretch", "at least 1 example", spec.stretch)
+
+
+def _check_blocks(spec: LabelledSpec) -> None:
+    """A two-level order: blocks of so many neighbours, so many blocks a window; see :mod:`levelfield.data.blocks`."""
+    block, window = spec.block_examples, spec.window_blocks
+    expect(block is None or 1 <= block <= LONGEST_STREAM, "block_examples", f"from 1 to {LONGEST_STREAM}", block)
+    expect(1 <= window <= LONGEST_STREAM, "window_blocks", f"from 1 to {LONGEST_STREAM}", window)
+    expect(block is not None or window == 64, "window_blocks", "left out without block_examples", window)
 
 
 def is_masked(spec: DataSpec) -> bool:
@@ -263,7 +331,8 @@ def data_content(spec: DataSpec, fingerprint: str) -> str | None:
 
     None where the spec alone says what is drawn.
     """
-    return fingerprint if isinstance(spec, ParquetSpec | FolderSpec | PairsSpec) else None
+    kinds = tuple(type(part.data) for part in spec.parts) if isinstance(spec, MixtureSpec) else (type(spec),)
+    return fingerprint if any(issubclass(kind, LabelledSpec | PairsSpec) for kind in kinds) else None
 
 
 def check_content(spec: DataSpec, content: str | None) -> None:
@@ -283,20 +352,37 @@ def data_identity(spec: DataSpec) -> dict[str, Any]:
     Where images lie and in which container is no part of it: the same images give the same results from Parquet and
     from a folder, and are named by :func:`data_content`.
     """
+    if isinstance(spec, MixtureSpec):
+        weights = spec.weights or (None,) * len(spec.parts)
+        parts = zip(weights, (data_identity(part.data) for part in spec.parts), strict=True)
+        return {"source": spec.source, "parts": [{"weight": weight, "data": data} for weight, data in parts]}
     plain = to_plain(spec)
     if is_masked(spec):
         plain = {key: value for key, value in plain.items() if key not in _CONTAINER_FIELDS | _MASK_FIELDS}
-        return plain | {"source": "masked images", "report_examples": num_report_asked(spec)}
-    if isinstance(spec, ParquetSpec | FolderSpec):
+        plain |= {"source": "masked images", "report_examples": num_report_asked(spec)}
+        return plain | {"pixels": PIXELS_VERSION}
+    if isinstance(spec, LabelledSpec):
         plain = {key: value for key, value in plain.items() if key not in _CONTAINER_FIELDS}
         own = spec.report_path is not None
         plain |= {"source": "images", "own_report_split": own, "report_examples": num_report_asked(spec)}
+        plain |= {"pixels": PIXELS_VERSION}
     return plain
 
 
 def num_report_asked(spec: DataSpec) -> int:
     """The report examples that are taken out of the training images, where none lie apart."""
+    if isinstance(spec, MixtureSpec):
+        return sum(num_report_asked(part.data) for part in spec.parts)
     return HELD_OUT_UNSAID if spec.report_examples is None else spec.report_examples
+
+
+def at_resolution(spec: DataSpec, resolution: int) -> DataSpec:
+    """The same data with images of another side."""
+    if isinstance(spec, MixtureSpec):
+        moved = (dataclasses.replace(part.data, resolution=resolution) for part in spec.parts)
+        parts = zip(spec.parts, moved, strict=True)
+        return dataclasses.replace(spec, parts=tuple(dataclasses.replace(part, data=data) for part, data in parts))
+    return dataclasses.replace(spec, resolution=resolution)
 
 
 _CONTAINER_FIELDS = {"path", "report_path", "image_column", "label_column"}

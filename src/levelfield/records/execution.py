@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal, TypeAlias
 
+from levelfield.records.codec import later
 from levelfield.records.errors import expect
 from levelfield.records.stated import stated
 
@@ -20,23 +21,25 @@ class ExecutionSpec:
 
     ``threads`` are those that a trial computes with on a CPU: another number rounds otherwise. ``engine`` takes the
     steps and rounds otherwise, too: "plain" runs everywhere, "lean" by kernels of our own on a CPU with a C compiler,
-    "auto" is the fastest that runs. ``prefetch`` runs of batches are rendered ahead of the GPU that trains, with equal
-    results. Every step takes the whole global batch where ``microbatch_size`` is None.
+    "auto" is the fastest that runs. ``prefetch`` threads render batches ahead, with equal results: None asks for as
+    many as there are cores that nobody trains on. Every step takes the whole global batch where ``microbatch_size`` is
+    None.
     """
 
     launcher: Literal["local"] = "local"
     num_devices: int = 1
-    engine: Engine = "auto"
+    engine: Engine = "plain"
     threads: int = 1
     microbatch_size: int | None = None
-    prefetch: int = 0
+    prefetch: int | None = None
 
     def __post_init__(self) -> None:
         expect(self.num_devices == 1, "num_devices", "1: a trial runs on one device", self.num_devices)
         expect(1 <= self.threads <= MOST_THREADS, "threads", f"from 1 to {MOST_THREADS}", self.threads)
         whole = self.microbatch_size is None
         expect(whole, "microbatch_size", "left out: every step takes the whole global batch", self.microbatch_size)
-        expect(0 <= self.prefetch <= MOST_PREFETCH, "prefetch", f"from 0 to {MOST_PREFETCH}", self.prefetch)
+        ahead = self.prefetch or 0
+        expect(0 <= ahead <= MOST_PREFETCH, "prefetch", f"from 0 to {MOST_PREFETCH} threads", self.prefetch)
 
 
 @stated
@@ -44,29 +47,34 @@ class Execution(ExecutionSpec):
     """An execution as it was: on which kind of ``device``, by the hardware's own name, and by which torch.
 
     ``engine`` is the one that ran, and ``engine_version`` identifies its code where it is none of torch's.
+    ``pixels`` is the digest of the pixels that were made there of some files whose pixels are known (see
+    :mod:`levelfield.data.pixels_here`), None where nobody looked.
     """
 
     device: str
     torch_version: str
-    engine_version: str | None = None
+    pixels: str | None = later(default=None)
+    engine_version: str | None = later(default=None)
 
     def repeats(self, other: Execution) -> bool:
         """Whether the same bits are to be expected of both: they differ in nothing but what is rendered ahead."""
-        here = (other.device, other.torch_version, other.engine_version)
-        return self.asked == other.asked and (self.device, self.torch_version, self.engine_version) == here
+        here, there = ((each.device, each.torch_version, each.engine_version) for each in (self, other))
+        seen = {self.pixels, other.pixels} - {None}
+        return self.asked == other.asked and here == there and len(seen) < 2
 
     @property
     def asked(self) -> ExecutionSpec:
         """What to ask for to have the same bits again; rendering ahead changes none, and not every device can."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(ExecutionSpec)}
-        return ExecutionSpec(**{**fields, "prefetch": 0})
+        return ExecutionSpec(**{**fields, "prefetch": None})
 
     @property
     def words(self) -> str:
         """The same as part of a sentence ("2 threads on CPU AMD EPYC, torch 2.15.0")."""
         threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
-        ahead = f", {self.prefetch} runs of batches ahead" if self.prefetch else ""
-        return f"{threads} on {self.device}{ahead}, torch {self.torch_version}, engine {self.engine}"
+        ahead = f", {self.prefetch} more that read ahead" if self.prefetch else ""
+        engine = "" if self.engine == "plain" else f", engine {self.engine}"
+        return f"{threads}{ahead} on {self.device}, torch {self.torch_version}{engine}"
 
 
 DEFAULT_EXECUTION = ExecutionSpec()

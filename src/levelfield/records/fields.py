@@ -10,6 +10,9 @@ IGNORED = 255
 STRETCH = "stretch"
 """The field, int64 an example, that tells which examples err together: frames of a film, steps of an episode."""
 
+PARTNER, OWN_SHARE = "partner", "own_share"
+"""The fields of a mixed example: the label, int64, of what was mixed into it, and how much, float32, is its own."""
+
 
 @record
 class FieldFacts:

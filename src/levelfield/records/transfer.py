@@ -6,7 +6,8 @@ import dataclasses
 from typing import TYPE_CHECKING, TypeAlias
 
 from levelfield.records.codec import later, record
-from levelfield.records.data import LARGEST_SIDE, DataSpec
+from levelfield.records.data import DataSpec
+from levelfield.records.data_bounds import LARGEST_SIDE
 from levelfield.records.errors import SpecError, expect
 from levelfield.records.grid import LearningRateGrid
 from levelfield.records.probe import ProbeKind

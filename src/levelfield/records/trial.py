@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 from levelfield.records.codec import later, record, to_plain
-from levelfield.records.data import LARGEST_SIDE, DataSpec, Split, check_content, data_identity
+from levelfield.records.data import DataSpec, Split, at_resolution, check_content, data_identity
+from levelfield.records.data_bounds import LARGEST_SIDE
 from levelfield.records.errors import SpecError, did_you_mean, expect, shown
 from levelfield.records.execution import Execution
 from levelfield.records.fingerprint import fingerprint
@@ -33,6 +34,8 @@ MOST_FLOPS = 1e30
 _TASK = r"[a-z][a-z0-9_]*|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 _WITHIN = f"from {LEAST:g} to {MOST:g}"
 LARGEST_BATCH = 2**24
+MIX_BLOCK, LARGEST_MIX_BLOCK = 8, 64
+"""Positions that are mixed with one another, and drawn for together."""
 LEAST_GHOST_BATCH = 2
 """Examples: of one alone, a feature that has shrunk to one pixel has no variance."""
 MOST_STEPS = 10**12
@@ -51,6 +54,8 @@ class RecipeSpec:
     ``multiplicity`` augmented views of an example stand side by side, so that a batch holds as many examples fewer.
     ``ghost_batch_size`` examples, one after another in the global batch, share the statistics of BatchNorm while
     training; None stands for the whole global batch. No execution may cut what shares a statistic.
+    ``mixup_alpha`` and ``cutmix_alpha`` mix the examples of every ``mix_block`` positions with one another, by shares
+    from Beta(alpha, alpha); where both are said, each has half the blocks.
     ``frozen`` keeps the backbone as it was started from, in evaluation mode, so that the head alone learns.
     """
 
@@ -77,6 +82,9 @@ class RecipeSpec:
     multiplicity: int = later(default=1)
     ghost_batch_size: int | None = later(default=None)
     frozen: bool = later(default=False)
+    mixup_alpha: float = later(default=0.0)
+    cutmix_alpha: float = later(default=0.0)
+    mix_block: int = later(default=MIX_BLOCK)
 
     def __post_init__(self) -> None:
         for name in ("peak_lr", "agc_eps"):
@@ -99,6 +107,18 @@ class RecipeSpec:
             held, "ghost_batch_size", f"from {LEAST_GHOST_BATCH} to {LARGEST_BATCH}, or absent for whole batches", ghost
         )
 
+        for name in ("mixup_alpha", "cutmix_alpha"):
+            value = getattr(self, name)
+            expect(value == 0 or 0.01 <= value <= 100, name, "from 0.01 to 100, or 0 for none", value)
+        block, sizes = self.mix_block, [1 << power for power in range(1, LARGEST_MIX_BLOCK.bit_length())]
+        held = block in sizes and (not self.mixes or block >= 2 * views)
+        expect(held, "mix_block", f"a power of two to {LARGEST_MIX_BLOCK}, at least twice the multiplicity", block)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether examples are mixed with one another."""
+        return self.mixup_alpha > 0 or self.cutmix_alpha > 0
+
     @classmethod
     def searchable(cls) -> frozenset[str]:
         """The fields that a study may override or search along; the rest is decided elsewhere."""
@@ -114,6 +134,8 @@ class RecipeSpec:
             return "nothing is clipped adaptively without agc_lambda"
         if field in ("stochastic_depth", "layer_decay") and self.frozen:
             return "the backbone is frozen"
+        if field == "mix_block" and not self.mixes:
+            return "nothing is mixed without mixup_alpha or cutmix_alpha"
         if field == "sam_fraction" and self.sam_rho is None:
             return "nothing climbs without sam_rho"
         return ""
@@ -165,6 +187,15 @@ class RecipeSpec:
             expect(whole, "ghost_batch_size", f"a divisor of the global batch ({global_batch_size})", size)
             expect(ascent % size == 0, "ghost_batch_size", f"a divisor of the {ascent} examples of a SAM ascent", size)
 
+    def expect_whole_mix_blocks(self, global_batch_size: int) -> None:
+        """Refuse to cut a block of examples that are mixed with one another.
+
+        Raises:
+            SpecError: the batch holds no whole number of them.
+        """
+        held = not self.mixes or global_batch_size % self.mix_block == 0
+        expect(held, "mix_block", f"a divisor of the global batch ({global_batch_size})", self.mix_block)
+
 
 @stated
 class TrialSpec:
@@ -203,6 +234,7 @@ class TrialSpec:
         expect(0 <= self.seed <= LARGEST_WHOLE_NUMBER, "seed", f"from 0 to {LARGEST_WHOLE_NUMBER}", self.seed)
         expect_task(self.task)
         self.recipe.expect_whole_ghost_batches(self.global_batch_size)
+        self.recipe.expect_whole_mix_blocks(self.global_batch_size)
         if self.weights == "ema" and self.recipe.ema_fraction == 0:
             raise SpecError("weights = 'ema' asks for averaged weights, but ema_fraction is 0: set it, or use 'raw'")
         if self.start is not None and self.start.partition(":")[0] not in ("trial", "weights"):
@@ -228,7 +260,7 @@ class TrialSpec:
         """The data as it is judged: at the test resolution."""
         if self.test_resolution is None:
             return self.data
-        return dataclasses.replace(self.data, resolution=self.test_resolution)
+        return at_resolution(self.data, self.test_resolution)
 
     @property
     def family(self) -> str:
@@ -358,6 +390,8 @@ class TrialTiming:
     (robust on a shared machine); on a GPU, synchronised wall seconds. Data rendering, evaluation and the whole attempt
     are kept apart. ``attempts`` counts starts; ``lost_steps`` were trained again after crashes and are charged apart.
     ``code_version`` is the code that trained it, with the commit where there is one: "A then B" where it changed.
+    ``waited`` is the share of the time from the first step to the last that passed waiting for data, on the wall;
+    ``readers`` threads rendered it ahead.
     """
 
     fingerprint: str
@@ -369,3 +403,5 @@ class TrialTiming:
     attempts: int = 1
     lost_steps: int = 0
     code_version: str = ""
+    waited: float | None = later(default=None)
+    readers: int | None = later(default=None)

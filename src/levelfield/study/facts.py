@@ -13,6 +13,7 @@ class DataFacts:
     """What the plan needs to know of the data: shapes and sizes, no pixels.
 
     ``head`` is that of the study's task, ``measures`` what it measures, the one that selects first.
+    ``num_train`` examples are an epoch, all of the train split but in a mixture (:mod:`levelfield.data.mixture`).
     ``num_report`` images judge winners, None in records of before it was kept. ``targets`` are those of its transfers.
     ``remarks`` are sentences that must be read with the results.
     """

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from levelfield import __version__
+from levelfield.data.arranged import examples_an_epoch
 from levelfield.data.sources import Source, open_source, refuse_overruled_sizes
 from levelfield.records.data import DataSpec
 from levelfield.records.errors import TrialError, UnfinishedError
@@ -101,7 +102,7 @@ def data_facts(source: Source, task: str) -> DataFacts:
         measures=asked.measures(source.fields),
         in_channels=source.in_channels,
         resolution=source.resolution,
-        num_train=source.split_sizes["train"],
+        num_train=examples_an_epoch(source),
         fingerprint=source.fingerprint,
         no_verdict_because=source.no_verdict_because,
         num_report=source.split_sizes["report"],

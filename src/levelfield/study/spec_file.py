@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from levelfield.data.stores.remote import is_far
 from levelfield.records.codec import from_plain, json_schema
 from levelfield.records.errors import InputError, SpecError
 from levelfield.records.files import read_regular
@@ -112,4 +113,9 @@ def _with_absolute_paths(plain: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def _absolute(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     places = {key: data[key] for key in ("path", "report_path") if isinstance(data.get(key), str)}
-    return data | {key: str((folder / place).absolute()) for key, place in places.items()}
+    moved = data | {key: str((folder / place).absolute()) for key, place in places.items() if not is_far(place)}
+    if isinstance(data.get("parts"), list):  # of a mixture, each with data of its own
+        moved["parts"] = [
+            _with_absolute_paths(part, folder) if isinstance(part, dict) else part for part in data["parts"]
+        ]
+    return moved

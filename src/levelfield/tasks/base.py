@@ -66,6 +66,15 @@ class TallyingTask(Protocol):
         ...
 
 
+@runtime_checkable
+class MixingTask(Protocol):
+    """A task that can learn of an example that another one was mixed into."""
+
+    def mixed_loss(self, outputs: Tensor, fields: Fields, valid: Tensor, recipe: RecipeSpec) -> Tensor:
+        """As :meth:`Task.loss`, with the fields ``PARTNER`` and ``OWN_SHARE`` (:mod:`levelfield.records.fields`)."""
+        ...
+
+
 def refuse_missing_fields(task: Task, known: FieldFacts, *, name: str) -> None:
     """A task needs the fields that it wants.
 

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from levelfield.records.errors import SpecError
-from levelfield.records.fields import FieldFacts
+from levelfield.records.fields import OWN_SHARE, PARTNER, FieldFacts
 from levelfield.records.head import LinearHead
 from levelfield.records.measure import Measure
 from levelfield.records.trial import RecipeSpec
@@ -42,6 +42,18 @@ class Classification:
 
         smoothed = recipe.label_smoothing
         losses = F.cross_entropy(outputs.float(), fields["label"], reduction="none", label_smoothing=smoothed)
+        return torch.where(valid, losses, 0.0).sum()
+
+    def mixed_loss(self, outputs: Tensor, fields: Fields, valid: Tensor, recipe: RecipeSpec) -> Tensor:
+        """The losses of both labels, each weighed by its share: those of the mixed target, since they are linear."""
+        import torch
+        import torch.nn.functional as F
+
+        own, theirs = (
+            F.cross_entropy(outputs.float(), fields[name], reduction="none", label_smoothing=recipe.label_smoothing)
+            for name in ("label", PARTNER)
+        )
+        losses = torch.lerp(theirs, own, fields[OWN_SHARE])
         return torch.where(valid, losses, 0.0).sum()
 
     def scores(self, outputs: Tensor, fields: Fields) -> dict[str, Tensor]:

@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 
+from levelfield.data.order import ORDER_VERSION
 from levelfield.records.difference import refuse_other_data, refuse_other_start
-from levelfield.records.errors import DamagedError
+from levelfield.records.errors import DamagedError, StoreError
 from levelfield.records.sealed import read_file
 from levelfield.records.store import MOST_COMPANION_BYTES
 from levelfield.records.writing import make_directory, write_atomically
@@ -28,10 +29,11 @@ _AGAIN = "move it away and run again"
 
 class CheckpointFolder:
     """The checkpoints of one trial, by step; each names the ``trial``, the ``data`` and the weights to ``start`` from
-    that it was made of."""
+    that it was made of, and the version of the order in which it sees examples."""
 
     def __init__(self, path: Path, *, trial: str, data: str, start: str | None = None) -> None:
         self.path, self.trial, self.data, self.start = path, trial, data, start
+        self._names = {"trial": trial, "data": data, "start": start, "order": ORDER_VERSION}
 
     def save(self, step: int, plain: dict[str, Any]) -> None:
         """Write one and drop all but the last two.
@@ -41,7 +43,7 @@ class CheckpointFolder:
         """
         make_directory(self.path)
         buffer = io.BytesIO()
-        torch.save({"trial": self.trial, "data": self.data, "start": self.start, **plain}, buffer)
+        torch.save({**self._names, **plain}, buffer)
         payload = buffer.getvalue()
         write_atomically(self.path / f"step_{step:010d}.ckpt", _digest(payload) + payload)
         for old in self._newest_first()[_KEPT:]:
@@ -53,7 +55,7 @@ class CheckpointFolder:
 
         Raises:
             DamagedError: it was made of another trial.
-            StoreError: it was made of other data, or of other weights to start from.
+            StoreError: it was made of other data, in another order, or of other weights to start from.
         """
         for path in self._newest_first():
             try:
@@ -67,6 +69,11 @@ class CheckpointFolder:
                 )
             refuse_other_data(found["data"], self.data, where=path)
             refuse_other_start(found["start"], self.start, where=path)
+            if found.get("order") != ORDER_VERSION:
+                raise StoreError(
+                    f"{path}: it saw its examples in order version {found.get('order')}, here they stand in version "
+                    f"{ORDER_VERSION}; finish it with the Levelfield that began it, or run in another directory"
+                )
             return found
         return None
 

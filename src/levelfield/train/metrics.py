@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from levelfield.data.audit import SeenAudit
 from levelfield.records.codec import plain_from_json
 from levelfield.records.sealed import read_file
 from levelfield.records.writing import open_to_append, write_atomically
@@ -34,12 +35,16 @@ class MetricsLog:
         self.lost_steps = max(0, min(_last_step(path), num_steps) - resumed_step)
         write_atomically(path, "".join(self.lines).encode())
 
-    def append(self, report: StepReport) -> None:
+    def append(self, report: StepReport, *, seen: SeenAudit, masked_examples: int) -> None:
+        """A line that says how far training is, and by ``seen`` what it has seen until then."""
         plain = {
             "step": report.step,
             "loss": report.loss,
             "learning_rate": report.learning_rate,
             "gradient_norm": report.gradient_norm,
+            "examples": seen.examples,
+            "masked": masked_examples,
+            "seen": seen.digest,
         }
         self.lines.append(json.dumps(plain) + "\n")
         with open_to_append(self.path) as file:

@@ -11,8 +11,9 @@ import torch
 from levelfield.data.loader import Batch
 from levelfield.data.transforms import fed
 from levelfield.records.errors import SpecError
+from levelfield.records.fields import OWN_SHARE, PARTNER
 from levelfield.records.trial import TrialSpec
-from levelfield.tasks.base import Fields, Task
+from levelfield.tasks.base import Fields, MixingTask, Task
 from levelfield.train.schedules import warmup_cosine
 from levelfield.train.sharpness import climbed
 from levelfield.train.state import TrainState, keyed_seed
@@ -40,7 +41,7 @@ class TrainingStep:
     ``side`` is what becomes of gradients, by the plain rules where it is left out.
 
     Raises:
-        SpecError: it would cut batches into parts whose losses do not add up.
+        SpecError: it would cut batches into parts whose losses do not add up, or mix what the task cannot learn of.
     """
 
     def __init__(self, spec: TrialSpec, task: Task, *, device: torch.device, side: ParameterSide | None = None) -> None:
@@ -49,6 +50,11 @@ class TrainingStep:
             cut_by = "ghost_batch_size"
         if cut_by and not task.additive:
             raise SpecError(f"{cut_by} cuts a batch into parts, but the loss of task {spec.task!r} is of whole batches")
+        self._names, self._loss = task.fields, task.loss
+        if spec.recipe.mixes:
+            if not isinstance(task, MixingTask):
+                raise SpecError(f"mixup_alpha and cutmix_alpha mix labels, of which task {spec.task!r} has none")
+            self._names, self._loss = (*task.fields, PARTNER, OWN_SHARE), task.mixed_loss
         self.spec = spec
         self.task = task
         self.device = device
@@ -77,7 +83,7 @@ class TrainingStep:
 
     def fields(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Those fields of the batch that the task wants, on the device."""
-        return {name: batch.fields[name].to(self.device, non_blocking=True) for name in self.task.fields}
+        return {name: batch.fields[name].to(self.device, non_blocking=True) for name in self._names}
 
     def _gradient(self, state: TrainState, batch: Batch) -> torch.Tensor:
         """Leave the gradient to follow in the parameters, and give back its loss.
@@ -122,7 +128,7 @@ class TrainingStep:
         """The mean loss of a part, and what it weighs."""
         outputs = state.model(fed(fields[self.task.fields[0]]))
         weight = self.task.weight(fields, valid)
-        return self.task.loss(outputs, fields, valid, self.spec.recipe) / _at_least_one(weight), weight
+        return self._loss(outputs, fields, valid, self.spec.recipe) / _at_least_one(weight), weight
 
 
 def _rows(fields: Fields, part: slice) -> dict[str, torch.Tensor]:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from levelfield.data.sources.base import Examples, Source
+from levelfield.data.source import Examples, Source
 from levelfield.records.data import (
     DataSpec,
     DigitPairsSpec,
     DigitsSpec,
     DigitStringsSpec,
     FolderSpec,
+    FractalsSpec,
+    ImagesSpec,
+    MixtureSpec,
     PairsSpec,
     ParquetSpec,
+    SourceSpec,
 )
 from levelfield.records.errors import SpecError
 
@@ -33,13 +37,21 @@ def open_source(spec: DataSpec, *, rehash: bool = False) -> Source:
     """
     match spec:
         case DigitPairsSpec() | DigitStringsSpec():
-            from levelfield.data.sources.digit_strings import DigitStrings
+            from levelfield.data.generated.digit_strings import DigitStrings
 
             return DigitStrings(spec)
         case DigitsSpec():
-            from levelfield.data.sources.digits import Digits
+            from levelfield.data.generated.digits import Digits
 
             return Digits(spec)
+        case FractalsSpec():
+            from levelfield.data.generated.fractals import Fractals
+
+            return Fractals(spec)
+        case MixtureSpec():
+            from levelfield.data.sources.mixture import MixtureSource
+
+            return MixtureSource(spec, [_part(part.data, rehash=rehash) for part in spec.parts])
         case ParquetSpec() if spec.mask_column is not None:
             from levelfield.data.sources.masked_parquet import open_masked_parquet
 
@@ -48,14 +60,22 @@ def open_source(spec: DataSpec, *, rehash: bool = False) -> Source:
             from levelfield.data.sources.pairs import open_pairs
 
             return open_pairs(spec, rehash=rehash)
-        case ParquetSpec():
-            from levelfield.data.sources.parquet import open_parquet
+        case ParquetSpec() | FolderSpec() | ImagesSpec():
+            from levelfield.data.ingest.places import PlaceSaid, stores_at
+            from levelfield.data.sources.splits import image_source
 
-            return open_parquet(spec, rehash=rehash)
-        case FolderSpec():
-            from levelfield.data.sources.folder import open_folder
+            said: dict[str, Any] = {"path": spec.path, "report_path": spec.report_path}
+            if not isinstance(spec, FolderSpec):
+                said |= {"image_column": spec.image_column, "label_column": spec.label_column}
+            if not isinstance(spec, ImagesSpec):
+                said |= {"kind": "folder" if isinstance(spec, FolderSpec) else "parquet"}
+            return image_source(spec, *stores_at(PlaceSaid(**said), rehash=rehash))
 
-            return open_folder(spec, rehash=rehash)
+
+def _part(spec: SourceSpec, *, rehash: bool) -> Source:
+    source = open_source(spec, rehash=rehash)
+    refuse_overruled_sizes(source, spec.report_examples)
+    return source
 
 
 def refuse_overruled_sizes(source: Source, report_examples: int | None) -> None:
@@ -85,7 +105,17 @@ def near(source: Source, device: torch.device) -> Source:
     """``source`` with its pictures made on ``device``, where that is a GPU and the source knows how; equal pictures."""
     if device.type == "cpu":
         return source
-    from levelfield.data.sources.digit_renderer import rendered_on
-    from levelfield.data.sources.digit_strings import DigitStrings
+    from levelfield.data.generated.digit_strings import DigitStrings
+    from levelfield.data.generated.fractals import Fractals
 
-    return rendered_on(source, device) if isinstance(source, DigitStrings) else source
+    match source:
+        case DigitStrings():
+            from levelfield.data.generated.digit_renderer import rendered_on
+
+            return rendered_on(source, device)
+        case Fractals():
+            from levelfield.data.generated.fractal_renderer import fractals_on
+
+            return fractals_on(source, device)
+        case _:
+            return source

@@ -11,7 +11,7 @@ import numpy as np
 from levelfield.data.crops import CANVAS_SIDES, OUTSIDE, centred, crop_bits, scaled_crop
 from levelfield.data.draws import Int64s, UInt64s, below
 from levelfield.data.order import Permutation
-from levelfield.data.sources.base import Examples, check_ids
+from levelfield.data.source import Examples, check_ids
 from levelfield.data.sources.masks import Canvases, MaskClasses, MaskedContainer, MaskedTable
 from levelfield.records.data import PairsSpec, ParquetSpec, Split, num_report_asked
 from levelfield.records.errors import DataError
@@ -73,7 +73,7 @@ class MaskedSource:
         self.remarks = tuple(self._apart(tables))
 
     def batch(self, split: Split, ids: Int64s, augment_keys: UInt64s | None = None) -> Examples:
-        """See :meth:`levelfield.data.sources.base.Source.batch`."""
+        """See :meth:`levelfield.data.source.Source.batch`."""
         ids = check_ids(ids, self.split_sizes[split], split)
         numbers, side = self._numbers(split, ids), self.resolution
         pixels = np.full((len(ids), side, side, 3), OUTSIDE, dtype=np.uint8)

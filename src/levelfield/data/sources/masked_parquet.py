@@ -8,11 +8,11 @@ from typing import get_args
 import numpy as np
 
 from levelfield.data.draws import Int64s
+from levelfield.data.ingest.parquet_paths import paths_of
+from levelfield.data.sources.encoded_column import EncodedColumn
 from levelfield.data.sources.masked import MaskedSource
 from levelfield.data.sources.masks import MaskClasses
-from levelfield.data.sources.parquet import paths_of
-from levelfield.data.sources.parquet_column import EncodedColumn
-from levelfield.data.sources.parquet_file import ParquetFile
+from levelfield.data.stores.parquet_file import Columns, ParquetFile
 from levelfield.records.data import MOST_MASK_CLASSES, PairsSpec, ParquetSpec, Split
 from levelfield.records.errors import DataError, quoted_names
 from levelfield.records.fields import IGNORED
@@ -38,13 +38,17 @@ def open_masked_parquet(spec: ParquetSpec, *, rehash: bool = False) -> MaskedSou
             classes there are.
     """
     assert spec.mask_column is not None
-    files = [ParquetFile(file, spec) for file in paths_of(spec.path)]
+    columns = Columns(
+        images=(spec.image_column, spec.mask_column),
+        texts=tuple(filter(None, (spec.split_column, spec.sequence_column))),
+    )
+    files = [ParquetFile(file, columns) for file in paths_of(spec.path)]
     table = _Table(spec, files, spec.path, rehash=rehash)
     parts: dict[Split, _Rows] = {
         split: _Rows(table, rows) for split, rows in _parts(spec, files, len(table.digests)).items()
     }
     if spec.report_path is not None:
-        apart = [ParquetFile(file, spec) for file in paths_of(spec.report_path)]
+        apart = [ParquetFile(file, columns) for file in paths_of(spec.report_path)]
         held_out = _Table(spec, apart, spec.report_path, rehash=rehash)
         parts["report"] = _Rows(held_out, np.arange(len(held_out.digests)))
         files += apart

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from levelfield.data.canonical import digest_of
 from levelfield.data.crops import FittedPair, fitted
+from levelfield.data.decode import decode
+from levelfield.data.decoded import DecodedPictures
 from levelfield.data.encoded import UnreadablePictureError, open_picture
-from levelfield.data.pictures import as_shown
-from levelfield.data.sources.digests import forget_digests
-from levelfield.data.sources.images import DECODED_LIMIT_BYTES, digest_of
+from levelfield.data.kept_digests import forget_digests
 from levelfield.data.stretches import stretches
 from levelfield.records.errors import DataError
 from levelfield.records.fields import IGNORED
@@ -25,7 +26,6 @@ from levelfield.records.fingerprint import digest
 
 logger = logging.getLogger(__name__)
 
-_UNREAD, _READY, _CORRUPT = 0, 1, 2
 _MASK_MODES = ("L", "P", "1")
 
 
@@ -79,6 +79,7 @@ class MaskedTable:
         self.fingerprint = digest(b"masked table 1" + content)
         known = container.frames is not None and stretch > 1
         self.stretch = stretches(container.frames or (), stretch)[self._rows] if known else None
+        self._corrupt: set[int] = set()
         self._class_of = np.full(256, IGNORED, dtype=np.uint8)
         self._class_of[list(classes.values)] = np.arange(len(classes.names))
 
@@ -96,6 +97,8 @@ class MaskedTable:
             DataError: it has changed since it was listed, or cannot be decoded and is not masked, or its mask holds
                 other values than classes.
         """
+        if number in self._corrupt:
+            return None
         row = int(self._rows[number])
         name = self._container.name(row)
         try:
@@ -106,17 +109,18 @@ class MaskedTable:
             forget_digests()
             raise DataError(f"{name} has changed since it was listed, so this is other data now: run again")
         try:
-            picture, mask = as_shown(open_picture(encoded[0])), open_picture(encoded[1])
+            picture, mask = decode(encoded[0]), open_picture(encoded[1])
         except UnreadablePictureError as error:
             if not self._mask_corrupt:
                 raise DataError(
                     f"{name} is {error}: replace or remove it, or set corrupt = 'mask' to keep its place with no weight"
                 ) from None
             logger.warning("masked: %s is %s", name, error)
+            self._corrupt.add(number)
             return None
-        return fitted(picture, self._checked(mask, picture.size, name), side)
+        return fitted(picture, self._checked(mask, (picture.shape[1], picture.shape[0]), name), side)
 
-    def _checked(self, mask: Image.Image, size: tuple[int, int], name: str) -> Image.Image:
+    def _checked(self, mask: Image.Image, size: tuple[int, int], name: str) -> NDArray[np.uint8]:
         """``mask`` with :data:`levelfield.records.fields.IGNORED` for what belongs to no class."""
         if mask.mode not in _MASK_MODES or mask.size != size:
             raise DataError(
@@ -131,34 +135,19 @@ class MaskedTable:
                 f"classes, {self._classes.values[0]} to {self._classes.values[-1]}, or {self._classes.ignore_index} "
                 "for none: say num_classes and ignore_index as they are"
             )
-        return Image.fromarray(self._class_of[said])
+        return self._class_of[said]
 
 
 class Canvases:
-    """The entries of ``table`` fitted into ``side`` pixels, kept in memory where all of them have room."""
+    """The entries of ``table`` fitted into ``side`` pixels, kept in memory as many as have room."""
 
     def __init__(self, table: MaskedTable, side: int) -> None:
         self.table, self.side = table, side
-        self._state = np.zeros(len(table), dtype=np.uint8)
-        self._extents = np.zeros((len(table), 2), dtype=np.int64)
-        self._kept: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None
-        if 4 * len(table) * side**2 <= DECODED_LIMIT_BYTES:
-            shape = (len(table), side, side)
-            self._kept = np.empty((*shape, 3), dtype=np.uint8), np.empty(shape, dtype=np.uint8)
-        else:
-            logger.warning("decoded pictures of %d px exceed the cache: each is decoded when needed", side)
+        self._kept: DecodedPictures[FittedPair] = DecodedPictures()
 
     def canvas(self, number: int) -> FittedPair | None:
         """The entry ``number``; None where it is corrupt and masked."""
-        if self._kept is None:
-            return self.table.decode(number, self.side)
-        pixels, masks = self._kept
-        if self._state[number] == _UNREAD:
-            found = self.table.decode(number, self.side)
-            if found is not None:
-                pixels[number], masks[number], self._extents[number] = found.pixels, found.mask, found[2:]
-            self._state[number] = _CORRUPT if found is None else _READY  # last: a second thread reads both
-        if self._state[number] == _CORRUPT:
-            return None
-        width, height = self._extents[number].tolist()
-        return FittedPair(pixels[number], masks[number], width, height)
+        found = self._kept.get(number)
+        if found is None and (found := self.table.decode(number, self.side)) is not None:
+            self._kept.keep(number, found)
+        return found

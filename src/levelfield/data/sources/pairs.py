@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from levelfield.data.canonical import DIGEST_RULE, digest_of
 from levelfield.data.encoded import MAX_ENCODED_BYTES
-from levelfield.data.sources.digests import KeptDigests
-from levelfield.data.sources.images import DIGEST_RULE, digest_of
-from levelfield.data.sources.layout import is_image, visible
+from levelfield.data.ingest.tree import is_image, visible
+from levelfield.data.kept_digests import KeptDigests
 from levelfield.data.sources.masked import MaskedSource
 from levelfield.data.sources.masked_parquet import PARTS, classes_of
 from levelfield.records.data import PairsSpec, Split

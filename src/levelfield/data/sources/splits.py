@@ -7,14 +7,19 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
+from levelfield.data.arranged import plain_order
+from levelfield.data.blocks import BlockOrder, PackedRanks
 from levelfield.data.classes import Classes, match_classes
 from levelfield.data.draws import Int64s, UInt64s
-from levelfield.data.order import Permutation
-from levelfield.data.sources.base import Examples, check_ids
-from levelfield.data.sources.images import Container, ImageTable
-from levelfield.data.transforms import augment_photos
-from levelfield.records.data import FolderSpec, ParquetSpec, Split, num_report_asked
+from levelfield.data.ingest.overlap import num_shared_by
+from levelfield.data.order import ExampleOrder, Permutation
+from levelfield.data.source import Examples, check_ids
+from levelfield.data.sources.images import ImageTable
+from levelfield.data.sources.seen import augmented, plain
+from levelfield.data.stores.base import RelabelledStore, Store
+from levelfield.records.data import LabelledSpec, Split, num_report_asked
 from levelfield.records.errors import DataError, quoted_names
 from levelfield.records.fields import FieldFacts
 from levelfield.records.fingerprint import digest
@@ -22,7 +27,7 @@ from levelfield.records.fingerprint import digest
 logger = logging.getLogger(__name__)
 
 
-def image_source(spec: ParquetSpec | FolderSpec, train: Container, report: Container | None) -> ImageSource:
+def image_source(spec: LabelledSpec, train: Store, report: Store | None) -> ImageSource:
     """The source over ``train`` and, where the data has its own, a ``report`` part, its classes matched to training's.
 
     Raises:
@@ -33,34 +38,36 @@ def image_source(spec: ParquetSpec | FolderSpec, train: Container, report: Conta
     table, held_out = ImageTable(train, **said), None
     if report is not None:
         ours = dataclasses.replace(train.classes, names=names, of=f"the training part {train.classes.of}")
-        places, how = match_classes(report.classes, ours, np.unique(report.labels).tolist())
-        labels = places[report.labels]
-        _refuse_untrained(np.setdiff1d(labels, train.labels), ours, report.classes.of)
+        places, how = match_classes(report.classes, ours, report.contents.used)
+        used = {int(places[label]) for label in report.contents.used}
+        _refuse_untrained(sorted(used - set(train.contents.used)), ours, report.classes.of)
         if how != "name" and report.classes.names != names:
             logger.warning(
                 "the classes of %s are matched to those of %s by %s", report.classes.of, train.classes.of, how
             )
-        held_out = ImageTable(report, **said, labels=labels)
+        renumbered = any(places[label] != label for label in report.contents.used)
+        held_out = ImageTable(RelabelledStore(report, places, ours) if renumbered else report, **said)
     return ImageSource(spec, table, held_out, names)
 
 
-def _trained(spec: ParquetSpec | FolderSpec, train: Container) -> tuple[str, ...]:
+def _trained(spec: LabelledSpec, train: Store) -> tuple[str, ...]:
     """The names of the classes to be told apart: as many as the largest label says."""
-    names = train.classes.names[: 1 + int(train.labels.max())]
+    names = train.classes.names[: 1 + max(train.contents.used)]
     if len(names) < 2:
         raise DataError(f"{spec.path} holds one class, {train.classes.names[0]!r}: expected two or more to tell apart")
-    if len(names) > len(train.labels):
+    if len(names) > (number := train.contents.num_examples):
         raise DataError(
-            f"{spec.path} has labels up to {len(names) - 1}, so {len(names)} classes, of {len(train.labels)} images: "
+            f"{spec.path} has labels up to {len(names) - 1}, so {len(names)} classes, of {number} images: "
             "number the classes from 0 without gaps"
         )
     return names
 
 
-def _refuse_untrained(labels: Int64s, ours: Classes, theirs: str) -> None:
-    if len(labels):
-        names = [ours.names[label] for label in labels.tolist()[:1]]
-        raise DataError(f"{theirs} holds the class {names[0]!r}, of which {ours.of} has no image: move some there")
+def _refuse_untrained(labels: Sequence[int], ours: Classes, theirs: str) -> None:
+    if labels:
+        raise DataError(
+            f"{theirs} holds the class {ours.names[labels[0]]!r}, of which {ours.of} has no image: move some there"
+        )
 
 
 class ImageSource:
@@ -68,23 +75,21 @@ class ImageSource:
 
     Membership is a permutation keyed by content and ``spec.seed``: the first ``report_examples`` ranks report (unless
     there is a report table, which then is used whole), the next ``select_examples`` select, the rest train. Where that
-    would leave a class without a training image, the ranks are stratified, see :func:`stratified`.
-
+    would leave a class without a training image, the ranks are stratified, see :func:`stratified`. In a two-level order
+    the ranks are those of :class:`levelfield.data.blocks.PackedRanks`.
     """
 
     in_channels = 3
     no_verdict_because = None
 
-    def __init__(
-        self, spec: ParquetSpec | FolderSpec, table: ImageTable, report: ImageTable | None, names: Sequence[str]
-    ) -> None:
+    def __init__(self, spec: LabelledSpec, table: ImageTable, report: ImageTable | None, names: Sequence[str]) -> None:
         self.spec, self._table, self._report = spec, table, report
         self.resolution = spec.resolution
         self.class_names = tuple(names)
         self.fields = FieldFacts(num_classes=len(self.class_names))
         self._num_report_ranks = 0 if report else num_report_asked(spec)
         num_train = len(table) - self._num_report_ranks - spec.select_examples
-        counts = np.bincount(table.labels, minlength=len(self.class_names))
+        counts = np.array(table.store.contents.num_by_class[: len(self.class_names)])
         if num_train < np.count_nonzero(counts):
             raise DataError(
                 f"{spec.path} holds {len(table)} images; select_examples = {spec.select_examples} and "
@@ -99,6 +104,9 @@ class ImageSource:
         }
         self.fingerprint = _joined(table, report)
         self._split = Permutation.of(len(table), "split", table.fingerprint, spec.seed)
+        if spec.block_examples is not None:
+            self._split = PackedRanks(len(table), table.fingerprint, spec.seed, table.store.in_place)
+            self.fingerprint = self._split.named(self.fingerprint)
         self._strata = self._stratified_if_needed(counts)
         self.remarks = tuple(self._remarks(counts))
         for remark in self.remarks:
@@ -107,10 +115,11 @@ class ImageSource:
 
     def _stratified_if_needed(self, counts: Int64s) -> Int64s | None:
         held_out = self._split.forward(np.arange(len(self._table) - self.split_sizes["train"]))
-        left = counts - np.bincount(self._table.labels[held_out], minlength=len(self.class_names))
+        left = counts - np.bincount(self._table.labels(held_out), minlength=len(self.class_names))
         if (left[counts > 0] > 0).all():
             return None
-        return stratified(self._table.labels, self._split.forward(np.arange(len(self._table))))
+        every = np.arange(len(self._table))
+        return stratified(self._table.labels(every), self._split.forward(every))
 
     def _remarks(self, counts: Int64s) -> Iterator[str]:
         if self._strata is not None:
@@ -130,13 +139,47 @@ class ImageSource:
             )
 
     def batch(self, split: Split, ids: Int64s, augment_keys: UInt64s | None = None) -> Examples:
-        """See :meth:`levelfield.data.sources.base.Source.batch`."""
+        """See :meth:`levelfield.data.source.Source.batch`."""
         ids = check_ids(ids, self.split_sizes[split], split)
         table, numbers = self._locate(split, ids)
-        images, valid = table.images(numbers)
         if split == "train" and augment_keys is not None:
-            images = augment_photos(images, self.spec.augment, augment_keys, ids)
-        return Examples({"image": images, "label": table.labels[numbers]}, valid)
+            images, valid = augmented(table, numbers, self.spec, augment_keys, ids)
+        else:
+            images, valid = plain(table, numbers)
+        return Examples({"image": images, "label": table.labels(numbers)}, valid)
+
+    @property
+    def epoch_examples(self) -> int:
+        """See :class:`levelfield.data.arranged.Arranged`."""
+        return self.split_sizes["train"]
+
+    def arranged(self, seed: int, *, num_examples: int | None, multiplicity: int) -> ExampleOrder:
+        """See :class:`levelfield.data.arranged.Arranged`: in blocks, where the spec says so."""
+        if self.spec.block_examples is None or num_examples is not None:
+            return plain_order(self, seed, num_examples=num_examples, multiplicity=multiplicity)
+        return BlockOrder(
+            num_examples=self.split_sizes["train"],
+            seed=seed,
+            fingerprint=self.fingerprint,
+            multiplicity=multiplicity,
+            block_examples=self.spec.block_examples,
+            window_blocks=self.spec.window_blocks,
+        )
+
+    @property
+    def far(self) -> bool:
+        """See :class:`levelfield.data.foresight.Far`."""
+        return any(table is not None and table.store.far for table in (self._table, self._report))
+
+    def expect(self, split: Split, ids: Int64s) -> None:
+        """See :class:`levelfield.data.foresight.Far`."""
+        table, rows = self._locate(split, ids)
+        table.store.expect(rows)
+
+    def digests(self, split: Split) -> NDArray[np.uint8]:
+        """The digests ``[n, 16]`` of the pictures of a split."""
+        table, numbers = self._locate(split, np.arange(self.split_sizes[split], dtype=np.int64))
+        return table.store.digests[numbers]
 
     def _locate(self, split: Split, ids: Int64s) -> tuple[ImageTable, Int64s]:
         if split == "report" and self._report is not None:
@@ -168,15 +211,15 @@ def _joined(table: ImageTable, report: ImageTable | None) -> str:
     return digest(f"{table.fingerprint} {report.fingerprint}".encode())
 
 
-def _check_apart(spec: ParquetSpec | FolderSpec, table: ImageTable, report: ImageTable | None) -> None:
+def _check_apart(spec: LabelledSpec, table: ImageTable, report: ImageTable | None) -> None:
     """Say which held-out images may have been trained on: byte-identical ones."""
-    twins = len(table) - len(table.distinct())
+    twins = table.store.contents.twins
     if twins:
         logger.warning("%s holds %d images twice; twins may fall into different splits", spec.path, twins)
     if report is None:
         return
-    shared = len(table.distinct() & report.distinct())
-    if shared == len(report.distinct()):
+    shared, distinct = num_shared_by(table.store, report.store)
+    if shared == distinct:
         raise DataError(f"every image of {spec.report_path} is also in {spec.path}: the report split must be unseen")
     if shared:
         logger.warning("%d images of %s are also in %s", shared, spec.report_path, spec.path)

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 from levelfield.families import grammar
-from levelfield.records.data import LARGEST_SIDE
+from levelfield.records.data_bounds import LARGEST_SIDE
 from levelfield.records.errors import SpecError, did_you_mean
 from levelfield.records.stated import stated
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from levelfield.records.data import FewDigitsJudge
+from levelfield.records.drawn import FewDigitsJudge
 from levelfield.records.reason import Coded
 from levelfield.report.words import numbers
 from levelfield.scaling.results.reasons import beside, verdicts

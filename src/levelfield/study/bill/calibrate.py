@@ -73,7 +73,7 @@ def measure(trial: TrialSpec, source: Any, *, device: str, threads: int) -> Spee
     where = resolve_device(device)
     torch.set_num_threads(threads)
     parts = put_together(trial, source, device=where)
-    state, task, step, batches = parts.state, parts.task, parts.step, parts.batches()
+    state, task, step, batches = parts.state, parts.task, parts.step, iter(parts.loader())
     stopwatch = Stopwatch(where)
     begin = time.perf_counter()
     for report in training_steps(state, step, batches, num_steps=trial.steps, stopwatch=stopwatch):

@@ -8,27 +8,40 @@ from typing import Any
 
 import torch
 
+from levelfield.data.machine import cores_each
+from levelfield.data.pixels_here import pixels_here
 from levelfield.records.codec import from_plain
-from levelfield.records.errors import SpecError
 from levelfield.records.execution import Engine, Execution, ExecutionSpec
 from levelfield.train.device import device_name
 from levelfield.train.engine.registry import engine_here
+
+MOST_AHEAD = 16
+"""Threads that render ahead where nobody says how many: more hold one another up."""
 
 
 def execution_here(asked: ExecutionSpec, device: torch.device) -> Execution:
     """What was ``asked``, on ``device`` and by the torch that is here.
 
     Raises:
-        SpecError: ``device`` cannot be asked for that.
+        SpecError: the engine that is asked for cannot run here.
     """
-    if asked.prefetch and device.type == "cpu":
-        raise SpecError(
-            f"execution.prefetch must be 0 on a CPU, saw {asked.prefetch}: what it renders ahead would be counted as "
-            "seconds of training"
-        )
     engine, version = engine_here(asked.engine, device)
-    said = dataclasses.asdict(asked) | {"engine": engine, "engine_version": version}
-    return Execution(**said, device=device_name(device), torch_version=str(torch.__version__))
+    said = vars(asked) | {"engine": engine, "engine_version": version}
+    name, torch_version = device_name(device), str(torch.__version__)
+    return Execution(**said, device=name, torch_version=torch_version, pixels=pixels_here())
+
+
+def threads_ahead(asked: ExecutionSpec, device: torch.device) -> int:
+    """How many threads render batches ahead: as many as are asked for, else the cores that nothing is trained on.
+
+    Beside a GPU one reads ahead, whatever there is. The number is no part of an execution's record: results do not
+    depend on it, and it changes with the number of workers.
+    """
+    if asked.prefetch is not None:
+        return asked.prefetch
+    if device.type == "cpu":
+        return min(MOST_AHEAD, max(0, cores_each() - asked.threads))
+    return min(MOST_AHEAD, max(1, cores_each() - 1))
 
 
 def executions_of(asked: ExecutionSpec, saved: Mapping[str, Any] | None, device: torch.device) -> tuple[Execution, ...]:
@@ -36,9 +49,6 @@ def executions_of(asked: ExecutionSpec, saved: Mapping[str, Any] | None, device:
 
     A trial keeps to the threads and the engine that it was begun with, whatever is ``asked`` meanwhile, so that it ends
     as if it had not been cut. What lies with the machine may be another: then it is recorded as another execution.
-
-    Raises:
-        SpecError: ``device`` cannot be asked for that.
     """
     if saved is None:
         return (execution_here(asked, device),)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from levelfield.compute.analytic import count
+from levelfield.data.arranged import examples_an_epoch
 from levelfield.data.sources import Source, open_source
 from levelfield.records.data import DataSpec, data_content
 from levelfield.records.execution import DEFAULT_EXECUTION, ExecutionSpec
@@ -51,7 +52,7 @@ def finetune_spec(
     published = transfer_recipe(recipe)
     batch = global_batch_size or published.global_batch_size
     made = transfer_preset(recipe, peak_lr=peak_lr or published.peak_lr, override=override)
-    steps = steps_of(length or published.length, made, num_train=source.split_sizes["train"], global_batch_size=batch)
+    steps = steps_of(length or published.length, made, num_train=examples_an_epoch(source), global_batch_size=batch)
     refuse_missing_fields(task_named(task), source.fields, name=task)
     head = task_named(task).head(source.fields)
     counted = count(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from levelfield import __version__
 from levelfield.compute.analytic import count
+from levelfield.data.arranged import examples_an_epoch
 from levelfield.data.transforms import fed
 from levelfield.families.tensors import tensors_of
 from levelfield.records.data import Split
@@ -124,7 +125,7 @@ def result_of(
         params=trained.params,
         steps=state.step,
         examples_seen=examples_seen,
-        epochs=examples_seen / spec.recipe.multiplicity / source.split_sizes["train"],
+        epochs=examples_seen / spec.recipe.multiplicity / examples_an_epoch(source),
         train_flops=state.step * spec.gradient_examples_per_step * trained.train_flops_per_example + settled_flops,
         evaluate_flops=sum(source.split_sizes[split] for split in held_out) * judged.forward_flops,
         train_loss=float(np.mean(last)) if last else None,

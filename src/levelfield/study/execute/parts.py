@@ -10,7 +10,9 @@ from typing import Any
 import torch
 
 from levelfield.compute.analytic import STATISTICS_EXAMPLES
-from levelfield.data.loader import Batch, Loader, training_order
+from levelfield.data.arranged import training_order
+from levelfield.data.augment.mixing import Mixing
+from levelfield.data.loader import Batch, Loader
 from levelfield.data.sources import Source, near
 from levelfield.families.registry import build, parameter_depth, parameter_role, parse
 from levelfield.records.errors import SpecError
@@ -46,9 +48,10 @@ class TrialParts:
         """The network, a :class:`levelfield.families.base.Backbone`: ``network.spec`` is its family's."""
         return self.state.model
 
-    def batches(self, *, prefetch: int = 0) -> Iterator[Batch]:
-        """Those that are left to train on, ``prefetch`` runs of them rendered ahead."""
-        return training_batches(self.spec, self.source, start_step=self.state.step, prefetch=prefetch)
+    def loader(self, *, prefetch: int = 0) -> Loader:
+        """The batches that are left to train on, rendered ahead by ``prefetch`` threads."""
+        step, pinned = self.state.step, self.device.type == "cuda"
+        return training_loader(self.spec, self.source, start_step=step, prefetch=prefetch, pinned=pinned)
 
 
 def put_together(
@@ -132,18 +135,29 @@ def statistics_batches(spec: TrialSpec, source: Source) -> Iterator[Batch]:
     """The first training examples of a trial, augmented as it is trained on them, in batches that nothing decides."""
     batch = batch_judged(spec.head, source.resolution)
     order = training_order(source, spec.seed, multiplicity=spec.recipe.multiplicity)
-    loader = Loader(source, order=order, global_batch_size=batch)
+    loader = Loader(source, order=order, global_batch_size=batch, mixing=_mixing(spec))
     return itertools.islice(loader, STATISTICS_EXAMPLES // batch)
 
 
-def training_batches(spec: TrialSpec, source: Source, *, start_step: int, prefetch: int = 0) -> Iterator[Batch]:
-    """The batches of a trial from ``start_step`` on, ``prefetch`` runs of them rendered ahead, with equal results."""
-    return iter(
-        Loader(
-            source,
-            order=training_order(source, spec.seed, multiplicity=spec.recipe.multiplicity),
-            global_batch_size=spec.global_batch_size,
-            start_examples=start_step * spec.global_batch_size,
-            prefetch=prefetch,
-        )
+def training_loader(
+    spec: TrialSpec, source: Source, *, start_step: int, prefetch: int = 0, pinned: bool = False
+) -> Loader:
+    """The batches of a trial from ``start_step`` on, rendered ahead by ``prefetch`` threads, with equal results."""
+    return Loader(
+        source,
+        order=training_order(source, spec.seed, multiplicity=spec.recipe.multiplicity),
+        global_batch_size=spec.global_batch_size,
+        start_examples=start_step * spec.global_batch_size,
+        prefetch=prefetch,
+        pinned=pinned,
+        mixing=_mixing(spec),
     )
+
+
+def _mixing(spec: TrialSpec) -> Mixing | None:
+    """How the examples of a trial are mixed, where they are."""
+    recipe = spec.recipe
+    if not recipe.mixes:
+        return None
+    alphas = {"mixup_alpha": recipe.mixup_alpha, "cutmix_alpha": recipe.cutmix_alpha}
+    return Mixing(**alphas, block=recipe.mix_block, seed=spec.seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from levelfield.records.code_version import code_version
 from levelfield.records.codec import to_plain
 from levelfield.records.execution import Execution
 from levelfield.records.store import TrialDirectory, TrialState
+from levelfield.study.execute.executed import threads_ahead
 from levelfield.study.execute.parts import TrialParts
 from levelfield.study.execute.stopping import HeldSignals, held_signals
 from levelfield.train.checkpoint import CheckpointFolder
@@ -21,6 +23,10 @@ from levelfield.train.timing import Stopwatch
 
 OnStep: TypeAlias = Callable[[StepReport], None]
 LOGGED_STEPS = 100
+HUNGRY = 0.1
+"""Share of its time that a trial may wait for data before that is told."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,20 +41,49 @@ class Training:
     executions: tuple[Execution, ...]
     begun: TrialState
 
+    @property
+    def readers(self) -> int:
+        """Threads that render batches ahead."""
+        return threads_ahead(self.executions[-1], self.parts.device)
+
+    @property
+    def waited(self) -> float | None:
+        """The share of the time of its steps that passed waiting for data, on the wall; None before the first."""
+        wall = self.stopwatch.wall_seconds
+        whole = wall["data"] + wall["step"]
+        return wall["data"] / whole if whole else None
+
     def to_the_end(self, *, checkpoint_seconds: float, on_step: OnStep) -> str:
         """Train what is left; why it diverged, if it did."""
         spec, state = self.parts.spec, self.parts.state
-        batches = self.parts.batches(prefetch=self.executions[-1].prefetch)
-        reports = training_steps(state, self.parts.step, batches, num_steps=spec.steps, stopwatch=self.stopwatch)
+        loader = self.parts.loader(prefetch=self.readers)
+        self.stopwatch.beside(loader.cpu_seconds_ahead)
+        reports = training_steps(state, self.parts.step, iter(loader), num_steps=spec.steps, stopwatch=self.stopwatch)
         diverged = ""
         with held_signals() as held:
             for report in self._checkpointed(reports, every_seconds=checkpoint_seconds, held=held):
                 if not report.finite:
                     diverged = f"loss {report.loss}, gradient norm {report.gradient_norm} after {report.step} steps"
                 elif report.step % max(1, spec.steps // LOGGED_STEPS) == 0 or report.step == spec.steps:
-                    self.metrics.append(report)
+                    self.metrics.append(report, seen=state.seen, masked_examples=state.masked_examples)
                 on_step(report)
+        self._tell_of_hunger()
         return diverged
+
+    def _tell_of_hunger(self) -> None:
+        """Say so where the device stood idle for want of data."""
+        wall, examples = self.stopwatch.wall_seconds, self.parts.state.step * self.parts.spec.global_batch_size
+        reads_beside = self.readers > 0 or self.parts.device.type != "cpu"
+        if self.waited is not None and self.waited > HUNGRY and reads_beside:
+            logger.warning(
+                "trial %s waited for data %.0f %% of its time: it saw %.0f images/s and could train on %.0f; "
+                "%d threads render ahead (see --prefetch)",
+                self.parts.spec.name,
+                100 * self.waited,
+                examples / (wall["data"] + wall["step"]),
+                examples / max(wall["step"], 1e-9),
+                self.readers,
+            )
 
     def _checkpointed(
         self, reports: Iterator[StepReport], *, every_seconds: float, held: HeldSignals
@@ -62,7 +97,8 @@ class Training:
             yield report
             if report.finite and (held or time.monotonic() - saved_at >= every_seconds):
                 state = self.parts.state
-                costs = {"seconds": dict(self.stopwatch.seconds), "metrics": list(self.metrics.lines)}
+                spent = {"seconds": dict(self.stopwatch.seconds), "wall_seconds": dict(self.stopwatch.wall_seconds)}
+                costs = {**spent, "metrics": list(self.metrics.lines)}
                 self.checkpoints.save(state.step, {"state": state.to_plain(), **costs, **made_by})
                 saved_at = time.monotonic()
             if held:
@@ -85,6 +121,7 @@ def taken_up(
     if saved is not None:
         parts.state.restore(saved["state"])
         stopwatch.seconds.update(saved["seconds"])
+        stopwatch.wall_seconds.update(saved["wall_seconds"])
     metrics = MetricsLog(
         directory.metrics_path,
         lines=saved["metrics"] if saved else (),

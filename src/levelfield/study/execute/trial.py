@@ -89,6 +89,8 @@ def run_trial(
         data_seconds=seconds["data"],
         evaluate_seconds=seconds["evaluate"],
         wall_seconds=time.perf_counter() - started,
+        waited=training.waited,
+        readers=training.readers,
         attempts=training.begun.attempts,
         lost_steps=training.begun.lost_steps,
         code_version=" then ".join(training.code),

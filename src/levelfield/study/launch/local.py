@@ -15,6 +15,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from levelfield.data.machine import PROCESSES
 from levelfield.records.codec import to_json, to_plain
 from levelfield.records.execution import ExecutionSpec
 from levelfield.study.launch.base import LaunchEvent, Planned
@@ -49,7 +50,7 @@ class LocalLauncher:
             to_json(execution, indent=None),
             *["--keep-weights"] * keeps_weights,
         ]
-        self._environment = worker_environment(execution.threads)
+        self._environment = worker_environment(execution.threads, processes=num_workers)
         self._waiting: deque[Planned] = deque()
         self._events: queue.Queue[tuple[_Process, dict]] = queue.Queue()
         self._deaths: Counter[str] = Counter()
@@ -219,10 +220,12 @@ def _interrupts_blocked() -> Iterator[None]:
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 32)}
 
 
-def worker_environment(threads: int) -> dict[str, str]:
-    """The environment of a worker: a fixed number of threads that wait without spinning, so trials share a machine."""
+def worker_environment(threads: int, *, processes: int = 1) -> dict[str, str]:
+    """The environment of a worker, one of so many ``processes``: a fixed number of threads that wait without spinning,
+    so trials share a machine."""
     count = str(threads)
     fixed = {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "OMP_WAIT_POLICY": "passive"}
+    fixed[PROCESSES] = str(processes)
     return {**_KEEP_MEMORY, **os.environ, **fixed, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 
 

@@ -270,9 +270,8 @@ def _recipes(arms: TransferFamily, ladder: LadderSpec) -> Iterator[RecipeSpec]:
     if arms.scratch is not None:
         made.append(preset(arms.scratch.recipe, peak_lr=1.0, override=arms.scratch.override))
     for recipe in made:
-        recipe.expect_whole_ghost_batches(
-            ladder.smallest_batch
-        )  # every other batch is a power of two as large or larger
+        recipe.expect_whole_ghost_batches(ladder.smallest_batch)  # every other is a power of two as large or larger
+        recipe.expect_whole_mix_blocks(ladder.smallest_batch)
         yield recipe
 
 

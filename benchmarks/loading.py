@@ -1,0 +1,157 @@
+"""A whole loader of JPEG files with two workers, against timm's ``create_loader``: CPU seconds, interleaved.
+
+    python -m benchmarks.loading TAR [ROUNDS] [IMAGES]
+
+Files of TAR (``PART/CLASS/FILE``) are written out, and both read, decode, crop (random resized, 224 px, bicubic), flip
+and batch them as uint8 [64, 3, 224, 224], in a random order. timm's loader is its DataLoader without the float32 that its
+PrefetchLoader makes on the main thread; ours reads by threads and compares every file with its digest, as always.
+Nothing decoded is kept. CPU seconds are those of the process and of the workers that it waited for. Where torchcodec is
+installed, its decoder with torchvision's transform in a DataLoader is measured as well.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.data import create_dataset, create_loader
+
+from benchmarks.decoding import pictures
+from levelfield.data import decoded
+from levelfield.data.arranged import training_order
+from levelfield.data.loader import Loader
+from levelfield.data.sources import open_source
+from levelfield.records.data import FolderSpec
+from levelfield.study.launch.local import worker_environment
+
+SIDE, BATCH, WORKERS = 224, 64, 2
+
+
+def write_out(encoded: list[bytes], folder: Path) -> None:
+    """As an image folder of two classes."""
+    for number, content in enumerate(encoded):
+        file = folder / "ab"[number % 2] / f"{number:04}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+
+
+def ours(folder: Path, batches: int) -> Callable[[], None]:
+    spec = FolderSpec(
+        path=str(folder), resolution=SIDE, augment="resized-crop-flip", select_examples=2, report_examples=2
+    )
+    source = open_source(spec)
+    order = training_order(source, 0)
+    place = [0]
+
+    def run() -> None:
+        loader = Loader(source, order=order, global_batch_size=BATCH, start_examples=place[0], prefetch=WORKERS)
+        for _ in islice(loader, batches):
+            pass
+        place[0] = loader.examples_seen
+
+    return run
+
+
+def timms(folder: Path, batches: int) -> Callable[[], None]:
+    whole: Any = create_loader(
+        create_dataset("", root=str(folder), split="train", is_training=True),
+        input_size=(3, SIDE, SIDE),
+        batch_size=BATCH,
+        is_training=True,
+        num_workers=WORKERS,
+        interpolation="bicubic",
+        color_jitter=None,
+        device=torch.device("cpu"),
+        persistent_workers=False,
+    )
+    return lambda: exhaust(whole.loader, batches)
+
+
+def torchcodecs(folder: Path, batches: int) -> Callable[[], None]:
+    """Raises ImportError where there is none."""
+    from torchcodec.decoders import decode_jpeg  # pyright: ignore[reportMissingImports]
+    from torchvision.transforms import v2
+
+    transform = v2.Compose(
+        [
+            v2.RandomResizedCrop(SIDE, interpolation=v2.InterpolationMode.BICUBIC, antialias=True),
+            v2.RandomHorizontalFlip(),
+        ]
+    )
+    files = sorted(folder.rglob("*.jpg"))
+
+    class Files(torch.utils.data.Dataset):
+        def __len__(self) -> int:
+            return len(files)
+
+        def __getitem__(self, number: int) -> tuple[Any, int]:
+            image = decode_jpeg(torch.frombuffer(bytearray(files[number].read_bytes()), dtype=torch.uint8))
+            return transform(image.expand(3, -1, -1)), number % 2
+
+    loader = torch.utils.data.DataLoader(Files(), BATCH, shuffle=True, num_workers=WORKERS, drop_last=True)
+    return lambda: exhaust(loader, batches)
+
+
+def exhaust(loader: Any, batches: int) -> None:
+    """All of it, so that its workers end."""
+    seen = sum(1 for _ in loader)
+    assert seen >= batches, seen
+
+
+def cpu_seconds() -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def main() -> None:
+    path, rounds, most = sys.argv[1], *map(int, (*sys.argv[2:], *("8", "640")[len(sys.argv) - 2 :]))
+    if os.environ.get("OMP_NUM_THREADS") != "1" or "MALLOC_MMAP_THRESHOLD_" not in os.environ:
+        os.execve(sys.executable, [sys.executable, "-m", "benchmarks.loading", *sys.argv[1:]], worker_environment(1))
+    torch.set_num_threads(1)
+    decoded._ROOM = decoded._Room(0)
+    print(f"{rounds} rounds, {WORKERS} workers, batches of {BATCH}; torch {torch.__version__}, timm {timm.__version__}")
+    with tempfile.TemporaryDirectory() as folder:
+        encoded = max(pictures(path, most).values(), key=len)
+        write_out(encoded, Path(folder))
+        batches = len(encoded) // BATCH
+        ways = {"timm's create_loader": timms(Path(folder), batches), "ours": ours(Path(folder), batches)}
+        try:
+            ways["torchcodec, torchvision, DataLoader"] = torchcodecs(Path(folder), batches)
+        except ImportError as error:
+            print(f"not measured: torchcodec ({error})")
+        seconds = measured(ways, rounds)
+    peer = seconds["timm's create_loader"]
+    print("\n| | images per CPU-second | timm's CPU seconds over its own: median | quartiles |")
+    print("|---|---|---|---|")
+    for name, each in seconds.items():
+        low, middle, high = statistics.quantiles([their / my for their, my in zip(peer, each, strict=True)], n=4)
+        rate = batches * BATCH / statistics.median(each)
+        print(f"| {name} | {rate:,.0f} | {middle:.2f} | {low:.2f} to {high:.2f} |")
+
+
+def measured(ways: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
+    """CPU seconds of every way, a round each, in an order that turns; the first round warms up."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    names = list(ways)
+    for turn in range(rounds + 1):
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            begun = cpu_seconds()
+            ways[name]()
+            if turn:
+                seconds[name].append(cpu_seconds() - begun)
+    return seconds
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""A data set that was built: shards of pictures, an index a part, and a manifest that names and counts all of it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+
+from levelfield.data.canonical import DIGEST_RULE, digest_of
+from levelfield.data.index import Index
+from levelfield.data.ingest.format import InPlace
+from levelfield.data.ingest.kept_index import stamp
+from levelfield.data.kept_digests import cached
+from levelfield.data.manifest import Contents, SkipReason
+from levelfield.data.stores.base import Store
+from levelfield.data.stores.tar import TarStore
+from levelfield.records.codec import later, record
+from levelfield.records.errors import DamagedError, DataError, LevelfieldError
+from levelfield.records.files import open_regular
+from levelfield.records.sealed import read_record, write_record
+
+logger = logging.getLogger(__name__)
+
+MANIFEST, INDEX, BUILDING = "manifest.json", "index.arrow", ".building"
+BUILT_FORM = 1
+_READ_BYTES = 1 << 20
+_REMEDY = "fetch the data set again, or build it again"
+
+
+@record
+class ShardFacts:
+    """A tar in the folder of its part: its name, how many bytes and pictures it has, and the SHA-256 of it."""
+
+    name: str
+    num_bytes: int
+    examples: int
+    sha256: str
+
+
+@record
+class PartFacts:
+    """One part of a built data set, in ``shards`` of its own or ``in_place``; ``shuffled`` says that pictures lie in a
+    drawn order, so that neighbours are strangers."""
+
+    contents: Contents
+    index_sha256: str
+    shards: tuple[ShardFacts, ...]
+    shuffled: bool
+    in_place: InPlace | None = later(default=None)
+
+
+@record
+class Manifest:
+    """What a built data set holds: its ``parts``, what was ``skipped`` by reason, how many distinct pictures of each
+    held-out part are ``also_in_train``, which ``decoders`` in which versions decided what can be read, and by which
+    ``digest_rule`` pictures are named."""
+
+    form: int = BUILT_FORM
+    parts: dict[str, PartFacts]
+    skipped: dict[SkipReason, int]
+    also_in_train: dict[str, int]
+    decoders: dict[str, str]
+    digest_rule: str
+    levelfield: str
+
+
+def is_built(folder: Path) -> bool:
+    """Whether ``folder`` is what ``levelfield data build`` makes."""
+    return (folder / MANIFEST).is_file()
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of the data set that was built in ``folder``.
+
+    Raises:
+        DataError: it is damaged, or of another form than is read here.
+    """
+    try:
+        found = read_record(Manifest, folder / MANIFEST, remedy=_REMEDY)
+    except (DamagedError, LevelfieldError) as error:
+        raise DataError(str(error)) from None
+    names = [*found.parts, *(shard.name for facts in found.parts.values() for shard in facts.shards)]
+    if any(os.path.basename(name) != name or name in ("", ".", "..") for name in names):
+        raise DataError(f"{folder / MANIFEST} names files that are not in its folder; {_REMEDY}")
+    if found.form != BUILT_FORM or found.digest_rule != DIGEST_RULE:
+        raise DataError(
+            f"{folder} was built in form {found.form} by the rule {found.digest_rule!r}, here they are {BUILT_FORM} "
+            f"and {DIGEST_RULE!r}: build it again from its shards (`levelfield data build`)"
+        )
+    return found
+
+
+class BuiltPart:
+    """The part called ``part`` of the data set that was built in ``folder``, opened without listing anything."""
+
+    def __init__(self, folder: Path, part: str, facts: PartFacts) -> None:
+        self.of, self.folder, self.facts = f"{folder} ({part})", folder / part, facts
+
+    def opened(self, *, rehash: bool) -> Store:
+        """Its pictures; with ``rehash`` only if all of them are what they were when it was built.
+
+        Raises:
+            DataError: index or shards are not those that the manifest names.
+        """
+        path = self.folder / INDEX
+        try:
+            known = not rehash and _is_known(path, self.facts.index_sha256)
+            if not known and sha256_of(path) != self.facts.index_sha256:
+                raise DataError(f"{path} was changed or damaged after it was written; {_REMEDY}")
+            index = Index.open(path)
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error}; {_REMEDY}") from None
+        if not known:
+            self._check_counts(index)
+            _remember(path, self.facts.index_sha256)
+        contents, stays = self.facts.contents, self.facts.in_place
+        if stays is None:
+            paths = [str(self.folder / shard.name) for shard in self.facts.shards]
+            store = TarStore(paths, index, contents, of=self.of, packed=self.facts.shuffled)
+        else:
+            store = stays.opener(self.of)(index, contents)
+        if rehash:
+            refuse_changed(store)
+        return store
+
+    def _check_counts(self, index: Index) -> None:
+        """Refuse an index that holds others than its manifest counts, by classes and by shards."""
+        contents, stays = self.facts.contents, self.facts.in_place
+        by_class = np.repeat(np.arange(len(contents.num_by_class)), contents.num_by_class)
+        if len(index) != len(by_class) or not np.array_equal(index.labels, by_class):
+            raise DataError(f"{self.folder / INDEX} holds other pictures than its manifest counts; {_REMEDY}")
+        if stays is None and len(index) and int(index.shards.max()) >= len(self.facts.shards):
+            raise DataError(f"{self.folder / INDEX} names shards that its manifest does not; {_REMEDY}")
+
+
+def refuse_changed(store: Store) -> None:
+    """Read every picture of ``store``.
+
+    Raises:
+        DataError: one is another than its index says, or gone.
+    """
+    for row in range(len(store.labels)):
+        try:
+            encoded = store.read(row)
+        except OSError as error:
+            raise DataError(f"{store.name(row)} can no longer be read: {error}; {_REMEDY}") from None
+        if digest_of(encoded) != store.digests[row].tobytes():
+            raise DataError(f"{store.name(row)} is another picture than was built in; {_REMEDY}")
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, as hexadecimal digits.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    found = hashlib.sha256()
+    with open_regular(path) as file:
+        while part := file.read(_READ_BYTES):
+            found.update(part)
+    return found.hexdigest()
+
+
+@record
+class KnownFile:
+    """The SHA-256 that a file had when the system said ``stamp`` of it."""
+
+    stamp: str
+    sha256: str
+
+
+def _is_known(path: Path, sha256: str) -> bool:
+    """Whether the file was hashed before, to that, and has not been written to since."""
+    note = _note_of(path)
+    if note is None or not note.is_file():
+        return False
+    try:
+        known = read_record(KnownFile, note)
+    except LevelfieldError:
+        return False
+    return known.sha256 == sha256 and known.stamp == stamp([str(path)])
+
+
+def _remember(path: Path, sha256: str) -> None:
+    note, now = _note_of(path), stamp([str(path)])
+    if note is None or now is None:
+        return
+    try:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        write_record(note, KnownFile(stamp=now, sha256=sha256))
+    except (OSError, LevelfieldError) as error:
+        logger.debug("that %s is whole is not kept: %s", path, error)
+
+
+def _note_of(path: Path) -> Path | None:
+    folder = cached("known")
+    name = hashlib.blake2b(os.fsencode(os.path.abspath(path)), digest_size=16).hexdigest()
+    return None if folder is None else folder / f"{name}.json"

@@ -1,0 +1,76 @@
+"""Which column of a table holds pictures and which labels: named, called as is usual, or the only one that fits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from levelfield.records.errors import DataError, did_you_mean, quoted_names
+
+_USUAL_IMAGES = (
+    "image",
+    "img",
+    "jpg",
+    "picture",
+    "pixel_values",
+    "image_path",
+    "path",
+    "file",
+    "filename",
+    "file_name",
+)
+_USUAL_LABELS = ("label", "labels", "class", "target", "category", "cls", "fine_label")
+
+
+def image_column(schema: pa.Schema, named: str | None, *, of: str) -> str:
+    """The column of encoded images, or of paths to them.
+
+    Raises:
+        DataError: there is none, or several fit and none is named.
+    """
+    encoded = [field.name for field in schema if _holds_images(field.type)]
+    texts = [field.name for field in schema if is_text(field.type)]
+    return _chosen(schema, named, encoded or texts, _USUAL_IMAGES, "images", "image_column (--image-column)", of)
+
+
+def label_column(schema: pa.Schema, named: str | None, *, of: str, but: str) -> str:
+    """The column of labels: whole numbers, or names of classes; not the column ``but``.
+
+    Raises:
+        DataError: see :func:`image_column`.
+    """
+    fits = [field.name for field in schema if field.name != but and pa.types.is_integer(field.type)]
+    texts = [field.name for field in schema if field.name != but and is_text(field.type)]
+    usual = [name for name in _USUAL_LABELS if name in texts and name not in fits]
+    return _chosen(
+        schema, named, [*fits, *usual] or texts, _USUAL_LABELS, "labels", "label_column (--label-column)", of
+    )
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column of that type holds text."""
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def _holds_images(kind: pa.DataType) -> bool:
+    if isinstance(kind, pa.StructType) and kind.get_field_index("bytes") >= 0:
+        kind = kind.field("bytes").type
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def _chosen(
+    schema: pa.Schema, named: str | None, fits: Sequence[str], usual: Sequence[str], what: str, option: str, of: str
+) -> str:
+    if named is not None:
+        if schema.names.count(named) != 1:
+            seen = f"{schema.names.count(named)} columns" if named in schema.names else "no column"
+            raise DataError(f"{of} has {seen} {named!r}{did_you_mean(named, schema.names)}")
+        return named
+    called = [name for name in usual if name in fits]
+    if called:
+        return called[0]
+    if len(fits) == 1:
+        return fits[0]
+    seen = f"{quoted_names(fits)} could each be" if fits else f"none of {quoted_names(schema.names)} is"
+    raise DataError(f"{of}: {seen} the column of {what}: name it by {option}")

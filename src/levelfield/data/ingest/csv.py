@@ -1,0 +1,147 @@
+"""A table that names picture files and their labels: CSV by comma, semicolon or tab, or JSON."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from levelfield.data.ingest.columns import image_column, label_column
+from levelfield.data.ingest.format import InPlace, Listing, Opener
+from levelfield.data.ingest.layout import PART_NAMES
+from levelfield.data.ingest.named_labels import leads_outside, numbered
+from levelfield.data.ingest.tree import is_image
+from levelfield.data.manifest import Skipped, SkipReason
+from levelfield.records.errors import DataError, InputError, quoted_names
+from levelfield.scaling.tables.file import read_table_file
+from levelfield.scaling.tables.text import TextTable
+
+_PART_COLUMNS = ("split", "part", "set", "subset", "fold")
+
+
+class PathTable:
+    """The table at ``path``; pictures are counted from its folder."""
+
+    def __init__(self, path: Path, *, image: str | None, label: str | None) -> None:
+        self.path, self._named = path, (image, label)
+        try:
+            self._table = read_table_file(path)
+        except InputError as error:
+            raise DataError(str(error)) from None
+
+    def parts(self, *, passing_by: bool) -> dict[str, ListedFiles]:
+        """The rows of every part that a column of parts names; all of them are for training where there is none.
+
+        Raises:
+            DataError: a column is missing or could be several, or a part has another name.
+        """
+        table, of = self._table, str(self.path)
+        schema = pa.schema([(name, pa.string()) for name in table.names])
+        named_image, named_label = self._named
+        paths_in = [name for name in table.names if _names_images(table, name)]
+        image = named_image or (paths_in[0] if len(paths_in) == 1 else None)
+        image = image_column(schema, image, of=of)
+        label = label_column(_without(schema, _PART_COLUMNS), named_label, of=of, but=image)
+        said = [name for name in _PART_COLUMNS if name in table.names and name not in (image, label)]
+        rows = {"train": list(range(len(table.places)))}
+        if said:
+            rows = {}
+            for place, cell in enumerate(table.column(said[0]).cells):
+                rows.setdefault(PART_NAMES.get(cell.casefold(), ""), []).append(place)
+            if "" in rows or "train" not in rows:
+                seen = sorted(set(table.column(said[0]).cells))
+                raise DataError(
+                    f"column {said[0]!r} of {of} names the parts {quoted_names(seen)}: expected train, val, test"
+                )
+        images, labels = table.column(image).cells, table.column(label).cells
+        names, numbers, as_text = numbered([text for text in labels if text], of=of)
+        found = iter(numbers.tolist())
+        places = [next(found) if text else None for text in labels]
+        return {
+            part: ListedFiles(
+                self.path,
+                [(images[row], places[row], table.places[row]) for row in own],
+                names,
+                as_text,
+                rule=f"table {image!r} {label!r} {part}",
+                passing_by=passing_by,
+            )
+            for part, own in rows.items()
+        }
+
+
+class ListedFiles:
+    """A :class:`levelfield.data.ingest.format.Format`: files that a table names, each with a label."""
+
+    def __init__(
+        self,
+        table: Path,
+        rows: list[tuple[str, int | None, str]],
+        names: tuple[str, ...],
+        as_text: bool,
+        *,
+        rule: str,
+        passing_by: bool,
+    ) -> None:
+        self.of, self.rule, self._root = str(table), rule, os.path.dirname(table) or "."
+        self._names, self._as_text, self._passing_by = names, as_text, passing_by
+        self._skipped: list[Skipped] = []
+        self._rows = [(path, label or 0) for path, label, place in rows if self._is_there(path, label, place)]
+
+    def files(self) -> list[str]:
+        """See :meth:`levelfield.data.ingest.format.Format.files`."""
+        if not self._rows:
+            raise DataError(f"{self.of} names no picture that is there")
+        return [os.path.join(self._root, path) for path, _ in self._rows]
+
+    def listed(self) -> Listing:
+        """See :meth:`levelfield.data.ingest.format.Format.listed`."""
+        number = len(self.files())
+        return Listing(
+            class_names=self._names,
+            sorted_as_text=self._as_text,
+            labels=np.array([label for _, label in self._rows], dtype=np.int64),
+            shards=np.arange(number, dtype=np.uint32),
+            offsets=np.zeros(number, dtype=np.uint64),
+            lengths=np.zeros(number, dtype=np.uint64),
+            names=[os.fsencode(path) for path, _ in self._rows],
+            skipped=self._skipped,
+        )
+
+    def opener(self) -> Opener:
+        """See :meth:`levelfield.data.ingest.format.Format.opener`."""
+        return self.in_place().opener(self.of)
+
+    def in_place(self) -> InPlace:
+        """See :meth:`levelfield.data.ingest.format.Format.in_place`."""
+        return InPlace(kind="files", root=os.path.abspath(self._root))
+
+    def _is_there(self, path: str, label: int | None, place: str) -> bool:
+        why: SkipReason | None = "outside" if leads_outside(path) else None
+        why = why or (None if os.path.isfile(os.path.join(self._root, path)) else "missing")
+        why = why or ("unlabelled" if label is None else None)
+        if why is None:
+            return True
+        if not self._passing_by:
+            raise DataError(f"{self.of} {place} names {path!r}, which {_SEEN[why]}: mend the row or remove it")
+        self._skipped.append(Skipped(path, why))
+        return False
+
+
+_SEEN: Mapping[SkipReason, str] = {
+    "outside": "is no path below the folder of the table",
+    "missing": "is no file there",
+    "unlabelled": "has no label",
+}
+
+
+def _without(schema: pa.Schema, names: tuple[str, ...]) -> pa.Schema:
+    return pa.schema([field for field in schema if field.name not in names])
+
+
+def _names_images(table: TextTable, name: str) -> bool:
+    cells = [cell for cell in table.column(name).cells[:100] if cell]
+    return bool(cells) and all(map(is_image, cells))

@@ -1,0 +1,101 @@
+"""What a format tells of the pictures at a place: which files they are in, and where in them each picture lies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from levelfield.data.index import Index
+from levelfield.data.manifest import Contents, Skipped
+from levelfield.data.stores.arrow import ArrowStore
+from levelfield.data.stores.base import Store
+from levelfield.data.stores.files import FilesStore
+from levelfield.data.stores.tar import TarStore
+from levelfield.records.codec import record
+
+Opener: TypeAlias = Callable[[Index, Contents], Store]
+"""What opens the pictures of an index; it travels to other processes."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Listing:
+    """Every picture of a set, before its bytes were looked at; arrays ``[N]`` in the order that reads cheapest.
+
+    ``labels`` int64 are places in ``class_names``, which come from sorting where ``sorted_as_text``. ``shards`` number
+    the files of the format and do not fall; ``offsets`` and ``lengths`` say where in it a picture lies, as its store
+    counts. ``names`` are what to call each picture, None where file and place will do; ``captions`` a text for each,
+    None where there are none. ``skipped`` are files that are no pictures of the set, and why.
+    """
+
+    class_names: tuple[str, ...]
+    sorted_as_text: bool
+    labels: NDArray[np.int64]
+    shards: NDArray[np.uint32]
+    offsets: NDArray[np.uint64]
+    lengths: NDArray[np.uint64]
+    names: list[bytes] | None = None
+    captions: list[str] | None = None
+    skipped: list[Skipped] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@record
+class InPlace:
+    """Where pictures stay that are not copied: in the ``files``, or below ``root`` where an index names them."""
+
+    kind: Literal["files", "tar", "arrow"]
+    root: str
+    files: tuple[str, ...] = ()
+    column: str = ""
+
+    def opener(self, of: str) -> Opener:
+        """What opens them, under the name ``of``."""
+        if self.kind == "files":
+            return partial(FilesStore, self.root)
+        if self.kind == "tar":
+            return partial(TarStore, list(self.files), of=of)
+        return partial(ArrowStore, list(self.files), self.column, of=of)
+
+
+class Format(Protocol):
+    """One way of laying out labelled pictures, looked at in one place.
+
+    ``of`` is what messages call the place, ``rule`` everything beside the files that decides what is listed: another
+    rule, another listing.
+    """
+
+    @property
+    def of(self) -> str: ...
+    @property
+    def rule(self) -> str: ...
+
+    def files(self) -> Sequence[str]:
+        """The files that must not have changed if a listing of them is to be believed.
+
+        Raises:
+            DataError: the place is laid out otherwise.
+        """
+        ...
+
+    def listed(self) -> Listing:
+        """All pictures.
+
+        Raises:
+            DataError: something in it cannot be meant.
+        """
+        ...
+
+    def opener(self) -> Opener:
+        """What opens the pictures of an index of this place."""
+        ...
+
+    def in_place(self) -> InPlace | None:
+        """Where the pictures stay, if one costs what its neighbour does; None where they must be copied to be used."""
+        ...

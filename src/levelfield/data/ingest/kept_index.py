@@ -1,0 +1,164 @@
+"""Indices of places that were listed and hashed before, kept by what the system says of each of their files.
+
+The index of a place that is no built data set is made once and mapped by whoever opens it next, in whatever process.
+It is believed while every file of the place has the path, size, times, inode and device that it had, and while nobody
+has written to the index itself; a place with a file that changed within two seconds of being hashed is not kept, since
+a second change could fall into the same tick. :mod:`levelfield.data.kept_digests` knows the files one by one, so that
+a place in which one changed is not hashed again as a whole.
+
+This is a cache and no truth: it lies beside the digests, ``levelfield verify`` passes it by, and every picture is
+compared with its digest when it is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from filelock import FileLock
+
+from levelfield.data.canonical import DIGEST_RULE
+from levelfield.data.index import Index
+from levelfield.data.ingest.format import Format
+from levelfield.data.kept_digests import cached, settled_ns
+from levelfield.data.manifest import Contents
+from levelfield.records.codec import record
+from levelfield.records.errors import LevelfieldError
+from levelfield.records.sealed import read_record, write_record
+
+logger = logging.getLogger(__name__)
+
+INDEX_LIMIT_BYTES = 8 * 2**30
+"""Of all that is kept; what was used longest ago goes first. 60 to 150 bytes a picture."""
+
+_INDEX_FORM = "index 1"
+_INDEX, _MANIFEST = "index.arrow", "manifest.json"
+
+
+@record
+class KeptIndex:
+    """``files`` is what the system said of the files that were listed, ``index`` of the index when it was written."""
+
+    files: str
+    index: str
+    contents: Contents
+
+
+def stamp(files: Sequence[str], *, within: str = "") -> str | None:
+    """What the system says of ``files``, as 32 hexadecimal digits; a path inside ``within`` counts from there.
+
+    None where one cannot be looked at, or changed so lately that it may change again unseen.
+    """
+    found = hashlib.blake2b(digest_size=16)
+    latest, cut, told = settled_ns(), len(within), []
+    try:
+        for path in files:
+            seen = os.stat(path)
+            if seen.st_mtime_ns > latest or seen.st_ctime_ns > latest:
+                return None
+            own = path[cut:] if path.startswith(within) else path
+            told.append(f"{own}\0{seen.st_size} {seen.st_mtime_ns} {seen.st_ctime_ns} {seen.st_ino} {seen.st_dev}\0")
+    except OSError:
+        return None
+    found.update("".join(told).encode("utf-8", "surrogateescape"))
+    return found.hexdigest()
+
+
+class IndexShelf:
+    """Where the index of one place and rule is kept, if anything is kept at all."""
+
+    def __init__(self, form: Format) -> None:
+        folder = cached("indices")
+        named = os.fsencode("\0".join((_INDEX_FORM, DIGEST_RULE, form.rule, os.path.abspath(form.of))))
+        self._folder = folder / hashlib.blake2b(named, digest_size=16).hexdigest() if folder is not None else None
+
+    def read(self, files: str | None) -> tuple[Index, Contents] | None:
+        """The index of files with the stamp ``files``, mapped; None where there is none to be believed."""
+        if self._folder is None or files is None:
+            return None
+        place = self._folder / files
+        try:
+            kept = read_record(KeptIndex, place / _MANIFEST)
+            if kept.files != files or kept.index != _own_stamp(place / _INDEX):
+                logger.warning("%s was changed after it was written; its place is hashed again", place)
+                shutil.rmtree(place, ignore_errors=True)
+                return None
+            os.utime(place / _MANIFEST)  # it was used: _trim takes others first
+            return Index.open(place / _INDEX), kept.contents
+        except FileNotFoundError:
+            return None
+        except (LevelfieldError, OSError) as error:
+            if os.path.lexists(place):
+                logger.warning("%s cannot be read (%s); its place is hashed again", place, error)
+                shutil.rmtree(place, ignore_errors=True)
+            return None
+
+    def keep(self, files: str, index: Index, contents: Contents) -> bool:
+        """Keep ``index`` of files with the stamp ``files``, in the place of what was kept of others before.
+
+        A place that cannot be written to is none.
+        """
+        if self._folder is None:
+            return False
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(dir=self._folder, prefix=".new-"))
+            try:
+                index.write(temporary / _INDEX)
+                os.chmod(temporary / _INDEX, 0o444)  # whoever has it mapped sees what is written to it
+                own = _own_stamp(temporary / _INDEX)
+                write_record(temporary / _MANIFEST, KeptIndex(files=files, index=own, contents=contents))
+                for old in self._folder.iterdir():
+                    if old.is_dir() and old != temporary and not old.name.startswith(".new-"):
+                        shutil.rmtree(old, ignore_errors=True)
+                os.rename(temporary, self._folder / files)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+            _trim(self._folder.parent)
+        except (OSError, LevelfieldError) as error:
+            logger.debug("the index is not kept: %s", error)
+            return False
+        return True
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """While no other process makes the same index; where none can be kept there is nothing to wait for."""
+        if self._folder is None:
+            yield
+            return
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self._folder / ".lock")
+            lock.acquire()
+        except OSError:
+            yield
+            return
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def _own_stamp(path: Path) -> str:
+    """What the system says of an index: whoever writes to it moves its times. Moving its folder does not."""
+    seen = os.stat(path)
+    return f"{seen.st_size} {seen.st_mtime_ns} {seen.st_ctime_ns} {seen.st_ino} {seen.st_dev}"
+
+
+def _trim(shelves: Path) -> None:
+    """Remove what was used longest ago until the rest is within the limit."""
+    found = []
+    for manifest in shelves.glob(f"*/*/{_MANIFEST}"):
+        with contextlib.suppress(OSError):
+            found.append((manifest.stat().st_mtime_ns, os.stat(manifest.with_name(_INDEX)).st_size, manifest.parent))
+    total = 0
+    for _, size, folder in sorted(found, reverse=True):
+        total += size
+        if total > INDEX_LIMIT_BYTES:
+            shutil.rmtree(folder, ignore_errors=True)

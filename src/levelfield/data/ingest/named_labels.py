@@ -1,0 +1,42 @@
+"""Labels as people write them, whole numbers or names, as places in a list of classes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from levelfield.data.classes import spellings
+from levelfield.data.draws import Int64s
+from levelfield.data.stores.parquet_file import MAX_CLASSES
+from levelfield.records.errors import DataError, quoted_names
+
+
+def numbered(texts: Sequence[str], *, of: str) -> tuple[tuple[str, ...], Int64s, bool]:
+    """The names of the classes that ``texts`` name, the place of each in them, and whether the names were sorted.
+
+    Where every text is a whole number from 0 these number the classes; else names are sorted as folders are.
+
+    Raises:
+        DataError: one class is spelt in several ways, or a number is that of no class.
+    """
+    distinct = sorted(set(texts), key=os.fsencode)
+    if distinct and all(text.isascii() and text.isdigit() and str(int(text)) == text for text in distinct):
+        largest = max(map(int, distinct))
+        if largest >= MAX_CLASSES:
+            raise DataError(f"labels must be below {MAX_CLASSES:,}: {of} has {largest}, which is an identifier")
+        names = tuple(map(str, range(largest + 1)))
+        return names, np.array([int(text) for text in texts], dtype=np.int64), False
+    for same in spellings(distinct).values():
+        raise DataError(f"{of} holds {quoted_names(same)}, one class in several spellings: write them alike")
+    if len(distinct) >= MAX_CLASSES:
+        raise DataError(f"{of} names {len(distinct):,} classes, expected fewer than {MAX_CLASSES:,}")
+    places = {name: place for place, name in enumerate(distinct)}
+    return tuple(distinct), np.array([places[text] for text in texts], dtype=np.int64), True
+
+
+def leads_outside(name: str) -> bool:
+    """Whether a name in an archive or a table is no path below the folder that it is counted from."""
+    parts = name.replace("\\", "/").split("/")
+    return name.startswith(("/", "\\")) or ".." in parts or "\0" in name or (len(parts[0]) == 2 and parts[0][1] == ":")

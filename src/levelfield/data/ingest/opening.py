@@ -1,0 +1,85 @@
+"""A place opened: its index as it was kept, or made anew where something has changed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from levelfield.data.canonical import DIGEST_BYTES, DIGEST_RULE, digest_of
+from levelfield.data.index import Index, ListedRows
+from levelfield.data.ingest.built import BuiltPart
+from levelfield.data.ingest.format import Format, Listing
+from levelfield.data.ingest.kept_index import IndexShelf, stamp
+from levelfield.data.kept_digests import KeptDigests
+from levelfield.data.manifest import Contents, contents_of
+from levelfield.data.stores.base import Store
+from levelfield.records.errors import DataError
+from levelfield.records.files import FileRefusedError
+
+logger = logging.getLogger(__name__)
+
+_UNORDERED = Contents(class_names=(), num_by_class=(), twins=0, fingerprint="")
+
+
+def opened(form: Format | BuiltPart, *, rehash: bool = False) -> Store:
+    """The pictures of ``form``, listed and hashed where that was not done before; with ``rehash`` in any case.
+
+    Raises:
+        DataError: something lies there that cannot be meant, or a picture cannot be read.
+    """
+    if isinstance(form, BuiltPart):
+        return form.opened(rehash=rehash)
+    files, shelf = form.files(), IndexShelf(form)
+    now = stamp(files, within=form.of)
+    if not rehash and (found := shelf.read(now)) is not None:
+        return form.opener()(*found)
+    with shelf.alone():
+        if not rehash and (found := shelf.read(now)) is not None:  # another process made it meanwhile
+            return form.opener()(*found)
+        listing = form.listed()
+        index = Index.of(_hashed(form, listing, files, rehash=rehash))
+        contents = contents_of(index, listing.class_names, sorted_as_text=listing.sorted_as_text)
+        unchanged = now is not None and stamp(files, within=form.of) == now
+        if now is not None and unchanged and shelf.keep(now, index, contents):
+            index, contents = shelf.read(now) or (index, contents)
+    return form.opener()(index, contents)
+
+
+def _hashed(form: Format, listing: Listing, files: Sequence[str], *, rehash: bool) -> ListedRows:
+    """``listing`` with the digest of every picture; of files that did not change they are known."""
+    unhashed = np.zeros((len(listing), DIGEST_BYTES), dtype=np.uint8)
+    rows = _rows(listing, unhashed)
+    store = form.opener()(Index.unordered(rows), _UNORDERED)
+    kept = KeptDigests(form.of, f"{DIGEST_RULE} {form.rule}", rehash=rehash)
+    ends = np.searchsorted(listing.shards, np.arange(len(files)), side="right").tolist()
+    first = 0
+    for path, end in zip(files, ends, strict=True):
+        if end > first:
+            own = range(first, end)
+            unhashed[first:end] = kept.of(path, lambda own=own: [_digest(store, row) for row in own], rows=end - first)
+        first = end
+    kept.save()
+    return rows
+
+
+def _rows(listing: Listing, digests: NDArray[np.uint8]) -> ListedRows:
+    return ListedRows(
+        label=listing.labels.astype(np.int32),
+        digest=digests,
+        shard=listing.shards,
+        offset=listing.offsets,
+        length=listing.lengths,
+        names=listing.names,
+    )
+
+
+def _digest(store: Store, row: int) -> bytes:
+    try:
+        return digest_of(store.read(row))
+    except FileRefusedError as error:
+        raise DataError(f"{error}: move it out of the class folder") from None
+    except OSError as error:
+        raise DataError(f"{store.name(row)} cannot be read: {error}") from None

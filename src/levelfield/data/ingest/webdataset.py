@@ -1,0 +1,136 @@
+"""Samples in WebDataset's convention: files of one key, told apart by what follows the first dot of their names.
+
+``KEY.jpg`` is the picture, ``KEY.cls`` its label, a whole number or the name of a class; or ``KEY.json`` says it.
+``KEY.txt`` is a caption. Pictures without labels are kept where none has one: captions are then all that is known.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from levelfield.data.ingest.named_labels import numbered
+from levelfield.data.ingest.tar_members import Member, Members
+from levelfield.data.ingest.tree import is_image, visible, why_no_picture
+from levelfield.data.manifest import Skipped
+from levelfield.data.stores.tar import Shards
+from levelfield.records.errors import DataError, quoted_names
+
+LABEL_ENDINGS = frozenset({"cls", "json", "txt", "cls.txt", "caption", "text"})
+UNLABELLED = "unlabelled"
+"""The one class of pictures of which none has a label."""
+
+_CAPTIONS = ("txt", "caption", "text")
+_JSON_LABELS = ("label", "cls", "class", "target", "class_name", "category")
+_MOST_TEXT_BYTES = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """Pictures in tars, the place of each in ``class_names``, a text for each where there are ``captions``, and what
+    else was there."""
+
+    pictures: list[Member]
+    labels: list[int]
+    class_names: tuple[str, ...]
+    sorted_as_text: bool
+    captions: list[str] | None = None
+    skipped: Sequence[Skipped] = field(default=())
+
+
+def samples_of(paths: Sequence[str], members: Members, *, label: str | None, of: str) -> Samples:
+    """The samples of the tars at ``paths``; ``label`` names the key of the label in their JSON.
+
+    Raises:
+        DataError: no sample has a picture, or nothing tells which of several keys is the label.
+    """
+    keyed, skipped = _keyed(members)
+    shards = Shards(paths)
+    found: list[Member] = []
+    said: list[str | None] = []
+    captions: list[str] = []
+    for parts in keyed.values():
+        pictures = [ending for ending in parts if is_image(f"x.{ending}")]
+        if len(pictures) != 1:
+            why = "same-name" if pictures else "not-a-picture"
+            skipped += [Skipped(member.name, why) for member in parts.values()] if pictures else []
+            continue
+        found.append(parts[pictures[0]])
+        said.append(_label(shards, parts, label))
+        caption = next((parts[ending] for ending in _CAPTIONS if ending in parts), None)
+        captions.append("" if caption is None else _text(shards, caption))
+    if not found:
+        raise DataError(f"{of} holds no pictures: expected KEY.jpg beside KEY.cls, KEY.json or KEY.txt")
+    texts = captions if any(captions) else None
+    if not any(text is not None for text in said):
+        return Samples(
+            pictures=found,
+            labels=[0] * len(found),
+            class_names=(UNLABELLED,),
+            sorted_as_text=False,
+            captions=texts,
+            skipped=skipped,
+        )
+    whole = [row for row, text in enumerate(said) if text is not None]
+    skipped += [Skipped(member.name, "unlabelled") for member, text in zip(found, said, strict=True) if text is None]
+    names, labels, as_text = numbered([text for text in said if text is not None], of=of)
+    return Samples(
+        pictures=[found[row] for row in whole],
+        labels=labels.tolist(),
+        class_names=names,
+        sorted_as_text=as_text,
+        captions=None if texts is None else [texts[row] for row in whole],
+        skipped=skipped,
+    )
+
+
+def _keyed(members: Members) -> tuple[dict[tuple[int, str], dict[str, Member]], list[Skipped]]:
+    """The files of every sample by their endings."""
+    found: dict[tuple[int, str], dict[str, Member]] = {}
+    skipped = [*members.skipped]
+    for member in members.files:
+        folder, _, name = member.name.rpartition("/")
+        if not all(map(visible, member.name.split("/"))):
+            continue
+        stem, _, ending = name.partition(".")
+        ending = ending.lower()
+        parts = found.setdefault((member.shard, f"{folder}/{stem}"), {})
+        if ending in parts:
+            skipped.append(Skipped(member.name, "same-name"))
+        elif not is_image(name) and ending not in LABEL_ENDINGS:
+            skipped.append(Skipped(member.name, why_no_picture(name)))
+        else:
+            parts[ending] = member
+    return found, skipped
+
+
+def _label(shards: Shards, parts: dict[str, Member], named: str | None) -> str | None:
+    """What a sample says of its class; None where it says nothing."""
+    if named is None:
+        for ending in ("cls", "cls.txt"):
+            if ending in parts:
+                return _text(shards, parts[ending]) or None
+    if "json" not in parts:
+        return None
+    text = _text(shards, parts["json"])
+    try:
+        plain = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(plain, dict):
+        return None
+    keys = [named] if named is not None else [key for key in _JSON_LABELS if key in plain]
+    values = {str(plain[key]) for key in keys if isinstance(plain.get(key), (int, str))}
+    if len(values) > 1:
+        raise DataError(
+            f"{parts['json'].name} says {quoted_names(keys)}, each of which could be the label: name the key by "
+            "label_column (--label-column)"
+        )
+    return next(iter(values), None)
+
+
+def _text(shards: Shards, member: Member) -> str:
+    if member.length > _MOST_TEXT_BYTES:
+        return ""
+    return shards.read(member.shard, member.offset, member.length).decode("utf-8", "replace").strip()

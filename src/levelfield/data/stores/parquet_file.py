@@ -1,0 +1,205 @@
+"""One Parquet file of images: its columns checked, its row groups read in pieces of bounded size."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from levelfield.data.draws import Int64s
+from levelfield.data.stores.parquet_claims import read_claims
+from levelfield.records.codec import parse_json
+from levelfield.records.errors import DataError, did_you_mean, first_line, lacks_memory
+
+MAX_CLASSES = 1_000_000
+"""A larger label is a hash or an identifier, not the number of a class."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """What the columns of a table are called: encoded ``images``, of which the first are pictures, a ``label`` where
+    there is one, and ``texts``."""
+
+    images: tuple[str, ...]
+    label: str | None = None
+    texts: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*self.images, *self.texts, *(() if self.label is None else (self.label,)))
+
+
+def parquet_schema(path: str | Path) -> pa.Schema:
+    """The columns of the Parquet file at ``path`` and their types.
+
+    Raises:
+        DataError: it is no Parquet, or damaged.
+    """
+    try:
+        return pq.read_schema(path)
+    except Exception as error:
+        if lacks_memory(error):
+            raise
+        raise DataError(
+            f"{path} cannot be read as Parquet: {(first_line(error) or type(error).__name__)[:200]}"
+        ) from None
+
+
+class ParquetFile:
+    """The file at ``path``. ``class_names`` are those that its schema names, and none where it names none.
+
+    Raises:
+        DataError: it is damaged, claims more than its size allows, or lacks a column of the right kind.
+    """
+
+    def __init__(self, path: str | Path, columns: Columns) -> None:
+        self.path, self._columns = path, columns
+        with self._told():
+            self._parquet = pq.ParquetFile(path)
+            self._schema = self._parquet.schema_arrow
+        self.num_row_groups = self._parquet.num_row_groups
+        for name in columns.names:
+            times = self._schema.names.count(name)
+            if times == 0:
+                raise DataError(f"{path} has no column {name!r}{did_you_mean(name, self._schema.names)}")
+            if times > 1:
+                raise DataError(f"{path} has {times} columns {name!r}: expected one")
+        self._check_types()
+        self._claims = read_claims(path, columns.names)
+        if len(self._claims.num_rows) != self.num_row_groups:
+            raise DataError(f"{path} cannot be read as Parquet: its row groups are damaged")
+        self.class_names = class_names_of(self._schema, columns.label, path)
+        self.ignore_index = None if columns.label else _ignore_index(self._schema, path)
+
+    def num_rows(self, group: int) -> int:
+        """The rows of a row group, as it claims; whoever reads a column of it compares."""
+        return self._claims.num_rows[group]
+
+    def labels(self, group: int) -> Int64s:
+        """The labels of a row group, in [0, MAX_CLASSES)."""
+        name = self._columns.label
+        assert name is not None
+        with self._told(f"row group {group} of "):
+            column = self._parquet.read_row_group(group, columns=[name]).column(name)
+            labels = column.cast(pa.int64(), safe=False).fill_null(-1).to_numpy()
+        self._check_rows(group, len(labels))
+        wrong = (labels < 0) | (labels >= MAX_CLASSES)
+        if wrong.any():
+            inside = int(np.argmax(wrong))
+            row = sum(self._claims.num_rows[:group]) + inside
+            seen = column[inside].as_py()
+            raise DataError(f"labels must be integers in [0, {MAX_CLASSES}): {self.path} row {row} has {seen}")
+        return labels
+
+    def texts(self, group: int, name: str) -> list[str]:
+        """What the text column called ``name`` says in a row group."""
+        with self._told(f"row group {group} of "):
+            texts = self._parquet.read_row_group(group, columns=[name]).column(name).to_pylist()
+        self._check_rows(group, len(texts))
+        if None in texts:
+            row = sum(self._claims.num_rows[:group]) + texts.index(None)
+            raise DataError(f"{self.path} row {row} has nothing in column {name!r}: fill it or remove the row")
+        return texts
+
+    def encoded(self, group: int, name: str) -> pa.ChunkedArray:
+        """The encoded images of a row group in the column called ``name``.
+
+        A dictionary may spell one image out for every row, so no more rows are read at once than stay within what the
+        file may unpack to if each were as large as all of the dictionary.
+        """
+        found: list[pa.Array] = []
+        total = 0
+        with self._told(f"row group {group} of "):
+            for batch in self._parquet.iter_batches(
+                self._rows_at_once(group), row_groups=[group], columns=[name], use_threads=False
+            ):
+                column = batch.column(0)
+                if isinstance(column, pa.StructArray):
+                    column = column.flatten()[column.type.get_field_index("bytes")]
+                found.append(column)
+                total += column.nbytes
+                if total > self._claims.most_bytes:
+                    raise DataError(
+                        f"row group {group} of {self.path} unpacks to {total:,} bytes or more: it is no data"
+                    )
+        images = pa.chunked_array(found, type=None if found else pa.binary())
+        self._check_rows(group, len(images))
+        return images
+
+    def _rows_at_once(self, group: int) -> int:
+        within = self._claims.most_bytes // (1 + self._claims.dictionary_bytes[group])
+        return max(1, min(self._claims.num_rows[group], within))
+
+    def _check_rows(self, group: int, seen: int) -> None:
+        if (claimed := self._claims.num_rows[group]) != seen:
+            raise DataError(f"row group {group} of {self.path} claims {claimed} rows and has {seen}")
+
+    def _check_types(self) -> None:
+        images, label, texts = self._columns.images, self._columns.label, self._columns.texts
+        kinds = {name: self._schema.field(name).type for name in self._columns.names}
+        if label is not None and not pa.types.is_integer(kinds[label]):
+            raise DataError(f"labels must be integers: column {label!r} of {self.path} holds {kinds[label]}")
+        for name in images:
+            kind = kinds[name]
+            if isinstance(kind, pa.StructType) and kind.get_field_index("bytes") >= 0:
+                kind = kind.field("bytes").type
+            if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+                place = f"column {name!r} of {self.path}"
+                raise DataError(f"images must be encoded bytes (JPEG, PNG, …): {place} holds {kind}")
+        for name in texts:
+            if not (pa.types.is_string(kinds[name]) or pa.types.is_large_string(kinds[name])):
+                raise DataError(f"column {name!r} of {self.path} must hold text, saw {kinds[name]}")
+
+    @contextlib.contextmanager
+    def _told(self, part: str = "") -> Iterator[None]:
+        """Turn what Arrow raises of a damaged file, which may be anything, into one clear message."""
+        try:
+            yield
+        except DataError:
+            raise
+        except Exception as error:
+            if lacks_memory(error):  # which is no fault of the file
+                raise
+            said = "cannot be read" if part else "cannot be read as Parquet"
+            seen = (first_line(error) or type(error).__name__)[:200]
+            raise DataError(f"{part}{self.path} {said}: {seen}") from None
+
+
+def class_names_of(schema: pa.Schema, label_column: str | None, path: str | Path) -> Sequence[str]:
+    """The names of the classes of ``label_column`` that a schema gives, none where it gives none.
+
+    Raises:
+        DataError: what it says of them is damaged.
+    """
+    metadata = schema.metadata or {}
+    names: Any = _json(metadata, b"class_names", path) or []
+    if not names and b"huggingface" in metadata:
+        names = _json(metadata, b"huggingface", path)
+        for key in ("info", "features", label_column, "names"):
+            names = names.get(key) if isinstance(names, dict) else None
+    if not isinstance(names, list):
+        return []
+    if len(names) > MAX_CLASSES:
+        raise DataError(f"{path} names {len(names):,} classes, expected at most {MAX_CLASSES:,}")
+    return [str(name) for name in names]
+
+
+def _ignore_index(schema: pa.Schema, path: str | Path) -> int | None:
+    """The value of pixels of no class that the schema names, None where it names none."""
+    found = _json(schema.metadata or {}, b"ignore_index", path)
+    if found is None or (isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= 255):
+        return found
+    raise DataError(f"the metadata 'ignore_index' of {path} must be a number from 0 to 255, saw {found!r}")
+
+
+def _json(metadata: Any, key: bytes, path: str | Path) -> Any:
+    if key not in metadata:
+        return None
+    return parse_json(metadata[key], where=f"the metadata {key.decode()!r} of {path}", error=DataError)
