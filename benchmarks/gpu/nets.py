@@ -213,12 +213,12 @@ class OurStep:
 
 
 class TimmStep:
-    """timm's step as its training script takes it: bf16 autocast, its clipping, optimiser and average.
+    """timm's step as its training script takes it: bf16 autocast (or float32), its clipping, optimiser and average.
 
     Convolutional networks are channels-last; everything, labels too, lies on the device.
     """
 
-    def __init__(self, net: Net, device: torch.device, *, compiled: str | None = None) -> None:
+    def __init__(self, net: Net, device: torch.device, *, compiled: str | None = None, half: bool = True) -> None:
         from timm.optim import create_optimizer_v2
         from timm.utils import ModelEmaV3
 
@@ -236,7 +236,7 @@ class TimmStep:
         self.images, self.labels = resident(net, device)
         mean, std = NORMALISATION[net.in_channels]
         self.mean, self.std = (255 * torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (mean, std))
-        self.device = device
+        self.device, self.half = device, half
 
     def clip(self) -> None:
         from timm.models import model_parameters
@@ -251,7 +251,7 @@ class TimmStep:
         images = self.images.float().sub_(self.mean).div_(self.std)
         if self.convolutional:
             images = images.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             loss = F.cross_entropy(self.forward(images), self.labels)
         self.optimizer.zero_grad()
         loss.backward()

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from levelfield.data.sources import open_source
+from levelfield.native.library import kernels
 from levelfield.records.execution import DEFAULT_EXECUTION, ExecutionSpec
 from levelfield.records.sealed import read_record, write_record
 from levelfield.records.store import StudyDirectory, TrialDirectory
@@ -58,7 +59,8 @@ def test_what_is_asked_in_the_study_file_is_what_trials_are_executed_with(tmp_pa
     assert executed(load_study(path), threads=1).execution == DEFAULT_EXECUTION
     path.write_text(FOLDER_STUDY + "\n[execution]\nengine = 'fast'\n")
     code, _, error = invoke("run", path, "--dir", tmp_path / "study")
-    assert (code, "execution.engine: Input should be 'plain', saw 'fast'" in error) == (2, True), error
+    wanted = "execution.engine: Input should be 'auto', 'plain' or 'lean', saw 'fast'"
+    assert (code, wanted in error) == (2, True), error
     assert not (tmp_path / "study").exists()
 
 
@@ -71,6 +73,23 @@ def begun(spec: TrialSpec, directory: TrialDirectory, source, execution: Executi
 
     with pytest.raises(Killed):
         run_trial(spec, directory, source, device=CPU, execution=execution, checkpoint_seconds=0, on_step=kill)
+
+
+def test_a_trial_of_the_lean_engine_says_so_and_resumes_bit_for_bit_under_it(source, tmp_path):
+    if kernels() is None:
+        pytest.skip("no C compiler is installed")
+    lean, spec = ExecutionSpec(engine="lean"), trial("nfnet")
+    whole = run_trial(spec, TrialDirectory(tmp_path / "whole"), source, device=CPU, execution=lean)
+    cut = TrialDirectory(tmp_path / "cut")
+    begun(spec, cut, source, lean)
+    resumed = run_trial(spec, cut, source, device=CPU, execution=DEFAULT_EXECUTION)
+    plain = run_trial(spec, TrialDirectory(tmp_path / "plain"), source, device=CPU)
+    assert (whole.execution.engine, resumed.execution.engine, plain.execution.engine) == ("lean", "lean", "plain")
+    assert len(resumed.executions) == 1
+    assert resumed.weights_digest == whole.weights_digest != plain.weights_digest
+    assert resumed.held_out == whole.held_out
+    assert "engine lean" in whole.execution.words
+    assert not whole.execution.repeats(plain.execution)
 
 
 @pytest.mark.parametrize(("first", "asked_later"), [(DEFAULT_EXECUTION, TWO), (TWO, DEFAULT_EXECUTION)])

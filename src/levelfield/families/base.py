@@ -5,7 +5,8 @@ The training loop, the counter and the studies see families through these protoc
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from levelfield.records.codec import record
 from levelfield.records.errors import SpecError
@@ -113,6 +114,30 @@ class FamilySpec(Protocol):
 
     @property
     def text(self) -> str: ...
+
+
+class StandardisedWeight(NamedTuple):
+    """A weight that activations meet as ``input_scale * gain * (weight - mean) * r``, output by output: r =
+    rsqrt(max(energy, floor) + added), and the energy the sum of squared deviations from the mean."""
+
+    weight: torch.nn.Parameter
+    gain: torch.nn.Parameter
+    input_scale: float
+    floor: float
+    added: float
+
+
+@runtime_checkable
+class Standardising(Protocol):
+    """A network with weights that are standardised before activations meet them."""
+
+    def standardised_parameters(self) -> tuple[StandardisedWeight, ...]:
+        """Those weights, in the order in which :meth:`meeting` takes what became of them."""
+        ...
+
+    def meeting(self, weights: tuple[torch.Tensor, ...]) -> AbstractContextManager[None]:
+        """Let activations meet ``weights`` inside, standardised already; gradients reach them, not the parameters."""
+        ...
 
 
 @runtime_checkable

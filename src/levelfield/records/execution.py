@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from levelfield.records.codec import later
 from levelfield.records.errors import expect
 from levelfield.records.stated import stated
+
+Engine: TypeAlias = Literal["auto", "plain", "lean"]
 
 MOST_THREADS = 1024
 MOST_PREFETCH = 1024
@@ -17,14 +19,16 @@ MOST_PREFETCH = 1024
 class ExecutionSpec:
     """What may be asked of an execution: the ``[execution]`` table of a study. It asks only for what there is.
 
-    ``threads`` are those that a trial computes with on a CPU: another number rounds otherwise. ``prefetch`` threads
-    render batches ahead, with equal results: None asks for as many as there are cores that nobody trains on. Every step
-    takes the whole global batch where ``microbatch_size`` is None.
+    ``threads`` are those that a trial computes with on a CPU: another number rounds otherwise. ``engine`` takes the
+    steps and rounds otherwise, too: "plain" runs everywhere, "lean" by kernels of our own on a CPU with a C compiler,
+    "auto" is the fastest that runs. ``prefetch`` threads render batches ahead, with equal results: None asks for as
+    many as there are cores that nobody trains on. Every step takes the whole global batch where ``microbatch_size`` is
+    None.
     """
 
     launcher: Literal["local"] = "local"
     num_devices: int = 1
-    engine: Literal["plain"] = "plain"
+    engine: Engine = "plain"
     threads: int = 1
     microbatch_size: int | None = None
     prefetch: int | None = None
@@ -42,6 +46,7 @@ class ExecutionSpec:
 class Execution(ExecutionSpec):
     """An execution as it was: on which kind of ``device``, by the hardware's own name, and by which torch.
 
+    ``engine`` is the one that ran, and ``engine_version`` identifies its code where it is none of torch's.
     ``pixels`` is the digest of the pixels that were made there of some files whose pixels are known (see
     :mod:`levelfield.data.pixels_here`), None where nobody looked.
     """
@@ -49,10 +54,11 @@ class Execution(ExecutionSpec):
     device: str
     torch_version: str
     pixels: str | None = later(default=None)
+    engine_version: str | None = later(default=None)
 
     def repeats(self, other: Execution) -> bool:
         """Whether the same bits are to be expected of both: they differ in nothing but what is rendered ahead."""
-        here, there = ((each.device, each.torch_version) for each in (self, other))
+        here, there = ((each.device, each.torch_version, each.engine_version) for each in (self, other))
         seen = {self.pixels, other.pixels} - {None}
         return self.asked == other.asked and here == there and len(seen) < 2
 
@@ -67,7 +73,8 @@ class Execution(ExecutionSpec):
         """The same as part of a sentence ("2 threads on CPU AMD EPYC, torch 2.15.0")."""
         threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
         ahead = f", {self.prefetch} more that read ahead" if self.prefetch else ""
-        return f"{threads}{ahead} on {self.device}, torch {self.torch_version}"
+        engine = "" if self.engine == "plain" else f", engine {self.engine}"
+        return f"{threads}{ahead} on {self.device}, torch {self.torch_version}{engine}"
 
 
 DEFAULT_EXECUTION = ExecutionSpec()

@@ -14,12 +14,11 @@ from levelfield.records.errors import SpecError
 from levelfield.records.fields import OWN_SHARE, PARTNER
 from levelfield.records.trial import TrialSpec
 from levelfield.tasks.base import Fields, MixingTask, Task
-from levelfield.train.clipping import clip_adaptively, clip_globally, global_norm
-from levelfield.train.optimizers import set_learning_rate
 from levelfield.train.schedules import warmup_cosine
 from levelfield.train.sharpness import climbed
 from levelfield.train.state import TrainState, keyed_seed
 from levelfield.train.statistics import sharing_examples, sharing_parts
+from levelfield.train.update import ParameterSide, PlainSide
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +38,13 @@ class StepReport:
 class TrainingStep:
     """The update of one trial, for any family and task: it knows tensors by their policy, and fields by their names.
 
+    ``side`` is what becomes of gradients, by the plain rules where it is left out.
+
     Raises:
         SpecError: it would cut batches into parts whose losses do not add up, or mix what the task cannot learn of.
     """
 
-    def __init__(self, spec: TrialSpec, task: Task, *, device: torch.device) -> None:
+    def __init__(self, spec: TrialSpec, task: Task, *, device: torch.device, side: ParameterSide | None = None) -> None:
         cut_by = "sam_fraction" if 0 < spec.recipe.ascent_share < 1 else ""
         if spec.recipe.ghost_batch_size not in (None, spec.global_batch_size):
             cut_by = "ghost_batch_size"
@@ -57,6 +58,7 @@ class TrainingStep:
         self.spec = spec
         self.task = task
         self.device = device
+        self.side = side or PlainSide(spec)
         self.warmup_steps = round(spec.recipe.warmup_fraction * spec.steps)
         self.draws_noise = spec.recipe.dropout > 0 or spec.recipe.stochastic_depth > 0
 
@@ -66,13 +68,12 @@ class TrainingStep:
             state.step, num_steps=self.spec.steps, warmup_steps=self.warmup_steps
         )
         loss = self._gradient(state, batch)
-        parameters = list(state.parameters.values())
-        norm = global_norm(parameters)
+        norm = self.side.gradient_norm(state)
         # One synchronisation a step: a loss or gradient that is not finite must never reach the weights.
         loss_value, norm_value = torch.stack((loss.float(), norm.float())).tolist()
         finite = math.isfinite(loss_value) and math.isfinite(norm_value)
         if finite:
-            self._update(state, norm, learning_rate)
+            self.side.update(state, norm, learning_rate)
             state.losses.append(loss_value)
             state.masked_examples += int((~batch.valid).sum())
             state.seen = batch.audited(state.seen)
@@ -104,7 +105,7 @@ class TrainingStep:
         Masked examples add nothing to the loss, and nothing to statistics that the examples of a part share.
         """
         fields, valid = self.fields(batch), batch.valid.to(self.device, non_blocking=True)
-        state.optimizer.zero_grad(set_to_none=True)
+        self.side.clear(state)
         run = slice(parts[0].start, parts[-1].stop)
         losses = []
         for number, part in enumerate(parts):
@@ -114,7 +115,8 @@ class TrainingStep:
             held, whole = _rows(fields, part), valid[part]
             if state.shares_statistics:
                 held, whole = sharing_examples(held, whole)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.spec.dtype == "bfloat16"):
+            half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.spec.dtype == "bfloat16")
+            with half, self.side.weights_met(state):
                 loss, weight = self._mean_loss(state, held, whole)
             if len(parts) > 1:
                 loss = loss * (weight / _at_least_one(self.task.weight(_rows(fields, run), valid[run])))
@@ -127,19 +129,6 @@ class TrainingStep:
         outputs = state.model(fed(fields[self.task.fields[0]]))
         weight = self.task.weight(fields, valid)
         return self._loss(outputs, fields, valid, self.spec.recipe) / _at_least_one(weight), weight
-
-    def _update(self, state: TrainState, norm: torch.Tensor, learning_rate: float) -> None:
-        recipe = self.spec.recipe
-        clipped = [state.parameters[row.name] for row in state.policy if row.clipped]
-        if clipped and recipe.agc_lambda is not None:
-            clip_adaptively(clipped, clip_lambda=recipe.agc_lambda, eps=recipe.agc_eps)
-        if recipe.global_clip_norm is not None:
-            clip_globally(list(state.parameters.values()), norm=norm, max_norm=recipe.global_clip_norm)
-        set_learning_rate(state.optimizer, learning_rate)
-        state.optimizer.step()
-        state.step += 1
-        if state.average:
-            state.average.update(list(state.parameters.values()), step=state.step)
 
 
 def _rows(fields: Fields, part: slice) -> dict[str, torch.Tensor]:

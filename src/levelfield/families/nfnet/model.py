@@ -9,8 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from levelfield.families.base import StandardisedWeight
+from levelfield.families.gelu import gelu
 from levelfield.families.nfnet.spec import ALPHA, SQUEEZE_RATIO, BlockShape, Gelu, NFNetSpec, Padding
-from levelfield.families.nfnet.standardise import Standardisation, StandardisedConv2d
+from levelfield.families.nfnet.standardise import CLAMP_FLOOR, TIMM_EPS, Standardisation, StandardisedConv2d
 from levelfield.families.pixels import handed
 
 # Makes the output of gelu have unit variance for unit normal input (nfnets/base.py, a sample estimate).
@@ -44,12 +46,12 @@ class NFBlock(nn.Module):
         self.skip_gain = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
-        shortcut, active = x, F.gelu(x, approximate=self.approximate)
+        shortcut, active = x, gelu(x, approximate=self.approximate)
         if self.shortcut is not None:
             shortcut = self.shortcut(pool(active) if self.stride == 2 else active, weights)
         residual = self.conv1(active, weights)
         for conv in (self.conv2, self.conv3, self.conv4):
-            residual = conv(F.gelu(residual, approximate=self.approximate), weights)
+            residual = conv(gelu(residual, approximate=self.approximate), weights)
         gate = torch.sigmoid(self.excite(F.relu(self.squeeze(residual.mean((1, 2))))))
         # One number an image and channel carries squeeze-excite, its gain of 2, the skip gain and alpha.
         gate = gate * (SQUEEZE_GAIN * ALPHA * self.skip_gain)
@@ -122,21 +124,42 @@ class NFNet(nn.Module):
         approximate = APPROXIMATE[self.spec.gelu]
         x = images.permute(0, 2, 3, 1)
         for index, conv in enumerate(self.stem.values()):
-            x = conv(F.gelu(x, approximate=approximate) if index else x, weights)
+            x = conv(gelu(x, approximate=approximate) if index else x, weights)
         for stage in self.stages:
             for block in stage:  # pyright: ignore[reportGeneralTypeIssues]
                 x = block(x, weights)
-        return F.gelu(self.final_conv(x, weights), approximate=approximate)
+        return gelu(self.final_conv(x, weights), approximate=approximate)
 
     @contextmanager
     def folded(self) -> Iterator[None]:
         """Standardise the weights once for all forward passes inside; gradients do not reach the parameters."""
         with torch.no_grad():
-            self._folded = self.standardised_weights()
+            weights = self.standardised_weights()
+        with self.meeting(weights):
+            yield
+
+    @contextmanager
+    def meeting(self, weights: tuple[Tensor, ...]) -> Iterator[None]:
+        """See :class:`levelfield.families.base.Standardising`."""
+        self._folded = weights
         try:
             yield
         finally:
             self._folded = None
+
+    def standardised_parameters(self) -> tuple[StandardisedWeight, ...]:
+        """See :class:`levelfield.families.base.Standardising`."""
+        timm = self.spec.ws_rule == "timm"
+        return tuple(
+            StandardisedWeight(
+                conv.weight,
+                conv.gain,
+                input_scale=conv.input_scale,
+                floor=0.0 if timm else CLAMP_FLOOR,
+                added=TIMM_EPS * conv.fan_in if timm else 0.0,
+            )
+            for conv in self._convs
+        )
 
 
 def build(

@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from levelfield.families.gelu import gelu
 from levelfield.families.pixels import handed
+from levelfield.families.vit.attention import attention
 from levelfield.families.vit.spec import Gelu, ViTSpec
 from levelfield.records.errors import SpecError
 
@@ -37,9 +39,9 @@ class EncoderBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         query, key, value = _heads(self.qkv(self.norm1(x)), self.num_heads, parts=3)
-        mixed = F.scaled_dot_product_attention(query, key, value)
+        mixed = attention(query, key, value)
         x = x + self._drop(self.proj(mixed.transpose(1, 2).flatten(2)))
-        hidden = F.dropout(F.gelu(self.fc1(self.norm2(x)), approximate=self.approximate), self.dropout, self.training)
+        hidden = F.dropout(gelu(self.fc1(self.norm2(x)), approximate=self.approximate), self.dropout, self.training)
         return x + self._drop(self.fc2(hidden))
 
     def _drop(self, branch: Tensor) -> Tensor:
@@ -72,9 +74,9 @@ class MapHead(nn.Module):
         probe = self.probe.expand(x.shape[0], -1, -1)
         (query,) = _heads(self.query(probe), self.num_heads, parts=1)
         key, value = _heads(self.key_value(x), self.num_heads, parts=2)
-        mixed = F.scaled_dot_product_attention(query, key, value)
+        mixed = attention(query, key, value)
         x = self.proj(mixed.transpose(1, 2).flatten(1))
-        return x + self.fc2(F.gelu(self.fc1(self.norm(x)), approximate=self.approximate))
+        return x + self.fc2(gelu(self.fc1(self.norm(x)), approximate=self.approximate))
 
 
 class ViT(nn.Module):

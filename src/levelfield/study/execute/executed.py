@@ -11,17 +11,24 @@ import torch
 from levelfield.data.machine import cores_each
 from levelfield.data.pixels_here import pixels_here
 from levelfield.records.codec import from_plain
-from levelfield.records.execution import Execution, ExecutionSpec
+from levelfield.records.execution import Engine, Execution, ExecutionSpec
 from levelfield.train.device import device_name
+from levelfield.train.engine.registry import engine_here
 
 MOST_AHEAD = 16
 """Threads that render ahead where nobody says how many: more hold one another up."""
 
 
 def execution_here(asked: ExecutionSpec, device: torch.device) -> Execution:
-    """What was ``asked``, on ``device`` and by the torch that is here."""
+    """What was ``asked``, on ``device`` and by the torch that is here.
+
+    Raises:
+        SpecError: the engine that is asked for cannot run here.
+    """
+    engine, version = engine_here(asked.engine, device)
+    said = vars(asked) | {"engine": engine, "engine_version": version}
     name, torch_version = device_name(device), str(torch.__version__)
-    return Execution(**vars(asked), device=name, torch_version=torch_version, pixels=pixels_here())
+    return Execution(**said, device=name, torch_version=torch_version, pixels=pixels_here())
 
 
 def threads_ahead(asked: ExecutionSpec, device: torch.device) -> int:
@@ -40,11 +47,17 @@ def threads_ahead(asked: ExecutionSpec, device: torch.device) -> int:
 def executions_of(asked: ExecutionSpec, saved: Mapping[str, Any] | None, device: torch.device) -> tuple[Execution, ...]:
     """Those that have trained a trial up to its checkpoint ``saved``, and the one that goes on, which is the last.
 
-    A trial keeps to the threads that it was begun with, whatever is ``asked`` meanwhile, so that it ends as if it had
-    not been cut. What lies with the machine may be another: then it is recorded as another execution.
+    A trial keeps to the threads and the engine that it was begun with, whatever is ``asked`` meanwhile, so that it ends
+    as if it had not been cut. What lies with the machine may be another: then it is recorded as another execution.
     """
     if saved is None:
         return (execution_here(asked, device),)
     earlier = tuple(from_plain(Execution, plain) for plain in saved["executions"])
-    here = execution_here(dataclasses.replace(asked, threads=earlier[-1].threads), device)
+    kept = dataclasses.replace(asked, threads=earlier[-1].threads, engine=_kept(earlier[-1].engine, device))
+    here = execution_here(kept, device)
     return earlier if here == earlier[-1] else (*earlier, here)
+
+
+def _kept(engine: Engine, device: torch.device) -> Engine:
+    """``engine``, or what runs where it cannot."""
+    return "plain" if engine == "plain" else engine_here("auto", device)[0]

@@ -16,9 +16,11 @@ from levelfield.data.loader import Batch, Loader
 from levelfield.data.sources import Source, near
 from levelfield.families.registry import build, parameter_depth, parameter_role, parse
 from levelfield.records.errors import SpecError
+from levelfield.records.execution import Execution
 from levelfield.records.trial import TrialSpec
 from levelfield.tasks.base import Task, refuse_missing_fields
 from levelfield.tasks.registry import task_named
+from levelfield.train.engine.registry import parameter_side
 from levelfield.train.evaluate import batch_judged
 from levelfield.train.frozen import freeze
 from levelfield.train.policy import policy_table
@@ -57,10 +59,13 @@ def put_together(
     source: Source,
     *,
     device: torch.device,
+    execution: Execution | None = None,
     backbone: PretrainedBackbone | None = None,
     test_source: Source | None = None,
 ) -> TrialParts:
     """Everything that ``spec`` names, built: at its first step, the same for the same spec.
+
+    Steps are taken as ``execution`` says, by the plain rules where it is left out.
 
     Raises:
         SpecError: the parts do not fit one another, or there is no such task or architecture.
@@ -79,7 +84,7 @@ def put_together(
         source=near(source, device),
         judged_on=near(judged_on, device),
         state=build_state(spec, source, device=device, backbone=backbone),
-        step=TrainingStep(spec, task, device=device),
+        step=TrainingStep(spec, task, device=device, side=parameter_side(spec, execution) if execution else None),
         device=device,
         start=backbone,
     )

@@ -62,7 +62,9 @@ def run_trial(
     saved = checkpoints.load_latest()
     executions = executions_of(execution, saved, device)
     torch.set_num_threads(executions[-1].threads)
-    parts = put_together(spec, source, device=device, backbone=backbone, test_source=test_source)
+    parts = put_together(
+        spec, source, device=device, execution=executions[-1], backbone=backbone, test_source=test_source
+    )
     write_record(directory.policy_path, {"tensors": parts.state.policy})
     training = taken_up(parts, directory, checkpoints, saved, executions)
     diverged = training.to_the_end(checkpoint_seconds=checkpoint_seconds, on_step=on_step)

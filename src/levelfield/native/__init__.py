@@ -1,0 +1,1 @@
+"""C for the CPU, where torch takes many passes over memory: built once a machine, tested against torch."""

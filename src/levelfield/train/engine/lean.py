@@ -1,0 +1,186 @@
+"""The parameter side of SGD in two passes over memory, by our own kernels: for a CPU.
+
+Weights are standardised by the update that changed them, while their rows are in the cache; the forward pass meets the
+result, in bfloat16 where the trial computes in it, and gradients reach that. What torch keeps (parameters, momentum,
+average) stays where it is, so checkpoints know no engine.
+
+Source: docs/decisions/0028-engines.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from levelfield.families.base import StandardisedWeight, Standardising
+from levelfield.families.gelu import gelu_by
+from levelfield.native.library import FACTS, TENSOR_ROW, Kernels
+from levelfield.records.trial import TrialSpec
+from levelfield.train.averaging import ema_decay
+from levelfield.train.clipping import unit_axis
+from levelfield.train.state import TrainState
+from levelfield.train.update import PlainSide
+
+_NORM_FLOOR = 1e-6
+"""Of train/clipping.py, against division by zero."""
+
+Table: TypeAlias = Any
+"""A NumPy array of TENSOR_ROW [tensors]."""
+
+
+def can_update(spec: TrialSpec) -> bool:
+    """Whether the recipe is one whose update the kernels know: SGD with momentum, that climbs nowhere first."""
+    recipe = spec.recipe
+    return recipe.optimizer == "sgd" and recipe.momentum > 0 and recipe.sam_rho is None
+
+
+class LeanForward(PlainSide):
+    """The plain side, under which forward passes take the kernels' gelu: for recipes of another kind."""
+
+    def __init__(self, spec: TrialSpec, kernels: Kernels) -> None:
+        super().__init__(spec)
+        self.kernels = kernels
+
+    def weights_met(self, state: TrainState) -> AbstractContextManager[None]:
+        return gelu_by(self.kernels)
+
+
+class LeanSide:
+    """See the module, and :class:`levelfield.train.update.ParameterSide`. Rows are shared out over ``threads``."""
+
+    def __init__(self, spec: TrialSpec, kernels: Kernels, *, threads: int = 1) -> None:
+        self.spec, self.kernels = spec, kernels
+        self._pool = ThreadPoolExecutor(threads, "levelfield-lean") if threads > 1 else None
+        self._threads = threads
+        self._gelu = kernels if threads == 1 else None  # torch's own shares itself out
+        self._met: tuple[Tensor, ...] = ()
+        self._of: object = None
+
+    def clear(self, state: TrainState) -> None:
+        self._take_up(state)
+        for tensor in self._graded:
+            tensor.grad = None
+
+    @contextmanager
+    def weights_met(self, state: TrainState) -> Iterator[None]:
+        model: Any = state.model
+        with gelu_by(self._gelu), model.meeting(self._met) if self._met else nullcontext():
+            yield
+
+    def gradient_norm(self, state: TrainState) -> Tensor:
+        for place, (tensor, wanted) in enumerate(zip(self._graded, self._table_places, strict=True)):
+            gradient = tensor.grad
+            if gradient is None:
+                raise ValueError("every trained parameter needs a gradient; a frozen one must not be listed")
+            if gradient.stride() != tensor.stride():
+                tensor.grad = gradient = torch.empty_like(tensor).copy_(gradient)
+            self._table["gradient"][wanted] = gradient.data_ptr()
+            assert gradient.dtype == tensor.dtype, place
+        squares = sum(each[0] for table in self._in_turn for each in self._over(self.kernels.measure, table))
+        return torch.tensor(math.sqrt(squares) if squares >= 0 else math.nan, dtype=torch.float64)
+
+    def update(self, state: TrainState, norm: Tensor, learning_rate: float) -> None:
+        recipe, scale = self.spec.recipe, 1.0
+        if recipe.global_clip_norm is not None:
+            scale = min(1.0, recipe.global_clip_norm / max(float(norm), _NORM_FLOOR))
+        state.step += 1
+        decay = ema_decay(state.step, num_steps=self.spec.steps, fraction=recipe.ema_fraction) if state.average else 1.0
+        self._table["rate"] = learning_rate * self._lr_scales
+
+        def step(table: Table) -> None:
+            self.kernels.update(
+                table, scale=scale, momentum=recipe.momentum, nesterov=recipe.nesterov, taken=1.0 - decay
+            )
+
+        for table in reversed(self._in_turn):  # gains before the weights that they are part of
+            self._over(step, table)
+
+    def _over(self, call: Callable[[Table], Any], table: Table) -> list[Any]:
+        """``call`` on the tensors of ``table``, on so many threads."""
+        if self._pool is None or len(table) < 2:
+            return [call(table)]
+        ends = np.cumsum(table["rows"] * table["size"])
+        cuts = np.searchsorted(ends, ends[-1] * np.arange(1, self._threads) / self._threads)
+        return list(self._pool.map(call, np.split(table, np.unique(cuts))))
+
+    def _take_up(self, state: TrainState) -> None:
+        """Write the table of ``state``'s tensors, unless it is of just these; restoring a state replaces momenta."""
+        if self._of is state.optimizer.state:
+            return
+        self._of = state.optimizer.state
+        names = {id(parameter): name for name, parameter in state.parameters.items()}
+        standardised = _all_trained(state, names)
+        half = self.spec.dtype == "bfloat16"
+        self._met = tuple(
+            torch.empty_like(each.weight, dtype=torch.bfloat16 if half else torch.float32).requires_grad_()
+            for each in standardised
+        )
+        folded = {id(each.weight): place for place, each in enumerate(standardised)}
+        self._gain_gradients = {id(each.gain): torch.empty_like(each.gain) for each in standardised}
+        rest = [name for name, parameter in state.parameters.items() if id(parameter) not in folded]
+        order = [names[id(each.weight)] for each in standardised] + rest
+        self._table = np.zeros(len(order), dtype=TENSOR_ROW)
+        self._facts = [self._write(place, name, state) for place, name in enumerate(order)]
+        for place, (each, met) in enumerate(zip(standardised, self._met, strict=True)):
+            self._write_standardised(self._table[place], each, met)
+        policy = {row.name: row for row in state.policy}
+        self._lr_scales = np.array([policy[name].lr_scale for name in order], dtype=np.float32)
+        plain = [place for place, name in enumerate(order) if id(state.parameters[name]) not in self._gain_gradients]
+        self._table_places = plain
+        self._graded: list[Tensor] = [
+            self._met[place] if place < len(self._met) else state.parameters[order[place]] for place in plain
+        ]
+        self._in_turn = [table for table in np.split(self._table, [len(standardised)]) if len(table)]
+        with torch.no_grad():
+            self.kernels.standardise(self._table)
+
+    def _write(self, place: int, name: str, state: TrainState) -> Tensor:
+        """The row of a tensor as it is, and the scratch that it needs."""
+        parameter, row = state.parameters[name], self._table[place]
+        policy = next(each for each in state.policy if each.name == name)
+        rows = parameter.shape[0] if unit_axis(parameter) == 0 else 1
+        held = state.optimizer.state[parameter]
+        if held.get("momentum_buffer") is None:
+            held["momentum_buffer"] = torch.zeros_like(parameter)
+        held["momentum_buffer"] = momentum = _laid_out(held["momentum_buffer"], parameter)
+        facts = torch.zeros(rows, FACTS)
+        row["weight"], row["momentum"], row["facts"] = parameter.data_ptr(), momentum.data_ptr(), facts.data_ptr()
+        if state.average:
+            number = list(state.parameters).index(name)
+            state.average.averages[number] = average = _laid_out(state.average.averages[number], parameter)
+            row["average"] = average.data_ptr()
+        row["rows"], row["size"] = rows, parameter.numel() // rows
+        recipe = self.spec.recipe
+        row["clip_lambda"] = recipe.agc_lambda if policy.clipped and recipe.agc_lambda is not None else 0.0
+        row["clip_eps"] = recipe.agc_eps
+        row["decay"] = recipe.weight_decay if policy.decayed else 0.0
+        if id(parameter) in self._gain_gradients:
+            row["gradient"] = self._gain_gradients[id(parameter)].data_ptr()
+        return facts
+
+    def _write_standardised(self, row: Any, each: StandardisedWeight, met: Tensor) -> None:
+        row["gain"], row["standardised"] = each.gain.data_ptr(), met.data_ptr()
+        row["gain_gradient"] = self._gain_gradients[id(each.gain)].data_ptr()
+        row["input_scale"], row["floor"], row["added"] = each.input_scale, each.floor, each.added
+        row["gradient_bfloat16"] = row["standardised_bfloat16"] = met.dtype == torch.bfloat16
+
+
+def _all_trained(state: TrainState, names: dict[int, str]) -> Sequence[StandardisedWeight]:
+    """The standardised weights of the network, where all of them are trained."""
+    model = state.model
+    found = model.standardised_parameters() if isinstance(model, Standardising) else ()
+    trained = all(id(each.weight) in names and id(each.gain) in names for each in found)
+    return found if trained else ()
+
+
+def _laid_out(tensor: Tensor, like: Tensor) -> Tensor:
+    """``tensor`` with its numbers in memory in the order of ``like``, whose units lie one after the other."""
+    assert like.is_contiguous() or like.is_contiguous(memory_format=torch.channels_last)
+    return tensor if tensor.stride() == like.stride() else torch.empty_like(like).copy_(tensor)

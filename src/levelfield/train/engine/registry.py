@@ -1,0 +1,38 @@
+"""The engines there are, by name: which of them a machine has, and what of a step each takes over."""
+
+from __future__ import annotations
+
+import torch
+
+from levelfield.native.library import kernels
+from levelfield.records.errors import SpecError
+from levelfield.records.execution import Engine, Execution
+from levelfield.records.trial import TrialSpec
+from levelfield.train.engine.lean import LeanForward, LeanSide, can_update
+from levelfield.train.update import ParameterSide, PlainSide
+
+
+def engine_here(asked: Engine, device: torch.device) -> tuple[Engine, str | None]:
+    """The engine that ``asked`` means on ``device``, and what identifies its code beside torch's.
+
+    Raises:
+        SpecError: it cannot run here.
+    """
+    found = kernels() if device.type == "cpu" and asked != "plain" else None
+    if found is not None:
+        return "lean", found.identity
+    if asked == "lean":
+        why = "it runs on a CPU alone" if device.type != "cpu" else "it needs a C compiler (cc, gcc or clang)"
+        raise SpecError(f"execution.engine 'lean' cannot run here, {why}: leave it out, or say 'plain'")
+    return "plain", None
+
+
+def parameter_side(spec: TrialSpec, execution: Execution) -> ParameterSide:
+    """What becomes of gradients under ``execution``."""
+    if execution.engine != "lean":
+        return PlainSide(spec)
+    found = kernels()
+    assert found is not None
+    if can_update(spec):
+        return LeanSide(spec, found, threads=execution.threads)
+    return LeanForward(spec, found) if execution.threads == 1 else PlainSide(spec)
