@@ -125,7 +125,7 @@ def test_results_of_two_groups_are_described_with_their_confounds_and_not_judged
     code, out, _ = invoke("compare", openclip, *OPENCLIP)
     assert code == 0
     assert out.startswith("Cannot tell: ConvNeXt has no winner on fresh seeds.")
-    assert "the loss of ConvNeXt lies below that of ViT" in out
+    assert "the error rate of ConvNeXt lies below that of ViT" in out
     assert "confounded with resolution, batch, augreg" in out
     assert re.search(r"augreg\tTrue\tFalse\tno value is common", out)
     found = by_flops(invoke("compare", openclip, *OPENCLIP, "--json")[1])
