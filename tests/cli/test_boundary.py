@@ -80,6 +80,7 @@ def test_a_full_disk_under_the_output_is_told(verb):
     assert "cannot write the output: No space left on device" in done.stderr
 
 
+@pytest.mark.slow
 def test_closed_streams_are_told_or_not_needed():
     done = shell("$L >&-")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)

@@ -53,6 +53,7 @@ def test_the_shipped_schema_is_the_schema_of_the_spec():
     assert shipped == study_schema(), "write it anew: levelfield plan --schema > src/levelfield/study/study.schema.json"
 
 
+@pytest.mark.slow
 def test_the_bill_is_printed_before_anything_is_spent(tiny_study, tmp_path):
     done = run("plan", tiny_study, "--workers", 2)
     assert done.returncode == 0, done.stderr

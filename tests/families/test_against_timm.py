@@ -99,6 +99,7 @@ def give_released_rules(network: nn.Module) -> None:
             module.act_fn = lambda x, inplace: F.gelu(x, approximate="tanh")
 
 
+@pytest.mark.slow
 def test_an_f0_gives_the_logits_of_the_released_rules_where_they_and_timms_differ_by_half(f0_state: State) -> None:
     """At 0.2 x the initial weights, as long weight decay leaves them, the two rules are 40 to 60 % apart."""
     shrunk = {name: 0.2 * tensor if tensor.ndim == 4 else tensor for name, tensor in f0_state.items()}

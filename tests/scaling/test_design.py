@@ -44,6 +44,7 @@ def test_the_design_is_that_of_an_exhaustive_search(found, families, allowance):
     assert reached == pytest.approx(best, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("allowance", [1.3e11, 9.9e11, 5e12, 4.7e13])
 @pytest.mark.parametrize("want", ["loss", "verdict"])
 def test_the_allowance_is_never_exceeded_and_every_trial_helps(found, allowance, want):

@@ -52,6 +52,7 @@ def test_a_prediction_and_a_plan_take_the_law_as_it_was_fitted_and_only_its_back
     assert known[0](np.array([1.0])) != known[1](np.array([1.0]))
 
 
+@pytest.mark.slow
 def test_a_law_of_many_rows_is_written_in_as_many_numbers():
     sizes = {}
     for num in (150, 300, 600):

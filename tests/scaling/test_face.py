@@ -43,6 +43,7 @@ def test_a_table_says_the_same_from_a_file_from_columns_from_arrow_and_as_observ
     assert {law.family for law in kept.laws} == {"convnet"}
 
 
+@pytest.mark.slow
 def test_the_face_says_what_the_command_line_says(invoke):
     laws = json.loads(invoke("fit", OTHERS, *NAMED, "--json")[1])["laws"]
     for law, told in zip(scaling.fit(OTHERS, **COLUMNS).laws, laws, strict=True):

@@ -154,6 +154,7 @@ def test_another_estimand_of_another_version_is_a_change_too(sealed):
         fix(sealed, SPEC, num_results=1)
 
 
+@pytest.mark.slow
 def test_a_margin_chosen_after_results_says_so_wherever_it_is_told(finished):
     outcome = read_outcome(finished.path)
     own, other = (analyse_outcome(outcome, finished.path, margin=margin) for margin in (None, 0.5))

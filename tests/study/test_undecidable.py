@@ -218,6 +218,7 @@ def test_a_design_that_gives_no_verdict_at_all_is_known_as_one(design, none):
     assert gives_no_verdict(undecidable(spec, facts, plan(spec, facts, {})), spec) == none
 
 
+@pytest.mark.slow
 def test_the_page_of_a_study_says_what_its_design_left_open(tmp_path):
     kept = written_down(tmp_path / "study", ONE_SIZE, *run_to_the_end(ONE_SIZE))
     page, _ = publish(kept.path)

@@ -58,6 +58,7 @@ def test_a_touched_result_is_found_and_the_command_fails(finished, touched):
             file.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_verifying_reads_every_byte_of_the_data_whatever_is_kept_of_it(finished, tmp_path, monkeypatch):
     """A picture is changed, and what is kept of the files is made to say that it was not."""
     monkeypatch.setenv("LEVELFIELD_CACHE", str(tmp_path))

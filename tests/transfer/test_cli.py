@@ -25,6 +25,7 @@ def test_finetune_trains_once_and_is_read_back_after_that(pretrained, tmp_path):
     assert json.loads((tmp_path / "run" / "spec.json").read_bytes())["recipe"]["sam_rho"] == 0.1
 
 
+@pytest.mark.slow
 def test_finetune_refuses_what_is_no_trial_and_what_is_no_field(pretrained, tmp_path):
     said = ("--data", "digits", "--resolution", 16)
     assert "is no directory of a trial" in one_complaint(run("finetune", tmp_path / "none", *said), 2)
@@ -33,6 +34,7 @@ def test_finetune_refuses_what_is_no_trial_and_what_is_no_field(pretrained, tmp_
     assert "is no folder or file here" in one_complaint(wrong, 2)
 
 
+@pytest.mark.slow
 def test_probe_is_a_verb_that_is_read_back_the_second_time(pretrained, tmp_path):
     command = ("probe", pretrained, "--data", "digits", "--resolution", 16, "--report", 200, "--dir", tmp_path)
     done = run(*command, "--examples", 500)

@@ -68,6 +68,7 @@ def files_of(path) -> dict[str, bytes]:
     return {name: (path / name).read_bytes() for name in (*kept, "weights.safetensors")}
 
 
+@pytest.mark.slow
 def test_fine_tuning_resumes_bit_identical_at_every_step(pretrained, source, tmp_path):
     backbone = backbone_of_trial(pretrained)
     spec = spec_for(backbone, source)
@@ -167,6 +168,7 @@ def test_weights_that_were_not_kept_are_trained_again_and_come_out_equal(pretrai
     assert set(after) - set(before) <= {"weights.safetensors", "lock"}
 
 
+@pytest.mark.slow
 def test_a_fine_tuned_trial_that_kept_no_weights_is_tuned_again_from_its_own_start(pretrained, source, tmp_path):
     shutil.copytree(pretrained.parents[1], tmp_path / "study")
     backbone = backbone_of_trial(pretrained)
