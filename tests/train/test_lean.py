@@ -15,7 +15,7 @@ from levelfield.native.library import kernels
 from levelfield.records.data import DigitPairsSpec
 from levelfield.records.head import LinearHead
 from levelfield.records.trial import Dtype, TrialSpec
-from levelfield.study.execute.parts import build_state, training_batches
+from levelfield.study.execute.parts import build_state, training_loader
 from levelfield.study.plan.recipes import preset
 from levelfield.tasks.registry import task_named
 from levelfield.train.engine.lean import LeanForward, LeanSide, can_update
@@ -76,7 +76,7 @@ def a_step(spec: TrialSpec, *, lean: bool, threads: int = 1) -> TrainingStep:
 
 
 def batches(spec: TrialSpec, start: int = 0) -> list[Batch]:
-    return list(itertools.islice(training_batches(spec, open_source_once(DATA), start_step=start), STEPS - start))
+    return list(itertools.islice(training_loader(spec, open_source_once(DATA), start_step=start), STEPS - start))
 
 
 def trained(spec: TrialSpec, *, lean: bool, threads: int = 1) -> TrainState:

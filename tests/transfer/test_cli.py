@@ -9,6 +9,7 @@ from tests.conftest import one_complaint, run
 pytestmark = pytest.mark.parametrize("pretrained", ["vit"], indirect=True)
 
 
+@pytest.mark.slow
 def test_finetune_trains_once_and_is_read_back_after_that(pretrained, tmp_path):
     command = ("finetune", pretrained, "--data", "digits", "--resolution", 16, "--report", 200)
     command += ("--length", "30 steps", "--batch", 8, "--set", "sam_rho=0.1", "--dir", tmp_path / "run")
