@@ -126,7 +126,7 @@ class LeanSide:
         self._gain_gradients = {id(each.gain): torch.empty_like(each.gain) for each in standardised}
         rest = [name for name, parameter in state.parameters.items() if id(parameter) not in folded]
         order = [names[id(each.weight)] for each in standardised] + rest
-        self._table = np.zeros(len(order), dtype=TENSOR_ROW)
+        self._table: Table = np.zeros(len(order), dtype=TENSOR_ROW)
         self._facts = [self._write(place, name, state) for place, name in enumerate(order)]
         for place, (each, met) in enumerate(zip(standardised, self._met, strict=True)):
             self._write_standardised(self._table[place], each, met)
