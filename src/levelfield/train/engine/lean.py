@@ -4,7 +4,7 @@ Weights are standardised by the update that changed them, while their rows are i
 result, in bfloat16 where the trial computes in it, and gradients reach that. What torch keeps (parameters, momentum,
 average) stays where it is, so checkpoints know no engine.
 
-Source: docs/decisions/0028-engines.md.
+Source: docs/decisions/0027-engines.md.
 """
 
 from __future__ import annotations
