@@ -54,9 +54,8 @@ def ours_by_pillow(encoded: bytes, draw: int) -> np.ndarray:
 
 
 def timms(interpolation: str) -> Callable[[bytes, int], Any]:
-    transform: Any = transforms_imagenet_train(
-        SIDE, interpolation=interpolation, color_jitter=None, use_prefetcher=True
-    )
+    plain: dict[str, Any] = {"color_jitter": None, "use_prefetcher": True}
+    transform: Any = transforms_imagenet_train(SIDE, interpolation=interpolation, **plain)
     return lambda encoded, draw: transform(Image.open(io.BytesIO(encoded)).convert("RGB"))
 
 

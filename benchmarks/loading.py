@@ -66,16 +66,18 @@ def ours(folder: Path, batches: int) -> Callable[[], None]:
 
 
 def timms(folder: Path, batches: int) -> Callable[[], None]:
+    pictures: Any = create_dataset("", root=str(folder), split="train", is_training=True)
+    plain: dict[str, Any] = {"color_jitter": None}
     whole: Any = create_loader(
-        create_dataset("", root=str(folder), split="train", is_training=True),
+        pictures,
         input_size=(3, SIDE, SIDE),
         batch_size=BATCH,
         is_training=True,
         num_workers=WORKERS,
         interpolation="bicubic",
-        color_jitter=None,
         device=torch.device("cpu"),
         persistent_workers=False,
+        **plain,
     )
     return lambda: exhaust(whole.loader, batches)
 
