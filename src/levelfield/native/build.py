@@ -7,6 +7,7 @@ library lies in ``$LEVELFIELD_CACHE/native`` (an empty variable keeps none), els
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import hashlib
 import os
@@ -38,9 +39,7 @@ def built_library() -> tuple[Path, str]:
     """
     compiler = _compiler()
     identity = _identity(compiler)
-    folder = _folder()
-    if folder is None:
-        folder = Path(tempfile.mkdtemp(prefix="levelfield-native-"))
+    folder = _folder() or _folder_of_this_process()
     path = folder / f"kernels-{identity}.so"
     if not _is_whole(path):
         try:
@@ -78,6 +77,13 @@ def _folder() -> Path | None:
     if own is not None:
         return Path(own).expanduser() / "native" if own else None
     return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "levelfield" / "native"
+
+
+def _folder_of_this_process() -> Path:
+    """A folder that is gone when the process ends."""
+    folder = tempfile.mkdtemp(prefix="levelfield-native-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def _build(compiler: str, path: Path) -> None:

@@ -75,14 +75,14 @@ class LeanSide:
             yield
 
     def gradient_norm(self, state: TrainState) -> Tensor:
-        for place, (tensor, wanted) in enumerate(zip(self._graded, self._table_places, strict=True)):
+        for tensor, place in zip(self._graded, self._table_places, strict=True):
             gradient = tensor.grad
             if gradient is None:
                 raise ValueError("every trained parameter needs a gradient; a frozen one must not be listed")
             if gradient.stride() != tensor.stride():
                 tensor.grad = gradient = torch.empty_like(tensor).copy_(gradient)
-            self._table["gradient"][wanted] = gradient.data_ptr()
-            assert gradient.dtype == tensor.dtype, place
+            assert gradient.dtype == tensor.dtype
+            self._table["gradient"][place] = gradient.data_ptr()
         squares = sum(each[0] for table in self._in_turn for each in self._over(self.kernels.measure, table))
         return torch.tensor(math.sqrt(squares) if squares >= 0 else math.nan, dtype=torch.float64)
 
