@@ -23,15 +23,15 @@ PEER_SHARE = 5
 
 
 def peer_version() -> str:
-    import datasets
+    import datasets  # pyright: ignore[reportMissingImports]  # a peer that is installed by hand
 
     return f"datasets {datasets.__version__}, IterableDataset.shuffle(buffer_size={PEER_BUFFER})"
 
 
 def serve_peer(spec: Any, seed: int, stage: Stage, rank: int, out: str, cache: str) -> None:
     """See :func:`benchmarks.killed_loader.serve`; the state of every batch is kept in the file beside ``out``."""
-    from datasets import Dataset
-    from datasets.distributed import split_dataset_by_node
+    from datasets import Dataset  # pyright: ignore[reportMissingImports]
+    from datasets.distributed import split_dataset_by_node  # pyright: ignore[reportMissingImports]
 
     world = len(stage.readers)
     numbers = Dataset.from_dict({"id": list(range(PEER_EXAMPLES))}).to_iterable_dataset(num_shards=PEER_SHARDS)
