@@ -9,20 +9,14 @@ import numpy as np
 import pytest
 
 from levelfield.report.words.told import all_told
-from levelfield.scaling.analyse import analyse
-from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.reasons.beside import NoSharedLoss, SomeAreBounds
 from levelfield.scaling.results.reasons.verdicts import FewFitRungs, NoSharedRange
-from levelfield.scaling.results.verdicts import Comparison
 from levelfield.scaling.verdicts.between.gain import cost_to_reach
 from tests.narrowed import present
+from tests.scaling.contested import flops, seconds
 from tests.scaling.planted import BUDGETS, saturating_loss, winner_rows
 
 MIDDLE = math.sqrt(BUDGETS[0] * BUDGETS[-1])
-
-
-def flops(analysis: Analysis) -> Comparison:
-    return next(comparison for comparison in analysis.comparisons if comparison.currency == "flops")
 
 
 def tilted(offset: float, slope: float, *, seed_sd: float = 1e-4, seeds: int = 3, place: int = 0):
@@ -37,7 +31,7 @@ def tilted(offset: float, slope: float, *, seed_sd: float = 1e-4, seeds: int = 3
 
 
 def test_a_planted_offset_and_slope_come_back_although_both_families_bend():
-    ancova = flops(analyse(tilted(-0.06, 0.01))).ancova
+    ancova = flops(tilted(-0.06, 0.01)).ancova
     assert ancova.middle == pytest.approx(MIDDLE)
     assert ancova.offset is not None
     assert ancova.slope is not None
@@ -51,7 +45,7 @@ def test_rungs_that_lie_between_each_others_give_the_same_trend():
     rows = [row for family in own for row in winner_rows(
         np.random.default_rng(1), families=(family,), budgets=own[family], seed_sd=1e-4)]  # fmt: skip
     moved = [dataclasses.replace(row, loss=row.loss * 0.95) if row.family == "nfnet" else row for row in rows]
-    found = flops(analyse(moved))
+    found = flops(moved)
     assert found.overall.difference is None, "no rung is shared"
     assert found.ancova.offset is not None
     assert found.ancova.offset.estimate == pytest.approx(math.log(0.95), abs=0.004)
@@ -64,7 +58,7 @@ def test_differences_off_a_line_widen_the_trend_and_are_said():
         dataclasses.replace(row, loss=row.loss * 1.1) if (row.family, row.budget_flops) == ("vit", BUDGETS[2]) else row
         for row in tilted(0.0, 0.0, seed_sd=0.005)
     ]
-    bent, straight = (flops(analyse(each)).ancova for each in (rows, tilted(0.0, 0.0, seed_sd=0.005)))
+    bent, straight = (flops(each).ancova for each in (rows, tilted(0.0, 0.0, seed_sd=0.005)))
     assert "more than noise explains" in all_told(bent.status)
     assert bent.slope is not None
     assert straight.slope is not None
@@ -72,7 +66,7 @@ def test_differences_off_a_line_widen_the_trend_and_are_said():
 
 
 def test_the_curve_passes_through_the_rungs_and_its_band_holds_for_more_than_one_of_them():
-    found = flops(analyse(tilted(-0.05, 0.0, seed_sd=0.01)))
+    found = flops(tilted(-0.05, 0.0, seed_sd=0.01))
     at, offset = {point.x: point for point in found.curve.points}, present(found.ancova.offset)
     for verdict in found.per_budget:
         x = min(at, key=lambda place: abs(place / verdict.budget - 1))
@@ -83,7 +77,7 @@ def test_the_curve_passes_through_the_rungs_and_its_band_holds_for_more_than_one
 
 
 def test_the_gain_is_the_horizontal_distance_between_the_planted_curves():
-    gain = flops(analyse(tilted(-0.05, 0.0))).gain
+    gain = flops(tilted(-0.05, 0.0)).gain
     assert gain.log_ratio is not None
     assert gain.loss is not None
     x = np.linspace(math.log(1e9), math.log(1e14), 4001)
@@ -94,7 +88,7 @@ def test_the_gain_is_the_horizontal_distance_between_the_planted_curves():
 
 
 def test_there_is_no_gain_where_the_curves_share_no_loss():
-    gain = flops(analyse(tilted(-1.5, 0.0))).gain
+    gain = flops(tilted(-1.5, 0.0)).gain
     assert gain.log_ratio is None
     assert gain.status == (NoSharedLoss(ahead="nfnet", behind="vit"),)
 
@@ -102,7 +96,7 @@ def test_there_is_no_gain_where_the_curves_share_no_loss():
 def test_there_is_no_gain_where_noise_reaches_beyond_a_curve():
     """The families share 4 % of loss, the seeds of a rung lie 5 % apart."""
     spread = [dataclasses.replace(row, loss=row.loss * math.exp(0.05 * (row.seed - 2))) for row in tilted(-0.66, 0.0)]
-    gain = flops(analyse(spread)).gain
+    gain = flops(spread).gain
     assert gain.log_ratio is None
     assert "noise may carry" in all_told(gain.status)
 
@@ -116,7 +110,7 @@ def test_the_cost_of_a_loss_is_infinite_either_way_beyond_the_curve():
 
 
 def test_a_planted_crossover_is_found_between_its_rungs():
-    crossover = flops(analyse(tilted(0.02, -0.04, seed_sd=0.003))).crossover
+    crossover = flops(tilted(0.02, -0.04, seed_sd=0.003)).crossover
     truth = MIDDLE * math.exp(0.5)
     assert crossover.place is not None
     assert crossover.place.estimate == pytest.approx(truth, rel=0.15)
@@ -132,7 +126,7 @@ def test_a_planted_crossover_is_found_between_its_rungs():
 def test_no_crossover_is_quoted_outside_the_overlap():
     beyond = MIDDLE * math.exp(0.16 / 0.04)  # the planted lines would cross at twice the top rung and more
     assert beyond > BUDGETS[-1]
-    crossover = flops(analyse(tilted(-0.16, 0.04, seed_sd=0.005))).crossover
+    crossover = flops(tilted(-0.16, 0.04, seed_sd=0.005)).crossover
     assert crossover.place is None
     assert crossover.probability_of_none is not None
     assert crossover.probability_of_none > 0.95
@@ -146,24 +140,24 @@ def test_nothing_between_the_rungs_is_said_without_an_overlap_or_without_noise()
         else row
         for row in winner_rows(np.random.default_rng(0))
     ]
-    found = flops(analyse(apart))
+    found = flops(apart)
     for part in (found.curve, found.ancova, found.gain, found.crossover):
         assert part.status == (NoSharedRange(currency="flops"),)
-    few = flops(analyse(winner_rows(np.random.default_rng(0), seeds=2)))
+    few = flops(winner_rows(np.random.default_rng(0), seeds=2))
     assert few.ancova.status == (FewFitRungs(family="nfnet", num=0, needed=2, timed=False),)
     assert few.curve.points == ()
 
 
 def test_points_at_an_edge_are_named_beside_everything_that_rests_on_them():
     rows = [dataclasses.replace(row, edges=("size",)) if row.family == "vit" else row for row in tilted(-0.05, 0.0)]
-    found = flops(analyse(rows))
+    found = flops(rows)
     for part in (found.curve, found.ancova, found.gain):
         assert SomeAreBounds(families=("vit",)) in part.status
 
 
 def test_equal_seconds_have_a_curve_of_their_own():
     rows = winner_rows(np.random.default_rng(0), seconds_per_flop={"nfnet": 4e-10, "vit": 1e-10}, seconds_sd=0.02)
-    by_seconds = next(c for c in analyse(rows).comparisons if c.currency == "device_seconds")
+    by_seconds = seconds(rows)
     ends = [by_seconds.curve.points[end].x for end in (0, -1)]
     assert ends == pytest.approx([4e-10 * BUDGETS[0], 1e-10 * BUDGETS[-1]], rel=0.1)
     assert by_seconds.gain.log_ratio is not None

@@ -34,32 +34,15 @@ from levelfield.scaling.results.reasons.verdicts import (
 )
 from levelfield.scaling.results.refusals import VerdictOn
 from levelfield.scaling.results.verdicts import Comparison
-from levelfield.scaling.tables.rungs import checked
 from levelfield.scaling.verdicts.compare import verdict_at
-from levelfield.scaling.verdicts.contest import contest_of
 from levelfield.scaling.verdicts.contrasts import Judged, Seconds, Statement, evidence_of, simultaneous_band
 from tests.narrowed import of_kind
+from tests.scaling.contested import contested, flops, planted_rows, seconds
 from tests.scaling.planted import BUDGETS, saturating_loss, winner_rows, with_examples
 
 
-def flops(analysis: Analysis) -> Comparison:
-    return next(comparison for comparison in analysis.comparisons if comparison.currency == "flops")
-
-
-def seconds(analysis: Analysis) -> Comparison:
-    return next(comparison for comparison in analysis.comparisons if comparison.currency == "device_seconds")
-
-
-def judged(*, place: int = 0, margin: float = 0.05, **planted) -> Analysis:
-    return analyse(winner_rows(np.random.default_rng([5, place]), **planted), margin=margin)
-
-
-def contested(rows, held_out_losses=None):
-    """The verdicts and controls alone: what :func:`analyse` says of them, without the time that laws take."""
-    contest = contest_of(
-        checked(rows), held_out_losses=held_out_losses, margin=0.05, level=0.9, compared=("nfnet", "vit")
-    )
-    return contest.held(generator=np.random.default_rng(0))
+def judged(**planted) -> Analysis:
+    return analyse(planted_rows(**planted))
 
 
 def edit(rows, family: str, budget: float, **changes):
@@ -71,16 +54,16 @@ def edit(rows, family: str, budget: float, **changes):
 
 
 def test_a_real_difference_is_found_at_every_rung_and_overall_in_the_right_direction():
-    found = flops(judged(shift={"nfnet": -0.15}))
+    found = flops(planted_rows(shift={"nfnet": -0.15}))
     assert found.overall.verdict == "better"
     assert [verdict.verdict for verdict in found.per_budget] == ["better"] * 5
     assert found.overall.difference is not None
     assert found.overall.difference.low < -0.15 < found.overall.difference.high
-    assert flops(judged(shift={"nfnet": 0.15})).overall.verdict == "worse"
+    assert flops(planted_rows(shift={"nfnet": 0.15})).overall.verdict == "worse"
 
 
 def test_equal_families_with_enough_seeds_are_equivalent_everywhere():
-    found = flops(judged(seeds=8, seed_sd=0.01))
+    found = flops(planted_rows(seeds=8, seed_sd=0.01))
     assert found.overall.verdict == "equivalent"
     assert {verdict.verdict for verdict in found.per_budget} == {"equivalent"}
     assert "equivalent within 5 % of loss" in finding(found)
@@ -96,7 +79,7 @@ def test_few_noisy_seeds_cannot_tell_and_the_refusal_says_how_many_would():
 
 
 def test_a_detected_difference_smaller_than_the_margin_is_equivalent_and_says_so():
-    found = flops(judged(shift={"nfnet": -0.02}, seeds=10, seed_sd=0.003))
+    found = flops(planted_rows(shift={"nfnet": -0.02}, seeds=10, seed_sd=0.003))
     assert found.overall.verdict == "equivalent"
     assert found.overall.reasons[0] == SmallerThanMargin()
 
@@ -104,7 +87,7 @@ def test_a_detected_difference_smaller_than_the_margin_is_equivalent_and_says_so
 def test_a_mean_within_the_margin_is_not_equivalent_where_the_trend_leaves_it():
     """nfnet is 8 % worse at the bottom and 8 % better at the top: their mean is 0."""
     rows = winner_rows(np.random.default_rng(0), seed_sd=0.004)
-    overall = flops(analyse(tilt(rows, 0.04, middle=2))).overall
+    overall = flops(tilt(rows, 0.04, middle=2)).overall
     assert overall.verdict == "depends on compute"
     assert overall.reasons[0] == SignChanges(better=(2e12,), worse=(2e10,))
     assert told(overall.reasons[0]) == "the sign changes over the range: better at 2×10¹²; worse at 2×10¹⁰"
@@ -164,7 +147,7 @@ def test_the_reason_of_the_largest_budget_comes_first_and_what_was_seen_after_it
 def test_an_edge_alone_is_named_where_the_interval_lies_within_the_margin():
     rows = winner_rows(np.random.default_rng(0), seed_sd=0.002)
     bounded = [dataclasses.replace(row, edges=("size",)) if row.family == "vit" else row for row in rows]
-    overall = flops(analyse(bounded)).overall
+    overall = flops(bounded).overall
     assert overall.verdict == "cannot tell"
     assert {type(reason) for reason in overall.reasons} == {BestIsBound, SeedsAlone}
 
@@ -178,21 +161,21 @@ def test_fewer_than_three_seeds_support_no_verdict():
 def test_a_better_is_not_supported_against_a_family_at_an_edge_but_a_worse_is():
     rows = winner_rows(np.random.default_rng(1), shift={"nfnet": -0.2})
     bounded = [dataclasses.replace(row, edges=("size",)) if row.family == "vit" else row for row in rows]
-    overall = flops(analyse(bounded)).overall
+    overall = flops(bounded).overall
     assert overall.verdict == "cannot tell"
     assert overall.reasons[0] == BestIsBound(family="vit", edges=("size",))
     both = [dataclasses.replace(row, edges=("size",)) for row in rows]
-    reasons = flops(analyse(both)).overall.reasons
+    reasons = flops(both).overall.reasons
     assert of_kind(BestIsBound, reasons[0]).family == "vit", "the edge that could overturn the verdict is named first"
     rows = winner_rows(np.random.default_rng(1), shift={"nfnet": 0.2})
     bounded = [dataclasses.replace(row, edges=("size",)) if row.family == "vit" else row for row in rows]
-    assert flops(analyse(bounded)).overall.verdict == "worse"
+    assert flops(bounded).overall.verdict == "worse"
 
 
 def test_an_edge_supports_no_equivalence():
     rows = winner_rows(np.random.default_rng(1), seeds=8, seed_sd=0.004)
     bounded = edit(rows, "nfnet", BUDGETS[0], edges=("base_lr",))
-    found = flops(analyse(bounded))
+    found = flops(bounded)
     assert found.per_budget[0].verdict == "cannot tell"
     assert found.overall.verdict == "equivalent", "the overall verdict rests on the rungs without an edge"
 
@@ -202,7 +185,7 @@ def test_rungs_near_chance_get_no_verdict():
     low = [row for row in rows if row.budget_flops == BUDGETS[0]]
     rows = [row for row in rows if row.budget_flops != BUDGETS[0]]
     rows += [dataclasses.replace(row, loss=row.loss / low[0].loss * 4.4) for row in low]
-    verdict = flops(analyse(rows)).per_budget[0]
+    verdict = flops(rows).per_budget[0]
     assert verdict.verdict == "cannot tell"
     assert FamilyNearChance(family="vit") in verdict.reasons
 
@@ -222,14 +205,14 @@ def test_a_rung_that_only_one_family_ran_is_listed_without_a_verdict():
     rows = [
         row for row in winner_rows(np.random.default_rng(2)) if (row.family, row.budget_flops) != ("vit", BUDGETS[0])
     ]
-    verdict = flops(analyse(rows)).per_budget[0]
+    verdict = flops(rows).per_budget[0]
     assert (verdict.verdict, verdict.difference) == ("cannot tell", None)
     assert verdict.reasons == (NoWinnerHere(family="vit"),)
 
 
 def test_unequal_compute_at_a_rung_supports_no_verdict():
     rows = edit(winner_rows(np.random.default_rng(2)), "vit", BUDGETS[0], train_flops=1.1 * BUDGETS[0])
-    verdict = flops(analyse(rows)).per_budget[0]
+    verdict = flops(rows).per_budget[0]
     assert "differ by 10%: not equal compute" in told(verdict.reasons[0])
 
 
@@ -241,7 +224,7 @@ def test_the_headline_depends_on_the_currency_where_the_signs_differ():
 
 
 def test_equal_seconds_are_compared_on_the_overlap_alone_and_against_the_planted_curve():
-    found = seconds(judged(seconds_per_flop={"nfnet": 4e-10, "vit": 1e-10}, seed_sd=0.002))
+    found = seconds(planted_rows(seconds_per_flop={"nfnet": 4e-10, "vit": 1e-10}, seed_sd=0.002))
     assert found.per_budget[0].budget == pytest.approx(4e-10 * BUDGETS[0])
     assert found.per_budget[-1].budget == pytest.approx(1e-10 * BUDGETS[-1])
     for verdict in found.per_budget:
@@ -271,7 +254,7 @@ def test_noisy_clocks_widen_the_interval_at_equal_seconds_only():
     ],
 )
 def test_without_an_overlap_in_seconds_nothing_is_prolonged(planted, reason):
-    overall = seconds(judged(**planted)).overall
+    overall = seconds(planted_rows(**planted)).overall
     assert (overall.verdict, overall.difference) == ("cannot tell", None)
     assert all_told(overall.reasons) == reason
 
@@ -281,23 +264,23 @@ def test_seconds_of_different_devices_are_not_compared():
         dataclasses.replace(row, device="gpu") if row.family == "vit" else row
         for row in winner_rows(np.random.default_rng(0))
     ]
-    assert seconds(analyse(rows)).overall.reasons == (UnlikeDevices(devices=("cpu", "gpu")),)
+    assert seconds(rows).overall.reasons == (UnlikeDevices(devices=("cpu", "gpu")),)
 
 
 def test_the_control_is_an_alarm_when_its_seeds_differ_and_says_when_it_tested_nothing():
     rows = winner_rows(np.random.default_rng(0), control_budget=BUDGETS[2])
-    assert all(control.passed for control in analyse(rows).controls)
+    assert all(control.passed for control in contested(rows)[1])
     off = [dataclasses.replace(row, loss=row.loss * 1.2) if row.role == "control" else row for row in rows]
-    assert [control.verdict for control in analyse(off).controls] == ["worse", "worse"]
-    assert not any(control.passed for control in analyse(off).controls)
+    assert [control.verdict for control in contested(off)[1]] == ["worse", "worse"]
+    assert not any(control.passed for control in contested(off)[1])
     repeated = [dataclasses.replace(row, seed=row.seed % 100) for row in rows]
-    assert all("repeats a seed of the winner" in all_told(control.reasons) for control in analyse(repeated).controls)
+    assert all("repeats a seed of the winner" in all_told(control.reasons) for control in contested(repeated)[1])
 
 
 def test_a_loss_carried_by_a_handful_of_examples_supports_no_verdict():
     generator = np.random.default_rng(0)
     rows, held = with_examples(winner_rows(generator, shift={"nfnet": -0.3}), generator, num_examples=40)
-    found = flops(analyse(rows, held_out_losses=held))
+    found = flops(rows, held_out_losses=held)
     assert found.overall.verdict == "cannot tell"
     assert found.per_budget[0].reasons[0] == FewExamplesCarry()
 
@@ -305,8 +288,8 @@ def test_a_loss_carried_by_a_handful_of_examples_supports_no_verdict():
 def test_an_interval_without_report_examples_says_that_it_covers_seeds_alone():
     generator = np.random.default_rng(0)
     rows, held = with_examples(winner_rows(generator, shift={"nfnet": -0.3}), generator, num_examples=1000)
-    assert SeedsAlone() in flops(analyse(rows)).overall.reasons
-    assert SeedsAlone() not in flops(analyse(rows, held_out_losses=held)).overall.reasons
+    assert SeedsAlone() in flops(rows).overall.reasons
+    assert SeedsAlone() not in flops(rows, held_out_losses=held).overall.reasons
 
 
 def test_three_families_are_compared_pair_by_pair_in_one_band():
@@ -361,13 +344,13 @@ def test_the_band_of_one_statement_is_the_t_interval_and_of_many_is_wider():
 
 
 def test_the_seeds_that_would_decide_are_named_unless_more_seeds_would_not_help():
-    noisy = flops(judged(seed_sd=0.05))
+    noisy = flops(planted_rows(seed_sd=0.05))
     assert noisy.smallest_decidable_margin is not None
     assert noisy.seeds_to_decide == pytest.approx(3 * (noisy.smallest_decidable_margin / 0.05) ** 2, rel=0.15)
-    assert flops(judged(seed_sd=0.01, seeds=8)).seeds_to_decide is None, "the margin is decidable as it is"
+    assert flops(planted_rows(seed_sd=0.01, seeds=8)).seeds_to_decide is None, "the margin is decidable as it is"
     generator = np.random.default_rng(0)
     rows, held = with_examples(winner_rows(generator, seed_sd=0.005), generator, num_examples=400)
-    few = flops(analyse(rows, held_out_losses=held))
+    few = flops(rows, held_out_losses=held)
     assert few.smallest_decidable_margin is not None
     assert few.smallest_decidable_margin > 0.05
     assert few.seeds_to_decide is None, "400 examples decide nothing, however many seeds"
@@ -391,7 +374,7 @@ def test_the_headline_says_a_shared_reason_once_and_counts_many_pairs():
 
 def test_who_is_compared_with_whom_is_said_and_does_not_hang_on_the_order_of_names():
     rows = winner_rows(np.random.default_rng(0), shift={"nfnet": -0.2})
-    (found, turned) = (flops(analyse(rows, order=order)) for order in (("nfnet", "vit"), ("vit", "nfnet")))
+    (found, turned) = (flops(rows, order=order) for order in (("nfnet", "vit"), ("vit", "nfnet")))
     assert (found.a, found.overall.verdict) == ("nfnet", "better")
     assert (turned.a, turned.overall.verdict) == ("vit", "worse")
 

@@ -8,8 +8,11 @@ profile-likelihood-based confidence intervals", 1988; F in place of chi-squared 
 from __future__ import annotations
 
 import math
+from collections.abc import Generator
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from levelfield.scaling.fitting.fit import Fit
 from levelfield.scaling.fitting.solver import minimise
@@ -21,7 +24,7 @@ _STEPS = 24
 _REFINEMENTS = 4
 _POINTS = 9
 _AT_ONCE = 8
-"""Values that are tried together."""
+"""Values on one side that are tried together."""
 
 
 def profile_intervals(found: Fit, *, variance: float, degrees: float, level: float) -> dict[str, ProfileInterval]:
@@ -36,19 +39,37 @@ def profile_intervals(found: Fit, *, variance: float, degrees: float, level: flo
     worth = weights.sum() / (weights**2).sum()
     critical = float(fdtri(1, degrees, level)) * variance / (2 * worth)
     names = [parameter.name for parameter in found.law.parameters]
+    profiled = [name for name in PROFILED if name in names and name in found.parameters]
+    sides = [(names.index(name), direction) for name in profiled for direction in (-1, 1)]
+    ends = iter(_together(found, {side: _end(found, *side, critical) for side in sides}))
     return {
-        name: ProfileInterval(
-            estimate=found.parameters[name],
-            low=_end(found, names.index(name), -1, critical),
-            high=_end(found, names.index(name), 1, critical),
-            level=level,
-        )
-        for name in PROFILED
-        if name in names and name in found.parameters
+        name: ProfileInterval(estimate=found.parameters[name], low=next(ends), high=next(ends), level=level)
+        for name in profiled
     }
 
 
-def _end(found: Fit, place: int, direction: int, critical: float) -> float | None:
+Search: TypeAlias = Generator[Floats, Floats, float | None]
+"""Looks for an end: yields values of a parameter, is sent how far the objective rises at each, returns the end."""
+
+
+def _together(found: Fit, searches: dict[tuple[int, int], Search]) -> list[float | None]:
+    """The ends that ``searches`` by (place, direction) find, what all of them want to know solved as one batch."""
+    ends: dict[tuple[int, int], float | None] = {}
+    asked = {side: next(search) for side, search in searches.items()}
+    while asked:
+        places = np.concatenate([np.full(len(values), place) for (place, _), values in asked.items()])
+        rises = _objectives(found, places, np.concatenate(list(asked.values()))) - found.objective
+        at = np.cumsum([len(values) for values in asked.values()])[:-1]
+        told, asked = dict(zip(asked, np.split(rises, at), strict=True)), {}
+        for side, rise in told.items():
+            try:
+                asked[side] = searches[side].send(rise)
+            except StopIteration as done:
+                ends[side] = done.value
+    return [ends[side] for side in searches]
+
+
+def _end(found: Fit, place: int, direction: int, critical: float) -> Search:
     """Where the objective has risen by ``critical`` on one side of the optimum; None where it never does."""
     theta = np.asarray(found.theta)
     low, high = (limits[place] for limits in bounds(found.law))
@@ -58,7 +79,7 @@ def _end(found: Fit, place: int, direction: int, critical: float) -> float | Non
     values = np.clip(values, low, high) if math.isfinite(limit) else values
     inside = theta[place]
     for round_ in range(1 + _REFINEMENTS):
-        first = _first_beyond(found, place, values, critical)
+        first = yield from _first_beyond(values, critical)
         if first is None:
             if round_ == 0:
                 return None
@@ -68,20 +89,20 @@ def _end(found: Fit, place: int, direction: int, critical: float) -> float | Non
     return _named(found, place, float(values[0] + inside) / 2)
 
 
-def _first_beyond(found: Fit, place: int, values: Floats, critical: float) -> int | None:
+def _first_beyond(values: Floats, critical: float) -> Generator[Floats, Floats, int | None]:
     """The first of ``values`` at which the objective has risen by more than ``critical``; those far out are not tried
     where one before them is it."""
     for at in range(0, len(values), _AT_ONCE):
-        rises = _objectives(found, place, values[at : at + _AT_ONCE]) - found.objective
+        rises = yield values[at : at + _AT_ONCE]
         beyond = np.flatnonzero(rises > critical)
         if len(beyond):
             return at + int(beyond[0])
     return None
 
 
-def _objectives(found: Fit, place: int, values: Floats) -> Floats:
-    """The objective with parameter ``place`` held at each of ``values``."""
-    start, low, high = _held(found, place, values)
+def _objectives(found: Fit, places: NDArray[np.intp], values: Floats) -> Floats:
+    """The objective with the parameter at each of ``places`` held at the value beside it."""
+    start, low, high = _held(found, places, values)
     return minimise(
         found.law,
         found.x,
@@ -96,11 +117,11 @@ def _objectives(found: Fit, place: int, values: Floats) -> Floats:
     ).objective
 
 
-def _held(found: Fit, place: int, values: Floats) -> tuple[Floats, Floats, Floats]:
+def _held(found: Fit, places: NDArray[np.intp], values: Floats) -> tuple[Floats, Floats, Floats]:
     start = np.repeat(np.asarray(found.theta)[None], len(values), axis=0)
     low, high = (np.repeat(limits[None], len(values), axis=0) for limits in bounds(found.law))
     for part in (start, low, high):
-        part[:, place] = values
+        part[np.arange(len(values)), places] = values
     return start, low, high
 
 
