@@ -111,7 +111,8 @@ def warm(specs: list[TrialSpec], folder: Path) -> list[float]:
 def main() -> None:
     used = resource.getrusage(resource.RUSAGE_SELF)
     print(f"torch {torch.__version__}; imports of this process {used.ru_utime + used.ru_stime:.1f} CPU-s")
-    print("\n| study | trials | CPU-s | steps | data | evaluation | the rest of the worker | planning and page | the last two |")
+    columns = "study | trials | CPU-s | steps | data | evaluation | rest of the worker | planning, page | the last two"
+    print(f"\n| {columns} |")
     print("|---|---|---|---|---|---|---|---|---|")
     for study in sys.argv[1:] or list(STUDIES):
         with tempfile.TemporaryDirectory() as place:
@@ -129,7 +130,8 @@ def main() -> None:
             by_family = sorted((spec for spec, _ in trials), key=lambda spec: spec.architecture)
             shares = warm([*by_family[:3], *by_family[-3:]], Path(place))
             told = ", ".join(f"{share:.1%}" for share in shares)
-            print(f"\n{study}: six warm trials, beside steps, data and evaluation: {told}; median {statistics.median(shares):.1%}")
+            middle = statistics.median(shares)
+            print(f"\n{study}: six warm trials, beside steps, data and evaluation: {told}; median {middle:.1%}")
 
 
 if __name__ == "__main__":
