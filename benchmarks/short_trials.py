@@ -1,11 +1,12 @@
 """Where the CPU time of a run of short trials goes: steps, data, evaluation, and what stands around them.
 
-    python -m benchmarks.short_trials [tiny] [quickstart]
+    python -m benchmarks.short_trials [nine] [tiny] [quickstart]
 
-Runs whole studies by ``levelfield run`` with one worker: "tiny" of trials of a second, and the lowest rung of the
-quickstart. Steps, data and evaluation are as the trials record them; the rest of the worker's CPU time (its start,
-imports, opening, writing) and that of the process that plans and reports are what the system charged for each. Then six
-of the trials again, in a process that is warm: what one more trial takes beside its steps, data and evaluation.
+Runs whole studies by ``levelfield run`` with one worker: "nine" trials of a second of one family, "tiny" of both
+families, and the lowest rung of the quickstart. Steps, data and evaluation are as the trials record them; the rest of
+the worker's CPU time (its start, imports, opening, writing) and that of the process that plans and reports are what the
+system charged for each. Then six of the trials again, in a process that is warm: what one more trial takes beside its
+steps, data and evaluation.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from levelfield.study.execute.trial import run_trial
 from levelfield.study.launch.local import worker_environment
 from levelfield.study.spec_file import quickstart_text
 
-TINY = """
+HEAD = """
 name = "tiny"
 question = "What does a run take beside its trials?"
 [data]
@@ -41,12 +42,16 @@ report_examples = 512
 [ladder]
 budgets = [1.36e8]
 batch_coefficient = 0.05
+"""
+NFNET = """
 [[families]]
 name = "nfnet"
 recipe = "nfnet-short"
 sizes = ["nfnet:w4-d1-s4"]
 base_lr = { low = 3.2, start = 6.4, high = 12.8 }
 lr_batch_exponent = 1.0
+"""
+VIT = """
 [[families]]
 name = "vit"
 recipe = "vit-short"
@@ -56,7 +61,8 @@ lr_batch_exponent = 0.5
 """
 
 STUDIES = {
-    "tiny": (TINY, ()),
+    "nine": (HEAD + VIT, ()),
+    "tiny": (HEAD + NFNET + VIT, ()),
     "quickstart": (quickstart_text(), ("--set", "ladder.budgets=[4.75e9]", "--set", "search.check_budgets=[]")),
 }
 

@@ -2,8 +2,8 @@
 
 Standard input holds :class:`AskedSpeeds`, in JSON; the last line of standard output :class:`FoundSpeeds`, or the
 sentence of why nothing can be measured. Seconds are those that results record: of a CPU's own clock, or of the wall up
-to the end of what a GPU was given. Every network is measured in two passes, some time apart, after steps that set up
-kernels and memory; of all its steps the median counts.
+to the end of what a GPU was given. Every network is measured in four passes, some time apart, after steps that set
+up kernels and memory; of all its steps the median counts.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ from levelfield.train.timing import Stopwatch
 BUDGET_SECONDS = 18.0
 """For all that is measured; loading torch, opening data and building networks come on top, within 30."""
 _MOST_EACH, _LEAST_EACH = 1.5, 0.1
-"""Seconds of a network in both passes together."""
-_PASSES, _WARM_UP, _LEAST_STEPS = 2, 3, 3
+"""Seconds of a network in all passes together."""
+_PASSES, _WARM_UP, _LEAST_STEPS = 4, 3, 3
 _RENDERED = 128
 """Examples that steps are measured on, in turn: what is in them makes no step longer."""
 _FIRST_FLOPS_A_SECOND = {"cpu": 2e9, "cuda": 2e11}
