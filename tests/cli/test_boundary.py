@@ -66,6 +66,7 @@ def shell(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough_ends_the_command_quietly():
     done = shell("$L | head -c 1")
     assert (done.returncode, done.stderr) == (141, "")

@@ -90,6 +90,7 @@ def test_a_parabola_whose_bias_exceeds_its_noise_is_named():
     assert "biased by more than noise" in optimum_sentences(found)[-1]
 
 
+@pytest.mark.slow
 def test_where_the_form_holds_it_is_rarely_called_doubtful():
     doubtful, covered, num = 0, 0, 60
     for place in range(num):

@@ -68,6 +68,7 @@ class Killed(Exception):
     """Stands for a crash right after a step."""
 
 
+@pytest.mark.slow
 def test_resume_is_bit_identical_at_every_step(data, source, tmp_path):
     spec = trial(data, source)
     undisturbed = TrialDirectory(tmp_path / "undisturbed")

@@ -106,6 +106,7 @@ def test_a_killed_run_ends_with_the_same_bytes(study, undisturbed, tmp_path):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "said"),
     [

@@ -113,17 +113,22 @@ def check_programs(loaded: LoadedModel, folder: Path) -> None:
         assert np.allclose(run(images), loaded.model(images), atol=1e-4)
 
 
-SMALL = [
-    ("nfnet:w16-d1x1-s2", 17),
-    ("nfnet:w16-d1x1,ws=timm,gelu=erf,pad=symmetric", 16),
-    ("vit:w48-d2-p8-h4-m2", 32),
-    ("vit:w48-d2-p8-h4-m2,pool=token,gelu=erf", 32),
-    ("vit:w48-d2-p8-h4-m2,pool=map,pos=sincos2d,gelu=erf", 32),
-    ("timm:resnet10t,channels=8x8x16x16,stem_width=8", 32),
-]
+SMALL = {
+    "nfnet:w16-d1x1-s2": 17,
+    "vit:w48-d2-p8-h4-m2": 32,
+}
+FURTHER = {
+    "nfnet:w16-d1x1,ws=timm,gelu=erf,pad=symmetric": 16,
+    "vit:w48-d2-p8-h4-m2,pool=token,gelu=erf": 32,
+    "vit:w48-d2-p8-h4-m2,pool=map,pos=sincos2d,gelu=erf": 32,
+    "timm:resnet10t,channels=8x8x16x16,stem_width=8": 32,
+}
 
 
-@pytest.mark.parametrize(("text", "resolution"), SMALL)
+@pytest.mark.parametrize(
+    ("text", "resolution"),
+    [*SMALL.items(), *(pytest.param(*own, marks=pytest.mark.slow) for own in FURTHER.items())],
+)
 def test_small_networks_come_back_from_every_form(text: str, resolution: int, tmp_path: Path) -> None:
     loaded = random_model(text, resolution=resolution)
     check_own_and_hub(loaded, tmp_path)
@@ -132,6 +137,7 @@ def test_small_networks_come_back_from_every_form(text: str, resolution: int, tm
         check_timm(loaded, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["nfnet:w16-d1x1-s2", "vit:w48-d2-p8-h4-m2,pool=token", "timm:resnet10t,stem_width=8"])
 def test_a_network_that_answers_every_pixel_goes_to_others_runtimes(text: str, tmp_path: Path) -> None:
     check_programs(
@@ -139,9 +145,8 @@ def test_a_network_that_answers_every_pixel_goes_to_others_runtimes(text: str, t
     )
 
 
-@pytest.mark.parametrize(
-    "text", ["nfnet:F0,gelu=erf", pytest.param("nfnet:F0,ws=timm,gelu=erf,pad=symmetric", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["nfnet:F0,gelu=erf", "nfnet:F0,ws=timm,gelu=erf,pad=symmetric"])
 def test_an_f0_goes_to_timm_by_either_rule(text: str, tmp_path: Path) -> None:
     check_timm(random_model(text, resolution=64), tmp_path)
 
