@@ -14,6 +14,7 @@ import numpy as np
 
 from levelfield.records.errors import InputError
 from levelfield.scaling.laws import Floats
+from levelfield.scaling.tables.counted import counted, perhaps_wrongly_counted, wrongly_counted
 from levelfield.scaling.tables.rows import Rows, having
 
 LEAST_PER_PARAMETER, MOST_PER_PARAMETER = 1e-3, 2e5
@@ -61,12 +62,13 @@ def implausible(rows: Rows, *, where: Any, loss: str, place_of: Callable[[int], 
         _spellings(rows),
         _units(rows, place_of),
         _gap(rows, place_of),
+        wrongly_counted(constants := counted(rows)),
         _direction(rows, loss),
         _copies(rows),
     ):
         if problem:
             raise InputError(f"{where}: {problem}")
-    return tuple(_may_be_chance(rows))
+    return (*_may_be_chance(rows), *perhaps_wrongly_counted(constants))
 
 
 def _unfinished(rows: Rows, place_of: Callable[[int], str]) -> str:
