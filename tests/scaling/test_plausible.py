@@ -140,6 +140,15 @@ def test_errors_near_one_are_said_to_be_chance_unless_chance_is_named(tmp_path):
     assert read(lifted, tmp_path, chance="chance").notices == ()
 
 
+@pytest.mark.parametrize(("factor", "said"), [(1 / math.log(2), True), (math.log(2), True), (1.3, False), (1.6, False)])
+def test_a_family_in_bits_beside_one_in_nats_is_said(factor, said, tmp_path):
+    rows = [
+        row | ({"loss": float(str(row["loss"])) * factor} if row["family"] == "vit" else {})
+        for row in planted(np.random.default_rng(0))
+    ]
+    assert ("as bits and nats of the same do" in " ".join(read(rows, tmp_path).notices)) == said
+
+
 def test_families_that_differ_by_their_capitals_alone_are_refused(tmp_path):
     rows = [
         {**row, "family": "ViT" if row["flops"] == 1e18 else row["family"]} for row in planted(np.random.default_rng(0))
