@@ -111,6 +111,7 @@ def test_a_file_whose_name_is_no_text_is_named_all_the_same(tmp_path):
     assert b"caf\\udce9.csv: no such file" in done.stderr
 
 
+@pytest.mark.slow
 def test_json_under_an_ascii_output_is_the_same_json():
     answers = [shell("$L --json", PYTHONIOENCODING=encoding).stdout for encoding in ("ascii", "utf-8")]
     import json
