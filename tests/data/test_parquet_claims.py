@@ -14,12 +14,12 @@ from small_pictures import encoded, picture, write_parquet
 
 from levelfield.data.sources import open_source
 from levelfield.data.stores.parquet_claims import Compact, read_claims
-from levelfield.records.data import ParquetSpec
+from levelfield.records.data import ImagesSpec
 from levelfield.records.errors import DataError
 
 
 def from_parquet(path: Path | str, **more):
-    return open_source(ParquetSpec(path=str(path), resolution=16, select_examples=5, report_examples=6, **more))
+    return open_source(ImagesSpec(path=str(path), resolution=16, select_examples=5, report_examples=6, **more))
 
 
 def write(path: Path, images: list[bytes] | pa.Array, labels: list[int] | pa.Array, **options) -> None:
@@ -66,10 +66,10 @@ def test_a_claim_is_refused_before_it_is_unpacked(tmp_path, claim):
     make(tmp_path / "x.parquet")
     script = f"""
 from levelfield.data.sources import open_source
-from levelfield.records.data import ParquetSpec
+from levelfield.records.data import ImagesSpec
 from levelfield.records.errors import DataError
 try:
-    open_source(ParquetSpec(path={str(tmp_path / "x.parquet")!r}, resolution=16))
+    open_source(ImagesSpec(path={str(tmp_path / "x.parquet")!r}, resolution=16))
 except DataError as error:
     print(error)
 print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])

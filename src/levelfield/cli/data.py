@@ -71,33 +71,29 @@ def masked_data(
     """The spec of the pictures with masks at ``place``: Parquet with a column of masks, or a folder of pairs.
 
     Raises:
-        SpecError: nothing lies there, or a column is named of what has none.
+        SpecError: nothing lies there.
     """
-    from levelfield.data.ingest.layout import is_parquet
+    from levelfield.data.ingest.named_files import is_pattern
     from levelfield.records.codec import from_plain
-    from levelfield.records.data import PairsSpec, ParquetSpec
+    from levelfield.records.data import MaskedImagesSpec
     from levelfield.records.errors import SpecError
 
     said: dict[str, Any] = {"path": place, "resolution": resolution, "select_examples": select}
     said |= {"report_examples": report or _REPORT_UNSAID}
-    more = {"augment": augment, "num_classes": num_classes, "ignore_index": ignore_index, "stretch": stretch}
-    columns = {
+    more = {
+        "augment": augment,
         "image_column": image_column,
         "mask_column": mask_column,
         "split_column": split_column,
         "sequence_column": sequence_column,
+        "num_classes": num_classes,
+        "ignore_index": ignore_index,
+        "stretch": stretch,
     }
-    said |= {name: value for name, value in (more | columns).items() if value is not None}
-    if is_parquet(place):
-        said.setdefault("mask_column", "mask")
-        return from_plain(ParquetSpec, said, where=f"--data {place}")
-    named = [name for name in columns if name in said]
-    if named:
-        option = f"--{named[0].replace('_', '-')}"
-        raise SpecError(f"{option} names a column of Parquet, and --data {place!r} is none: leave it out")
-    if not Path(place).expanduser().is_dir():
-        raise SpecError(f"--data {place!r} is no folder here ({Path(place).absolute()}) and no Parquet file")
-    return from_plain(PairsSpec, said, where=f"--data {place}")
+    said |= {name: value for name, value in more.items() if value is not None}
+    if not Path(place).expanduser().exists() and not is_pattern(place):
+        raise SpecError(f"--data {place!r} is no folder or file here ({Path(place).absolute()})")
+    return from_plain(MaskedImagesSpec, said, where=f"--data {place}")
 
 
 def named_data(

@@ -42,10 +42,9 @@ def label_column(schema: pa.Schema, named: str | None, *, of: str, but: str) -> 
     """
     fits = [field.name for field in schema if field.name != but and pa.types.is_integer(field.type)]
     texts = [field.name for field in schema if field.name != but and is_text(field.type)]
-    usual = [name for name in _USUAL_LABELS if name in texts and name not in fits]
-    return _chosen(
-        schema, named, [*fits, *usual] or texts, _USUAL_LABELS, "labels", "label_column (--label-column)", of
-    )
+    usual = [name for name in _USUAL_LABELS if name in schema.names and name != but]
+    fits = [*fits, *(name for name in usual if name in texts)] or ([] if usual else texts)
+    return _chosen(schema, named, fits, _USUAL_LABELS, "labels", "label_column (--label-column)", of)
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -67,7 +66,7 @@ def _chosen(
             seen = f"{schema.names.count(named)} columns" if named in schema.names else "no column"
             raise DataError(f"{of} has {seen} {named!r}{did_you_mean(named, schema.names)}")
         return named
-    called = [name for name in usual if name in fits]
+    called = [name for name in usual if name in (fits or schema.names)]  # one of another kind: whoever reads it says so
     if called:
         return called[0]
     if len(fits) == 1:

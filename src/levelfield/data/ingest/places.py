@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from levelfield.data.ingest.arrow import ArrowTable, is_saved_to_disk, saved_parts
 from levelfield.data.ingest.built import BUILDING, BuiltPart, is_built, read_manifest
@@ -28,8 +28,6 @@ from levelfield.records.errors import DataError, quoted_names
 
 logger = logging.getLogger(__name__)
 
-Kind: TypeAlias = Literal["any", "folder", "parquet"]
-
 _TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson")
 _PACKED = (".zip", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 
@@ -38,13 +36,12 @@ _PACKED = (".zip", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 class PlaceSaid:
     """What a user says of where pictures lie, where held-out ones do if apart, and what columns are called.
 
-    ``kind`` is what must lie there; a column that is not named must be called as is usual, or be the only one that
+    A column that is not named must be called as is usual, or be the only one that
     fits.
     """
 
     path: str
     report_path: str | None = None
-    kind: Kind = "any"
     image_column: str | None = None
     label_column: str | None = None
 
@@ -124,15 +121,12 @@ def forms_at(place: PlaceSaid, path: str, *, passing_by: bool = False) -> dict[s
     Raises:
         DataError: nothing is there, or what is there is not understood.
     """
-    if is_far(path) and place.kind == "any":
+    if is_far(path):
         _refuse_columns(place, path)
         return dict(far_parts(path))
     where, columns = Path(path).expanduser(), {"image": place.image_column, "label": place.label_column}
-    parquet = is_parquet(path) if place.kind == "any" else place.kind == "parquet"
-    if parquet:
+    if is_parquet(path):
         return _tables(path, columns)
-    if place.kind == "folder":
-        return _folders(path, passing_by=passing_by)
     if where.is_dir() and is_built(where):
         _refuse_columns(place, path)
         return {part: BuiltPart(where, part, facts) for part, facts in read_manifest(where).parts.items()}

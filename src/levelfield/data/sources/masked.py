@@ -13,7 +13,7 @@ from levelfield.data.draws import Int64s, UInt64s, below
 from levelfield.data.order import Permutation
 from levelfield.data.source import Examples, check_ids
 from levelfield.data.sources.masks import Canvases, MaskClasses, MaskedContainer, MaskedTable
-from levelfield.records.data import PairsSpec, ParquetSpec, Split, num_report_asked
+from levelfield.records.data import MaskedImagesSpec, Split, num_report_asked
 from levelfield.records.errors import DataError
 from levelfield.records.fields import IGNORED, STRETCH, FieldFacts
 from levelfield.records.fingerprint import digest
@@ -36,9 +36,7 @@ class MaskedSource:
 
     in_channels = 3
 
-    def __init__(
-        self, spec: ParquetSpec | PairsSpec, parts: Mapping[Split, MaskedContainer], classes: MaskClasses
-    ) -> None:
+    def __init__(self, spec: MaskedImagesSpec, parts: Mapping[Split, MaskedContainer], classes: MaskClasses) -> None:
         self.spec, self.resolution, self.class_names = spec, spec.resolution, classes.names
         said = {"mask_corrupt": spec.corrupt == "mask", "stretch": spec.stretch}
         tables: dict[Split, MaskedTable] = {split: MaskedTable(part, classes, **said) for split, part in parts.items()}

@@ -13,7 +13,7 @@ from levelfield.data.sources.encoded_column import EncodedColumn
 from levelfield.data.sources.masked import MaskedSource
 from levelfield.data.sources.masks import MaskClasses
 from levelfield.data.stores.parquet_file import Columns, ParquetFile
-from levelfield.records.data import MOST_MASK_CLASSES, PairsSpec, ParquetSpec, Split
+from levelfield.records.data import MOST_MASK_CLASSES, MaskedImagesSpec, Split
 from levelfield.records.errors import DataError, quoted_names
 from levelfield.records.fields import IGNORED
 
@@ -27,7 +27,7 @@ PARTS: Mapping[str, Split] = {
 """What others call the splits, and we."""
 
 
-def open_masked_parquet(spec: ParquetSpec, *, rehash: bool = False) -> MaskedSource:
+def open_masked_parquet(spec: MaskedImagesSpec, *, rehash: bool = False) -> MaskedSource:
     """The pictures of ``spec.path``, their masks in ``spec.mask_column``.
 
     The schema may name the classes (``class_names``, a JSON list) and the value of pixels of none (``ignore_index``);
@@ -37,9 +37,10 @@ def open_masked_parquet(spec: ParquetSpec, *, rehash: bool = False) -> MaskedSou
         DataError: a file or column is missing or of the wrong kind, a part has another name, or nothing says how many
             classes there are.
     """
-    assert spec.mask_column is not None
+    if spec.stretch > 1 and spec.sequence_column is None:
+        raise DataError(f"stretch is {spec.stretch}, and nothing names the frames of {spec.path}: say sequence_column")
     columns = Columns(
-        images=(spec.image_column, spec.mask_column),
+        images=(spec.image_column or "image", spec.mask_column or "mask"),
         texts=tuple(filter(None, (spec.split_column, spec.sequence_column))),
     )
     files = [ParquetFile(file, columns) for file in paths_of(spec.path)]
@@ -55,7 +56,7 @@ def open_masked_parquet(spec: ParquetSpec, *, rehash: bool = False) -> MaskedSou
     return MaskedSource(spec, parts, classes_of(spec, files[0].class_names, _ignored(spec, files), of=spec.path))
 
 
-def classes_of(spec: ParquetSpec | PairsSpec, names: Sequence[str], ignore_index: int, *, of: str) -> MaskClasses:
+def classes_of(spec: MaskedImagesSpec, names: Sequence[str], ignore_index: int, *, of: str) -> MaskClasses:
     """The classes that data ``of`` that name calls by ``names``, none where it names none, and ``spec`` counts.
 
     A name at the place of ``ignore_index`` is that of pixels of no class, and of no class itself.
@@ -74,14 +75,14 @@ def classes_of(spec: ParquetSpec | PairsSpec, names: Sequence[str], ignore_index
     return MaskClasses(names=found, ignore_index=ignore_index)
 
 
-def _ignored(spec: ParquetSpec, files: Sequence[ParquetFile]) -> int:
+def _ignored(spec: MaskedImagesSpec, files: Sequence[ParquetFile]) -> int:
     said = {each for each in (spec.ignore_index, *(file.ignore_index for file in files)) if each is not None}
     if len(said) > 1:
         raise DataError(f"{spec.path}: ignore_index is said to be {sorted(said)}: expected one value")
     return next(iter(said), IGNORED)
 
 
-def _parts(spec: ParquetSpec, files: Sequence[ParquetFile], num_rows: int) -> dict[Split, Int64s]:
+def _parts(spec: MaskedImagesSpec, files: Sequence[ParquetFile], num_rows: int) -> dict[Split, Int64s]:
     """The rows of every split that the data tells apart."""
     if spec.split_column is None:
         return {"train": np.arange(num_rows)}
@@ -98,10 +99,9 @@ def _parts(spec: ParquetSpec, files: Sequence[ParquetFile], num_rows: int) -> di
 class _Table:
     """Both columns of a table."""
 
-    def __init__(self, spec: ParquetSpec, files: Sequence[ParquetFile], of: str, *, rehash: bool) -> None:
-        assert spec.mask_column is not None
-        self.pictures = EncodedColumn(files, spec.image_column, of=of, rehash=rehash)
-        self.masks = EncodedColumn(files, spec.mask_column, of=of, rehash=rehash)
+    def __init__(self, spec: MaskedImagesSpec, files: Sequence[ParquetFile], of: str, *, rehash: bool) -> None:
+        self.pictures = EncodedColumn(files, spec.image_column or "image", of=of, rehash=rehash)
+        self.masks = EncodedColumn(files, spec.mask_column or "mask", of=of, rehash=rehash)
         self.digests = np.stack([self.pictures.digests, self.masks.digests], axis=1)
         self.frames = None
         if spec.sequence_column is not None:

@@ -12,7 +12,7 @@ from levelfield.data.ingest.tree import is_image, visible
 from levelfield.data.kept_digests import KeptDigests
 from levelfield.data.sources.masked import MaskedSource
 from levelfield.data.sources.masked_parquet import PARTS, classes_of
-from levelfield.records.data import PairsSpec, Split
+from levelfield.records.data import MaskedImagesSpec, Split
 from levelfield.records.errors import DataError, did_you_mean
 from levelfield.records.fields import IGNORED
 from levelfield.records.files import FileRefusedError, read_regular
@@ -21,13 +21,23 @@ _CLASSES = "classes.txt"
 _MOST_CLASS_BYTES = 2**20
 
 
-def open_pairs(spec: PairsSpec, *, rehash: bool = False) -> MaskedSource:
+def open_pairs(spec: MaskedImagesSpec, *, rehash: bool = False) -> MaskedSource:
     """The pairs under ``spec.path``, in the folders ``train``, ``val`` and ``test`` where there are such.
 
     Raises:
         DataError: a folder is missing, a picture has no mask or a mask no picture, or nothing says how many classes
             there are.
     """
+    columns = {
+        "image_column": spec.image_column,
+        "mask_column": spec.mask_column,
+        "split_column": spec.split_column,
+        "sequence_column": spec.sequence_column,
+        "report_path": spec.report_path,
+    }
+    for name, said in columns.items():
+        if said is not None:
+            raise DataError(f"{name} is of Parquet, and {spec.path} is none: leave it out")
     root = Path(spec.path).expanduser()
     if not root.is_dir():
         raise DataError(f"path {spec.path!r} is not a folder here ({root.absolute()}): expected images and masks in it")
