@@ -152,7 +152,7 @@ def test_what_would_be_ignored_is_refused(parquet, table, tmp_path):
     with pytest.raises(SpecError, match="report_path must be left out beside a split_column"):
         spec_of(parquet, report_path=str(parquet))
     root = write_pairs(tmp_path / "bars", table)
-    with pytest.raises(DataError, match="mask_column is of Parquet"):
+    with pytest.raises(DataError, match="mask_column names a column of Parquet"):
         open_source(spec_of(root, split_column=None, sequence_column=None))
 
 

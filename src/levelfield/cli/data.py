@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from levelfield.data.ingest.masked_places import MaskedPlaceSaid
+    from levelfield.data.ingest.places import PlaceSaid
     from levelfield.records.data import DataSpec
 
 Start = Annotated[
@@ -51,6 +57,70 @@ Stretch = Annotated[
     int | None, typer.Option("--stretch", help="Masks: frames of a film that intervals resample together.", min=1)
 ]
 _REPORT_UNSAID = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaceOptions:
+    """What the verbs of ``levelfield data`` are told of a place: of labelled pictures, or of such with masks."""
+
+    image_column: str | None
+    label_column: str | None
+    mask_column: str | None
+    split_column: str | None
+    sequence_column: str | None
+    num_classes: int | None
+    ignore_index: int | None
+
+    def said_of(self, path: str) -> PlaceSaid | MaskedPlaceSaid:
+        """The same as the door is told it: of masks where something is said of them, or pairs lie there.
+
+        Raises:
+            SpecError: a column of labels is named beside one of masks.
+        """
+        from levelfield.data.ingest.mask_classes import MasksSaid
+        from levelfield.data.ingest.masked_places import MaskedPlaceSaid, is_masked_place
+        from levelfield.data.ingest.places import PlaceSaid
+        from levelfield.records.errors import SpecError
+
+        of_masks = (self.mask_column, self.split_column, self.sequence_column, self.num_classes, self.ignore_index)
+        if of_masks == (None,) * 5 and not is_masked_place(path):
+            return PlaceSaid(path=path, image_column=self.image_column, label_column=self.label_column)
+        if self.label_column is not None:
+            raise SpecError("--label-column is of labels, and pictures with masks have none: leave it out")
+        return MaskedPlaceSaid(
+            path=path,
+            image_column=self.image_column,
+            mask_column=self.mask_column,
+            split_column=self.split_column,
+            sequence_column=self.sequence_column,
+            masks=MasksSaid(num_classes=self.num_classes, ignore_index=self.ignore_index),
+        )
+
+
+def says_place(verb: Callable[..., None]) -> Callable[..., None]:
+    """``verb`` with the options of :class:`PlaceOptions` on the command line where it has its parameter ``options``."""
+    kinds = {
+        "image_column": ImageColumn,
+        "label_column": LabelColumn,
+        "mask_column": MaskColumn,
+        "split_column": SplitColumn,
+        "sequence_column": SequenceColumn,
+        "num_classes": NumClasses,
+        "ignore_index": IgnoreIndex,
+    }
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(verb, eval_str=True).parameters.items():
+        shared = {name: parameter}
+        if name == "options":
+            shared = {each: parameter.replace(annotation=kind, default=None) for each, kind in kinds.items()}
+        parameters += [each.replace(name=given, kind=each.KEYWORD_ONLY) for given, each in shared.items()]
+
+    @functools.wraps(verb)
+    def with_options(**given: Any) -> None:
+        verb(options=PlaceOptions(**{name: given.pop(name) for name in kinds}), **given)
+
+    with_options.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue]
+    return with_options
 
 
 def masked_data(

@@ -85,7 +85,8 @@ class ImagesSpec:
 @stated
 class MaskedImagesSpec:
     """Pictures with a mask each, a class a pixel: a folder of pairs (``images/NAME.jpg`` and ``masks/NAME.png``, in it
-    or in each of its parts ``train``, ``val`` and ``test``), or Parquet with a column of masks.
+    or in each of its parts ``train``, ``val`` and ``test``), Parquet with a column of masks, or what ``levelfield data
+    build`` made of either.
 
     Parts that lie apart are used whole: val selects, test reports, or what lies at ``report_path``. One that there is
     none of is drawn from the training part, ``select_examples`` or ``report_examples`` of it. Of Parquet

@@ -20,6 +20,7 @@ _USUAL_IMAGES = (
     "filename",
     "file_name",
 )
+_USUAL_MASKS = ("mask", "masks", "annotation", "segmentation", "label", "labels")
 _USUAL_LABELS = ("label", "labels", "class", "target", "category", "cls", "fine_label")
 
 
@@ -45,6 +46,16 @@ def label_column(schema: pa.Schema, named: str | None, *, of: str, but: str) -> 
     usual = [name for name in _USUAL_LABELS if name in schema.names and name != but]
     fits = [*fits, *(name for name in usual if name in texts)] or ([] if usual else texts)
     return _chosen(schema, named, fits, _USUAL_LABELS, "labels", "label_column (--label-column)", of)
+
+
+def mask_column(schema: pa.Schema, named: str | None, *, of: str, but: str) -> str:
+    """The column of encoded masks; not the column ``but``.
+
+    Raises:
+        DataError: see :func:`image_column`.
+    """
+    fits = [field.name for field in schema if field.name != but and _holds_images(field.type)]
+    return _chosen(schema, named, fits, _USUAL_MASKS, "masks", "mask_column (--mask-column)", of)
 
 
 def is_text(kind: pa.DataType) -> bool:

@@ -17,6 +17,7 @@ from levelfield.data.ingest.format import Format
 from levelfield.data.ingest.layout import PART_NAMES, is_parquet, part_of, parts_of
 from levelfield.data.ingest.named_files import files_named, is_pattern
 from levelfield.data.ingest.opening import opened
+from levelfield.data.ingest.pairs import is_paired
 from levelfield.data.ingest.parquet import ParquetTable
 from levelfield.data.ingest.parquet_paths import parquet_files
 from levelfield.data.ingest.tar import tar_parts
@@ -49,6 +50,12 @@ class PlaceSaid:
 Part: TypeAlias = Format | BuiltPart
 
 
+def _refuse_masks(parts: Mapping[str, Part], path: str) -> None:
+    """Refuse to take pictures that have masks for labelled ones."""
+    if any(isinstance(form, BuiltPart) and form.facts.masks is not None for form in parts.values()):
+        raise DataError(f"{path} holds pictures with masks and no labels: say source = 'masked-images'")
+
+
 def stores_at(place: PlaceSaid, *, rehash: bool = False) -> tuple[Store, Store | None]:
     """The training pictures at a place and, where the data has its own, the held-out ones.
 
@@ -59,6 +66,7 @@ def stores_at(place: PlaceSaid, *, rehash: bool = False) -> tuple[Store, Store |
         DataError: something is missing, or is laid out otherwise.
     """
     parts = forms_at(place, place.path)
+    _refuse_masks(parts, place.path)
     held_out = _held_out(parts, place)
     if place.report_path is not None:
         apart = forms_at(place, place.report_path)
@@ -76,6 +84,7 @@ def judged_at(place: PlaceSaid) -> Store:
         DataError: see :func:`stores_at`.
     """
     parts = forms_at(place, place.path)
+    _refuse_masks(parts, place.path)
     return opened(_held_out(parts, place) or parts["train"])
 
 
@@ -147,6 +156,11 @@ def forms_at(place: PlaceSaid, path: str, *, passing_by: bool = False) -> dict[s
             f"path {path!r} is not a folder here ({where.absolute()}), and names no tar, Parquet or table of files"
         )
     _refuse_columns(place, path)
+    if is_paired(where):
+        raise DataError(
+            f"{path} holds pictures and their masks, which are no classes: say source = 'masked-images' (--task "
+            "segmentation), or call the folders otherwise if they are classes"
+        )
     return _folders(path, passing_by=passing_by)
 
 

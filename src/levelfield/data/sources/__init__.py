@@ -51,11 +51,20 @@ def open_source(spec: DataSpec, *, rehash: bool = False) -> Source:
 
             return MixtureSource(spec, [_part(part.data, rehash=rehash) for part in spec.parts])
         case MaskedImagesSpec():
-            from levelfield.data.ingest.layout import is_parquet
-            from levelfield.data.sources.masked_parquet import open_masked_parquet
-            from levelfield.data.sources.pairs import open_pairs
+            from levelfield.data.ingest.mask_classes import MasksSaid
+            from levelfield.data.ingest.masked_places import MaskedPlaceSaid, masked_stores_at
+            from levelfield.data.sources.masked import MaskedSource
 
-            return (open_masked_parquet if is_parquet(spec.path) else open_pairs)(spec, rehash=rehash)
+            place = MaskedPlaceSaid(
+                path=spec.path,
+                report_path=spec.report_path,
+                image_column=spec.image_column,
+                mask_column=spec.mask_column,
+                split_column=spec.split_column,
+                sequence_column=spec.sequence_column,
+                masks=MasksSaid(num_classes=spec.num_classes, ignore_index=spec.ignore_index),
+            )
+            return MaskedSource(spec, masked_stores_at(place, rehash=rehash))
         case ImagesSpec():
             from levelfield.data.ingest.places import PlaceSaid, stores_at
             from levelfield.data.sources.splits import image_source
