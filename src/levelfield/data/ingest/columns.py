@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from levelfield.data.stores.parquet_file import is_binary, is_text, names_paths
 from levelfield.records.errors import DataError, did_you_mean, quoted_names
 
 _USUAL_IMAGES = (
@@ -58,15 +59,12 @@ def mask_column(schema: pa.Schema, named: str | None, *, of: str, but: str) -> s
     return _chosen(schema, named, fits, _USUAL_MASKS, "masks", "mask_column (--mask-column)", of)
 
 
-def is_text(kind: pa.DataType) -> bool:
-    """Whether a column of that type holds text."""
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-
-
 def _holds_images(kind: pa.DataType) -> bool:
+    if names_paths(kind):
+        return True
     if isinstance(kind, pa.StructType) and kind.get_field_index("bytes") >= 0:
         kind = kind.field("bytes").type
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    return is_binary(kind)
 
 
 def _chosen(

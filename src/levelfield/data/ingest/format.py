@@ -77,7 +77,8 @@ class Format(Protocol):
     def rule(self) -> str: ...
 
     def files(self) -> Sequence[str]:
-        """The files that must not have changed if a listing of them is to be believed.
+        """The files that must not have changed if a listing of them is to be believed: first those that the shards of
+        a listing number, then those that say something of them.
 
         Raises:
             DataError: the place is laid out otherwise.
