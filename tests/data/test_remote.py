@@ -25,7 +25,7 @@ from levelfield.data.stores import extents
 from levelfield.data.stores.extents import LONGEST_BYTES, NEAR_BYTES, Extent, ExtentCache, joined
 from levelfield.data.stores.far import FarStore, cache_of
 from levelfield.data.stores.remote import FIRST_PAUSE_S, TRIES, RemoteReadError, RemoteShards
-from levelfield.records.data import FolderSpec
+from levelfield.records.data import ImagesSpec
 from levelfield.records.errors import DataError, SpecError
 
 pytest.importorskip("obstore", reason="levelfield[remote] is not installed")
@@ -221,7 +221,7 @@ def test_ranges_are_joined_where_they_are_near_and_not_too_long():
 
 
 def far_source(store: FarStore, **more) -> ImageSource:
-    spec = FolderSpec(path="far", resolution=8, select_examples=4, report_examples=4, augment="none", **more)
+    spec = ImagesSpec(path="far", resolution=8, select_examples=4, report_examples=4, augment="none", **more)
     return image_source(spec, store, None)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from levelfield.data.sources import open_source
-from levelfield.records.data import FolderSpec, data_content
+from levelfield.records.data import ImagesSpec, data_content
 from levelfield.records.head import LinearHead
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import TrialSpec
@@ -33,7 +33,7 @@ name = "pictures"
 question = "Does it plan?"
 
 [data]
-source = "folder"
+source = "images"
 path = "flowers"
 resolution = 32
 select_examples = 20
@@ -49,7 +49,7 @@ max_epochs = 1000
 def trial_of_pictures(place: Path) -> None:
     """``runs/STUDY/trials/NAME``: twenty steps of a small network on pictures in colour."""
     write_folder(place / "seen", seed=0, count=20, side=16)
-    data = FolderSpec(path=str(place / "seen"), resolution=16, select_examples=6, report_examples=6)
+    data = ImagesSpec(path=str(place / "seen"), resolution=16, select_examples=6, report_examples=6)
     source = open_source(data)
     spec = TrialSpec(
         architecture="nfnet:w4-d1-s4",

@@ -62,7 +62,7 @@ def test_a_corrupt_image_stops_the_run_with_its_name(tmp_path):
             "name": "torn",
             "question": "Is it named?",
             "data": {
-                "source": "folder",
+                "source": "images",
                 "path": str(tmp_path / "images"),
                 "resolution": 8,
                 "select_examples": 6,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 import numpy as np
@@ -58,7 +59,7 @@ class Store(Protocol):
         ...
 
 
-class IndexedStore:
+class IndexedStore(ABC):
     """What all stores over an :class:`levelfield.data.index.Index` have in common."""
 
     far = False
@@ -80,7 +81,15 @@ class IndexedStore:
         """See :class:`Store`."""
         return np.lexsort((self.index.offsets, self.index.shards)) if self.packed else None
 
-    def expect(self, rows: Int64s) -> None:
+    @abstractmethod
+    def read(self, row: int) -> bytes:
+        """See :class:`Store`."""
+
+    @abstractmethod
+    def name(self, row: int) -> str:
+        """See :class:`Store`."""
+
+    def expect(self, rows: Int64s) -> None:  # noqa: B027  # most stores have nothing to do here
         """Nothing: local reads are cheap."""
 
 
