@@ -12,7 +12,9 @@ from levelfield.records.difference import difference
 from levelfield.records.errors import SpecError
 from levelfield.records.fingerprint import fingerprint
 from levelfield.records.head import LinearHead
+from levelfield.records.study import StudySpec
 from levelfield.records.trial import RecipeSpec, TrialSpec
+from tests.study.simulated import study
 
 RECIPE = RecipeSpec(preset="test", optimizer="sgd", peak_lr=0.4, ema_fraction=0.1)
 TRIAL = TrialSpec(
@@ -169,3 +171,13 @@ def test_a_published_trial_keeps_its_fingerprint():
 def test_a_truth_value_is_no_number(field, kind):
     with pytest.raises(SpecError, match=f"here: {field}: Input should be a valid {kind}, saw True"):
         from_plain(DigitPairsSpec, {"source": "digit-pairs", field: True}, where="here")
+
+
+def test_a_tag_that_no_member_of_a_union_has_is_one_sentence_with_all_there_are():
+    plain = to_plain(study()) | {"data": {"source": "folder", "path": "x"}}
+    with pytest.raises(SpecError) as refused:
+        from_plain(StudySpec, plain)
+    said = str(refused.value)
+    assert "data.source: Input should be one of 'digit-pairs', " in said
+    assert "'images'" in said
+    assert said.count("saw 'folder'") == 1
