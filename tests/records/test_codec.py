@@ -12,9 +12,7 @@ from levelfield.records.difference import difference
 from levelfield.records.errors import SpecError
 from levelfield.records.fingerprint import fingerprint
 from levelfield.records.head import LinearHead
-from levelfield.records.study import StudySpec
 from levelfield.records.trial import RecipeSpec, TrialSpec
-from tests.study.simulated import study
 
 RECIPE = RecipeSpec(preset="test", optimizer="sgd", peak_lr=0.4, ema_fraction=0.1)
 TRIAL = TrialSpec(
@@ -93,7 +91,7 @@ def test_what_has_no_stable_text_is_refused(value):
     [
         (lambda plain: plain["recipe"].update(peek_lr=1), "unknown key 'recipe.peek_lr' (did you mean 'peak_lr'?)"),
         (lambda plain: plain["data"].update(label_noice=1), "(did you mean 'label_noise'?)"),
-        (lambda plain: plain["data"].update(source="digit-pear"), "Input should be 'digit-pairs'"),
+        (lambda plain: plain["data"].update(source="digit-pear"), "Input should be one of 'digit-pairs'"),
         (lambda plain: plain.pop("steps"), "'steps' is missing"),
         (lambda plain: plain.update(steps="many"), "saw 'many'"),
         (lambda plain: plain["recipe"].update(peak_lr=-1), "peak_lr must be positive, from 1e-30 to 1e+30, saw -1.0"),
@@ -111,8 +109,12 @@ def test_a_wrong_table_is_answered_with_its_place(edit, message):
 @pytest.mark.parametrize("gone", ["folder", "parquet", "pairs"])
 def test_a_source_that_nobody_knows_is_told_those_that_there_are(gone):
     plain = to_plain(TRIAL) | {"data": {"source": gone, "path": "x", "resolution": 8}}
-    with pytest.raises(SpecError, match=f"should be 'images', saw '{gone}'.*'masked-images'"):
+    with pytest.raises(SpecError) as refused:
         from_plain(TrialSpec, plain)
+    said = str(refused.value)
+    assert "data.source: Input should be one of 'digit-pairs', " in said
+    assert f"'images', 'masked-images', 'mixture', saw '{gone}'" in said
+    assert said.count("saw") == 1
 
 
 @record
@@ -171,13 +173,3 @@ def test_a_published_trial_keeps_its_fingerprint():
 def test_a_truth_value_is_no_number(field, kind):
     with pytest.raises(SpecError, match=f"here: {field}: Input should be a valid {kind}, saw True"):
         from_plain(DigitPairsSpec, {"source": "digit-pairs", field: True}, where="here")
-
-
-def test_a_tag_that_no_member_of_a_union_has_is_one_sentence_with_all_there_are():
-    plain = to_plain(study()) | {"data": {"source": "folder", "path": "x"}}
-    with pytest.raises(SpecError) as refused:
-        from_plain(StudySpec, plain)
-    said = str(refused.value)
-    assert "data.source: Input should be one of 'digit-pairs', " in said
-    assert "'images'" in said
-    assert said.count("saw 'folder'") == 1
