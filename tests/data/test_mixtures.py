@@ -22,6 +22,7 @@ from levelfield.records.codec import from_plain, to_plain
 from levelfield.records.data import (
     DigitPairsSpec,
     DigitsSpec,
+    FractalsSpec,
     ImagesSpec,
     MaskedImagesSpec,
     MixturePart,
@@ -142,6 +143,15 @@ def test_grey_beside_colour_is_shown_in_three_equal_channels(two, tmp_path):
     shown = source.batch("report", np.array([4, 5])).fields["image"]
     alone = open_source(DIGITS).batch("report", np.array([0, 1])).fields["image"]
     assert np.array_equal(shown, np.repeat(alone, 3, axis=1))
+
+
+def test_fractals_beside_pictures_are_classes_of_their_own(two):
+    drawn = FractalsSpec(num_classes=3, resolution=8, select_examples=5, report_examples=6)
+    source = opened(mixed(two[0], drawn, weights=[2, 1]))
+    assert source.class_names == ("apple", "bee", "fractal 0", "fractal 1", "fractal 2")
+    labels = source.batch("report", np.arange(10)).fields["label"]
+    assert set(labels[:4].tolist()) <= {0, 1}
+    assert set(labels[4:].tolist()) <= {2, 3, 4}
 
 
 def test_the_same_place_in_two_parts_is_augmented_differently(two):

@@ -174,6 +174,7 @@ def named_data(
     select: int,
     report: int | None,
     augment: str | None = None,
+    randaugment: str | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
 ) -> DataSpec:
@@ -194,10 +195,14 @@ def named_data(
         said |= {"augment": augment}
     made = {"digits": DigitsSpec, "fractals": FractalsSpec}.get(place)
     if made is not None:
+        if randaugment is not None:
+            raise SpecError(f"--randaugment is of pictures in files; {place!r} are drawn here: leave it out")
         refuse_columns(f"--data {place!r}", image_column, label_column)
         if report_place is not None:
             raise SpecError(f"--report-data says where held-out images lie; {place!r} are split here: leave it out")
         return from_plain(made, said, where=f"--data {place}")
+    if randaugment is not None:
+        said |= {"randaugment": randaugment}
     path = Path(place).expanduser()
     said |= {"path": place, "report_path": str(report_place) if report_place else None}
     said |= {"image_column": image_column, "label_column": label_column}
