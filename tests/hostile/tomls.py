@@ -87,7 +87,7 @@ def attempt(seed: int, index: int, folder: Path) -> str:
     facts = study_facts(spec)
     planned = plan(spec, facts, {})
     refuse_if_nothing_is_allowed(planned)
-    for value in (planned, bill(spec, facts, planned, {}), transfer_bill(spec, facts, planned, {})):
+    for value in (planned, bill(spec, facts, planned), transfer_bill(spec, facts, planned)):
         to_json(value)  # refuses what is not finite
     _ = [told(each) for each in undecidable(spec, facts, planned)]
     wrong = _ill_formed(spec, planned) or _changed_by_a_round_trip(spec, planned, facts, folder)

@@ -97,7 +97,7 @@ def test_the_swap_changes_nothing_about_the_search_and_stays_within_the_bill():
     planned, results = run_to_the_end(spec, loss=swapped_bowl)
     alone, _ = run_to_the_end(study())
     assert planned.winners == alone.winners
-    assert len(results) <= bill(spec, FACTS, plan(spec, FACTS, {}), {}).trials_at_most
+    assert len(results) <= bill(spec, FACTS, plan(spec, FACTS, {})).trials_at_most
 
 
 def test_a_swap_without_a_recipe_to_swap_to_is_refused():
