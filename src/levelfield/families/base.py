@@ -141,6 +141,12 @@ class Standardising(Protocol):
         """Let activations meet ``weights`` inside, standardised already; gradients reach them, not the parameters."""
         ...
 
+    def folded(self, dtype: torch.dtype | None = None) -> AbstractContextManager[None]:
+        """Standardise the weights once for all forward passes inside, and round them to ``dtype`` where it is said;
+        gradients do not reach the parameters. Bits are those of standardising in every pass, under autocast to
+        ``dtype``."""
+        ...
+
 
 @runtime_checkable
 class Backbone(Protocol):

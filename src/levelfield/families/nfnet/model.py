@@ -140,10 +140,10 @@ class NFNet(nn.Module):
         return gelu(self.final_conv(x, weights), approximate=approximate)
 
     @contextmanager
-    def folded(self) -> Iterator[None]:
-        """Standardise the weights once for all forward passes inside; gradients do not reach the parameters."""
+    def folded(self, dtype: torch.dtype | None = None) -> Iterator[None]:
+        """See :class:`levelfield.families.base.Standardising`."""
         with torch.no_grad():
-            weights = self.standardised_weights()
+            weights = tuple(weight.to(dtype or weight.dtype) for weight in self.standardised_weights())
         with self.meeting(weights):
             yield
 
