@@ -132,6 +132,10 @@ def test_parts_in_one_folder_of_parquet_are_not_mixed(tmp_path):
     assert whole.split_sizes == {"train": 14, "select": 2, "report": 4}
     globbed = ImagesSpec(path=f"{tmp_path}/data/train*", report_path=f"{tmp_path}/data/test*", **HELD_OUT)
     assert open_source(globbed).fingerprint == whole.fingerprint
+    for pattern in ("*", "*.parquet", "{train-00000-of-00002,train-00001-of-00002,test-00000-of-00001}.parquet"):
+        assert open_source(ImagesSpec(path=f"{tmp_path}/data/{pattern}", **HELD_OUT)).fingerprint == whole.fingerprint
+    with pytest.raises(DataError, match=r"names .*/test-1.parquet, which is not there"):
+        open_source(ImagesSpec(path=f"{tmp_path}/data/{{train-00000-of-00002,test-1}}.parquet", **HELD_OUT))
     write_parquet(tmp_path / "data" / "more.parquet", rows[:3])
     with pytest.raises(DataError, match=r"holds parts of a data set, .*, and nothing says which to train on"):
         open_source(ImagesSpec(path=str(tmp_path / "data"), **HELD_OUT))

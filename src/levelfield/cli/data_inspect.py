@@ -73,7 +73,8 @@ def _say_part(part: str, facts: PartInspection) -> None:
     from levelfield.cli.console import say, say_table
     from levelfield.report.words.skipped import skipped_sentences
 
-    say(f"{part}: {facts.num_examples:,} pictures of {len(facts.num_by_class)} classes", "strong")
+    classes = "1 class" if len(facts.num_by_class) == 1 else f"{len(facts.num_by_class)} classes"
+    say(f"{part}: {facts.num_examples:,} pictures of {classes}", "strong")
     if facts.sides is not None:
         (least, median, most), longer = facts.sides.shorter, facts.sides.longer
         say(f"  shorter side {least} to {most} px, half of them {median} or more; longer side up to {longer[2]} px")

@@ -15,7 +15,7 @@ from levelfield.data.ingest.far import far_parts
 from levelfield.data.ingest.folder import ClassFolders, existing_folder
 from levelfield.data.ingest.format import Format
 from levelfield.data.ingest.layout import PART_NAMES, is_parquet, part_of, parts_of
-from levelfield.data.ingest.named_files import files_named, is_pattern
+from levelfield.data.ingest.named_files import before_pattern, files_named, is_pattern
 from levelfield.data.ingest.opening import opened
 from levelfield.data.ingest.pairs import is_paired
 from levelfield.data.ingest.parquet import ParquetTable
@@ -165,10 +165,8 @@ def forms_at(place: PlaceSaid, path: str, *, passing_by: bool = False) -> dict[s
 
 
 def _tables(path: str, columns: Mapping[str, str | None]) -> dict[str, Part]:
-    """One table, or one a part where a folder holds files that are called after parts, as those of a hub are."""
-    place = Path(path).expanduser()
-    if not place.is_dir():
-        return {"train": ParquetTable.at(path, **columns)}
+    """One table, or one a part where a folder or a pattern names files that are called after parts, as a hub's are."""
+    place = before_pattern(path)
     by_part: dict[str, list[str]] = {}
     for file in parquet_files(path):
         by_part.setdefault(PART_NAMES.get(part_of(file.relative_to(place)) or "", ""), []).append(str(file))
