@@ -1,6 +1,7 @@
-"""Evaluation with folded weights against timm's unfolded networks: fp32 on the CPU, interleaved, ratios.
+"""Evaluation with folded weights against timm's unfolded networks in fp32: on the CPU, interleaved, ratios.
 
-    python -m benchmarks.folded_evaluation [ROUNDS]
+    python -m benchmarks.folded_evaluation [ROUNDS]          # a folded copy, fp32
+    python -m benchmarks.folded_evaluation --trial [ROUNDS]  # inside a trial: bfloat16, weights standardised anew
 
 F0 against timm's own dm_nfnet_f0 at 64 px; a net of a million parameters at 32 px against timm's NormFreeNet of the
 same widths, depths and groups, whose stem is timm's (3x3, stride 2) and whose parameters are printed beside ours.
@@ -11,6 +12,8 @@ from __future__ import annotations
 import statistics
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import timm
@@ -18,8 +21,11 @@ import torch
 from torch import nn
 
 from levelfield.families import registry
+from levelfield.families.judged import weights_held
 from levelfield.families.nfnet.folded import FoldedNFNet
 
+BATCHES = 16
+"""Of an evaluation: 512 pictures for F0, where a study judges by 2,000 and more."""
 F0_TEXT = "nfnet:F0,ws=timm,gelu=erf"
 SMALL_TEXT = "nfnet:w64-d1x2x3,ws=timm,gelu=erf"
 
@@ -33,11 +39,39 @@ def opened(model: nn.Module) -> nn.Module:
     return model.eval()
 
 
+class InTrial(nn.Module):
+    """The forward passes of :func:`levelfield.train.evaluate.evaluate` in bfloat16, over ``BATCHES`` batches; as it was
+    before weights were ``held``, every pass standardises its own."""
+
+    def __init__(self, text: str, resolution: int, *, held: bool = True) -> None:
+        super().__init__()
+        self.network, self.held = opened(registry.build(text, num_outputs=1000, resolution=resolution)), held
+
+    def forward(self, images: torch.Tensor) -> None:
+        with weights_held(self.network, half=True) if self.held else nullcontext():
+            for _ in range(BATCHES):
+                with torch.autocast("cpu", torch.bfloat16):
+                    self.network(images)
+
+
+class Batches(nn.Module):
+    """timm's network over as many."""
+
+    def __init__(self, network: nn.Module, *, half: bool = False) -> None:
+        super().__init__()
+        self.network, self.halved = network, half
+
+    def forward(self, images: torch.Tensor) -> None:
+        for _ in range(BATCHES):
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.halved):
+                self.network(images)
+
+
 def ours(text: str, resolution: int) -> nn.Module:
     return FoldedNFNet(opened(registry.build(text, num_outputs=1000, resolution=resolution)))  # pyright: ignore[reportArgumentType]
 
 
-def small_pair() -> tuple[nn.Module, nn.Module]:
+def their_small() -> nn.Module:
     spec: Any = registry.parse(SMALL_TEXT)
     theirs = timm.create_model(
         "dm_nfnet_f0",
@@ -51,7 +85,7 @@ def small_pair() -> tuple[nn.Module, nn.Module]:
     stages: Any = theirs.stages
     first: Any = stages[0][0]  # timm halves there once more; without that the two compute the same
     first.conv2.stride, first.downsample.pool = (1, 1), nn.Identity()
-    return ours(SMALL_TEXT, 32), opened(theirs)
+    return opened(theirs)
 
 
 def ratios(mine: nn.Module, theirs: nn.Module, *, resolution: int, batch: int, rounds: int) -> list[float]:
@@ -68,24 +102,38 @@ def ratios(mine: nn.Module, theirs: nn.Module, *, resolution: int, batch: int, r
     return [their / my for my, their in zip(seconds["mine"][1:], seconds["theirs"][1:], strict=True)]
 
 
+def folded_copies() -> Iterator[tuple[str, nn.Module, nn.Module, int, int]]:
+    """Titles, both networks, resolution and batch."""
+    yield "F0, 64 px, batch 32", ours(F0_TEXT, 64), opened(timm.create_model("dm_nfnet_f0")), 64, 32
+    yield f"{SMALL_TEXT}, 32 px, batch 256", ours(SMALL_TEXT, 32), their_small(), 32, 256
+
+
+def in_trials() -> Iterator[tuple[str, nn.Module, nn.Module, int, int]]:
+    """The same inside a trial: as it is, as it was, and timm's own in bfloat16."""
+    nets = (
+        ("small", SMALL_TEXT, their_small(), 32, 32),
+        ("F0", F0_TEXT, opened(timm.create_model("dm_nfnet_f0")), 64, 32),
+    )
+    for name, text, network, *shape in nets:
+        theirs, (resolution, batch) = Batches(network), shape
+        for title, mine in (
+            ("weights held", InTrial(text, resolution)),
+            ("standardised in every pass, as before", InTrial(text, resolution, held=False)),
+            ("timm in bfloat16", Batches(network, half=True)),
+        ):
+            yield f"{name}, {resolution} px, batch {batch}: {title}", mine, theirs, resolution, batch
+
+
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+    """Print a row a pair as soon as it is known."""
+    arguments = [each for each in sys.argv[1:] if each != "--trial"]
+    rounds = int(arguments[0]) if arguments else 20
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    pairs = {
-        "F0, 64 px, batch 32": (
-            ours("nfnet:F0,ws=timm,gelu=erf", 64),
-            opened(timm.create_model("dm_nfnet_f0")),
-            64,
-            32,
-        ),
-        f"{SMALL_TEXT}, 32 px, batch 256": (*small_pair(), 32, 256),
-    }
-    for title, (mine, theirs, resolution, batch) in pairs.items():
+    for title, mine, theirs, resolution, batch in in_trials() if "--trial" in sys.argv else folded_copies():
         found = sorted(ratios(mine, theirs, resolution=resolution, batch=batch, rounds=rounds))
-        params = sum(parameter.numel() for parameter in theirs.parameters()) / 1e6
         print(
-            f"{title} (timm's: {params:.2f} M parameters): median {statistics.median(found):.2f}, "
+            f"{title}: median {statistics.median(found):.2f}, "
             f"quartiles {found[len(found) // 4]:.2f} to {found[3 * len(found) // 4]:.2f}, {rounds} rounds",
             flush=True,
         )

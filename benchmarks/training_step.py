@@ -27,7 +27,7 @@ from levelfield.train.engine.lean import LeanForward, LeanSide, can_update
 CPU = torch.device("cpu")
 ROUNDS = 7
 
-_MIDDLE = dataclasses.replace(
+MIDDLE = dataclasses.replace(
     TINY,
     title="NFNet of 4 M, 32 px, batch 64",
     architecture="nfnet:w96-d1x2x6x3-g32-s1",
@@ -54,7 +54,7 @@ _S16 = Net(
 )
 
 
-class _Ours(OurStep):
+class LeanOrPlain(OurStep):
     """Our step as a trial takes it on this CPU: images lie in memory, uint8."""
 
     def __init__(self, net: Net, *, dtype: Dtype, lean: bool, erf: bool = False) -> None:
@@ -67,7 +67,7 @@ class _Ours(OurStep):
             self.step.side = LeanSide(spec, found) if can_update(spec) else LeanForward(spec, found)
 
 
-class _Theirs(TimmStep):
+class Timms(TimmStep):
     """timm's step, in float32 where ``half`` is not said; ``fused`` attention as timm begins, or its products."""
 
     def __init__(self, net: Net, *, half: bool, fused: bool = True, compiled: str | None = None) -> None:
@@ -79,18 +79,18 @@ class _Theirs(TimmStep):
 
 def _variants(net: Net, *, compiled: bool) -> Iterator[tuple[str, Callable[[], Callable[[], None]]]]:
     transformer = net.architecture.startswith("vit")
-    yield "timm fp32", lambda: _Theirs(net, half=False)
-    yield "timm bf16", lambda: _Theirs(net, half=True)
+    yield "timm fp32", lambda: Timms(net, half=False)
+    yield "timm bf16", lambda: Timms(net, half=True)
     if transformer:
-        yield "timm bf16, products", lambda: _Theirs(net, half=True, fused=False)
+        yield "timm bf16, products", lambda: Timms(net, half=True, fused=False)
     if compiled:
-        yield "timm bf16 + Inductor", lambda: _Theirs(net, half=True, fused=not transformer, compiled="inductor")
+        yield "timm bf16 + Inductor", lambda: Timms(net, half=True, fused=not transformer, compiled="inductor")
     for dtype in ("float32", "bfloat16"):
         for lean in (False, True):
             name = f"ours {'lean' if lean else 'plain'} {dtype.replace('float', 'fp').replace('bfp', 'bf')}"
-            yield f"{name}, shipped", lambda dtype=dtype, lean=lean: _Ours(net, dtype=dtype, lean=lean)
+            yield f"{name}, shipped", lambda dtype=dtype, lean=lean: LeanOrPlain(net, dtype=dtype, lean=lean)
             if lean:
-                yield f"{name}, like", lambda dtype=dtype, lean=lean: _Ours(net, dtype=dtype, lean=lean, erf=True)
+                yield f"{name}, like", lambda dtype=dtype, lean=lean: LeanOrPlain(net, dtype=dtype, lean=lean, erf=True)
 
 
 def main() -> None:
@@ -99,7 +99,7 @@ def main() -> None:
     said = asked.parse_args()
     torch.set_num_threads(1)
     compute_as_recorded()
-    for net in (TINY, _MIDDLE, _F0, _W192, _S16):
+    for net in (TINY, MIDDLE, _F0, _W192, _S16):
         print(f"\n### {net.title}\n\n| step | timm fp32 over it | timm bf16 over it |\n|---|---|---|", flush=True)
         steps = {name: build() for name, build in _variants(net, compiled=said.compiled)}
         seconds = _interleaved(steps)

@@ -209,8 +209,9 @@ def test_every_image_and_block_draws_its_own_stochastic_depth_and_kept_branches_
     dropped: list[Tensor] = []
     for block in (block for stage in model.stages for block in stage):  # pyright: ignore[reportGeneralTypeIssues]
         whole, given = block.eval()(x, weights), x
-        x = block.train()(x, weights)
-        block.skip_gain.zero_()
+        with model.noise.drawn_from(torch.arange(images)):
+            x = block.train()(x, weights)
+        block.eval().skip_gain.zero_()
         shut = block(given, weights)
         missing = (x == shut).flatten(1).all(1)
         torch.testing.assert_close(x, torch.where(missing[:, None, None, None], shut, whole), rtol=1e-12, atol=1e-12)

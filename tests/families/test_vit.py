@@ -116,9 +116,9 @@ def test_the_class_token_has_no_position() -> None:
 
 def test_stochastic_depth_ends_at_its_rate_and_keeps_the_mean() -> None:
     model = randomised("vit:w16-d3-p8", resolution=16, stochastic_depth=0.5)
-    assert [block.drop_rate for block in model.blocks] == [0.0, 0.25, 0.5]
-    torch.manual_seed(0)
+    assert [of_kind(EncoderBlock, block).skip_mlp.rate for block in model.blocks] == [0.0, 0.25, 0.5]
     ones = torch.ones(4000, 1, 1, dtype=torch.float64)
-    dropped = of_kind(EncoderBlock, model.blocks[2]).train()._drop(ones)
+    with model.noise.drawn_from(torch.arange(4000)):
+        dropped = of_kind(EncoderBlock, model.blocks[2]).skip_mlp(ones, True)
     assert set(dropped.flatten().tolist()) == {0.0, 2.0}
     assert dropped.mean().item() == pytest.approx(1.0, abs=0.05)

@@ -149,6 +149,7 @@ def test_a_family_that_no_declared_size_fits_is_locked_as_refused_with_the_reaso
     assert isinstance(of_kind(NoDeclaredSize, recipes["nfnet"]).why, TooManySteps)
 
 
+@pytest.mark.slow
 def test_a_prediction_does_not_depend_on_the_trials_that_score_it():
     spec = study(ladder=LADDER)
     before = outcome_of(spec, *run_to_the_end(spec))

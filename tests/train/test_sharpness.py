@@ -20,8 +20,8 @@ from levelfield.study.plan.recipes import preset
 from levelfield.tasks.classification import Classification
 from levelfield.train.policy import policy_table
 from levelfield.train.sharpness import climbed
-from levelfield.train.state import TrainState, keyed_seed
-from levelfield.train.step import TrainingStep
+from levelfield.train.state import TrainState
+from levelfield.train.step import TrainingStep, noise_streams
 from tests.narrowed import present
 from tests.train.test_golden_updates import clipped_by_hand, has_units, is_clipped, is_kernel
 
@@ -116,10 +116,10 @@ def batches() -> list[Batch]:
     return made
 
 
-def loss_by_hand(model, weights: dict[str, Tensor], batch: Batch, rows: slice, seed: int, weight: float) -> Tensor:
-    """The summed loss of the whole examples among ``rows``, over ``weight`` of them, under the draws of ``seed``."""
-    torch.manual_seed(seed)
-    logits = functional_call(model, weights, (batch.fields["image"][rows],))
+def loss_by_hand(model, weights: dict[str, Tensor], batch: Batch, rows: slice, step: int, weight: float) -> Tensor:
+    """The summed loss of the whole examples among ``rows``, over ``weight`` of them, under the draws of ``step``."""
+    with model.noise.drawn_from(noise_streams(3, step, batch.positions[rows])):
+        logits = functional_call(model, weights, (batch.fields["image"][rows],))
     log_probability = logits - logits.exp().sum(1, keepdim=True).log()
     right = log_probability[torch.arange(len(logits)), batch.fields["label"][rows]]
     each = -(1 - SMOOTHING) * right - SMOOTHING * log_probability.mean(1)
@@ -139,17 +139,13 @@ def trained_by_hand(spec: TrialSpec, state: TrainState, name: str) -> tuple[dict
     momentum = {key: torch.zeros_like(weight) for key, weight in weights.items()}
     ascent = 10 if recipe.sam_fraction == 1 else 2
     for t, batch in enumerate(batches(), start=1):
-        first, second = keyed_seed("noise", 3, t - 1), keyed_seed("noise", 3, t - 1, 1)
         among_first, among_all = int(batch.valid[:ascent].sum()), int(batch.valid.sum())
 
-        def ascent_loss(free, batch=batch, seed=first, weight=among_first):
-            return loss_by_hand(state.model, free, batch, slice(0, ascent), seed, weight)
+        def ascent_loss(free, batch=batch, step=t - 1, weight=among_first):
+            return loss_by_hand(state.model, free, batch, slice(0, ascent), step, weight)
 
-        def descent_loss(free, batch=batch, seeds=(first, second), weight=among_all):
-            loss = loss_by_hand(state.model, free, batch, slice(0, ascent), seeds[0], weight)
-            if ascent < BATCH:
-                loss = loss + loss_by_hand(state.model, free, batch, slice(ascent, BATCH), seeds[1], weight)
-            return loss
+        def descent_loss(free, batch=batch, step=t - 1, weight=among_all):
+            return loss_by_hand(state.model, free, batch, slice(0, BATCH), step, weight)
 
         up = gradient_by_hand(state.model, weights, ascent_loss)
         length = math.sqrt(sum((gradient**2).sum().item() for gradient in up.values()))

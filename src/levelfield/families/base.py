@@ -15,6 +15,8 @@ from levelfield.records.head import Head, LinearHead
 if TYPE_CHECKING:
     import torch
 
+    from levelfield.families.noise import KeyedNoise
+
 ParameterRole: TypeAlias = Literal[
     "kernel",  # of a convolution or a linear map, the patch embedding included
     "gain",  # per output channel of a standardised convolution
@@ -139,6 +141,12 @@ class Standardising(Protocol):
         """Let activations meet ``weights`` inside, standardised already; gradients reach them, not the parameters."""
         ...
 
+    def folded(self, dtype: torch.dtype | None = None) -> AbstractContextManager[None]:
+        """Standardise the weights once for all forward passes inside, and round them to ``dtype`` where it is said;
+        gradients do not reach the parameters. Bits are those of standardising in every pass, under autocast to
+        ``dtype``."""
+        ...
+
 
 @runtime_checkable
 class Backbone(Protocol):
@@ -150,6 +158,11 @@ class Backbone(Protocol):
 
     @property
     def num_features(self) -> int: ...
+
+    @property
+    def noise(self) -> KeyedNoise:
+        """Where all that is dropped while training comes from: nothing in a network draws by torch's generators."""
+        ...
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """(batch, channels, height, width) to pooled (batch, num_features), as the head sees them."""

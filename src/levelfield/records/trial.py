@@ -39,6 +39,9 @@ MIX_BLOCK, LARGEST_MIX_BLOCK = 8, 64
 LEAST_GHOST_BATCH = 2
 """Examples: of one alone, a feature that has shrunk to one pixel has no variance."""
 MOST_STEPS = 10**12
+NOISE_VERSION = 2
+"""Of the random numbers that drop units and branches: part of what a trial is that has any
+(:mod:`levelfield.families.noise`)."""
 
 
 @stated
@@ -113,6 +116,11 @@ class RecipeSpec:
         block, sizes = self.mix_block, [1 << power for power in range(1, LARGEST_MIX_BLOCK.bit_length())]
         held = block in sizes and (not self.mixes or block >= 2 * views)
         expect(held, "mix_block", f"a power of two to {LARGEST_MIX_BLOCK}, at least twice the multiplicity", block)
+
+    @property
+    def draws_noise(self) -> bool:
+        """Whether units or branches are dropped while training."""
+        return self.dropout > 0 or self.stochastic_depth > 0
 
     @property
     def mixes(self) -> bool:
@@ -284,7 +292,10 @@ class TrialSpec:
 @functools.lru_cache(maxsize=1 << 16)
 def _fingerprint_of(spec: TrialSpec) -> str:
     """The fingerprint of ``spec``: equal specs, as one that was read and one that was planned, are the same trial."""
-    return fingerprint("trial", {**to_plain(spec), "data": data_identity(spec.data)})
+    plain = {**to_plain(spec), "data": data_identity(spec.data)}
+    if spec.recipe.draws_noise:
+        plain["noise"] = NOISE_VERSION
+    return fingerprint("trial", plain)
 
 
 def expect_task(name: str) -> None:
@@ -391,7 +402,8 @@ class TrialTiming:
     are kept apart. ``attempts`` counts starts; ``lost_steps`` were trained again after crashes and are charged apart.
     ``code_version`` is the code that trained it, with the commit where there is one: "A then B" where it changed.
     ``waited`` is the share of the time from the first step to the last that passed waiting for data, on the wall;
-    ``readers`` threads rendered it ahead.
+    ``readers`` threads rendered it ahead. ``memory_bytes`` is the most that the process held meanwhile, on a GPU its
+    tensors.
     """
 
     fingerprint: str
@@ -405,3 +417,4 @@ class TrialTiming:
     code_version: str = ""
     waited: float | None = later(default=None)
     readers: int | None = later(default=None)
+    memory_bytes: int | None = later(default=None)

@@ -12,6 +12,7 @@ from torch import nn
 from levelfield.data.loader import evaluation_batches
 from levelfield.data.sources import Source
 from levelfield.data.transforms import fed
+from levelfield.families.judged import weights_held
 from levelfield.records.data import Split
 from levelfield.records.errors import TrialError
 from levelfield.records.fields import STRETCH
@@ -66,19 +67,20 @@ def evaluate(
     model.eval()
     found: dict[str, list[torch.Tensor]] = {}
     valids, tallies, stretches = [], [], []
-    for batch in evaluation_batches(source, split, batch_size):
-        fields = {name: batch.fields[name].to(device) for name in task.fields}
-        with torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
-            outputs = model(fed(fields[task.fields[0]]))
-            scores = task.scores(outputs, fields)
-        if isinstance(task, TallyingTask):
-            counted = task.tallies(outputs, fields).cpu()
-            tallies.append(counted * batch.valid.view(-1, *(1,) * (counted.ndim - 1)))
-        if STRETCH in batch.fields:
-            stretches.append(batch.fields[STRETCH])
-        for name, score in scores.items():
-            found.setdefault(name, []).append(score.cpu())
-        valids.append(batch.valid)
+    with weights_held(model, half=dtype == "bfloat16"):
+        for batch in evaluation_batches(source, split, batch_size):
+            fields = {name: batch.fields[name].to(device) for name in task.fields}
+            with torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
+                outputs = model(fed(fields[task.fields[0]]))
+                scores = task.scores(outputs, fields)
+            if isinstance(task, TallyingTask):
+                counted = task.tallies(outputs, fields).cpu()
+                tallies.append(counted * batch.valid.view(-1, *(1,) * (counted.ndim - 1)))
+            if STRETCH in batch.fields:
+                stretches.append(batch.fields[STRETCH])
+            for name, score in scores.items():
+                found.setdefault(name, []).append(score.cpu())
+            valids.append(batch.valid)
     model.train(was_training)
     valid = torch.cat(valids)
     if not valid.any():

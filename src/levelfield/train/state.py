@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from levelfield.data.audit import SeenAudit
+from levelfield.families.noise import KeyedNoise
 from levelfield.records.sharing import refuse_other_sharing
 from levelfield.records.trial import TrialSpec
 from levelfield.train.averaging import WeightAverage
@@ -39,6 +40,7 @@ class TrainState:
     def __init__(self, model: nn.Module, spec: TrialSpec, policy: tuple[TensorPolicy, ...]) -> None:
         recipe = spec.recipe
         self.model = model
+        self.noise: KeyedNoise = model.noise  # pyright: ignore[reportAttributeAccessIssue, reportAssignmentType]
         self.policy = policy
         self.shares_statistics = keep_none(model)
         refuse_other_sharing(recipe, spec.architecture, shares=self.shares_statistics)

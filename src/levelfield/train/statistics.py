@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from levelfield.families.tensors import batch_norms
 from levelfield.records.errors import TrialError
 from levelfield.records.trial import LEAST_GHOST_BATCH
-from levelfield.tasks.base import Fields
 
 
 def keep_none(network: nn.Module) -> bool:
@@ -35,7 +34,7 @@ def sharing_parts(whole: int, first: int, ghost_batch_size: int | None) -> tuple
     return [slice(begin, end) for begin, end in zip(cuts, ends, strict=True)], sum(end <= first for end in ends)
 
 
-def sharing_examples(fields: Fields, valid: Tensor) -> tuple[Fields, Tensor]:
+def sharing_examples(fields: dict[str, Tensor], valid: Tensor) -> tuple[dict[str, Tensor], Tensor]:
     """Those examples of a part that its statistics are of, the whole ones, and which of them count in the loss.
 
     A part without any runs as it is, and adds nothing. One alone runs twice and counts once: with its like beside it,

@@ -6,17 +6,20 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from levelfield.data.draws import draw_bits, key_words
 from levelfield.data.loader import Batch
 from levelfield.data.transforms import fed
 from levelfield.records.errors import SpecError
 from levelfield.records.fields import OWN_SHARE, PARTNER
-from levelfield.records.trial import TrialSpec
+from levelfield.records.trial import NOISE_VERSION, TrialSpec
 from levelfield.tasks.base import Fields, MixingTask, Task
 from levelfield.train.schedules import warmup_cosine
 from levelfield.train.sharpness import climbed
-from levelfield.train.state import TrainState, keyed_seed
+from levelfield.train.state import TrainState
 from levelfield.train.statistics import sharing_examples, sharing_parts
 from levelfield.train.update import ParameterSide, PlainSide
 
@@ -33,6 +36,10 @@ class StepReport:
     learning_rate: float
     gradient_norm: float
     finite: bool
+
+
+_STREAM = ""
+"""The field of an example's stream: a name that no source has."""
 
 
 class TrainingStep:
@@ -60,7 +67,6 @@ class TrainingStep:
         self.device = device
         self.side = side or PlainSide(spec)
         self.warmup_steps = round(spec.recipe.warmup_fraction * spec.steps)
-        self.draws_noise = spec.recipe.dropout > 0 or spec.recipe.stochastic_depth > 0
 
     def __call__(self, state: TrainState, batch: Batch) -> StepReport:
         recipe = self.spec.recipe
@@ -100,27 +106,27 @@ class TrainingStep:
             return self._backward(state, batch, parts)
 
     def _backward(self, state: TrainState, batch: Batch, parts: Sequence[slice]) -> torch.Tensor:
-        """Add up the gradient of the mean loss over ``parts`` of ``batch``, each with random numbers of its own.
+        """Add up the gradient of the mean loss over ``parts`` of ``batch``.
 
-        Masked examples add nothing to the loss, and nothing to statistics that the examples of a part share.
+        What an example drops is its own, whatever part it is in. Masked examples add nothing to the loss, and nothing
+        to statistics that the examples of a part share.
         """
         fields, valid = self.fields(batch), batch.valid.to(self.device, non_blocking=True)
+        streams = noise_streams(self.spec.seed, state.step, batch.positions).to(self.device, non_blocking=True)
         self.side.clear(state)
         run = slice(parts[0].start, parts[-1].stop)
         losses = []
-        for number, part in enumerate(parts):
-            if self.draws_noise:
-                own = (number,) if number else ()
-                torch.manual_seed(keyed_seed("noise", self.spec.seed, state.step, *own))
-            held, whole = _rows(fields, part), valid[part]
+        for part in parts:
+            held, whole = {**_rows(fields, part), _STREAM: streams[part]}, valid[part]
             if state.shares_statistics:
                 held, whole = sharing_examples(held, whole)
             half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.spec.dtype == "bfloat16")
-            with half, self.side.weights_met(state):
-                loss, weight = self._mean_loss(state, held, whole)
-            if len(parts) > 1:
-                loss = loss * (weight / _at_least_one(self.task.weight(_rows(fields, run), valid[run])))
-            loss.backward()
+            with state.noise.drawn_from(held.pop(_STREAM)):
+                with half, self.side.weights_met(state):
+                    loss, weight = self._mean_loss(state, held, whole)
+                if len(parts) > 1:
+                    loss = loss * (weight / _at_least_one(self.task.weight(_rows(fields, run), valid[run])))
+                loss.backward()
             losses.append(loss.detach())
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
@@ -129,6 +135,12 @@ class TrainingStep:
         outputs = state.model(fed(fields[self.task.fields[0]]))
         weight = self.task.weight(fields, valid)
         return self._loss(outputs, fields, valid, self.spec.recipe) / _at_least_one(weight), weight
+
+
+def noise_streams(seed: int, step: int, positions: NDArray[np.int64]) -> torch.Tensor:
+    """The streams that the examples at ``positions`` of a run drop by in ``step``: int64 [examples]."""
+    words = draw_bits(key_words(1, "noise", NOISE_VERSION, seed, step), positions, 1)[:, 0]
+    return torch.from_numpy(words.view(np.int64))
 
 
 def _rows(fields: Fields, part: slice) -> dict[str, torch.Tensor]:

@@ -16,6 +16,7 @@ from levelfield.data.loader import evaluation_batches
 from levelfield.data.order import Order
 from levelfield.data.sources import Source
 from levelfield.data.transforms import to_float
+from levelfield.families.judged import weights_held
 from levelfield.families.registry import parse
 from levelfield.records.data import Split, data_identity
 from levelfield.records.errors import SpecError, WeightsError
@@ -91,11 +92,12 @@ def features_of(
 def _extract(model: nn.Module, source: Source, split: Split, *, device: torch.device, bfloat16: bool) -> Features:
     """Features in batches of one size, so that the batch never changes their last bits."""
     x, y = [], []
-    for batch in evaluation_batches(source, split, EVALUATION_BATCH):
-        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-            features = model.features(to_float(batch.fields["image"].to(device)))  # pyright: ignore[reportCallIssue]
-        x.append(features.float().cpu()[batch.valid])
-        y.append(batch.fields["label"][batch.valid])
+    with weights_held(model, half=bfloat16):
+        for batch in evaluation_batches(source, split, EVALUATION_BATCH):
+            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+                features = model.features(to_float(batch.fields["image"].to(device)))  # pyright: ignore[reportCallIssue]
+            x.append(features.float().cpu()[batch.valid])
+            y.append(batch.fields["label"][batch.valid])
     found = Features(x=torch.cat(x).numpy(), y=torch.cat(y).numpy())
     wrong = int((~np.isfinite(found.x)).any(axis=1).sum())
     if wrong:

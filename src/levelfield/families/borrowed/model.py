@@ -5,10 +5,10 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from levelfield.families.borrowed.spec import FAMILY, BorrowedSpec
+from levelfield.families.noise import DropSite, KeyedNoise
 from levelfield.families.pixels import handed
 from levelfield.families.tensors import unknown_statistics
 from levelfield.records.errors import SpecError, did_you_mean, first_line, lacks_memory
@@ -35,8 +35,9 @@ class BorrowedNetwork(nn.Module):
         img_size: int | None,
     ):
         super().__init__()
-        self.spec, self.num_features, self.dropout, self.img_size = spec, num_features, dropout, img_size
-        self.body = body
+        self.spec, self.num_features, self.img_size, self.noise = spec, num_features, img_size, KeyedNoise()
+        self.body = draw_by_key(body, self.noise)
+        self.drop_features = DropSite(self.noise, dropout)
         self.head = nn.Linear(num_features, num_outputs)
         nn.init.normal_(self.head.weight, std=HEAD_STD)
         nn.init.zeros_(self.head.bias)
@@ -50,7 +51,34 @@ class BorrowedNetwork(nn.Module):
         return self.body.forward_features(images)  # pyright: ignore[reportCallIssue]
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(F.dropout(handed(self, images), self.dropout, self.head.training))
+        return self.head(self.drop_features(handed(self, images), self.head.training))
+
+
+class _DropPath(nn.Module):
+    """timm's ``DropPath``, by key."""
+
+    def __init__(self, noise: KeyedNoise, rate: float, *, rescaled: bool) -> None:
+        super().__init__()
+        self.site = DropSite(noise, rate, whole=True, rescaled=rescaled)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.site(x, self.training)
+
+
+def draw_by_key(body: nn.Module, noise: KeyedNoise) -> nn.Module:
+    """``body`` with its dropped branches drawn from ``noise``, and without any dropout of its own: that of a network is
+    before its head, and the recipe's."""
+    from timm.layers import DropPath
+
+    for module in list(body.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, DropPath):
+                setattr(module, name, _DropPath(noise, child.drop_prob, rescaled=child.scale_by_keep))
+            elif isinstance(child, nn.modules.dropout._DropoutNd):
+                child.p = 0.0
+        if isinstance(getattr(module, "drop_rate", None), float):
+            setattr(module, "drop_rate", 0.0)  # noqa: B010 - a number, which module's annotations know nothing of
+    return body
 
 
 def build(

@@ -18,6 +18,8 @@ def can_fuse(x: Tensor) -> bool:
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and not (torch.is_grad_enabled() and x.requires_grad)
     if not plain or torch.compiler.is_compiling() or torch.jit.is_tracing():
         return False
+    if torch.is_autocast_enabled("cpu"):  # which casts what torch's own convolution is given, and not this
+        return False
     return torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled and _OPERATOR is not None
 
 

@@ -13,6 +13,7 @@ from levelfield.families.base import StandardisedWeight
 from levelfield.families.gelu import gelu
 from levelfield.families.nfnet.spec import ALPHA, SQUEEZE_RATIO, BlockShape, Gelu, NFNetSpec, Padding
 from levelfield.families.nfnet.standardise import CLAMP_FLOOR, TIMM_EPS, Standardisation, StandardisedConv2d
+from levelfield.families.noise import DropSite, KeyedNoise
 from levelfield.families.pixels import handed
 
 # Makes the output of gelu have unit variance for unit normal input (nfnets/base.py, a sample estimate).
@@ -28,12 +29,14 @@ class NFBlock(nn.Module):
     (batch, height, width, in) to (batch, height / stride, width / stride, out).
     """
 
-    def __init__(self, shape: BlockShape, *, gelu: Gelu, padding: Padding, stochastic_depth: float) -> None:
+    def __init__(
+        self, shape: BlockShape, *, gelu: Gelu, padding: Padding, stochastic_depth: float, noise: KeyedNoise
+    ) -> None:
         super().__init__()
         mid, out, groups = shape.mid_channels, shape.out_channels, shape.groups
         entry = GELU_GAMMA * shape.input_scale
         self.approximate, self.stride = APPROXIMATE[gelu], shape.stride
-        self.drop_rate = stochastic_depth * shape.drop_fraction
+        self.skip = DropSite(noise, stochastic_depth * shape.drop_fraction, whole=True, rescaled=False)
         self.shortcut = StandardisedConv2d(shape.in_channels, out, 1, input_scale=entry) if shape.projects else None
         self.conv1 = StandardisedConv2d(shape.in_channels, mid, 1, input_scale=entry)
         self.conv2 = StandardisedConv2d(
@@ -55,8 +58,7 @@ class NFBlock(nn.Module):
         gate = torch.sigmoid(self.excite(F.relu(self.squeeze(residual.mean((1, 2))))))
         # One number an image and channel carries squeeze-excite, its gain of 2, the skip gain and alpha.
         gate = gate * (SQUEEZE_GAIN * ALPHA * self.skip_gain)
-        if self.training and self.drop_rate:
-            gate = gate * (torch.rand_like(gate[:, :1]) >= self.drop_rate)
+        gate = self.skip(gate, self.training)
         return torch.addcmul(shortcut, residual, gate[:, None, None, :])
 
 
@@ -77,7 +79,7 @@ class NFNet(nn.Module):
         stochastic_depth: float = 0.0,
     ) -> None:
         super().__init__()
-        self.spec, self.num_features, self.dropout = spec, spec.num_features, dropout
+        self.spec, self.num_features, self.noise = spec, spec.num_features, KeyedNoise()
         self.stem = nn.ModuleDict()
         channels = in_channels
         for index, (out, stride) in enumerate(zip(spec.stem_channels, spec.stem_strides, strict=True)):
@@ -89,11 +91,18 @@ class NFNet(nn.Module):
         shapes = iter(spec.blocks)
         self.stages = nn.ModuleList(
             nn.ModuleList(
-                NFBlock(next(shapes), gelu=spec.gelu, padding=spec.padding, stochastic_depth=stochastic_depth)
+                NFBlock(
+                    next(shapes),
+                    gelu=spec.gelu,
+                    padding=spec.padding,
+                    stochastic_depth=stochastic_depth,
+                    noise=self.noise,
+                )
                 for _ in range(depth)
             )
             for depth in spec.depths
         )
+        self.drop_features = DropSite(self.noise, dropout)
         self.final_conv = StandardisedConv2d(spec.widths[-1], self.num_features, 1)
         self.head = nn.Linear(self.num_features, num_outputs)
         nn.init.normal_(self.head.weight, std=CLASSIFIER_STD)
@@ -116,7 +125,7 @@ class NFNet(nn.Module):
         return (self._last_map(images) * GELU_GAMMA).permute(0, 3, 1, 2)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(F.dropout(handed(self, images), self.dropout, self.head.training))
+        return self.head(self.drop_features(handed(self, images), self.head.training))
 
     def _last_map(self, images: Tensor) -> Tensor:
         """(batch, channels, height, width) to (batch, height, width, num_features)."""
@@ -131,10 +140,10 @@ class NFNet(nn.Module):
         return gelu(self.final_conv(x, weights), approximate=approximate)
 
     @contextmanager
-    def folded(self) -> Iterator[None]:
-        """Standardise the weights once for all forward passes inside; gradients do not reach the parameters."""
+    def folded(self, dtype: torch.dtype | None = None) -> Iterator[None]:
+        """See :class:`levelfield.families.base.Standardising`."""
         with torch.no_grad():
-            weights = self.standardised_weights()
+            weights = tuple(weight.to(dtype or weight.dtype) for weight in self.standardised_weights())
         with self.meeting(weights):
             yield
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from levelfield.families.gelu import gelu
+from levelfield.families.noise import DropSite, KeyedNoise
 from levelfield.families.pixels import handed
 from levelfield.families.vit.attention import attention
 from levelfield.families.vit.spec import Gelu, ViTSpec
@@ -26,10 +27,11 @@ class EncoderBlock(nn.Module):
     ``drop_rate`` is the chance that an image skips a branch; kept branches are scaled up by 1 / (1 - ``drop_rate``).
     """
 
-    def __init__(self, spec: ViTSpec, *, dropout: float, drop_rate: float) -> None:
+    def __init__(self, spec: ViTSpec, *, dropout: float, drop_rate: float, noise: KeyedNoise) -> None:
         super().__init__()
         self.num_heads, self.approximate = spec.num_heads, APPROXIMATE[spec.gelu]
-        self.dropout, self.drop_rate = dropout, drop_rate
+        self.drop_mixed, self.drop_hidden, self.drop_found = (DropSite(noise, dropout) for _ in range(3))
+        self.skip_attention, self.skip_mlp = (DropSite(noise, drop_rate, whole=True) for _ in range(2))
         self.norm1 = nn.LayerNorm(spec.width, eps=NORM_EPS)
         self.qkv = _linear(spec.width, 3 * spec.width, parts=3)
         self.proj = _linear(spec.width, spec.width)
@@ -40,16 +42,11 @@ class EncoderBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         query, key, value = _heads(self.qkv(self.norm1(x)), self.num_heads, parts=3)
         mixed = attention(query, key, value)
-        x = x + self._drop(self.proj(mixed.transpose(1, 2).flatten(2)))
-        hidden = F.dropout(gelu(self.fc1(self.norm2(x)), approximate=self.approximate), self.dropout, self.training)
-        return x + self._drop(self.fc2(hidden))
-
-    def _drop(self, branch: Tensor) -> Tensor:
-        branch = F.dropout(branch, self.dropout, self.training)
-        if self.training and self.drop_rate:
-            kept = torch.rand_like(branch[:, :1, :1]) >= self.drop_rate
-            branch = branch * (kept / (1 - self.drop_rate))
-        return branch
+        found = self.drop_mixed(self.proj(mixed.transpose(1, 2).flatten(2)), self.training)
+        x = x + self.skip_attention(found, self.training)
+        hidden = self.drop_hidden(gelu(self.fc1(self.norm2(x)), approximate=self.approximate), self.training)
+        found = self.drop_found(self.fc2(hidden), self.training)
+        return x + self.skip_mlp(found, self.training)
 
 
 class MapHead(nn.Module):
@@ -97,7 +94,8 @@ class ViT(nn.Module):
         stochastic_depth: float = 0.0,
     ) -> None:
         super().__init__()
-        self.spec, self.num_features, self.dropout = spec, spec.num_features, dropout
+        self.spec, self.num_features, self.noise = spec, spec.num_features, KeyedNoise()
+        self.drop_tokens = DropSite(self.noise, dropout)
         grid, pixels = spec.grid(resolution), in_channels * spec.patch_size**2
         self.patch_embed = nn.Conv2d(in_channels, spec.width, spec.patch_size, spec.patch_size)
         _lecun_normal_(self.patch_embed.weight, fan_in=pixels)
@@ -108,7 +106,9 @@ class ViT(nn.Module):
             self.register_buffer("position", sincos_positions(grid, spec.width), persistent=False)
         self.class_token = nn.Parameter(torch.zeros(1, 1, spec.width)) if spec.pooling == "token" else None
         rates = [stochastic_depth * index / max(1, spec.depth - 1) for index in range(spec.depth)]
-        self.blocks = nn.ModuleList(EncoderBlock(spec, dropout=dropout, drop_rate=rate) for rate in rates)
+        self.blocks = nn.ModuleList(
+            EncoderBlock(spec, dropout=dropout, drop_rate=rate, noise=self.noise) for rate in rates
+        )
         self.norm = nn.LayerNorm(spec.width, eps=NORM_EPS)
         self.map_head = MapHead(spec) if spec.pooling == "map" else None
         self.head = nn.Linear(spec.width, num_outputs)
@@ -138,7 +138,7 @@ class ViT(nn.Module):
         x = self._embed(images) + self.position
         if self.class_token is not None:  # after the positions: the class token has none
             x = torch.cat([self.class_token.expand(x.shape[0], -1, -1), x], dim=1)
-        x = F.dropout(x, self.dropout, self.training)
+        x = self.drop_tokens(x, self.training)
         for block in self.blocks:
             x = block(x)
         return self.norm(x)
