@@ -41,11 +41,9 @@ def _course(spec: StudySpec, facts: DataFacts, planned: Plan, draw: int) -> Iter
     loss_of = _Supposed(spec, planned, draw)
     planner = Planner(spec, facts, {})
     while new := planner.newly_wanted():
-        for trial in new:
-            if not isinstance(trial, PlannedTrial):
-                continue
-            yield trial
-            planner.learn(trial.spec.fingerprint, _result(trial, facts, loss_of(trial)))
+        trials = [trial for trial in new if isinstance(trial, PlannedTrial)]
+        yield from trials
+        planner.learn_all({trial.spec.fingerprint: _result(trial, facts, loss_of(trial)) for trial in trials})
     yield from _locked(spec, facts, planned, draw)
 
 

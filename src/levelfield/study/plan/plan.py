@@ -122,6 +122,12 @@ class Planner:
         self._parts.learn(fingerprint, result)
         self._plan_parts()
 
+    def learn_all(self, results: Mapping[str, TrialResult]) -> None:
+        """The same with several ``results`` at once: what waited for them is made anew only then."""
+        for fingerprint, result in results.items():
+            self._parts.learn(fingerprint, result)
+        self._plan_parts()
+
     def lock(self, locks: Mapping[float, Lock]) -> None:
         """Plan on with predictions that have been written down."""
         self._locks |= locks
