@@ -6,7 +6,7 @@ import statistics
 import pytest
 
 from levelfield.study.bill.bill import bill
-from levelfield.study.bill.calibrate import trial_of
+from levelfield.study.bill.calibrate import MOST_MEASURED_SHAPES, shapes_by_use, trial_of
 from levelfield.study.bill.foretold import Speeds, step_flops
 from levelfield.study.bill.speed import DataSpeed, NetworkSpeed, rendering_of, shape_of
 from levelfield.study.bill.supposed import supposed_courses
@@ -111,6 +111,20 @@ def test_a_bill_expects_less_than_it_bounds_and_is_the_sum_of_its_rows_and_of_wh
         sum(row.seconds_expected or 0 for row in charged.rows) + 2 * first
     )
     assert bill(SPEC, FACTS, PLANNED, courses).seconds_expected() is None
+
+
+def test_of_more_shapes_than_there_is_time_for_the_most_used_are_measured_and_some_of_each_family_and_rendering():
+    courses = supposed_courses(SPEC, FACTS, PLANNED, at_most=10**6)
+    once = shapes_by_use(SPEC, FACTS, PLANNED, courses)
+    assert len({shape_of(trial, FACTS) for trial in once}) == len(once)
+    vits = [trial for trial in courses[0] if trial.family == "vit"] * 4
+    many = [
+        dataclasses.replace(each, spec=dataclasses.replace(each.spec, global_batch_size=number), budget_flops=1e30)
+        for number, each in enumerate(vits, start=1)
+    ]
+    chosen = shapes_by_use(SPEC, FACTS, PLANNED, [*courses, many])
+    assert len(chosen) == MOST_MEASURED_SHAPES + 1
+    assert chosen[-1].family == "nfnet"
 
 
 def test_locked_rungs_are_expected_to_be_judged():

@@ -22,6 +22,9 @@ from levelfield.study.launch.local import worker_environment
 from levelfield.study.plan.candidate import trial_spec
 from levelfield.study.planned import Candidate, Cell, Plan, PlannedTrial
 
+MOST_MEASURED_SHAPES = 64
+"""There is time for so many; what others take is interpolated, in every plan alike."""
+
 
 def calibrate(
     spec: StudySpec,
@@ -39,7 +42,7 @@ def calibrate(
     Raises:
         InputError, TrialError: the measuring process was refused something, or failed; its message is passed on.
     """
-    trials = _by_use(spec, facts, planned, courses)
+    trials = shapes_by_use(spec, facts, planned, courses)
     if not trials:
         return Speeds(facts=facts, networks={}, data={})
     asked = AskedSpeeds(trials=trials, facts=facts, device=device, execution=spec.execution, anew=anew)
@@ -68,10 +71,11 @@ def trial_of(spec: StudySpec, facts: DataFacts, cell: Cell, *, held_out: str = "
     return trial_spec(spec, facts, entry, candidate, cell.affordable, cell.budget_flops, held_out=held_out)
 
 
-def _by_use(
+def shapes_by_use(
     spec: StudySpec, facts: DataFacts, planned: Plan, courses: Iterable[Sequence[PlannedTrial]]
 ) -> tuple[TrialSpec, ...]:
-    """A trial of every shape and rendering that may be wanted, by the FLOPs that are expected to go into it."""
+    """A trial of each shape and rendering that may be wanted, those first that most FLOPs are expected to go into; of
+    more than there is time for one at least of every family and rendering."""
     use: dict[tuple[Shape, Rendering], float] = {}
     first: dict[tuple[Shape, Rendering], TrialSpec] = {}
     cells = (trial_of(spec, facts, cell) for cell in planned.cells if not cell.affordable.refusal)
@@ -80,4 +84,11 @@ def _by_use(
         key = shape_of(trial, facts), rendering_of(trial, facts)
         use[key] = use.get(key, 0.0) + flops
         first.setdefault(key, trial)
-    return tuple(first[key] for key in sorted(use, key=lambda key: -use[key]))
+    told: set[tuple[str, Rendering]] = set()
+    chosen = []
+    for shape, rendering in sorted(use, key=lambda key: -use[key]):
+        kind = first[shape, rendering].family, rendering
+        if len(chosen) < MOST_MEASURED_SHAPES or kind not in told:
+            chosen.append(first[shape, rendering])
+            told.add(kind)
+    return tuple(chosen)
