@@ -32,7 +32,7 @@ from levelfield.data import decoded
 from levelfield.data.arranged import training_order
 from levelfield.data.loader import Loader
 from levelfield.data.sources import open_source
-from levelfield.records.data import FolderSpec
+from levelfield.records.data import ImagesSpec
 from levelfield.study.launch.local import worker_environment
 
 SIDE, BATCH, WORKERS = 224, 64, 2
@@ -47,7 +47,7 @@ def write_out(encoded: list[bytes], folder: Path) -> None:
 
 
 def ours(folder: Path, batches: int) -> Callable[[], None]:
-    spec = FolderSpec(
+    spec = ImagesSpec(
         path=str(folder), resolution=SIDE, augment="resized-crop-flip", select_examples=2, report_examples=2
     )
     source = open_source(spec)

@@ -28,14 +28,14 @@ from levelfield.train.engine.lean import LeanForward, LeanSide, can_update
 CPU = torch.device("cpu")
 ROUNDS = 7
 
-_MIDDLE = dataclasses.replace(
+MIDDLE = dataclasses.replace(
     TINY,
     title="NFNet of 4 M, 32 px, batch 64",
     architecture="nfnet:w96-d1x2x6x3-g32-s1",
     theirs=functools.partial(plain_nfnet, (1, 2, 6, 3), (96, 192, 384, 384), group_size=32, num_classes=100),
     batch=64,
 )
-F0_64 = dataclasses.replace(F0, title="NFNet-F0, 64 px, batch 32", resolution=64, batch=32)
+_F0 = dataclasses.replace(F0, title="NFNet-F0, 64 px, batch 32", resolution=64, batch=32)
 W192 = Net(
     title="ViT of width 192, 12 blocks, patches of 4, 32 px, batch 64",
     architecture="vit:w192-d12-p4",
@@ -55,7 +55,7 @@ S16 = Net(
 )
 
 
-class _Ours(OurStep):
+class LeanOrPlain(OurStep):
     """Our step as a trial takes it on this CPU: images lie in memory, uint8."""
 
     def __init__(self, net: Net, *, dtype: Dtype, lean: bool, erf: bool = False) -> None:
@@ -68,7 +68,7 @@ class _Ours(OurStep):
             self.step.side = LeanSide(spec, found) if can_update(spec) else LeanForward(spec, found)
 
 
-class _Theirs(TimmStep):
+class Timms(TimmStep):
     """timm's step, in float32 where ``half`` is not said; ``fused`` attention as timm begins, or its products."""
 
     def __init__(self, net: Net, *, half: bool, fused: bool = True, compiled: str | None = None) -> None:
@@ -80,18 +80,18 @@ class _Theirs(TimmStep):
 
 def _variants(net: Net, *, compiled: bool) -> Iterator[tuple[str, Callable[[], Callable[[], None]]]]:
     transformer = net.architecture.startswith("vit")
-    yield "timm fp32", lambda: _Theirs(net, half=False)
-    yield "timm bf16", lambda: _Theirs(net, half=True)
+    yield "timm fp32", lambda: Timms(net, half=False)
+    yield "timm bf16", lambda: Timms(net, half=True)
     if transformer:
-        yield "timm bf16, products", lambda: _Theirs(net, half=True, fused=False)
+        yield "timm bf16, products", lambda: Timms(net, half=True, fused=False)
     if compiled:
-        yield "timm bf16 + Inductor", lambda: _Theirs(net, half=True, fused=not transformer, compiled="inductor")
+        yield "timm bf16 + Inductor", lambda: Timms(net, half=True, fused=not transformer, compiled="inductor")
     for dtype in ("float32", "bfloat16"):
         for lean in (False, True):
             name = f"ours {'lean' if lean else 'plain'} {dtype.replace('float', 'fp').replace('bfp', 'bf')}"
-            yield f"{name}, shipped", lambda dtype=dtype, lean=lean: _Ours(net, dtype=dtype, lean=lean)
+            yield f"{name}, shipped", lambda dtype=dtype, lean=lean: LeanOrPlain(net, dtype=dtype, lean=lean)
             if lean:
-                yield f"{name}, like", lambda dtype=dtype, lean=lean: _Ours(net, dtype=dtype, lean=lean, erf=True)
+                yield f"{name}, like", lambda dtype=dtype, lean=lean: LeanOrPlain(net, dtype=dtype, lean=lean, erf=True)
 
 
 def main() -> None:
@@ -101,7 +101,7 @@ def main() -> None:
     said = asked.parse_args()
     torch.set_num_threads(1)
     compute_as_recorded()
-    for net in (net for net in (TINY, _MIDDLE, F0_64, W192, S16) if said.only in net.title):
+    for net in (net for net in (TINY, MIDDLE, _F0, W192, S16) if said.only in net.title):
         print(f"\n### {net.title}\n\n| step | timm fp32 over it | timm bf16 over it |\n|---|---|---|", flush=True)
         steps = {name: build() for name, build in _variants(net, compiled=said.compiled)}
         seconds = _interleaved(steps)

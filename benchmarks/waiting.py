@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from levelfield.data.sources import open_source
-from levelfield.records.data import DataSpec, DigitPairsSpec, FolderSpec, data_content
+from levelfield.records.data import DataSpec, DigitPairsSpec, ImagesSpec, data_content
 from levelfield.records.execution import ExecutionSpec
 from levelfield.records.head import LinearHead
 from levelfield.records.store import TrialDirectory
@@ -31,7 +31,7 @@ from levelfield.study.plan.recipes import preset
 THREADS = (0, 1, 2)
 
 
-def photographs(folder: Path) -> FolderSpec:
+def photographs(folder: Path) -> ImagesSpec:
     """400 JPEGs of 96 x 80 pixels in four classes."""
     rng = np.random.default_rng(0)
     for number in range(400):
@@ -39,7 +39,7 @@ def photographs(folder: Path) -> FolderSpec:
         file = folder / "abcd"[number % 4] / f"{number}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
         small.resize((96, 80), Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)
-    return FolderSpec(
+    return ImagesSpec(
         path=str(folder), resolution=64, augment="resized-crop-flip", select_examples=40, report_examples=40
     )
 

@@ -104,9 +104,9 @@ def levelfield(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "levelfield", *map(str, arguments)]
 
 
-def run(*arguments: object, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-    """Run it to its end."""
-    environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
+def run(*arguments: object, timeout: float = 300, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run it to its end, with ``more`` in its environment."""
+    environment = {**os.environ, "OMP_WAIT_POLICY": "passive", **more}
     return subprocess.run(
         levelfield(*arguments), capture_output=True, text=True, timeout=timeout, env=environment, check=False
     )

@@ -101,6 +101,21 @@ def parquet_of_paths(root: Path, pictures: Pictures) -> PlaceSaid:
     return PlaceSaid(path=str(root / "rows.parquet"))
 
 
+def hub_of_paths(root: Path, pictures: Pictures) -> PlaceSaid:
+    """Hugging Face's Image without bytes: ``{bytes: null, path: ...}``, paths from the folder of the table."""
+    (root / "data" / "images").mkdir(parents=True)
+    rows = []
+    for number, (name, content) in enumerate(pictures):
+        path = f"images/{number}.{ending(content)}"
+        (root / "data" / path).write_bytes(content)
+        rows.append({"image": {"bytes": None, "path": path}, "label": classes(pictures).index(name)})
+    table = pa.Table.from_pylist(rows).replace_schema_metadata({b"huggingface": features(pictures)})
+    half = len(rows) // 2
+    for number, part in enumerate((table.slice(0, half), table.slice(half))):
+        pq.write_table(part, root / "data" / f"train-{number:05d}-of-00002.parquet")
+    return PlaceSaid(path=str(root))
+
+
 def features(pictures: Pictures) -> bytes:
     said = {"image": {"_type": "Image"}, "label": {"names": classes(pictures), "_type": "ClassLabel"}}
     return json.dumps({"info": {"features": said}}).encode()
@@ -163,6 +178,7 @@ FORMATS: Mapping[str, Callable[[Path, Pictures], PlaceSaid]] = {
         parquet_of_texts,
         parquet_of_paths,
         hub,
+        hub_of_paths,
         saved_to_disk,
         table_of_paths,
     )

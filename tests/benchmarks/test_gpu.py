@@ -68,6 +68,7 @@ def benchmark(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=1500, env=environment, cwd=ROOT, check=False)
 
 
+@pytest.mark.slow
 def test_a_set_or_a_device_that_is_not_there_is_refused():
     done = benchmark("rigth")
     assert (done.returncode, "the sets are right, speed, study; saw rigth" in done.stderr) == (2, True)

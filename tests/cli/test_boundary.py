@@ -66,6 +66,7 @@ def shell(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough_ends_the_command_quietly():
     done = shell("$L | head -c 1")
     assert (done.returncode, done.stderr) == (141, "")
@@ -110,6 +111,7 @@ def test_a_file_whose_name_is_no_text_is_named_all_the_same(tmp_path):
     assert b"caf\\udce9.csv: no such file" in done.stderr
 
 
+@pytest.mark.slow
 def test_json_under_an_ascii_output_is_the_same_json():
     answers = [shell("$L --json", PYTHONIOENCODING=encoding).stdout for encoding in ("ascii", "utf-8")]
     import json

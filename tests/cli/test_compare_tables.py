@@ -146,6 +146,7 @@ def test_rows_of_one_cluster_that_count_as_many_would_narrow_the_interval(opencl
     assert width("name") > width("run")
 
 
+@pytest.mark.slow
 def test_a_table_without_timings_is_not_compared_by_them(invoke, tmp_path):
     options = (*COLUMNS, *SEARCHED, "--role", "role")
     code, out, _ = invoke("compare", OTHERS, *options, "--json")

@@ -58,6 +58,7 @@ def test_planning_the_next_trials_loads_nothing_heavy(runs):
     assert loaded_by(list(map(str, ["next", *columns(runs), "--target", "1e13", "--spend", "5e12"]))) == []
 
 
+@pytest.mark.slow
 def test_what_cannot_be_planned_ends_with_exit_code_2_and_what_to_do(runs):
     for options, complaint in (
         (["--target", "1e12", "--spend", "5e12"], "is not above the top rung"),

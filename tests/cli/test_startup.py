@@ -57,10 +57,13 @@ def test_the_shipped_schema_is_the_schema_of_the_spec():
 def test_the_bill_is_printed_before_anything_is_spent(tiny_study, tmp_path):
     done = run("plan", tiny_study, "--workers", 2)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"at most \d+ trials", done.stdout)
-    assert "here with 2 workers" in done.stdout
+    assert re.search(r"about \d+ trials are expected, \d+ at most", done.stdout)
+    assert "here with 2 workers, at most" in done.stdout
     assert "smallest decidable margin" in done.stdout
     assert list(tmp_path.iterdir()) == [tiny_study]
+    again, anew = (run("plan", tiny_study, "--workers", 2, *more) for more in ((), ("--anew",)))
+    assert again.stdout == done.stdout, "what was measured is kept"
+    assert anew.stdout != done.stdout, "but not where it is to be measured again"
 
 
 @pytest.mark.parametrize(
@@ -198,7 +201,7 @@ def test_planning_finds_data_that_has_moved(tmp_path, invoke):
     assert (code, "images" in error) == (2, True)
     code, output, error = invoke(*command, "--data", tmp_path / "elsewhere")
     assert code == 0, error
-    assert re.search(r"at most \d+ trials", output)
+    assert re.search(r"about \d+ trials are expected, \d+ at most", output)
 
 
 def test_the_bill_counts_the_report_images_that_there_are(tmp_path, invoke):

@@ -11,6 +11,8 @@ OTHERS = Path(__file__).parents[2] / "examples" / "others.csv"
 COLUMNS = ("--compute", "flops", "--loss", "val_loss", "--family", "arch")
 SIZED = ("--params", "params", "--examples", "6ND", "--rate", "lr", "--role", "role", "--seed", "seed")
 
+ASKED = ("--target", "1e21", "--spend", "1e20", "--want", "verdict")
+
 
 @pytest.fixture
 def blocked(tmp_path):
@@ -34,11 +36,10 @@ def test_the_block_holds(blocked):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("fit", OTHERS, *COLUMNS), "convnet"),
-        (("fit", OTHERS, *COLUMNS, "--json"), '"laws"'),
         (("fit", OTHERS, *COLUMNS, *SIZED), "The optimum of a budget"),
-        (("compare", OTHERS, *COLUMNS), "training FLOPs"),
-        (("next", OTHERS, *COLUMNS, "--target", "1e21", "--spend", "1e20", "--want", "verdict"), "Next trials"),
+        pytest.param(("fit", OTHERS, *COLUMNS, "--json"), '"laws"', marks=pytest.mark.slow),
+        pytest.param(("compare", OTHERS, *COLUMNS), "training FLOPs", marks=pytest.mark.slow),
+        pytest.param(("next", OTHERS, *COLUMNS, *ASKED), "Next trials", marks=pytest.mark.slow),
         (("reference",), "ViT"),
         (("count", "nfnet:F0"), "parameters"),
         (("families",), "nfnet"),

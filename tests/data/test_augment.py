@@ -19,7 +19,7 @@ from levelfield.data.resize import resized
 from levelfield.data.sources import open_source
 from levelfield.data.sources.splits import ImageSource
 from levelfield.records.augment import RandAugment
-from levelfield.records.data import FolderSpec, ParquetSpec, data_identity
+from levelfield.records.data import ImagesSpec, data_identity
 from levelfield.records.errors import SpecError
 
 RNG = np.random.default_rng(5)
@@ -139,18 +139,14 @@ def test_operations_are_drawn_as_often_as_timm_draws_them():
 )
 def test_a_policy_is_written_in_one_way(text):
     with pytest.raises(SpecError, match="randaugment must be"):
-        ParquetSpec(path="x", resolution=16, randaugment=text)
+        ImagesSpec(path="x", resolution=16, randaugment=text)
 
 
 def test_what_would_be_ignored_is_refused():
     with pytest.raises(SpecError, match="randaugment must be left out"):
-        FolderSpec(path="x", resolution=16, augment="none", randaugment="rand-m9-n2")
+        ImagesSpec(path="x", resolution=16, augment="none", randaugment="rand-m9-n2")
     with pytest.raises(SpecError, match="least_crop_area must be left out"):
-        FolderSpec(path="x", resolution=16, least_crop_area=0.5)
-    with pytest.raises(SpecError, match="augment must be none, flip or crop-flip beside a mask_column"):
-        ParquetSpec(path="x", resolution=16, mask_column="mask", augment="resized-crop-flip")
-    with pytest.raises(SpecError, match="randaugment must be left out beside a mask_column"):
-        ParquetSpec(path="x", resolution=16, mask_column="mask", randaugment="rand-m9-n2")
+        ImagesSpec(path="x", resolution=16, least_crop_area=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +157,7 @@ def folder(tmp_path_factory):
 
 def source_of(folder, **more):
     held_out = {"select_examples": 2, "report_examples": 2}
-    return open_source(FolderSpec(path=str(folder), resolution=20, **held_out, **more))
+    return open_source(ImagesSpec(path=str(folder), resolution=20, **held_out, **more))
 
 
 AUGMENTS = {
@@ -228,8 +224,8 @@ def test_randaugment_changes_nothing_where_every_operation_is_left_out():
 def test_how_pixels_are_made_is_part_of_what_a_trial_is(monkeypatch):
     from levelfield.records import data
 
-    spec = FolderSpec(path="x", resolution=16)
+    spec = ImagesSpec(path="x", resolution=16)
     identity = data_identity(spec)
     assert identity["pixels"] == data.PIXELS_VERSION
     assert {"least_crop_area", "randaugment"} & identity.keys() == set(), "what is not said keeps no place"
-    assert data_identity(FolderSpec(path="x", resolution=16, randaugment="rand-m9-n2")) != identity
+    assert data_identity(ImagesSpec(path="x", resolution=16, randaugment="rand-m9-n2")) != identity

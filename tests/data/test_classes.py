@@ -13,7 +13,7 @@ from small_pictures import encoded, picture
 from levelfield.data.classes import Classes, match_classes, spellings
 from levelfield.data.sources import open_source
 from levelfield.data.sources.splits import stratified
-from levelfield.records.data import FolderSpec, ParquetSpec
+from levelfield.records.data import ImagesSpec
 from levelfield.records.errors import DataError
 
 NUMBERS = tuple(map(str, range(12)))
@@ -126,9 +126,8 @@ def folder(root, names, *, seed, each=4):
 
 
 def opened(path, report=None, *, select=3, num_report=3, **more):
-    spec = ParquetSpec if path.endswith(".parquet") else FolderSpec
     held_out: Any = {"select_examples": select, "report_examples": num_report}
-    return open_source(spec(path=path, report_path=report, resolution=8, augment="none", **held_out, **more))
+    return open_source(ImagesSpec(path=path, report_path=report, resolution=8, augment="none", **held_out, **more))
 
 
 def assert_every_label_is_its_pictures(source, classes):
@@ -188,7 +187,7 @@ def test_files_of_one_table_must_name_the_same_classes(tmp_path):
     parquet(tmp_path / "t" / "a.parquet", [0, 1] * 5, seed=0, names=["ant", "bee"])
     parquet(tmp_path / "t" / "b.parquet", [0, 1] * 5, seed=50, names=["bee", "ant"])
     with pytest.raises(DataError, match="must name the same classes in the same order"):
-        open_source(ParquetSpec(path=str(tmp_path / "t"), resolution=8, select_examples=2, report_examples=2))
+        open_source(ImagesSpec(path=str(tmp_path / "t"), resolution=8, select_examples=2, report_examples=2))
 
 
 def test_a_class_of_one_picture_is_trained_whatever_the_seed(tmp_path):

@@ -14,7 +14,7 @@ from levelfield.data import kept_digests as digests
 from levelfield.data.ingest.places import PlaceSaid, judged_at
 from levelfield.data.kept_digests import KeptDigests, cached
 from levelfield.data.sources import open_source
-from levelfield.records.data import FolderSpec, ParquetSpec
+from levelfield.records.data import ImagesSpec
 from levelfield.records.errors import DataError
 
 
@@ -42,9 +42,8 @@ def hashed(monkeypatch) -> list[int]:
     return sizes
 
 
-def spec_of(path: Path, **more) -> FolderSpec | ParquetSpec:
-    kind = ParquetSpec if path.suffix == ".parquet" else FolderSpec
-    return kind(path=str(path), resolution=16, select_examples=5, report_examples=5, **more)
+def spec_of(path: Path, **more) -> ImagesSpec:
+    return ImagesSpec(path=str(path), resolution=16, select_examples=5, report_examples=5, **more)
 
 
 @pytest.fixture(params=["folder", "parquet"])

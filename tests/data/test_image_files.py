@@ -21,19 +21,15 @@ from levelfield.data.loader import Loader
 from levelfield.data.resize import covering
 from levelfield.data.sources import open_source, seen
 from levelfield.data.stores import row_groups
-from levelfield.records.data import FolderSpec, ParquetSpec
+from levelfield.records.data import ImagesSpec
 from levelfield.records.errors import DataError
 
 SHARED = Path(__file__).parents[2] / ".." / "shared" / "data"
 HELD_OUT = {"resolution": 16, "select_examples": 5, "report_examples": 6}
 
 
-def from_parquet(path: Path | str, **more):
-    return open_source(ParquetSpec(**{"path": str(path), **HELD_OUT, **more}))
-
-
-def from_folder(path: Path | str, **more):
-    return open_source(FolderSpec(**{"path": str(path), **HELD_OUT, **more}))
+def images_at(path: Path | str, **more):
+    return open_source(ImagesSpec(**{"path": str(path), **HELD_OUT, **more}))
 
 
 def square(content: bytes, side: int) -> np.ndarray:
@@ -62,15 +58,15 @@ def assert_same_run(one, other):
 
 
 def test_the_same_images_give_the_same_run_from_parquet_and_from_a_folder(picture_parquet, picture_folder):
-    assert_same_run(from_parquet(picture_parquet), from_folder(picture_folder))
+    assert_same_run(images_at(picture_parquet), images_at(picture_folder))
 
 
 def test_where_images_lie_and_in_which_rows_or_files_changes_nothing(tmp_path, pictures, picture_parquet):
-    expected = from_parquet(picture_parquet)
+    expected = images_at(picture_parquet)
     write_parquet(tmp_path / "parts" / "a.parquet", pictures[20:], row_group_size=3)
     write_parquet(tmp_path / "parts" / "deep" / "b.parquet", pictures[:20])
-    assert_same_run(from_parquet(tmp_path / "parts"), expected)
-    assert_same_run(from_parquet(tmp_path / "parts" / "**" / "*.parquet"), expected)
+    assert_same_run(images_at(tmp_path / "parts"), expected)
+    assert_same_run(images_at(tmp_path / "parts" / "**" / "*.parquet"), expected)
 
 
 def test_hugging_face_image_columns_and_class_labels_are_read(tmp_path, pictures, picture_parquet):
@@ -78,34 +74,34 @@ def test_hugging_face_image_columns_and_class_labels_are_read(tmp_path, pictures
     features = {"info": {"features": {"fine": {"names": list(CLASSES), "_type": "ClassLabel"}}}}
     table = pa.table({"img": structs, "fine": [label for label, _ in pictures]})
     pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(features)}), tmp_path / "hf.parquet")
-    source = from_parquet(tmp_path / "hf.parquet", image_column="img", label_column="fine")
+    source = images_at(tmp_path / "hf.parquet", image_column="img", label_column="fine")
     assert source.class_names == CLASSES
-    assert_same_run(source, from_parquet(picture_parquet))
+    assert_same_run(source, images_at(picture_parquet))
 
 
 def test_a_table_larger_than_memory_gives_the_same_run(picture_parquet, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
-    expected = from_parquet(picture_parquet)
+    expected = images_at(picture_parquet)
     contents(expected, "train")
     monkeypatch.setattr(decoded, "_ROOM", decoded._Room(1000))
     monkeypatch.setattr(row_groups, "ENCODED_LIMIT_BYTES", 1)
-    assert_same_run(from_parquet(picture_parquet), expected)
+    assert_same_run(images_at(picture_parquet), expected)
     assert "there is no room for the others" in caplog.text
 
 
 def test_splits_are_disjoint_complete_and_fixed_by_content_and_seed(picture_folder, pictures):
-    source = from_folder(picture_folder)
+    source = images_at(picture_folder)
     splits = {split: contents(source, split) for split in source.split_sizes}
     assert {split: len(members) for split, members in splits.items()} == {"train": 19, "select": 5, "report": 6}
     assert len(set().union(*splits.values())) == len(pictures)
-    more_select = from_folder(picture_folder, select_examples=8)
+    more_select = images_at(picture_folder, select_examples=8)
     assert contents(more_select, "report") == splits["report"]
     assert set(splits["select"]) <= set(contents(more_select, "select"))
-    assert contents(from_folder(picture_folder, seed=1), "report") != splits["report"]
+    assert contents(images_at(picture_folder, seed=1), "report") != splits["report"]
 
 
 def test_only_training_images_are_augmented_and_as_the_spec_says(picture_folder):
-    source, plain = from_folder(picture_folder), from_folder(picture_folder, augment="none")
+    source, plain = images_at(picture_folder), images_at(picture_folder, augment="none")
     for split, size in source.split_sizes.items():
         ids = np.arange(size)
         keyed = source.batch(split, ids, ids.astype(np.uint64)).fields["image"]
@@ -118,11 +114,11 @@ def test_only_training_images_are_augmented_and_as_the_spec_says(picture_folder)
 def test_a_report_path_is_the_whole_report_split(tmp_path, pictures, picture_folder):
     other = [(seed % 3, encoded(picture(seed))) for seed in range(100, 104)]
     report_folder, report_file = write_folder(tmp_path / "r", other), write_parquet(tmp_path / "r.parquet", other)
-    source = from_folder(picture_folder, report_path=str(report_folder))
+    source = images_at(picture_folder, report_path=str(report_folder))
     assert source.split_sizes == {"train": 25, "select": 5, "report": 4}
-    table = from_parquet(write_parquet(tmp_path / "t.parquet", pictures), report_path=str(report_file))
+    table = images_at(write_parquet(tmp_path / "t.parquet", pictures), report_path=str(report_file))
     assert_same_run(source, table)
-    assert source.fingerprint != from_folder(picture_folder).fingerprint
+    assert source.fingerprint != images_at(picture_folder).fingerprint
 
 
 @pytest.mark.parametrize("held_out", ["test", "val", "validation"])
@@ -130,7 +126,7 @@ def test_a_root_with_train_and_a_held_out_part_is_taken_as_such(tmp_path, pictur
     other = [(seed % 3, encoded(picture(seed))) for seed in range(100, 104)]
     write_folder(tmp_path / "root" / "train", pictures)
     write_folder(tmp_path / "root" / held_out, other)
-    source = from_folder(tmp_path / "root")
+    source = images_at(tmp_path / "root")
     assert source.split_sizes == {"train": 25, "select": 5, "report": 4}
     assert source.class_names == CLASSES
 
@@ -139,10 +135,10 @@ def test_test_comes_before_validation_and_a_class_named_train_is_a_class(tmp_pat
     for part, seeds in {"test": range(100, 104), "validation": range(200, 205)}.items():
         write_folder(tmp_path / "root" / part, [(seed % 3, encoded(picture(seed))) for seed in seeds])
     write_folder(tmp_path / "root" / "train", pictures)
-    assert from_folder(tmp_path / "root").split_sizes["report"] == 4
+    assert images_at(tmp_path / "root").split_sizes["report"] == 4
     vehicles = write_folder(tmp_path / "vehicles", pictures)
     (vehicles / "bee").rename(vehicles / "train")
-    assert from_folder(vehicles).class_names == ("apple", "cat", "train")
+    assert images_at(vehicles).class_names == ("apple", "cat", "train")
 
 
 CORRUPT = {
@@ -159,9 +155,9 @@ CORRUPT = {
 def test_a_corrupt_image_stops_the_run_with_its_name(tmp_path, pictures, kind, container):
     damaged = [*pictures[:7], (1, CORRUPT[kind]), *pictures[7:]]
     if container == "folder":
-        source, name = from_folder(write_folder(tmp_path / "damaged", damaged)), "bee/007"
+        source, name = images_at(write_folder(tmp_path / "damaged", damaged)), "bee/007"
     else:
-        source, name = from_parquet(write_parquet(tmp_path / "damaged.parquet", damaged)), "damaged.parquet row 7 "
+        source, name = images_at(write_parquet(tmp_path / "damaged.parquet", damaged)), "damaged.parquet row 7 "
     with pytest.raises(DataError, match=f"{name}.* corrupt = 'mask'"):
         [contents(source, split) for split in source.split_sizes]
 
@@ -169,8 +165,8 @@ def test_a_corrupt_image_stops_the_run_with_its_name(tmp_path, pictures, kind, c
 @pytest.mark.parametrize("kind", CORRUPT)
 def test_a_masked_image_keeps_its_place_with_no_weight(tmp_path, pictures, kind, caplog):
     damaged = [*pictures[:7], (1, CORRUPT[kind]), *pictures[7:]]
-    folder = from_folder(write_folder(tmp_path / "damaged", damaged), corrupt="mask")
-    table = from_parquet(write_parquet(tmp_path / "damaged.parquet", damaged), corrupt="mask")
+    folder = images_at(write_folder(tmp_path / "damaged", damaged), corrupt="mask")
+    table = images_at(write_parquet(tmp_path / "damaged.parquet", damaged), corrupt="mask")
     assert_same_run(folder, table)
     for _ in range(2):
         parts = [folder.batch(split, np.arange(size)) for split, size in folder.split_sizes.items()]
@@ -200,7 +196,7 @@ def test_a_parquet_file_that_cannot_be_meant_is_one_clear_error(tmp_path, fault)
     changes, message = FAULTS[fault]
     changes = {key: value.format(tmp=tmp_path) if key == "path" else value for key, value in changes.items()}
     with pytest.raises(DataError, match=message):
-        from_parquet(**{"path": tmp_path / "good.parquet", "select_examples": 1, "report_examples": 1, **changes})
+        images_at(**{"path": tmp_path / "good.parquet", "select_examples": 1, "report_examples": 1, **changes})
 
 
 @pytest.mark.parametrize(
@@ -215,61 +211,67 @@ def test_a_parquet_file_that_cannot_be_meant_is_one_clear_error(tmp_path, fault)
     ],
 )
 def test_labels_are_integers_from_zero(tmp_path, labels, message):
-    table = pa.table({"image": [encoded(picture(0))] * 4, "label": labels})
+    names = list("abcd")  # which no label is taken from while a column is called after labels
+    table = pa.table({"image": [encoded(picture(0))] * 4, "label": labels, "name": names})
     pq.write_table(table, tmp_path / "x.parquet", row_group_size=2)
     with pytest.raises(DataError, match=message):
-        from_parquet(tmp_path / "x.parquet")
+        images_at(tmp_path / "x.parquet")
+
+
+def test_parquet_is_known_by_what_it_begins_with(tmp_path, picture_parquet):
+    bare = picture_parquet.rename(tmp_path / "rows")
+    assert images_at(bare).class_names == ("0", "1", "2")
 
 
 def test_labels_of_any_integer_type_are_read(tmp_path, pictures, picture_parquet):
     table = pq.read_table(picture_parquet)
     table = table.set_column(1, "label", table["label"].cast(pa.uint8()))
     pq.write_table(table, tmp_path / "small.parquet")
-    assert_same_run(from_parquet(tmp_path / "small.parquet"), from_parquet(picture_parquet))
+    assert_same_run(images_at(tmp_path / "small.parquet"), images_at(picture_parquet))
 
 
 def test_a_row_without_an_image_and_a_table_without_rows_are_refused(tmp_path):
     table = pa.table({"image": pa.array([b"x", b"y", None], pa.binary()), "label": [0, 1, 2]})
     pq.write_table(table, tmp_path / "null.parquet", row_group_size=2)
     with pytest.raises(DataError, match=r"null.parquet row 2 has no image"):
-        from_parquet(tmp_path / "null.parquet")
+        images_at(tmp_path / "null.parquet")
     pq.write_table(table.slice(0, 0), tmp_path / "none.parquet")
     with pytest.raises(DataError, match="holds no rows"):
-        from_parquet(tmp_path / "none.parquet")
+        images_at(tmp_path / "none.parquet")
 
 
 def test_folders_that_hold_no_classes_or_no_images_are_refused(tmp_path, picture_folder):
     with pytest.raises(DataError, match="'nowhere' is not a folder here"):
-        from_folder("nowhere")
+        images_at("nowhere")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"holds no class folders: expected .*<class>/<image>"):
-        from_folder(tmp_path / "empty")
+        images_at(tmp_path / "empty")
     (picture_folder / ".cache").mkdir()
     (picture_folder / "notes.txt").write_text("beside the class folders")
     (picture_folder / "bee" / ".DS_Store").write_text("hidden")
-    assert from_folder(picture_folder).class_names == CLASSES
+    assert images_at(picture_folder).class_names == CLASSES
     (picture_folder / "dog").mkdir()
     with pytest.raises(DataError, match="dog holds no images"):
-        from_folder(picture_folder)
+        images_at(picture_folder)
     (picture_folder / "dog" / "notes.txt").write_text("?")
     with pytest.raises(DataError, match=r"notes.txt is not named like an image"):
-        from_folder(picture_folder)
+        images_at(picture_folder)
 
 
 def test_a_report_part_must_be_unseen_and_of_known_classes(tmp_path, pictures, picture_folder, caplog):
     with pytest.raises(DataError, match="must be unseen"):
-        from_folder(picture_folder, report_path=str(picture_folder))
+        images_at(picture_folder, report_path=str(picture_folder))
     report = write_folder(tmp_path / "report", [*pictures[:2], (1, encoded(picture(900)))])
-    from_folder(picture_folder, report_path=str(report))
+    images_at(picture_folder, report_path=str(report))
     assert "2 images of" in caplog.text
     (report / "bee").rename(report / "wasp")
     missing = r"has no class 'wasp' \(known: apple, bee, cat\); without a picture in .*: 'bee', 'cat'"
     with pytest.raises(DataError, match=f"the training part .* {missing}"):
-        from_folder(picture_folder, report_path=str(report))
+        images_at(picture_folder, report_path=str(report))
 
 
 def test_twins_are_counted_and_kept(tmp_path, pictures, caplog):
-    source = from_parquet(write_parquet(tmp_path / "x.parquet", [*pictures, pictures[0]]))
+    source = images_at(write_parquet(tmp_path / "x.parquet", [*pictures, pictures[0]]))
     assert sum(source.split_sizes.values()) == 31
     assert "holds 1 images twice" in caplog.text
 
@@ -277,7 +279,7 @@ def test_twins_are_counted_and_kept(tmp_path, pictures, caplog):
 def test_changed_content_changes_the_fingerprint(tmp_path, pictures):
     def fingerprint(changed: list[tuple[int, bytes]]) -> str:
         shutil.rmtree(tmp_path / "f", ignore_errors=True)
-        return from_folder(write_folder(tmp_path / "f", changed)).fingerprint
+        return images_at(write_folder(tmp_path / "f", changed)).fingerprint
 
     whole = fingerprint(pictures)
     assert fingerprint(pictures[::-1]) == whole
@@ -324,6 +326,6 @@ def test_cifar10_gives_the_same_run_from_parquet_and_from_a_folder(tmp_path):
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(row["image"])
     spec = {"resolution": 32, "select_examples": 50, "report_examples": 60}
-    rows, files = from_parquet(tmp_path / "cifar.parquet", **spec), from_folder(tmp_path / "cifar", **spec)
+    rows, files = images_at(tmp_path / "cifar.parquet", **spec), images_at(tmp_path / "cifar", **spec)
     assert rows.class_names == files.class_names == tuple(names)
     assert_same_run(rows, files)

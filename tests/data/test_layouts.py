@@ -12,7 +12,7 @@ from tests.formats import FORMATS, put
 
 from levelfield.data.ingest.places import PlaceSaid, judged_at, stores_at
 from levelfield.data.sources import open_source
-from levelfield.records.data import FolderSpec, ParquetSpec
+from levelfield.records.data import ImagesSpec
 from levelfield.records.errors import DataError
 from levelfield.testing.readers import expected_table, table_of
 
@@ -36,7 +36,7 @@ def laid(root: Path, *files: str) -> Path:
 
 
 def opened(root: Path, **more: Any):
-    return open_source(FolderSpec(path=str(root), **HELD_OUT, **more))
+    return open_source(ImagesSpec(path=str(root), **HELD_OUT, **more))
 
 
 def each(*folders: str, count: int = 4, suffix: str = ".png") -> list[str]:
@@ -126,15 +126,19 @@ def test_parts_in_one_folder_of_parquet_are_not_mixed(tmp_path):
     rows = [(seed % 3, encoded(picture(seed))) for seed in range(20)]
     write_parquet(tmp_path / "data" / "train-00000-of-00002.parquet", rows[:8])
     write_parquet(tmp_path / "data" / "train-00001-of-00002.parquet", rows[8:16])
-    open_source(ParquetSpec(path=str(tmp_path / "data"), **HELD_OUT))
+    open_source(ImagesSpec(path=str(tmp_path / "data"), **HELD_OUT))
     write_parquet(tmp_path / "data" / "test-00000-of-00001.parquet", rows[16:])
-    whole = open_source(ParquetSpec(path=str(tmp_path / "data"), **HELD_OUT))
+    whole = open_source(ImagesSpec(path=str(tmp_path / "data"), **HELD_OUT))
     assert whole.split_sizes == {"train": 14, "select": 2, "report": 4}
-    globbed = ParquetSpec(path=f"{tmp_path}/data/train*", report_path=f"{tmp_path}/data/test*", **HELD_OUT)
+    globbed = ImagesSpec(path=f"{tmp_path}/data/train*", report_path=f"{tmp_path}/data/test*", **HELD_OUT)
     assert open_source(globbed).fingerprint == whole.fingerprint
+    for pattern in ("*", "*.parquet", "{train-00000-of-00002,train-00001-of-00002,test-00000-of-00001}.parquet"):
+        assert open_source(ImagesSpec(path=f"{tmp_path}/data/{pattern}", **HELD_OUT)).fingerprint == whole.fingerprint
+    with pytest.raises(DataError, match=r"names .*/test-1.parquet, which is not there"):
+        open_source(ImagesSpec(path=f"{tmp_path}/data/{{train-00000-of-00002,test-1}}.parquet", **HELD_OUT))
     write_parquet(tmp_path / "data" / "more.parquet", rows[:3])
     with pytest.raises(DataError, match=r"holds parts of a data set, .*, and nothing says which to train on"):
-        open_source(ParquetSpec(path=str(tmp_path / "data"), **HELD_OUT))
+        open_source(ImagesSpec(path=str(tmp_path / "data"), **HELD_OUT))
 
 
 @pytest.mark.parametrize("form", ["webdataset_json", "tar_of_folders"])

@@ -15,7 +15,7 @@ from levelfield.data.audit import SeenAudit, check_audit, expected_audit
 from levelfield.data.loader import Loader, evaluation_batches
 from levelfield.data.order import Order
 from levelfield.data.sources import open_source
-from levelfield.records.data import DigitPairsSpec, DigitsSpec, FolderSpec
+from levelfield.records.data import DigitPairsSpec, DigitsSpec, ImagesSpec
 from levelfield.records.errors import DataError
 
 BATCH = 48
@@ -197,7 +197,7 @@ def test_an_unlimited_stream_is_loaded_in_constant_memory():
 
 
 def test_an_error_in_the_rendering_thread_reaches_the_reader(tmp_path, picture_folder):
-    source = open_source(FolderSpec(path=str(picture_folder), resolution=16, select_examples=2, report_examples=2))
+    source = open_source(ImagesSpec(path=str(picture_folder), resolution=16, select_examples=2, report_examples=2))
     for file in picture_folder.rglob("*.png"):
         file.unlink()
     batches = iter(Loader(source, order=training_order(source, 0), global_batch_size=4, prefetch=2))

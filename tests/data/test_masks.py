@@ -13,7 +13,7 @@ from levelfield.data.crops import FittedPair, crop_bits, scaled_crop
 from levelfield.data.loader import Loader
 from levelfield.data.sources import open_source
 from levelfield.data.stretches import stretches
-from levelfield.records.data import PairsSpec, ParquetSpec, data_identity
+from levelfield.records.data import MaskedImagesSpec, data_identity
 from levelfield.records.errors import DataError, SpecError
 from levelfield.testing.sources import check_source
 
@@ -28,8 +28,8 @@ def parquet(table, tmp_path_factory):
     return write_parquet(tmp_path_factory.mktemp("masks") / "bars.parquet", table)
 
 
-def spec_of(path: Path, **more) -> ParquetSpec:
-    spec = ParquetSpec(
+def spec_of(path: Path, **more) -> MaskedImagesSpec:
+    spec = MaskedImagesSpec(
         path=str(path), resolution=16, stretch=2, mask_column="mask", split_column="split", sequence_column="file"
     )
     return dataclasses.replace(spec, **more)
@@ -48,7 +48,7 @@ def test_a_source_of_masks_conforms(source):
 
 def test_the_same_pairs_give_the_same_run_from_parquet_and_from_a_folder(source, table, tmp_path):
     root = write_pairs(tmp_path / "bars", list(reversed(table)))
-    pairs = PairsSpec(
+    pairs = MaskedImagesSpec(
         path=str(root), resolution=16, stretch=2, ignore_index=NOTHING, select_examples=source.spec.select_examples
     )
     folder = open_source(pairs)
@@ -136,7 +136,7 @@ def test_a_picture_without_a_mask_is_refused(table, tmp_path):
     root = write_pairs(tmp_path / "bars", table)
     (root / "train" / "masks" / "train_0003.png").unlink()
     with pytest.raises(DataError, match="'train_0003' and no mask"):
-        open_source(PairsSpec(path=str(root), resolution=16))
+        open_source(MaskedImagesSpec(path=str(root), resolution=16))
 
 
 def test_classes_that_nobody_counts_are_asked_for(table, tmp_path):
@@ -146,11 +146,14 @@ def test_classes_that_nobody_counts_are_asked_for(table, tmp_path):
     assert open_source(spec_of(path, num_classes=3, ignore_index=NOTHING)).class_names == ("0", "1", "2")
 
 
-def test_what_is_said_of_masks_needs_a_mask_column(parquet):
-    with pytest.raises(SpecError, match="num_classes must be left out"):
-        ParquetSpec(path=str(parquet), resolution=16, num_classes=3)
-    with pytest.raises(SpecError, match="stretch must be 1"):
-        spec_of(parquet, sequence_column=None)
+def test_what_would_be_ignored_is_refused(parquet, table, tmp_path):
+    with pytest.raises(DataError, match="stretch is 2, and nothing names the frames of"):
+        open_source(spec_of(parquet, sequence_column=None))
+    with pytest.raises(SpecError, match="report_path must be left out beside a split_column"):
+        spec_of(parquet, report_path=str(parquet))
+    root = write_pairs(tmp_path / "bars", table)
+    with pytest.raises(DataError, match="mask_column names a column of Parquet"):
+        open_source(spec_of(root, split_column=None, sequence_column=None))
 
 
 def test_a_damaged_picture_keeps_its_place_where_it_is_masked(table, tmp_path):

@@ -22,11 +22,11 @@ from levelfield.records.codec import from_plain, to_plain
 from levelfield.records.data import (
     DigitPairsSpec,
     DigitsSpec,
-    FolderSpec,
+    FractalsSpec,
+    ImagesSpec,
+    MaskedImagesSpec,
     MixturePart,
     MixtureSpec,
-    PairsSpec,
-    ParquetSpec,
     at_resolution,
     data_content,
     data_identity,
@@ -39,10 +39,10 @@ HELD = {"resolution": 8, "select_examples": 3, "report_examples": 4, "augment": 
 DIGITS = DigitsSpec(augment="none")
 
 
-def folder(root, labels, first=0, **more) -> FolderSpec:
+def folder(root, labels, first=0, **more) -> ImagesSpec:
     """Pictures of ``labels``, told apart by the seeds that follow ``first``."""
     rows = [(label, encoded(picture(first + place))) for place, label in enumerate(labels)]
-    return FolderSpec(path=str(write_folder(root, rows)), **{**HELD, **more})
+    return ImagesSpec(path=str(write_folder(root, rows)), **{**HELD, **more})
 
 
 def mixed(*parts, weights=None) -> MixtureSpec:
@@ -55,7 +55,7 @@ def opened(spec: MixtureSpec) -> MixtureSource:
 
 
 @pytest.fixture
-def two(tmp_path) -> tuple[FolderSpec, FolderSpec]:
+def two(tmp_path) -> tuple[ImagesSpec, ImagesSpec]:
     """The first has apple and bee, the second bee and cat."""
     return folder(tmp_path / "one", [0, 1] * 10), folder(tmp_path / "two", [1, 2] * 15, first=100)
 
@@ -119,7 +119,7 @@ def test_nested_subsets_keep_the_shares(two):
 
 def test_equal_shares_and_equal_content_are_one_mixture_from_any_container(two, tmp_path):
     rows = [(label, encoded(picture(place))) for place, label in enumerate([0, 1] * 10)]
-    parquet = ParquetSpec(path=str(write_parquet(tmp_path / "x.parquet", rows)), **HELD)
+    parquet = ImagesSpec(path=str(write_parquet(tmp_path / "x.parquet", rows)), **HELD)
     with_names = mixed(two[0], DIGITS, weights=[2, 4]), mixed(parquet, DIGITS, weights=[1, 2])
     assert data_identity(with_names[0]) == data_identity(with_names[1])
     here = mixed(*two, weights=[1, 2])
@@ -143,6 +143,15 @@ def test_grey_beside_colour_is_shown_in_three_equal_channels(two, tmp_path):
     shown = source.batch("report", np.array([4, 5])).fields["image"]
     alone = open_source(DIGITS).batch("report", np.array([0, 1])).fields["image"]
     assert np.array_equal(shown, np.repeat(alone, 3, axis=1))
+
+
+def test_fractals_beside_pictures_are_classes_of_their_own(two):
+    drawn = FractalsSpec(num_classes=3, resolution=8, select_examples=5, report_examples=6)
+    source = opened(mixed(two[0], drawn, weights=[2, 1]))
+    assert source.class_names == ("apple", "bee", "fractal 0", "fractal 1", "fractal 2")
+    labels = source.batch("report", np.arange(10)).fields["label"]
+    assert set(labels[:4].tolist()) <= {0, 1}
+    assert set(labels[4:].tolist()) <= {2, 3, 4}
 
 
 def test_the_same_place_in_two_parts_is_augmented_differently(two):
@@ -191,6 +200,15 @@ def test_held_out_pictures_trained_on_in_another_part_are_told_and_refused_where
     assert set(told) <= {record.message for record in caplog.records}
 
 
+def test_names_that_others_would_sort_otherwise_are_not_taken_for_numbers(tmp_path):
+    for place in range(20):
+        file = tmp_path / f"{place % 10 + 1}th" / f"{place}.png"
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(encoded(picture(place)))
+    with pytest.raises(DataError, match="nothing says which is which"):
+        opened(mixed(DIGITS, ImagesSpec(path=str(tmp_path), **HELD)))
+
+
 def test_a_mixture_is_read_and_written_as_it_is_said():
     plain = {
         "source": "mixture",
@@ -213,9 +231,8 @@ def test_a_mixture_is_read_and_written_as_it_is_said():
         (lambda: mixed(DIGITS, DIGITS, weights=[1, 0]), "a whole number from 1"),
         (lambda: mixed(DIGITS, DIGITS, weights=[1, 10_000]), "add up to 10000"),
         (lambda: mixed(DIGITS, DigitsSpec(resolution=16)), "resolution must be the same for every part"),
-        (lambda: mixed(DIGITS, PairsSpec(path="x", resolution=8)), "data must be"),
-        (lambda: mixed(DIGITS, ParquetSpec(path="x", resolution=8, mask_column="mask")), "none with masks"),
-        (lambda: mixed(DIGITS, FolderSpec(**HELD, path="x", block_examples=8)), "block_examples"),
+        (lambda: mixed(DIGITS, MaskedImagesSpec(path="x", resolution=8)), "data must be"),
+        (lambda: mixed(DIGITS, ImagesSpec(**HELD, path="x", block_examples=8)), "block_examples"),
         (lambda: mixed(DIGITS, mixed(DIGITS, DIGITS)), "data"),
     ],
 )

@@ -14,12 +14,12 @@ from small_pictures import encoded, picture, write_parquet
 
 from levelfield.data.sources import open_source
 from levelfield.data.stores.parquet_claims import Compact, read_claims
-from levelfield.records.data import ParquetSpec
+from levelfield.records.data import ImagesSpec
 from levelfield.records.errors import DataError
 
 
 def from_parquet(path: Path | str, **more):
-    return open_source(ParquetSpec(path=str(path), resolution=16, select_examples=5, report_examples=6, **more))
+    return open_source(ImagesSpec(path=str(path), resolution=16, select_examples=5, report_examples=6, **more))
 
 
 def write(path: Path, images: list[bytes] | pa.Array, labels: list[int] | pa.Array, **options) -> None:
@@ -66,10 +66,10 @@ def test_a_claim_is_refused_before_it_is_unpacked(tmp_path, claim):
     make(tmp_path / "x.parquet")
     script = f"""
 from levelfield.data.sources import open_source
-from levelfield.records.data import ParquetSpec
+from levelfield.records.data import ImagesSpec
 from levelfield.records.errors import DataError
 try:
-    open_source(ParquetSpec(path={str(tmp_path / "x.parquet")!r}, resolution=16))
+    open_source(ImagesSpec(path={str(tmp_path / "x.parquet")!r}, resolution=16))
 except DataError as error:
     print(error)
 print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
@@ -83,7 +83,7 @@ print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM"
 def test_pages_add_up_before_one_is_unpacked(tmp_path):
     write(tmp_path / "x.parquet", [bytes(10**7)] * 20, [0, 1] * 10, compression="zstd", use_dictionary=False)
     with pytest.raises(DataError, match=r"has [0-9,]+ bytes and unpacks to 200,"):
-        read_claims(tmp_path / "x.parquet", ("image", "label"))
+        read_claims(tmp_path / "x.parquet", ("image", "label"), holds_images=True)
 
 
 def test_a_footer_that_would_end_the_process_in_arrow_is_one_sentence(tmp_path, pictures):
@@ -96,7 +96,7 @@ def test_a_footer_that_would_end_the_process_in_arrow_is_one_sentence(tmp_path, 
         damaged[place] ^= 0x11
         (tmp_path / "x.parquet").write_bytes(damaged)
         try:
-            read_claims(tmp_path / "x.parquet", ("image", "label"))
+            read_claims(tmp_path / "x.parquet", ("image", "label"), holds_images=True)
             outcomes.add("right")
         except DataError as error:
             outcomes.add("refused" if "x.parquet" in str(error) else str(error))

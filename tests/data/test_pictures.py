@@ -14,7 +14,7 @@ from levelfield.data.decode import decode, shown
 from levelfield.data.encoded import UnreadablePictureError
 from levelfield.data.pictures import as_shown, orientation_in
 from levelfield.data.sources import open_source
-from levelfield.records.data import FolderSpec, ParquetSpec
+from levelfield.records.data import ImagesSpec
 from levelfield.weights.preprocessing import Preprocessing
 
 GREY = Preprocessing.of_training(resolution=16, in_channels=1)
@@ -54,10 +54,9 @@ def test_only_a_picture_that_is_turned_has_another_identity(tmp_path):
     assert digest_of(memoryview(marked)) == digest_of(marked) != hashlib.blake2b(marked, digest_size=16).digest()
     rows = [(seed % 3, tagged(picture(seed), 6 if seed == 4 else 1, "JPEG")) for seed in range(12)]
     said: dict[str, Any] = {"resolution": 16, "select_examples": 2, "report_examples": 2}
-    folder = open_source(FolderSpec(path=str(write_folder(tmp_path / "f", rows)), **said))
+    folder = open_source(ImagesSpec(path=str(write_folder(tmp_path / "f", rows)), **said))
     assert (
-        folder.fingerprint
-        == open_source(ParquetSpec(path=str(write_parquet(tmp_path / "p", rows)), **said)).fingerprint
+        folder.fingerprint == open_source(ImagesSpec(path=str(write_parquet(tmp_path / "p", rows)), **said)).fingerprint
     )
 
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 import tarfile
 import threading
 from itertools import islice
@@ -22,10 +23,11 @@ from levelfield.data.manifest import contents_of
 from levelfield.data.order import Order
 from levelfield.data.sources.splits import ImageSource, image_source
 from levelfield.data.stores import extents
+from levelfield.data.stores.base import IndexedStore, read_listed
 from levelfield.data.stores.extents import LONGEST_BYTES, NEAR_BYTES, Extent, ExtentCache, joined
 from levelfield.data.stores.far import FarStore, cache_of
 from levelfield.data.stores.remote import FIRST_PAUSE_S, TRIES, RemoteReadError, RemoteShards
-from levelfield.records.data import FolderSpec
+from levelfield.records.data import ImagesSpec
 from levelfield.records.errors import DataError, SpecError
 
 pytest.importorskip("obstore", reason="levelfield[remote] is not installed")
@@ -84,6 +86,25 @@ def store_at(url: str, cache: Path, **more) -> FarStore:
 def assert_all_right(store: FarStore) -> None:
     for row in range(NUMBER):
         assert store.read(row) == BY_DIGEST[INDEX.digests[row].tobytes()]
+
+
+@pytest.mark.parametrize("faults", [{}, {"wrong": 1.0}])
+def test_what_comes_is_hashed_once_an_answer_and_never_not(folder, tmp_path, faults):
+    """By what the interpreter calls while a picture is read for use."""
+    hashed: list[str] = []
+
+    def called(frame, event, argument) -> None:
+        if event == "call" and frame.f_code is digest_of.__code__:
+            hashed.append(frame.f_code.co_name)
+
+    with BadServer(folder, **faults) as server:
+        store = store_at(server.url, tmp_path / "cache")
+        sys.setprofile(called)
+        try:
+            read_listed(store, 3)
+        finally:
+            sys.setprofile(None)
+    assert len(hashed) == 1 + len(faults)
 
 
 def test_every_picture_comes_as_it_was_listed(folder, tmp_path):
@@ -221,7 +242,7 @@ def test_ranges_are_joined_where_they_are_near_and_not_too_long():
 
 
 def far_source(store: FarStore, **more) -> ImageSource:
-    spec = FolderSpec(path="far", resolution=8, select_examples=4, report_examples=4, augment="none", **more)
+    spec = ImagesSpec(path="far", resolution=8, select_examples=4, report_examples=4, augment="none", **more)
     return image_source(spec, store, None)
 
 
@@ -272,6 +293,9 @@ class LocalTars(FarStore):
     def read(self, row: int) -> bytes:
         extent = self._extent(row)
         return (self._folder / f"{extent.shard}.tar").read_bytes()[extent.start : extent.stop]
+
+    def compared(self, row: int) -> tuple[bytes, bool]:
+        return IndexedStore.compared(self, row)
 
 
 def test_each_rank_is_told_of_its_own_share_once(folder, tmp_path):

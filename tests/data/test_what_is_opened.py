@@ -17,14 +17,14 @@ from levelfield.data.decode import decode
 from levelfield.data.encoded import UnreadablePictureError, open_picture, reads_heic
 from levelfield.data.resize import covering
 from levelfield.data.sources import open_source
-from levelfield.records.data import FolderSpec
+from levelfield.records.data import ImagesSpec
 from levelfield.records.errors import DataError
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n%%EndComments\nshowpage\n%%EOF\n"
 
 
 def from_folder(path: Path, **more):
-    return open_source(FolderSpec(path=str(path), resolution=16, select_examples=5, report_examples=6, **more))
+    return open_source(ImagesSpec(path=str(path), resolution=16, select_examples=5, report_examples=6, **more))
 
 
 def png(width: int, height: int, *, rows: int | None = None, before: bytes = b"") -> bytes:

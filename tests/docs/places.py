@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from levelfield.data.sources import open_source
-from levelfield.records.data import FolderSpec, data_content
+from levelfield.records.codec import from_plain
+from levelfield.records.data import ImagesSpec, data_content
 from levelfield.records.head import LinearHead
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import TrialSpec
@@ -33,7 +35,7 @@ name = "pictures"
 question = "Does it plan?"
 
 [data]
-source = "folder"
+source = "images"
 path = "flowers"
 resolution = 32
 select_examples = 20
@@ -49,7 +51,7 @@ max_epochs = 1000
 def trial_of_pictures(place: Path) -> None:
     """``runs/STUDY/trials/NAME``: twenty steps of a small network on pictures in colour."""
     write_folder(place / "seen", seed=0, count=20, side=16)
-    data = FolderSpec(path=str(place / "seen"), resolution=16, select_examples=6, report_examples=6)
+    data = ImagesSpec(path=str(place / "seen"), resolution=16, select_examples=6, report_examples=6)
     source = open_source(data)
     spec = TrialSpec(
         architecture="nfnet:w4-d1-s4",
@@ -74,6 +76,17 @@ def flowers(place: Path) -> None:
 def for_finetuning(place: Path) -> None:
     trial_of_pictures(place)
     flowers(place)
+
+
+def for_augmenting(place: Path) -> None:
+    """Two studies of what the page says: augmented pictures, and a mixture."""
+    for_finetuning(place)
+    augmented, families, mixed, far = blocks("docs/how-to/augment.md", "toml")
+    before, _, after = PICTURES_STUDY.partition("[data]")
+    ladder = after[after.index("[ladder]") :].replace("1000", "1e6")
+    (place / "augmented.toml").write_text(before + augmented + ladder + families)
+    (place / "mixed.toml").write_text(before + mixed + ladder + families)
+    from_plain(ImagesSpec, tomllib.loads(far)["data"])
 
 
 def for_weights(place: Path) -> None:

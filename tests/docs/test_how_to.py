@@ -37,6 +37,7 @@ TABLES: dict[str, Callable[[Path], None]] = {
     "others-tables.md": places.for_others_tables,
 }
 NETWORKS: dict[str, Callable[[Path], None]] = {
+    "augment.md": places.for_augmenting,
     "finetune.md": places.for_finetuning,
     "own-task.md": places.for_a_task_of_ones_own,
     "segmentation.md": places.for_segmentation,

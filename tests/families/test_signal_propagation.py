@@ -61,6 +61,7 @@ def variance_profile(model: nn.Module, images: Tensor) -> Tensor:
     return torch.stack(variances)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variant", "depths"),
     [("F0", (1, 2, 6, 3)), pytest.param("F7", (8, 16, 48, 24), marks=pytest.mark.slow)],

@@ -27,7 +27,7 @@ from levelfield.data.ingest.places import PlaceSaid
 from levelfield.data.sources import Source, open_source
 from levelfield.families import registry
 from levelfield.inference.labelled import score_place
-from levelfield.records.data import FolderSpec, ParquetSpec
+from levelfield.records.data import ImagesSpec
 from levelfield.weights.card import Card
 from levelfield.weights.loaded import LoadedModel
 from levelfield.weights.preprocessing import Preprocessing
@@ -77,9 +77,8 @@ def attempt(seed: int, index: int, folder: Path) -> str:
     report = None
     if draw.random() < 0.6:
         report = _held_out(draw, folder / "held_part", world, as_folder=as_folder, named=named)
-    held = {"select_examples": draw.randint(1, 3), "report_examples": draw.randint(1, 3), "resolution": SIDE}
-    spec: Any = FolderSpec if as_folder else ParquetSpec
-    source = open_source(spec(path=train, report_path=report, augment="none", seed=index, **held))
+    held: Any = {"select_examples": draw.randint(1, 3), "report_examples": draw.randint(1, 3), "resolution": SIDE}
+    source = open_source(ImagesSpec(path=train, report_path=report, augment="none", seed=index, **held))
     if wrong := _labels_against_colours(source):
         return f"wrong: {wrong}"
     taught, outputs = _colours_of(source), source.class_names

@@ -19,7 +19,7 @@ from PIL import Image
 
 from levelfield.data.ingest.places import PlaceSaid, judged_at
 from levelfield.data.sources import open_source
-from levelfield.records.data import ParquetSpec
+from levelfield.records.data import ImagesSpec
 
 COUNT = 1_000
 
@@ -55,7 +55,7 @@ def _opened(folder: Path, found: list[tuple[int, bytes]]) -> str:
     """The same file as the data of a study: every row once, in one of three splits."""
     if len(found) < 4 or len({label for label, _ in found}) < 2:
         return "right"
-    spec = ParquetSpec(
+    spec = ImagesSpec(
         path=str(folder / "x.parquet"), resolution=8, select_examples=1, report_examples=1, augment="none"
     )
     source = open_source(spec)

@@ -59,7 +59,7 @@ NUMBERS: tuple[Any, ...] = (
 )  # fmt: skip
 TEXTS: tuple[str, ...] = (
     "", " ", ".", "..", "../../x", "a/b", "a\\b", "/etc/passwd", "~", "-x", "\0", "\x1b[2J", "\u202eabc", "x" * 300,
-    "x" * 30_000, "true", "1", "1e9", "nan", "sgd", "evil", "raw", "nfnet", "vit", "timm", "digits", "folder", "none",
+    "x" * 30_000, "true", "1", "1e9", "nan", "sgd", "evil", "raw", "nfnet", "vit", "timm", "digits", "images", "none",
     "nfnet:w8-d1x1-s4", "vit:w8-d1-p8", "nfnet:w1000000000-d1", "vit:w8-d1000000-p4", "vit:w65536-d1-p8", "vit:--",
     "vit:w8-d1-p3", "nfnet:F7+", "vit:", ":", "vit:w8-d1-p8,pool=token", "nfnet-short", "vit-short", "recipe.momentum",
     "recipe.optimizer", "recipe.peak_lr", "recipe.ema_fraction", "model.p", "model.w", "model.", "batch_factor",
@@ -87,7 +87,7 @@ def attempt(seed: int, index: int, folder: Path) -> str:
     facts = study_facts(spec)
     planned = plan(spec, facts, {})
     refuse_if_nothing_is_allowed(planned)
-    for value in (planned, bill(spec, facts, planned, {}), transfer_bill(spec, facts, planned, {})):
+    for value in (planned, bill(spec, facts, planned), transfer_bill(spec, facts, planned)):
         to_json(value)  # refuses what is not finite
     _ = [told(each) for each in undecidable(spec, facts, planned)]
     wrong = _ill_formed(spec, planned) or _changed_by_a_round_trip(spec, planned, facts, folder)
@@ -354,7 +354,7 @@ def _at_hand(plain: dict[str, Any], pictures: Path) -> dict[str, Any]:
         data = table["data"]
         if "path" in data:
             kept = {key: data[key] for key in ("resolution", "augment", "corrupt") if key in data}
-            small = {"source": "folder", "path": str(pictures), "select_examples": 20, "report_examples": 20}
+            small = {"source": "images", "path": str(pictures), "select_examples": 20, "report_examples": 20}
             table["data"] = kept | small
             if table is plain:
                 plain["ladder"]["max_epochs"] = 1e6

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from levelfield.records.codec import from_plain, later, record, to_json, to_plain
-from levelfield.records.data import DigitPairsSpec, ParquetSpec
+from levelfield.records.data import DigitPairsSpec, ImagesSpec
 from levelfield.records.difference import difference
 from levelfield.records.errors import SpecError
 from levelfield.records.fingerprint import fingerprint
@@ -47,7 +47,7 @@ def test_a_whole_number_is_the_same_identity_as_int_and_as_float():
 
 
 def images(path: str, content: str) -> TrialSpec:
-    return dataclasses.replace(TRIAL, data=ParquetSpec(path=path, resolution=32), data_content=content)
+    return dataclasses.replace(TRIAL, data=ImagesSpec(path=path, resolution=32), data_content=content)
 
 
 def test_where_the_data_lies_is_no_part_of_a_trial_and_what_lies_there_is():
@@ -59,7 +59,7 @@ def test_where_the_data_lies_is_no_part_of_a_trial_and_what_lies_there_is():
 
 def test_images_without_their_content_are_no_identity_and_what_is_drawn_needs_none():
     with pytest.raises(SpecError, match="data_content must be the fingerprint of the images"):
-        dataclasses.replace(TRIAL, data=ParquetSpec(path="/here.parquet", resolution=32))
+        dataclasses.replace(TRIAL, data=ImagesSpec(path="/here.parquet", resolution=32))
     with pytest.raises(SpecError, match="data_content must be absent: digit-pairs says it all"):
         dataclasses.replace(TRIAL, data_content="a")
 
@@ -91,7 +91,7 @@ def test_what_has_no_stable_text_is_refused(value):
     [
         (lambda plain: plain["recipe"].update(peek_lr=1), "unknown key 'recipe.peek_lr' (did you mean 'peak_lr'?)"),
         (lambda plain: plain["data"].update(label_noice=1), "(did you mean 'label_noise'?)"),
-        (lambda plain: plain["data"].update(source="digit-pear"), "Input should be 'digit-pairs'"),
+        (lambda plain: plain["data"].update(source="digit-pear"), "Input should be one of 'digit-pairs'"),
         (lambda plain: plain.pop("steps"), "'steps' is missing"),
         (lambda plain: plain.update(steps="many"), "saw 'many'"),
         (lambda plain: plain["recipe"].update(peak_lr=-1), "peak_lr must be positive, from 1e-30 to 1e+30, saw -1.0"),
@@ -103,7 +103,18 @@ def test_a_wrong_table_is_answered_with_its_place(edit, message):
     with pytest.raises(SpecError) as caught:
         from_plain(TrialSpec, plain)
     assert message in str(caught.value)
-    assert "ParquetSpec" not in str(caught.value) or "digit-pear" in str(caught.value)
+    assert "ImagesSpec" not in str(caught.value) or "digit-pear" in str(caught.value)
+
+
+@pytest.mark.parametrize("gone", ["folder", "parquet", "pairs"])
+def test_a_source_that_nobody_knows_is_told_those_that_there_are(gone):
+    plain = to_plain(TRIAL) | {"data": {"source": gone, "path": "x", "resolution": 8}}
+    with pytest.raises(SpecError) as refused:
+        from_plain(TrialSpec, plain)
+    said = str(refused.value)
+    assert "data.source: Input should be one of 'digit-pairs', " in said
+    assert f"'images', 'masked-images', 'mixture', saw '{gone}'" in said
+    assert said.count("saw") == 1
 
 
 @record

@@ -9,7 +9,7 @@ from levelfield.families.nfnet.spec import NFNetSpec
 from levelfield.families.registry import parse
 from levelfield.families.vit.spec import ViTSpec
 from levelfield.records.codec import from_plain, to_plain
-from levelfield.records.data import DigitPairsSpec, DigitsSpec, FolderSpec, ParquetSpec, data_identity
+from levelfield.records.data import DigitPairsSpec, DigitsSpec, ImagesSpec, data_identity
 from levelfield.records.errors import SpecError
 from levelfield.records.execution import DEFAULT_EXECUTION
 from levelfield.records.grid import LearningRateGrid
@@ -36,7 +36,7 @@ ENTRY = FamilyEntry(name="vit", sizes=("vit:w8-d1-p8",), recipe="vit-short", bas
 AXIS = AxisSpec(field="batch_factor", values=(0.5, 1, 2))
 TRANSFER = TransferSpec(name="clothes", data=DigitsSpec(), probes=("knn",))
 PROBE = ProbeSpec(architecture="vit:w8-d1-p8", start="trial:0", data=DigitsSpec())
-FOLDER = FolderSpec(path="pictures", resolution=32)
+FOLDER = ImagesSpec(path="pictures", resolution=32)
 
 NO_NUMBERS = (True, "1", None, math.nan, math.inf, -math.inf, 10**400, [1], (1,), {"a": 1}, 1j)
 NO_TEXTS = (1, True, None, b"text", "a\0b", "\x1b[2J", "\ud800", "x" * 20_001)
@@ -258,7 +258,7 @@ def test_names_that_leave_their_folder_are_none(name):
 
 
 def test_report_examples_that_nobody_said_are_those_of_before():
-    said = ParquetSpec(path="a", resolution=32, report_examples=5000)
-    unsaid = ParquetSpec(path="b", resolution=32)
+    said = ImagesSpec(path="a", resolution=32, report_examples=5000)
+    unsaid = ImagesSpec(path="b", resolution=32)
     assert data_identity(said) == data_identity(unsaid)
     assert data_identity(said)["report_examples"] == 5000

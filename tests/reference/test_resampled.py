@@ -82,6 +82,7 @@ def test_as_many_points_as_parameters_are_refused() -> None:
     assert NothingToJudgeBy(num=4, num_parameters=4) == fit_frontier(rows, "shifted")
 
 
+@pytest.mark.slow
 def test_planted_laws_are_covered_about_as_often_as_the_intervals_say() -> None:
     """Nominal 90 %; 500 planted tables gave 84-93 %: a frontier prefers lucky runs, and a grid of sizes has gaps."""
     generator = np.random.default_rng(3)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import sample
 
 from levelfield.records.codec import from_plain, to_plain
@@ -49,6 +50,7 @@ def test_the_page_names_no_address_but_namespaces_and_stays_small(report: Report
     assert len(text.encode()) < 2_000_000
 
 
+@pytest.mark.slow
 def test_equal_studies_give_equal_bytes_also_from_another_process(report: ReportFiles, tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); import sample;"

@@ -134,8 +134,9 @@ def _factor(generator: np.random.Generator, sd: float, num: int) -> NDArray[np.f
 
 
 def planted_times(few: int, many: int) -> pytest.MarkDecorator:
-    """The test with ``num`` planted truths: ``few`` in every run, ``many`` before an issue is called done."""
-    return pytest.mark.parametrize("num", [few, pytest.param(many, marks=pytest.mark.acceptance)])
+    """The test with ``num`` planted truths: ``few`` in the slow tier, ``many`` before an issue is called done."""
+    tiers = {few: pytest.mark.slow, many: pytest.mark.acceptance}
+    return pytest.mark.parametrize("num", [pytest.param(num, marks=mark) for num, mark in tiers.items()])
 
 
 def binomial_bounds(rate: float, num: int) -> tuple[float, float]:

@@ -119,6 +119,7 @@ def test_few_curves_have_no_spread_of_their_own() -> None:
     assert belief.spread is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", [0.0, 0.8])
 def test_intervals_of_a_learning_curve_cover_whether_or_not_its_rows_err_together(memory: float) -> None:
     law, x = LAWS["saturating"], np.log(COMPUTE / 3e7)[:, None]

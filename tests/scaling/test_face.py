@@ -30,6 +30,7 @@ def columns():
     return {name: [float(r[name]) if name in numbers[1:] else r[name] for r in rows] for name in rows[0]}
 
 
+@pytest.mark.slow
 def test_a_table_says_the_same_from_a_file_from_columns_from_arrow_and_as_observations(columns):
     fitted = scaling.fit(OTHERS, **COLUMNS)
     assert len(fitted.laws) == 4

@@ -85,6 +85,7 @@ def test_seeds_lie_in_different_blocks_the_most_promising_first(form):
     np.testing.assert_array_equal(seeds[:1], law.seeds(x, y[None], np.ones((1, len(x))), num=1)[0])
 
 
+@pytest.mark.slow
 @forms
 def test_the_optimum_is_that_of_many_random_starts_of_scipy(form):
     law, generator = LAWS[form], np.random.default_rng(20)

@@ -172,6 +172,8 @@ def test_a_prediction_far_out_is_labelled_and_wider():
     analysis = analyse(study(run_sd=0.01))
     (near,), (far,) = (predict(analysis, budget=budget) for budget in (3e12, 1e15))
     assert prediction_sentence(far).count("beyond 10x the data: the top fitted rung is 500 times cheaper") == 1
+    (below,) = predict(analysis, budget=min(BUDGETS) / 200)
+    assert "below the data: the cheapest fitted rung is 200 times dearer" in prediction_sentence(below)
     assert near.loss is not None
     assert far.loss is not None
     assert math.log(far.loss.high / far.loss.low) > 2 * math.log(near.loss.high / near.loss.low)

@@ -90,6 +90,7 @@ def test_a_parabola_whose_bias_exceeds_its_noise_is_named():
     assert "biased by more than noise" in optimum_sentences(found)[-1]
 
 
+@pytest.mark.slow
 def test_where_the_form_holds_it_is_rarely_called_doubtful():
     doubtful, covered, num = 0, 0, 60
     for place in range(num):
@@ -265,6 +266,7 @@ def test_a_cubic_term_halves_the_error_of_a_lopsided_profile():
     assert abs(present(skewed)) < 0.5 * abs(present(flat))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (RUNS / "porian_isoflop").is_dir(), reason="needs ../shared/runs/porian_isoflop")
 def test_the_published_isoflop_exponents_are_reproduced_within_their_spread_and_the_gap_is_flagged(tmp_path):
     """All 11 settings. The spread is the authors' sd of each ln N*, carried through their line, at 90 %."""

@@ -38,6 +38,7 @@ def rate(name: str, question: str) -> float:
     return float(np.mean(found(name)[question]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*QUICK, *(pytest.param(n, marks=ACCEPTANCE) for n in FURTHER)])
 def test_equal_families_are_told_apart_in_at_most_five_studies_in_a_hundred(name):
     assert rate(name, "false better or worse") <= binomial_bounds(0.05, STUDIES)[1]

@@ -64,6 +64,24 @@ def test_a_column_in_another_unit_is_refused_by_what_the_others_say(column, unit
         read(rows, tmp_path)
 
 
+def test_compute_that_counts_forward_passes_alone_is_said_and_beside_one_that_does_not_refused(tmp_path):
+    rows = planted(np.random.default_rng(0), seeds=2)
+    forward = [row | {"flops": float(str(row["flops"])) / 3} for row in rows]
+    assert "forward passes alone" in " ".join(read(forward, tmp_path).notices)
+    of_one = [other if row["family"] == "vit" else row for row, other in zip(rows, forward, strict=True)]
+    with pytest.raises(InputError, match=r"6 x parameters x examples for 'cnn', and 2 x for 'vit'.*count both alike"):
+        read(of_one, tmp_path)
+    uncounted = [row | {"flops": float(str(row["flops"])) * (0.3 + 0.01 * n)} for n, row in enumerate(rows)]
+    assert "forward" not in " ".join(read(uncounted, tmp_path).notices)
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1e3])
+def test_a_constant_that_is_a_thousand_is_a_unit(unit, tmp_path):
+    rows = [row | {"D": float(str(row["D"])) * unit} for row in planted(np.random.default_rng(0))]
+    with pytest.raises(InputError, match="one of the three columns is in another unit"):
+        read(rows, tmp_path)
+
+
 def test_one_row_in_another_unit_is_named(tmp_path):
     rows = planted(np.random.default_rng(0))
     rows[7]["D"] = rows[7]["D"] * 1e-6  # pyright: ignore[reportOperatorIssue]
@@ -120,6 +138,15 @@ def test_errors_near_one_are_said_to_be_chance_unless_chance_is_named(tmp_path):
     (notice,) = read(lifted, tmp_path).notices
     assert "has an error below 0.99: if that is chance, name the column" in notice
     assert read(lifted, tmp_path, chance="chance").notices == ()
+
+
+@pytest.mark.parametrize(("factor", "said"), [(1 / math.log(2), True), (math.log(2), True), (1.3, False), (1.6, False)])
+def test_a_family_in_bits_beside_one_in_nats_is_said(factor, said, tmp_path):
+    rows = [
+        row | ({"loss": float(str(row["loss"])) * factor} if row["family"] == "vit" else {})
+        for row in planted(np.random.default_rng(0))
+    ]
+    assert ("as bits and nats of the same do" in " ".join(read(rows, tmp_path).notices)) == said
 
 
 def test_families_that_differ_by_their_capitals_alone_are_refused(tmp_path):

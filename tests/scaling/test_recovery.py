@@ -138,7 +138,7 @@ def test_a_learning_curve_with_too_few_rows_for_the_believed_form_gets_the_line(
     assert [law.form for law in found if law.chosen] == ["log-log"]
 
 
-@pytest.mark.parametrize("form", ["log-log", "saturating"])
+@pytest.mark.parametrize("form", ["log-log", pytest.param("saturating", marks=pytest.mark.slow)])
 def test_noise_about_a_constant_loss_is_refused_as_a_law(form):
     accepted, compute = 0, np.geomspace(1e9, 1e13, 9)
     for seed in range(40):

@@ -105,6 +105,7 @@ def test_a_loss_carried_by_five_images_counts_few_effective_examples():
     assert effective_examples(np.full(360, 0.3)) == pytest.approx(360)
 
 
+@pytest.mark.slow
 def test_equal_families_are_called_equivalent_at_the_smallest_decidable_margin_with_the_stated_power():
     generator = np.random.default_rng(5)
     seeds, seed_sd, example_sd, num_examples = 3, 0.02, 1.0, 20000

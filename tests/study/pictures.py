@@ -20,7 +20,7 @@ name = "pictures"
 question = "Are they still there?"
 
 [data]
-source = "folder"
+source = "images"
 path = "images"
 resolution = 8
 select_examples = 6

@@ -11,7 +11,7 @@ import torch
 from levelfield.data import arranged
 from levelfield.data.order import Order, Turns
 from levelfield.data.sources import open_source
-from levelfield.records.data import DataSpec, DigitsSpec, FolderSpec, MixturePart, MixtureSpec, data_content
+from levelfield.records.data import DataSpec, DigitsSpec, ImagesSpec, MixturePart, MixtureSpec, data_content
 from levelfield.records.errors import DataError, InputError, StoreError
 from levelfield.records.fingerprint import digest
 from levelfield.records.head import LinearHead
@@ -142,7 +142,7 @@ def test_what_is_no_trial_or_has_not_trained_is_refused(tmp_path):
 
 def test_other_data_is_refused_and_moved_data_found(tmp_path, invoke):
     write_folder(tmp_path / "seen", seed=0, count=20, side=16)
-    data = FolderSpec(path=str(tmp_path / "seen"), resolution=16, select_examples=6, report_examples=6)
+    data = ImagesSpec(path=str(tmp_path / "seen"), resolution=16, select_examples=6, report_examples=6)
     directory = trained(trial(data, steps=2), tmp_path / "trial")
     (tmp_path / "seen").rename(tmp_path / "moved")
     code, said, _ = invoke("data", "audit", directory.path, "--data", tmp_path / "moved")
@@ -183,7 +183,7 @@ def test_counts_are_those_of_plain_counting(examples, size, views):
 def test_a_trial_resumed_in_another_order_of_examples_is_refused(tmp_path, monkeypatch):
     """Data, seed and version of the order: a change of any is refused where training would go on."""
     write_folder(tmp_path / "seen", seed=0, count=20, side=16)
-    data = FolderSpec(path=str(tmp_path / "seen"), resolution=16, select_examples=6, report_examples=6)
+    data = ImagesSpec(path=str(tmp_path / "seen"), resolution=16, select_examples=6, report_examples=6)
     spec, directory, source = trial(data), TrialDirectory(tmp_path / "trial"), open_source(data)
 
     class Killed(Exception):

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 DATA = """
 [data]
-source = "{source}"
+source = "images"
 path = "{path}"
 resolution = 16
 select_examples = 128
@@ -46,17 +46,17 @@ def containers(tmp_path_factory):
     with tarfile.open(root / "digits.tar", "w") as archive:
         archive.add(root / "folder", "digits")
     build(listed_forms(PlaceSaid(path=str(root / "digits.tar"))), root / "built", shard_bytes=100_000)
-    return {"parquet": root / "digits.parquet", "folder": root / "folder", "images": root / "built"}
+    return {name: root / name for name in ("digits.parquet", "folder", "built")}
 
 
-def results_of(tmp_path, source, path, workers):
+def results_of(tmp_path, path, workers):
     """The lasting files of a finished study, but those that say where the images lie."""
     before, _, after = TINY_STUDY.partition("[data]")
     _, _, ladder = after.partition("[ladder]")
     # In colour the same nets cost more: this buys both 500 steps of 8 within four epochs of the 1,413 images left.
     ladder = ladder.replace("budgets = [1.36e8]", "budgets = [1.95e8]")
-    study = tmp_path / f"{source}-{workers}.toml"
-    study.write_text(f"{before}{DATA.format(source=source, path=path)}\n[ladder]{ladder}")
+    study = tmp_path / f"{path.stem}-{workers}.toml"
+    study.write_text(f"{before}{DATA.format(path=path)}\n[ladder]{ladder}")
     done = run("run", study, "--dir", study.with_suffix(""), "--workers", workers, timeout=600)
     assert done.returncode == 0, done.stderr
     files = lasting_files(study.with_suffix(""))
@@ -66,9 +66,9 @@ def results_of(tmp_path, source, path, workers):
 
 
 def test_container_and_workers_change_nothing(containers, tmp_path):
-    from_parquet = results_of(tmp_path, "parquet", containers["parquet"], 1)
-    assert results_of(tmp_path, "parquet", containers["parquet"], 2) == from_parquet
-    from_folder = results_of(tmp_path, "folder", containers["folder"], 2)
+    from_parquet = results_of(tmp_path, containers["digits.parquet"], 1)
+    assert results_of(tmp_path, containers["digits.parquet"], 2) == from_parquet
+    from_folder = results_of(tmp_path, containers["folder"], 2)
     assert from_folder.keys() == from_parquet.keys(), "the same images are the same trials"
     assert from_folder == from_parquet
-    assert results_of(tmp_path, "images", containers["images"], 2) == from_parquet
+    assert results_of(tmp_path, containers["built"], 2) == from_parquet

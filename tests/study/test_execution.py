@@ -13,11 +13,12 @@ from levelfield.native.library import kernels
 from levelfield.records.execution import DEFAULT_EXECUTION, ExecutionSpec
 from levelfield.records.sealed import read_record, write_record
 from levelfield.records.store import StudyDirectory, TrialDirectory
-from levelfield.records.trial import TrialResult, TrialSpec
+from levelfield.records.trial import TrialResult, TrialSpec, TrialTiming
 from levelfield.report.words.executions import mixed_executions
 from levelfield.study.execute.trial import run_trial
 from levelfield.study.outcome.fixed import Fixed, fix
 from levelfield.study.outcome.outcome import read_outcome
+from levelfield.study.outcome.table import observations
 from levelfield.study.plan.plan import plan
 from levelfield.study.run import run_study, study_facts
 from levelfield.study.spec_file import executed, load_study, quickstart_study
@@ -160,6 +161,26 @@ def test_status_compare_and_the_page_say_where_a_study_mixes_executions(mixed, i
     assert invoke("report", mixed.path)[0] == 0
     assert told[1:] in (mixed.path / "report.html").read_text()
     assert len(json.loads(invoke("status", mixed.path, "--json")[1])["executions"]) == 3
+
+
+def test_seconds_of_another_engine_are_those_of_another_device():
+    planned, results = run_to_the_end(study())
+    first, second = (trial.spec.fingerprint for trial in planned.trials[:2])
+    lean = dataclasses.replace(results[first].execution, engine="lean", engine_version="0")
+    results[first] = dataclasses.replace(results[first], executions=(lean,))
+    timings = {
+        key: TrialTiming(
+            fingerprint=key,
+            device="CPU x",
+            device_seconds=1.0,
+            data_seconds=0.0,
+            evaluate_seconds=0.0,
+            wall_seconds=1.0,
+        )
+        for key in (first, second)
+    }
+    devices = {row.run: row.device for row in observations(planned, results, timings)}
+    assert (devices[first], devices[second]) == ("CPU x by engine lean", "CPU x")
 
 
 def test_a_study_of_one_execution_says_nothing_of_it(tmp_path, invoke):

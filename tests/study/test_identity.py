@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from levelfield.data.sources import open_source
-from levelfield.records.data import DigitPairsSpec, FolderSpec, data_content
+from levelfield.records.data import DigitPairsSpec, ImagesSpec, data_content
 from levelfield.records.errors import DamagedError, StoreError, UnfinishedError
 from levelfield.records.head import LinearHead
 from levelfield.records.probe import ProbeSpec
@@ -51,9 +51,9 @@ def killed_at(step: int):
     return kill
 
 
-def pictures(path: Path, seed: int = 0) -> FolderSpec:
+def pictures(path: Path, seed: int = 0) -> ImagesSpec:
     write_folder(path, seed=seed)
-    return FolderSpec(path=str(path), resolution=8, select_examples=6, report_examples=6)
+    return ImagesSpec(path=str(path), resolution=8, select_examples=6, report_examples=6)
 
 
 def trial(data, **changes) -> TrialSpec:
@@ -246,7 +246,7 @@ def test_a_worker_compares_again_what_the_plan_has_seen(tmp_path):
 @pytest.fixture
 def two(finished, tmp_path) -> tuple[TrialDirectory, TrialDirectory]:
     """Finished trials of other seeds on the same pictures."""
-    spec = trial(FolderSpec(path=str(tmp_path / "images"), resolution=8, select_examples=6, report_examples=6), seed=1)
+    spec = trial(ImagesSpec(path=str(tmp_path / "images"), resolution=8, select_examples=6, report_examples=6), seed=1)
     other = StudyDirectory(tmp_path / "study").trial(spec)
     run_trial(spec, other, open_source(spec.data), device=CPU, keeps_weights=True)
     return finished, other
@@ -279,7 +279,7 @@ def test_weights_that_only_say_that_they_are_the_trials_are_refused(two):
 
 
 def test_a_checkpoint_of_another_trial_is_refused(finished, tmp_path):
-    data = FolderSpec(path=str(tmp_path / "images"), resolution=8, select_examples=6, report_examples=6)
+    data = ImagesSpec(path=str(tmp_path / "images"), resolution=8, select_examples=6, report_examples=6)
     source = open_source(data)
     one, other = (TrialDirectory(tmp_path / name) for name in ("one", "other"))
     for directory, seed in ((one, 2), (other, 3)):

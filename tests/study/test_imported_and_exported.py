@@ -29,6 +29,7 @@ def others(folder, text="arch,flops,loss,n\nvit,1e10,1.5,1000\nconvnext,3e10,1.2
 COLUMNS_OF_OTHERS = {"family": "arch", "params": "n"}
 
 
+@pytest.mark.slow
 def test_imported_runs_are_listed_and_change_no_number(finished, tmp_path):
     before = read_outcome(finished.path)
     import_runs(finished, others(tmp_path), columns=COLUMNS_OF_OTHERS, source="a table")

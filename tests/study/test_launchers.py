@@ -33,6 +33,7 @@ class Boasting:
         pass
 
 
+@pytest.mark.slow
 def test_a_launcher_that_tells_of_work_it_has_not_done_is_none(tmp_path):
     with pytest.raises(AssertionError, match="'failed' comes last; trial"):
         check_launcher(lambda path: Boasting(), tmp_path / "checked")

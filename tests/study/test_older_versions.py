@@ -40,6 +40,7 @@ def refused(said: tuple[int, str, str]) -> None:
     assert len(error.strip().splitlines()) == 1, error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["run", "status", "compare", "report", "verify", "export"])
 def test_a_study_of_an_older_version(verb, tmp_path, invoke):
     spec = study()

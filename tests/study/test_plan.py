@@ -119,7 +119,7 @@ def test_an_axis_that_improves_moves_the_winner():
 
 def test_no_more_trials_than_the_bill_says(finished):
     planned, results = finished
-    charged = bill(study(), FACTS, plan(study(), FACTS, {}), {})
+    charged = bill(study(), FACTS, plan(study(), FACTS, {}))
     assert len(results) <= charged.trials_at_most
     for row in charged.rows:
         trials = [t for t in planned.trials if (t.family, t.budget_flops) == (row.family, row.budget_flops)]

@@ -16,7 +16,7 @@ def test_a_class_without_a_picture_is_said_in_plan_and_run_and_on_the_page(tmp_p
     files = sorted((tmp_path / "images").rglob("*.png"))
     labels = [1 if file.parent.name == "cat" else 3 for file in files]
     pq.write_table(pa.table({"image": [file.read_bytes() for file in files], "label": labels}), "rows.parquet")
-    table = FOLDER_STUDY.replace('"folder"', '"parquet"').replace('"images"', '"rows.parquet"')
+    table = FOLDER_STUDY.replace('path = "images"', 'path = "rows.parquet"')
     (tmp_path / "study.toml").write_text(table)
     remark = "2 of 4 classes have no image, '0', '2', so the network cannot learn them; labels run from 1 to 3"
     for verb in (("plan", "study.toml", "--no-calibrate"), ("run", "study.toml")):

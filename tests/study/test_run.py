@@ -47,6 +47,7 @@ def test_a_study_that_the_protocol_forbids_altogether_is_refused_before_a_direct
     assert not (tmp_path / "study").exists()
 
 
+@pytest.mark.slow
 def test_a_corrupt_image_stops_the_run_with_its_name(tmp_path):
     draw = np.random.default_rng(0)
     for label in ("cat", "dog"):
@@ -61,7 +62,7 @@ def test_a_corrupt_image_stops_the_run_with_its_name(tmp_path):
             "name": "torn",
             "question": "Is it named?",
             "data": {
-                "source": "folder",
+                "source": "images",
                 "path": str(tmp_path / "images"),
                 "resolution": 8,
                 "select_examples": 6,

@@ -13,7 +13,7 @@ from levelfield.data.arranged import training_order
 from levelfield.data.loader import Loader
 from levelfield.data.sources import open_source
 from levelfield.data.transforms import to_float
-from levelfield.records.data import ParquetSpec, data_content
+from levelfield.records.data import MaskedImagesSpec, data_content
 from levelfield.records.errors import SpecError
 from levelfield.records.head import LinearHead, PixelHead
 from levelfield.records.store import TrialDirectory
@@ -37,7 +37,7 @@ HEAD = PixelHead(num_outputs=3, output_stride=8)
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     path = write_parquet(tmp_path_factory.mktemp("masks") / "bars.parquet", rows())
-    return ParquetSpec(
+    return MaskedImagesSpec(
         path=str(path), resolution=32, stretch=2, mask_column="mask", split_column="split", sequence_column="file"
     )
 
@@ -68,6 +68,7 @@ class Killed(Exception):
     """Stands for a crash right after a step."""
 
 
+@pytest.mark.slow
 def test_resume_is_bit_identical_at_every_step(data, source, tmp_path):
     spec = trial(data, source)
     undisturbed = TrialDirectory(tmp_path / "undisturbed")

@@ -97,7 +97,7 @@ def test_the_swap_changes_nothing_about_the_search_and_stays_within_the_bill():
     planned, results = run_to_the_end(spec, loss=swapped_bowl)
     alone, _ = run_to_the_end(study())
     assert planned.winners == alone.winners
-    assert len(results) <= bill(spec, FACTS, plan(spec, FACTS, {}), {}).trials_at_most
+    assert len(results) <= bill(spec, FACTS, plan(spec, FACTS, {})).trials_at_most
 
 
 def test_a_swap_without_a_recipe_to_swap_to_is_refused():
@@ -149,6 +149,7 @@ def test_a_family_that_no_declared_size_fits_is_locked_as_refused_with_the_reaso
     assert isinstance(of_kind(NoDeclaredSize, recipes["nfnet"]).why, TooManySteps)
 
 
+@pytest.mark.slow
 def test_a_prediction_does_not_depend_on_the_trials_that_score_it():
     spec = study(ladder=LADDER)
     before = outcome_of(spec, *run_to_the_end(spec))

@@ -8,7 +8,7 @@ import pytest
 
 from levelfield.compute.analytic import count
 from levelfield.records.allowed import ArmOf, TooFewSteps
-from levelfield.records.data import FolderSpec
+from levelfield.records.data import ImagesSpec
 from levelfield.records.errors import InputError, SpecError
 from levelfield.records.fields import FieldFacts
 from levelfield.records.head import LinearHead, PixelHead
@@ -340,8 +340,8 @@ def test_paths_of_transfers_are_relative_to_the_study_file(tmp_path):
     from levelfield.study.spec_file import load_study, quickstart_text
 
     table = (
-        '[[transfer]]\nname = "x"\nprobes = ["knn"]\ndata = { source = "folder", path = "photos", resolution = 8 }\n'
+        '[[transfer]]\nname = "x"\nprobes = ["knn"]\ndata = { source = "images", path = "photos", resolution = 8 }\n'
     )
     (tmp_path / "study.toml").write_text(quickstart_text() + "\n" + table)
     (transfer,) = load_study(tmp_path / "study.toml").transfer
-    assert of_kind(FolderSpec, transfer.data).path == str(tmp_path / "photos")
+    assert of_kind(ImagesSpec, transfer.data).path == str(tmp_path / "photos")

@@ -61,7 +61,7 @@ def files_of(directory: TrialDirectory) -> dict[str, bytes]:
     return {name: (directory.path / name).read_bytes() for name in names}
 
 
-@pytest.mark.parametrize("family", ["nfnet", "vit", "batch-norm"])
+@pytest.mark.parametrize("family", ["nfnet", "vit", pytest.param("batch-norm", marks=pytest.mark.slow)])
 def test_resume_is_bit_identical_at_every_step(family, source, tmp_path):
     spec = trial(family)
     undisturbed = TrialDirectory(tmp_path / "undisturbed")

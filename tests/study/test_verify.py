@@ -83,6 +83,7 @@ def test_verifying_reads_every_byte_of_the_data_whatever_is_kept_of_it(finished,
             picture.write(content)
 
 
+@pytest.mark.slow
 def test_a_device_that_is_not_there_is_the_inputs_fault_as_it_is_for_a_run(finished):
     with pytest.raises(InputError, match="unknown device 'evil'; choose auto, cpu or cuda"):
         verify_study(finished, sample=1, device="evil")

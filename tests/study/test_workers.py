@@ -75,6 +75,7 @@ def test_a_trial_is_to_blame_where_one_of_its_workers_had_started_though_later_o
     assert present(events[-1]).blame == blame
 
 
+@pytest.mark.slow
 def test_a_device_that_is_not_there_is_named_in_its_own_sentence_and_nothing_fails_for_good(tiny_study, tmp_path):
     with pytest.raises(InputError, match="unknown device 'evil'; choose auto, cpu or cuda"):
         run_study(load_study(tiny_study), tmp_path / "study", device="evil")

@@ -15,7 +15,7 @@ from levelfield.data.transforms import to_float
 from levelfield.families.base import Backbone
 from levelfield.families.pixels import PixelClassifier, resampled, resampling
 from levelfield.families.registry import build
-from levelfield.records.data import ParquetSpec, Split
+from levelfield.records.data import MaskedImagesSpec, Split
 from levelfield.records.errors import SpecError
 from levelfield.records.head import PixelHead
 from levelfield.records.trial import RecipeSpec
@@ -33,7 +33,7 @@ NETWORKS = ("nfnet:w8-d1x1-s4", "vit:w16-d1-p16", "vit:w16-d1-p4,pool=map", "vit
 def source(tmp_path_factory):
     path = write_parquet(tmp_path_factory.mktemp("masks") / "bars.parquet", rows())
     return open_source(
-        ParquetSpec(
+        MaskedImagesSpec(
             path=str(path),
             mask_column="mask",
             split_column="split",

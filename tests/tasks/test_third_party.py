@@ -89,7 +89,7 @@ def test_the_report_shows_it_under_its_own_name(undisturbed):
     assert "Top-1" not in page
 
 
-@pytest.mark.slow
+@pytest.mark.acceptance  # what study/test_kill.py asks of a task that ships, asked of somebody's
 def test_a_killed_run_ends_with_the_same_bytes(study, undisturbed, tmp_path):
     command = levelfield("run", study, "--dir", tmp_path / "study", "--workers", 1, "--checkpoint-every", 0.1)
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -106,6 +106,7 @@ def test_a_killed_run_ends_with_the_same_bytes(study, undisturbed, tmp_path):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "said"),
     [

@@ -134,6 +134,7 @@ def test_a_truncated_torch_file_and_a_truncated_pickle_are_refused(tmp_path: Pat
         load_model(path, arch="dm_nfnet_f0")
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_code_2_and_one_line(own: Path, tmp_path: Path) -> None:
     def convert(path: Path, *options: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "levelfield", "convert", path, tmp_path / "out", *options]

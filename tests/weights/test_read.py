@@ -24,7 +24,7 @@ from tests.weights.networks import CLASSES, SMALL_VIT, State, difference, timm_n
 SMALL_TEXT = "vit:w48-d2-p8-h4-m2,pool=token,gelu=erf"
 
 
-@pytest.mark.parametrize("name", ["dm_nfnet_f0", "nfnet_f0"])
+@pytest.mark.parametrize("name", ["dm_nfnet_f0", pytest.param("nfnet_f0", marks=pytest.mark.slow)])
 def test_an_nfnet_of_timms_gives_its_logits_whether_gamma_is_in_activations_or_convolutions(
     name: str, tmp_path: Path
 ) -> None:
@@ -127,7 +127,8 @@ def as_released(state: State) -> dict[str, dict[str, Any]]:
     return tree
 
 
-@pytest.mark.parametrize("protocol", [pytest.param(2, marks=pytest.mark.slow), 5])
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", [2, 5])
 def test_a_released_archive_is_read_by_its_own_rules(protocol: int, tmp_path: Path) -> None:
     torch.manual_seed(0)
     ours = registry.build("nfnet:F0", num_outputs=CLASSES, resolution=64).eval()

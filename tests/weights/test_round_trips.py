@@ -113,17 +113,20 @@ def check_programs(loaded: LoadedModel, folder: Path) -> None:
         assert np.allclose(run(images), loaded.model(images), atol=1e-4)
 
 
-SMALL = [
-    ("nfnet:w16-d1x1-s2", 17),
-    ("nfnet:w16-d1x1,ws=timm,gelu=erf,pad=symmetric", 16),
-    ("vit:w48-d2-p8-h4-m2", 32),
-    ("vit:w48-d2-p8-h4-m2,pool=token,gelu=erf", 32),
-    ("vit:w48-d2-p8-h4-m2,pool=map,pos=sincos2d,gelu=erf", 32),
-    ("timm:resnet10t,channels=8x8x16x16,stem_width=8", 32),
-]
+SMALLEST = ("vit:w48-d2-p8-h4-m2", 32)
+FURTHER = {
+    "nfnet:w16-d1x1-s2": 17,
+    "nfnet:w16-d1x1,ws=timm,gelu=erf,pad=symmetric": 16,
+    "vit:w48-d2-p8-h4-m2,pool=token,gelu=erf": 32,
+    "vit:w48-d2-p8-h4-m2,pool=map,pos=sincos2d,gelu=erf": 32,
+    "timm:resnet10t,channels=8x8x16x16,stem_width=8": 32,
+}
 
 
-@pytest.mark.parametrize(("text", "resolution"), SMALL)
+@pytest.mark.parametrize(
+    ("text", "resolution"),
+    [SMALLEST, *(pytest.param(*own, marks=pytest.mark.slow) for own in FURTHER.items())],
+)
 def test_small_networks_come_back_from_every_form(text: str, resolution: int, tmp_path: Path) -> None:
     loaded = random_model(text, resolution=resolution)
     check_own_and_hub(loaded, tmp_path)
@@ -132,6 +135,7 @@ def test_small_networks_come_back_from_every_form(text: str, resolution: int, tm
         check_timm(loaded, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["nfnet:w16-d1x1-s2", "vit:w48-d2-p8-h4-m2,pool=token", "timm:resnet10t,stem_width=8"])
 def test_a_network_that_answers_every_pixel_goes_to_others_runtimes(text: str, tmp_path: Path) -> None:
     check_programs(
@@ -139,9 +143,8 @@ def test_a_network_that_answers_every_pixel_goes_to_others_runtimes(text: str, t
     )
 
 
-@pytest.mark.parametrize(
-    "text", ["nfnet:F0,gelu=erf", pytest.param("nfnet:F0,ws=timm,gelu=erf,pad=symmetric", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["nfnet:F0,gelu=erf", "nfnet:F0,ws=timm,gelu=erf,pad=symmetric"])
 def test_an_f0_goes_to_timm_by_either_rule(text: str, tmp_path: Path) -> None:
     check_timm(random_model(text, resolution=64), tmp_path)
 
@@ -173,14 +176,18 @@ SIZES = [
 ]
 
 
-SMALLEST = ("nfnet:F0,gelu=erf", "nfnet:F0+", "vit:S/16,gelu=erf")
+ONE_OF_EACH = ("nfnet:F0+", "vit:S/16,gelu=erf")
 
 
 @pytest.mark.parametrize(
     ("text", "sides"),
     [
-        pytest.param(text, sides, marks=pytest.mark.slow if text in SMALLEST else pytest.mark.acceptance, id=text)
-        for text, sides in SIZES
+        *(
+            pytest.param(text, sides[:1], marks=pytest.mark.slow, id=text)
+            for text, sides in SIZES
+            if text in ONE_OF_EACH
+        ),
+        *(pytest.param(text, sides, marks=pytest.mark.acceptance, id=f"{text} at {sides}") for text, sides in SIZES),
     ],
 )
 def test_every_preset_up_to_350_million_parameters_comes_back(

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from levelfield.data.ingest.masked_places import MaskedPlaceSaid
+    from levelfield.data.ingest.places import PlaceSaid
     from levelfield.records.data import DataSpec
 
 Start = Annotated[
@@ -53,6 +59,70 @@ Stretch = Annotated[
 _REPORT_UNSAID = 1000
 
 
+@dataclass(frozen=True, kw_only=True)
+class PlaceOptions:
+    """What the verbs of ``levelfield data`` are told of a place: of labelled pictures, or of such with masks."""
+
+    image_column: str | None
+    label_column: str | None
+    mask_column: str | None
+    split_column: str | None
+    sequence_column: str | None
+    num_classes: int | None
+    ignore_index: int | None
+
+    def said_of(self, path: str) -> PlaceSaid | MaskedPlaceSaid:
+        """The same as the door is told it: of masks where something is said of them, or pairs lie there.
+
+        Raises:
+            SpecError: a column of labels is named beside one of masks.
+        """
+        from levelfield.data.ingest.mask_classes import MasksSaid
+        from levelfield.data.ingest.masked_places import MaskedPlaceSaid, is_masked_place
+        from levelfield.data.ingest.places import PlaceSaid
+        from levelfield.records.errors import SpecError
+
+        of_masks = (self.mask_column, self.split_column, self.sequence_column, self.num_classes, self.ignore_index)
+        if of_masks == (None,) * 5 and not is_masked_place(path):
+            return PlaceSaid(path=path, image_column=self.image_column, label_column=self.label_column)
+        if self.label_column is not None:
+            raise SpecError("--label-column is of labels, and pictures with masks have none: leave it out")
+        return MaskedPlaceSaid(
+            path=path,
+            image_column=self.image_column,
+            mask_column=self.mask_column,
+            split_column=self.split_column,
+            sequence_column=self.sequence_column,
+            masks=MasksSaid(num_classes=self.num_classes, ignore_index=self.ignore_index),
+        )
+
+
+def says_place(verb: Callable[..., None]) -> Callable[..., None]:
+    """``verb`` with the options of :class:`PlaceOptions` on the command line where it has its parameter ``options``."""
+    kinds = {
+        "image_column": ImageColumn,
+        "label_column": LabelColumn,
+        "mask_column": MaskColumn,
+        "split_column": SplitColumn,
+        "sequence_column": SequenceColumn,
+        "num_classes": NumClasses,
+        "ignore_index": IgnoreIndex,
+    }
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(verb, eval_str=True).parameters.items():
+        shared = {name: parameter}
+        if name == "options":
+            shared = {each: parameter.replace(annotation=kind, default=None) for each, kind in kinds.items()}
+        parameters += [each.replace(name=given, kind=each.KEYWORD_ONLY) for given, each in shared.items()]
+
+    @functools.wraps(verb)
+    def with_options(**given: Any) -> None:
+        verb(options=PlaceOptions(**{name: given.pop(name) for name in kinds}), **given)
+
+    with_options.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue]
+    return with_options
+
+
 def masked_data(
     place: str,
     *,
@@ -71,33 +141,29 @@ def masked_data(
     """The spec of the pictures with masks at ``place``: Parquet with a column of masks, or a folder of pairs.
 
     Raises:
-        SpecError: nothing lies there, or a column is named of what has none.
+        SpecError: nothing lies there.
     """
-    from levelfield.data.ingest.layout import is_parquet
+    from levelfield.data.ingest.named_files import is_pattern
     from levelfield.records.codec import from_plain
-    from levelfield.records.data import PairsSpec, ParquetSpec
+    from levelfield.records.data import MaskedImagesSpec
     from levelfield.records.errors import SpecError
 
     said: dict[str, Any] = {"path": place, "resolution": resolution, "select_examples": select}
     said |= {"report_examples": report or _REPORT_UNSAID}
-    more = {"augment": augment, "num_classes": num_classes, "ignore_index": ignore_index, "stretch": stretch}
-    columns = {
+    more = {
+        "augment": augment,
         "image_column": image_column,
         "mask_column": mask_column,
         "split_column": split_column,
         "sequence_column": sequence_column,
+        "num_classes": num_classes,
+        "ignore_index": ignore_index,
+        "stretch": stretch,
     }
-    said |= {name: value for name, value in (more | columns).items() if value is not None}
-    if is_parquet(place):
-        said.setdefault("mask_column", "mask")
-        return from_plain(ParquetSpec, said, where=f"--data {place}")
-    named = [name for name in columns if name in said]
-    if named:
-        option = f"--{named[0].replace('_', '-')}"
-        raise SpecError(f"{option} names a column of Parquet, and --data {place!r} is none: leave it out")
-    if not Path(place).expanduser().is_dir():
-        raise SpecError(f"--data {place!r} is no folder here ({Path(place).absolute()}) and no Parquet file")
-    return from_plain(PairsSpec, said, where=f"--data {place}")
+    said |= {name: value for name, value in more.items() if value is not None}
+    if not Path(place).expanduser().exists() and not is_pattern(place):
+        raise SpecError(f"--data {place!r} is no folder or file here ({Path(place).absolute()})")
+    return from_plain(MaskedImagesSpec, said, where=f"--data {place}")
 
 
 def named_data(
@@ -108,6 +174,7 @@ def named_data(
     select: int,
     report: int | None,
     augment: str | None = None,
+    randaugment: str | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
 ) -> DataSpec:
@@ -128,10 +195,14 @@ def named_data(
         said |= {"augment": augment}
     made = {"digits": DigitsSpec, "fractals": FractalsSpec}.get(place)
     if made is not None:
+        if randaugment is not None:
+            raise SpecError(f"--randaugment is of pictures in files; {place!r} are drawn here: leave it out")
         refuse_columns(f"--data {place!r}", image_column, label_column)
         if report_place is not None:
             raise SpecError(f"--report-data says where held-out images lie; {place!r} are split here: leave it out")
         return from_plain(made, said, where=f"--data {place}")
+    if randaugment is not None:
+        said |= {"randaugment": randaugment}
     path = Path(place).expanduser()
     said |= {"path": place, "report_path": str(report_place) if report_place else None}
     said |= {"image_column": image_column, "label_column": label_column}

@@ -12,17 +12,17 @@ from typing import Annotated
 
 import typer
 
-from levelfield.cli.data import ImageColumn, LabelColumn
+from levelfield.cli.data import PlaceOptions, says_place
 
 EXAMPLES = "Example:  levelfield data build photos/ built/photos"
 _EVERY_S = 10.0
 
 
+@says_place
 def build(
     source: Annotated[str, typer.Argument(help="Class folders, tars, Parquet, a hub's folder, or a table of paths.")],
     out: Annotated[Path, typer.Argument(help="A new folder for the data set.")],
-    image_column: ImageColumn = None,
-    label_column: LabelColumn = None,
+    options: PlaceOptions,
     workers: Annotated[int | None, typer.Option(help="Processes; as many as there are cores unsaid.", min=1)] = None,
     shard_mb: Annotated[int, typer.Option("--shard-mb", help="Size of a shard, about.", min=1)] = 256,
     in_place: Annotated[
@@ -33,11 +33,12 @@ def build(
     """Hash and check every picture once, and keep the bytes of those that can be read in tars. Run again to go on."""
     from levelfield.cli.console import say, say_json
     from levelfield.data.ingest.build import build as run_build
-    from levelfield.data.ingest.places import PlaceSaid, listed_forms
+    from levelfield.data.ingest.masked_places import MaskedPlaceSaid, listed_pairs
+    from levelfield.data.ingest.places import listed_forms
     from levelfield.report.words.skipped import skipped_sentences
 
-    said = PlaceSaid(path=source, image_column=image_column, label_column=label_column)
-    forms = listed_forms(said)
+    said = options.said_of(source)
+    forms = listed_pairs(said) if isinstance(said, MaskedPlaceSaid) else listed_forms(said)
     with counted("pictures") as told:
         found = run_build(
             forms,
@@ -54,10 +55,10 @@ def build(
         contents = facts.contents
         num_bytes = sum(shard.num_bytes for shard in facts.shards)
         where = f"in {len(facts.shards)} shards ({num_bytes / 1e6:,.0f} MB)" if facts.shards else "where they lie"
-        say(
-            f"{part}: {contents.num_examples:,} pictures of {len(contents.used)} classes {where}, "
-            f"fingerprint {contents.fingerprint}"
-        )
+        which = f"of {len(contents.used)} classes"
+        if facts.masks is not None:
+            which = f"with masks of {len(facts.masks.facts.names)} classes"
+        say(f"{part}: {contents.num_examples:,} pictures {which} {where}, fingerprint {contents.fingerprint}")
         if contents.twins:
             say(f"  {contents.twins:,} of them are there twice, byte for byte")
         if shared := found.also_in_train.get(part):

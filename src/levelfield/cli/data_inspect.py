@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from levelfield.cli.data import ImageColumn, LabelColumn
+from levelfield.cli.data import PlaceOptions, says_place
 from levelfield.cli.data_build import counted
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ EXAMPLES = "Example:  levelfield data inspect photos/ --out sheets"
 _SHOWN = 20
 
 
+@says_place
 def inspect(
     source: Annotated[str, typer.Argument(help="Any data that `run` reads, built or not.")],
-    image_column: ImageColumn = None,
-    label_column: LabelColumn = None,
+    options: PlaceOptions,
     out: Annotated[Path | None, typer.Option(help="A folder for contact sheets, a picture a part.")] = None,
     workers: Annotated[int | None, typer.Option(help="Threads; as many as there are cores unsaid.", min=1)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
@@ -30,15 +30,25 @@ def inspect(
     from levelfield.cli.console import say, say_json
     from levelfield.data.ingest.inspect import contact_sheet
     from levelfield.data.ingest.inspect import inspect as run_inspect
-    from levelfield.data.ingest.places import PlaceSaid, looked_at
+    from levelfield.data.ingest.masked_places import MaskedPlaceSaid, looked_at_pairs
+    from levelfield.data.ingest.places import looked_at
     from levelfield.report.words.skipped import skipped_sentences
 
-    said = PlaceSaid(path=source, image_column=image_column, label_column=label_column)
-    stores, skipped = looked_at(said)
+    said = options.said_of(source)
+    if isinstance(said, MaskedPlaceSaid):
+        pairs, skipped = looked_at_pairs(said)
+        stores = {part: each.pictures for part, each in pairs.items()}
+    else:
+        stores, skipped = looked_at(said)
+        pairs = {}
     total = sum(store.contents.num_examples for store in stores.values())
     with counted("pictures") as told:
         found = run_inspect(
-            stores, skipped, workers=workers or min(os.cpu_count() or 1, 16), told=lambda done: told(done, total)
+            stores,
+            skipped,
+            masked=pairs,
+            workers=workers or min(os.cpu_count() or 1, 16),
+            told=lambda done: told(done, total),
         )
     sheets = []
     if out is not None:
@@ -63,7 +73,8 @@ def _say_part(part: str, facts: PartInspection) -> None:
     from levelfield.cli.console import say, say_table
     from levelfield.report.words.skipped import skipped_sentences
 
-    say(f"{part}: {facts.num_examples:,} pictures of {len(facts.num_by_class)} classes", "strong")
+    classes = "1 class" if len(facts.num_by_class) == 1 else f"{len(facts.num_by_class)} classes"
+    say(f"{part}: {facts.num_examples:,} pictures of {classes}", "strong")
     if facts.sides is not None:
         (least, median, most), longer = facts.sides.shorter, facts.sides.longer
         say(f"  shorter side {least} to {most} px, half of them {median} or more; longer side up to {longer[2]} px")
@@ -75,6 +86,9 @@ def _say_part(part: str, facts: PartInspection) -> None:
         say(f"    {each.name} is {each.said}")
     counts = sorted(facts.num_by_class.items(), key=lambda item: -item[1])
     shown = counts if len(counts) <= _SHOWN else [*counts[: _SHOWN // 2], *counts[-_SHOWN // 2 :]]
+    if facts.masked:
+        say_table("Classes of pixels", ("class", "pictures that show it"), [(name, f"{n:,}") for name, n in shown])
+        return
     title = "Classes" if len(shown) == len(counts) else f"Classes: the {_SHOWN // 2} largest and smallest"
     say_table(title, ("class", "pictures"), [(name, f"{number:,}") for name, number in shown])
 

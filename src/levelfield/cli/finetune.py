@@ -61,7 +61,8 @@ def finetune(
     seed: Annotated[int, typer.Option(help="Seed of order, augmentation and dropout.")] = 0,
     select: Select = 100,
     report: Report = None,
-    augment: Annotated[str | None, typer.Option(help="none, flip or crop-flip.")] = None,
+    augment: Annotated[str | None, typer.Option(help="none, flip, crop-flip or resized-crop-flip.")] = None,
+    randaugment: Annotated[str | None, typer.Option(help="RandAugment in timm's words, such as rand-m9-n2.")] = None,
     directory: Annotated[Path | None, typer.Option("--dir", help="Where the run lives.")] = None,
     device: Device = "auto",
     threads: TrialThreads = 1,
@@ -98,12 +99,21 @@ def finetune(
     if "mask" in task_named(task).fields:
         if report_data is not None or label_column is not None:
             raise SpecError("--report-data and --label-column mean nothing of masks: --split-column names parts")
+        if randaugment is not None:
+            raise SpecError("--randaugment is of labelled images: crops and flips move a mask with its picture")
         said = masked_data(data, image_column=image_column, **sizes, **of_masks)
     else:
         for name, value in of_masks.items():
             if value is not None:
                 raise SpecError(f"--{name.replace('_', '-')} is of masks, which task {task!r} does not learn from")
-        said = named_data(data, report_data, image_column=image_column, label_column=label_column, **sizes)
+        said = named_data(
+            data,
+            report_data,
+            image_column=image_column,
+            label_column=label_column,
+            randaugment=randaugment,
+            **sizes,
+        )
     source = open_source(said)
     refuse_overruled_sizes(source, report)
     backbone = suited(backbone, source.in_channels, adapt=adapt_channels)

@@ -84,7 +84,10 @@ def _say(analysis: Analysis, level: float) -> None:
 
     say_notices(analysis)
     if analysis.laws or analysis.size_laws:
-        say(f"intervals at {percent(level, 0)}")
+        say(
+            f"intervals at {percent(level, 0)}, of each law as if its form were true; "
+            "what all of them together foretell, errors of form included, is `predict`'s to say"
+        )
     say_report_table(laws_table(analysis))
     say_report_table(size_laws_table(analysis))
     say_report_table(optima_table(analysis))

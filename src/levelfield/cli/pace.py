@@ -30,8 +30,8 @@ class Pace:
         facts = read_record(DataFacts, study.facts_path)
         self.measure = facts.measures[0].name
         planned = plan(spec, facts, {})
-        self._most = bill(spec, facts, planned, {}).train_flops
-        self._most += sum(row.train_flops for row in transfer_bill(spec, facts, planned, {}))
+        self._most = bill(spec, facts, planned).train_flops
+        self._most += sum(row.train_flops for row in transfer_bill(spec, facts, planned))
         self._before = sum(
             trial.spec.budget_flops for trial in study.trials().values() if trial.spec and trial.result is not None
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,7 +27,8 @@ def plan(
     workers: Annotated[int, typer.Option(help="Trials at a time, for the estimate of hours.", min=1)] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda: where to calibrate.")] = "auto",
     threads: Threads = None,
-    calibrate: Annotated[bool, typer.Option(help="Measure the speed here (some seconds).")] = True,
+    calibrate: Annotated[bool, typer.Option(help="Foretell seconds from speeds measured here, once.")] = True,
+    anew: Annotated[bool, typer.Option("--anew", help="Measure speeds again that were kept from before.")] = False,
     data: Data = None,
     report_data: ReportData = None,
     changes: Changes = None,
@@ -40,6 +41,7 @@ def plan(
     from levelfield.records.errors import SpecError
     from levelfield.study.bill import calibrate as calibration
     from levelfield.study.bill.bill import bill
+    from levelfield.study.bill.supposed import supposed_courses
     from levelfield.study.bill.transfer_bill import transfer_bill
     from levelfield.study.plan.plan import plan as plan_study
     from levelfield.study.plan.plan import refuse_if_nothing_is_allowed
@@ -64,10 +66,19 @@ def plan(
     refuse_if_nothing_is_allowed(planned)
     found = undecidable(spec, facts, planned)
     num_report = facts.num_report or num_report_asked(spec.data)
-    speeds = calibration.calibrate(spec, facts, planned, device=device) if calibrate else {}
-    charged, transfers = bill(spec, facts, planned, speeds), transfer_bill(spec, facts, planned, speeds)
+    courses = supposed_courses(spec, facts, planned, at_most=bill(spec, facts, planned).trials_at_most)
+    speeds = (
+        calibration.calibrate(spec, facts, planned, courses, device=device, anew=anew) if calibrate or anew else None
+    )
+    charged, transfers = bill(spec, facts, planned, courses, speeds), transfer_bill(spec, facts, planned, speeds)
     if json:
-        answer = {"rows": charged.rows, "trials_at_most": charged.trials_at_most, "seconds": charged.seconds}
+        answer: dict[str, Any] = {
+            "rows": charged.rows,
+            "trials_expected": charged.trials_expected,
+            "trials_at_most": charged.trials_at_most,
+            "seconds_expected": charged.seconds_expected(workers=workers),
+            "seconds_at_most": charged.seconds_at_most(workers=workers),
+        }
         answer |= {
             "undecidable": found,
             "no_verdict_at_all": gives_no_verdict(found, spec),
@@ -113,19 +124,33 @@ def _say_bill(spec: StudySpec, charged: Bill, workers: int, num_report: int) -> 
             family_name(row.family),
             flops(row.budget_flops),
             str(len(row.sizes)),
+            f"{row.trials_expected:.0f}",
             str(row.trials_at_most),
             flops(row.train_flops),
             flops(row.evaluate_flops),
-            "not calibrated" if row.seconds is None else seconds(row.seconds),
+            *(
+                "not calibrated" if each is None else seconds(each)
+                for each in (row.seconds_expected, row.seconds_at_most)
+            ),
         )
         for row in charged.rows
     ]
-    columns = ("family", "budget", "sizes", "trials at most", "training", "evaluation", "device-seconds here")
-    say_table("Bill", columns, rows, numeric=(False, *[True] * 6))
+    columns = (
+        *("family", "budget", "sizes", "trials expected", "at most", "training at most", "evaluation at most"),
+        *("seconds here expected", "seconds at most"),
+    )
+    say_table("Bill", columns, rows, numeric=(False, *[True] * 8))
     say()
-    say(f"at most {charged.trials_at_most} trials, {flops(charged.train_flops)} of training")
-    if charged.seconds is not None:
-        say(f"at most {seconds(charged.seconds / workers)} here with {workers} worker{'s' * (workers > 1)}")
+    say(
+        f"about {charged.trials_expected:.0f} trials are expected, {charged.trials_at_most} at most; "
+        f"{flops(charged.train_flops)} of training at most"
+    )
+    expected, most = charged.seconds_expected(workers=workers), charged.seconds_at_most(workers=workers)
+    if expected is not None and most is not None:
+        say(
+            f"about {seconds(expected / workers)} are expected here with {workers} worker{'s' * (workers > 1)}, "
+            f"at most {seconds(most / workers)}"
+        )
     decidable, margin = _decidable_margin(spec, num_report), spec.verdict.margin
     say(
         f"with {spec.verdict.seeds} seeds and {num_report} report examples the smallest decidable "

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,12 +28,16 @@ def run_and_show(
     checkpoint_seconds: float,
     seconds: float | None = None,
     cheapest_first: bool = False,
+    track: Sequence[str] = (),
 ) -> None:
     """Run ``spec`` in ``directory``, write its report, and say what came of it."""
     from levelfield.cli.analysis import say_findings, say_transfers
     from levelfield.publish import publish
     from levelfield.study.run import run_study
+    from levelfield.study.track.sinks import sink
+    from levelfield.study.track.tracker import Tracker
 
+    trackers = [Tracker(directory, sink(called, study=spec.name, directory=directory)) for called in track]
     say(f"{spec.name}: {spec.question}", "strong")
     say(f"study: {directory} (the same command resumes)")
     begun = time.perf_counter()
@@ -45,6 +49,8 @@ def run_and_show(
             nonlocal trained
             trained += progress.event.kind == "finished"
             show(progress)
+            for tracker in trackers:
+                tracker(progress)
 
         run_study(
             spec,

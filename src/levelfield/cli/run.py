@@ -48,6 +48,9 @@ def run(
     cheapest_first: Annotated[
         bool, typer.Option("--cheapest-first", help="Finish low rungs first, where time will not do for all.")
     ] = False,
+    track: Annotated[
+        list[str] | None, typer.Option(help="Send curves to tensorboard, wandb or trackio (repeatable).")
+    ] = None,
 ) -> None:
     """Train every trial that the study wants, then write the report. Run again to resume; finished trials stay."""
     from levelfield.cli.progress import run_and_show
@@ -66,6 +69,7 @@ def run(
         checkpoint_seconds=checkpoint_every,
         seconds=None if piece is None else _seconds(piece),
         cheapest_first=cheapest_first,
+        track=track or (),
     )
 
 

@@ -8,6 +8,7 @@ Parquet and from a folder. Byte-identical twins of one label are interchangeable
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +33,33 @@ def digest_of(encoded: bytes | memoryview) -> bytes:
     return hashlib.blake2b(encoded, digest_size=DIGEST_BYTES, person=turned).digest()
 
 
+def as_digests(found: Sequence[bytes]) -> NDArray[np.uint8]:
+    """Digests as rows ``[N, 16]``."""
+    return np.frombuffer(b"".join(found), dtype=np.uint8).reshape(-1, DIGEST_BYTES)
+
+
 def canonical_order(labels: NDArray[np.integer], digests: NDArray[np.uint8]) -> Int64s:
     """The rows of pictures ``labels`` [N], ``digests`` [N, 16] by label and digest."""
     first, second = _halves(digests)
     return np.lexsort((second, first, labels))
+
+
+def paired_order(pictures: NDArray[np.uint8], masks: NDArray[np.uint8]) -> Int64s:
+    """The rows of pictures with masks by the digests ``[N, 16]`` of the picture, then of the mask."""
+    (first, second), (third, fourth) = _halves(pictures), _halves(masks)
+    return np.lexsort((fourth, third, second, first))
+
+
+def paired_fingerprint(
+    pictures: NDArray[np.uint8], masks: NDArray[np.uint8], *, num_classes: int, ignore_index: int
+) -> str:
+    """32 hexadecimal digits that name pictures and masks of these digests ``[N, 16]``, in the order of
+    :func:`paired_order`, and what masks mean."""
+    found = hashlib.blake2b(b"masked table 1" + repr((num_classes, ignore_index)).encode(), digest_size=16)
+    for start in range(0, len(pictures), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        found.update(np.stack([pictures[rows], masks[rows]], axis=1).tobytes())
+    return found.hexdigest()
 
 
 def content_fingerprint(labels: NDArray[np.integer], digests: NDArray[np.uint8]) -> str:

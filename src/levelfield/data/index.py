@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from levelfield.data.arrow_messages import refuse_compressed
-from levelfield.data.canonical import DIGEST_BYTES, canonical_order
+from levelfield.data.canonical import DIGEST_BYTES, canonical_order, paired_order
 from levelfield.data.draws import Int64s
 from levelfield.records.errors import DataError, first_line
 from levelfield.records.files import regular_stat
@@ -78,6 +78,12 @@ class Index:
         return cls._in_order(rows, canonical_order(rows.label, rows.digest))
 
     @classmethod
+    def pair_of(cls, pictures: ListedRows, masks: ListedRows) -> tuple[Index, Index]:
+        """The indices in memory of pictures and of their masks, row by row, brought into their canonical order."""
+        order = paired_order(pictures.digest, masks.digest)
+        return cls._in_order(pictures, order), cls._in_order(masks, order)
+
+    @classmethod
     def unordered(cls, rows: ListedRows) -> Index:
         """The index in memory of ``rows`` in the order that they have, to read them by before they are hashed."""
         return cls._in_order(rows, np.arange(len(rows)))
@@ -103,11 +109,32 @@ class Index:
     @classmethod
     def merged(cls, indices: Sequence[Index]) -> Index:
         """The index in memory of the rows of all ``indices``, brought into canonical order."""
-        table = pa.Table.from_batches([index._batch for index in indices])
         digests = np.concatenate([index.digests for index in indices])
-        order = canonical_order(np.concatenate([index.labels for index in indices]), digests)
+        return cls._taken(indices, canonical_order(np.concatenate([index.labels for index in indices]), digests))
+
+    @classmethod
+    def merged_pairs(cls, pictures: Sequence[Index], masks: Sequence[Index]) -> tuple[Index, Index]:
+        """The same of pictures and of their masks, row by row, in their canonical order."""
+        order = paired_order(*(np.concatenate([index.digests for index in each]) for each in (pictures, masks)))
+        return cls._taken(pictures, order), cls._taken(masks, order)
+
+    @classmethod
+    def _taken(cls, indices: Sequence[Index], order: Int64s) -> Index:
+        table = pa.Table.from_batches([index._batch for index in indices])
         batches = table.take(pa.array(order)).combine_chunks().to_batches()
         return cls(batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema))
+
+    def rows(self, places: Int64s, digests: NDArray[np.uint8]) -> ListedRows:
+        """The rows at ``places`` [n], with ``digests`` [n, 16]."""
+        names = [self.name(place) for place in places.tolist()]
+        return ListedRows(
+            label=self.labels[places],
+            digest=digests,
+            shard=self.shards[places],
+            offset=self.offsets[places],
+            length=self.lengths[places],
+            names=None if None in names else [os.fsencode(name or "") for name in names],
+        )
 
     def write(self, path: Path) -> None:
         """Write the Arrow file ``path``, which must not be there, and bring it to the disk."""

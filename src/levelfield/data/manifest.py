@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from levelfield.data.canonical import content_fingerprint, num_twins
+from levelfield.data.canonical import content_fingerprint, num_twins, paired_fingerprint
 from levelfield.data.classes import Classes
 from levelfield.data.index import Index
 from levelfield.records.codec import later, record
@@ -28,8 +28,13 @@ SkipReason: TypeAlias = Literal[
     "missing",
     "unreadable",
     "same-name",
+    "mask",
 ]
 """Why a file is none of the pictures; the sentences are in report/words/skipped.py."""
+
+
+UNLABELLED = "unlabelled"
+"""The one class of pictures of which none has a label: those with captions alone, or with masks."""
 
 
 class Skipped(NamedTuple):
@@ -42,7 +47,8 @@ class Skipped(NamedTuple):
 @record
 class Contents:
     """``num_by_class`` are the pictures of each of ``class_names``; ``twins`` those that stand there twice, byte for
-    byte; ``fingerprint`` names labels and bytes, see :func:`levelfield.data.canonical.content_fingerprint`."""
+    byte; ``fingerprint`` names labels and bytes, see :func:`levelfield.data.canonical.content_fingerprint` (of pictures
+    with masks :func:`levelfield.data.canonical.paired_fingerprint`)."""
 
     class_names: tuple[str, ...]
     num_by_class: tuple[int, ...]
@@ -62,6 +68,37 @@ class Contents:
     def classes(self, of: str) -> Classes:
         """The classes, of a set that messages call ``of``."""
         return Classes(names=self.class_names, of=of, sorted_as_text=self.sorted_as_text)
+
+
+@record
+class MaskFacts:
+    """What the masks of a set say: the ``names`` of the classes of pixels by number, and the value in files of pixels
+    that belong to none. ``framed`` says that what pictures are called names frames of films.
+
+    Classes are the whole numbers from 0 that are not ``ignore_index``, in order: a class that files number before it
+    keeps its number, one after it moves down by one.
+    """
+
+    names: tuple[str, ...]
+    ignore_index: int
+    framed: bool
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """How files number each class."""
+        return tuple(value for value in range(len(self.names) + 1) if value != self.ignore_index)[: len(self.names)]
+
+
+def paired_contents(pictures: Index, masks: Index, facts: MaskFacts) -> Contents:
+    """What is known of ``pictures`` and their ``masks``, row by row, as a whole; every row is looked at."""
+    return Contents(
+        class_names=(UNLABELLED,),
+        num_by_class=(len(pictures),),
+        twins=num_twins(pictures.digests),
+        fingerprint=paired_fingerprint(
+            pictures.digests, masks.digests, num_classes=len(facts.names), ignore_index=facts.ignore_index
+        ),
+    )
 
 
 def contents_of(index: Index, class_names: Sequence[str], *, sorted_as_text: bool) -> Contents:

@@ -249,7 +249,20 @@ def _of_meant_member(findings: list[Any]) -> list[Any]:
     """Drop what a union's other members said: those whose ``Literal`` tag does not match what was written."""
     unmeant = {finding["loc"][:-1] for finding in findings if finding["type"] == "literal_error"}
     meant = [finding for finding in findings if finding["loc"][:-1] not in unmeant]
-    return meant or [finding for finding in findings if finding["type"] == "literal_error"]
+    return meant or _tags_together([finding for finding in findings if finding["type"] == "literal_error"])
+
+
+def _tags_together(findings: list[Any]) -> list[Any]:
+    """One finding for a tag that none of a union's members has, with all that they would have."""
+    members: dict[Any, list[Any]] = {}
+    for finding in findings:
+        members.setdefault((finding["loc"][:-2], finding["loc"][-1]), []).append(finding)
+    return [_any_of(place, tag, own) if len(own) > 1 else own[0] for (place, tag), own in members.items()]
+
+
+def _any_of(place: tuple[Any, ...], tag: Any, members: list[Any]) -> Any:
+    expected = ", ".join(member["ctx"]["expected"] for member in members)
+    return members[0] | {"loc": (*place, tag), "msg": f"Input should be one of {expected}"}
 
 
 def _finding(cls: type, finding: Any) -> str:

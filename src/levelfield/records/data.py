@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from levelfield.records.augment import RandAugment
 from levelfield.records.codec import later, to_plain
@@ -38,16 +38,14 @@ Augment: TypeAlias = Literal["none", "flip", "crop-flip", "resized-crop-flip"]
 
 
 @stated
-class ParquetSpec:
-    """Encoded images with integer labels in one or more Parquet files.
+class ImagesSpec:
+    """Labelled images in whatever is read here: a data set that ``levelfield data build`` made, class folders, tars,
+    Parquet, what Hugging Face's ``save_to_disk`` leaves, a table of paths and labels.
 
-    ``path`` holds the training examples; ``report_path`` holds the report split where the data has its own, else
-    ``report_examples`` are taken out of ``path`` (5000 where nothing is said). ``select_examples`` always are. A report
+    A column that is not named must be called as is usual, or be the only one that fits. Of a data set in parts, train
+    is trained on, and test (else val) is the report split unless ``report_path`` names another. Where there is neither,
+    ``report_examples`` are taken out of ``path`` (5000 where nothing is said); ``select_examples`` always are. A report
     split of its own is judged whole: ``report_examples`` may say how many it holds, and is refused where it errs.
-
-    With a ``mask_column`` every image has a mask of the same size beside it, a class a pixel, and no label; see
-    :class:`MaskedSpec` for what is then said beside that. ``split_column`` names the part of every row (train, val or
-    validation, test), ``sequence_column`` the frame that it is of a film.
 
     ``augment`` "crop-flip" shifts the resized square by an eighth at the most; "resized-crop-flip" resizes a random box
     of the original, ``least_crop_area`` of it or more. ``randaugment`` (as "rand-m9-n2", see
@@ -55,147 +53,6 @@ class ParquetSpec:
 
     With ``block_examples`` an epoch is permuted in blocks of so many neighbours, ``window_blocks`` of which are then
     shuffled through one another (:mod:`levelfield.data.blocks`): for stores that read neighbours together.
-    """
-
-    source: Literal["parquet"] = "parquet"
-    path: str
-    report_path: str | None = None
-    image_column: str = "image"
-    label_column: str = "label"
-    resolution: int
-    augment: Augment = "crop-flip"
-    corrupt: CorruptPolicy = "stop"
-    select_examples: int = 5000
-    report_examples: int | None = later(default=None)
-    seed: int = 0
-    least_crop_area: float = later(default=LEAST_CROP_AREA)
-    randaugment: str | None = later(default=None)
-    mask_column: str | None = later(default=None)
-    split_column: str | None = later(default=None)
-    sequence_column: str | None = later(default=None)
-    num_classes: int | None = later(default=None)
-    ignore_index: int | None = later(default=None)
-    stretch: int = later(default=1)
-    block_examples: int | None = later(default=None)
-    window_blocks: int = later(default=64)
-
-    @property
-    def rand_augment(self) -> RandAugment | None:
-        """What ``randaugment`` says."""
-        return None if self.randaugment is None else RandAugment.of(self.randaugment)
-
-    def __post_init__(self) -> None:
-        expect_common(self)
-        _check_masks(self)
-        _check_augment(self, squares=self.mask_column is None)
-        _check_blocks(self)
-        held = self.block_examples is None or self.mask_column is None
-        expect(held, "block_examples", "left out beside a mask_column", self.block_examples)
-        for name in ("split_column", "sequence_column", "num_classes", "ignore_index"):
-            held = self.mask_column is not None or getattr(self, name) is None
-            expect(held, name, "left out where no mask_column is said", getattr(self, name))
-        held = self.stretch == 1 or self.sequence_column is not None
-        expect(held, "stretch", "1, or a sequence_column beside it", self.stretch)
-        held = self.report_path is None or self.split_column is None
-        expect(held, "report_path", "left out beside a split_column, which names the parts", self.report_path)
-
-
-@stated
-class PairsSpec:
-    """A folder of pictures with a mask each: ``images/NAME.jpg`` and ``masks/NAME.png``, in it or in each of its parts
-    ``train``, ``val`` and ``test``. File names are frames of a film where they end in numbers.
-
-    The classes are the lines of ``classes.txt`` in ``path``, or ``num_classes`` numbers. See :class:`MaskedSpec`.
-    """
-
-    source: Literal["pairs"] = "pairs"
-    path: str
-    resolution: int
-    augment: Literal["none", "flip", "crop-flip"] = "crop-flip"
-    corrupt: CorruptPolicy = "stop"
-    select_examples: int = 500
-    report_examples: int | None = later(default=None)
-    seed: int = 0
-    num_classes: int | None = later(default=None)
-    ignore_index: int | None = later(default=None)
-    stretch: int = later(default=1)
-
-    def __post_init__(self) -> None:
-        expect_common(self)
-        _check_masks(self)
-
-
-class MaskedSpec(Protocol):
-    """What both specs of pictures with masks say.
-
-    Parts that lie apart are used whole: val selects, test reports. One that there is none of is drawn from the training
-    part, ``select_examples`` or ``report_examples`` of it. ``ignore_index`` is the value of pixels that belong to no
-    class (255 where nothing says otherwise). ``augment`` "crop-flip" is a random crop of the picture at half to twice
-    its size. ``stretch`` consecutive frames are taken to resemble one another: intervals resample them together.
-    """
-
-    @property
-    def resolution(self) -> int: ...
-    @property
-    def augment(self) -> Augment: ...
-    @property
-    def corrupt(self) -> CorruptPolicy: ...
-    @property
-    def select_examples(self) -> int: ...
-    @property
-    def report_examples(self) -> int | None: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def num_classes(self) -> int | None: ...
-    @property
-    def ignore_index(self) -> int | None: ...
-    @property
-    def stretch(self) -> int: ...
-    @property
-    def path(self) -> str: ...
-
-
-@stated
-class FolderSpec:
-    """A folder of class folders (ImageFolder layout): sorted folder names are the classes.
-
-    ``report_examples``, the augmentation and blocks as in :class:`ParquetSpec`.
-    """
-
-    source: Literal["folder"] = "folder"
-    path: str
-    report_path: str | None = None
-    resolution: int
-    augment: Augment = "crop-flip"
-    corrupt: CorruptPolicy = "stop"
-    select_examples: int = 5000
-    report_examples: int | None = later(default=None)
-    seed: int = 0
-    least_crop_area: float = later(default=LEAST_CROP_AREA)
-    randaugment: str | None = later(default=None)
-    block_examples: int | None = later(default=None)
-    window_blocks: int = later(default=64)
-
-    @property
-    def rand_augment(self) -> RandAugment | None:
-        """What ``randaugment`` says."""
-        return None if self.randaugment is None else RandAugment.of(self.randaugment)
-
-    def __post_init__(self) -> None:
-        expect_common(self)
-        _check_augment(self, squares=True)
-        _check_blocks(self)
-
-
-@stated
-class ImagesSpec:
-    """Labelled images in whatever is read here: a data set that ``levelfield data build`` made, class folders, tars,
-    Parquet, what Hugging Face's ``save_to_disk`` leaves, a table of paths and labels.
-
-    A column that is not named must be called as is usual, or be the only one that fits. Of a data set in parts, train
-    is trained on, and test (else val) is the report split unless ``report_path`` names another. ``report_examples``,
-    the augmentation and blocks as in :class:`ParquetSpec`.
     """
 
     source: Literal["images"] = "images"
@@ -221,14 +78,55 @@ class ImagesSpec:
 
     def __post_init__(self) -> None:
         expect_common(self)
-        _check_augment(self, squares=True)
+        _check_augment(self)
         _check_blocks(self)
 
 
-LabelledSpec: TypeAlias = ParquetSpec | FolderSpec | ImagesSpec
-"""Data on a disk of which every image has a label."""
+@stated
+class MaskedImagesSpec:
+    """Pictures with a mask each, a class a pixel: a folder of pairs (``images/NAME.jpg`` and ``masks/NAME.png``, in it
+    or in each of its parts ``train``, ``val`` and ``test``), Parquet with a column of masks, or what ``levelfield data
+    build`` made of either.
 
-SourceSpec: TypeAlias = DigitPairsSpec | DigitStringsSpec | DigitsSpec | FractalsSpec | LabelledSpec
+    Parts that lie apart are used whole: val selects, test reports, or what lies at ``report_path``. One that there is
+    none of is drawn from the training part, ``select_examples`` or ``report_examples`` of it. Of Parquet
+    ``split_column`` names the part of every row, ``sequence_column`` the frame that it is of a film; in a folder file
+    names are frames where they end in numbers. ``stretch`` consecutive frames are taken to resemble one another:
+    intervals resample them together.
+
+    The classes are those that the data names (``classes.txt`` in a folder, ``class_names`` in a schema), or
+    ``num_classes`` numbers. ``ignore_index`` is the value of pixels that belong to no class (255 where nothing says
+    otherwise). ``augment`` "crop-flip" is a random crop of the picture at half to twice its size.
+    """
+
+    source: Literal["masked-images"] = "masked-images"
+    path: str
+    report_path: str | None = None
+    image_column: str | None = None
+    mask_column: str | None = None
+    split_column: str | None = None
+    sequence_column: str | None = None
+    resolution: int
+    augment: Literal["none", "flip", "crop-flip"] = "crop-flip"
+    corrupt: CorruptPolicy = "stop"
+    select_examples: int = 500
+    report_examples: int | None = later(default=None)
+    seed: int = 0
+    num_classes: int | None = later(default=None)
+    ignore_index: int | None = later(default=None)
+    stretch: int = later(default=1)
+
+    def __post_init__(self) -> None:
+        expect_common(self)
+        num, ignored = self.num_classes, self.ignore_index
+        expect(num is None or 2 <= num <= MOST_MASK_CLASSES, "num_classes", f"from 2 to {MOST_MASK_CLASSES}", num)
+        expect(ignored is None or 0 <= ignored <= 255, "ignore_index", "from 0 to 255", ignored)
+        expect(1 <= self.stretch <= MOST_HELD_OUT, "stretch", "at least 1 example", self.stretch)
+        held = self.report_path is None or self.split_column is None
+        expect(held, "report_path", "left out beside a split_column, which names the parts", self.report_path)
+
+
+SourceSpec: TypeAlias = DigitPairsSpec | DigitStringsSpec | DigitsSpec | FractalsSpec | ImagesSpec
 """Labelled images from one place."""
 
 
@@ -254,8 +152,6 @@ class MixtureSpec:
 
     def __post_init__(self) -> None:
         expect(2 <= len(self.parts) <= MOST_PARTS, "parts", f"from 2 to {MOST_PARTS}", len(self.parts))
-        for part in self.parts:
-            expect(not is_masked(part.data), "parts", "of labelled images, none with masks", part.data.source)
         said = [part.weight for part in self.parts if part.weight is not None]
         expect(len(said) in (0, len(self.parts)), "weight", "said of every part or of none", said)
         expect(all(1 <= weight <= LONGEST_STREAM for weight in said), "weight", "a whole number from 1", said)
@@ -291,39 +187,25 @@ class MixtureSpec:
         return
 
 
-DataSpec: TypeAlias = SourceSpec | PairsSpec | MixtureSpec
+DataSpec: TypeAlias = SourceSpec | MaskedImagesSpec | MixtureSpec
 
 
-def _check_augment(spec: LabelledSpec, *, squares: bool) -> None:
-    """Refuse what would be ignored: pictures with masks are cropped in a way of their own."""
+def _check_augment(spec: ImagesSpec) -> None:
+    """Refuse what would be ignored."""
     crops = spec.augment == "resized-crop-flip"
-    expect(squares or not crops, "augment", "none, flip or crop-flip beside a mask_column", spec.augment)
     expect(0 < spec.least_crop_area <= 1, "least_crop_area", "in (0, 1]", spec.least_crop_area)
     held = crops or spec.least_crop_area == LEAST_CROP_AREA
     expect(held, "least_crop_area", "left out unless augment is 'resized-crop-flip'", spec.least_crop_area)
     if spec.rand_augment is not None:
-        held = squares and spec.augment != "none"
-        expect(held, "randaugment", "left out beside a mask_column, or where augment is 'none'", spec.randaugment)
+        expect(spec.augment != "none", "randaugment", "left out where augment is 'none'", spec.randaugment)
 
 
-def _check_masks(spec: MaskedSpec) -> None:
-    num, ignored = spec.num_classes, spec.ignore_index
-    expect(num is None or 2 <= num <= MOST_MASK_CLASSES, "num_classes", f"from 2 to {MOST_MASK_CLASSES}", num)
-    expect(ignored is None or 0 <= ignored <= 255, "ignore_index", "from 0 to 255", ignored)
-    expect(1 <= spec.stretch <= MOST_HELD_OUT, "stretch", "at least 1 example", spec.stretch)
-
-
-def _check_blocks(spec: LabelledSpec) -> None:
+def _check_blocks(spec: ImagesSpec) -> None:
     """A two-level order: blocks of so many neighbours, so many blocks a window; see :mod:`levelfield.data.blocks`."""
     block, window = spec.block_examples, spec.window_blocks
     expect(block is None or 1 <= block <= LONGEST_STREAM, "block_examples", f"from 1 to {LONGEST_STREAM}", block)
     expect(1 <= window <= LONGEST_STREAM, "window_blocks", f"from 1 to {LONGEST_STREAM}", window)
     expect(block is not None or window == 64, "window_blocks", "left out without block_examples", window)
-
-
-def is_masked(spec: DataSpec) -> bool:
-    """Whether the data are pictures with masks."""
-    return isinstance(spec, PairsSpec) or (isinstance(spec, ParquetSpec) and spec.mask_column is not None)
 
 
 def data_content(spec: DataSpec, fingerprint: str) -> str | None:
@@ -332,7 +214,7 @@ def data_content(spec: DataSpec, fingerprint: str) -> str | None:
     None where the spec alone says what is drawn.
     """
     kinds = tuple(type(part.data) for part in spec.parts) if isinstance(spec, MixtureSpec) else (type(spec),)
-    return fingerprint if any(issubclass(kind, LabelledSpec | PairsSpec) for kind in kinds) else None
+    return fingerprint if any(issubclass(kind, ImagesSpec | MaskedImagesSpec) for kind in kinds) else None
 
 
 def check_content(spec: DataSpec, content: str | None) -> None:
@@ -357,11 +239,11 @@ def data_identity(spec: DataSpec) -> dict[str, Any]:
         parts = zip(weights, (data_identity(part.data) for part in spec.parts), strict=True)
         return {"source": spec.source, "parts": [{"weight": weight, "data": data} for weight, data in parts]}
     plain = to_plain(spec)
-    if is_masked(spec):
+    if isinstance(spec, MaskedImagesSpec):
         plain = {key: value for key, value in plain.items() if key not in _CONTAINER_FIELDS | _MASK_FIELDS}
         plain |= {"source": "masked images", "report_examples": num_report_asked(spec)}
         return plain | {"pixels": PIXELS_VERSION}
-    if isinstance(spec, LabelledSpec):
+    if isinstance(spec, ImagesSpec):
         plain = {key: value for key, value in plain.items() if key not in _CONTAINER_FIELDS}
         own = spec.report_path is not None
         plain |= {"source": "images", "own_report_split": own, "report_examples": num_report_asked(spec)}

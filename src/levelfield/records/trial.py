@@ -402,7 +402,8 @@ class TrialTiming:
     are kept apart. ``attempts`` counts starts; ``lost_steps`` were trained again after crashes and are charged apart.
     ``code_version`` is the code that trained it, with the commit where there is one: "A then B" where it changed.
     ``waited`` is the share of the time from the first step to the last that passed waiting for data, on the wall;
-    ``readers`` threads rendered it ahead.
+    ``readers`` threads rendered it ahead. ``memory_bytes`` is the most that the process held meanwhile, on a GPU its
+    tensors.
     """
 
     fingerprint: str
@@ -416,3 +417,4 @@ class TrialTiming:
     code_version: str = ""
     waited: float | None = later(default=None)
     readers: int | None = later(default=None)
+    memory_bytes: int | None = later(default=None)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from levelfield.data.sources import open_source
-from levelfield.records.data import DigitPairsSpec, FolderSpec
+from levelfield.records.data import DigitPairsSpec, ImagesSpec
 from levelfield.records.head import LinearHead
 from levelfield.records.store import StudyDirectory
 from levelfield.records.trial import RecipeSpec, TrialResult, TrialSpec
@@ -37,7 +37,7 @@ def check_launcher(launch: Callable[[Path], Launcher], directory: Path, *, patie
 
 def _check_ends(launch: Callable[[Path], Launcher], study: StudyDirectory, patience_s: float) -> None:
     """Each trial starts and ends once; one that cannot be says why, and the next one still runs."""
-    lost = FolderSpec(path=str(study.path / "lost"), resolution=16)
+    lost = ImagesSpec(path=str(study.path / "lost"), resolution=16)
     trials = [_trial(0), dataclasses.replace(_trial(2), data=lost, data_content="0" * 16), _trial(1)]
     launcher = launch(study.path)
     try:

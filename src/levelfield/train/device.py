@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -54,3 +55,25 @@ def device_name(device: torch.device) -> str:
             if line.startswith("model name"):
                 return f"CPU {line.partition(':')[2].strip()}"
     return f"CPU {platform.processor() or platform.machine()}"
+
+
+def watch_memory(device: torch.device) -> Callable[[], int | None]:
+    """From now on: what gives the most bytes that this process has held since; None where nothing tells.
+
+    On a GPU it is what tensors took; on a CPU all of the process (its highest RSS, by Linux).
+    """
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return lambda: torch.cuda.max_memory_allocated(device)
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # the highest begins anew; see proc(5)
+    except OSError:
+        return lambda: None
+    return _highest_rss
+
+
+def _highest_rss() -> int | None:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return 1024 * int(line.split()[1])
+    return None

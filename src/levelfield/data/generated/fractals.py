@@ -65,7 +65,7 @@ class Fractals:
     def __init__(self, spec: FractalsSpec) -> None:
         self.spec, self.resolution = spec, spec.resolution
         self.fields = FieldFacts(num_classes=spec.num_classes, label_noise=spec.label_noise)
-        self.class_names = tuple(map(str, range(spec.num_classes)))
+        self.class_names = tuple(f"fractal {label}" for label in range(spec.num_classes))  # nobody's class of a number
         self.split_sizes: Mapping[Split, int] = {
             "train": spec.stream_examples,
             "select": spec.select_examples,

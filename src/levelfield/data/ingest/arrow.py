@@ -12,12 +12,12 @@ import pyarrow as pa
 
 from levelfield.data.classes import Classes
 from levelfield.data.draws import Int64s
-from levelfield.data.ingest.columns import image_column, is_text, label_column
+from levelfield.data.ingest.columns import image_column, label_column
 from levelfield.data.ingest.format import InPlace, Listing, Opener
 from levelfield.data.ingest.layout import PART_NAMES
 from levelfield.data.ingest.named_labels import numbered
 from levelfield.data.stores.arrow import encoded_in, mapped_table
-from levelfield.data.stores.parquet_file import MAX_CLASSES, class_names_of
+from levelfield.data.stores.parquet_file import MAX_CLASSES, class_names_of, is_binary, is_text
 from levelfield.records.codec import parse_json
 from levelfield.records.errors import DataError, quoted_names
 from levelfield.records.files import read_regular
@@ -104,6 +104,14 @@ class ArrowTable:
         image = image_column(schema, named_image, of=self.of)
         if is_text(schema.field(image).type):
             raise DataError(f"column {image!r} of {self.of} holds text: expected encoded images")
+        kind = schema.field(image).type
+        if isinstance(kind, pa.StructType) and not any(
+            field.name == "bytes" and is_binary(field.type) for field in kind
+        ):
+            raise DataError(
+                f"column {image!r} of {self.of} names files and holds no pictures: save it by save_to_disk(), which "
+                "puts them in"
+            )
         return image, label_column(schema, named_label, of=self.of, but=image)
 
     def _labels(self, tables: Sequence[pa.Table], label: str) -> tuple[tuple[str, ...], Int64s, bool]:

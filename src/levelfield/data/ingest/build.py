@@ -6,6 +6,7 @@
     OUT/skipped.csv                      every file that is none of the pictures, and why
     OUT/train/index.arrow                where each picture lies, in canonical order
     OUT/train/train-00000.tar, .arrow    the user's own bytes with KEY.cls (and KEY.txt), and the index of this shard
+    OUT/train/masks.arrow                the same of masks, which lie as KEY.mask.png beside their pictures
     OUT/.building/                       while it is made: the listing, and shards that are done
 
 Nothing is written anywhere else, and nothing in OUT is overwritten that was not made here.
@@ -26,8 +27,8 @@ from filelock import FileLock, Timeout
 
 from levelfield.data.ingest.build_plan import PartPlan, planned
 from levelfield.data.ingest.built import BUILDING, MANIFEST, Manifest
-from levelfield.data.ingest.format import Format
-from levelfield.data.ingest.packing import ShardTask, pack
+from levelfield.data.ingest.format import Format, PairedFormat
+from levelfield.data.ingest.packing import MasksTask, ShardTask, pack
 from levelfield.data.ingest.publishing import published
 from levelfield.records.errors import DataError, StoreError
 
@@ -44,7 +45,7 @@ class Looked:
 
 
 def build(
-    forms: Mapping[str, Format],
+    forms: Mapping[str, Format | PairedFormat],
     out: Path,
     *,
     workers: int = 1,
@@ -60,7 +61,8 @@ def build(
     """
     _refuse_taken(forms, out)
     for form in forms.values():
-        if in_place and form.in_place() is None:
+        pictures = form.pictures if isinstance(form, PairedFormat) else form
+        if in_place and pictures.in_place() is None:
             raise DataError(f"{form.of} is dear to read at random: build it without --in-place, which copies pictures")
     work = out / BUILDING
     try:
@@ -76,7 +78,7 @@ def build(
     return manifest
 
 
-def _refuse_taken(forms: Mapping[str, Format], out: Path) -> None:
+def _refuse_taken(forms: Mapping[str, Format | PairedFormat], out: Path) -> None:
     if os.path.lexists(out / MANIFEST):
         raise StoreError(f"{out} holds a data set already: name another folder, or remove it")
     if out.is_dir() and not (out / BUILDING).is_dir() and any(out.iterdir()):
@@ -100,8 +102,12 @@ def _alone(work: Path) -> Iterator[None]:
         lock.release()
 
 
-def _tasks(part: str, plan: PartPlan, form: Format, work: Path) -> Iterator[ShardTask]:
-    opener = form.opener()
+def _tasks(part: str, plan: PartPlan, form: Format | PairedFormat, work: Path) -> Iterator[ShardTask]:
+    pictures = form.pictures if isinstance(form, PairedFormat) else form
+    masks = None
+    if isinstance(form, PairedFormat):
+        masks = MasksTask(listing=work / f"{part}.masks.listing.arrow", opener=form.masks.opener(), facts=form.facts)
+    opener = pictures.opener()
     for number, start in enumerate(range(0, plan.rows, plan.rows_each)):
         yield ShardTask(
             tar=work / f"{part}-{number:05d}.tar",
@@ -114,6 +120,7 @@ def _tasks(part: str, plan: PartPlan, form: Format, work: Path) -> Iterator[Shar
             stop=min(start + plan.rows_each, plan.rows),
             shuffled=plan.shuffled,
             in_place=plan.in_place is not None,
+            masks=masks,
         )
 
 

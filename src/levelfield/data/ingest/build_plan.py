@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Mapping
@@ -11,15 +12,24 @@ import numpy as np
 
 from levelfield.data.canonical import DIGEST_BYTES, DIGEST_RULE
 from levelfield.data.index import Index, ListedRows
-from levelfield.data.ingest.format import Format, InPlace, Listing
+from levelfield.data.ingest.format import Format, InPlace, Listing, PairedFormat
 from levelfield.data.ingest.packing import SkippedPicture, check_names
 from levelfield.data.ingest.validity import decoders
+from levelfield.data.manifest import MaskFacts
 from levelfield.records.codec import later, record
 from levelfield.records.errors import LevelfieldError
 from levelfield.records.sealed import read_record, write_record
 
 _MOST_IN_SHARD = 10**6
 _PLAN = "plan.json"
+
+
+@record
+class MasksPlan:
+    """The masks of a part: what they mean, and where they stay if they do."""
+
+    facts: MaskFacts
+    in_place: InPlace | None = later(default=None)
 
 
 @record
@@ -33,6 +43,7 @@ class PartPlan:
     class_names: tuple[str, ...]
     sorted_as_text: bool
     in_place: InPlace | None = later(default=None)
+    masks: MasksPlan | None = later(default=None)
 
 
 @record
@@ -44,7 +55,7 @@ class BuildPlan:
     skipped: tuple[SkippedPicture, ...]
 
 
-def planned(forms: Mapping[str, Format], work: Path, shard_bytes: int, *, in_place: bool) -> BuildPlan:
+def planned(forms: Mapping[str, Format | PairedFormat], work: Path, shard_bytes: int, *, in_place: bool) -> BuildPlan:
     """The plan that was begun, where its source is as it was; else a new one, and what was made by the old is gone."""
     source = hashlib.blake2b(f"{DIGEST_RULE} {decoders()} {shard_bytes} {in_place}".encode(), digest_size=16)
     for part, form in sorted(forms.items()):
@@ -65,10 +76,17 @@ def planned(forms: Mapping[str, Format], work: Path, shard_bytes: int, *, in_pla
     parts: dict[str, PartPlan] = {}
     skipped: list[SkippedPicture] = []
     for part, form in forms.items():
-        listing = form.listed()
+        pictures = form.pictures if isinstance(form, PairedFormat) else form
+        listing = pictures.listed()
         check_names(list(listing.class_names))
-        parts[part] = _cut(form, listing, shard_bytes, in_place=in_place)
+        cut = _cut(pictures, listing, shard_bytes, in_place=in_place)
         _write_listing(listing, work, part)
+        if isinstance(form, PairedFormat):
+            check_names(list(form.facts.names))
+            _write_listing(form.masks.listed(), work, f"{part}.masks")
+            masks = MasksPlan(facts=form.facts, in_place=form.masks.in_place() if in_place else None)
+            cut = dataclasses.replace(cut, masks=masks)
+        parts[part] = cut
         skipped += [SkippedPicture(name=repr(each.name)[1:-1], why=each.why) for each in listing.skipped]
     unique = tuple(dict.fromkeys(skipped))  # parts of one archive tell of the same files
     plan = BuildPlan(source=source.hexdigest(), parts=parts, skipped=unique)

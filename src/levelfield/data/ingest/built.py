@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from levelfield.data.canonical import DIGEST_RULE, digest_of
+from levelfield.data.canonical import DIGEST_RULE
 from levelfield.data.index import Index
 from levelfield.data.ingest.format import InPlace
 from levelfield.data.ingest.kept_index import stamp
 from levelfield.data.kept_digests import cached
-from levelfield.data.manifest import Contents, SkipReason
-from levelfield.data.stores.base import Store
+from levelfield.data.manifest import Contents, MaskFacts, SkipReason
+from levelfield.data.stores.base import IndexedStore
+from levelfield.data.stores.masked import MaskedStore
 from levelfield.data.stores.tar import TarStore
 from levelfield.records.codec import later, record
 from levelfield.records.errors import DamagedError, DataError, LevelfieldError
@@ -24,7 +25,7 @@ from levelfield.records.sealed import read_record, write_record
 
 logger = logging.getLogger(__name__)
 
-MANIFEST, INDEX, BUILDING = "manifest.json", "index.arrow", ".building"
+MANIFEST, INDEX, MASKS, BUILDING = "manifest.json", "index.arrow", "masks.arrow", ".building"
 BUILT_FORM = 1
 _READ_BYTES = 1 << 20
 _REMEDY = "fetch the data set again, or build it again"
@@ -41,15 +42,26 @@ class ShardFacts:
 
 
 @record
+class PartMasks:
+    """The masks of a part: what they mean, the SHA-256 of their index, and where they stay if they are not in the
+    shards."""
+
+    facts: MaskFacts
+    index_sha256: str
+    in_place: InPlace | None = later(default=None)
+
+
+@record
 class PartFacts:
     """One part of a built data set, in ``shards`` of its own or ``in_place``; ``shuffled`` says that pictures lie in a
-    drawn order, so that neighbours are strangers."""
+    drawn order, so that neighbours are strangers. ``masks`` are those of the pictures, where they have some."""
 
     contents: Contents
     index_sha256: str
     shards: tuple[ShardFacts, ...]
     shuffled: bool
     in_place: InPlace | None = later(default=None)
+    masks: PartMasks | None = later(default=None)
 
 
 @record
@@ -99,35 +111,54 @@ class BuiltPart:
     def __init__(self, folder: Path, part: str, facts: PartFacts) -> None:
         self.of, self.folder, self.facts = f"{folder} ({part})", folder / part, facts
 
-    def opened(self, *, rehash: bool) -> Store:
+    def opened(self, *, rehash: bool) -> IndexedStore:
         """Its pictures; with ``rehash`` only if all of them are what they were when it was built.
 
         Raises:
             DataError: index or shards are not those that the manifest names.
         """
-        path = self.folder / INDEX
+        return self._opened(INDEX, self.facts.index_sha256, self.facts.in_place, rehash=rehash)
+
+    def opened_pairs(self, *, rehash: bool) -> MaskedStore:
+        """The same with their masks, of a part whose pictures have some."""
+        masks = self.facts.masks
+        assert masks is not None
+        theirs = self._opened(MASKS, masks.index_sha256, masks.in_place, rehash=rehash)
+        return MaskedStore(self.opened(rehash=rehash), theirs, masks.facts)
+
+    def _opened(self, name: str, sha256: str, stays: InPlace | None, *, rehash: bool) -> IndexedStore:
+        path, known = self._index_at(name, sha256, rehash=rehash)
         try:
-            known = not rehash and _is_known(path, self.facts.index_sha256)
-            if not known and sha256_of(path) != self.facts.index_sha256:
-                raise DataError(f"{path} was changed or damaged after it was written; {_REMEDY}")
             index = Index.open(path)
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error}; {_REMEDY}") from None
         if not known:
-            self._check_counts(index)
-            _remember(path, self.facts.index_sha256)
-        if self.facts.in_place is None:
-            paths = [str(self.folder / shard.name) for shard in self.facts.shards]
-            store = TarStore(paths, index, self.facts.contents, of=self.of, packed=self.facts.shuffled)
-        else:
-            store = self.facts.in_place.opener(self.of)(index, self.facts.contents)
+            self._check_counts(index, stays)
+            _remember(path, sha256)
+        store = self._store(index) if stays is None else stays.opener(self.of)(index, self.facts.contents)
         if rehash:
             refuse_changed(store)
         return store
 
-    def _check_counts(self, index: Index) -> None:
+    def _index_at(self, name: str, sha256: str, *, rehash: bool) -> tuple[Path, bool]:
+        """Where the index called ``name`` lies, and whether it was found to be that of the manifest before."""
+        path = self.folder / name
+        try:
+            known = not rehash and is_known(path, sha256)
+            if not known and sha256_of(path) != sha256:
+                raise DataError(f"{path} was changed or damaged after it was written; {_REMEDY}")
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error}; {_REMEDY}") from None
+        return path, known
+
+    def _store(self, index: Index) -> IndexedStore:
+        """What opens what lies in the shards."""
+        paths = [str(self.folder / shard.name) for shard in self.facts.shards]
+        return TarStore(paths, index, self.facts.contents, of=self.of, packed=self.facts.shuffled)
+
+    def _check_counts(self, index: Index, stays: InPlace | None) -> None:
         """Refuse an index that holds others than its manifest counts, by classes and by shards."""
-        contents, stays = self.facts.contents, self.facts.in_place
+        contents = self.facts.contents
         by_class = np.repeat(np.arange(len(contents.num_by_class)), contents.num_by_class)
         if len(index) != len(by_class) or not np.array_equal(index.labels, by_class):
             raise DataError(f"{self.folder / INDEX} holds other pictures than its manifest counts; {_REMEDY}")
@@ -135,7 +166,7 @@ class BuiltPart:
             raise DataError(f"{self.folder / INDEX} names shards that its manifest does not; {_REMEDY}")
 
 
-def refuse_changed(store: Store) -> None:
+def refuse_changed(store: IndexedStore) -> None:
     """Read every picture of ``store``.
 
     Raises:
@@ -143,10 +174,10 @@ def refuse_changed(store: Store) -> None:
     """
     for row in range(len(store.labels)):
         try:
-            encoded = store.read(row)
+            _, listed = store.compared(row)
         except OSError as error:
             raise DataError(f"{store.name(row)} can no longer be read: {error}; {_REMEDY}") from None
-        if digest_of(encoded) != store.digests[row].tobytes():
+        if not listed:
             raise DataError(f"{store.name(row)} is another picture than was built in; {_REMEDY}")
 
 
@@ -171,7 +202,7 @@ class KnownFile:
     sha256: str
 
 
-def _is_known(path: Path, sha256: str) -> bool:
+def is_known(path: Path, sha256: str) -> bool:
     """Whether the file was hashed before, to that, and has not been written to since."""
     note = _note_of(path)
     if note is None or not note.is_file():

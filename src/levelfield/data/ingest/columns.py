@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from levelfield.data.stores.parquet_file import is_binary, is_text, names_paths
 from levelfield.records.errors import DataError, did_you_mean, quoted_names
 
 _USUAL_IMAGES = (
@@ -20,6 +21,7 @@ _USUAL_IMAGES = (
     "filename",
     "file_name",
 )
+_USUAL_MASKS = ("mask", "masks", "annotation", "segmentation", "label", "labels")
 _USUAL_LABELS = ("label", "labels", "class", "target", "category", "cls", "fine_label")
 
 
@@ -42,21 +44,27 @@ def label_column(schema: pa.Schema, named: str | None, *, of: str, but: str) -> 
     """
     fits = [field.name for field in schema if field.name != but and pa.types.is_integer(field.type)]
     texts = [field.name for field in schema if field.name != but and is_text(field.type)]
-    usual = [name for name in _USUAL_LABELS if name in texts and name not in fits]
-    return _chosen(
-        schema, named, [*fits, *usual] or texts, _USUAL_LABELS, "labels", "label_column (--label-column)", of
-    )
+    usual = [name for name in _USUAL_LABELS if name in schema.names and name != but]
+    fits = [*fits, *(name for name in usual if name in texts)] or ([] if usual else texts)
+    return _chosen(schema, named, fits, _USUAL_LABELS, "labels", "label_column (--label-column)", of)
 
 
-def is_text(kind: pa.DataType) -> bool:
-    """Whether a column of that type holds text."""
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+def mask_column(schema: pa.Schema, named: str | None, *, of: str, but: str) -> str:
+    """The column of encoded masks; not the column ``but``.
+
+    Raises:
+        DataError: see :func:`image_column`.
+    """
+    fits = [field.name for field in schema if field.name != but and _holds_images(field.type)]
+    return _chosen(schema, named, fits, _USUAL_MASKS, "masks", "mask_column (--mask-column)", of)
 
 
 def _holds_images(kind: pa.DataType) -> bool:
+    if names_paths(kind):
+        return True
     if isinstance(kind, pa.StructType) and kind.get_field_index("bytes") >= 0:
         kind = kind.field("bytes").type
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    return is_binary(kind)
 
 
 def _chosen(
@@ -67,7 +75,7 @@ def _chosen(
             seen = f"{schema.names.count(named)} columns" if named in schema.names else "no column"
             raise DataError(f"{of} has {seen} {named!r}{did_you_mean(named, schema.names)}")
         return named
-    called = [name for name in usual if name in fits]
+    called = [name for name in usual if name in (fits or schema.names)]  # one of another kind: whoever reads it says so
     if called:
         return called[0]
     if len(fits) == 1:

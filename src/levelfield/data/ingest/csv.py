@@ -92,14 +92,14 @@ class ListedFiles:
         self._rows = [(path, label or 0) for path, label, place in rows if self._is_there(path, label, place)]
 
     def files(self) -> list[str]:
-        """See :meth:`levelfield.data.ingest.format.Format.files`."""
+        """See :meth:`levelfield.data.ingest.format.Format.files`: pictures, and the table, which says their labels."""
         if not self._rows:
             raise DataError(f"{self.of} names no picture that is there")
-        return [os.path.join(self._root, path) for path, _ in self._rows]
+        return [*(os.path.join(self._root, path) for path, _ in self._rows), self.of]
 
     def listed(self) -> Listing:
         """See :meth:`levelfield.data.ingest.format.Format.listed`."""
-        number = len(self.files())
+        number = len(self.files()) - 1
         return Listing(
             class_names=self._names,
             sorted_as_text=self._as_text,

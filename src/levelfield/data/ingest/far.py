@@ -8,9 +8,8 @@ import tempfile
 from pathlib import Path
 
 from levelfield.data.index import Index
-from levelfield.data.ingest.built import INDEX, MANIFEST, BuiltPart, PartFacts, read_manifest, refuse_changed, sha256_of
+from levelfield.data.ingest.built import MANIFEST, BuiltPart, PartFacts, is_known, read_manifest, sha256_of
 from levelfield.data.kept_digests import cached
-from levelfield.data.stores.base import Store
 from levelfield.data.stores.far import FarStore, cache_of
 from levelfield.data.stores.remote import ASKED_AGAIN, RemoteShards, whole_object
 from levelfield.records.errors import DataError, StoreError
@@ -25,34 +24,29 @@ class FarPart(BuiltPart):
         super().__init__(kept, part, facts)
         self.of, self.url = f"{url} ({part})", f"{url}/{part}"
 
-    def opened(self, *, rehash: bool) -> Store:
-        """Its pictures; with ``rehash`` only if all of them are what they were when it was built.
-
-        Raises:
-            DataError: index or shards are not those that the manifest names, or did not come.
-        """
-        path = self.folder / f"{self.facts.index_sha256}.arrow"
+    def _index_at(self, name: str, sha256: str, *, rehash: bool) -> tuple[Path, bool]:
+        path = self.folder / f"{sha256}.arrow"
+        known = not rehash and is_known(path, sha256)
         try:
-            if not path.exists() or sha256_of(path) != self.facts.index_sha256:
-                self._bring(path)
-            index = Index.open(path)
+            if not known and (not path.exists() or sha256_of(path) != sha256):
+                self._bring(name, sha256, path)
         except OSError as error:
             raise DataError(f"{self.of} cannot be read: {error}") from None
+        return path, known
+
+    def _store(self, index: Index) -> FarStore:
         contents = self.facts.contents
         shards = RemoteShards(self.url, [shard.name for shard in self.facts.shards], cache_of(self.url, contents))
-        store = FarStore(shards, index, contents, of=self.of, packed=self.facts.shuffled)
-        if rehash:
-            refuse_changed(store)
-        return store
+        return FarStore(shards, index, contents, of=self.of, packed=self.facts.shuffled)
 
-    def _bring(self, path: Path) -> None:
-        """Fetch the index, again where it came as another."""
+    def _bring(self, name: str, sha256: str, path: Path) -> None:
+        """Fetch the index called ``name``, again where it came as another."""
         for _ in range(1 + ASKED_AGAIN):
-            content = whole_object(self.url, INDEX)
-            if hashlib.sha256(content).hexdigest() == self.facts.index_sha256:
+            content = whole_object(self.url, name)
+            if hashlib.sha256(content).hexdigest() == sha256:
                 _keep(path, content)
                 return
-        raise DataError(f"{self.url}/{INDEX} is not the index that its manifest names: fetch or build it again")
+        raise DataError(f"{self.url}/{name} is not the index that its manifest names: fetch or build it again")
 
 
 def far_parts(url: str) -> dict[str, FarPart]:

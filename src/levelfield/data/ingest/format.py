@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levelfield.data.index import Index
-from levelfield.data.manifest import Contents, Skipped
+from levelfield.data.manifest import Contents, MaskFacts, Skipped
 from levelfield.data.stores.arrow import ArrowStore
-from levelfield.data.stores.base import Store
+from levelfield.data.stores.base import IndexedStore
 from levelfield.data.stores.files import FilesStore
 from levelfield.data.stores.tar import TarStore
 from levelfield.records.codec import record
 
-Opener: TypeAlias = Callable[[Index, Contents], Store]
+Opener: TypeAlias = Callable[[Index, Contents], IndexedStore]
 """What opens the pictures of an index; it travels to other processes."""
 
 
@@ -77,7 +77,8 @@ class Format(Protocol):
     def rule(self) -> str: ...
 
     def files(self) -> Sequence[str]:
-        """The files that must not have changed if a listing of them is to be believed.
+        """The files that must not have changed if a listing of them is to be believed: first those that the shards of
+        a listing number, then those that say something of them.
 
         Raises:
             DataError: the place is laid out otherwise.
@@ -99,3 +100,25 @@ class Format(Protocol):
     def in_place(self) -> InPlace | None:
         """Where the pictures stay, if one costs what its neighbour does; None where they must be copied to be used."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedFormat:
+    """Pictures and their masks as two formats that list the same rows in the same order, and what masks mean.
+
+    ``of`` is what messages call the place, ``files`` those of both, ``rule`` what else decides what is listed.
+    """
+
+    of: str
+    pictures: Format
+    masks: Format
+    facts: MaskFacts
+
+    @property
+    def rule(self) -> str:
+        facts = self.facts
+        return f"{self.pictures.rule} | {self.masks.rule} | {len(facts.names)} {facts.ignore_index} {facts.framed}"
+
+    def files(self) -> Sequence[str]:
+        """See :meth:`Format.files`."""
+        return list(dict.fromkeys([*self.pictures.files(), *self.masks.files()]))

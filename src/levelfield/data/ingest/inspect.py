@@ -18,11 +18,13 @@ from PIL import Image
 
 from levelfield.data.encoded import UnreadablePictureError, open_picture
 from levelfield.data.ingest.near import LEAST_CORRELATION, candidates, difference_hash, thumbnail
-from levelfield.data.ingest.validity import Fault, fault_of
+from levelfield.data.ingest.validity import Fault, fault_of, fault_of_pair
 from levelfield.data.manifest import Skipped, SkipReason
+from levelfield.data.mask_values import classes_of_pixels
 from levelfield.data.pictures import as_shown
 from levelfield.data.stores.base import Store
-from levelfield.records.codec import record
+from levelfield.data.stores.masked import MaskedStore
+from levelfield.records.codec import later, record
 
 MOST_NAMED = 20
 """Pictures of a kind that are named; all are counted."""
@@ -59,7 +61,10 @@ class Leak:
 
 @record
 class PartInspection:
-    """One part: ``num_by_class`` by name, ``twins`` byte for byte, sides, and what cannot be used, by reason."""
+    """One part: ``num_by_class`` by name, ``twins`` byte for byte, sides, and what cannot be used, by reason.
+
+    Of pictures that are ``masked`` a class counts those that show it, by a pixel or more.
+    """
 
     num_examples: int
     num_by_class: dict[str, int]
@@ -67,6 +72,7 @@ class PartInspection:
     sides: SidesFacts | None
     unusable: dict[SkipReason, int]
     named_unusable: tuple[Unusable, ...]
+    masked: bool = later(default=False)
 
 
 @record
@@ -92,31 +98,34 @@ class _Seen(NamedTuple):
     fault: Fault | None
     size: tuple[int, int]
     bits: int | None
+    shows: tuple[int, ...] = ()
 
 
 def inspect(
     stores: Mapping[str, Store],
     skipped: list[Skipped],
     *,
+    masked: Mapping[str, MaskedStore] | None = None,
     workers: int,
     told: Callable[[int], None] = lambda done: None,
 ) -> Inspection:
-    """Look at every picture of every part.
+    """Look at every picture of every part, and at its mask where there are ``masked`` ones.
 
     Raises:
         DataError: a container is damaged, which is no fault of one picture.
     """
+    masked = masked or {}
     parts: dict[str, PartInspection] = {}
     hashes: dict[str, NDArray[np.uint64]] = {}
     rows: dict[str, NDArray[np.int64]] = {}
     done = 0
     for part, store in stores.items():
         seen: list[_Seen] = []
-        for each in _seen(store, workers):
+        for each in _seen(store, masked.get(part), workers):
             seen.append(each)
             done += 1
             told(done)
-        parts[part] = _inspected(store, seen)
+        parts[part] = _inspected(store, masked.get(part), seen)
         known = [(row, each.bits) for row, each in enumerate(seen) if each.bits is not None]
         rows[part] = np.array([row for row, _ in known], dtype=np.int64)
         hashes[part] = np.array([bits for _, bits in known], dtype=np.uint64)
@@ -131,17 +140,18 @@ def inspect(
     return Inspection(parts=parts, leaks=leaks, skipped=counts)
 
 
-def _seen(store: Store, workers: int) -> Iterator[_Seen]:
+def _seen(store: Store, masked: MaskedStore | None, workers: int) -> Iterator[_Seen]:
     def look(row: int) -> _Seen:
         try:
-            encoded = store.read(row)
+            encoded, mask = store.read(row), b"" if masked is None else masked.masks.read(row)
         except OSError as error:
             return _Seen(Fault("unreadable", str(error)), (0, 0), None)
-        fault = fault_of(encoded)
+        fault = fault_of(encoded) if masked is None else fault_of_pair(encoded, mask, masked.facts)
         if fault is not None:
             return _Seen(fault, (0, 0), None)
         picture = as_shown(open_picture(encoded))
-        return _Seen(None, picture.size, difference_hash(picture))
+        shows = () if masked is None else np.unique(classes_of_pixels(mask, picture.size, masked.facts)).tolist()
+        return _Seen(None, picture.size, difference_hash(picture), tuple(shows))
 
     rows = iter(range(len(store.labels)))
     with ThreadPoolExecutor(workers) as pool:
@@ -149,13 +159,18 @@ def _seen(store: Store, workers: int) -> Iterator[_Seen]:
             yield from pool.map(look, chunk)
 
 
-def _inspected(store: Store, seen: list[_Seen]) -> PartInspection:
+def _inspected(store: Store, masked: MaskedStore | None, seen: list[_Seen]) -> PartInspection:
+    by_class = dict(zip(store.contents.class_names, store.contents.num_by_class, strict=True))
+    if masked is not None:
+        showing = Counter(label for each in seen for label in each.shows)
+        by_class = {name: showing[label] for label, name in enumerate(masked.facts.names)}
     sizes = np.array([each.size for each in seen if each.fault is None], dtype=np.int64).reshape(-1, 2)
     faults = [(row, each.fault) for row, each in enumerate(seen) if each.fault is not None]
     unusable: dict[SkipReason, int] = dict(Counter(fault.why for _, fault in faults))
     return PartInspection(
         num_examples=store.contents.num_examples,
-        num_by_class=dict(zip(store.contents.class_names, store.contents.num_by_class, strict=True)),
+        num_by_class=by_class,
+        masked=masked is not None,
         twins=store.contents.twins,
         sides=SidesFacts(shorter=_spread(sizes.min(axis=1)), longer=_spread(sizes.max(axis=1))) if len(sizes) else None,
         unusable=unusable,

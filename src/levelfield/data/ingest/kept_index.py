@@ -20,12 +20,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from filelock import FileLock
 
 from levelfield.data.canonical import DIGEST_RULE
 from levelfield.data.index import Index
-from levelfield.data.ingest.format import Format
+from levelfield.data.ingest.format import Format, PairedFormat
 from levelfield.data.kept_digests import cached, settled_ns
 from levelfield.data.manifest import Contents
 from levelfield.records.codec import record
@@ -38,12 +39,16 @@ INDEX_LIMIT_BYTES = 8 * 2**30
 """Of all that is kept; what was used longest ago goes first. 60 to 150 bytes a picture."""
 
 _INDEX_FORM = "index 1"
-_INDEX, _MANIFEST = "index.arrow", "manifest.json"
+_INDEX, _MASKS, _MANIFEST = "index.arrow", "masks.arrow", "manifest.json"
+
+Kept: TypeAlias = tuple[tuple[Index, ...], Contents]
+"""An index, or those of pictures and of their masks, and what is known of all rows."""
 
 
 @record
 class KeptIndex:
-    """``files`` is what the system said of the files that were listed, ``index`` of the index when it was written."""
+    """``files`` is what the system said of the files that were listed, ``index`` of the indices when they were
+    written."""
 
     files: str
     index: str
@@ -71,26 +76,28 @@ def stamp(files: Sequence[str], *, within: str = "") -> str | None:
 
 
 class IndexShelf:
-    """Where the index of one place and rule is kept, if anything is kept at all."""
+    """Where the index of one place and rule is kept, or those of its pictures and their masks, if anything is kept at
+    all."""
 
-    def __init__(self, form: Format) -> None:
+    def __init__(self, form: Format | PairedFormat) -> None:
+        self._names = (_INDEX, _MASKS) if isinstance(form, PairedFormat) else (_INDEX,)
         folder = cached("indices")
         named = os.fsencode("\0".join((_INDEX_FORM, DIGEST_RULE, form.rule, os.path.abspath(form.of))))
         self._folder = folder / hashlib.blake2b(named, digest_size=16).hexdigest() if folder is not None else None
 
-    def read(self, files: str | None) -> tuple[Index, Contents] | None:
-        """The index of files with the stamp ``files``, mapped; None where there is none to be believed."""
+    def read(self, files: str | None) -> Kept | None:
+        """The indices of files with the stamp ``files``, mapped; None where there are none to be believed."""
         if self._folder is None or files is None:
             return None
         place = self._folder / files
         try:
             kept = read_record(KeptIndex, place / _MANIFEST)
-            if kept.files != files or kept.index != _own_stamp(place / _INDEX):
+            if kept.files != files or kept.index != self._own_stamp(place):
                 logger.warning("%s was changed after it was written; its place is hashed again", place)
                 shutil.rmtree(place, ignore_errors=True)
                 return None
             os.utime(place / _MANIFEST)  # it was used: _trim takes others first
-            return Index.open(place / _INDEX), kept.contents
+            return tuple(Index.open(place / name) for name in self._names), kept.contents
         except FileNotFoundError:
             return None
         except (LevelfieldError, OSError) as error:
@@ -99,8 +106,8 @@ class IndexShelf:
                 shutil.rmtree(place, ignore_errors=True)
             return None
 
-    def keep(self, files: str, index: Index, contents: Contents) -> bool:
-        """Keep ``index`` of files with the stamp ``files``, in the place of what was kept of others before.
+    def keep(self, files: str, indices: Sequence[Index], contents: Contents) -> bool:
+        """Keep ``indices`` of files with the stamp ``files``, in the place of what was kept of others before.
 
         A place that cannot be written to is none.
         """
@@ -110,9 +117,10 @@ class IndexShelf:
             self._folder.mkdir(parents=True, exist_ok=True)
             temporary = Path(tempfile.mkdtemp(dir=self._folder, prefix=".new-"))
             try:
-                index.write(temporary / _INDEX)
-                os.chmod(temporary / _INDEX, 0o444)  # whoever has it mapped sees what is written to it
-                own = _own_stamp(temporary / _INDEX)
+                for name, index in zip(self._names, indices, strict=True):
+                    index.write(temporary / name)
+                    os.chmod(temporary / name, 0o444)  # whoever has it mapped sees what is written to it
+                own = self._own_stamp(temporary)
                 write_record(temporary / _MANIFEST, KeptIndex(files=files, index=own, contents=contents))
                 for old in self._folder.iterdir():
                     if old.is_dir() and old != temporary and not old.name.startswith(".new-"):
@@ -144,11 +152,10 @@ class IndexShelf:
         finally:
             lock.release()
 
-
-def _own_stamp(path: Path) -> str:
-    """What the system says of an index: whoever writes to it moves its times. Moving its folder does not."""
-    seen = os.stat(path)
-    return f"{seen.st_size} {seen.st_mtime_ns} {seen.st_ctime_ns} {seen.st_ino} {seen.st_dev}"
+    def _own_stamp(self, place: Path) -> str:
+        """What the system says of indices: whoever writes to one moves its times. Moving their folder does not."""
+        told = [os.stat(place / name) for name in self._names]
+        return " ".join(f"{s.st_size} {s.st_mtime_ns} {s.st_ctime_ns} {s.st_ino} {s.st_dev}" for s in told)
 
 
 def _trim(shelves: Path) -> None:
@@ -156,9 +163,13 @@ def _trim(shelves: Path) -> None:
     found = []
     for manifest in shelves.glob(f"*/*/{_MANIFEST}"):
         with contextlib.suppress(OSError):
-            found.append((manifest.stat().st_mtime_ns, os.stat(manifest.with_name(_INDEX)).st_size, manifest.parent))
+            found.append((manifest.stat().st_mtime_ns, _size_of(manifest.parent), manifest.parent))
     total = 0
     for _, size, folder in sorted(found, reverse=True):
         total += size
         if total > INDEX_LIMIT_BYTES:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*.arrow"))

@@ -6,6 +6,7 @@ wrapper that an archive was packed in. So what is not understood is not guessed.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from levelfield.data.classes import spellings
 from levelfield.data.ingest.tree import Node, is_image
 from levelfield.records.errors import DataError, quoted_names
+from levelfield.records.files import open_regular
 
 PART_NAMES = {
     "train": "train",
@@ -25,6 +27,7 @@ PART_NAMES = {
     "validation": "val",
 }
 """What others call the parts of a data set, in whatever case, and we."""
+_PARQUET = b"PAR1"
 _WHERE_HUBS_PUT_IT = ("", "data", "train", "default/train")
 _PART = re.compile(
     r"(train(ing)?|trn|test(ing)?|tst|val(id(at(e|ion))?)?|dev|eval(uation)?|h[eo]ld[-_ ]?out)"
@@ -38,6 +41,10 @@ def is_parquet(place: str) -> bool:
     path = Path(place).expanduser()
     if path.suffix == ".parquet":
         return True
+    if path.is_file():
+        with contextlib.suppress(OSError), open_regular(path) as file:  # whoever opens it next says what is wrong
+            return file.read(len(_PARQUET)) == _PARQUET
+        return False
     if path.is_dir():
         return any(next((path / folder).glob("*.parquet"), None) for folder in _WHERE_HUBS_PUT_IT)
     return "*" in place and path.suffix != ".tar"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 
 from levelfield.records.errors import DataError
@@ -16,6 +16,15 @@ MAX_NAMED = 2**17
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
+
+
+def before_pattern(path: str) -> Path:
+    """The folder that all files lie below that ``path`` names; itself where it is one."""
+    place = Path(path).expanduser()
+    if place.is_dir():
+        return place
+    whole = list(takewhile(lambda part: not is_pattern(part), place.parts[:-1]))
+    return Path(*whole)
 
 
 def is_pattern(path: str) -> bool:
@@ -49,14 +58,14 @@ def files_named(path: str, suffix: str) -> list[str]:
 
 
 def _matching(pattern: str) -> list[str]:
-    names = list(islice(_spelt_out(pattern), MAX_NAMED + 1))
+    names = list(islice(spelt_out(pattern), MAX_NAMED + 1))
     found = [each for name in names for each in ([name] if len(names) > 1 else glob.glob(name))]
     if len(found) > MAX_NAMED:
         raise DataError(f"{pattern} names more than {MAX_NAMED:,} files: join them")
     return found
 
 
-def _spelt_out(pattern: str) -> Iterator[str]:
+def spelt_out(pattern: str) -> Iterator[str]:
     """The names that a pattern with braces stands for."""
     braces = _BRACES.search(pattern)
     if braces is None:
@@ -69,4 +78,4 @@ def _spelt_out(pattern: str) -> Iterator[str]:
         width = len(numbers[1])
         middles = (f"{number:0{width}d}" for number in range(int(numbers[1]), int(numbers[2]) + 1))
     for middle in middles:
-        yield from _spelt_out(pattern[: braces.start()] + middle + pattern[braces.end() :])
+        yield from spelt_out(pattern[: braces.start()] + middle + pattern[braces.end() :])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from levelfield.data.canonical import DIGEST_BYTES, DIGEST_RULE, digest_of
 from levelfield.data.index import Index, ListedRows
 from levelfield.data.ingest.built import BuiltPart
-from levelfield.data.ingest.format import Format, Listing
-from levelfield.data.ingest.kept_index import IndexShelf, stamp
+from levelfield.data.ingest.format import Format, Listing, PairedFormat
+from levelfield.data.ingest.kept_index import IndexShelf, Kept, stamp
 from levelfield.data.kept_digests import KeptDigests
-from levelfield.data.manifest import Contents, contents_of
+from levelfield.data.manifest import Contents, contents_of, paired_contents
 from levelfield.data.stores.base import Store
+from levelfield.data.stores.masked import MaskedStore
 from levelfield.records.errors import DataError
 from levelfield.records.files import FileRefusedError
 
@@ -33,26 +34,61 @@ def opened(form: Format | BuiltPart, *, rehash: bool = False) -> Store:
     """
     if isinstance(form, BuiltPart):
         return form.opened(rehash=rehash)
-    files, shelf = form.files(), IndexShelf(form)
-    now = stamp(files, within=form.of)
-    if not rehash and (found := shelf.read(now)) is not None:
-        return form.opener()(*found)
-    with shelf.alone():
-        if not rehash and (found := shelf.read(now)) is not None:  # another process made it meanwhile
-            return form.opener()(*found)
-        listing = form.listed()
-        for why, number in sorted(Counter(each.why for each in listing.skipped).items()):
-            logger.warning("%s: %d files are left out (%s); see `levelfield data inspect`", form.of, number, why)
-        index = Index.of(_hashed(form, listing, files, rehash=rehash))
-        contents = contents_of(index, listing.class_names, sorted_as_text=listing.sorted_as_text)
-        unchanged = now is not None and stamp(files, within=form.of) == now
-        if now is not None and unchanged and shelf.keep(now, index, contents):
-            index, contents = shelf.read(now) or (index, contents)
+
+    def made() -> Kept:
+        listing = _told(form)
+        index = Index.of(_hashed(form, listing, rehash=rehash))
+        return (index,), contents_of(index, listing.class_names, sorted_as_text=listing.sorted_as_text)
+
+    (index,), contents = _kept_or(made, form, rehash=rehash)
     return form.opener()(index, contents)
 
 
-def _hashed(form: Format, listing: Listing, files: Sequence[str], *, rehash: bool) -> ListedRows:
+def opened_pairs(form: PairedFormat | BuiltPart, *, rehash: bool = False) -> MaskedStore:
+    """The same of pictures with masks.
+
+    Raises:
+        DataError: see :func:`opened`.
+    """
+    if isinstance(form, BuiltPart):
+        return form.opened_pairs(rehash=rehash)
+
+    def made() -> Kept:
+        pictures, masks = (_hashed(each, _told(each), rehash=rehash) for each in (form.pictures, form.masks))
+        indices = Index.pair_of(pictures, masks)
+        return indices, paired_contents(*indices, form.facts)
+
+    (pictures, masks), contents = _kept_or(made, form, rehash=rehash)
+    return MaskedStore(form.pictures.opener()(pictures, contents), form.masks.opener()(masks, contents), form.facts)
+
+
+def _kept_or(made: Callable[[], Kept], form: Format | PairedFormat, *, rehash: bool) -> Kept:
+    """What is kept of ``form``, or what is ``made``, which is then kept."""
+    files, shelf = form.files(), IndexShelf(form)
+    now = stamp(files, within=form.of)
+    if not rehash and (found := shelf.read(now)) is not None:
+        return found
+    with shelf.alone():
+        if not rehash and (found := shelf.read(now)) is not None:  # another process made it meanwhile
+            return found
+        indices, contents = made()
+        unchanged = now is not None and stamp(files, within=form.of) == now
+        if now is not None and unchanged and shelf.keep(now, indices, contents):
+            return shelf.read(now) or (indices, contents)
+    return indices, contents
+
+
+def _told(form: Format) -> Listing:
+    """What ``form`` lists; what it leaves out is said."""
+    listing = form.listed()
+    for why, number in sorted(Counter(each.why for each in listing.skipped).items()):
+        logger.warning("%s: %d files are left out (%s); see `levelfield data inspect`", form.of, number, why)
+    return listing
+
+
+def _hashed(form: Format, listing: Listing, *, rehash: bool) -> ListedRows:
     """``listing`` with the digest of every picture; of files that did not change they are known."""
+    files = form.files()
     unhashed = np.zeros((len(listing), DIGEST_BYTES), dtype=np.uint8)
     rows = _rows(listing, unhashed)
     store = form.opener()(Index.unordered(rows), _UNORDERED)

@@ -6,32 +6,28 @@ What says that a shard is done is written last; what a killed process leaves is 
 
 from __future__ import annotations
 
-import hashlib
-import io
 import os
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import NamedTuple
 
 import numpy as np
 
-from levelfield.data.canonical import DIGEST_BYTES, digest_of
+from levelfield.data.canonical import as_digests, digest_of
 from levelfield.data.draws import Int64s
-from levelfield.data.encoded import format_of
-from levelfield.data.index import Index, ListedRows
+from levelfield.data.index import Index
 from levelfield.data.ingest.format import Opener
-from levelfield.data.ingest.validity import fault_of
-from levelfield.data.manifest import Contents, SkipReason
+from levelfield.data.ingest.shard_tar import HashedFile, WrittenShard
+from levelfield.data.ingest.validity import fault_of, fault_of_pair
+from levelfield.data.manifest import Contents, MaskFacts, SkipReason
 from levelfield.data.order import Permutation
 from levelfield.data.stores.base import Store
 from levelfield.records.codec import record
 from levelfield.records.errors import DataError
 from levelfield.records.sealed import write_record
 
-_ENDINGS = {"JPEG": "jpg", "TIFF": "tif", "HEIF": "heic"}
-_HEADER = 512
 _NO_CONTENTS = Contents(class_names=(), num_by_class=(), twins=0, fingerprint="")
 
 
@@ -56,6 +52,23 @@ class PackedShard:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MasksTask:
+    """The masks of the pictures of a listing, in a ``listing`` of their own, row by row, and what they mean."""
+
+    listing: Path
+    opener: Opener
+    facts: MaskFacts
+
+
+class _Sample(NamedTuple):
+    """A picture that can be used, in a row of the listing, and its mask, where there are masks."""
+
+    row: int
+    picture: bytes
+    mask: bytes | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShardTask:
     """Rows ``start`` to ``stop`` of the ``listing``, in a drawn order where ``shuffled``, to be packed into ``tar``, or
     to be looked at alone where they stay ``in_place``; pictures are called by their paths from ``root``."""
@@ -70,6 +83,7 @@ class ShardTask:
     stop: int
     shuffled: bool
     in_place: bool
+    masks: MasksTask | None = None
 
     def called(self, listing: Index, store: Store, row: int) -> str:
         """What a picture is called wherever the data set goes: by no path of the machine that built it."""
@@ -78,6 +92,15 @@ class ShardTask:
     @property
     def index(self) -> Path:
         return self.tar.with_suffix(".arrow")
+
+    @property
+    def mask_index(self) -> Path:
+        return self.tar.with_suffix(".masks.arrow")
+
+    @property
+    def made(self) -> tuple[Path, ...]:
+        """What belongs beside the manifest once it is there."""
+        return self.tar, self.index, self.mask_index
 
     @property
     def done(self) -> Path:
@@ -99,69 +122,67 @@ def pack(task: ShardTask) -> int:
     texts = _Texts(task.captions)
     skipped: list[SkippedPicture] = []
     readable = _readable(task, listing, store, rows, skipped)
-    for leftover in (task.tar, task.index):
+    for leftover in task.made:
         leftover.unlink(missing_ok=True)
     if task.in_place:
-        index, num_bytes, sha256 = _looked_at(listing, readable), 0, ""
+        found, num_bytes, sha256 = _looked_at(task, listing, readable), 0, ""
     else:
-        index, num_bytes, sha256 = _packed(task, listing, store, readable, texts)
-    index.write(task.index)
+        found, num_bytes, sha256 = _packed(task, listing, store, readable, texts)
+    for path, index in zip((task.index, task.mask_index), found, strict=False):
+        index.write(path)
     write_record(
         task.done,
-        PackedShard(num_bytes=num_bytes, sha256=sha256, examples=len(index), skipped=tuple(skipped)),
+        PackedShard(num_bytes=num_bytes, sha256=sha256, examples=len(found[0]), skipped=tuple(skipped)),
     )
     return len(rows)
 
 
 def _packed(
-    task: ShardTask, listing: Index, store: Store, readable: Iterator[tuple[int, bytes]], texts: _Texts
-) -> tuple[Index, int, str]:
-    """The index of what is written into the tar, how many bytes that has, and their SHA-256."""
-    written = _Written(task.number)
+    task: ShardTask, listing: Index, store: Store, readable: Iterator[_Sample], texts: _Texts
+) -> tuple[list[Index], int, str]:
+    """The index of the pictures that are written into the tar, that of their masks where there are some, how many
+    bytes the tar has, and their SHA-256."""
+    written = WrittenShard(task.number)
     with open(task.tar, "xb") as file:
-        hashed = _Hashed(file)
+        hashed = HashedFile(file)
         with tarfile.open(fileobj=hashed, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-            for row, encoded in readable:
-                name = task.called(listing, store, row)
-                written.add(archive, encoded, int(listing.labels[row]), name, texts.of(row))
+            for sample in readable:
+                name = task.called(listing, store, sample.row)
+                label, caption = int(listing.labels[sample.row]), texts.of(sample.row)
+                written.add(archive, sample.picture, sample.mask, label=label, name=name, caption=caption)
         file.flush()
         os.fsync(file.fileno())
-    return Index.unordered(written.rows()), hashed.place, hashed.sha256.hexdigest()
+    return written.indices(masked=task.masks is not None), hashed.place, hashed.sha256.hexdigest()
 
 
-def _looked_at(listing: Index, readable: Iterator[tuple[int, bytes]]) -> Index:
-    """The rows of ``listing`` that can be read, with their digests."""
-    found = [(row, digest_of(encoded)) for row, encoded in readable]
-    rows = np.array([row for row, _ in found], dtype=np.int64)
-    names = [listing.name(row) for row, _ in found]
-    digests = np.frombuffer(b"".join(digest for _, digest in found), dtype=np.uint8).reshape(-1, DIGEST_BYTES)
-    return Index.unordered(
-        ListedRows(
-            label=listing.labels[rows],
-            digest=digests,
-            shard=listing.shards[rows],
-            offset=listing.offsets[rows],
-            length=listing.lengths[rows],
-            names=None if None in names else [os.fsencode(name or "") for name in names],
-        )
-    )
+def _looked_at(task: ShardTask, listing: Index, readable: Iterator[_Sample]) -> list[Index]:
+    """The rows of ``listing`` that can be read, with their digests, and those of the listing of masks."""
+    found = [(each.row, digest_of(each.picture), digest_of(each.mask or b"")) for each in readable]
+    rows = np.array([row for row, _, _ in found], dtype=np.int64)
+    indices = [Index.unordered(listing.rows(rows, as_digests([digest for _, digest, _ in found])))]
+    if task.masks is not None:
+        theirs = Index.open(task.masks.listing).rows(rows, as_digests([digest for _, _, digest in found]))
+        indices.append(Index.unordered(theirs))
+    return indices
 
 
 def _readable(
     task: ShardTask, listing: Index, store: Store, rows: Int64s, skipped: list[SkippedPicture]
-) -> Iterator[tuple[int, bytes]]:
+) -> Iterator[_Sample]:
     def skip(row: int, why: SkipReason, said: str) -> None:
         skipped.append(SkippedPicture(name=_told(task.called(listing, store, row)), why=why, said=_told(said)))
 
+    said = task.masks
+    masks = None if said is None else said.opener(Index.open(said.listing), _NO_CONTENTS)
     for row in rows.tolist():
         try:
-            encoded = store.read(row)
+            encoded, mask = store.read(row), None if masks is None else masks.read(row)
         except OSError as error:
             skip(row, "unreadable", str(error.strerror or error))
             continue
-        fault = fault_of(encoded)
+        fault = fault_of(encoded) if said is None or mask is None else fault_of_pair(encoded, mask, said.facts)
         if fault is None:
-            yield row, encoded
+            yield _Sample(row, encoded, mask)
         else:
             skip(row, fault.why, fault.said)
 
@@ -169,65 +190,6 @@ def _readable(
 def _told(text: str) -> str:
     """``text`` as a record can hold it."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8", "replace")
-
-
-class _Written:
-    """What lies in a shard, as it is written."""
-
-    def __init__(self, number: int) -> None:
-        self._number = number
-        self.labels: list[int] = []
-        self._digests: list[bytes] = []
-        self._offsets: list[int] = []
-        self._lengths: list[int] = []
-        self._names: list[bytes] = []
-
-    def add(self, archive: tarfile.TarFile, encoded: bytes, label: int, name: str, caption: str) -> None:
-        """Write a sample: ``KEY.jpg``, ``KEY.cls`` and, where there is a caption, ``KEY.txt``."""
-        key = f"{self._number:05d}{len(self.labels):07d}"
-        form = format_of(encoded)
-        self._offsets.append(archive.offset + _HEADER)
-        _put(archive, f"{key}.{_ENDINGS.get(form, form.lower())}", encoded)
-        _put(archive, f"{key}.cls", str(label).encode())
-        if caption:
-            _put(archive, f"{key}.txt", caption.encode("utf-8", "replace"))
-        self.labels.append(label)
-        self._digests.append(digest_of(encoded))
-        self._lengths.append(len(encoded))
-        self._names.append(os.fsencode(name))
-
-    def rows(self) -> ListedRows:
-        digests = np.frombuffer(b"".join(self._digests), dtype=np.uint8).reshape(-1, DIGEST_BYTES)
-        return ListedRows(
-            label=np.array(self.labels, dtype=np.int32),
-            digest=digests,
-            shard=np.full(len(self.labels), self._number, dtype=np.uint32),
-            offset=np.array(self._offsets, dtype=np.uint64),
-            length=np.array(self._lengths, dtype=np.uint64),
-            names=self._names,
-        )
-
-
-def _put(archive: tarfile.TarFile, name: str, content: bytes) -> None:
-    info = tarfile.TarInfo(name)
-    info.size = len(content)
-    archive.addfile(info, io.BytesIO(content))
-
-
-class _Hashed(io.RawIOBase):
-    """A file that is written from its beginning to its end, and what it holds in all."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        super().__init__()
-        self._file, self.place, self.sha256 = file, 0, hashlib.sha256()
-
-    def write(self, content: bytes, /) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
-        self.sha256.update(content)
-        self.place += len(content)
-        return self._file.write(content)
-
-    def tell(self) -> int:
-        return self.place
 
 
 class _Texts:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
 
 import numpy as np
 
 from levelfield.data.classes import Classes
 from levelfield.data.draws import Int64s
-from levelfield.data.ingest.columns import image_column, is_text, label_column
+from levelfield.data.ingest.columns import image_column, label_column
 from levelfield.data.ingest.format import InPlace, Listing, Opener
 from levelfield.data.ingest.named_labels import leads_outside, numbered
 from levelfield.data.ingest.parquet_paths import paths_of
 from levelfield.data.stores.parquet import ParquetStore
-from levelfield.data.stores.parquet_file import Columns, ParquetFile, parquet_schema
+from levelfield.data.stores.parquet_file import Columns, ParquetFile, is_text, names_paths, parquet_schema
 from levelfield.records.errors import DataError
 
 _NONE = np.zeros(0, dtype=np.int64)
@@ -32,7 +32,6 @@ class ParquetTable:
     def __init__(self, of: str, paths: Callable[[], Sequence[str]], *, image: str | None, label: str | None) -> None:
         self.of, self._find, self._named = of, paths, (image, label)
         self.rule = f"parquet {image!r} {label!r}"
-        self._paths: Sequence[str] = ()
 
     @classmethod
     def at(cls, path: str, *, image: str | None, label: str | None) -> ParquetTable:
@@ -40,54 +39,76 @@ class ParquetTable:
         return cls(path, lambda: [str(each) for each in paths_of(path)], image=image, label=label)
 
     def files(self) -> Sequence[str]:
-        """See :meth:`levelfield.data.ingest.format.Format.files`."""
-        self._paths = self._paths or self._find()
-        return self._paths
+        """See :meth:`levelfield.data.ingest.format.Format.files`: where rows name files these, then the tables."""
+        root = self._root()
+        return [*(os.path.join(root, os.fsdecode(path)) for path in self._named_files or ()), *self._tables]
 
     def listed(self) -> Listing:
         """See :meth:`levelfield.data.ingest.format.Format.listed`."""
-        columns, apart = self._columns()
-        files = [ParquetFile(path, columns) for path in self.files()]
-        rows = [sum(file.num_rows(group) for group in range(file.num_row_groups)) for file in files]
-        if not sum(rows):
-            raise DataError(f"{self.of} holds no rows: expected images in column {(apart or columns.images[0])!r}")
-        names, labels, sorted_as_text = self._labels(files, columns)
-        paths = None
-        if apart is not None:
-            paths = [_below(path, of=self.of) for path in _texts(files, apart)]
+        files = [ParquetFile(path, self._columns) for path in self._tables]
+        rows = [sum(map(file.num_rows, range(file.num_row_groups))) for file in files]
+        number, paths = sum(rows), self._named_files
+        if not number:
+            raise DataError(f"{self.of} holds no rows: expected images in column {self._columns.names[0]!r}")
+        names, labels, sorted_as_text = self._labels(files, self._columns)
+        shards = np.repeat(np.arange(len(files), dtype=np.uint32), rows)
+        offsets = np.concatenate([np.arange(each, dtype=np.uint64) for each in rows])
         return Listing(
             class_names=names,
             sorted_as_text=sorted_as_text,
             labels=labels,
-            shards=np.repeat(np.arange(len(files), dtype=np.uint32), rows),
-            offsets=np.concatenate([np.arange(number, dtype=np.uint64) for number in rows]),
-            lengths=np.zeros(sum(rows), dtype=np.uint64),
+            shards=shards if paths is None else np.arange(number, dtype=np.uint32),
+            offsets=offsets if paths is None else np.zeros(number, dtype=np.uint64),
+            lengths=np.zeros(number, dtype=np.uint64),
             names=paths,
         )
 
     def opener(self) -> Opener:
         """See :meth:`levelfield.data.ingest.format.Format.opener`."""
         stays = self.in_place()
-        if stays is not None:
-            return stays.opener(self.of)
-        return partial(ParquetStore, self.files(), self._columns()[0], of=self.of)
+        return (
+            partial(ParquetStore, self._tables, self._columns, of=self.of) if stays is None else stays.opener(self.of)
+        )
 
     def in_place(self) -> InPlace | None:
         """See :meth:`levelfield.data.ingest.format.Format.in_place`: where rows name files, those stay."""
-        if self._columns()[1] is None:
-            return None
-        return InPlace(kind="files", root=os.path.abspath(os.path.dirname(self.files()[0])))
+        return None if self._columns.paths is None else InPlace(kind="files", root=os.path.abspath(self._root()))
 
-    def _columns(self) -> tuple[Columns, str | None]:
-        """The columns to be read, and that of paths where pictures lie apart."""
-        named_image, named_label = self._named
-        schema = parquet_schema(self.files()[0])
-        image = image_column(schema, named_image, of=self.files()[0])
-        label = label_column(schema, named_label, of=self.files()[0], but=image)
-        texts = tuple(name for name in (image, label) if is_text(schema.field(name).type))
-        images = () if image in texts else (image,)
-        columns = Columns(images=images, label=None if label in texts else label, texts=texts)
-        return columns, image if image in texts else None
+    def _root(self) -> str:
+        """What paths count from."""
+        return os.path.dirname(self._tables[0])
+
+    @cached_property
+    def _tables(self) -> Sequence[str]:
+        return self._find()
+
+    @cached_property
+    def _named_files(self) -> list[bytes] | None:
+        """The picture files that rows name, where they name some."""
+        name = self._columns.paths
+        if name is None:
+            return None
+        files = (ParquetFile(path, self._columns) for path in self._tables)
+        paths = chain.from_iterable(file.paths(group, name) for file in files for group in range(file.num_row_groups))
+        return [_below(path, of=self.of) for path in paths]
+
+    @cached_property
+    def _columns(self) -> Columns:
+        """The columns to be read."""
+        first, (named_image, named_label) = self._tables[0], self._named
+        schema = parquet_schema(first)
+        image = image_column(schema, named_image, of=first)
+        label = label_column(schema, named_label, of=first, but=image)
+        apart = is_text(schema.field(image).type) or (
+            names_paths(schema.field(image).type) and ParquetFile(first, Columns(paths=image)).names_files(image)
+        )
+        texts = (label,) if is_text(schema.field(label).type) else ()
+        return Columns(
+            images=() if apart else (image,),
+            paths=image if apart else None,
+            label=None if texts else label,
+            texts=texts,
+        )
 
     def _labels(self, files: Sequence[ParquetFile], columns: Columns) -> tuple[tuple[str, ...], Int64s, bool]:
         if columns.label is None:

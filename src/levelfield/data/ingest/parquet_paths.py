@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from levelfield.data.ingest.layout import part_of
+from levelfield.data.ingest.named_files import before_pattern, spelt_out
 from levelfield.records.errors import DataError
 from levelfield.records.files import FileRefusedError, regular_stat, walk
 
@@ -18,13 +19,14 @@ MAX_FILES = 2**16
 
 
 def paths_of(path: str) -> list[Path]:
-    """The files of the one table at ``path``: one, all of a folder, or those that a glob names.
+    """The files of the one table at ``path``: one, all of a folder, or those that a pattern names.
 
     Raises:
         DataError: there is none, there are too many, or they are parts of a data set.
     """
-    place, paths = Path(path).expanduser(), parquet_files(path)
-    parts = {part: file for file in paths if place.is_dir() and (part := part_of(file.relative_to(place)))}
+    place, paths = before_pattern(path), parquet_files(path)
+    several = paths if len(paths) > 1 else []
+    parts = {part: file for file in several if (part := part_of(file.relative_to(place)))}
     if len(parts) > 1:
         seen = " and ".join(str(file.relative_to(place)) for file in parts.values())
         raise DataError(
@@ -35,7 +37,8 @@ def paths_of(path: str) -> list[Path]:
 
 
 def parquet_files(path: str) -> list[Path]:
-    """The Parquet files that ``path`` names, whatever parts they are of.
+    """The Parquet files that ``path`` names - a file, a folder, a glob, or a pattern with braces - whatever parts they
+    are of.
 
     Raises:
         DataError: there is none, or there are too many.
@@ -47,7 +50,7 @@ def parquet_files(path: str) -> list[Path]:
         elif os.path.lexists(place):
             found = iter([place])
         else:
-            found = _matching(str(place))
+            found = _named_by(str(place))
         paths = sorted(islice(found, MAX_FILES + 1))
         for file in paths:
             regular_stat(file)
@@ -57,9 +60,19 @@ def parquet_files(path: str) -> list[Path]:
         raise DataError(f"path {path!r} names more than {MAX_FILES:,} files: join them")
     if not paths:
         raise DataError(
-            f"path {path!r} names no Parquet file here ({place.absolute()}): expected a file, folder or glob"
+            f"path {path!r} names no Parquet file here ({place.absolute()}): expected a file, folder or pattern"
         )
     return paths
+
+
+def _named_by(pattern: str) -> Iterator[Path]:
+    """What a pattern names, every name that braces spell out among it."""
+    names = list(islice(spelt_out(pattern), MAX_FILES + 1))
+    for name in names:
+        found = list(_matching(name))
+        if len(names) > 1 and not found:
+            raise DataError(f"path {pattern!r} names {name}, which is not there")
+        yield from found
 
 
 def _matching(pattern: str) -> Iterator[Path]:

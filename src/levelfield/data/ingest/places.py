@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from levelfield.data.ingest.arrow import ArrowTable, is_saved_to_disk, saved_parts
 from levelfield.data.ingest.built import BUILDING, BuiltPart, is_built, read_manifest
@@ -15,8 +15,9 @@ from levelfield.data.ingest.far import far_parts
 from levelfield.data.ingest.folder import ClassFolders, existing_folder
 from levelfield.data.ingest.format import Format
 from levelfield.data.ingest.layout import PART_NAMES, is_parquet, part_of, parts_of
-from levelfield.data.ingest.named_files import files_named, is_pattern
+from levelfield.data.ingest.named_files import before_pattern, files_named, is_pattern
 from levelfield.data.ingest.opening import opened
+from levelfield.data.ingest.pairs import is_paired
 from levelfield.data.ingest.parquet import ParquetTable
 from levelfield.data.ingest.parquet_paths import parquet_files
 from levelfield.data.ingest.tar import tar_parts
@@ -28,8 +29,6 @@ from levelfield.records.errors import DataError, quoted_names
 
 logger = logging.getLogger(__name__)
 
-Kind: TypeAlias = Literal["any", "folder", "parquet"]
-
 _TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson")
 _PACKED = (".zip", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 
@@ -38,18 +37,23 @@ _PACKED = (".zip", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 class PlaceSaid:
     """What a user says of where pictures lie, where held-out ones do if apart, and what columns are called.
 
-    ``kind`` is what must lie there; a column that is not named must be called as is usual, or be the only one that
+    A column that is not named must be called as is usual, or be the only one that
     fits.
     """
 
     path: str
     report_path: str | None = None
-    kind: Kind = "any"
     image_column: str | None = None
     label_column: str | None = None
 
 
 Part: TypeAlias = Format | BuiltPart
+
+
+def _refuse_masks(parts: Mapping[str, Part], path: str) -> None:
+    """Refuse to take pictures that have masks for labelled ones."""
+    if any(isinstance(form, BuiltPart) and form.facts.masks is not None for form in parts.values()):
+        raise DataError(f"{path} holds pictures with masks and no labels: say source = 'masked-images'")
 
 
 def stores_at(place: PlaceSaid, *, rehash: bool = False) -> tuple[Store, Store | None]:
@@ -62,6 +66,7 @@ def stores_at(place: PlaceSaid, *, rehash: bool = False) -> tuple[Store, Store |
         DataError: something is missing, or is laid out otherwise.
     """
     parts = forms_at(place, place.path)
+    _refuse_masks(parts, place.path)
     held_out = _held_out(parts, place)
     if place.report_path is not None:
         apart = forms_at(place, place.report_path)
@@ -79,6 +84,7 @@ def judged_at(place: PlaceSaid) -> Store:
         DataError: see :func:`stores_at`.
     """
     parts = forms_at(place, place.path)
+    _refuse_masks(parts, place.path)
     return opened(_held_out(parts, place) or parts["train"])
 
 
@@ -124,15 +130,12 @@ def forms_at(place: PlaceSaid, path: str, *, passing_by: bool = False) -> dict[s
     Raises:
         DataError: nothing is there, or what is there is not understood.
     """
-    if is_far(path) and place.kind == "any":
+    if is_far(path):
         _refuse_columns(place, path)
         return dict(far_parts(path))
     where, columns = Path(path).expanduser(), {"image": place.image_column, "label": place.label_column}
-    parquet = is_parquet(path) if place.kind == "any" else place.kind == "parquet"
-    if parquet:
+    if is_parquet(path):
         return _tables(path, columns)
-    if place.kind == "folder":
-        return _folders(path, passing_by=passing_by)
     if where.is_dir() and is_built(where):
         _refuse_columns(place, path)
         return {part: BuiltPart(where, part, facts) for part, facts in read_manifest(where).parts.items()}
@@ -153,14 +156,17 @@ def forms_at(place: PlaceSaid, path: str, *, passing_by: bool = False) -> dict[s
             f"path {path!r} is not a folder here ({where.absolute()}), and names no tar, Parquet or table of files"
         )
     _refuse_columns(place, path)
+    if is_paired(where):
+        raise DataError(
+            f"{path} holds pictures and their masks, which are no classes: say source = 'masked-images' (--task "
+            "segmentation), or call the folders otherwise if they are classes"
+        )
     return _folders(path, passing_by=passing_by)
 
 
 def _tables(path: str, columns: Mapping[str, str | None]) -> dict[str, Part]:
-    """One table, or one a part where a folder holds files that are called after parts, as those of a hub are."""
-    place = Path(path).expanduser()
-    if not place.is_dir():
-        return {"train": ParquetTable.at(path, **columns)}
+    """One table, or one a part where a folder or a pattern names files that are called after parts, as a hub's are."""
+    place = before_pattern(path)
     by_part: dict[str, list[str]] = {}
     for file in parquet_files(path):
         by_part.setdefault(PART_NAMES.get(part_of(file.relative_to(place)) or "", ""), []).append(str(file))

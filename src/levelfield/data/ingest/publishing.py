@@ -12,10 +12,20 @@ from levelfield import __version__
 from levelfield.data.canonical import DIGEST_RULE, num_shared
 from levelfield.data.index import Index
 from levelfield.data.ingest.build_plan import BuildPlan, PartPlan
-from levelfield.data.ingest.built import BUILDING, INDEX, MANIFEST, Manifest, PartFacts, ShardFacts, sha256_of
+from levelfield.data.ingest.built import (
+    BUILDING,
+    INDEX,
+    MANIFEST,
+    MASKS,
+    Manifest,
+    PartFacts,
+    PartMasks,
+    ShardFacts,
+    sha256_of,
+)
 from levelfield.data.ingest.packing import PackedShard, ShardTask, SkippedPicture
 from levelfield.data.ingest.validity import decoders
-from levelfield.data.manifest import SkipReason, contents_of
+from levelfield.data.manifest import SkipReason, contents_of, paired_contents
 from levelfield.records.errors import DataError
 from levelfield.records.sealed import read_record, write_record
 
@@ -28,7 +38,7 @@ def published(plan: BuildPlan, tasks: Mapping[str, Sequence[ShardTask]], out: Pa
     for part, own in tasks.items():
         packed = [read_record(PackedShard, task.done) for task in own]
         skipped += [each for shard in packed for each in shard.skipped]
-        indices[part] = _index_of(own, out / part)
+        indices[part] = _index_of(own, out / part, masked=plan.parts[part].masks is not None)
         parts[part] = _facts_of(plan.parts[part], own, packed, indices[part], out / part)
     _write_skipped(skipped, out)
     counts: dict[SkipReason, int] = dict(Counter(each.why for each in skipped))
@@ -48,20 +58,25 @@ def published(plan: BuildPlan, tasks: Mapping[str, Sequence[ShardTask]], out: Pa
     return manifest
 
 
-def _index_of(tasks: Sequence[ShardTask], folder: Path) -> Index:
-    """The index of a part, written, once its shards and theirs stand in its ``folder``."""
+def _index_of(tasks: Sequence[ShardTask], folder: Path, *, masked: bool) -> Index:
+    """The index of a part, written, once its shards and theirs stand in its ``folder``; so is that of its masks."""
     folder.mkdir(exist_ok=True)
     for task in tasks:
-        for made in (task.tar, task.index):
+        for made in task.made:
             if made.exists():
                 os.replace(made, folder / made.name)
-    own = {made.name for task in tasks for made in (task.tar, task.index)}
+    own = {made.name for task in tasks for made in task.made}
     for stray in folder.iterdir():  # of a build that was begun of other files
         if stray.name not in own:
             stray.unlink()
-    index = Index.merged([Index.open(folder / task.index.name) for task in tasks])
-    if not len(index):
+    pictures = [Index.open(folder / task.index.name) for task in tasks]
+    if not sum(map(len, pictures)):
         raise DataError(f"{folder.name} holds no picture that can be read: {folder.parent / BUILDING} says why of each")
+    if not masked:
+        index = Index.merged(pictures)
+    else:
+        index, masks = Index.merged_pairs(pictures, [Index.open(folder / task.mask_index.name) for task in tasks])
+        masks.write(folder / MASKS)
     index.write(folder / INDEX)
     return index
 
@@ -73,12 +88,18 @@ def _facts_of(
         ShardFacts(name=task.tar.name, num_bytes=each.num_bytes, examples=each.examples, sha256=each.sha256)
         for task, each in zip(tasks, packed, strict=True)
     )
+    contents = contents_of(index, plan.class_names, sorted_as_text=plan.sorted_as_text)
+    masks = None
+    if plan.masks is not None:
+        contents = paired_contents(index, Index.open(folder / MASKS), plan.masks.facts)
+        masks = PartMasks(facts=plan.masks.facts, index_sha256=sha256_of(folder / MASKS), in_place=plan.masks.in_place)
     return PartFacts(
-        contents=contents_of(index, plan.class_names, sorted_as_text=plan.sorted_as_text),
+        contents=contents,
         index_sha256=sha256_of(folder / INDEX),
         shards=() if plan.in_place else shards,
         shuffled=plan.shuffled,
         in_place=plan.in_place,
+        masks=masks,
     )
 
 

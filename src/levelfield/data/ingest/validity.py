@@ -10,7 +10,8 @@ import importlib.metadata
 from typing import NamedTuple
 
 from levelfield.data.encoded import UnreadablePictureError, format_of, open_picture
-from levelfield.data.manifest import SkipReason
+from levelfield.data.manifest import MaskFacts, SkipReason
+from levelfield.data.mask_values import WrongMaskError, classes_of_pixels
 from levelfield.data.pictures import as_shown
 
 try:
@@ -41,6 +42,20 @@ def fault_of(encoded: bytes) -> Fault | None:
     except UnreadablePictureError as error:
         return Fault("pixels", str(error))
     return _warned_of(encoded) if name == "JPEG" else None
+
+
+def fault_of_pair(encoded: bytes, mask: bytes, facts: MaskFacts) -> Fault | None:
+    """The same of a picture and its mask, of which ``facts`` say what it means."""
+    fault = fault_of(encoded)
+    if fault is not None:
+        return fault
+    try:
+        classes_of_pixels(mask, as_shown(open_picture(encoded)).size, facts)
+    except UnreadablePictureError as error:
+        return Fault("mask", f"beside a mask that is {error}")
+    except WrongMaskError as error:
+        return Fault("mask", f"beside a mask that {error}")
+    return None
 
 
 def _warned_of(encoded: bytes) -> Fault | None:

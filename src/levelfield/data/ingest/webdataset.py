@@ -13,14 +13,11 @@ from dataclasses import dataclass, field
 from levelfield.data.ingest.named_labels import numbered
 from levelfield.data.ingest.tar_members import Member, Members
 from levelfield.data.ingest.tree import is_image, visible, why_no_picture
-from levelfield.data.manifest import Skipped
+from levelfield.data.manifest import UNLABELLED, Skipped
 from levelfield.data.stores.tar import Shards
 from levelfield.records.errors import DataError, quoted_names
 
 LABEL_ENDINGS = frozenset({"cls", "json", "txt", "cls.txt", "caption", "text"})
-UNLABELLED = "unlabelled"
-"""The one class of pictures of which none has a label."""
-
 _CAPTIONS = ("txt", "caption", "text")
 _JSON_LABELS = ("label", "cls", "class", "target", "class_name", "category")
 _MOST_TEXT_BYTES = 2**20

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from levelfield.data.source import Examples, Source
 from levelfield.records.data import (
@@ -11,12 +11,10 @@ from levelfield.records.data import (
     DigitPairsSpec,
     DigitsSpec,
     DigitStringsSpec,
-    FolderSpec,
     FractalsSpec,
     ImagesSpec,
+    MaskedImagesSpec,
     MixtureSpec,
-    PairsSpec,
-    ParquetSpec,
     SourceSpec,
 )
 from levelfield.records.errors import SpecError
@@ -52,24 +50,32 @@ def open_source(spec: DataSpec, *, rehash: bool = False) -> Source:
             from levelfield.data.sources.mixture import MixtureSource
 
             return MixtureSource(spec, [_part(part.data, rehash=rehash) for part in spec.parts])
-        case ParquetSpec() if spec.mask_column is not None:
-            from levelfield.data.sources.masked_parquet import open_masked_parquet
+        case MaskedImagesSpec():
+            from levelfield.data.ingest.mask_classes import MasksSaid
+            from levelfield.data.ingest.masked_places import MaskedPlaceSaid, masked_stores_at
+            from levelfield.data.sources.masked import MaskedSource
 
-            return open_masked_parquet(spec, rehash=rehash)
-        case PairsSpec():
-            from levelfield.data.sources.pairs import open_pairs
-
-            return open_pairs(spec, rehash=rehash)
-        case ParquetSpec() | FolderSpec() | ImagesSpec():
+            place = MaskedPlaceSaid(
+                path=spec.path,
+                report_path=spec.report_path,
+                image_column=spec.image_column,
+                mask_column=spec.mask_column,
+                split_column=spec.split_column,
+                sequence_column=spec.sequence_column,
+                masks=MasksSaid(num_classes=spec.num_classes, ignore_index=spec.ignore_index),
+            )
+            return MaskedSource(spec, masked_stores_at(place, rehash=rehash))
+        case ImagesSpec():
             from levelfield.data.ingest.places import PlaceSaid, stores_at
             from levelfield.data.sources.splits import image_source
 
-            said: dict[str, Any] = {"path": spec.path, "report_path": spec.report_path}
-            if not isinstance(spec, FolderSpec):
-                said |= {"image_column": spec.image_column, "label_column": spec.label_column}
-            if not isinstance(spec, ImagesSpec):
-                said |= {"kind": "folder" if isinstance(spec, FolderSpec) else "parquet"}
-            return image_source(spec, *stores_at(PlaceSaid(**said), rehash=rehash))
+            said = PlaceSaid(
+                path=spec.path,
+                report_path=spec.report_path,
+                image_column=spec.image_column,
+                label_column=spec.label_column,
+            )
+            return image_source(spec, *stores_at(said, rehash=rehash))
 
 
 def _part(spec: SourceSpec, *, rehash: bool) -> Source:

@@ -8,12 +8,14 @@ from typing import get_args
 
 import numpy as np
 
+from levelfield.data.canonical import num_shared
 from levelfield.data.crops import CANVAS_SIDES, OUTSIDE, centred, crop_bits, scaled_crop
 from levelfield.data.draws import Int64s, UInt64s, below
 from levelfield.data.order import Permutation
 from levelfield.data.source import Examples, check_ids
-from levelfield.data.sources.masks import Canvases, MaskClasses, MaskedContainer, MaskedTable
-from levelfield.records.data import PairsSpec, ParquetSpec, Split, num_report_asked
+from levelfield.data.sources.masks import Canvases, MaskedTable
+from levelfield.data.stores.masked import MaskedStore
+from levelfield.records.data import MaskedImagesSpec, Split, num_report_asked
 from levelfield.records.errors import DataError
 from levelfield.records.fields import IGNORED, STRETCH, FieldFacts
 from levelfield.records.fingerprint import digest
@@ -27,7 +29,8 @@ class MaskedSource:
     it is known which pictures follow one another.
 
     A held-out picture is seen whole, its longer side brought to R and the rest left grey; what is trained on is cropped
-    (see :mod:`levelfield.data.crops`) unless the spec says otherwise. ``parts`` must hold "train"; of "select" and
+    (see :mod:`levelfield.data.crops`) unless the spec says otherwise. ``parts`` must hold "train", and agree on what
+    masks mean; of "select" and
     "report" those that are missing are ranks of a permutation of the training part that is keyed by its content.
 
     Raises:
@@ -36,12 +39,10 @@ class MaskedSource:
 
     in_channels = 3
 
-    def __init__(
-        self, spec: ParquetSpec | PairsSpec, parts: Mapping[Split, MaskedContainer], classes: MaskClasses
-    ) -> None:
-        self.spec, self.resolution, self.class_names = spec, spec.resolution, classes.names
+    def __init__(self, spec: MaskedImagesSpec, parts: Mapping[Split, MaskedStore]) -> None:
+        self.spec, self.resolution, self.class_names = spec, spec.resolution, parts["train"].facts.names
         said = {"mask_corrupt": spec.corrupt == "mask", "stretch": spec.stretch}
-        tables: dict[Split, MaskedTable] = {split: MaskedTable(part, classes, **said) for split, part in parts.items()}
+        tables: dict[Split, MaskedTable] = {split: MaskedTable(part, **said) for split, part in parts.items()}
         train = tables["train"]
         drawn: dict[Split, int] = {"report": num_report_asked(spec), "select": spec.select_examples}
         ranks = {split: 0 if split in tables else number for split, number in drawn.items()}
@@ -59,7 +60,7 @@ class MaskedSource:
             "report": ranks["report"] or len(self._tables["report"]),
         }
         known = (STRETCH,) if train.stretch is not None else ()
-        self.fields = FieldFacts(names=("image", "mask", *known), num_classes=len(classes.names))
+        self.fields = FieldFacts(names=("image", "mask", *known), num_classes=len(self.class_names))
         self.fingerprint = digest(" ".join(f"{name} {tables[name].fingerprint}" for name in sorted(tables)).encode())
         self._split = Permutation.of(len(train), "split", train.fingerprint, spec.seed)
         side = spec.resolution
@@ -106,7 +107,6 @@ class MaskedSource:
 
     def _apart(self, tables: Mapping[Split, MaskedTable]) -> Iterator[str]:
         """Say which held-out pictures are also trained on, and where neighbours may be."""
-        seen = tables["train"].pictures()
         held_out: tuple[Split, ...] = ("select", "report")
         for split in held_out:
             if split not in tables:
@@ -116,8 +116,8 @@ class MaskedSource:
                         "neighbours there: better give them parts of their own"
                     )
                 continue
-            shared = len(seen & tables[split].pictures())
-            if shared == len(tables[split].pictures()):
+            shared, distinct = num_shared(tables["train"].digests, tables[split].digests)
+            if shared == distinct:
                 raise DataError(f"every {split} picture of {self.spec.path} is also trained on: it must be unseen")
             if shared:
                 logger.warning("%d %s pictures of %s are also trained on", shared, split, self.spec.path)

@@ -17,7 +17,7 @@ from levelfield.data.mixture import MixtureOrder, epoch_of_mixture, subset_sizes
 from levelfield.data.order import ExampleOrder, Order
 from levelfield.data.source import Examples, Source, check_ids
 from levelfield.data.sources.splits import ImageSource
-from levelfield.records.data import FolderSpec, MixtureSpec, Split
+from levelfield.records.data import MixtureSpec, Split
 from levelfield.records.errors import DataError
 from levelfield.records.fields import FieldFacts
 from levelfield.records.fingerprint import fingerprint
@@ -48,7 +48,7 @@ class MixtureSource:
             Classes(
                 names=tuple(part.class_names),
                 of=_called(spec, place),
-                sorted_as_text=isinstance(spec.parts[place].data, FolderSpec),
+                sorted_as_text=isinstance(part, ImageSource) and part.classes.sorted_as_text,
             )
             for place, part in enumerate(parts)
         ]

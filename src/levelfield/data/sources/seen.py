@@ -13,7 +13,7 @@ from levelfield.data.augment.resized_crop import crop_draws, random_box
 from levelfield.data.draws import Int64s, UInt64s
 from levelfield.data.resize import resized
 from levelfield.data.sources.images import ImageTable
-from levelfield.records.data import LabelledSpec
+from levelfield.records.data import ImagesSpec
 
 MASKED_PIXEL = 128
 """The grey of a corrupt image."""
@@ -29,7 +29,7 @@ def plain(table: ImageTable, numbers: Int64s) -> tuple[NDArray[np.uint8], NDArra
 
 
 def augmented(
-    table: ImageTable, numbers: Int64s, spec: LabelledSpec, keys: UInt64s, ids: Int64s
+    table: ImageTable, numbers: Int64s, spec: ImagesSpec, keys: UInt64s, ids: Int64s
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """The same as trained on: each drawn by its key and its id ``[B]``, see :func:`plain`."""
     if spec.augment == "resized-crop-flip":
@@ -43,7 +43,7 @@ def augmented(
 
 
 def _crops(
-    table: ImageTable, numbers: Int64s, spec: LabelledSpec, keys: UInt64s, ids: Int64s
+    table: ImageTable, numbers: Int64s, spec: ImagesSpec, keys: UInt64s, ids: Int64s
 ) -> list[Callable[[], NDArray[np.uint8] | None]]:
     flips, words = crop_draws(keys, ids)
 

@@ -19,7 +19,7 @@ from levelfield.data.source import Examples, check_ids
 from levelfield.data.sources.images import ImageTable
 from levelfield.data.sources.seen import augmented, plain
 from levelfield.data.stores.base import RelabelledStore, Store
-from levelfield.records.data import LabelledSpec, Split, num_report_asked
+from levelfield.records.data import ImagesSpec, Split, num_report_asked
 from levelfield.records.errors import DataError, quoted_names
 from levelfield.records.fields import FieldFacts
 from levelfield.records.fingerprint import digest
@@ -27,7 +27,7 @@ from levelfield.records.fingerprint import digest
 logger = logging.getLogger(__name__)
 
 
-def image_source(spec: LabelledSpec, train: Store, report: Store | None) -> ImageSource:
+def image_source(spec: ImagesSpec, train: Store, report: Store | None) -> ImageSource:
     """The source over ``train`` and, where the data has its own, a ``report`` part, its classes matched to training's.
 
     Raises:
@@ -50,7 +50,7 @@ def image_source(spec: LabelledSpec, train: Store, report: Store | None) -> Imag
     return ImageSource(spec, table, held_out, names)
 
 
-def _trained(spec: LabelledSpec, train: Store) -> tuple[str, ...]:
+def _trained(spec: ImagesSpec, train: Store) -> tuple[str, ...]:
     """The names of the classes to be told apart: as many as the largest label says."""
     names = train.classes.names[: 1 + max(train.contents.used)]
     if len(names) < 2:
@@ -82,7 +82,7 @@ class ImageSource:
     in_channels = 3
     no_verdict_because = None
 
-    def __init__(self, spec: LabelledSpec, table: ImageTable, report: ImageTable | None, names: Sequence[str]) -> None:
+    def __init__(self, spec: ImagesSpec, table: ImageTable, report: ImageTable | None, names: Sequence[str]) -> None:
         self.spec, self._table, self._report = spec, table, report
         self.resolution = spec.resolution
         self.class_names = tuple(names)
@@ -149,6 +149,11 @@ class ImageSource:
         return Examples({"image": images, "label": table.labels(numbers)}, valid)
 
     @property
+    def classes(self) -> Classes:
+        """The classes to be told apart, and whether their names were sorted."""
+        return dataclasses.replace(self._table.store.classes, names=self.class_names)
+
+    @property
     def epoch_examples(self) -> int:
         """See :class:`levelfield.data.arranged.Arranged`."""
         return self.split_sizes["train"]
@@ -211,7 +216,7 @@ def _joined(table: ImageTable, report: ImageTable | None) -> str:
     return digest(f"{table.fingerprint} {report.fingerprint}".encode())
 
 
-def _check_apart(spec: LabelledSpec, table: ImageTable, report: ImageTable | None) -> None:
+def _check_apart(spec: ImagesSpec, table: ImageTable, report: ImageTable | None) -> None:
     """Say which held-out images may have been trained on: byte-identical ones."""
     twins = table.store.contents.twins
     if twins:

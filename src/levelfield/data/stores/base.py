@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 import numpy as np
@@ -36,6 +37,10 @@ class Store(Protocol):
         """The encoded image. Raises OSError where it has gone since it was listed."""
         ...
 
+    def compared(self, row: int) -> tuple[bytes, bool]:
+        """The same, and whether it is the one that was listed."""
+        ...
+
     def name(self, row: int) -> str:
         """What to call it in a message: its file, or file and row."""
         ...
@@ -58,7 +63,7 @@ class Store(Protocol):
         ...
 
 
-class IndexedStore:
+class IndexedStore(ABC):
     """What all stores over an :class:`levelfield.data.index.Index` have in common."""
 
     far = False
@@ -80,7 +85,20 @@ class IndexedStore:
         """See :class:`Store`."""
         return np.lexsort((self.index.offsets, self.index.shards)) if self.packed else None
 
-    def expect(self, rows: Int64s) -> None:
+    @abstractmethod
+    def read(self, row: int) -> bytes:
+        """See :class:`Store`."""
+
+    def compared(self, row: int) -> tuple[bytes, bool]:
+        """See :class:`Store`."""
+        encoded = self.read(row)
+        return encoded, digest_of(encoded) == self.index.digests[row].tobytes()
+
+    @abstractmethod
+    def name(self, row: int) -> str:
+        """See :class:`Store`."""
+
+    def expect(self, rows: Int64s) -> None:  # noqa: B027  # most stores have nothing to do here
         """Nothing: local reads are cheap."""
 
 
@@ -112,6 +130,9 @@ class RelabelledStore:
     def read(self, row: int) -> bytes:
         return self._store.read(int(self._rows[row]))
 
+    def compared(self, row: int) -> tuple[bytes, bool]:
+        return self._store.compared(int(self._rows[row]))
+
     def name(self, row: int) -> str:
         return self._store.name(int(self._rows[row]))
 
@@ -126,8 +147,8 @@ def read_listed(store: Store, row: int) -> bytes:
         DataError: it is another by now.
         OSError: it is gone.
     """
-    encoded = store.read(row)
-    if digest_of(encoded) != store.digests[row].tobytes():
+    encoded, listed = store.compared(row)
+    if not listed:
         forget_digests()
         raise DataError(f"{store.name(row)} has changed since it was listed, so this is other data now: run again")
     return encoded

@@ -19,7 +19,10 @@ from levelfield.records.errors import DataError
 from levelfield.records.files import most_unpacked, open_regular, regular_stat
 
 MIN_ROW_BYTES = 8
-"""Of a file, for each row that it claims: no image is as small."""
+"""Of a file that holds images, for each row that it claims: no image is as small."""
+
+MAX_NAMED_ROWS = 2**25
+"""Of a file that merely names images: as many as a folder may hold. Rows of such take a bit or two."""
 
 MAX_PAGE_BYTES = MAX_ENCODED_BYTES + 16 * 2**20
 """Unpacked: a page of usual size, a MiB, that ends with the largest picture there may be."""
@@ -44,8 +47,8 @@ class Claims:
     dictionary_bytes: tuple[int, ...]
 
 
-def read_claims(path: str | Path, columns: Sequence[str]) -> Claims:
-    """What the Parquet file at ``path`` claims of its ``columns``.
+def read_claims(path: str | Path, columns: Sequence[str], *, holds_images: bool) -> Claims:
+    """What the Parquet file at ``path`` claims of its ``columns``, of which some hold images or none does.
 
     Raises:
         DataError: it claims more than its size allows, or its footer or the head of a page is damaged.
@@ -60,7 +63,8 @@ def read_claims(path: str | Path, columns: Sequence[str]) -> Claims:
             for group in _footer(file, size).get(_ROW_GROUPS, ()):
                 num_rows.append(group[_NUM_ROWS])
                 dictionary_bytes.append(0)
-                if min(num_rows) < 0 or sum(num_rows) > size // MIN_ROW_BYTES:
+                most_rows = size // MIN_ROW_BYTES if holds_images else MAX_NAMED_ROWS
+                if min(num_rows) < 0 or sum(num_rows) > most_rows:
                     raise DataError(f"{path} has {size:,} bytes and claims {sum(num_rows):,} rows: it is damaged")
                 for chunk in group[_COLUMNS] if num_rows[-1] else ():
                     name = chunk[_COLUMN][_PATH][0].decode()

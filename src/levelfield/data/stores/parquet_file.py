@@ -23,17 +23,56 @@ MAX_CLASSES = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """What the columns of a table are called: encoded ``images``, of which the first are pictures, a ``label`` where
-    there is one, and ``texts``."""
+    """What the columns of a table are called: encoded ``images``, of which the first are pictures, ``paths`` of those
+    that lie apart, a ``label`` where there is one, and ``texts``."""
 
-    images: tuple[str, ...]
+    images: tuple[str, ...] = ()
     label: str | None = None
     texts: tuple[str, ...] = ()
+    paths: str | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         """All of them."""
-        return (*self.images, *self.texts, *(() if self.label is None else (self.label,)))
+        alone = (name for name in (self.paths, self.label) if name is not None)
+        return (*self.images, *self.texts, *alone)
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column of that type holds text."""
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def is_binary(kind: pa.DataType) -> bool:
+    """Whether a column of that type holds bytes."""
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def names_paths(kind: pa.DataType) -> bool:
+    """Whether a column of that type is Hugging Face's Image with a place for paths."""
+    if not isinstance(kind, pa.StructType) or kind.get_field_index("path") < 0:
+        return False
+    return is_text(kind.field("path").type)
+
+
+def _part(column: pa.ChunkedArray, name: str) -> list[Any]:
+    """The values of a field of a column of structs, None in the rows that have none."""
+    place = column.type.get_field_index(name)
+    if place < 0:
+        return [None] * len(column)
+    return _spelt_once(pa.chunked_array([chunk.flatten()[place] for chunk in column.chunks], column.type[place].type))
+
+
+def _spelt_once(column: pa.ChunkedArray) -> list[Any]:
+    """The values of ``column``, equal ones of a dictionary as one object."""
+    found: list[Any] = []
+    for chunk in column.chunks:
+        if isinstance(chunk, pa.DictionaryArray):
+            known = chunk.dictionary.to_pylist()
+            found += [None if place is None else known[place] for place in chunk.indices.to_pylist()]
+        else:
+            found += chunk.to_pylist()
+    return found
 
 
 def parquet_schema(path: str | Path) -> pa.Schema:
@@ -64,6 +103,7 @@ class ParquetFile:
         with self._told():
             self._parquet = pq.ParquetFile(path)
             self._schema = self._parquet.schema_arrow
+        self._spelling: dict[str, pq.ParquetFile] = {}
         self.num_row_groups = self._parquet.num_row_groups
         for name in columns.names:
             times = self._schema.names.count(name)
@@ -72,7 +112,7 @@ class ParquetFile:
             if times > 1:
                 raise DataError(f"{path} has {times} columns {name!r}: expected one")
         self._check_types()
-        self._claims = read_claims(path, columns.names)
+        self._claims = read_claims(path, columns.names, holds_images=bool(columns.images))
         if len(self._claims.num_rows) != self.num_row_groups:
             raise DataError(f"{path} cannot be read as Parquet: its row groups are damaged")
         self.class_names = class_names_of(self._schema, columns.label, path)
@@ -101,12 +141,47 @@ class ParquetFile:
     def texts(self, group: int, name: str) -> list[str]:
         """What the text column called ``name`` says in a row group."""
         with self._told(f"row group {group} of "):
-            texts = self._parquet.read_row_group(group, columns=[name]).column(name).to_pylist()
+            texts = _spelt_once(self._texts(name).read_row_group(group, columns=[name]).column(name))
         self._check_rows(group, len(texts))
         if None in texts:
             row = sum(self._claims.num_rows[:group]) + texts.index(None)
             raise DataError(f"{self.path} row {row} has nothing in column {name!r}: fill it or remove the row")
         return texts
+
+    def paths(self, group: int, name: str) -> list[str]:
+        """What the rows of a row group name in the column of paths called ``name``.
+
+        Raises:
+            DataError: a row holds a picture itself, or names none.
+        """
+        if not isinstance(self._schema.field(name).type, pa.StructType):
+            return self.texts(group, name)
+        with self._told(f"row group {group} of "):
+            column = self._texts(f"{name}.path").read_row_group(group, columns=[name]).column(name)
+            paths, held = (_part(column, part) for part in ("path", "bytes"))
+        self._check_rows(group, len(paths))
+        first = sum(self._claims.num_rows[:group])
+        for row, (path, bytes_) in enumerate(zip(paths, held, strict=True), start=first):
+            if bytes_ is not None:
+                raise DataError(f"{self.path} row {row} holds a picture in {name!r}, and rows before it name files")
+            if path is None:
+                raise DataError(f"{self.path} row {row} has no {name}: fill the row or remove it")
+        return paths
+
+    def names_files(self, name: str) -> bool:
+        """Whether the first row of the column called ``name`` names a file and holds no picture itself."""
+        with self._told():
+            for batch in self._parquet.iter_batches(1, columns=[name], use_threads=False):
+                for row in batch.column(0):
+                    first = row.as_py() or {}
+                    return first.get("bytes") is None and first.get("path") is not None
+        return False
+
+    def _texts(self, name: str) -> pq.ParquetFile:
+        """The file, its text column called ``name`` as a dictionary: one text may stand in millions of rows."""
+        if name not in self._spelling:
+            self._spelling[name] = pq.ParquetFile(self.path, read_dictionary=[name])
+        return self._spelling[name]
 
     def encoded(self, group: int, name: str) -> pa.ChunkedArray:
         """The encoded images of a row group in the column called ``name``.
@@ -150,9 +225,13 @@ class ParquetFile:
             kind = kinds[name]
             if isinstance(kind, pa.StructType) and kind.get_field_index("bytes") >= 0:
                 kind = kind.field("bytes").type
-            if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+            if not is_binary(kind):
                 place = f"column {name!r} of {self.path}"
                 raise DataError(f"images must be encoded bytes (JPEG, PNG, …): {place} holds {kind}")
+        if self._columns.paths is not None:
+            kind = kinds[self._columns.paths]
+            if not (is_text(kind) or names_paths(kind)):
+                raise DataError(f"column {self._columns.paths!r} of {self.path} must hold paths, saw {kind}")
         for name in texts:
             if not (pa.types.is_string(kinds[name]) or pa.types.is_large_string(kinds[name])):
                 raise DataError(f"column {name!r} of {self.path} must hold text, saw {kinds[name]}")

@@ -67,8 +67,8 @@ class RemoteShards:
         """What to call an object in a message."""
         return f"{self.url}/{self.names[shard]}"
 
-    def read(self, wanted: Extent, *, right: Callable[[bytes], bool]) -> bytes:
-        """The bytes of ``wanted``, of which ``right`` says whether they are what was listed.
+    def read(self, wanted: Extent, *, right: Callable[[bytes], bool]) -> tuple[bytes, bool]:
+        """The bytes of ``wanted``, of which ``right`` says whether they are what was listed, and whether they are.
 
         Where they are not, they were damaged here or on the way, and are fetched again; in the end they are given as
         they are, for whoever reads to say what has changed.
@@ -78,14 +78,14 @@ class RemoteShards:
         """
         self._await(wanted)
         content, extent = self._cache.read(wanted) or (self._fetched(wanted), wanted)
-        for _ in range(ASKED_AGAIN):
-            if right(content):
-                break
+        listed, left = right(content), ASKED_AGAIN
+        while not listed and left:
             logger.warning("%s: bytes %d to %d are not what was listed", self.name(wanted.shard), *wanted[1:])
             self._cache.drop(extent)
-            content, extent = self._fetched(wanted), wanted
+            content, extent, left = self._fetched(wanted), wanted, left - 1
+            listed = right(content)
         self._was_read(wanted)
-        return content
+        return content, listed
 
     def expect(self, ranges: Iterable[Extent]) -> None:
         """Fetch ``ranges`` ahead, in their order, as far as the cache has room for what was not read yet."""

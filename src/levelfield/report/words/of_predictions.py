@@ -42,6 +42,10 @@ def _because(template: str) -> Callable[[Any], str]:
 PREDICTION_WORDS: dict[type[Coded], str | Callable[[Any], str]] = {
     predictions.NoLaw: "no law, so no loss",
     predictions.BeyondTheData: "beyond {reach:g}x the data: the top fitted rung is {times:.3g} times cheaper",
+    predictions.BelowTheData: (
+        "below the data: the cheapest fitted rung is {times:.3g} times dearer, and no backtest tells how far laws hold "
+        "downwards"
+    ),
     predictions.MixedLaws: _mixed,
     predictions.BeyondBacktests: _beyond,
     predictions.PassedOver: "{form} has no floor to fall to: it counts in full at the last rows, less beyond them, and "

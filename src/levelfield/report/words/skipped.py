@@ -20,10 +20,11 @@ _BECAUSE: Mapping[SkipReason, str] = {
     "format": "of a format that is not read here",
     "damaged": "damaged, or larger than is read",
     "pixels": "of pixels without agreed 8 bits a channel",
-    "unlabelled": "without a label",
-    "missing": "named by a table, and not there",
+    "unlabelled": "without a label or a mask",
+    "missing": "named by a table or a mask, and not there",
     "unreadable": "files whose bytes could not be read",
-    "same-name": "second files of one name in an archive",
+    "same-name": "second files of one name",
+    "mask": "pictures whose masks cannot be used",
 }
 
 

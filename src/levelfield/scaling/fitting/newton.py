@@ -119,7 +119,8 @@ def descend(
             trust = _trust(model, trial, objective[going])
         lowered = objective[going] - trial.objective
         better = open_ & (lowered > 0)
-        damping[going] *= np.select([~better, trust < 0.25, trust < 0.75], [8.0, 2.0, 0.5], 0.1)
+        eased = np.where(trust < 0.25, 2.0, np.where(trust < 0.75, 0.5, 0.1))
+        damping[going] *= np.where(better, eased, 8.0)
         damping[going] = np.maximum(damping[going], 1e-15)
         small = better & (lowered < least_gain * objective[going])
         theta[going] = np.where(better[:, None], trial.theta, model.at)
@@ -147,7 +148,7 @@ def _modelled(law: Law, fits: Fits, at: Floats, damping: Floats) -> tuple[_Model
 def _tried(law: Law, fits: Fits, model: _Model, gradient: Floats) -> _Trial:
     to_low, to_high = model.at - fits.low, model.at - fits.high
     step = _bounded_step(model.system, gradient, to_low, to_high, model.steepest)
-    theta = np.select([step >= to_low, step <= to_high], [fits.low, fits.high], model.at - step)
+    theta = np.where(step >= to_low, fits.low, np.where(step <= to_high, fits.high, model.at - step))
     residual = law.log_loss(theta, fits.x) - fits.y
     return _Trial(theta, residual, _objective(residual, fits.weights, fits.delta))
 

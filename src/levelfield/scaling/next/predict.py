@@ -34,6 +34,7 @@ from levelfield.scaling.results.laws import LawFit
 from levelfield.scaling.results.optima import SizedCells
 from levelfield.scaling.results.reasons.predictions import (
     AsWideAsBacktests,
+    BelowTheData,
     BeyondBacktests,
     BeyondTheData,
     LawEnds,
@@ -117,8 +118,8 @@ def predict(
 
 def _refuse_farthest(analysis: Analysis, budget: float) -> None:
     """A budget so far away is another unit, or a question that no runs answer."""
-    ends = [end for law in analysis.laws if law.currency == "flops" for end in (law.fitted_low, law.fitted_high)]
-    ends += [cell.budget_flops for cells in analysis.sized for cell in cells.cells]
+    ends = _ends([law for law in analysis.laws if law.currency == "flops"], None)
+    ends += [end for cells in analysis.sized for end in _ends((), cells)]
     if ends and not min(ends) / FARTHEST <= budget <= max(ends) * FARTHEST:
         raise InputError(
             f"a budget of {budget:.3g} FLOPs lies more than {math.log10(FARTHEST):.0f} decades from the runs, which "
@@ -142,9 +143,8 @@ def _of_family(
     best = of_size.best if of_size else None
     params, examples, told = allocated(analysis, family, winners, best, budget=budget, level=level)
     base_lr, flat, of_rate = learning_rate(analysis, family, params.value, examples.value, level)
-    tops = [law.fitted_high for law in laws] + [cell.budget_flops for cell in (cells.cells if cells else ())]
-    beyond = budget / max(tops) if headline.loss and tops else None
-    far = (BeyondTheData(reach=BEYOND, times=beyond),) if beyond is not None and beyond > BEYOND else ()
+    ends = _ends(laws, cells) if headline.loss else []
+    beyond = budget / max(ends) if ends else None
     epochs = examples.value / pool if examples.value and pool else None
     return Prediction(
         family=family,
@@ -159,11 +159,26 @@ def _of_family(
         base_lr_interval=base_lr.interval,
         base_lr_flat=flat,
         beyond_data=beyond,
-        notes=(*far, *headline.notes, *told, *_of_examples(cells, unique, epochs, best), *of_rate),
+        notes=(*_far(budget, ends), *headline.notes, *told, *_of_examples(cells, unique, epochs, best), *of_rate),
         irreducible=headline.irreducible,
         laws=headline.laws,
         unique_examples=pool,
     )
+
+
+def _ends(laws: Sequence[LawFit], cells: SizedCells | None) -> list[float]:
+    """Budgets of which the smallest and the largest are the ends of what was fitted."""
+    ends = [end for law in laws for end in (law.fitted_low, law.fitted_high)]
+    return ends + [cell.budget_flops for cell in (cells.cells if cells else ())]
+
+
+def _far(budget: float, ends: Sequence[float]) -> tuple[Reason, ...]:
+    """That ``budget`` lies far from what was fitted, in either direction."""
+    if not ends:
+        return ()
+    if budget > BEYOND * max(ends):
+        return (BeyondTheData(reach=BEYOND, times=budget / max(ends)),)
+    return (BelowTheData(reach=BEYOND, times=min(ends) / budget),) if budget * BEYOND < min(ends) else ()
 
 
 def _of_examples(

@@ -14,6 +14,7 @@ import numpy as np
 
 from levelfield.records.errors import InputError
 from levelfield.scaling.laws import Floats
+from levelfield.scaling.tables.counted import counted, perhaps_wrongly_counted, wrongly_counted
 from levelfield.scaling.tables.rows import Rows, having
 
 LEAST_PER_PARAMETER, MOST_PER_PARAMETER = 1e-3, 2e5
@@ -29,6 +30,8 @@ RISES = 1.5
 the higher it is. Of planted losses none lies above -2.5, of planted accuracies all above 1.6; of noise alone, which has
 no law either, 7 %."""
 MIN_RISING = 4
+_BIT_OVER_NAT, _LIKE_A_BIT = -math.log(math.log(2)), 0.02
+"""ln of the factor between a loss in bits and in nats, and how near differences of ln loss then lie to it."""
 _PERFECT = 0.999
 _NEAR_ONE = 0.95
 _BETTER_HIGHER = re.compile(
@@ -61,12 +64,13 @@ def implausible(rows: Rows, *, where: Any, loss: str, place_of: Callable[[int], 
         _spellings(rows),
         _units(rows, place_of),
         _gap(rows, place_of),
+        wrongly_counted(constants := counted(rows)),
         _direction(rows, loss),
         _copies(rows),
     ):
         if problem:
             raise InputError(f"{where}: {problem}")
-    return tuple(_may_be_chance(rows))
+    return (*_may_be_chance(rows), *_may_be_bits(rows), *perhaps_wrongly_counted(constants))
 
 
 def _unfinished(rows: Rows, place_of: Callable[[int], str]) -> str:
@@ -212,6 +216,28 @@ def _may_be_chance(rows: Rows) -> Iterator[str]:
             f"no run of the smallest budget has an error below {least:.3g}: if that is chance, name the column of the "
             "loss of chance (--chance), and rungs near it are shown, not fitted or judged"
         )
+
+
+def _may_be_bits(rows: Rows) -> Iterator[str]:
+    """A family whose losses lie by the factor of a bit over a nat above or below another's, at every budget."""
+    best = {family: dict(_best_by_budget(own)) for family, own in rows.grouped_by("family").items()}
+    if not best:
+        return
+    first = max(best, key=lambda family: len(best[family]))
+    for family, losses in best.items():
+        shared = [abs(math.log(losses[budget] / best[first][budget])) for budget in losses.keys() & best[first].keys()]
+        if family != first and len(shared) >= 3 and all(abs(each - _BIT_OVER_NAT) < _LIKE_A_BIT for each in shared):
+            yield (
+                f"losses of {family!r} and {first!r} differ by a factor of {math.exp(_BIT_OVER_NAT):.3g} at every "
+                "budget, as bits and nats of the same do: are both in one unit?"
+            )
+
+
+def _best_by_budget(rows: Rows) -> Iterator[tuple[float, float]]:
+    budgets, losses = rows.numbers("budget_flops"), rows.numbers("loss")
+    order = np.lexsort((losses, budgets))
+    firsts = np.flatnonzero(np.diff(budgets[order], prepend=-1.0))
+    yield from zip(budgets[order][firsts].tolist(), losses[order][firsts].tolist(), strict=True)
 
 
 def _cheapest(rows: Rows) -> Iterator[Rows]:

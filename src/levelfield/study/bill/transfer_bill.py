@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from levelfield.compute.analytic import count
 from levelfield.records.codec import record
 from levelfield.records.study import FamilyEntry, StudySpec
 from levelfield.records.transfer import ArmSpec, TransferSpec
-from levelfield.study.bill.bill import Speed
+from levelfield.study.bill.calibrate import trial_of
+from levelfield.study.bill.foretold import Speeds
 from levelfield.study.facts import DataFacts
 from levelfield.study.planned import Cell, Plan
 
@@ -27,7 +26,7 @@ class TransferBillRow:
 
 
 def transfer_bill(
-    spec: StudySpec, facts: DataFacts, planned: Plan, speeds: Mapping[str, Speed]
+    spec: StudySpec, facts: DataFacts, planned: Plan, speeds: Speeds | None = None
 ) -> tuple[TransferBillRow, ...]:
     """The most that the transfers of ``spec`` can cost; searches usually stop earlier."""
     return tuple(
@@ -41,7 +40,7 @@ def _row(
     transfer: TransferSpec,
     entry: FamilyEntry,
     planned: Plan,
-    speeds: Mapping[str, Speed],
+    speeds: Speeds | None,
 ) -> TransferBillRow:
     trials, probes, train, evaluate = 0, 0, 0.0, 0.0
     seconds: float | None = 0.0
@@ -56,7 +55,7 @@ def _row(
         here = sum(flops for _, flops in arms) + probed * forward * (target.num_train + transfer.data.select_examples)
         trials, probes, train = trials + sum(number for number, _ in arms), probes + probed, train + here
         evaluate += (sum(number for number, _ in arms) + probed) * forward * target.num_report
-        pace = [_pace(cell, speeds) for cell in cells]
+        pace = [_pace(spec, facts, cell, speeds) for cell in cells]
         seconds = None if seconds is None or None in pace else seconds + here * max(p for p in pace if p is not None)
     return TransferBillRow(
         transfer=transfer.name,
@@ -103,7 +102,10 @@ def _forward(facts: DataFacts, transfer: TransferSpec, cell: Cell) -> float:
     ).forward_flops
 
 
-def _pace(cell: Cell, speeds: Mapping[str, Speed]) -> float | None:
-    """Seconds a training FLOP of one size."""
-    speed = speeds.get(cell.architecture)
-    return None if speed is None else (speed.step_seconds + speed.data_seconds) / cell.affordable.flops_per_example
+def _pace(spec: StudySpec, facts: DataFacts, cell: Cell, speeds: Speeds | None) -> float | None:
+    """Seconds a training FLOP of one size, in a process that has decoded its pictures before."""
+    if speeds is None:
+        return None
+    trial = trial_of(spec, facts, cell)
+    seconds = speeds.of(trial, held_examples=0)
+    return (seconds.step + seconds.data) / (trial.examples * cell.affordable.flops_per_example)

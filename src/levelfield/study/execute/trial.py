@@ -19,7 +19,7 @@ from levelfield.study.execute.judging import broken, judge, result_of, settle
 from levelfield.study.execute.parts import TrialParts, put_together
 from levelfield.study.execute.training import OnStep, taken_up
 from levelfield.train.checkpoint import CheckpointFolder
-from levelfield.train.device import compute_as_recorded
+from levelfield.train.device import compute_as_recorded, watch_memory
 from levelfield.transfer.backbone import PretrainedBackbone
 from levelfield.weights.kept import KeptFacts, NetworkFacts, keep_weights
 
@@ -48,7 +48,7 @@ def run_trial(
         SpecError, DataError: the trial cannot be meant, or an image is corrupt.
         StoreError: the directory cannot be written or holds another trial, or the data is not what the spec names.
     """
-    started = time.perf_counter()
+    started, highest = time.perf_counter(), watch_memory(device)
     compute_as_recorded()
     for seen in (source, test_source or source):
         refuse_other_data(spec.data_content, seen.fingerprint, where=f"trial {spec.name}")
@@ -91,6 +91,7 @@ def run_trial(
         wall_seconds=time.perf_counter() - started,
         waited=training.waited,
         readers=training.readers,
+        memory_bytes=highest(),
         attempts=training.begun.attempts,
         lost_steps=training.begun.lost_steps,
         code_version=" then ".join(training.code),

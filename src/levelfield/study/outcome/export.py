@@ -12,6 +12,7 @@ from typing import Any
 from levelfield.records.measure import Measure
 from levelfield.records.transfer import TransferRow
 from levelfield.records.writing import make_directory, write_atomically
+from levelfield.study.outcome.costs import costs_of
 from levelfield.study.outcome.outcome import Outcome
 from levelfield.study.outcome.transfer_table import transfer_rows
 
@@ -38,6 +39,10 @@ COLUMNS: dict[str, str] = {
     "train_loss": "training loss over the last tenth of the steps",
     "floor": "the least value of the first measure that any model can reach, where the data's is known",
     "device_seconds": "seconds of the training steps: process CPU time on a CPU, synchronised wall time on a GPU",
+    "examples_per_second": "training examples a device-second",
+    "mfu": "share of the device's dense peak in the trial's precision; empty where no source states the peak",
+    "waited": "share of the time of its steps that it waited for data",
+    "memory_bytes": "the most that its process held, on a GPU its tensors",
     "device": "device that the seconds were measured on",
     "code": "version of Levelfield and commit that finished the trial",
     "torch": "version of torch that trained it, 'A then B' where it was resumed under another",
@@ -174,6 +179,8 @@ def rows(outcome: Outcome) -> Iterator[dict[str, Any]]:
             found |= held_out.values
         if timing:
             found |= {"device_seconds": timing.device_seconds, "code": timing.code_version}
+        if timing and result:
+            found |= costs_of(spec, result, timing)
         yield {name: found.get(name) for name in names}
     for runs in outcome.imported:
         for row in runs.rows:

@@ -103,7 +103,7 @@ def _row(
         base_lr=trial.base_lr,
         seed=spec.seed,
         device_seconds=timing.device_seconds if timing else None,
-        device=timing.device if timing else None,
+        device=_timed_on(timing, result) if timing else None,
         optimizer=spec.recipe.optimizer,
         values=tuple(held_out.values.items()),
         chance=falling.chance,
@@ -112,3 +112,9 @@ def _row(
         traits=(("recipe", spec.recipe.preset),),
         edges=edges.get((trial.family, trial.budget_flops), ()) if judged else (),
     )
+
+
+def _timed_on(timing: TrialTiming, result: TrialResult) -> str:
+    """What seconds are comparable on: the device, and the engine that took the steps where it is not the plain one."""
+    engines = sorted({each.engine for each in result.executions} - {"plain"})
+    return " by engine ".join([timing.device, *engines])

@@ -21,6 +21,14 @@ class BeyondTheData(Reason):
 
 
 @record
+class BelowTheData(Reason):
+    """The cheapest fitted rung is ``times`` dearer, more than the ``reach`` to which a law is relied on."""
+
+    reach: float
+    times: float
+
+
+@record
 class WeighedLaw:
     """A form of law and its ``weight`` in the headline."""
 

@@ -1,0 +1,83 @@
+"""Whoever watches a run: new lines of trials' traces to a sink, and what came of each trial.
+
+Traces are the truth and are written whether or not anybody watches; a sink that fails is told once and left alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from levelfield.records.codec import plain_from_json, to_plain
+from levelfield.records.store import StudyDirectory
+from levelfield.records.trial import TrialResult, TrialSpec
+from levelfield.study.outcome.costs import costs_of
+from levelfield.study.track.sinks import Curve, Sink
+
+if TYPE_CHECKING:
+    from levelfield.study.run import RunProgress
+
+_TOLD = ("loss", "learning_rate", "gradient_norm", "examples")
+
+logger = logging.getLogger(__name__)
+
+
+class Tracker:
+    """Sends what a study's trials trace to ``sink``; call it with every progress of the run."""
+
+    def __init__(self, directory: Path, sink: Sink) -> None:
+        self._study, self._sink = StudyDirectory(directory), sink
+        self._open: dict[str, _Followed] = {}
+        self._works = True
+
+    def __call__(self, progress: RunProgress) -> None:
+        spec = progress.event.trial.spec
+        if not self._works or not isinstance(spec, TrialSpec):
+            return
+        try:
+            self._send(spec, progress)
+        except Exception as error:  # others' code, and their network: no trial is stopped for it
+            self._works = False
+            logger.warning("--track: %s; the run goes on without", str(error).strip() or type(error).__name__)
+
+    def _send(self, spec: TrialSpec, progress: RunProgress) -> None:
+        key, kind = spec.fingerprint, progress.event.kind
+        if key not in self._open:
+            curve = self._sink.begin(spec.name, key, to_plain(spec))
+            self._open[key] = _Followed(self._study.trial(spec).metrics_path, curve)
+        followed = self._open[key]
+        followed.follow()
+        if kind in ("finished", "failed"):
+            followed.curve.end(spec.steps, self._summary(spec, progress.result))
+            del self._open[key]
+
+    def _summary(self, spec: TrialSpec, result: TrialResult | None) -> dict[str, float]:
+        if result is None:
+            return {}
+        judged = {
+            f"{split}/{name}": value for split, means in result.held_out.items() for name, value in means.values.items()
+        }
+        timing = self._study.trial(spec).timing()
+        costs = costs_of(spec, result, timing) if timing else {}
+        return judged | {f"cost/{name}": value for name, value in costs.items()}
+
+
+class _Followed:
+    """The trace at ``path`` as far as it was sent: a resumed trial writes it anew up to its checkpoint."""
+
+    def __init__(self, path: Path, curve: Curve) -> None:
+        self._path, self.curve, self._step = path, curve, 0
+
+    def follow(self) -> None:
+        try:
+            lines = self._path.read_bytes().splitlines(keepends=True)
+        except FileNotFoundError:
+            return
+        for line in lines:
+            if not line.endswith(b"\n"):
+                return
+            said = plain_from_json(line)
+            if said["step"] > self._step:
+                self._step = said["step"]
+                self.curve.log(self._step, {name: said[name] for name in _TOLD if said[name] is not None})
