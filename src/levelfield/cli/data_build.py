@@ -55,7 +55,7 @@ def build(
         contents = facts.contents
         num_bytes = sum(shard.num_bytes for shard in facts.shards)
         where = f"in {len(facts.shards)} shards ({num_bytes / 1e6:,.0f} MB)" if facts.shards else "where they lie"
-        which = f"of {len(contents.used)} classes"
+        which = "of 1 class" if len(contents.used) == 1 else f"of {len(contents.used)} classes"
         if facts.masks is not None:
             which = f"with masks of {len(facts.masks.facts.names)} classes"
         say(f"{part}: {contents.num_examples:,} pictures {which} {where}, fingerprint {contents.fingerprint}")
