@@ -24,8 +24,6 @@ from levelfield.families import registry
 from levelfield.families.judged import weights_held
 from levelfield.families.nfnet.folded import FoldedNFNet
 
-BATCHES = 16
-"""Of an evaluation: 512 pictures for F0, where a study judges by 2,000 and more."""
 F0_TEXT = "nfnet:F0,ws=timm,gelu=erf"
 SMALL_TEXT = "nfnet:w64-d1x2x3,ws=timm,gelu=erf"
 
@@ -40,16 +38,17 @@ def opened(model: nn.Module) -> nn.Module:
 
 
 class InTrial(nn.Module):
-    """The forward passes of :func:`levelfield.train.evaluate.evaluate` in bfloat16, over ``BATCHES`` batches; as it was
+    """The forward passes of :func:`levelfield.train.evaluate.evaluate` in bfloat16, over ``batches``; as it was
     before weights were ``held``, every pass standardises its own."""
 
-    def __init__(self, text: str, resolution: int, *, held: bool = True) -> None:
+    def __init__(self, text: str, resolution: int, batches: int, *, held: bool = True) -> None:
         super().__init__()
-        self.network, self.held = opened(registry.build(text, num_outputs=1000, resolution=resolution)), held
+        self.network = opened(registry.build(text, num_outputs=1000, resolution=resolution))
+        self.batches, self.held = batches, held
 
     def forward(self, images: torch.Tensor) -> None:
         with weights_held(self.network, half=True) if self.held else nullcontext():
-            for _ in range(BATCHES):
+            for _ in range(self.batches):
                 with torch.autocast("cpu", torch.bfloat16):
                     self.network(images)
 
@@ -57,12 +56,12 @@ class InTrial(nn.Module):
 class Batches(nn.Module):
     """timm's network over as many."""
 
-    def __init__(self, network: nn.Module, *, half: bool = False) -> None:
+    def __init__(self, network: nn.Module, batches: int, *, half: bool = False) -> None:
         super().__init__()
-        self.network, self.halved = network, half
+        self.network, self.batches, self.halved = network, batches, half
 
     def forward(self, images: torch.Tensor) -> None:
-        for _ in range(BATCHES):
+        for _ in range(self.batches):
             with torch.autocast("cpu", torch.bfloat16, enabled=self.halved):
                 self.network(images)
 
@@ -111,15 +110,16 @@ def folded_copies() -> Iterator[tuple[str, nn.Module, nn.Module, int, int]]:
 def in_trials() -> Iterator[tuple[str, nn.Module, nn.Module, int, int]]:
     """The same inside a trial: as it is, as it was, and timm's own in bfloat16."""
     nets = (
-        ("small", SMALL_TEXT, their_small(), 32, 32),
-        ("F0", F0_TEXT, opened(timm.create_model("dm_nfnet_f0")), 64, 32),
+        ("small", SMALL_TEXT, their_small(), 32, 256, 4),
+        ("F0", F0_TEXT, opened(timm.create_model("dm_nfnet_f0")), 64, 32, 16),
     )
     for name, text, network, *shape in nets:
-        theirs, (resolution, batch) = Batches(network), shape
+        resolution, batch, batches = shape
+        theirs = Batches(network, batches)
         for title, mine in (
-            ("weights held", InTrial(text, resolution)),
-            ("standardised in every pass, as before", InTrial(text, resolution, held=False)),
-            ("timm in bfloat16", Batches(network, half=True)),
+            ("weights held", InTrial(text, resolution, batches)),
+            ("standardised in every pass, as before", InTrial(text, resolution, batches, held=False)),
+            ("timm in bfloat16", Batches(network, batches, half=True)),
         ):
             yield f"{name}, {resolution} px, batch {batch}: {title}", mine, theirs, resolution, batch
 

@@ -2,6 +2,7 @@
 
     python -m benchmarks.training_step            # small and middle NFNet, F0 at 64 px, two ViTs
     python -m benchmarks.training_step --compiled # timm by Inductor, too: minutes of compiling for each
+    python -m benchmarks.training_step --only ViT # networks with that in their title
 
 CPU seconds of one thread, in turn, in one process and so with one allocator; round by round the ratio to timm's eager
 step in float32, median and quartiles. "shipped" is our own form of gelu, by its tanh; "like" is timm's, by erf.
@@ -35,7 +36,7 @@ MIDDLE = dataclasses.replace(
     batch=64,
 )
 _F0 = dataclasses.replace(F0, title="NFNet-F0, 64 px, batch 32", resolution=64, batch=32)
-_W192 = Net(
+W192 = Net(
     title="ViT of width 192, 12 blocks, patches of 4, 32 px, batch 64",
     architecture="vit:w192-d12-p4",
     theirs=functools.partial(of_timm, "vit_tiny_patch16_224", 100, img_size=32, patch_size=4),
@@ -44,7 +45,7 @@ _W192 = Net(
     batch=64,
     num_outputs=100,
 )
-_S16 = Net(
+S16 = Net(
     title="ViT-S/16, 224 px, batch 8",
     architecture="vit:S/16",
     theirs=functools.partial(of_timm, "vit_small_patch16_224", 1000),
@@ -96,10 +97,11 @@ def _variants(net: Net, *, compiled: bool) -> Iterator[tuple[str, Callable[[], C
 def main() -> None:
     asked = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     asked.add_argument("--compiled", action="store_true")
+    asked.add_argument("--only", default="")
     said = asked.parse_args()
     torch.set_num_threads(1)
     compute_as_recorded()
-    for net in (TINY, MIDDLE, _F0, _W192, _S16):
+    for net in (net for net in (TINY, MIDDLE, _F0, W192, S16) if said.only in net.title):
         print(f"\n### {net.title}\n\n| step | timm fp32 over it | timm bf16 over it |\n|---|---|---|", flush=True)
         steps = {name: build() for name, build in _variants(net, compiled=said.compiled)}
         seconds = _interleaved(steps)

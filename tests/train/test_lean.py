@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import itertools
 from typing import Any
 
@@ -38,7 +39,21 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "a rate for every depth": (NFNET, "nfnet-short", {"layer_decay": 0.7}),
     "dropout and dropped branches": (NFNET, "nfnet-short", {"dropout": 0.2, "stochastic_depth": 0.3}),
     "a transformer by SGD": (VIT, "vit-sgd-agc", {}),
+    "AdamW": (VIT, "vit-short", {}),
+    "AdamW, heavy decay, clipped": (
+        f"{VIT},pool=token",
+        "vit-short",
+        {"weight_decay": 0.01, "beta2": 0.95, "global_clip_norm": 0.05},
+    ),
+    "AdamW with dropout, no average": (
+        VIT,
+        "vit-big-vision",
+        {"dropout": 0.2, "ema_fraction": 0.0, "layer_decay": 0.7},
+    ),
+    "an NFNet by AdamW": (NFNET, "nfnet-adamw", {}),
 }
+
+BY_ADAM = [case for case in CASES if "AdamW" in case]
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +68,7 @@ def trial(case: str, dtype: Dtype = "float32") -> TrialSpec:
     return TrialSpec(
         architecture=architecture,
         data=DATA,
-        recipe=preset(recipe, peak_lr=0.3, override=override),
+        recipe=preset(recipe, peak_lr=3e-3 if case in BY_ADAM else 0.3, override=override),
         head=LinearHead(num_outputs=100),
         budget_flops=1e8,
         global_batch_size=16,
@@ -79,8 +94,15 @@ def batches(spec: TrialSpec, start: int = 0) -> list[Batch]:
     return list(itertools.islice(training_loader(spec, open_source_once(DATA), start_step=start), STEPS - start))
 
 
-def trained(spec: TrialSpec, *, lean: bool, threads: int = 1) -> TrainState:
+def trained(spec: TrialSpec, *, lean: bool, threads: int = 1, begun: TrainState | None = None) -> TrainState:
+    """The state of ``spec`` after all steps, from the weights of ``begun``: in double precision others are drawn."""
     state, step = stepped(spec, lean=lean, threads=threads)
+    if begun is not None:
+        for each, number in zip(state.parameters.values(), itertools.count()):
+            held = list(begun.parameters.values())[number].detach()
+            each.detach().copy_(held)
+            if state.average:
+                state.average.averages[number].copy_(held)
     for batch in batches(spec):
         assert step(state, batch).finite
     return state
@@ -90,7 +112,8 @@ def tensors(state: TrainState) -> dict[str, torch.Tensor]:
     """All that a checkpoint holds, by name."""
     found = {name: each.detach() for name, each in state.parameters.items()}
     for name, each in state.parameters.items():
-        found[f"momentum of {name}"] = state.optimizer.state[each]["momentum_buffer"]
+        moments = state.optimizer.state[each].items()
+        found |= {f"{moment} of {name}": tensor for moment, tensor in sorted(moments)}
     if state.average:
         averages = zip(state.parameters, state.average.averages, strict=True)
         found |= {f"average of {name}": each for name, each in averages}
@@ -106,18 +129,27 @@ def moved(state: TrainState, start: TrainState) -> torch.Tensor:
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_steps_err_no_more_than_the_plain_ones(case: str, dtype: Dtype) -> None:
-    spec = trial(case, dtype)
-    start = build_state(spec, open_source_once(DATA), device=CPU)
-    with float64():
-        exact = moved(trained(trial(case), lean=False), start)
-    off = {lean: float((moved(trained(spec, lean=lean), start) - exact).norm()) for lean in (False, True)}
-    assert off[False] > 0
-    assert off[True] <= 1.2 * off[False], {"lean": off[True], "plain": off[False], "of": float(exact.norm())}
+    """In bfloat16 a step may be off by what that rounds; in float32 both are off by rounding alone.
+
+    AdamW's first steps are signs, of gradients that are all but 0, too: so it is asked over three seeds.
+    """
+    plain, lean, whole = 0.0, 0.0, 0.0
+    for seed in range(3 if case in BY_ADAM else 1):
+        spec = dataclasses.replace(trial(case, dtype), seed=seed)
+        start = build_state(spec, open_source_once(DATA), device=CPU)
+        with float64():
+            exact = moved(trained(dataclasses.replace(spec, dtype="float32"), lean=False, begun=start), start)
+        plain += float((moved(trained(spec, lean=False), start) - exact).square().sum())
+        lean += float((moved(trained(spec, lean=True), start) - exact).square().sum())
+        whole += float(exact.square().sum())
+    assert 0 < plain < (0.2 if dtype == "bfloat16" else 1e-4) ** 2 * whole
+    assert lean <= 1.2**2 * plain, {"lean": lean**0.5, "plain": plain**0.5, "of": whole**0.5}
 
 
+@pytest.mark.parametrize("case", ["short", "AdamW", "an NFNet by AdamW"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_state_that_was_kept_and_restored_goes_on_bit_for_bit(dtype: Dtype) -> None:
-    spec = trial("short", dtype)
+def test_a_state_that_was_kept_and_restored_goes_on_bit_for_bit(case: str, dtype: Dtype) -> None:
+    spec = trial(case, dtype)
     whole = trained(spec, lean=True)
     state, step = stepped(spec, lean=True)
     for batch in batches(spec)[:3]:
@@ -131,6 +163,25 @@ def test_a_state_that_was_kept_and_restored_goes_on_bit_for_bit(dtype: Dtype) ->
     assert again.losses == whole.losses
     for name, each in tensors(whole).items():
         assert torch.equal(each, tensors(again)[name]), name
+
+
+@pytest.mark.parametrize("case", ["short", "AdamW", "an NFNet by AdamW"])
+def test_either_engine_goes_on_from_the_others_state(case: str) -> None:
+    spec = trial(case)
+    start = build_state(spec, open_source_once(DATA), device=CPU)
+    whole = trained(spec, lean=False)
+    for first in (False, True):
+        begun, step = stepped(spec, lean=first)
+        for batch in batches(spec)[:3]:
+            step(begun, batch)
+        state, step = stepped(spec, lean=not first)
+        state.restore(copy.deepcopy(begun.to_plain()))
+        for batch in batches(spec, start=3):
+            step(state, batch)
+        exact = moved(whole, start)
+        assert (moved(state, start) - exact).norm() < 1e-3 * exact.norm()
+        counts = [held["step"].item() for held in state.optimizer.state.values() if "step" in held]
+        assert counts == [6.0] * (len(counts) if case == "short" else len(state.parameters))
 
 
 @pytest.mark.parametrize("place", [0, 3, -1])
@@ -175,11 +226,12 @@ def test_what_a_forward_pass_meets_is_standardised_from_the_weights_as_they_are(
 
 
 def test_recipes_of_another_kind_keep_the_plain_update() -> None:
-    adam = preset("vit-short", peak_lr=0.01)
+    without = preset("nfnet-short", peak_lr=0.1, override={"momentum": 0.0, "nesterov": False})
     climbing = preset("nfnet-short", peak_lr=0.1, override={"sam_rho": 0.05})
     spec = trial("short")
     assert can_update(spec)
-    for recipe in (adam, climbing):
+    assert can_update(trial("AdamW"))
+    for recipe in (without, climbing):
         assert not can_update(TrialSpec(**{**vars(spec), "recipe": recipe}))
 
 

@@ -49,7 +49,8 @@ static inline void narrow(const float *restrict from, uint16_t *restrict to, int
 }
 
 typedef struct {
-    float *weight, *momentum, *average; /* average: NULL where none is kept */
+    float *weight, *momentum, *square; /* square: AdamW's second moment, NULL for SGD */
+    float *average;                    /* NULL where none is kept */
     const void *gradient;               /* of the standardised weight where `gain` is set */
     const float *gain;                  /* [rows], NULL where the tensor is not standardised */
     float *gain_gradient;               /* [rows], written by measure */
@@ -199,6 +200,39 @@ double measure(const Tensor *tensors, int64_t count, int64_t *clipped) {
 UPDATE_ROW(update_row_float, float, SAME)
 UPDATE_ROW(update_row_bfloat16, uint16_t, of_bfloat16)
 
+/* What AdamW takes of a step. Shares are 1 - beta, of double precision: 1 - .999f is 1.3e-5 off. r1 = 1 / (1 - beta1^t)
+   and r2 = 1 / sqrt(1 - beta2^t) undo the bias of its moments. */
+typedef struct {
+    float share1, beta2, share2, r1, r2, eps;
+} Moving;
+
+#define ADAM_ROW(NAME, TYPE, READ)                                                                                 \
+    static void NAME(const Tensor *t, int64_t row, float global, Moving by, float taken) {                         \
+        float *restrict weight = t->weight + row * t->size, *restrict moment = t->momentum + row * t->size;        \
+        float *restrict second = t->square + row * t->size;                                                        \
+        const TYPE *restrict gradient = (const TYPE *)t->gradient + row * t->size;                                 \
+        float *restrict average = t->average ? t->average + row * t->size : NULL;                                  \
+        const float *facts = t->facts + row * FACTS;                                                               \
+        int32_t standardised = t->gain != NULL;                                                                    \
+        float scale = facts[SCALE] * global, kept = 1.0f - t->rate * t->decay, rate = t->rate * by.r1;             \
+        float mean = standardised ? facts[MEAN] : 0.0f, spread = standardised ? facts[SPREAD] : 0.0f;              \
+        float gradient_mean = standardised ? facts[GRADIENT_MEAN] : 0.0f;                                          \
+        float factor = (standardised ? facts[FACTOR] : 1.0f) * scale;                                              \
+        for (int64_t j = 0; j < t->size; j++) {                                                                    \
+            float w = weight[j];                                                                                   \
+            float g = (READ(gradient[j]) - gradient_mean - spread * (w - mean)) * factor;                          \
+            float m = moment[j] + by.share1 * (g - moment[j]);                                                     \
+            float v = by.beta2 * second[j] + by.share2 * g * g;                                                    \
+            moment[j] = m, second[j] = v;                                                                          \
+            weight[j] = w * kept - rate * m / (sqrtf(v) * by.r2 + by.eps);                                         \
+        }                                                                                                          \
+        if (average)                                                                                               \
+            for (int64_t j = 0; j < t->size; j++) average[j] += taken * (weight[j] - average[j]);                  \
+    }
+
+ADAM_ROW(adam_row_float, float, SAME)
+ADAM_ROW(adam_row_bfloat16, uint16_t, of_bfloat16)
+
 /* One step of SGD by what measure has left. Tensors that are not standardised come last in the table and step first,
    since a weight is standardised by its new gain. `taken` is the share of the new weights in their average. */
 void update(const Tensor *tensors, int64_t count, float global, float momentum, int32_t nesterov, float taken) {
@@ -209,6 +243,23 @@ void update(const Tensor *tensors, int64_t count, float global, float momentum, 
                 update_row_bfloat16(t, row, global, momentum, nesterov, taken);
             else
                 update_row_float(t, row, global, momentum, nesterov, taken);
+            if (t->gain) standardise_row(t, row);
+        }
+    }
+}
+
+/* The same of AdamW, whose decay is a share of the rate: t->rate * t->decay of a weight. */
+void update_adam(
+    const Tensor *tensors, int64_t count, float global, float share1, float beta2, float share2, float r1, float r2,
+    float eps, float taken) {
+    Moving by = {share1, beta2, share2, r1, r2, eps};
+    for (int64_t i = count - 1; i >= 0; i--) {
+        const Tensor *t = tensors + i;
+        for (int64_t row = 0; row < t->rows; row++) {
+            if (t->gradient_bfloat16)
+                adam_row_bfloat16(t, row, global, by, taken);
+            else
+                adam_row_float(t, row, global, by, taken);
             if (t->gain) standardise_row(t, row);
         }
     }

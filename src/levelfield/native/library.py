@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import logging
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ class TensorRow(ctypes.Structure):
     _fields_ = (
         ("weight", ctypes.c_uint64),
         ("momentum", ctypes.c_uint64),
+        ("square", ctypes.c_uint64),
         ("average", ctypes.c_uint64),
         ("gradient", ctypes.c_uint64),
         ("gain", ctypes.c_uint64),
@@ -71,6 +73,21 @@ class Kernels:
         """A step of SGD by the gradients that were measured, all of them times ``scale``."""
         self._library.update(_address(table), len(table), scale, momentum, int(nesterov), taken)
 
+    def update_adam(
+        self,
+        table: np.ndarray[Any, Any],
+        *,
+        scale: float,
+        betas: tuple[float, float],
+        step: int,
+        eps: float,
+        taken: float,
+    ) -> None:
+        """Step number ``step`` (1-based) of AdamW by the gradients that were measured, all of them times ``scale``."""
+        shares = 1 - betas[0], betas[1], 1 - betas[1]
+        unbiased = 1 / (1 - betas[0] ** step), 1 / math.sqrt(1 - betas[1] ** step)
+        self._library.update_adam(_address(table), len(table), scale, *shares, *unbiased, eps, taken)
+
     def gelu(self, x: Tensor) -> Tensor:
         """gelu by its tanh, of float32 or bfloat16 on the CPU, dense in memory."""
         y = torch.empty_like(x)
@@ -100,6 +117,7 @@ def kernels() -> Kernels | None:
     library.standardise.argtypes = (pointer, count)
     library.measure.argtypes, library.measure.restype = (pointer, count, pointer), ctypes.c_double
     library.update.argtypes = (pointer, count, real, real, whole, real)
+    library.update_adam.argtypes = (pointer, count, *(real,) * 8)
     for name in ("gelu_float", "gelu_bfloat16"):
         getattr(library, name).argtypes = (pointer, pointer, count)
     for name in ("gelu_backward_float", "gelu_backward_bfloat16"):

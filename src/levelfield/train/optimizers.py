@@ -11,6 +11,9 @@ from torch import Tensor
 from levelfield.records.trial import RecipeSpec
 from levelfield.train.policy import TensorPolicy
 
+ADAM_EPS = 1e-8
+"""Against division by zero: torch's and optax' own."""
+
 
 class _Uncompiled(torch.optim.Optimizer):
     """torch's methods as they are written, without what wraps them for its compiler.
@@ -38,10 +41,9 @@ def build_optimizer(
 ) -> torch.optim.Optimizer:
     """SGD with momentum and coupled L2, or AdamW whose decay does not depend on the learning rate.
 
-    torch's AdamW shrinks weights by lr * weight_decay; big_vision shrinks them by schedule * weight_decay whatever the
-    peak is, so the decay handed to torch is divided by the peak. Source: 2102.06171 section 6; big_vision optax.py.
+    Source: 2102.06171 section 6; big_vision optax.py.
     """
-    decay = recipe.weight_decay if recipe.optimizer == "sgd" else recipe.weight_decay / recipe.peak_lr
+    decay = decay_handed(recipe)
     groups: dict[tuple[bool, float], list[Tensor]] = {}
     for row in sorted(policy, key=lambda row: (not row.decayed, row.lr_scale)):
         groups.setdefault((row.decayed, row.lr_scale), []).append(parameters[row.name])
@@ -52,7 +54,16 @@ def build_optimizer(
     if recipe.optimizer == "sgd":
         nesterov = recipe.nesterov and recipe.momentum > 0
         return _Sgd(tables, lr=recipe.peak_lr, momentum=recipe.momentum, nesterov=nesterov, fused=True)
-    return _AdamW(tables, lr=recipe.peak_lr, betas=(recipe.beta1, recipe.beta2), fused=True)
+    return _AdamW(tables, lr=recipe.peak_lr, betas=(recipe.beta1, recipe.beta2), eps=ADAM_EPS, fused=True)
+
+
+def decay_handed(recipe: RecipeSpec) -> float:
+    """The decay that an optimiser is handed for the tensors that have any.
+
+    AdamW shrinks weights by lr * decay; big_vision shrinks them by schedule * weight_decay whatever the peak is, so
+    what is handed over is divided by the peak.
+    """
+    return recipe.weight_decay if recipe.optimizer == "sgd" else recipe.weight_decay / recipe.peak_lr
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:

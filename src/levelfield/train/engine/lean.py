@@ -1,4 +1,4 @@
-"""The parameter side of SGD in two passes over memory, by our own kernels: for a CPU.
+"""The parameter side of SGD and of AdamW in two passes over memory, by our own kernels: for a CPU.
 
 Weights are standardised by the update that changed them, while their rows are in the cache; the forward pass meets the
 result, in bfloat16 where the trial computes in it, and gradients reach that. What torch keeps (parameters, momentum,
@@ -22,23 +22,31 @@ from torch import Tensor
 from levelfield.families.base import StandardisedWeight, Standardising
 from levelfield.families.gelu import gelu_by
 from levelfield.native.library import FACTS, TENSOR_ROW, Kernels
+from levelfield.records.errors import SpecError
 from levelfield.records.trial import TrialSpec
 from levelfield.train.averaging import ema_decay
 from levelfield.train.clipping import unit_axis
+from levelfield.train.optimizers import ADAM_EPS, decay_handed
 from levelfield.train.state import TrainState
 from levelfield.train.update import PlainSide
 
 _NORM_FLOOR = 1e-6
 """Of train/clipping.py, against division by zero."""
 
+_MOMENTS = {
+    "sgd": {"momentum": "momentum_buffer"},
+    "adamw": {"momentum": "exp_avg", "square": "exp_avg_sq"},
+}
+"""What torch's optimisers keep, by the field of a row that it lies in."""
+
 Table: TypeAlias = Any
 """A NumPy array of TENSOR_ROW [tensors]."""
 
 
 def can_update(spec: TrialSpec) -> bool:
-    """Whether the recipe is one whose update the kernels know: SGD with momentum, that climbs nowhere first."""
+    """Whether the kernels know the recipe's update: SGD with momentum, or AdamW, that climbs nowhere first."""
     recipe = spec.recipe
-    return recipe.optimizer == "sgd" and recipe.momentum > 0 and recipe.sam_rho is None
+    return (recipe.optimizer == "adamw" or recipe.momentum > 0) and recipe.sam_rho is None
 
 
 class LeanForward(PlainSide):
@@ -94,10 +102,17 @@ class LeanSide:
         decay = ema_decay(state.step, num_steps=self.spec.steps, fraction=recipe.ema_fraction) if state.average else 1.0
         self._table["rate"] = learning_rate * self._lr_scales
 
+        if self._counts:
+            torch._foreach_add_(self._counts, 1)
+
         def step(table: Table) -> None:
-            self.kernels.update(
-                table, scale=scale, momentum=recipe.momentum, nesterov=recipe.nesterov, taken=1.0 - decay
-            )
+            taken = 1.0 - decay
+            if recipe.optimizer == "sgd":
+                how = {"momentum": recipe.momentum, "nesterov": recipe.nesterov}
+                self.kernels.update(table, scale=scale, taken=taken, **how)
+            else:
+                betas = recipe.beta1, recipe.beta2
+                self.kernels.update_adam(table, scale=scale, betas=betas, step=state.step, eps=ADAM_EPS, taken=taken)
 
         for table in reversed(self._in_turn):  # gains before the weights that they are part of
             self._over(step, table)
@@ -138,6 +153,7 @@ class LeanSide:
             self._met[place] if place < len(self._met) else state.parameters[order[place]] for place in plain
         ]
         self._in_turn = [table for table in np.split(self._table, [len(standardised)]) if len(table)]
+        self._counts = _counts(state) if self.spec.recipe.optimizer == "adamw" else []
         with torch.no_grad():
             self.kernels.standardise(self._table)
 
@@ -146,12 +162,14 @@ class LeanSide:
         parameter, row = state.parameters[name], self._table[place]
         policy = next(each for each in state.policy if each.name == name)
         rows = parameter.shape[0] if unit_axis(parameter) == 0 else 1
-        held = state.optimizer.state[parameter]
-        if held.get("momentum_buffer") is None:
-            held["momentum_buffer"] = torch.zeros_like(parameter)
-        held["momentum_buffer"] = momentum = _laid_out(held["momentum_buffer"], parameter)
         facts = torch.zeros(rows, FACTS)
-        row["weight"], row["momentum"], row["facts"] = parameter.data_ptr(), momentum.data_ptr(), facts.data_ptr()
+        row["weight"], row["facts"] = parameter.data_ptr(), facts.data_ptr()
+        held = state.optimizer.state[parameter]
+        for field, moment in _MOMENTS[self.spec.recipe.optimizer].items():
+            if held.get(moment) is None:
+                held[moment] = torch.zeros_like(parameter)
+            held[moment] = _laid_out(held[moment], parameter)
+            row[field] = held[moment].data_ptr()
         if state.average:
             number = list(state.parameters).index(name)
             state.average.averages[number] = average = _laid_out(state.average.averages[number], parameter)
@@ -160,7 +178,7 @@ class LeanSide:
         recipe = self.spec.recipe
         row["clip_lambda"] = recipe.agc_lambda if policy.clipped and recipe.agc_lambda is not None else 0.0
         row["clip_eps"] = recipe.agc_eps
-        row["decay"] = recipe.weight_decay if policy.decayed else 0.0
+        row["decay"] = decay_handed(recipe) if policy.decayed else 0.0
         if id(parameter) in self._gain_gradients:
             row["gradient"] = self._gain_gradients[id(parameter)].data_ptr()
         return facts
@@ -170,6 +188,14 @@ class LeanSide:
         row["gain_gradient"] = self._gain_gradients[id(each.gain)].data_ptr()
         row["input_scale"], row["floor"], row["added"] = each.input_scale, each.floor, each.added
         row["gradient_bfloat16"] = row["standardised_bfloat16"] = met.dtype == torch.bfloat16
+
+
+def _counts(state: TrainState) -> list[Tensor]:
+    """The count of steps that torch's AdamW keeps beside every parameter."""
+    held = [state.optimizer.state[parameter] for parameter in state.parameters.values()]
+    for each in held:
+        each.setdefault("step", torch.zeros((), dtype=torch.float32))
+    return [each["step"] for each in held]
 
 
 def _all_trained(state: TrainState, names: dict[int, str]) -> Sequence[StandardisedWeight]:
@@ -182,5 +208,9 @@ def _all_trained(state: TrainState, names: dict[int, str]) -> Sequence[Standardi
 
 def _laid_out(tensor: Tensor, like: Tensor) -> Tensor:
     """``tensor`` with its numbers in memory in the order of ``like``, whose units lie one after the other."""
-    assert like.is_contiguous() or like.is_contiguous(memory_format=torch.channels_last)
+    if not (like.is_contiguous() or like.is_contiguous(memory_format=torch.channels_last)):
+        raise SpecError(
+            f"the lean engine steps tensors whose units lie one after another, and one of shape {tuple(like.shape)} "
+            f"has strides {like.stride()}: say execution.engine = 'plain'"
+        )
     return tensor if tensor.stride() == like.stride() else torch.empty_like(like).copy_(tensor)
