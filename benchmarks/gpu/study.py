@@ -109,7 +109,7 @@ class Course:
         """Where the study stands, against the bill of its plan."""
         outcome = read_outcome(self._directory)
         facts = study_facts(self._spec)
-        whole = bill(self._spec, facts, plan(self._spec, facts, {}), {})
+        whole = bill(self._spec, facts, plan(self._spec, facts, {}))
         pending = len(outcome.planned.pending(outcome.results, outcome.probes))
         wanted = outcome.planned.num_wanted
         return {

@@ -74,7 +74,7 @@ def test_the_bill_is_printed_before_anything_is_spent(tiny_study, tmp_path):
         (("nfnet:w4-d1-s4", "nfnet:w4-q1"), "nfnet"),
         (("vit:w8-d1-p8", "vit:w8-d1-p7"), "multiple"),
         (("nfnet-short", "nfnet-shrt"), "did you mean 'nfnet-short'?"),
-        (('source = "digit-pairs"', 'source = "imagenet"'), "Input should be 'digit-pairs'"),
+        (('source = "digit-pairs"', 'source = "imagenet"'), "Input should be one of 'digit-pairs'"),
         (("budgets = [1.36e8]", "budgets = [9e5]"), "fewer than 500"),
         (('name = "tiny"', "name = tiny"), "is not TOML"),
     ],
