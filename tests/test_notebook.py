@@ -17,6 +17,7 @@ OTHERS = "examples/others.csv"
 COLUMNS: TableReading = {"loss": "val_loss", "family": "arch", "role": "role", "seed": "seed"}
 
 
+@pytest.mark.slow
 def test_a_frame_is_fitted_compared_and_drawn(tmp_path):
     frame = csv.read_csv(OTHERS)
     laws = levelfield.fit(frame, **{**COLUMNS, "compute": "flops"})

@@ -34,10 +34,10 @@ def decided(study: Path, out: Path, *, device: str, workers: int, minutes: float
     chosen = out / "chosen.toml"
     if chosen.exists():
         return chosen
-    done = levelfield("plan", study, "--device", device, "--json", capture=True)
+    done = levelfield("plan", study, "--device", device, "--workers", workers, "--json", capture=True)
     if done.returncode:
         sys.exit(done.returncode)
-    hours = json.loads(done.stdout)["seconds"] / workers / 3600
+    hours = json.loads(done.stdout)["seconds_at_most"] / workers / 3600
     text = study.read_text()
     said = f"{hours:.2f} hours at most with {workers} workers, {minutes / 60:.2f} allowed"
     if hours * 60 > minutes:

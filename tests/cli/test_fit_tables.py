@@ -68,6 +68,7 @@ def test_every_law_for_programs_carries_its_equation_and_source(write, invoke):
     assert line["source"].startswith("2310.16764")
 
 
+@pytest.mark.slow
 def test_every_parameter_of_a_law_is_printed_by_its_name(write, invoke):
     def broken(c):
         return 3 * (c / 1e19) ** (-0.02 if c < 1e19 else -0.15)
@@ -106,6 +107,7 @@ def test_a_form_with_more_parameters_than_the_points_bear_is_refused_and_not_rep
     assert "5 budgets away from chance: the 6 parameters of 'broken' are needed and one more" in said
 
 
+@pytest.mark.slow
 def test_the_huber_scale_that_was_asked_for_reaches_the_law_of_size_and_examples(tmp_path, invoke):
     sizes, lengths = (1e7, 3e7, 1e8, 3e8, 1e9), (1e9, 3e9, 1e10, 3e10, 1e11)
     lines = "".join(

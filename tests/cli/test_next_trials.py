@@ -28,6 +28,7 @@ def columns(path):
     return [path, "--compute", "C", "--loss", "val", "--family", "arch"]
 
 
+@pytest.mark.slow
 def test_a_table_of_runs_gives_the_next_trials_in_words_and_as_json(runs):
     asked = ["next", *columns(runs), "--target", "1e13", "--spend", "5e12"]
     told = run(*asked)
@@ -40,6 +41,7 @@ def test_a_table_of_runs_gives_the_next_trials_in_words_and_as_json(runs):
     assert {trial["family"] for trial in answer["trials"]} == {"vit"}
 
 
+@pytest.mark.slow
 def test_the_optimal_size_is_asked_for_with_the_sizes_to_run(tmp_path):
     rows = search_rows(np.random.default_rng(0), family="vit", rates=(0.2,), run_sd=0.001)
     path = tmp_path / "profiles.csv"

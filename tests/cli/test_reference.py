@@ -49,6 +49,7 @@ def test_the_same_as_json(invoke):
     assert answer["not_concluded"]
 
 
+@pytest.mark.slow
 def test_the_figure_is_drawn_as_svg_and_png(invoke, tmp_path):
     assert invoke("reference", "--figure", tmp_path / "a.svg")[0] == 0
     assert invoke("reference", "--figure", tmp_path / "a.png")[0] == 0

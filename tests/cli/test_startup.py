@@ -32,6 +32,7 @@ def test_a_verb_that_builds_no_model_loads_nothing_heavy(arguments):
     assert loaded_by(arguments) == []
 
 
+@pytest.mark.slow
 def test_planning_a_study_loads_no_torch(tiny_study):
     assert loaded_by(["plan", str(tiny_study), "--no-calibrate"]) == []
 
@@ -119,6 +120,7 @@ def test_planning_refuses_what_running_could_not_mean(edit, message, tmp_path, i
     assert not (tmp_path / "study" / "study.json").exists()
 
 
+@pytest.mark.slow
 def test_planning_says_what_the_design_cannot_decide_to_readers_and_to_programs(tmp_path, invoke):
     (tmp_path / "study.toml").write_text(quickstart_text())
     code, output, _ = invoke("plan", tmp_path / "study.toml", "--no-calibrate")
@@ -204,6 +206,7 @@ def test_planning_finds_data_that_has_moved(tmp_path, invoke):
     assert re.search(r"about \d+ trials are expected, \d+ at most", output)
 
 
+@pytest.mark.slow
 def test_the_bill_counts_the_report_images_that_there_are(tmp_path, invoke):
     for part, count in (("images", 30), ("judges", 4)):
         write_folder(tmp_path / part, seed=count, count=count)

@@ -31,6 +31,7 @@ def one_for_all(image: bytes, rows: int) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array([image], pa.binary()))
 
 
+DEAR = ("300 MB of zeros", "one image spelt out for each row")
 CLAIMS = {
     "300 MB of zeros": (
         lambda path: write(path, [bytes(3 * 10**8), b""], [0, 1], compression="zstd"),
@@ -60,7 +61,9 @@ CLAIMS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("claim", CLAIMS)
+@pytest.mark.parametrize(
+    "claim", [pytest.param(each, marks=pytest.mark.slow) if each in DEAR else each for each in CLAIMS]
+)
 def test_a_claim_is_refused_before_it_is_unpacked(tmp_path, claim):
     make, message = CLAIMS[claim]
     make(tmp_path / "x.parquet")

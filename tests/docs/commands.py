@@ -1,17 +1,26 @@
 """The commands that a page tells its reader to type, and typing them."""
 
+import contextlib
+import io
 import os
 import re
 import shlex
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+
+import pytest
+
+from levelfield.cli import main
 
 ROOT = Path(__file__).parents[2]
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CALL = re.compile(r"\b(levelfield [a-z]|python -m |pip install |pytest )")
 _CALL_IN_A_SENTENCE = re.compile(r"(levelfield [a-z-]+ \S|python -m |pip install |pytest )")
 """With what it is called on: ``levelfield fit`` alone is a name."""
+
+_FOR_A_SHELL = re.compile(r"[;|<>&$*?\[{~`]")
 
 
 def commands_of(page: str) -> list[str]:
@@ -38,7 +47,12 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 def type_in(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command in a shell that knows this Python's ``levelfield`` and ``python``, standing in ``folder``."""
+    """Run a command in a shell that knows this Python's ``levelfield`` and ``python``, standing in ``folder``.
+
+    Where a shell would but start ``levelfield``, it runs here: a start loads torch, for seconds of a core.
+    """
+    if command.startswith("levelfield ") and not _FOR_A_SHELL.search(command):
+        return _typed_here(shlex.split(command), folder)
     python = shlex.quote(sys.executable)
     known = f'levelfield() {{ {python} -m levelfield "$@"; }}\npython() {{ {python} "$@"; }}\n'
     environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
@@ -51,3 +65,17 @@ def type_in(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
         check=False,
         env=environment,
     )
+
+
+def _typed_here(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    said, complained, code = io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("default")
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", words)
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(complained):
+            try:
+                main()
+            except SystemExit as end:
+                code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    return subprocess.CompletedProcess(words, code, said.getvalue(), complained.getvalue())

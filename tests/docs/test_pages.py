@@ -16,6 +16,7 @@ MEASURED_BY_TESTS = {"84", "93", "-93"}
 """Coverage, which tests/reference/test_resampled.py measures and the command does not print."""
 
 
+@pytest.mark.slow
 def test_every_number_of_the_evidence_page_is_printed_by_the_command() -> None:
     done = subprocess.run([sys.executable, "-m", "levelfield", "reference"], capture_output=True, text=True, check=True)
     printed = set(numbers_in(done.stdout)) | {"0", "1"} | MEASURED_BY_TESTS
@@ -26,6 +27,7 @@ def test_every_number_of_the_evidence_page_is_printed_by_the_command() -> None:
     assert unsaid == []
 
 
+@pytest.mark.slow
 def test_the_figure_of_the_docs_is_what_the_code_draws(tmp_path: Path) -> None:
     """Its words and its labels, whose numbers are the data's; the bytes depend on the machine's fonts."""
     path = tmp_path / "published.svg"

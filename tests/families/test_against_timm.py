@@ -118,6 +118,7 @@ def test_an_f0_gives_the_logits_of_the_released_rules_where_they_and_timms_diffe
     assert difference(ours, theirs, resolution=64) < 1e-5
 
 
+@pytest.mark.slow
 def test_a_vit_b16_gives_the_logits_of_timm() -> None:
     state = random_vit()
     theirs = timm_network("vit_base_patch16_224", state)

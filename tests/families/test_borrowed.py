@@ -256,6 +256,7 @@ def test_a_study_races_one_under_a_name_of_its_own(tmp_path: Path) -> None:
     assert "is not of family 'nfnet'" in one_complaint(run("plan", path, "--no-calibrate"), 2)
 
 
+@pytest.mark.slow
 def test_without_timm_its_family_says_what_to_install() -> None:
     code = (
         "import sys; sys.modules['timm'] = None\n"

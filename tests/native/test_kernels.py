@@ -69,6 +69,7 @@ def test_torchs_own_operator_is_taken_where_the_kernels_do_not_know_the_tensor()
         assert torch.equal(gelu(x.float(), approximate="none"), F.gelu(x.float()))
 
 
+@pytest.mark.slow
 def test_a_library_that_was_cut_short_is_built_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LEVELFIELD_CACHE", str(tmp_path))
     path, identity = built_library()
@@ -88,6 +89,7 @@ def test_a_library_that_is_whole_is_not_built_again(monkeypatch: pytest.MonkeyPa
     assert os.stat(path).st_ino == seen.st_ino
 
 
+@pytest.mark.slow
 def test_without_a_compiler_there_are_no_kernels_and_that_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build.shutil, "which", lambda _: None)
     with pytest.raises(NoCompilerError, match="no C compiler"):

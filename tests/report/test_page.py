@@ -93,6 +93,7 @@ def test_a_page_judged_by_another_measure_speaks_of_that_one() -> None:
     assert [told[place.start() - 60 : place.end()] for place in re.finditer("nats", told)] == []
 
 
+@pytest.mark.slow
 def test_panels_are_valid_vega_lite() -> None:
     """Against the schema that altair carries; one row a layer is enough, and validation is slow."""
     import altair
@@ -107,6 +108,7 @@ def test_panels_are_valid_vega_lite() -> None:
         altair.Chart.from_dict({**specification, "layer": list(seen.values())})
 
 
+@pytest.mark.slow
 def test_a_panel_that_is_no_longer_drawn_leaves_no_stale_picture(tmp_path: Path) -> None:
     runs = sample.observations()
     write_report(tmp_path, sample.analysis(runs), runs, sample.facts(runs))
@@ -119,6 +121,7 @@ def test_a_panel_that_is_no_longer_drawn_leaves_no_stale_picture(tmp_path: Path)
     }
 
 
+@pytest.mark.slow
 def test_of_a_long_study_the_page_shows_some_trials_and_names_the_file_that_holds_all(tmp_path: Path) -> None:
     runs = sample.observations()
     analysis, facts = sample.analysis(runs), sample.facts(runs)

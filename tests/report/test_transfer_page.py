@@ -83,6 +83,7 @@ def figure():
     return study_figures(sample.analysis(runs), runs, (), (fact(),))["transfer-flowers"]
 
 
+@pytest.mark.slow
 def test_a_target_has_three_panels_and_the_sentences_of_the_statistics(figure) -> None:
     assert [panel.name for panel in figure.panels] == [
         "transfer-flowers", "transfer-flowers-worth", "transfer-flowers-ranks"
@@ -108,6 +109,7 @@ def test_networks_trained_from_scratch_are_hollow(figure) -> None:
     assert f'fill="{theme.PAPER}"' in svg[label : svg.index("/>", label)]
 
 
+@pytest.mark.slow
 def test_losses_are_drawn_without_published_errors() -> None:
     found = analyse_transfer(rows(), metric="loss", per_example={}, margin=0.05, data="flowers")
     runs = sample.observations()
@@ -117,6 +119,7 @@ def test_losses_are_drawn_without_published_errors() -> None:
     assert "loss in nats" in svg
 
 
+@pytest.mark.slow
 def test_the_tables_tell_arms_worth_and_ranks() -> None:
     tables = study_tables(sample.analysis(sample.observations()), facts(fact()))
     judged = tables["transfer-flowers"]
@@ -133,6 +136,7 @@ def test_the_tables_tell_arms_worth_and_ranks() -> None:
     assert [row[1].text for row in ranks.rows] == ["all rungs", "equal compute"]
 
 
+@pytest.mark.slow
 def test_the_page_has_a_section_for_transfer_and_none_without() -> None:
     runs = sample.observations()
     text = render(sample.analysis(runs), runs, facts(fact()))
@@ -141,6 +145,7 @@ def test_the_page_has_a_section_for_transfer_and_none_without() -> None:
     assert 'id="transfer"' not in render(sample.analysis(runs), runs, sample.facts(runs))
 
 
+@pytest.mark.slow
 def test_a_target_without_results_says_so() -> None:
     empty = analyse_transfer([], metric="error", per_example={}, margin=0.05, data="flowers")
     runs = sample.observations()
@@ -149,6 +154,7 @@ def test_a_target_without_results_says_so() -> None:
     assert "Nothing has been judged on it yet." in text
 
 
+@pytest.mark.slow
 def test_what_users_wrote_is_escaped_in_the_section_on_transfer() -> None:
     evil = "<script>alert('x')</script>"
     runs = sample.observations()

@@ -33,6 +33,7 @@ def small_study():
     return judged, held
 
 
+@pytest.mark.slow
 def test_the_same_rows_in_any_order_give_the_same_bytes():
     rows, held = small_study()
     shuffled = [rows[place] for place in np.random.default_rng(1).permutation(len(rows))]
@@ -45,6 +46,7 @@ def test_an_analysis_is_a_record_that_goes_through_json_and_back():
     assert from_plain(Analysis, to_plain(found)) == found
 
 
+@pytest.mark.slow
 def test_a_law_says_which_rows_it_kept_and_how_well_it_converged():
     rows, _ = small_study()
     for law in analyse(rows).laws:
@@ -108,6 +110,7 @@ def test_a_frontier_that_rises_beyond_noise_gets_no_law():
     assert of_kind(NotMonotone, refusal.why[0]).compute == pytest.approx(6e11)
 
 
+@pytest.mark.slow
 def test_without_per_example_losses_the_intervals_are_said_to_cover_seeds_alone():
     rows, held = small_study()
     what = IntervalsOverExamples()
@@ -144,6 +147,7 @@ def test_an_empty_table_is_an_input_error():
         analyse([])
 
 
+@pytest.mark.slow
 def test_nothing_of_the_statistics_loads_torch_or_scipy_stats():
     modules = (
         "analyse face results.analysis ladder.backtest verdicts.compare verdicts.contest fitting.fit next.predict "
@@ -165,6 +169,7 @@ def test_nothing_of_the_statistics_loads_torch_or_scipy_stats():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_the_laws_do_not_depend_on_whether_families_are_compared():
     rows, held = small_study()
     whole, laws_alone = analyse(rows, held_out_losses=held), analyse(rows, held_out_losses=held, compared=False)

@@ -62,6 +62,7 @@ def test_a_floor_is_believed_of_all_curves_and_late_points_weigh_more_where_earl
     assert "backtests of 12 families" in all_told(bent[0].why)
 
 
+@pytest.mark.slow
 def test_a_challenger_is_believed_where_curves_break_and_only_there() -> None:
     generator = np.random.default_rng(0)
     x = COMPUTE / 1e6

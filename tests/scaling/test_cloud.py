@@ -97,6 +97,7 @@ def test_a_cloud_has_coefficients_an_optimum_and_intervals_though_no_budget_has_
     assert 0.01 < told.high - told.low < 0.2
 
 
+@pytest.mark.slow
 def test_a_cloud_foretells_size_examples_and_their_loss_at_a_budget_by_the_closed_form():
     (found,) = predict(analyse(cloud_rows(np.random.default_rng(0)), compared=False), budget=1e23)
     ratio = TRUTH["alpha"] * TRUTH["A"] / (TRUTH["beta"] * TRUTH["B"])

@@ -234,6 +234,7 @@ def test_equal_seconds_are_compared_on_the_overlap_alone_and_against_the_planted
     assert found.overall.reasons[-1] == NoisyClock()
 
 
+@pytest.mark.slow
 def test_noisy_clocks_widen_the_interval_at_equal_seconds_only():
     calm, noisy = (judged(seconds_sd=sd, seed_sd=0.005) for sd in (0.0, 0.3))
 
@@ -356,6 +357,7 @@ def test_the_seeds_that_would_decide_are_named_unless_more_seeds_would_not_help(
     assert few.seeds_to_decide is None, "400 examples decide nothing, however many seeds"
 
 
+@pytest.mark.slow
 def test_the_headline_says_a_shared_reason_once_and_counts_many_pairs():
     def answer(families, **planted):
         seconds = dict.fromkeys(families, 1e-10)

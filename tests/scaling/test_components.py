@@ -79,6 +79,7 @@ def test_components_are_those_of_the_squares_written_out_in_full():
     assert found == pytest.approx((own, trunk, free - inside))
 
 
+@pytest.mark.slow
 def test_branches_of_one_trunk_widen_the_overall_interval_but_not_the_trend():
     generator = np.random.default_rng(5)
     luck = {(family, seed): 0.03 * generator.standard_normal() for family in ("nfnet", "vit") for seed in (1, 2, 3)}

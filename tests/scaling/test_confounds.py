@@ -121,6 +121,7 @@ def test_a_trait_spread_unequally_is_found():
     assert confound.why == UnequallySpread()
 
 
+@pytest.mark.slow
 def test_a_family_searched_much_less_has_only_a_bound_unless_the_rule_was_declared_equal():
     generator = np.random.default_rng(0)
     searched = search_rows(generator, family="nfnet") + search_rows(generator, family="vit", sizes=(0.5, 1.0, 2.0))

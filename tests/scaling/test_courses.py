@@ -78,6 +78,7 @@ def test_more_compute_never_foretells_more_loss_from_compute_alone(kind):
     assert np.abs(losses[0::2] - losses[1::2]).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_a_line_passes_over_into_a_law_with_a_floor_on_the_way_to_where_its_backtests_end_and_that_is_said():
     columns = ladder("curve that ends steep")
     found, top = courses(columns, np.array([1.0, 3.0, 1e4]))

@@ -118,6 +118,7 @@ def test_the_design_for_the_size_is_that_of_an_exhaustive_search(sized, allowanc
     assert reached == pytest.approx(best, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_standard_error_it_promises_for_the_size_is_that_of_refitted_studies():
     """Vertices of noisy profiles and the line through them, over and over; the noise is known from replicated cells."""
     generator, sd, target = np.random.default_rng(2), 0.003, np.log(1e13 / 1e11)

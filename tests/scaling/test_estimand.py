@@ -226,6 +226,7 @@ def test_forty_single_curves_that_bend_are_covered_beyond_their_rows():
     assert share >= binomial_bounds(0.9, 40)[0]
 
 
+@pytest.mark.slow
 def test_where_backtests_lean_on_late_points_the_other_laws_are_out_and_their_distance_is_an_error_of_the_form():
     rows, budget, _ = bent_curve(np.random.default_rng(7))
     (law,) = (each for each in face.fit(rows).laws if each.chosen and each.currency == "flops")
@@ -304,6 +305,7 @@ def test_epochs_follow_from_the_distinct_examples_at_the_optimum_not_from_the_me
     assert any(isinstance(note, UniqueAssumed) for note in found.notes)
 
 
+@pytest.mark.slow
 def test_other_distinct_examples_than_those_of_the_rows_may_be_said():
     found = foretold("unequal pools", unique_examples=3e10)
     truth, examples = best(BUDGET, 3e10)
@@ -315,6 +317,7 @@ def test_other_distinct_examples_than_those_of_the_rows_may_be_said():
         foretold("fresh", unique_examples=-1.0)
 
 
+@pytest.mark.slow
 def test_many_epochs_are_said_and_a_law_of_compute_that_knows_no_repeats_is_silent():
     found = foretold("one pool", 1e23)
     assert {law.form for law in found.laws} == {"repeated"}

@@ -65,6 +65,7 @@ def test_predictions_follow_from_laws_that_were_fitted_before():
     assert [each.family for each in found] == ["nfnet", "vit"]
 
 
+@pytest.mark.slow
 def test_an_answer_prints_itself_in_a_few_lines():
     answers = (
         (scaling.fit(OTHERS, **COLUMNS), "convnet: L = E + A C^-b: A = "),

@@ -33,6 +33,7 @@ def found(rows):
     return foretold(rows)
 
 
+@pytest.mark.slow
 def test_every_cut_with_four_budgets_below_foretells_the_next_and_the_last(found):
     assert [(each.cut_flops, each.budget_flops) for each in found] == [
         (BUDGETS[3], BUDGETS[4]),
@@ -86,6 +87,7 @@ def test_a_budget_in_another_unit_is_refused(rows):
             predict(analysis, budget=budget)
 
 
+@pytest.mark.slow
 def test_a_page_shows_the_cuts_of_a_study_and_a_long_table_none(rows, found, monkeypatch):
     assert cuts_of(rows) == found
     monkeypatch.setattr("levelfield.scaling.foretold.MOST_ROWS_OF_A_PAGE", len(rows) - 1)

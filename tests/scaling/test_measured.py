@@ -66,6 +66,7 @@ def table(name: str) -> dict[str, list[float]]:
 SLOW = pytest.mark.slow
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "unit"),
     [

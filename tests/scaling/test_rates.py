@@ -231,6 +231,7 @@ WALLS = {
 SHAPES.update(WALLS)
 
 
+@pytest.mark.slow
 def test_runs_on_the_foot_of_a_wall_do_not_draw_the_best_rate_towards_it():
     """With them the rate was 0.24 in ln off, by twice its interval; told of by nothing."""
     cells = steep_cells("a wall", np.random.default_rng([17, 0]))

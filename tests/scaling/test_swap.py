@@ -31,6 +31,7 @@ def planted(generator: np.random.Generator, sd: float = 0.02) -> list[Observatio
     return rows
 
 
+@pytest.mark.slow
 def test_effects_are_covered_at_the_stated_rate():
     truth = [-0.05, -0.20, 0.25, 0.10, 0.15]
     missed = 0

@@ -132,6 +132,7 @@ def test_equal_families_are_called_equivalent_at_the_smallest_decidable_margin_w
     assert equivalent / num == pytest.approx(0.8, abs=0.05)
 
 
+@pytest.mark.slow
 def test_the_smallest_decidable_margin_shrinks_with_seeds_and_examples_and_is_infinite_with_one_seed():
     def margin(num_seeds, num_examples):
         return smallest_decidable_margin(

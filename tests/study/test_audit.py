@@ -61,6 +61,7 @@ def test_a_finished_trial_is_counted_and_compared_at_every_line(tmp_path):
     assert (found.examples, found.masked, found.finished, found.lines) == (80, 0, True, 11)
 
 
+@pytest.mark.slow
 def test_a_mixture_is_counted_part_by_part_and_views_are_counted(tmp_path):
     found = audit_trial(trained(trial(MIXED, multiplicity=2), tmp_path / "trial").path)
     first, second = found.parts
@@ -152,6 +153,7 @@ def test_other_data_is_refused_and_moved_data_found(tmp_path, invoke):
         audit_trial(directory.path, audit.moved_data(data, tmp_path / "other"))
 
 
+@pytest.mark.slow
 def test_the_command_tells_counts_and_a_disagreement_is_exit_code_2(tmp_path, invoke):
     directory = trained(trial(MIXED), tmp_path / "trial")
     code, said, _ = invoke("data", "audit", directory.path)

@@ -168,6 +168,7 @@ def test_a_margin_chosen_after_results_says_so_wherever_it_is_told(finished):
     )
 
 
+@pytest.mark.slow
 def test_a_study_in_progress_says_so_first_and_every_verdict_is_provisional(tmp_path):
     planned, results = run_to_the_end(SPEC)
     some = dict(list(results.items())[:-3])
@@ -181,6 +182,7 @@ def test_a_study_in_progress_says_so_first_and_every_verdict_is_provisional(tmp_
     assert all(comparison_sentence(analysis, each).startswith("Provisional: ") for each in analysis.comparisons)
 
 
+@pytest.mark.slow
 def test_a_finished_study_is_not_in_progress(finished):
     analysis = analyse_outcome(read_outcome(finished.path), finished.path)
     assert analysis.in_progress is None

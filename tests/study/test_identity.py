@@ -386,6 +386,7 @@ def test_a_probe_of_what_is_drawn_is_compared_too(tmp_path):
         run(features_folder=tmp_path / "features", device=CPU)
 
 
+@pytest.mark.slow
 def test_a_study_whose_facts_are_of_other_data_than_its_results_is_not_shown(tmp_path):
     write_folder(tmp_path / "images", seed=0)
     (tmp_path / "pictures.toml").write_text(FOLDER_STUDY)

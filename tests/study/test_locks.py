@@ -44,6 +44,7 @@ def verified(directory: StudyDirectory) -> Verified:
     return checked
 
 
+@pytest.mark.slow
 def test_rows_imported_after_a_lock_leave_it_as_it_was(locked, tmp_path):
     (tmp_path / "others.csv").write_text("arch,flops,loss\nvit,1e11,0.7\nvit,2e11,0.6\n")
     import_runs(locked, tmp_path / "others.csv", columns={"family": "arch"}, source="a table")

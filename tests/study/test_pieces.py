@@ -14,6 +14,7 @@ from tests.conftest import lasting_files, one_complaint, run
 RUN_0002 = Path(__file__).parents[2] / "studies" / "0002_digit_strings" / "run.py"
 
 
+@pytest.mark.slow
 def test_when_the_time_is_over_the_code_says_that_nothing_failed(tiny_study, tmp_path):
     done = run("run", tiny_study, "--dir", tmp_path / "out", "--for", "1s")
     assert "the time is over with" in one_complaint(done, 75)

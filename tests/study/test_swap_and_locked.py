@@ -126,6 +126,7 @@ def test_a_locked_rung_runs_the_recipe_that_was_written_down_and_nothing_else():
     assert planned.to_lock == ()
 
 
+@pytest.mark.slow
 def test_what_is_locked_is_the_declared_recipe_nearest_to_the_prediction():
     spec = study(ladder=LADDER)
     planned, results = run_to_the_end(spec)
@@ -142,6 +143,7 @@ def test_what_is_locked_is_the_declared_recipe_nearest_to_the_prediction():
         assert recipe.loss.low < truth < recipe.loss.high
 
 
+@pytest.mark.slow
 def test_a_family_that_no_declared_size_fits_is_locked_as_refused_with_the_reason():
     spec = study(ladder={**LADDER, "max_steps": 2000})
     outcome = outcome_of(spec, *run_to_the_end(spec))

@@ -153,6 +153,7 @@ def test_what_is_told_undecidable_is_never_decided(design):
                 assert (only.family, only.verdicts) == (families[0], (verdict,))
 
 
+@pytest.mark.slow
 def test_a_fair_design_has_nothing_to_tell_and_is_decided():
     spec, facts = DESIGNS["a fair design"]
     assert undecidable(spec, facts, plan(spec, facts, {})) == ()

@@ -44,6 +44,7 @@ def spec_for(backbone, source, **override):
     )
 
 
+@pytest.mark.slow
 def test_fine_tuning_ends_with_statistics_of_its_own_and_pays_for_them(pretrained, source, tmp_path):
     """Judged at another side than trained, evaluated again to the same loss, and remade where they were not kept."""
     backbone = backbone_of_trial(pretrained)

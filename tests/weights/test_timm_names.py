@@ -26,6 +26,7 @@ def known_names() -> list[str]:
 
 
 KNOWN = known_names()
+SMALLEST = ("dm_nfnet_f0", "nfnet_f0", "vit_tiny_patch16_224", "deit_tiny_patch16_224", "deit3_small_patch16_224")
 
 
 def test_the_names_are_those_of_plain_networks() -> None:
@@ -36,7 +37,9 @@ def test_the_names_are_those_of_plain_networks() -> None:
     assert not [name for name in KNOWN if any(word in name for word in ("distilled", "clip", "reg", "rope", "dinov"))]
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize(
+    "name", [name if name in SMALLEST else pytest.param(name, marks=pytest.mark.slow) for name in KNOWN]
+)
 def test_a_known_network_has_timms_tensors(name: str) -> None:
     with torch.device("meta"), Undrawn():
         theirs = timm.create_model(name, num_classes=7)
