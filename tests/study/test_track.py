@@ -19,6 +19,7 @@ from levelfield.study.run import RunProgress
 from levelfield.study.track.sinks import sink
 from levelfield.study.track.tracker import Tracker
 from tests.conftest import lasting_files, run
+from tests.study.pictures import FOLDER_STUDY, write_folder
 from tests.study.simulated import FACTS, run_to_the_end, study
 
 
@@ -125,18 +126,21 @@ def test_what_seconds_are_worth_is_told_against_a_peak_that_a_source_states_and_
 
 
 @pytest.mark.slow
-def test_a_watched_run_has_the_results_of_any_other_and_its_curves_are_its_traces(undisturbed, tiny_study, tmp_path):
+def test_a_watched_run_has_the_results_of_any_other_and_its_curves_are_its_traces(tmp_path):
     accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    study_path = tmp_path / "study"
+    write_folder(tmp_path / "images", seed=0)
+    (tmp_path / "pictures.toml").write_text(FOLDER_STUDY)
     watched = ("--track", "tensorboard", "--track", "wandb")
-    done = run("run", tiny_study, "--dir", study_path, "--workers", 2, *watched, WANDB_MODE="offline")
-    assert done.returncode == 0, done.stderr
-    assert {name: kept for name, kept in lasting_files(study_path).items() if not name.startswith("track")} == (
-        lasting_files(undisturbed)
+    for name, asked in (("study", watched), ("unseen", ())):
+        done = run("run", tmp_path / "pictures.toml", "--dir", tmp_path / name, *asked, WANDB_MODE="offline")
+        assert done.returncode == 0, done.stderr
+    seen = lasting_files(tmp_path / "study")
+    assert {name: kept for name, kept in seen.items() if not name.startswith("track")} == (
+        lasting_files(tmp_path / "unseen")
     )
-    trials = sorted((study_path / "trials").iterdir())
+    trials = sorted((tmp_path / "study/trials").iterdir())
     for trial in trials:
-        events = accumulators.EventAccumulator(str(study_path / "track" / trial.name))
+        events = accumulators.EventAccumulator(str(tmp_path / "study/track" / trial.name))
         events.Reload()
         traced = [json.loads(line) for line in (trial / "metrics.jsonl").read_text().splitlines()]
         assert [event.step for event in events.Scalars("loss")] == [line["step"] for line in traced]
@@ -144,7 +148,7 @@ def test_a_watched_run_has_the_results_of_any_other_and_its_curves_are_its_trace
         timing = json.loads((trial / "timing.json").read_text())
         assert events.Scalars("cost/device_seconds")[0].value == pytest.approx(timing["device_seconds"])
         assert timing["memory_bytes"] > 50e6
-    assert len(list((study_path / "track/wandb").glob("offline-run-*"))) == len(trials)
+    assert len(list((tmp_path / "study/track/wandb").glob("offline-run-*"))) == len(trials)
 
 
 def test_a_run_that_cannot_be_watched_as_asked_is_not_begun(tiny_study, tmp_path, invoke):
