@@ -55,6 +55,7 @@ def transferred(tmp_path_factory):
     return folder / "study"
 
 
+@pytest.mark.acceptance
 def test_a_study_with_transfer_cut_by_kill_9_gives_the_same_bytes(transferred, study_file, tmp_path):
     directory = tmp_path / "study"
     command = levelfield("run", study_file, "--dir", directory, "--workers", 2, "--checkpoint-every", 0.2)

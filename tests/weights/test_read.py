@@ -128,7 +128,7 @@ def as_released(state: State) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("protocol", [2, 5])
+@pytest.mark.parametrize("protocol", [pytest.param(2, marks=pytest.mark.acceptance), 5])
 def test_a_released_archive_is_read_by_its_own_rules(protocol: int, tmp_path: Path) -> None:
     torch.manual_seed(0)
     ours = registry.build("nfnet:F0", num_outputs=CLASSES, resolution=64).eval()
