@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -89,11 +90,15 @@ def invoke(monkeypatch, capsys):
 
     def invoked(*arguments):
         monkeypatch.setattr(sys, "argv", ["levelfield", *map(str, arguments)])
+        capsys.readouterr()  # what the test itself has said by now
+        handlers = logging.root.handlers[:]
         try:
             main()
             code = 0
         except SystemExit as stop:
             code = stop.code or 0
+        finally:  # -v and -q leave a handler that writes to what is captured here alone
+            logging.root.handlers[:] = handlers
         return code, *capsys.readouterr()
 
     return invoked
