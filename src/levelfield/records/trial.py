@@ -403,7 +403,7 @@ class TrialTiming:
     ``code_version`` is the code that trained it, with the commit where there is one: "A then B" where it changed.
     ``waited`` is the share of the time from the first step to the last that passed waiting for data, on the wall;
     ``readers`` threads rendered it ahead. ``memory_bytes`` is the most that the process held meanwhile, on a GPU its
-    tensors.
+    tensors; None where it had held more before.
     """
 
     fingerprint: str

@@ -60,20 +60,24 @@ def device_name(device: torch.device) -> str:
 def watch_memory(device: torch.device) -> Callable[[], int | None]:
     """From now on: what gives the most bytes that this process has held since; None where nothing tells.
 
-    On a GPU it is what tensors took; on a CPU all of the process (its highest RSS, by Linux).
+    On a GPU it is what tensors took; on a CPU all of the process (its highest RSS, by Linux), which is not begun anew,
+    since others read it, too: None where the process had held more before.
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return lambda: torch.cuda.max_memory_allocated(device)
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # the highest begins anew; see proc(5)
-    except OSError:
-        return lambda: None
-    return _highest_rss
+    before = _highest_rss() or 0
+
+    def risen() -> int | None:
+        highest = _highest_rss()
+        return highest if highest is not None and highest > before else None
+
+    return risen
 
 
 def _highest_rss() -> int | None:
-    for line in Path("/proc/self/status").read_text().splitlines():
+    status = Path("/proc/self/status")
+    for line in status.read_text().splitlines() if status.exists() else ():
         if line.startswith("VmHWM:"):
             return 1024 * int(line.split()[1])
     return None
