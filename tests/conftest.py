@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 from levelfield.cli import main
@@ -64,16 +66,22 @@ TIMED_FILES = {"timing.json", "status.json", "lock", "report.html"}
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory) -> Path:
+def undisturbed(tmp_path_factory, worker_id) -> Path:
     """The directory of the tiny study, run to its end once for all who compare with it; to spoil it, copy it.
 
-    What the run said is in ``said.txt`` beside it.
+    What the run said is in ``said.txt`` beside it. pytest's workers train it once for all of them, and each has a copy.
     """
+    root = tmp_path_factory.getbasetemp()
+    trained = (root if worker_id == "master" else root.parent) / "undisturbed-by-anybody"
+    with FileLock(trained.with_suffix(".lock")):
+        if not (trained / "said.txt").exists():
+            trained.mkdir(exist_ok=True)
+            (trained / "tiny.toml").write_text(TINY_STUDY)
+            done = run("run", trained / "tiny.toml", "--dir", trained / "study", "--workers", 2)
+            assert done.returncode == 0, done.stderr
+            (trained / "said.txt").write_text(done.stdout)
     folder = tmp_path_factory.mktemp("undisturbed")
-    (folder / "tiny.toml").write_text(TINY_STUDY)
-    done = run("run", folder / "tiny.toml", "--dir", folder / "study", "--workers", 2)
-    assert done.returncode == 0, done.stderr
-    (folder / "said.txt").write_text(done.stdout)
+    shutil.copytree(trained, folder, dirs_exist_ok=True)
     return folder / "study"
 
 
@@ -124,6 +132,16 @@ def lasting_files(directory: Path) -> dict[str, bytes]:
         for path in sorted(directory.rglob("*"))
         if path.is_file() and path.name not in TIMED_FILES and "figures" not in path.parts
     }
+
+
+def without(trials: str, study: Path, copy: Path) -> Path:
+    """``copy`` of a finished study that lacks its ``trials`` (a pattern of their names): a run has those to train."""
+    shutil.copytree(study, copy)
+    lost = list(copy.glob(f"trials/{trials}"))
+    assert lost, trials
+    for trial in lost:
+        shutil.rmtree(trial)
+    return copy
 
 
 def one_complaint(done: subprocess.CompletedProcess[str], code: int) -> str:

@@ -17,7 +17,7 @@ from levelfield.weights.card import Card
 from levelfield.weights.loaded import LoadedModel
 from levelfield.weights.preprocessing import Preprocessing
 from levelfield.weights.write import save_safetensors
-from tests.conftest import lasting_files, levelfield, run
+from tests.conftest import lasting_files, levelfield, run, without
 from tests.study.pictures import write_folder
 from tests.study.test_kill import children_of
 
@@ -27,7 +27,7 @@ SIGNALS = ((signal.SIGINT, 130), (signal.SIGTERM, 143))
 
 
 def test_an_interrupted_run_saves_what_it_trained_and_goes_on_from_there(undisturbed, tiny_study, tmp_path):
-    directory = tmp_path / "study"
+    directory = without("vit-*", undisturbed, tmp_path / "study")
     command = levelfield("run", tiny_study, "--dir", directory, "--workers", 2, "--checkpoint-every", 3600)
     # Ctrl-C in a terminal reaches the workers as well; here the group stands for the terminal.
     cut = stopped_trials(command, directory, signal.SIGINT, 130, group=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import lasting_files, levelfield, run
+from tests.conftest import lasting_files, levelfield, run, without
 
 pytestmark = pytest.mark.slow
 
@@ -79,7 +79,7 @@ def test_a_second_run_trains_nothing(undisturbed, tiny_study, tmp_path):
 
 
 def test_a_trial_whose_worker_keeps_dying_is_given_up_and_can_be_retried(undisturbed, tiny_study, tmp_path):
-    directory = tmp_path / "study"
+    directory = without("nfnet-*_s[12]_*", undisturbed, tmp_path / "study")
     process = subprocess.Popen(
         levelfield("run", tiny_study, "--dir", directory, "--workers", 1),
         stdout=subprocess.PIPE,
@@ -91,7 +91,7 @@ def test_a_trial_whose_worker_keeps_dying_is_given_up_and_can_be_retried(undistu
         if in_mid_trial(directory):
             for worker in children_of(process.pid):
                 os.kill(worker, signal.SIGKILL)
-        time.sleep(0.2)
+        time.sleep(0.05)
     _, errors = process.communicate()
     assert process.returncode == 1
     assert "signal 9" in errors
