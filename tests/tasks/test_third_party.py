@@ -37,7 +37,7 @@ largest_batch = 8
 name = "vit"
 recipe = "vit-short"
 sizes = ["vit:w8-d1-p8"]
-base_lr = {{ low = 0.016, start = 0.064, high = 0.256 }}
+base_lr = {{ low = 0.064, start = 0.064, high = 0.064 }}
 lr_batch_exponent = 0.5
 """
 
