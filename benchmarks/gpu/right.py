@@ -57,7 +57,7 @@ TOY_LARGER = (
     Case(architecture="nfnet:w16-d1x2-g8-s2", recipe="nfnet-short", peak_lr=0.2, batch=8),
     Case(architecture="vit:w32-d2-p8", recipe="vit-short", peak_lr=0.003, batch=8),
 )
-TINY_STUDY = """
+TINY_LADDER = """
 name = "gpu-tiny"
 question = "Does the command line train on this device?"
 
@@ -75,14 +75,16 @@ report_examples = 512
 budgets = [1.36e8]
 batch_coefficient = 0.05
 
-[[families]]
+"""
+NFNET = """[[families]]
 name = "nfnet"
 recipe = "nfnet-short"
 sizes = ["nfnet:w4-d1-s4"]
 base_lr = { low = 3.2, start = 6.4, high = 12.8 }
 lr_batch_exponent = 1.0
 
-[[families]]
+"""
+VIT = """[[families]]
 name = "vit"
 recipe = "vit-short"
 sizes = ["vit:w8-d1-p8"]
@@ -283,10 +285,10 @@ def whole(setting: Setting, case: Case) -> Seen:
 
 
 def command_line(setting: Setting, deadline: Deadline) -> Seen:
-    """A study of one rung from the command; without vl-convert only its page may be missing."""
+    """A study of one rung from the command (at toy size of ViT); without vl-convert only its page may be missing."""
     with tempfile.TemporaryDirectory() as folder:
         study, directory = Path(folder) / "tiny.toml", Path(folder) / "out"
-        study.write_text(TINY_STUDY)
+        study.write_text(TINY_LADDER + ("" if setting.toy else NFNET) + VIT)
         run = _levelfield("run", study, "--dir", directory, "--device", setting.device, "--workers", 2, within=deadline)
         status = _levelfield("status", directory, "--json", within=deadline)
     state = json.loads(status.stdout) if status.returncode == 0 else {}

@@ -33,7 +33,7 @@ def rows(setting: Setting, deadline: Deadline) -> Iterator[Row]:
     folder = STUDIES / "0002_digit_strings"
     course = Course(setting, deadline, folder / ("small.toml" if setting.toy else "study.toml"))
     yield Row(title="state to go on from", measure=course.restore)
-    number, piece_s = 0, 20.0 if setting.toy else 100.0
+    number, piece_s = 0, 15.0 if setting.toy else 100.0
     last = 1 if setting.toy else 200
     while number < last and not course.stopped and deadline.left() > TIDYING_S + piece_s / 3:
         number += 1
@@ -78,7 +78,7 @@ class Course:
         seconds = min(seconds, self._deadline.left() - TIDYING_S)
         before = self._done()
         begun = time.perf_counter()
-        workers, every = (2, 1) if self._setting.toy else (8, 10)
+        workers, every = (1, 1) if self._setting.toy else (8, 10)
         code = self._levelfield(
             *("run", self._path, "--dir", self._directory, "--workers", workers, "--device", self._setting.device),
             *("--for", f"{seconds:.0f}s", "--checkpoint-every", every, "--cheapest-first"),
