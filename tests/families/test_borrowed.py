@@ -172,10 +172,10 @@ def test_statistics_that_are_not_batchnorms_are_known() -> None:
 
 
 LARGE = [
-    pytest.param("timm:resnet50", 32, marks=pytest.mark.slow),
+    pytest.param("timm:resnet18", 32, marks=pytest.mark.slow),
     *(
         pytest.param(f"timm:{name}", 32, marks=pytest.mark.acceptance)
-        for name in ("efficientnet_b0", "coatnet_0_rw_224")
+        for name in ("resnet50", "efficientnet_b0", "coatnet_0_rw_224")
     ),
 ]
 

@@ -35,24 +35,24 @@ def test_an_untouched_study_is_equal_to_the_last_bit(finished):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("touched", ["loss", "report_loss.npy"])
-def test_a_touched_result_is_found_and_the_command_fails(finished, touched):
-    study = StudyDirectory(finished)
-    path = sorted(finished.glob("trials/*/report_loss.npy"))[0]
-    result = path.parent / "result.json"
-    kept = {file: file.read_bytes() for file in (path, result)}
-    if touched == "loss":
-        plain = json.loads(result.read_text())
-        plain["held_out"]["report"]["values"]["loss"] += 1e-9
-        write_record(result, {name: value for name, value in plain.items() if name != SEAL})  # forged, seal and all
-    else:
-        np.save(path, np.load(path) * (1 + 1e-6))
+def test_touched_results_are_found_and_the_command_fails(finished):
+    """A forged number, seal and all, in one trial, and another trial's losses of examples."""
+    forged, touched, *_ = (path.parent for path in sorted(finished.glob("trials/*/report_loss.npy")))
+    result, losses = forged / "result.json", touched / "report_loss.npy"
+    kept = {file: file.read_bytes() for file in (result, losses)}
+    plain = json.loads(result.read_text())
+    plain["held_out"]["report"]["values"]["loss"] += 1e-9
+    write_record(result, {name: value for name, value in plain.items() if name != SEAL})
+    np.save(losses, np.load(losses) * (1 + 1e-6))
     try:
-        everything = len(study.results())
+        everything = len(StudyDirectory(finished).results())
         done = run("verify", finished, "--sample", everything, "--device", "cpu")
         assert done.returncode == 1, done.stdout
-        assert done.stdout.count("DIFFERENT") == 1
-        assert ("held_out" if touched == "loss" else "report_loss.npy was changed") in done.stdout
+        different = {said.split()[0]: said.partition("\nequal: ")[0] for said in done.stdout.split("DIFFERENT: ")[1:]}
+        assert different.keys() == {forged.name, touched.name}, done.stdout
+        assert "held_out" in different[forged.name]
+        assert "report_loss.npy was changed" in different[touched.name]
+        assert "report_loss.npy was changed" not in different[forged.name]
     finally:
         for file, content in kept.items():
             file.write_bytes(content)
