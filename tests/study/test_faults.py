@@ -22,7 +22,7 @@ from levelfield.records.store import StudyDirectory
 from levelfield.records.trial import TrialResult, TrialSpec
 from levelfield.study.run import run_study
 from levelfield.study.spec_file import load_study, relocated
-from tests.conftest import TINY_STUDY, lasting_files, levelfield, one_complaint, run
+from tests.conftest import TINY_STUDY, lasting_files, levelfield, one_complaint, run, without
 from tests.narrowed import of_kind
 from tests.study.pictures import FOLDER_STUDY, write_folder
 
@@ -45,10 +45,10 @@ def forget(directory: Path, count: int) -> list[str]:
 
 
 @contextlib.contextmanager
-def small_disk(path: Path, megabytes: float):
-    """A file system of its own for ``path``; where mounting is not allowed, None."""
+def own_disk(path: Path):
+    """A file system of its own for ``path``; yields False where mounting is not allowed."""
     path.mkdir(exist_ok=True)
-    size = f"size={int(megabytes * 1024)}k"
+    size = "size=64m"
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(path)], capture_output=True, check=False)
     try:
         yield mounted.returncode == 0
@@ -57,22 +57,36 @@ def small_disk(path: Path, megabytes: float):
             subprocess.run(["umount", str(path)], check=True)
 
 
+def no_room_for_a_checkpoint() -> None:
+    """No file of this process may grow above 20 kB."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+
+def resize(disk: Path, *, free: int) -> None:
+    """Leave ``free`` bytes of a file system of its own."""
+    now = os.statvfs(disk)
+    size = (now.f_blocks - now.f_bfree) * now.f_frsize + free
+    subprocess.run(["mount", "-o", f"remount,size={size}", str(disk)], check=True)
+
+
 def test_a_full_disk_stops_the_run_with_one_message_and_keeps_what_is_finished(undisturbed, tiny_study, tmp_path):
     whole = lasting_files(undisturbed)
-    with small_disk(tmp_path / "disk", 0.35) as own:
+    with own_disk(tmp_path / "disk") as own:
+        directory = without("vit-*", undisturbed, tmp_path / "disk" / "study")
+        begun = len(list(directory.glob("trials/*")))
         if own:
-            directory, limit = tmp_path / "disk" / "study", None
-        else:  # no file above 20 kB: a checkpoint does not fit
-            directory, limit = tmp_path / "study", lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+            resize(tmp_path / "disk", free=200_000)
+        limit = None if own else no_room_for_a_checkpoint
         command = levelfield("run", tiny_study, "--dir", directory, "--workers", 2, "--checkpoint-every", 0.2)
         full = subprocess.run(command, capture_output=True, text=True, timeout=300, preexec_fn=limit, check=False)
         message = one_complaint(full, 1)
         assert "cannot write" in message
         assert "free space" in message
+        assert len(list(directory.glob("trials/*"))) > begun
         kept = {name: content for name, content in lasting_files(directory).items() if name.endswith("result.json")}
         assert all(whole[name] == content for name, content in kept.items())
         if own:
-            subprocess.run(["mount", "-o", "remount,size=64m", str(tmp_path / "disk")], check=True)
+            resize(tmp_path / "disk", free=64 << 20)
         done = run("run", tiny_study, "--dir", directory, "--workers", 2)
         assert done.returncode == 0, done.stderr
         assert lasting_files(directory) == whole

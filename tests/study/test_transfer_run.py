@@ -21,9 +21,10 @@ TRANSFER = """
 [[transfer]]
 name = "digits"
 probes = ["linear", "knn"]
+share = 0.125
 spends = [0.5, 1.0]
 off_frontier = 1
-min_steps = 50
+min_steps = 10
 data = { source = "digits", resolution = 16, select_examples = 300, report_examples = 400 }
 
 [[transfer.families]]
