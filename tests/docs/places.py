@@ -67,9 +67,9 @@ def trial_of_pictures(place: Path) -> None:
     run_trial(spec, kept, source, device=torch.device("cpu"), keeps_weights=True)
 
 
-def flowers(place: Path) -> None:
+def flowers(place: Path, *, count: int = 52) -> None:
     """Pictures to be fine-tuned on: a hundred choose, so that few are left to be trained on."""
-    write_folder(place / "flowers/train", seed=1, count=52, side=16)
+    write_folder(place / "flowers/train", seed=1, count=count, side=16)
     write_folder(place / "flowers/test", seed=2, count=10, side=16)
 
 
@@ -95,7 +95,7 @@ def for_weights(place: Path) -> None:
 
 
 def for_timms_networks(place: Path) -> None:
-    flowers(place)
+    flowers(place, count=60)  # for as many epochs as its study may take
     save_file(timm.create_model("convnextv2_atto").state_dict(), place / "theirs.safetensors")
     (families,) = blocks("docs/how-to/timm-networks.md", "toml")
     (place / "study.toml").write_text(PICTURES_STUDY + families)

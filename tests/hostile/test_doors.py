@@ -6,15 +6,8 @@ from tests.hostile.run import run_kind
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "count"), [("tables", 40), ("commands", 60)])
-def test_some_hostile_inputs_are_right_or_refused(kind, count):
-    tally = run_kind(kind, range(count), seed=14)
-    assert not tally.faults, tally.told()
-    assert min(tally.count("right"), tally.count("refused")) >= 1
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "count"), [("tables", 100), ("commands", 80)])
 def test_a_tenth_of_the_hostile_inputs_is_right_or_refused(kind, count):
     tally = run_kind(kind, range(count), seed=15)
     assert not tally.faults, tally.told()
+    assert min(tally.count("right"), tally.count("refused")) >= 1

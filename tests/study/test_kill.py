@@ -39,9 +39,12 @@ def in_mid_trial(directory: Path) -> bool:
 
 @pytest.mark.parametrize("moment", [0, *(pytest.param(each, marks=pytest.mark.acceptance) for each in range(1, 5))])
 def test_results_survive_kill_9_at_a_random_moment(moment, undisturbed, tiny_study, tmp_path):
-    """Kill a worker in mid-trial, then the run itself, then let the same command finish."""
+    """Kill a worker in mid-trial, then the run itself, then let the same command finish.
+
+    In the trials of one family; tests/study/test_faults.py kills whole studies.
+    """
     draw = random.Random(moment)
-    directory = tmp_path / "study"
+    directory = without("vit-*", undisturbed, tmp_path / "study")
     command = levelfield("run", tiny_study, "--dir", directory, "--workers", 2, "--checkpoint-every", 0.2)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:

@@ -80,9 +80,12 @@ def test_a_study_with_transfer_cut_by_kill_9_gives_the_same_bytes(transferred, s
 def test_transfer_added_to_a_finished_study_trains_for_the_weights_again_and_agrees(
     undisturbed, transferred, study_file, tmp_path
 ):
+    """One family's transfers: the other's are there, with what they start from."""
     directory = tmp_path / "study"
     shutil.copytree(undisturbed, directory)
-    assert not list(directory.glob("trials/*/weights.safetensors"))
+    for path in transferred.glob("*/nfnet-*"):
+        shutil.copytree(path, directory / path.relative_to(transferred), dirs_exist_ok=True)
+    assert not list(directory.glob("trials/vit-*/weights.safetensors"))
     done = run("run", study_file, "--dir", directory, "--workers", 2, timeout=3600)
     assert done.returncode == 0, done.stderr
     assert transfer_rows(read_outcome(directory))
@@ -90,7 +93,9 @@ def test_transfer_added_to_a_finished_study_trains_for_the_weights_again_and_agr
         {row.run: row.values["error"] for row in transfer_rows(read_outcome(p))} for p in (transferred, directory)
     )
     assert theirs == ours
-    for path in directory.glob("trials/*/weights.safetensors"):
+    again = list(directory.glob("trials/vit-*/weights.safetensors"))
+    assert again
+    for path in again:
         assert path.read_bytes() == (transferred / path.relative_to(directory)).read_bytes()
 
 
