@@ -1,8 +1,9 @@
-"""The noise of the choice: how far a winner may lie above its family's best because its search was noisy.
+"""The noise of the choice: how far a winner may lie above its family's best, its search being noisy and coarse.
 
 Fresh seeds measure the cell that was chosen, however it was chosen. A statement about families must also allow for the
 choice: run again, the search might have found a better cell or a worse one. That regret is simulated inside the search
-(luck.py); a winner and its A/A control share one search, so between them it cancels.
+(luck.py), and what a finer one would still have gained is added (coarseness.py); a winner and its A/A control share one
+search, so between them it cancels.
 
 Estimated: R(w), the mean squared error of w·ȳ about w·min μ through the choice. With r = μ_c - min μ the regret of a
 search that is run again, and W_q the sum of w over the cells behind search q, R(w) = Σ_q W_q² E[r_q²]: a mean square,
@@ -20,7 +21,8 @@ from numpy.typing import NDArray
 
 from levelfield.records.observation import Observation
 from levelfield.scaling.laws import Floats
-from levelfield.scaling.noise.luck import NUM_SEARCHES, cell_means, selection_regrets
+from levelfield.scaling.noise.coarseness import hidden_loss
+from levelfield.scaling.noise.luck import NUM_SEARCHES, cell_means, selection_optimism, selection_regrets
 from levelfield.scaling.tables.rows import having
 from levelfield.scaling.tables.rungs import Rung
 
@@ -89,7 +91,10 @@ def regret_of(
     for place, key in enumerate(keys):
         if key in searched:
             means, counts = cell_means(searched[key])
-            regrets[place] = selection_regrets(means, run_sds[places[key]] / np.sqrt(counts), generator)
+            sds = run_sds[places[key]] / np.sqrt(counts)
+            regrets[place] = selection_regrets(means, sds, generator)
+            if len(means) > 1:
+                regrets[place] += hidden_loss(searched[key], selection_optimism(means, sds, generator))
             chosen[place] = len(means) > 1
     sources = np.array([keys.index((cell.family, cell.budget_flops)) for cell in cells])
     return SearchRegret(sources=sources, regrets=regrets, chosen=chosen)

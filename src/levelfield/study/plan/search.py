@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,12 +13,12 @@ class LineSearch:
     """Where a search along an axis stands.
 
     ``best`` is None while a loss is awaited. ``status``: "bracketed" has worse neighbours on both sides; "bound"
-    stopped at the grid's end or at the cap with the optimum possibly beyond; "one-sided" was not searched upwards by
-    design.
+    stopped at the grid's end or at the cap with the optimum possibly beyond; "settled" stopped there with next to
+    nothing to gain beyond; "one-sided" was not searched upwards by design.
     """
 
     best: int | None
-    status: Literal["waiting", "bracketed", "one-sided", "bound"]
+    status: Literal["waiting", "bracketed", "one-sided", "bound", "settled"]
 
 
 def search_until_bracketed(
@@ -42,6 +43,21 @@ def search_until_bracketed(
         wanted = [index for index in outward if 0 <= index < num_values][:1]
         if not wanted or len(tried) >= cap:
             return LineSearch(best=best, status="bound")
+
+
+def foreseen_gain(losses: Sequence[float | None]) -> float:
+    """What ln loss would still fall by beyond the last of three equal steps, if it goes on falling as it did.
+
+    ``losses`` are those of the last three values, the best last; each further step is taken to gain the same share of
+    the one before as the last step did. Infinite where one of them is not known, or steps gain more and more.
+    """
+    known = [loss for loss in losses if loss is not None and math.isfinite(loss) and loss > 0]
+    if len(known) < 3:
+        return math.inf
+    before, last = math.log(known[0] / known[1]), math.log(known[1] / known[2])
+    if last <= 0:
+        return 0.0
+    return math.inf if last >= before else last * last / (before - last)
 
 
 def can_bracket(num_values: int, start: int, *, cap: int) -> bool:
