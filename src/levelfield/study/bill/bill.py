@@ -158,7 +158,7 @@ def _trials_at_most(spec: StudySpec, entry: FamilyEntry, budget: float, num_cell
     if spec.search.sizes == "outward":
         # A walk that its cap ended may ask for one value more, to foresee what lies beyond.
         axes += len(entry.axes) if axes else 0
-        search = 1 + ROUNDS * (min(cap + 1, grid) - 1 + 2 * min(cap + 1, num_cells) + axes)
+        search = 1 + ROUNDS * (min(cap + 1, grid) - 1 + min(cap + 1, num_cells) - 1 + axes)
     if budget in spec.search.audit_budgets:
         search += grid
     judged = spec.verdict.seeds * (2 if budget == spec.control_budget else 1)

@@ -46,15 +46,17 @@ class OutwardSearch:
     def walk(self, below: RungWinner | None) -> RungWinner | None:
         """The winner, walked to from the one ``below``; None while a loss is awaited, or where no trial has one."""
         best = self._start(below)
-        edges: list[str] = []
-        for _ in range(ROUNDS):
-            came = self._round(best)
+        axes = ("base_lr", "size", *checked_axes(self.rung.spec, self.rung.entry, self.rung.budget))
+        walked_at: dict[str, Candidate] = {}
+        is_open: dict[str, bool] = {}
+        for axis in axes * ROUNDS:
+            if walked_at.get(axis) == best:
+                continue  # no other axis has moved since
+            came = self._walk_along(axis, best)
             if came is None:
                 return None
-            moved, edges = came
-            if moved == best:
-                break
-            best = moved
+            best, is_open[axis] = came
+            walked_at[axis] = best
         loss = self._loss(best)
         if loss is None or not math.isfinite(loss):
             return None
@@ -64,7 +66,7 @@ class OutwardSearch:
             candidate=best,
             affordable=self.rung.competitor.afford(best, self.rung.budget),
             select_loss=loss,
-            edges=tuple(edges),
+            edges=tuple(axis for axis in axes if is_open[axis]),
         )
 
     def _start(self, below: RungWinner | None) -> Candidate:
@@ -78,17 +80,11 @@ class OutwardSearch:
         nearest = min(self.cells, key=lambda cell: abs(math.log(cell.affordable.flops_per_example) - target))
         return dataclasses.replace(below.candidate, architecture=nearest.architecture)
 
-    def _round(self, best: Candidate) -> tuple[Candidate, list[str]] | None:
-        """One walk along every axis in turn; None while a loss is awaited."""
-        edges = []
-        for axis in ("base_lr", "size", *checked_axes(self.rung.spec, self.rung.entry, self.rung.budget)):
-            walk = {"base_lr": self._walk_rates, "size": self._walk_sizes}.get(axis)
-            came = walk(best) if walk is not None else self._walk_axis(best, axis)
-            if came is None:
-                return None
-            best, is_open = came
-            edges += [axis] if is_open else []
-        return best, edges
+    def _walk_along(self, axis: str, best: Candidate) -> tuple[Candidate, bool] | None:
+        """The best along ``axis``, and whether a better one may lie beyond what was tried; None while that is awaited."""
+        if axis == "base_lr":
+            return self._walk_rates(best)
+        return self._walk_sizes(best) if axis == "size" else self._walk_axis(best, axis)
 
     def _walk_rates(self, best: Candidate) -> tuple[Candidate, bool] | None:
         def loss_at(index: int) -> float | None:
@@ -101,37 +97,18 @@ class OutwardSearch:
         return dataclasses.replace(best, base_lr=self.rates[search.best]), search.status == "bound"
 
     def _walk_sizes(self, best: Candidate) -> tuple[Candidate, bool] | None:
-        """Other sizes are tried at the best rate and the one beside it that they are likely to want.
-
-        A larger network wants a lower rate, a smaller one a higher.
-        """
-        start, rate = self._place(best), self.rates.index(best.base_lr)
-        rate_of: dict[int, int] = {}
+        """Other sizes are tried at the rate of the best: where one wins its own is walked to in the next round."""
 
         def loss_at(place: int) -> float | None:
-            beside = rate + (place < start) - (place > start)
-            tried = {
-                index: self._loss(self._at(best, place, index))
-                for index in dict.fromkeys((rate, beside))
-                if 0 <= index < len(self.rates)
-            }
-            found = {index: loss for index, loss in tried.items() if loss is not None}
-            if len(found) < len(tried):
-                return None
-            rate_of[place] = min(found, key=lambda index: (found[index], index))
-            if place != start:
-                self.rung.note(self.cells[place], "outward", LineSearch(best=rate_of[place], status="one-sided"))
-            return found[rate_of[place]]
+            return self._loss(self._at(best, place))
 
         search = self._walked(
             len(self.cells),
-            start,
+            self._place(best),
             loss_at,
             ends=lambda place, side: open_beyond(self.rung.spec, self.listed, self.cells[place], side),
         )
-        if search.best is None:
-            return None
-        return self._at(best, search.best, rate_of[search.best]), search.status == "bound"
+        return None if search.best is None else (self._at(best, search.best), search.status == "bound")
 
     def _walk_axis(self, best: Candidate, axis: str) -> tuple[Candidate, bool] | None:
         choices = self.rung.choices(best, axis)
@@ -157,7 +134,8 @@ class OutwardSearch:
                 losses[index] = loss
             return loss
 
-        search = search_until_bracketed(num, start, noted, cap=self.rung.spec.search.cap)
+        enough = ENOUGH * self.rung.spec.verdict.margin
+        search = search_until_bracketed(num, start, noted, cap=self.rung.spec.search.cap, enough=enough)
         best = search.best
         if best is None or search.status != "bound":
             return search
@@ -169,12 +147,12 @@ class OutwardSearch:
             if 0 <= second < num and noted(second) is None:
                 return LineSearch(best=None, status="waiting")
             foreseen = foreseen_gain([losses.get(second), losses.get(best - side), losses[best]])
-            if foreseen > ENOUGH * self.rung.spec.verdict.margin:
+            if foreseen > enough:
                 status = "bound"
         return LineSearch(best=best, status=status)
 
-    def _at(self, candidate: Candidate, place: int, rate: int) -> Candidate:
-        return dataclasses.replace(candidate, architecture=self.cells[place].architecture, base_lr=self.rates[rate])
+    def _at(self, candidate: Candidate, place: int) -> Candidate:
+        return dataclasses.replace(candidate, architecture=self.cells[place].architecture)
 
     def _place(self, candidate: Candidate) -> int:
         return next(i for i, cell in enumerate(self.cells) if cell.architecture == candidate.architecture)

@@ -22,12 +22,13 @@ class LineSearch:
 
 
 def search_until_bracketed(
-    num_values: int, start: int, loss_at: Callable[[int], float | None], *, cap: int
+    num_values: int, start: int, loss_at: Callable[[int], float | None], *, cap: int, enough: float = 0.0
 ) -> LineSearch:
     """Try ``start`` and its neighbours, then walk outwards until the best value has worse ones on both sides.
 
     ``loss_at(i)`` is the loss at grid index i, infinite for a run that diverged, None while it is awaited. At most
-    ``cap`` values are tried. Which values are asked for depends on the losses alone, never on their order of arrival.
+    ``cap`` values are tried. A walk settles where its last step gained less than ``enough`` of ln loss: the next would
+    gain less. Which values are asked for depends on the losses alone, never on their order of arrival.
     """
     tried: dict[int, float] = {}
     wanted = [index for index in (start, start - 1, start + 1) if 0 <= index < num_values]
@@ -40,9 +41,16 @@ def search_until_bracketed(
         outward = [index for index in (best - 1, best + 1) if index not in tried]
         if not outward:
             return LineSearch(best=best, status="bracketed")
+        if enough and len(outward) == 1 and _gain(tried[2 * best - outward[0]], tried[best]) < enough:
+            return LineSearch(best=best, status="settled")
         wanted = [index for index in outward if 0 <= index < num_values][:1]
         if not wanted or len(tried) >= cap:
             return LineSearch(best=best, status="bound")
+
+
+def _gain(before: float, after: float) -> float:
+    """What ln loss fell by; 0 where it was no fall from one finite loss to another."""
+    return math.log(before / after) if 0 < after < before < math.inf else 0.0 if before == after else math.inf
 
 
 def foreseen_gain(losses: Sequence[float | None]) -> float:

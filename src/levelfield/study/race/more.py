@@ -22,14 +22,14 @@ _MOST_TIMES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
-    """One step: the study grown by it, and what it does."""
+class Further:
+    """How a race goes on: the study grown by a step, and what the step does."""
 
     spec: StudySpec
     does: Reason
 
 
-def next_step(spec: StudySpec, winners: Sequence[RungWinner], comparisons: Sequence[Comparison]) -> Step:
+def next_step(spec: StudySpec, winners: Sequence[RungWinner], comparisons: Sequence[Comparison]) -> Further:
     """The step that a race takes after a look at its ``winners`` and their ``comparisons``: winners are enclosed first,
     seeds are added next, and where both do not help, or all is decided, a rung is added above."""
     look = (spec.verdict.look or 1) + 1
@@ -40,15 +40,15 @@ def next_step(spec: StudySpec, winners: Sequence[RungWinner], comparisons: Seque
                 return _looked(step, look)
     top = float(f"{spec.ladder.budgets[-1] * RUNG_RATIO:.2e}")
     ladder = dataclasses.replace(spec.ladder, budgets=(*spec.ladder.budgets, top))
-    return _looked(Step(spec=dataclasses.replace(spec, ladder=ladder), does=RungAbove(budget_flops=top)), look)
+    return _looked(Further(spec=dataclasses.replace(spec, ladder=ladder), does=RungAbove(budget_flops=top)), look)
 
 
-def _looked(step: Step, look: int) -> Step:
+def _looked(step: Further, look: int) -> Further:
     verdict = dataclasses.replace(step.spec.verdict, look=look)
     return dataclasses.replace(step, spec=dataclasses.replace(step.spec, verdict=verdict))
 
 
-def _wider(spec: StudySpec, winners: Sequence[RungWinner]) -> Step | None:
+def _wider(spec: StudySpec, winners: Sequence[RungWinner]) -> Further | None:
     """Rates beyond both ends, of all families alike, where a winner lies at an end of them."""
     families = []
     for winner in winners:
@@ -68,10 +68,10 @@ def _wider(spec: StudySpec, winners: Sequence[RungWinner]) -> Step | None:
         for entry in spec.families
     )
     does = WiderRates(families=tuple(dict.fromkeys(families)), factor=factor)
-    return Step(spec=dataclasses.replace(spec, families=entries), does=does)
+    return Further(spec=dataclasses.replace(spec, families=entries), does=does)
 
 
-def _longer(spec: StudySpec, winners: Sequence[RungWinner]) -> Step | None:
+def _longer(spec: StudySpec, winners: Sequence[RungWinner]) -> Further | None:
     """Walks of more values, where one ended at the cap before anything stopped it."""
     edges: dict[str, set[str]] = {}
     for winner in winners:
@@ -83,7 +83,7 @@ def _longer(spec: StudySpec, winners: Sequence[RungWinner]) -> Step | None:
         return None
     cap = spec.search.cap + _FURTHER
     does = LongerWalks(families=tuple(edges), axes=tuple(sorted(set().union(*edges.values()))), cap=cap)
-    return Step(spec=dataclasses.replace(spec, search=dataclasses.replace(spec.search, cap=cap)), does=does)
+    return Further(spec=dataclasses.replace(spec, search=dataclasses.replace(spec.search, cap=cap)), does=does)
 
 
 def _at_end(entry: FamilyEntry, winner: RungWinner, axis: str) -> bool:
@@ -95,7 +95,7 @@ def _at_end(entry: FamilyEntry, winner: RungWinner, axis: str) -> bool:
     return value in (values[0], values[-1])
 
 
-def _more_seeds(spec: StudySpec, open_pairs: Sequence[Comparison]) -> Step | None:
+def _more_seeds(spec: StudySpec, open_pairs: Sequence[Comparison]) -> Further | None:
     """The seeds that decide, at most four times as many as now."""
     now, margin = spec.verdict.seeds, spec.verdict.margin
     asked = [each.seeds_to_decide for each in open_pairs if each.currency == "flops"]
@@ -109,5 +109,5 @@ def _more_seeds(spec: StudySpec, open_pairs: Sequence[Comparison]) -> Step | Non
     return None
 
 
-def _seeded(spec: StudySpec, does: Reason, seeds: int) -> Step:
-    return Step(spec=dataclasses.replace(spec, verdict=dataclasses.replace(spec.verdict, seeds=seeds)), does=does)
+def _seeded(spec: StudySpec, does: Reason, seeds: int) -> Further:
+    return Further(spec=dataclasses.replace(spec, verdict=dataclasses.replace(spec.verdict, seeds=seeds)), does=does)

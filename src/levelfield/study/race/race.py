@@ -27,7 +27,7 @@ _HEAD = """\
 
 
 @dataclass(frozen=True, kw_only=True)
-class Further:
+class Priced:
     """How a race goes on after a look: the study grown by a step, what that does, and what it should take."""
 
     spec: StudySpec
@@ -57,8 +57,8 @@ def speeds_for(spec: StudySpec, facts: DataFacts, *, device: str) -> Speeds:
     return calibrate(spec, facts, planned, courses, device=device)
 
 
-def further(outcome: Outcome, analysis: Analysis, speeds: Speeds | None) -> Further:
+def further(outcome: Outcome, analysis: Analysis, speeds: Speeds | None) -> Priced:
     """How the finished race of ``outcome`` goes on, and what that takes by ``speeds``."""
     step = next_step(outcome.spec, outcome.planned.winners, analysis.comparisons)
     spend = left_of(step.spec, outcome.facts, outcome.results, speeds)
-    return Further(spec=step.spec, does=step.does, spend=spend)
+    return Priced(spec=step.spec, does=step.does, spend=spend)
