@@ -81,7 +81,7 @@ class OutwardSearch:
         return dataclasses.replace(below.candidate, architecture=nearest.architecture)
 
     def _walk_along(self, axis: str, best: Candidate) -> tuple[Candidate, bool] | None:
-        """The best along ``axis``, and whether a better one may lie beyond what was tried; None while that is awaited."""
+        """The best along ``axis``, and whether a better one may lie beyond what was tried; None while it is awaited."""
         if axis == "base_lr":
             return self._walk_rates(best)
         return self._walk_sizes(best) if axis == "size" else self._walk_axis(best, axis)
