@@ -148,13 +148,12 @@ def test_results_after_a_torn_checkpoint_are_the_undisturbed_ones(finished, undi
     ],
 )
 def test_a_wrong_file_is_named_by_who_reads_and_its_trial_is_trained_again_by_a_run(
-    finished, undisturbed, tiny_study, name, content, message
+    finished, undisturbed, tiny_study, invoke, name, content, message
 ):
     path = sorted(finished.glob(f"trials/*/{name}"))[0]
     path.write_bytes(content)
-    said = one_complaint(run("report", finished), 2)
-    assert message in said
-    assert str(path) in said
+    code, _, said = invoke("report", finished)
+    assert (code, message in said, str(path) in said, said.count("levelfield: ")) == (2, True, True, 1), said
     done = run("run", tiny_study, "--dir", finished)
     assert done.returncode == 0, done.stderr
     assert f"moved to {path.parent.name}.damaged-1" in done.stderr
@@ -164,12 +163,13 @@ def test_a_wrong_file_is_named_by_who_reads_and_its_trial_is_trained_again_by_a_
     assert lasting_files(finished) == lasting_files(undisturbed)
 
 
-def test_a_directory_with_the_spec_of_another_trial_is_never_that_trial(finished, undisturbed, tiny_study):
+def test_a_directory_with_the_spec_of_another_trial_is_never_that_trial(finished, undisturbed, tiny_study, invoke):
     (name,) = forget(finished, 1)
     other = sorted(finished.glob("trials/*/spec.json"))[0]
     (finished / "trials" / name).mkdir()
     shutil.copy(other, finished / "trials" / name / "spec.json")
-    assert "holds trial" in one_complaint(run("report", finished), 2)
+    code, _, said = invoke("report", finished)
+    assert (code, "holds trial" in said) == (2, True), said
     done = run("run", tiny_study, "--dir", finished)
     assert done.returncode == 0, done.stderr
     assert "spec.json.damaged-1, written again" in done.stderr

@@ -10,7 +10,6 @@ from levelfield.records.errors import SpecError
 from levelfield.transfer.backbone import PretrainedBackbone
 from levelfield.transfer.channels import suited
 from levelfield.weights.kept import NetworkFacts
-from tests.conftest import one_complaint, run
 from tests.study.pictures import write_folder
 
 ARCHITECTURES = ["nfnet:w8-d1x2-s4", "vit:w16-d2-p4"]
@@ -58,12 +57,13 @@ def test_a_grey_picture_gives_what_it_gave():
 @pytest.mark.slow
 @pytest.mark.parametrize("pretrained", ["vit"], indirect=True)
 @pytest.mark.parametrize("verb", ["finetune", "probe"])
-def test_the_verbs_say_it_first_and_adapt_when_asked(verb, pretrained, tmp_path):
+def test_the_verbs_say_it_first_and_adapt_when_asked(verb, pretrained, tmp_path, invoke):
     write_folder(tmp_path / "mine", seed=0, count=20, side=16)
     command = (verb, pretrained, "--data", tmp_path / "mine", "--resolution", 16, "--report", 6, "--select", 6)
     command += ("--dir", tmp_path / "out") + (("--length", "2 steps", "--batch", 8) if verb == "finetune" else ())
-    said = one_complaint(run(*command), 2)
+    code, _, said = invoke(*command)
+    assert (code, said.count("levelfield: ")) == (2, 1), said
     assert "take images of 1 channel (grey), the data has 3 channels (colour): --adapt-channels changes" in said
     assert not (tmp_path / "out").exists(), "nothing was begun"
-    done = run(*command, "--adapt-channels")
-    assert done.returncode == 0, done.stderr
+    code, _, said = invoke(*command, "--adapt-channels")
+    assert code == 0, said
