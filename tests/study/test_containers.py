@@ -15,7 +15,9 @@ from sklearn.datasets import load_digits
 
 from levelfield.data.ingest.build import build
 from levelfield.data.ingest.places import PlaceSaid, listed_forms
-from tests.conftest import TINY_STUDY, lasting_files, run
+from levelfield.study.run import run_study
+from levelfield.study.spec_file import load_study
+from tests.conftest import TINY_STUDY, lasting_files
 
 pytestmark = pytest.mark.slow
 
@@ -60,8 +62,7 @@ def results_of(tmp_path, path, workers):
     vit = vit[vit.rindex("[[families]]") :]
     study = tmp_path / f"{path.stem}-{workers}.toml"
     study.write_text(f"{before}{DATA.format(path=path)}\n[ladder]{ladder}{vit}")
-    done = run("run", study, "--dir", study.with_suffix(""), "--workers", workers, timeout=600)
-    assert done.returncode == 0, done.stderr
+    run_study(load_study(study), study.with_suffix(""), num_workers=workers, device="cpu")
     files = lasting_files(study.with_suffix(""))
     assert any(name.endswith("report_loss.npy") for name in files)
     say_where = ("study.json", "sealed.json", "spec.json")

@@ -8,6 +8,8 @@ import pytest
 
 from levelfield.data.ingest.build import build
 from levelfield.data.ingest.places import PlaceSaid, listed_forms
+from levelfield.study.run import run_study
+from levelfield.study.spec_file import load_study
 from tests.conftest import lasting_files, run
 from tests.study.pictures import FOLDER_STUDY, write_folder
 
@@ -38,12 +40,15 @@ def put(url: str, content: bytes | None) -> None:
     urllib.request.urlopen(asked, timeout=30).close()
 
 
-def results_of(folder: Path, place: str, name: str) -> dict[str, bytes]:
-    """The lasting files of a finished study, but those that say where the pictures lie."""
+def results_of(folder: Path, place: str, name: str, *, typed: bool) -> dict[str, bytes]:
+    """The lasting files of a finished study, but those that say where the pictures lie; of a command if ``typed``."""
     study = folder / f"{name}.toml"
     study.write_text(FOLDER_STUDY.replace('path = "images"', f'path = "{place}"'))
-    done = run("run", study, "--dir", folder / name, timeout=600)
-    assert done.returncode == 0, done.stderr
+    if typed:
+        done = run("run", study, "--dir", folder / name, timeout=600)
+        assert done.returncode == 0, done.stderr
+    else:
+        run_study(load_study(study), folder / name, device="cpu")
     say_where = ("study.json", "sealed.json", "spec.json")
     return {file: content for file, content in lasting_files(folder / name).items() if Path(file).name not in say_where}
 
@@ -55,10 +60,10 @@ def test_a_study_from_a_bucket_ends_as_the_one_from_the_folder(bucket, tmp_path,
     assert sum(path.suffix == ".tar" for path in files) > 2
     for path in files:
         put(f"{bucket}/set/{path.relative_to(tmp_path / 'built')}", path.read_bytes())
-    near = results_of(tmp_path, str(tmp_path / "built"), "near")
+    near = results_of(tmp_path, str(tmp_path / "built"), "near", typed=False)
     (tmp_path / "built").rename(tmp_path / "gone")
     monkeypatch.setenv("LEVELFIELD_CACHE", str(tmp_path / "cache"))
-    far = results_of(tmp_path, "s3://pictures/set", "far")
+    far = results_of(tmp_path, "s3://pictures/set", "far", typed=True)
     assert any(name.endswith("report_loss.npy") for name in near)
     assert far.keys() == near.keys()
     assert far == near
