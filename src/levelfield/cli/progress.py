@@ -126,7 +126,8 @@ class _Paced:
         pace = self._pace
         if progress.event.kind == "finished":
             pace.finished(progress.event.trial)
-        return "" if pace.seconds_left is None else f"at most {seconds(pace.seconds_left)} left"
+        said = "at most" if pace.at_most else "about"
+        return "" if pace.seconds_left is None else f"{said} {seconds(pace.seconds_left)} left"
 
     def say_line(self, progress: RunProgress) -> None:
         event, left = progress.event, self.left(progress)

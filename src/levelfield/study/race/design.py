@@ -37,6 +37,9 @@ NUM_RUNGS = 4
 RUNG_RATIO, LEAST_RATIO = 10**0.5, 2.0
 FEWEST_SIZES = 3
 """Allowed at a rung: a winner, and a worse neighbour on each side."""
+BATCH_COEFFICIENT = 0.125
+"""Half of what larger studies take: short runs want small batches (studies/0001_digit_pairs), and 500 steps of them are
+affordable; the axis of batches tells where it is wrong."""
 CAP = 7
 """Values of one axis, at the most, in one walk."""
 _BATCHES = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -79,7 +82,7 @@ def race_study(
             name=name,
             question=question,
             data=data,
-            ladder=LadderSpec(budgets=budgets, max_epochs=max_epochs),
+            ladder=_ladder(budgets, max_epochs),
             families=entries,
             search=SearchSpec(cap=CAP, sizes="outward", check_budgets=searched),
             verdict=VerdictSpec(margin=margin, seeds=seeds, control_budget=budgets[0], look=1),
@@ -121,11 +124,15 @@ def least_budget(data: DataSpec, facts: DataFacts, families: Sequence[str]) -> f
     while True:  # a larger budget always ends it: the smallest sizes then have steps enough
         probe = StudySpec(
             name="race", question="", data=data, families=entries,
-            ladder=LadderSpec(budgets=(budget,), max_epochs=MOST_EPOCHS), search=SearchSpec(sizes="outward"),
+            ladder=_ladder((budget,), MOST_EPOCHS), search=SearchSpec(sizes="outward"),
         )  # fmt: skip
         if all(_num_sizes(probe, facts, entry, budget) >= _asked(entry) for entry in entries):
             return budget
         budget *= 1.1
+
+
+def _ladder(budgets: tuple[float, ...], max_epochs: float) -> LadderSpec:
+    return LadderSpec(budgets=budgets, max_epochs=max_epochs, batch_coefficient=BATCH_COEFFICIENT)
 
 
 def _asked(entry: FamilyEntry) -> int:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from levelfield.records.errors import InputError
+from levelfield.records.errors import InputError, SpecError
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialResult
 from levelfield.study.bill.bill import bill
@@ -85,12 +83,17 @@ def _sized(design: Design, wanted: float, takes: Callable[[StudySpec], float], g
     Raises:
         InputError: even that takes more than is ``wanted``.
     """
+    shortest = _designed(lambda top: design(top, ()), 1.0)
+    if (least := takes(shortest)) > wanted:
+        raise InputError(
+            f"the shortest race that tells anything takes about {least / wanted:.2g} times what it may take here; give "
+            "it more (--for, --spend)"
+        )
     for num in range(len(AXES), 0, -1):
-        with contextlib.suppress(InputError):
-            spec = _solved(lambda top, num=num: design(top, AXES[:num]), wanted, takes, guess)
-            if is_full(spec.ladder.budgets):
-                return spec
-    return _solved(lambda top: design(top, ()), wanted, takes, guess)
+        spec = _solved(lambda top, num=num: design(top, AXES[:num]), wanted, takes, guess)
+        if spec is not None and is_full(spec.ladder.budgets):
+            return spec
+    return _solved(lambda top: design(top, ()), wanted, takes, guess) or shortest
 
 
 def left_of(spec: StudySpec, facts: DataFacts, results: Mapping[str, TrialResult], speeds: Speeds | None) -> Spend:
@@ -131,19 +134,19 @@ def _designed(design: Callable[[float], StudySpec], top: float) -> StudySpec:
     while True:
         try:
             return design(top)
+        except SpecError:  # which no budget mends
+            raise
         except InputError:
             top *= 2
 
 
 def _solved(
     design: Callable[[float], StudySpec], wanted: float, takes: Callable[[StudySpec], float], guess: float
-) -> StudySpec:
+) -> StudySpec | None:
     """The design that takes what is ``wanted``, nearly and not more: what it takes grows with its largest budget.
 
-    Raises:
-        InputError: the smallest design takes more; it says how much.
+    None where the smallest takes more.
     """
-    low = math.inf
     top, best = guess, None
     for _ in range(_STEPS):
         spec = _designed(design, top)
@@ -152,11 +155,5 @@ def _solved(
             best = spec if best is None or spec.ladder.budgets[-1] > best.ladder.budgets[-1] else best
             if taken >= wanted * (1 - _NEAR):
                 break
-        low = min(low, taken)
         top *= max(1e-3, min(1e3, wanted * (1 - _NEAR / 2) / taken))
-    if best is None:
-        raise InputError(
-            f"the shortest race that tells anything takes about {low / wanted:.2g} times what it may take here; give "
-            "it more (--for, --spend), or a smaller --resolution"
-        )
     return best
