@@ -84,6 +84,7 @@ def test_few_images_make_a_race_about_training_that_they_limit():
     assert race(facts=few).ladder.max_epochs > 100
 
 
+@pytest.mark.slow
 def test_a_network_of_somebody_else_races_as_it_is_beside_a_path_without_an_axis_that_it_lacks():
     spec = race(1e16, families=("nfnet", "timm:resnet18"))
     assert spec.families[1].sizes == ("timm:resnet18",)
