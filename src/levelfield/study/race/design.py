@@ -103,7 +103,7 @@ def rungs_below(top: float, least: float) -> tuple[float, ...]:
     """
     ratio = min(RUNG_RATIO, max(LEAST_RATIO, (top / least) ** (1 / (NUM_RUNGS - 1))))
     budgets = [_rounded(top / ratio**step) for step in range(NUM_RUNGS)]
-    kept = sorted(budget for budget in budgets if budget >= least * 0.999)
+    kept = sorted(budget for budget in budgets if budget >= 0.99 * least)
     if len(kept) < 2:
         raise InputError(
             f"a race up to {top:.3g} training FLOPs a run is too short: the smallest networks that are worth comparing "
