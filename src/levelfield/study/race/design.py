@@ -40,6 +40,8 @@ FEWEST_SIZES = 3
 BATCH_COEFFICIENT = 0.125
 """Half of what larger studies take: short runs want small batches (studies/0001_digit_pairs), and 500 steps of them are
 affordable; the axis of batches tells where it is wrong."""
+CHECK_SEEDS = 3
+"""Runs of a trial at the lowest rung, which cost a thirtieth of one at the top: axes are decided there for all."""
 CAP = 7
 """Values of one axis, at the most, in one walk."""
 _BATCHES = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -75,7 +77,7 @@ def race_study(
     """
     budgets = rungs_below(top, least_budget(data, facts, families))
     entries = tuple(_entries(families, facts.resolution, axes))
-    searched = budgets[: (len(budgets) + 1) // 2] if any(entry.axes for entry in entries) else None
+    searched = budgets[:1] if any(entry.axes for entry in entries) else None
 
     def study(max_epochs: float) -> StudySpec:
         return StudySpec(
@@ -84,7 +86,9 @@ def race_study(
             data=data,
             ladder=_ladder(budgets, max_epochs),
             families=entries,
-            search=SearchSpec(cap=CAP, sizes="outward", check_budgets=searched),
+            search=SearchSpec(
+                cap=CAP, sizes="outward", check_budgets=searched, check_seeds=CHECK_SEEDS if searched else 1
+            ),
             verdict=VerdictSpec(margin=margin, seeds=seeds, control_budget=budgets[0], look=1),
             dtype=dtype,  # pyright: ignore[reportArgumentType]
             execution=execution,
