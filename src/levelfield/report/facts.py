@@ -100,6 +100,23 @@ class TransferFact:
 
 
 @record
+class Standing:
+    """Where a running study stands, on a page that is kept fresh.
+
+    ``seconds_left`` is a bound, None where no pace is known yet; ``latest`` is the time of day of the last result.
+    """
+
+    done: int
+    wanted: int
+    complete: bool
+    num_failed: int
+    train_flops: float
+    device_seconds: float
+    seconds_left: float | None
+    latest: str
+
+
+@record
 class StudyFacts:
     """The study around an analysis.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from levelfield.records.observation import Observation
-from levelfield.report.facts import StudyFacts
+from levelfield.report.facts import Standing, StudyFacts
 from levelfield.report.figures.comparison import verdict_words
 from levelfield.report.figures.figure import Figure
 from levelfield.report.figures.loss import CURRENCY_TITLES
@@ -23,6 +23,7 @@ from levelfield.report.words import numbers
 from levelfield.report.words.glossary import glossary
 from levelfield.report.words.of_optima import optimum_sentences
 from levelfield.report.words.of_plans import rule_broken
+from levelfield.report.words.standing import standing_sentences
 from levelfield.report.words.told import all_told, told
 from levelfield.report.words.verdicts import comparison_sentence, headline
 from levelfield.scaling.results.analysis import Analysis
@@ -79,8 +80,15 @@ def render_figures(
     figures: dict[str, Figure],
     pictures: dict[str, str],
     tables: dict[str, Table],
+    *,
+    standing: Standing | None = None,
+    events: str = "",
 ) -> str:
-    """The document around figures already drawn and tables already made."""
+    """The document around figures already drawn and tables already made.
+
+    With ``standing`` it says where a running study stands, and with ``events``, an address on the server that it comes
+    from, it keeps itself fresh by what is told there.
+    """
     from markupsafe import Markup
 
     styles = family_styles(analysis.families)
@@ -110,6 +118,8 @@ def render_figures(
             refused_summary=refused_summary(facts),
             glossary=glossary(analysis, facts),
             scope=scope_sentence(analysis, facts),
+            standing=standing_sentences(standing) if standing else (),
+            events=events,
         )
     )
 
