@@ -13,9 +13,9 @@ from typing import Any
 from tests.conftest import levelfield
 
 
-def events(port: int) -> Generator[dict[str, Any], None, None]:
-    """What those who listen are told, one after another."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+def events(port: int, *, within_s: float = 60.0) -> Generator[dict[str, Any], None, None]:
+    """What those who listen are told, one after another; TimeoutError where nothing is sent for so long."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=within_s)
     connection.request("GET", "/events")
     response = connection.getresponse()
     assert response.headers["Content-Type"] == "text/event-stream"
