@@ -17,6 +17,7 @@ from levelfield.report.facts import Standing
 from levelfield.report.page.figures import study_figures
 from levelfield.report.page.page import draw_panels, render_figures
 from levelfield.report.tables.study import study_tables
+from levelfield.report.words.answer import plain_answer
 from levelfield.report.words.standing import standing_sentences, trouble_sentence
 from levelfield.report.words.verdicts import headline
 from levelfield.study.bill.pace import Pace
@@ -93,6 +94,7 @@ class LiveStudy:
         told: dict[str, str | bool] = {
             "page": hashlib.blake2b(page.encode(), digest_size=8).hexdigest(),
             "standing": " ".join(standing_sentences(standing)),
+            "answer": plain_answer(analysis),
             "headline": headline(analysis),
             "complete": outcome.complete,
             "trouble": "",

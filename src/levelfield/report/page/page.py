@@ -15,12 +15,15 @@ from levelfield.report.figures.comparison import verdict_words
 from levelfield.report.figures.figure import Figure
 from levelfield.report.figures.loss import CURRENCY_TITLES
 from levelfield.report.figures.theme import FALLBACK, FamilyStyle, family_styles
+from levelfield.report.page.explained import explained
 from levelfield.report.page.figures import study_figures
 from levelfield.report.page.svg import draw_svg, for_page
 from levelfield.report.tables.study import study_tables
 from levelfield.report.tables.table import LONG, Column, Table, TableCell
 from levelfield.report.words import numbers
-from levelfield.report.words.glossary import glossary
+from levelfield.report.words.answer import plain_answer
+from levelfield.report.words.glossary import TERMS, anchor, glossary
+from levelfield.report.words.grouped import grouped
 from levelfield.report.words.of_optima import optimum_sentences
 from levelfield.report.words.of_plans import rule_broken
 from levelfield.report.words.standing import standing_sentences
@@ -99,11 +102,13 @@ def render_figures(
     def style_of(family: str) -> FamilyStyle:
         return styles.get(family, FALLBACK)
 
-    return (
+    words = glossary(analysis, facts)
+    page = (
         _environment()
         .get_template("page.html.j2")
         .render(
             analysis=analysis,
+            answer=plain_answer(analysis),
             headline=headline(analysis),
             optimum_sentences=optimum_sentences,
             facts=facts,
@@ -114,14 +119,16 @@ def render_figures(
             cell_classes=cell_classes,
             cards=verdict_cards(analysis),
             key_figures=key_figures(analysis, facts),
-            refusals=open_refusals(analysis),
+            refusals=grouped((*open_refusals(analysis), *facts.refusals), facts.undecidable),
             refused_summary=refused_summary(facts),
-            glossary=glossary(analysis, facts),
+            glossary=words,
+            anchored={term.entry for term in TERMS},
             scope=scope_sentence(analysis, facts),
             standing=standing_sentences(standing) if standing else (),
             events=events,
         )
     )
+    return explained(page, (entry for entry, _ in words))
 
 
 def cell_classes(cell: TableCell, column: Column) -> str:
@@ -250,6 +257,7 @@ def _environment() -> Environment:
     environment.filters["sentence_start"] = lambda text: numbers.sentence(text).removesuffix(".")
     environment.filters["told"] = told
     environment.filters["all_told"] = all_told
+    environment.filters["anchor"] = anchor
     environment.filters["breaking"] = breaking
     environment.filters["seconds"] = numbers.seconds
     return environment

@@ -74,7 +74,7 @@
   // Print shows everything.
   const folded = new Set();
   addEventListener("beforeprint", () => {
-    for (const details of document.querySelectorAll("details:not([open])")) { folded.add(details); details.open = true; }
+    for (const details of document.querySelectorAll("details:not([open], .refusals)")) { folded.add(details); details.open = true; }
   });
   addEventListener("afterprint", () => { for (const details of folded) details.open = false; folded.clear(); });
 })();
