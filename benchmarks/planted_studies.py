@@ -31,7 +31,7 @@ from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.verdicts import Comparison
 from levelfield.scaling.tables.rungs import checked
 from levelfield.scaling.verdicts.contest import Contest, contest_of
-from levelfield.scaling.verdicts.margins import smallest_decidable_margin
+from levelfield.scaling.verdicts.margins import PlannedNoise, smallest_decidable_margin
 
 REPLICATES = 299
 ROUND = 50
@@ -209,9 +209,8 @@ PLANNED = ((3, 0.02), (8, 0.02), (3, 0.05))
 
 
 def planned_margin(seeds: int, seed_sd: float) -> float:
-    return smallest_decidable_margin(
-        seed_sd=seed_sd, num_seeds=seeds, example_sd=0.0, num_examples=1000, num_rungs=len(BUDGETS)
-    )
+    planned = PlannedNoise(seed_sd=seed_sd, num_seeds=seeds, example_sd=0.0, num_examples=1000, num_rungs=len(BUDGETS))
+    return smallest_decidable_margin(planned)
 
 
 def equivalents(plan: int, num_studies: int, *, first: int = 0, replicates: int = REPLICATES) -> list[float]:

@@ -10,6 +10,7 @@ import pytest
 
 from levelfield.report.words.told import all_told, told
 from levelfield.scaling.analyse import analyse
+from levelfield.scaling.noise.coarseness import hidden_loss
 from levelfield.scaling.noise.luck import expected_smallest, selection_optimism, selection_regrets
 from levelfield.scaling.noise.regret import SearchRegret, no_regret, regret_of
 from levelfield.scaling.tables.rungs import checked, rungs
@@ -88,7 +89,30 @@ def test_the_choice_widens_statements_between_families_but_not_between_a_winner_
     drawn = choice.draws(np.random.default_rng(3), 20000) @ weights.T
     assert np.mean(drawn[:, 0] ** 2) == pytest.approx(families, rel=0.25)
     assert not drawn[:, 1].any()
-    assert choice.covariance(np.arange(len(cells)))[0, 0] == pytest.approx(np.mean(choice.regrets[0] ** 2))
+    own = np.mean(choice.regrets[0] ** 2) + 0.8 * choice.hidden**2
+    assert choice.covariance(np.arange(len(cells)))[0, 0] == pytest.approx(own)
+
+
+def test_what_a_finer_search_would_still_have_gained_comes_from_the_bend_of_the_curves():
+    """Over optima anywhere between the values of a grid: the loss of its best value above that of the optimum."""
+    generator = np.random.default_rng(5)
+
+    def search(curvature, shift, run_sd=0.0):
+        rows = search_rows(generator, run_sd=run_sd, budgets=BUDGETS[:1], sizes=(0.25, 0.5, 1.0, 2.0, 4.0))
+        moved = []
+        for row in rows:
+            off = math.log2(float(row.model.partition(":")[2].partition("-")[0]))
+            rate = math.log2((row.base_lr or 0.2) / 0.2)
+            moved.append(dataclasses.replace(row, loss=2.0 * math.exp(curvature * ((off - shift) ** 2 + rate**2))))
+        return moved
+
+    for curvature in (0.01, 0.08):
+        seen = [hidden_loss(search(curvature, shift), 0.0) for shift in np.linspace(-0.5, 0.5, 21)]
+        hides = np.mean([curvature * shift**2 for shift in np.linspace(-0.5, 0.5, 201)])  # and nothing along the rate
+        assert np.mean(seen) == pytest.approx(2 * hides, rel=0.15), "two axes, of each of which a grid hides as much"
+    lucky = hidden_loss(search(0.08, 0.0), 0.01)
+    assert lucky < hidden_loss(search(0.08, 0.0), 0.0)
+    assert hidden_loss(search(0.08, 0.0)[:2], 0.0) == 0.0
 
 
 def test_a_search_that_looks_calm_is_trusted_no_more_than_its_fellows():

@@ -16,7 +16,11 @@ from levelfield.scaling.noise.uncertainty import (
     pooled_sd,
 )
 from levelfield.scaling.verdicts.contrasts import Seconds, Statement, evidence_of, simultaneous_band
-from levelfield.scaling.verdicts.margins import smallest_decidable_margin
+from levelfield.scaling.verdicts.margins import (
+    PlannedNoise,
+    smallest_decidable_gap,
+    smallest_decidable_margin,
+)
 from tests.narrowed import present
 from tests.scaling.planted import winner_rows, with_examples
 
@@ -109,17 +113,13 @@ def test_a_loss_carried_by_five_images_counts_few_effective_examples():
 def test_equal_families_are_called_equivalent_at_the_smallest_decidable_margin_with_the_stated_power():
     generator = np.random.default_rng(5)
     seeds, seed_sd, example_sd, num_examples = 3, 0.02, 1.0, 20000
-    margin = smallest_decidable_margin(
-        seed_sd=seed_sd,
-        num_seeds=seeds,
-        example_sd=example_sd,
-        num_examples=num_examples,
-        controls=False,
-        power=0.8,
+    planned = PlannedNoise(
+        seed_sd=seed_sd, num_seeds=seeds, example_sd=example_sd, num_examples=num_examples, controls=False
     )
+    margin, gap = smallest_decidable_margin(planned, power=0.8), smallest_decidable_gap(planned, power=0.8)
     num, weights, known = 600, np.array([1.0, -1.0]), example_sd**2 / num_examples
     difference = Statement(a="a", b="b", place=1.0, weights=weights, seconds_weights=np.zeros(2))
-    equivalent = 0
+    equivalent = better = 0
     for _ in range(num):
         losses = seed_sd * generator.standard_normal((2, seeds))
         noise = noise_of(losses.tolist(), places=[("a", 1.0), ("b", 1.0)])
@@ -129,15 +129,18 @@ def test_equal_families_are_called_equivalent_at_the_smallest_decidable_margin_w
         evidence = evidence_of(means, noise, seconds, np.random.default_rng(1), num_draws=999)
         judged = simultaneous_band([difference], evidence, level=0.9).judge(difference)
         equivalent += abs(judged.estimate) + judged.inner < margin
+        better += judged.estimate - gap < -judged.outer
     assert equivalent / num == pytest.approx(0.8, abs=0.05)
+    assert better / num == pytest.approx(0.8, abs=0.05)
 
 
 @pytest.mark.slow
 def test_the_smallest_decidable_margin_shrinks_with_seeds_and_examples_and_is_infinite_with_one_seed():
     def margin(num_seeds, num_examples):
-        return smallest_decidable_margin(
+        planned = PlannedNoise(
             seed_sd=0.02, num_seeds=num_seeds, example_sd=1.0, num_examples=num_examples, num_rungs=5
         )
+        return smallest_decidable_margin(planned)
 
     assert margin(6, 20000) < margin(3, 20000) < margin(3, 2000)
     assert margin(1, 20000) == math.inf

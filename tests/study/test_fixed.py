@@ -40,7 +40,7 @@ REFUSED = {
         "data.select_examples was",
     ),
     "the data": (study(data={"source": "digit-pairs", "label_noise": 0.3}), "data.label_noise was"),
-    "the cap of the search": (study(search={"cap": 9}), "search.cap was 5, is now 9"),
+    "the cap of the search": (study(search={"cap": 4}), "search.cap was 5, is now 4"),
     "the two-trial rule": (study(search={"bracket_winners": False}), "search.bracket_winners was True, is now False"),
     "where it is checked": (study(search={"check_budgets": [2e10]}), "search.check_budgets was nothing, is now"),
     "a rung taken away": (study(ladder={"budgets": [2e10, 6e10, 2e11]}), "ladder.budgets was"),

@@ -186,7 +186,6 @@ def test_a_law_or_an_optimum_that_is_told_impossible_is_refused():
         ("winners that are not bracketed", "verdict", 6e10, "always lies at an edge of its search (base_lr)"),
         ("two rungs", "law", None, "2 rungs have an allowed size, a law and a prediction need 4"),
         ("one rung", "verdict by device-seconds", None, "NFNet can have 1 rungs fit for it"),
-        ("small data", "verdict over all rungs", None, "sees its data more than 4 times"),
         ("one size of one family", "one side", 6e10, "nothing but 'better' for NFNet can come out"),
         ("a rung without a cell", "cell", 1e9, "no size of NFNet is allowed at 10⁹ FLOPs: nfnet:w8-d1x1-s4 "),
         ("a rung without a cell", "verdict", 1e9, "no size of NFNet and ViT is allowed there"),

@@ -26,6 +26,7 @@ from levelfield.cli import (
     predict,
     probe,
     quickstart,
+    race,
     reference,
     report,
     run,
@@ -48,6 +49,7 @@ app = typer.Typer(
 )
 
 _VERBS = {
+    race: "Which family is better here, within a time.",
     quickstart: "Race NFNets and ViTs on real digits: some minutes.",
     plan: "Every cell and the bill, before anything is spent.",
     run: "Train what a study wants; run again to resume.",

@@ -118,6 +118,7 @@ def _say_cells(spec: StudySpec, planned: Plan) -> None:
 def _say_bill(spec: StudySpec, charged: Bill, workers: int, num_report: int) -> None:
     from levelfield.cli.console import say, say_table
     from levelfield.report.words.numbers import family_name, flops, seconds
+    from levelfield.study.bill.noise import ASSUMED_SEED_SD
 
     rows = [
         (
@@ -168,14 +169,9 @@ def _say_bill(spec: StudySpec, charged: Bill, workers: int, num_report: int) -> 
 def _decidable_margin(spec: StudySpec, num_report: int) -> float:
     """The smallest margin within which equal families would be called equivalent, at a guessed noise of seeds."""
     from levelfield.scaling.verdicts.margins import smallest_decidable_margin
+    from levelfield.study.bill.noise import supposed_noise
 
-    return smallest_decidable_margin(
-        seed_sd=ASSUMED_SEED_SD,
-        num_seeds=spec.verdict.seeds,
-        example_sd=ASSUMED_EXAMPLE_SD,
-        num_examples=num_report,
-        num_rungs=len(spec.ladder.budgets),
-    )
+    return smallest_decidable_margin(supposed_noise(spec, num_report))
 
 
 def _say_undecidable(spec: StudySpec, found: Sequence[Undecidable]) -> None:
@@ -214,8 +210,3 @@ def _say_transfers(charged: Sequence[TransferBillRow], workers: int) -> None:
     known = [row.seconds for row in charged if row.seconds is not None]
     if len(known) == len(charged):
         say(f"transfers: at most {seconds(sum(known) / workers)} more, at the speed of pre-training")
-
-
-# Before a study has run its noise is a guess: seeds move loss by 1-3 % in small studies (../docs/explanation).
-ASSUMED_SEED_SD = 0.02
-ASSUMED_EXAMPLE_SD = 1.0

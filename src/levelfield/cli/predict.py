@@ -46,10 +46,10 @@ def predict(
         say_json([plain_with_sentences(each) | more for each, more in zip(predictions, beside, strict=True)])
         return
     for prediction in predictions:
-        _say(prediction, analysis)
+        say_prediction(prediction, analysis)
 
 
-def _say(prediction: Prediction, analysis: Analysis) -> None:
+def say_prediction(prediction: Prediction, analysis: Analysis) -> None:
     """Every number with its interval, or the word that it is a guess."""
     from levelfield.cli.console import say
     from levelfield.report.words.measures import after, learning_rate

@@ -14,6 +14,7 @@ from levelfield.cli.console import is_quiet, say
 
 if TYPE_CHECKING:
     from levelfield.records.study import StudySpec
+    from levelfield.scaling.results.analysis import Analysis
     from levelfield.study.bill.pace import Pace
     from levelfield.study.run import RunProgress
 
@@ -29,8 +30,9 @@ def run_and_show(
     seconds: float | None = None,
     cheapest_first: bool = False,
     track: Sequence[str] = (),
-) -> None:
-    """Run ``spec`` in ``directory``, write its report, and say what came of it."""
+    watch: Callable[[RunProgress], None] = lambda progress: None,
+) -> Analysis:
+    """Run ``spec`` in ``directory``, write its report, and say what came of it; ``watch`` sees all that happens."""
     from levelfield.cli.analysis import say_findings, say_transfers
     from levelfield.publish import publish
     from levelfield.study.run import run_study
@@ -49,6 +51,7 @@ def run_and_show(
             nonlocal trained
             trained += progress.event.kind == "finished"
             show(progress)
+            watch(progress)
             for tracker in trackers:
                 tracker(progress)
 
@@ -69,6 +72,7 @@ def run_and_show(
     if spec.transfer:
         say_transfers(directory)
     say(f"report: {page}")
+    return analysis
 
 
 @contextlib.contextmanager

@@ -67,13 +67,13 @@ def run(
         device=device,
         retry_failed=retry == "failed",
         checkpoint_seconds=checkpoint_every,
-        seconds=None if piece is None else _seconds(piece),
+        seconds=None if piece is None else seconds_of(piece),
         cheapest_first=cheapest_first,
         track=track or (),
     )
 
 
-def _seconds(text: str) -> float:
+def seconds_of(text: str) -> float:
     """``9m`` as 540."""
     import re
 

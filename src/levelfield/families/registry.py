@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from levelfield.families import grammar
 from levelfield.families.base import HEAD_ROLES, Body, FamilySpec, Layer, ParameterRole, head_layers
 from levelfield.families.borrowed import spec as borrowed
+from levelfield.families.nfnet import path as nfnet_path
 from levelfield.families.nfnet import spec as nfnet
+from levelfield.families.vit import path as vit_path
 from levelfield.families.vit import spec as vit
 from levelfield.records.codec import record
 from levelfield.records.errors import SpecError, did_you_mean
@@ -29,7 +31,9 @@ class Family:
     """A row of the table; each option's first value is its default.
 
     ``layers`` is the module that lists its layers and knows its parameters, ``model`` the one whose ``build`` makes the
-    network, ``weights`` the one that knows its tensors by others' names.
+    network, ``weights`` the one that knows its tensors by others' names. ``path`` gives its sizes for images of so many
+    pixels a side, and ``shapes`` the letter of the code of its sizes that says how finely it looks, the value to start
+    from and all that there are; None where sizes are somebody else's.
     """
 
     name: str
@@ -43,6 +47,8 @@ class Family:
     layers: str
     model: str
     weights: str
+    path: Callable[[int], tuple[str, ...]] | None = None
+    shapes: Callable[[int], tuple[str, int, tuple[int, ...]]] | None = None
 
 
 FAMILIES = (
@@ -58,6 +64,8 @@ FAMILIES = (
         layers="levelfield.families.nfnet.layers",
         model="levelfield.families.nfnet.model",
         weights="levelfield.families.nfnet.weights",
+        path=nfnet_path.path,
+        shapes=lambda resolution: ("s", *nfnet_path.strides(resolution)),
     ),
     Family(
         name=vit.FAMILY,
@@ -71,6 +79,8 @@ FAMILIES = (
         layers="levelfield.families.vit.layers",
         model="levelfield.families.vit.model",
         weights="levelfield.families.vit.weights",
+        path=vit_path.path,
+        shapes=lambda resolution: ("p", *vit_path.patches(resolution)),
     ),
     Family(
         name=borrowed.FAMILY,
@@ -93,6 +103,21 @@ def list_families() -> tuple[Family, ...]:
     return FAMILIES
 
 
+def family_named(name: str) -> Family:
+    """The row of family ``name``.
+
+    Raises:
+        SpecError: there is none.
+    """
+    for family in FAMILIES:
+        if family.name == name:
+            return family
+    raise SpecError(
+        f"there is no family {name!r}{did_you_mean(name, [family.name for family in FAMILIES])}; "
+        f"expected {grammar.GRAMMAR}"
+    )
+
+
 def parse(architecture: Architecture) -> FamilySpec:
     """The spec that a text such as ``"nfnet:F3+"`` or ``"vit:w64-d3-p4"`` means; a spec is returned as it is.
 
@@ -102,7 +127,7 @@ def parse(architecture: Architecture) -> FamilySpec:
     if not isinstance(architecture, str):
         return architecture
     text = grammar.split(architecture)
-    return _family(text.family).read(text)
+    return family_named(text.family).read(text)
 
 
 def list_layers(
@@ -175,7 +200,7 @@ def build(
             that the head could stand on.
     """
     spec, head = parse(architecture), head_of(num_outputs, head)
-    network = importlib.import_module(_family(spec.family).model).build(
+    network = importlib.import_module(family_named(spec.family).model).build(
         spec,
         num_outputs=head.num_outputs,
         resolution=resolution,
@@ -207,7 +232,7 @@ def rules_of(architecture: Architecture) -> dict[str, str]:
         SpecError: the text names no architecture.
     """
     text = grammar.split(parse(architecture).text)
-    options = _family(text.family).options
+    options = family_named(text.family).options
     return {key: values[0] for key, values in options} | dict(text.options)
 
 
@@ -217,18 +242,8 @@ def conversion(architecture: Architecture) -> Any:
     Raises:
         SpecError: the text names no architecture.
     """
-    return importlib.import_module(_family(parse(architecture).family).weights)
+    return importlib.import_module(family_named(parse(architecture).family).weights)
 
 
 def _layers_of(spec: FamilySpec) -> Any:
-    return importlib.import_module(_family(spec.family).layers)
-
-
-def _family(name: str) -> Family:
-    for family in FAMILIES:
-        if family.name == name:
-            return family
-    raise SpecError(
-        f"there is no family {name!r}{did_you_mean(name, [family.name for family in FAMILIES])}; "
-        f"expected {grammar.GRAMMAR}"
-    )
+    return importlib.import_module(family_named(spec.family).layers)

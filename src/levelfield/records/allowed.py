@@ -100,15 +100,6 @@ class NoneAt(Reason):
 
 
 @record
-class LimitedAt(Reason):
-    """At a budget every size of ``families`` sees its data more than ``most`` times."""
-
-    budget_flops: float
-    families: tuple[str, ...]
-    most: float
-
-
-@record
 class FewRungsPossible(Reason):
     family: str
     num: int

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from levelfield.records.codec import later
 from levelfield.records.data import DataSpec
@@ -23,6 +23,7 @@ PROTOCOL_MIN_STEPS = 500
 PROTOCOL_MIN_SEEDS = 3
 PROTOCOL_MAX_EPOCHS = 4.0
 AxisValue: TypeAlias = float | int | str
+SizeSearch: TypeAlias = Literal["all", "outward"]
 
 LARGEST_BUDGET = 1e28
 """Training FLOPs of one run: about a hundred times what anybody has spent."""
@@ -42,6 +43,7 @@ LARGEST_RULED_BATCH = 2**18
 LARGEST_BATCH_FACTOR = 64.0
 LARGEST_COEFFICIENT = 1e6
 MOST_EPOCHS = 1e6
+MOST_LOOKS = 100
 
 
 @stated
@@ -190,12 +192,16 @@ class SearchSpec:
 
     ``cap`` bounds the trials on one axis in one cell. The other axes are checked at ``check_budgets`` (all rungs when
     absent). ``audit_budgets`` run the full learning-rate grid at the middle size, to test the two-trial rule.
+
+    ``sizes`` says how the list of sizes is searched: "all" trains every allowed one, "outward" starts where lower rungs
+    point to and walks until the winner has worse neighbours along every axis (decision 30).
     """
 
     cap: int = 5
     bracket_winners: bool = True
     check_budgets: tuple[float, ...] | None = None
     audit_budgets: tuple[float, ...] = ()
+    sizes: SizeSearch = later(default="all")
 
     def __post_init__(self) -> None:
         held = 3 <= self.cap <= MOST_CAP
@@ -203,6 +209,9 @@ class SearchSpec:
         for name in ("check_budgets", "audit_budgets"):
             budgets = getattr(self, name) or ()
             expect(len(set(budgets)) == len(budgets), f"search.{name}", "distinct", budgets)
+        expect(self.sizes in get_args(SizeSearch), "search.sizes", f"one of {get_args(SizeSearch)}", self.sizes)
+        held = self.sizes == "all" or self.bracket_winners
+        expect(held, "search.bracket_winners", 'true, or left out, where sizes = "outward"', self.bracket_winners)
 
 
 @stated
@@ -212,6 +221,10 @@ class VerdictSpec:
     ``margin`` is in ln loss: 0.05 calls families within 5 % of loss equivalent. ``control_budget`` is the rung of the
     A/A control, ``swap_budget`` that of the optimiser swap (absent: none). ``weights`` says once for the whole study
     whether raw or averaged weights are judged.
+
+    ``look`` is the number of the look at the results: whoever goes on after having looked looks again, and look k
+    spends 1 / (k (k + 1)) of the error, so that all looks together spend it once (decision 31). Absent: the design was
+    fixed beforehand, and is looked at once.
     """
 
     margin: float = 0.05
@@ -219,8 +232,10 @@ class VerdictSpec:
     control_budget: float | None = None
     swap_budget: float | None = None
     weights: Weights = "ema"
+    look: int | None = later(default=None)
 
     def __post_init__(self) -> None:
+        expect(self.look is None or 1 <= self.look <= MOST_LOOKS, "verdict.look", f"from 1 to {MOST_LOOKS}", self.look)
         expect(0 < self.margin < 1, "verdict.margin", "in (0, 1) of ln loss", self.margin)
         expect(
             PROTOCOL_MIN_SEEDS <= self.seeds <= MOST_SEEDS,
@@ -228,6 +243,11 @@ class VerdictSpec:
             f"at least {PROTOCOL_MIN_SEEDS} (a winner without seeds supports no verdict), at most {MOST_SEEDS}",
             self.seeds,
         )
+
+    @property
+    def share_of_error(self) -> float:
+        """The share of the error that this look spends: 1/2, 1/6, 1/12, ..., which add up to 1."""
+        return 1.0 if self.look is None else 1 / (self.look * (self.look + 1))
 
 
 @stated

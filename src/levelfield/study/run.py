@@ -63,7 +63,7 @@ def study_facts(spec: StudySpec) -> DataFacts:
     """
     targets, remarks = [], []
     for transfer in spec.transfer:
-        source, task = _opened(transfer.data), task_named(transfer.task)
+        source, task = opened(transfer.data), task_named(transfer.task)
         refuse_missing_fields(task, source.fields, name=transfer.task)
         targets.append(
             TargetFacts(
@@ -79,11 +79,16 @@ def study_facts(spec: StudySpec) -> DataFacts:
             )
         )
         remarks.extend(f"transfer {transfer.name}: {remark}" for remark in source.remarks)
-    facts = data_facts(_opened(spec.data), spec.task)
+    facts = data_facts(opened(spec.data), spec.task)
     return dataclasses.replace(facts, targets=tuple(targets), remarks=(*facts.remarks, *remarks))
 
 
-def _opened(data: DataSpec) -> Source:
+def opened(data: DataSpec) -> Source:
+    """The source of ``data``, whose sizes are what it says.
+
+    Raises:
+        DataError: it is missing, empty or not what the spec says.
+    """
     source = open_source(data)
     refuse_overruled_sizes(source, data.report_examples)
     return source

@@ -10,8 +10,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
 from levelfield.data.stores.remote import is_far
-from levelfield.records.codec import from_plain, json_schema
+from levelfield.records.codec import from_plain, json_schema, to_plain
 from levelfield.records.errors import InputError, SpecError
 from levelfield.records.files import read_regular
 from levelfield.records.study import StudySpec
@@ -92,6 +94,19 @@ def quickstart_text() -> str:
 def quickstart_study() -> StudySpec:
     """The study that ``levelfield quickstart`` runs."""
     return study_from_plain(tomllib.loads(quickstart_text()), where="quickstart.toml")
+
+
+def study_text(spec: StudySpec) -> str:
+    """``spec`` as the TOML file that :func:`load_study` reads: whatever is said, and no defaults of what is not."""
+    return tomli_w.dumps(_said(to_plain(spec)), multiline_strings=True)
+
+
+def _said(plain: Any) -> Any:
+    """Without what is None or empty, which TOML has no words for, or nobody needs."""
+    if isinstance(plain, dict):
+        said = {key: _said(value) for key, value in plain.items()}
+        return {key: value for key, value in said.items() if value not in (None, "", {}, [])}
+    return [_said(value) for value in plain] if isinstance(plain, list | tuple) else plain
 
 
 def study_schema() -> str:

@@ -6,6 +6,7 @@ from levelfield.report.words import numbers
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.laws import Currency
 from levelfield.scaling.results.reasons.beside import Crosses
+from levelfield.scaling.results.reasons.verdicts import EveryRungLimited
 from levelfield.scaling.results.verdicts import BudgetVerdict, Comparison
 
 
@@ -17,6 +18,8 @@ def verdict_clause(comparison: Comparison, verdict: BudgetVerdict) -> str:
         "worse": f"{a} has a higher {measure} than {b}",
         "equivalent": f"{a} and {b} are equivalent within {100 * comparison.margin:.3g} % of {measure}",
     }.get(verdict.verdict, f"one cannot tell {a} from {b}")
+    if any(isinstance(reason, EveryRungLimited) for reason in verdict.reasons):
+        clause = f"where few images limit training, {clause}"
     return f"{clause} ({numbers.ratio_interval(verdict.difference)})" if verdict.difference else clause
 
 

@@ -15,6 +15,7 @@ from levelfield.report.words import (
     of_optima,
     of_plans,
     of_predictions,
+    of_races,
     of_refusals,
     of_verdicts,
 )
@@ -26,5 +27,6 @@ WORDS: dict[type[Coded], str | Callable[[Any], str]] = {
     **of_predictions.PREDICTION_WORDS,
     **of_plans.PLAN_WORDS,
     **of_refusals.REFUSAL_WORDS,
+    **of_races.RACE_WORDS,
     **of_evaluations.EVALUATION_WORDS,
 }

@@ -63,8 +63,6 @@ PLAN_WORDS: dict[type[Coded], str | Callable[[Any], str]] = {
     "its best loss is only bounded",
     allowed.OneSided: "{verdicts:or} for {family:family} can come out: {why:all_told}",
     allowed.NoneAt: "at {budget_flops:power} none can be given",
-    allowed.LimitedAt: "at {budget_flops:power} every size of {families:families} sees its data more than {most:g} "
-    "times",
     allowed.FewRungsPossible: "{family:family} can have {num} rungs fit for it, at least {needed} are needed",
     allowed.EveryWinnerAtEdge: "every winner of both lies at an edge of its search",
     allowed.FewRungsForLaw: "{num} rungs have an allowed size, a law and a prediction need {needed}",

@@ -1,8 +1,9 @@
-"""The noise of the choice: how far a winner may lie above its family's best because its search was noisy.
+"""The noise of the choice: how far a winner may lie above its family's best, its search being noisy and coarse.
 
 Fresh seeds measure the cell that was chosen, however it was chosen. A statement about families must also allow for the
 choice: run again, the search might have found a better cell or a worse one. That regret is simulated inside the search
-(luck.py); a winner and its A/A control share one search, so between them it cancels.
+(luck.py), and what a finer one would still have gained is added (coarseness.py); a winner and its A/A control share one
+search, so between them it cancels.
 
 Estimated: R(w), the mean squared error of w·ȳ about w·min μ through the choice. With r = μ_c - min μ the regret of a
 search that is run again, and W_q the sum of w over the cells behind search q, R(w) = Σ_q W_q² E[r_q²]: a mean square,
@@ -20,7 +21,8 @@ from numpy.typing import NDArray
 
 from levelfield.records.observation import Observation
 from levelfield.scaling.laws import Floats
-from levelfield.scaling.noise.luck import NUM_SEARCHES, cell_means, selection_regrets
+from levelfield.scaling.noise.coarseness import hidden_loss
+from levelfield.scaling.noise.luck import NUM_SEARCHES, cell_means, selection_optimism, selection_regrets
 from levelfield.scaling.tables.rows import having
 from levelfield.scaling.tables.rungs import Rung
 
@@ -31,15 +33,23 @@ class SearchRegret:
 
     ``chosen`` are the searches that had cells to choose from. One noisy search may look calmer than it was, so their
     regrets are pooled as the noise of seeds is, and a contrast takes the larger of the pooled variance and its own.
+    ``hidden`` is what each of them hides between its values, on average: alike in all, so that in a difference nothing
+    is left of it but its spread.
     """
 
     sources: NDArray[np.intp]
     regrets: Floats
     chosen: NDArray[np.bool_]
+    hidden: float = 0.0
+
+    @property
+    def _spread(self) -> float:
+        """The variance of what a search hides: of h x² / E[x²], x uniform, 0.8 h²."""
+        return 0.8 * self.hidden**2
 
     def variances(self, weights: Floats) -> Floats:
         """R(w), mean squared errors of contrasts of (contrasts, cells) through the choice of the cells."""
-        own = self._by_search(weights) ** 2 @ np.mean(self.regrets**2, axis=-1)
+        own = self._by_search(weights) ** 2 @ (np.mean(self.regrets**2, axis=-1) + self._spread * self.chosen)
         return np.maximum(own, self.pooled_variances(weights))
 
     def pooled_variances(self, weights: Floats) -> Floats:
@@ -47,19 +57,22 @@ class SearchRegret:
         if not self.chosen.any():
             return np.zeros(len(weights))
         squares = np.sum(self._by_search(weights)[:, self.chosen] ** 2, axis=-1)
-        return squares * np.mean(self.regrets[self.chosen] ** 2)
+        return squares * (np.mean(self.regrets[self.chosen] ** 2) + self._spread)
 
     def covariance(self, places: NDArray[np.intp]) -> Floats:
         """That of the cells at ``places``."""
         of = self.sources[places]
-        return (of[:, None] == of) * np.mean(self.regrets**2, axis=-1)[of]
+        return (of[:, None] == of) * (np.mean(self.regrets**2, axis=-1) + self._spread * self.chosen)[of]
 
     def draws(self, generator: np.random.Generator, num: int) -> Floats:
-        """(num, cells) regrets, drawn from those of all searches."""
+        """(num, cells) regrets, drawn from those of all searches, each with what it hides beyond the mean."""
         drawn = np.zeros((num, len(self.regrets)))
         if self.chosen.any():
             pool = self.regrets[self.chosen].ravel()
-            drawn[:, self.chosen] = generator.choice(pool, (num, int(self.chosen.sum())))
+            size = (num, int(self.chosen.sum()))
+            drawn[:, self.chosen] = generator.choice(pool, size)
+            if self.hidden:
+                drawn[:, self.chosen] += self.hidden * (12 * generator.uniform(-0.5, 0.5, size) ** 2 - 1)
         return drawn[:, self.sources]
 
     def _by_search(self, weights: Floats) -> Floats:
@@ -86,10 +99,16 @@ def regret_of(
     if not any(key in searched for key in keys):
         return no_regret(len(cells))
     regrets, chosen = np.zeros((len(keys), NUM_SEARCHES)), np.zeros(len(keys), dtype=bool)
+    hidden = np.zeros(len(keys))
     for place, key in enumerate(keys):
         if key in searched:
             means, counts = cell_means(searched[key])
-            regrets[place] = selection_regrets(means, run_sds[places[key]] / np.sqrt(counts), generator)
+            sds = run_sds[places[key]] / np.sqrt(counts)
+            regrets[place] = selection_regrets(means, sds, generator)
+            if len(means) > 1:
+                hidden[place] = hidden_loss(searched[key], selection_optimism(means, sds, generator))
             chosen[place] = len(means) > 1
     sources = np.array([keys.index((cell.family, cell.budget_flops)) for cell in cells])
-    return SearchRegret(sources=sources, regrets=regrets, chosen=chosen)
+    # Three noisy losses tell the bend of one curve badly, those of all searches together well.
+    mean_hidden = float(hidden[chosen].mean()) if chosen.any() else 0.0
+    return SearchRegret(sources=sources, regrets=regrets, chosen=chosen, hidden=mean_hidden)

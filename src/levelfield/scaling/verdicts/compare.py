@@ -13,7 +13,8 @@ The rules, in one place:
   through the differences also stays within the margin at both ends, and no rung lies beyond it.
 * A mean does not speak for a range over which the sign changes: where one rung says "better" and another "worse", or
   the trend is told apart from none and crosses zero inside, overall is "depends on compute", not "better" or "worse".
-* Rungs near chance or with fewer than 3 seeds get no verdict; rungs beyond 4 epochs get one of their own, set apart.
+* Rungs near chance or with fewer than 3 seeds get no verdict; rungs beyond 4 epochs get one of their own, set apart. A
+  study of such rungs alone has an overall verdict about training that is limited by data, and says so.
 """
 
 from __future__ import annotations
@@ -60,10 +61,18 @@ class Question:
 
     @property
     def joint(self) -> tuple[Statement, ...]:
-        """The statements of the overall verdict: free of edges where there are any such, else all that are left."""
-        left = [statement for statement in self.decidable if not statement.set_apart]
+        """The statements of the overall verdict: free of edges where there are any such, else all that are left.
+
+        Data-limited rungs answer another question, and are left out unless there are no others.
+        """
+        left = [statement for statement in self.decidable if not statement.set_apart] or self.decidable
         free = [statement for statement in left if not (statement.a_edges or statement.b_edges)]
         return tuple(free or left)
+
+    @property
+    def limited(self) -> bool:
+        """Whether the overall verdict is about training that is limited by data."""
+        return any(statement.set_apart for statement in self.joint)
 
     @property
     def asked(self) -> tuple[Statement, ...]:
@@ -150,7 +159,10 @@ def overall_verdict(
     elif verdict in ("better", "worse") and crosses:
         verdict, reasons = "depends on compute", (crosses, *reasons)
     return BudgetVerdict(
-        budget=place, difference=judged.interval, verdict=verdict, reasons=(*reasons, *question.remarks)
+        budget=place,
+        difference=judged.interval,
+        verdict=verdict,
+        reasons=(*reasons, *((EveryRungLimited(),) if question.limited else ()), *question.remarks),
     )
 
 
@@ -209,7 +221,7 @@ def _why_nothing(question: Question, band: Band | None) -> tuple[Reason, ...]:
     if question.unasked:
         return (question.unasked,)
     if question.decidable:
-        return (EveryRungLimited() if band is not None else NoNoise(),)
+        return (NoNoise(),)
     # What forbids the largest budget of both binds: cheaper ones are near chance, whatever else is wrong.
     shared = [one for one in question.statements if not any(isinstance(why, NoWinnerHere) for why in one.undecidable)]
     from_the_top = sorted(shared or question.statements, key=lambda statement: -statement.place)

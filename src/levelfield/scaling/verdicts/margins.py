@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from levelfield.scaling.noise.uncertainty import Noise, matrix_root
 from levelfield.scaling.noise.variances import plausible_variances
 from levelfield.scaling.verdicts.contrasts import (
     Band,
+    Errors,
     Seconds,
     Statement,
     evidence_of,
@@ -80,63 +82,84 @@ def _seen_variances(noise: Noise, weights: Floats, generator: np.random.Generato
     return np.maximum(pooled, own)
 
 
-def smallest_decidable_margin(
-    *,
-    seed_sd: float,
-    num_seeds: int,
-    example_sd: float,
-    num_examples: int,
-    num_rungs: int = 1,
-    timed: bool = True,
-    controls: bool = True,
-    level: float = 0.9,
-    power: float = POWER,
-) -> float:
+@dataclass(frozen=True, kw_only=True)
+class PlannedNoise:
+    """The noise of a study that is planned: two families, ``num_rungs`` rungs and ``num_seeds`` seeds a winner.
+
+    ``seed_sd`` is the sd of ln loss between seeds; ``example_sd`` the sd over ``num_examples`` report examples of the
+    paired difference of relative per-example losses, alike at every rung. Where it is ``timed``, there are as many
+    places of equal seconds; with ``controls`` an A/A control a family. ``level`` is that of the intervals shown.
+    """
+
+    seed_sd: float
+    num_seeds: int
+    example_sd: float
+    num_examples: int
+    num_rungs: int = 1
+    timed: bool = True
+    controls: bool = True
+    level: float = 0.9
+
+
+def smallest_decidable_margin(noise: PlannedNoise, *, power: float = POWER) -> float:
     """The smallest margin, in ln loss, within which a planned study of two equal families is called equivalent.
 
-    ``seed_sd`` is the sd of ln loss between seeds; ``example_sd`` the sd over examples of the paired difference of
-    relative per-example losses, alike at every rung. The band is that of a study with ``num_rungs`` rungs, as many
-    places of equal seconds where it is ``timed``, and an A/A control a family; it is drawn over and over. Infinite with
-    one seed.
+    Infinite with one seed.
     """
-    if num_seeds < 2:
+    if noise.num_seeds < 2:
         return math.inf
-    num_cells = 2 * (num_rungs + controls)
+    reach = [
+        np.max(np.abs(errors) + widths.half_widths(band.inner_critical), axis=-1)
+        for errors, widths, band in _studies(noise)
+    ]
+    return float(np.quantile(np.concatenate(reach), power))
+
+
+def smallest_decidable_gap(noise: PlannedNoise, *, power: float = POWER) -> float:
+    """The smallest difference of two families over all rungs, in ln loss, that a planned study calls "better".
+
+    Infinite with one seed.
+    """
+    if noise.num_seeds < 2:
+        return math.inf
+    needed = [widths.half_widths(band.outer_critical)[0] - errors[:, 0] for errors, widths, band in _studies(noise)]
+    return float(np.quantile(np.concatenate(needed), power))
+
+
+def _studies(planned: PlannedNoise) -> Iterator[tuple[Floats, Errors, Band]]:
+    """Studies as planned, drawn over and over: errors of the overall difference and of the trend's ends, how widely
+    those would be judged, and by which band."""
+    num_rungs, num_cells = planned.num_rungs, 2 * (planned.num_rungs + planned.controls)
     family = np.arange(num_cells) % 2
     at_rungs = [_difference(np.eye(num_rungs)[rung], num_cells) for rung in range(num_rungs)]
     asked = [*at_rungs, mean_statement(at_rungs)]
-    if timed and num_rungs > 1:
+    if planned.timed and num_rungs > 1:
         asked += _between_rungs(num_rungs, num_cells)
-    if controls:
+    if planned.controls:
         middle = num_rungs // 2
         for side in (0, 1):
             weights = np.zeros(num_cells)
             weights[[2 * num_rungs + side, 2 * middle + side]] = 1.0, -1.0
             asked.append(_statement(weights))
-    judged = (mean_statement(at_rungs), *trend_ends(at_rungs))
-    weights, clocks = stacked(judged)
-    rung = np.append(np.repeat(np.arange(num_rungs), 2), np.full(2 * controls, num_rungs // 2))
-    generator, free = np.random.default_rng(1), np.full(num_cells, num_seeds - 1.0)
-    reach = []
+    weights, clocks = stacked((mean_statement(at_rungs), *trend_ends(at_rungs)))
+    rung = np.append(np.repeat(np.arange(num_rungs), 2), np.full(2 * planned.controls, num_rungs // 2))
+    generator, free = np.random.default_rng(1), np.full(num_cells, planned.num_seeds - 1.0)
     for _ in range(_STUDIES):
-        seen = seed_sd**2 * generator.chisquare(free) / free
+        seen = planned.seed_sd**2 * generator.chisquare(free) / free
         noise = Noise(
-            num_seeds=np.full(num_cells, float(num_seeds)),
-            seed_sd=seed_sd,
+            num_seeds=np.full(num_cells, float(planned.num_seeds)),
+            seed_sd=planned.seed_sd,
             degrees_of_freedom=float(free.sum()),
             run_variances=plausible_variances(seen, free, [str(side) for side in family], rung.astype(float)),
             cell_variances=seen,
-            example_covariance=(family[:, None] == family) * example_sd**2 / num_examples / 2,
+            example_covariance=(family[:, None] == family) * planned.example_sd**2 / planned.num_examples / 2,
         )
         seconds = Seconds(sd=0.0, num_runs=np.ones(num_cells))
         evidence = evidence_of(np.zeros(num_cells), noise, seconds, generator, num_draws=_STUDY_DRAWS)
-        band = simultaneous_band(asked, evidence, level=level)
-        alike = dataclasses.replace(noise, run_variances=np.full((1, num_cells), seed_sd**2))
+        band = simultaneous_band(asked, evidence, level=planned.level)
+        alike = dataclasses.replace(noise, run_variances=np.full((1, num_cells), planned.seed_sd**2))
         errors = _normal_errors(alike, generator, _STUDY_DRAWS) @ weights.T
-        reach.append(
-            np.max(np.abs(errors) + evidence.errors(weights, clocks).half_widths(band.inner_critical), axis=-1)
-        )
-    return float(np.quantile(np.concatenate(reach), power))
+        yield errors, evidence.errors(weights, clocks), band
 
 
 def _normal_errors(noise: Noise, generator: np.random.Generator, num: int) -> Floats:

@@ -12,6 +12,7 @@ from levelfield.records.study import FamilyEntry, StudySpec
 from levelfield.study.bill.calibrate import trial_of
 from levelfield.study.bill.foretold import Speeds
 from levelfield.study.facts import DataFacts
+from levelfield.study.plan.outward import ROUNDS
 from levelfield.study.planned import Cell, Plan, PlannedTrial
 
 
@@ -149,10 +150,15 @@ def _trials_at_most(spec: StudySpec, entry: FamilyEntry, budget: float, num_cell
     if budget in spec.ladder.locked:
         return 0, spec.verdict.seeds
     cap, grid = spec.search.cap, len(entry.base_lr.values)
-    # Two trials a cell, one cell (an anchor, or else the winner) searched until bracketed, at the ends perhaps both.
-    search = 2 * num_cells + 2 * (min(cap, grid) - 1)
+    axes = 0
     if spec.search.check_budgets is None or budget in spec.search.check_budgets:
-        search += sum(min(cap, len(axis.values)) - 1 for axis in entry.axes.values())
+        axes = sum(min(cap, len(axis.values)) - 1 for axis in entry.axes.values())
+    # Two trials a cell, one cell (an anchor, or else the winner) searched until bracketed, at the ends perhaps both.
+    search = 2 * num_cells + 2 * (min(cap, grid) - 1) + axes
+    if spec.search.sizes == "outward":
+        # A walk that its cap ended may ask for one value more, to foresee what lies beyond.
+        axes += len(entry.axes) if axes else 0
+        search = 1 + ROUNDS * (min(cap + 1, grid) - 1 + min(cap + 1, num_cells) - 1 + axes)
     if budget in spec.search.audit_budgets:
         search += grid
     judged = spec.verdict.seeds * (2 if budget == spec.control_budget else 1)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from levelfield.records.data import num_report_asked
 from levelfield.records.execution import Execution
@@ -30,16 +31,26 @@ _RATES_OFF, _AXIS_MOVES = 1.0, 0.3
 _NOWHERE = Execution(device="supposed", torch_version="0")
 
 
-def supposed_courses(spec: StudySpec, facts: DataFacts, planned: Plan, *, at_most: int) -> list[list[PlannedTrial]]:
-    """What ``spec`` would want of pre-training, in several supposed courses; the plan has ``at_most`` trials."""
+def supposed_courses(
+    spec: StudySpec,
+    facts: DataFacts,
+    planned: Plan,
+    *,
+    at_most: int,
+    results: Mapping[str, TrialResult] = MappingProxyType({}),
+    draws: int = DRAWS,
+) -> list[list[PlannedTrial]]:
+    """What ``spec`` would want of pre-training beyond the ``results`` that are known, in several supposed courses; the
+    plan has ``at_most`` trials."""
     alone = dataclasses.replace(spec, transfer=())
-    draws = DRAWS if at_most <= _MANY_TRIALS else 1
-    return [[*_course(alone, facts, planned, draw)] for draw in range(draws)]
+    return [[*_course(alone, facts, planned, results, draw)] for draw in range(draws if at_most <= _MANY_TRIALS else 1)]
 
 
-def _course(spec: StudySpec, facts: DataFacts, planned: Plan, draw: int) -> Iterator[PlannedTrial]:
+def _course(
+    spec: StudySpec, facts: DataFacts, planned: Plan, results: Mapping[str, TrialResult], draw: int
+) -> Iterator[PlannedTrial]:
     loss_of = _Supposed(spec, planned, draw)
-    planner = Planner(spec, facts, {})
+    planner = Planner(spec, facts, results)
     while new := planner.newly_wanted():
         trials = [trial for trial in new if isinstance(trial, PlannedTrial)]
         yield from trials

@@ -149,7 +149,8 @@ def analyse_outcome(
 ) -> Analysis:
     """The statistics of ``outcome``, provisional while it is in progress.
 
-    ``margin`` replaces the one that the spec fixed in advance; the analysis then holds both.
+    ``margin`` replaces the one that the spec fixed in advance; the analysis then holds both. ``level`` is that of a
+    study that is looked at once: a look takes its share of what is left to 1.
     """
     recipes = ", ".join(f"{entry.name} by {entry.recipe}" for entry in outcome.spec.families)
     found = analyse(
@@ -159,7 +160,7 @@ def analyse_outcome(
         ),
         measure=outcome.measure.falling,
         margin=margin or outcome.spec.verdict.margin,
-        level=level,
+        level=1 - (1 - level) * outcome.spec.verdict.share_of_error,
         asked=asked,
         data=outcome.spec.data.source,
         recipe=recipes,

@@ -20,6 +20,7 @@ from levelfield.study.plan.competitor import Competitor
 from levelfield.study.plan.declared import refuse_meaningless
 from levelfield.study.plan.locked import want_locked
 from levelfield.study.plan.offered import offered_by
+from levelfield.study.plan.outward import walk_rung
 from levelfield.study.plan.parts import Lookup, PlanParts
 from levelfield.study.plan.rung import PlannedRung, RungSearch, guessed_rate, middle
 from levelfield.study.plan.swap import swapped
@@ -192,15 +193,19 @@ class _Family:
         self._swapped = None if entry.swap is None else Competitor(spec, facts, swapped(entry))
         budgets = (*spec.ladder.budgets, *spec.ladder.locked)
         self.cells = tuple(cell for budget in budgets for cell in _cells(self.competitor, budget))
+        self._listed: dict[float, list[Cell]] = {}
         self._allowed: dict[float, list[Cell]] = {}
         for cell in self.cells:
+            self._listed.setdefault(cell.budget_flops, []).append(cell)
             if not cell.affordable.refusal and cell.budget_flops not in spec.ladder.locked:
                 self._allowed.setdefault(cell.budget_flops, []).append(cell)
 
     def rungs(self, parts: PlanParts) -> list[PlannedRung]:
-        """The anchors at both ends of the ladder, then every rung."""
+        """Every rung; first the anchors at both ends of the ladder, where every size is trained."""
         if not self._allowed:
             return []
+        if self.competitor.spec.search.sizes == "outward":
+            return self._walked(parts)
         ends = dict.fromkeys((min(self._allowed), max(self._allowed)))
         anchors = {budget: self._anchor(parts, budget) for budget in ends}
         bests = {budget: None if own.anchor is None else own.anchor.best for budget, own in anchors.items()}
@@ -208,6 +213,25 @@ class _Family:
             self._rung(parts, budget, anchors.get(budget), guessed_rate(budget, bests)) for budget in self._allowed
         ]
         return [*anchors.values(), *rungs]
+
+    def _walked(self, parts: PlanParts) -> list[PlannedRung]:
+        """The rungs from below, each from where the last one that was won points to; only as far as that is known."""
+        rungs: list[PlannedRung] = []
+        below: RungWinner | None = None
+        for budget in sorted(self._allowed):
+            rung = self._walk(parts, budget, below)
+            rungs.append(rung)
+            if not rung.searched:
+                break
+            below = rung.winner or below
+        return rungs
+
+    def _walk(self, parts: PlanParts, budget: float, below: RungWinner | None) -> PlannedRung:
+        def searched(lookup: Lookup) -> PlannedRung:
+            search = RungSearch(Wants(lookup), self.competitor, budget, self._swapped)
+            return walk_rung(search, self._listed[budget], self._allowed[budget], below)
+
+        return parts.part(("rung", self.competitor.name, budget), (below,), searched)
 
     def _anchor(self, parts: PlanParts, budget: float) -> PlannedRung:
         def searched(lookup: Lookup) -> PlannedRung:
@@ -220,7 +244,7 @@ class _Family:
         def searched(lookup: Lookup) -> PlannedRung:
             wants = Wants(lookup, before=anchor and anchor.wanted)
             search = RungSearch(wants, self.competitor, budget, self._swapped)
-            return search.search_cells(self._allowed[budget], anchor, guessed)
+            return search.search_cells(self._listed[budget], self._allowed[budget], anchor, guessed)
 
         return parts.part(("rung", self.competitor.name, budget), (anchor, guessed), searched)
 

@@ -22,13 +22,15 @@ _CONTROL_SEED = 1000
 class PlannedRung:
     """What a rung wants, by fingerprint, the searches of its cells, by cell, and its winner once it is known.
 
-    ``anchor`` is the search of the middle cell where that was searched alone, to guide the others.
+    ``anchor`` is the search of the middle cell where that was searched alone, to guide the others. ``searched`` says
+    that no loss of the search is awaited.
     """
 
     wanted: Mapping[str, PlannedTrial]
     tuned: Mapping[tuple[str, str, float], TunedCell]
     winner: RungWinner | None = None
     anchor: LineSearch | None = None
+    searched: bool = True
 
 
 def middle(cells: Sequence[Cell]) -> Cell:
@@ -36,17 +38,24 @@ def middle(cells: Sequence[Cell]) -> Cell:
 
 
 def size_edges(spec: StudySpec, listed: Sequence[Cell], cells: Sequence[Cell]) -> set[int]:
-    """Places in ``cells``, the allowed of those ``listed``, beyond which nobody looked: no size is declared there, or
-    one left out by ``max_steps``. A neighbour that the protocol refuses is no edge: nobody could run it.
+    """Places in ``cells``, the allowed of those ``listed``, that are a bound if they win where all of them are tried.
+
+    Those are the ends, where nobody looked beyond (:func:`open_beyond`).
     """
+    if not cells:
+        return set()
+    ends = ((0, -1), (len(cells) - 1, 1))
+    return {place for place, side in ends if open_beyond(spec, listed, cells[place], side)}
+
+
+def open_beyond(spec: StudySpec, listed: Sequence[Cell], end: Cell, side: int) -> bool:
+    """Whether a size that could be run lies beyond the last allowed one on that ``side``, of those ``listed``.
+
+    None is declared there, or one that ``max_steps`` leaves out. One that the protocol refuses nobody could run.
+    """
+    beside = listed.index(end) + side
     most = spec.ladder.max_steps
-    left_out = [most is not None and cell.affordable.steps > most for cell in listed]
-    edges = set()
-    for place, cell in enumerate(cells):
-        where = listed.index(cell)
-        if any(not 0 <= i < len(listed) or left_out[i] for i in (where - 1, where + 1)):
-            edges.add(place)
-    return edges
+    return not 0 <= beside < len(listed) or (most is not None and listed[beside].affordable.steps > most)
 
 
 def checked_axes(spec: StudySpec, entry: FamilyEntry, budget: float) -> list[str]:
@@ -86,8 +95,10 @@ class RungSearch:
         search = self._search_lr(cell, rule="anchor", start=self.entry.base_lr.start_index)
         return PlannedRung(wanted=self.wants.wanted, tuned=self.tuned, anchor=search)
 
-    def search_cells(self, cells: Sequence[Cell], anchor: PlannedRung | None, guessed: int | None) -> PlannedRung:
-        """Everything that the rung wants, of which the protocol allows ``cells``.
+    def search_cells(
+        self, listed: Sequence[Cell], cells: Sequence[Cell], anchor: PlannedRung | None, guessed: int | None
+    ) -> PlannedRung:
+        """Everything that the rung wants, of whose ``listed`` sizes the protocol allows ``cells``.
 
         The middle one was searched where there is an ``anchor``; ``guessed`` is the grid index to try first in others.
         """
@@ -100,10 +111,10 @@ class RungSearch:
             for cell in cells
         ]  # fmt: skip
         if self.budget in self.spec.search.audit_budgets:
-            self._audit(middle(cells))
-        winner = self._winner(cells, searches)
+            self.audit(middle(cells))
+        winner = self._winner(listed, cells, searches)
         if winner is not None:
-            self._want_judged(winner)
+            self.want_judged(winner)
         return PlannedRung(wanted=self.wants.wanted, tuned=self.tuned, winner=winner)
 
     def _search_lr(self, cell: Cell, *, rule: str, start: int) -> LineSearch:
@@ -111,28 +122,30 @@ class RungSearch:
         search = search_until_bracketed(
             len(grid),
             start,
-            lambda index: self._loss(Candidate(architecture=cell.architecture, base_lr=grid[index])),
+            lambda index: self.loss(Candidate(architecture=cell.architecture, base_lr=grid[index])),
             cap=self.spec.search.cap,
         )
-        return self._note(cell, rule, search)
+        return self.note(cell, rule, search)
 
     def _search_guided(self, cell: Cell, guessed: int | None) -> LineSearch:
         if guessed is None:
-            return self._note(cell, "two trials", LineSearch(best=None, status="waiting"))
+            return self.note(cell, "two trials", LineSearch(best=None, status="waiting"))
         grid = self.entry.base_lr.values
         search = search_two(
             guessed,
-            lambda index: self._loss(Candidate(architecture=cell.architecture, base_lr=grid[index])),
+            lambda index: self.loss(Candidate(architecture=cell.architecture, base_lr=grid[index])),
         )
-        return self._note(cell, "two trials", search)
+        return self.note(cell, "two trials", search)
 
-    def _audit(self, cell: Cell) -> None:
+    def audit(self, cell: Cell) -> None:
         """Want the whole grid, to test the rule; its losses choose nothing."""
         for base_lr in self.entry.base_lr.values:
             candidate = Candidate(architecture=cell.architecture, base_lr=base_lr)
             self.wants.select_loss(self.competitor, candidate, self.budget, role="audit")
 
-    def _winner(self, cells: Sequence[Cell], searches: Sequence[LineSearch]) -> RungWinner | None:
+    def _winner(
+        self, listed: Sequence[Cell], cells: Sequence[Cell], searches: Sequence[LineSearch]
+    ) -> RungWinner | None:
         """The best candidate of a rung, bracketed along every declared axis; None while anything is awaited."""
         if any(search.best is None for search in searches):
             return None
@@ -141,7 +154,7 @@ class RungSearch:
             (Candidate(architecture=cell.architecture, base_lr=grid[search.best or 0]), cell)
             for cell, search in zip(cells, searches, strict=True)
         ]
-        losses = [self._loss(candidate) for candidate, _ in tuned]
+        losses = [self.loss(candidate) for candidate, _ in tuned]
         place = min(range(len(tuned)), key=lambda i: (losses[i], i))
         candidate, cell = tuned[place]
         search = searches[place]
@@ -151,7 +164,7 @@ class RungSearch:
                 return None
             candidate = dataclasses.replace(candidate, base_lr=grid[search.best])
         edges = [] if search.status == "bracketed" else ["base_lr"]
-        if place in size_edges(self.spec, cells, cells):
+        if place in size_edges(self.spec, listed, cells):
             edges.append("size")
         for axis in checked_axes(self.spec, self.entry, self.budget):
             moved = self._search_axis(candidate, axis)
@@ -160,7 +173,7 @@ class RungSearch:
             candidate, status = moved
             if status != "bracketed":
                 edges.append(axis)
-        loss = self._loss(candidate)
+        loss = self.loss(candidate)
         if loss is None or not math.isfinite(loss):
             return None
         return RungWinner(
@@ -172,17 +185,21 @@ class RungSearch:
             edges=tuple(edges),
         )
 
+    def choices(self, candidate: Candidate, axis: str) -> list[Candidate]:
+        """``candidate`` at every value of ``axis``, itself among them."""
+        return [moved for _, moved in choices_along(self.entry, candidate, axis)]
+
     def _search_axis(self, candidate: Candidate, axis: str) -> tuple[Candidate, str] | None:
-        choices = choices_along(self.entry, candidate, axis)
+        choices = self.choices(candidate, axis)
         search = search_until_bracketed(
             len(choices),
-            [is_default for is_default, _ in choices].index(True),
-            lambda index: self._loss(choices[index][1]),
+            choices.index(candidate),
+            lambda index: self.loss(choices[index]),
             cap=self.spec.search.cap,
         )
-        return None if search.best is None else (choices[search.best][1], search.status)
+        return None if search.best is None else (choices[search.best], search.status)
 
-    def _want_judged(self, winner: RungWinner) -> None:
+    def want_judged(self, winner: RungWinner) -> None:
         """Want the winner on fresh seeds, and what controls it at this rung."""
         candidate, seeds = winner.candidate, fresh_seeds(self.spec)
         self.wants.judge(self.competitor, candidate, self.budget, seeds, role="winner")
@@ -192,10 +209,12 @@ class RungSearch:
         if self.budget == self.spec.verdict.swap_budget and self.swapped is not None:
             want_swap(self.wants, self.swapped, candidate, self.budget)
 
-    def _loss(self, candidate: Candidate) -> float | None:
+    def loss(self, candidate: Candidate) -> float | None:
+        """The select loss of ``candidate``: None while awaited, infinite where it has none."""
         return self.wants.select_loss(self.competitor, candidate, self.budget)
 
-    def _note(self, cell: Cell, rule: str, search: LineSearch) -> LineSearch:
+    def note(self, cell: Cell, rule: str, search: LineSearch) -> LineSearch:
+        """Keep how the rate of ``cell`` was searched."""
         grid = self.entry.base_lr.values
         self.tuned[self.entry.name, cell.architecture, self.budget] = TunedCell(
             family=self.entry.name,

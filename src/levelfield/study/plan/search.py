@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,21 +13,22 @@ class LineSearch:
     """Where a search along an axis stands.
 
     ``best`` is None while a loss is awaited. ``status``: "bracketed" has worse neighbours on both sides; "bound"
-    stopped at the grid's end or at the cap with the optimum possibly beyond; "one-sided" was not searched upwards by
-    design.
+    stopped at the grid's end or at the cap with the optimum possibly beyond; "settled" stopped there with next to
+    nothing to gain beyond; "one-sided" was not searched upwards by design.
     """
 
     best: int | None
-    status: Literal["waiting", "bracketed", "one-sided", "bound"]
+    status: Literal["waiting", "bracketed", "one-sided", "bound", "settled"]
 
 
 def search_until_bracketed(
-    num_values: int, start: int, loss_at: Callable[[int], float | None], *, cap: int
+    num_values: int, start: int, loss_at: Callable[[int], float | None], *, cap: int, enough: float = 0.0
 ) -> LineSearch:
     """Try ``start`` and its neighbours, then walk outwards until the best value has worse ones on both sides.
 
     ``loss_at(i)`` is the loss at grid index i, infinite for a run that diverged, None while it is awaited. At most
-    ``cap`` values are tried. Which values are asked for depends on the losses alone, never on their order of arrival.
+    ``cap`` values are tried. A walk settles where its last step gained less than ``enough`` of ln loss: the next would
+    gain less. Which values are asked for depends on the losses alone, never on their order of arrival.
     """
     tried: dict[int, float] = {}
     wanted = [index for index in (start, start - 1, start + 1) if 0 <= index < num_values]
@@ -39,9 +41,31 @@ def search_until_bracketed(
         outward = [index for index in (best - 1, best + 1) if index not in tried]
         if not outward:
             return LineSearch(best=best, status="bracketed")
+        if enough and len(outward) == 1 and _gain(tried[2 * best - outward[0]], tried[best]) < enough:
+            return LineSearch(best=best, status="settled")
         wanted = [index for index in outward if 0 <= index < num_values][:1]
         if not wanted or len(tried) >= cap:
             return LineSearch(best=best, status="bound")
+
+
+def _gain(before: float, after: float) -> float:
+    """What ln loss fell by; 0 where it was no fall from one finite loss to another."""
+    return math.log(before / after) if 0 < after < before < math.inf else 0.0 if before == after else math.inf
+
+
+def foreseen_gain(losses: Sequence[float | None]) -> float:
+    """What ln loss would still fall by beyond the last of three equal steps, if it goes on falling as it did.
+
+    ``losses`` are those of the last three values, the best last; each further step is taken to gain the same share of
+    the one before as the last step did. Infinite where one of them is not known, or steps gain more and more.
+    """
+    known = [loss for loss in losses if loss is not None and math.isfinite(loss) and loss > 0]
+    if len(known) < 3:
+        return math.inf
+    before, last = math.log(known[0] / known[1]), math.log(known[1] / known[2])
+    if last <= 0:
+        return 0.0
+    return math.inf if last >= before else last * last / (before - last)
 
 
 def can_bracket(num_values: int, start: int, *, cap: int) -> bool:

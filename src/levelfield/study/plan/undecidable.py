@@ -9,7 +9,6 @@ out.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -22,7 +21,6 @@ from levelfield.records.allowed import (
     FewRungsForLaw,
     FewRungsPossible,
     FewWideRungs,
-    LimitedAt,
     MoreRefused,
     NoneAt,
     NoSizeThere,
@@ -33,7 +31,7 @@ from levelfield.records.allowed import (
 )
 from levelfield.records.codec import record
 from levelfield.records.reason import Reason
-from levelfield.records.study import PROTOCOL_MAX_EPOCHS, FamilyEntry, StudySpec
+from levelfield.records.study import FamilyEntry, StudySpec
 from levelfield.scaling.fitting.fit import MIN_BUDGETS
 from levelfield.scaling.noise.uncertainty import MIN_EFFECTIVE_EXAMPLES
 from levelfield.scaling.optimum.local import MIN_SIZES
@@ -41,13 +39,11 @@ from levelfield.scaling.results.verdicts import Verdict
 from levelfield.scaling.verdicts.compare import attainable
 from levelfield.scaling.verdicts.contrasts import Statement
 from levelfield.study.facts import DataFacts
-from levelfield.study.plan.candidate import afford, default_value
+from levelfield.study.plan.candidate import default_value
 from levelfield.study.plan.rung import checked_axes, size_edges
 from levelfield.study.plan.search import can_bracket
-from levelfield.study.planned import Candidate, Cell, Plan
+from levelfield.study.planned import Cell, Plan
 
-_MOST_COMBINATIONS = 4096
-"""Settings of the axes of one rung; of more, nothing is foretold of epochs."""
 _FEWEST_RUNGS_BY_SECONDS = 2
 
 
@@ -59,12 +55,11 @@ class _Rung:
     budget_flops: float
     cells: tuple[Cell, ...]
     edges: tuple[str, ...]
-    limited: bool
 
 
 def undecidable(spec: StudySpec, facts: DataFacts, planned: Plan) -> tuple[Undecidable, ...]:
     """Every question of ``spec`` that no outcome can decide, given the cells of ``planned``."""
-    rungs = {entry.name: _rungs(spec, facts, entry, planned) for entry in spec.families}
+    rungs = {entry.name: _rungs(spec, entry, planned) for entry in spec.families}
     told = [*_refused(spec, planned), *_without_pairs(spec, facts)]
     for a, b in itertools.combinations(sorted(rungs), 2):
         told += _of_pair(rungs[a], rungs[b], spec.verdict.margin)
@@ -111,7 +106,7 @@ def _without_pairs(spec: StudySpec, facts: DataFacts) -> Iterator[Undecidable]:
 
 def _of_pair(a: dict[float, _Rung], b: dict[float, _Rung], margin: float) -> Iterator[Undecidable]:
     pair = (next(iter(a.values())).family, next(iter(b.values())).family)
-    left_over: list[Reason | None] = []
+    open_rungs = 0
     for budget in a:
         verdicts, why = _open_to(a[budget], b[budget], margin)
         if not verdicts:
@@ -119,17 +114,10 @@ def _of_pair(a: dict[float, _Rung], b: dict[float, _Rung], margin: float) -> Ite
         elif "equivalent" not in verdicts:
             one_sided = OneSided(family=pair[0], verdicts=tuple(sorted(verdicts)), why=why)
             yield _cannot("one side", pair, budget, one_sided)
-        limited = tuple(rung.family for rung in (a[budget], b[budget]) if rung.limited)
-        if not verdicts:
-            left_over.append(NoneAt(budget_flops=budget))
-        elif limited:
-            left_over.append(LimitedAt(budget_flops=budget, families=limited, most=PROTOCOL_MAX_EPOCHS))
-        else:
-            left_over.append(None)
-    reasons = [each for each in left_over if each is not None]
-    if len(reasons) == len(left_over):
-        yield _cannot("verdict over all rungs", pair, None, *reasons)
-    usable = [[rung for rung in side.values() if rung.cells and not rung.limited] for side in (a, b)]
+        open_rungs += bool(verdicts)
+    if not open_rungs:
+        yield _cannot("verdict over all rungs", pair, None, *(NoneAt(budget_flops=budget) for budget in a))
+    usable = [[rung for rung in side.values() if rung.cells] for side in (a, b)]
     for side, own in zip(pair, usable, strict=True):
         if len(own) < _FEWEST_RUNGS_BY_SECONDS:
             why = FewRungsPossible(family=side, num=len(own), needed=_FEWEST_RUNGS_BY_SECONDS)
@@ -169,7 +157,7 @@ def _of_laws(family: str, rungs: Sequence[_Rung]) -> Iterator[Undecidable]:
         yield _cannot("optimal size", (family,), None, why)
 
 
-def _rungs(spec: StudySpec, facts: DataFacts, entry: FamilyEntry, planned: Plan) -> dict[float, _Rung]:
+def _rungs(spec: StudySpec, entry: FamilyEntry, planned: Plan) -> dict[float, _Rung]:
     allowed = {budget: _allowed(planned, entry.name, budget) for budget in spec.ladder.budgets}
     run = [budget for budget, cells in allowed.items() if cells]
     ends = {min(run), max(run)} if run else set()
@@ -179,7 +167,6 @@ def _rungs(spec: StudySpec, facts: DataFacts, entry: FamilyEntry, planned: Plan)
             budget_flops=budget,
             cells=tuple(cells),
             edges=_certain_edges(spec, entry, planned, budget, cells, at_end=budget in ends) if cells else (),
-            limited=bool(cells) and _always_limited(spec, facts, entry, budget, cells),
         )
         for budget, cells in allowed.items()
     }
@@ -206,25 +193,6 @@ def _certain_edges(
         if not any(can_bracket(len(values), start, cap=cap) for start in starts):
             edges.append(axis)
     return tuple(edges)
-
-
-def _always_limited(
-    spec: StudySpec, facts: DataFacts, entry: FamilyEntry, budget: float, cells: Sequence[Cell]
-) -> bool:
-    """Whether every possible winner sees its data more often than a fair verdict allows."""
-    if min(cell.affordable.epochs for cell in cells) <= PROTOCOL_MAX_EPOCHS:
-        return False
-    axes = checked_axes(spec, entry, budget)
-    if len(cells) * math.prod(len(entry.axes[axis].values) for axis in axes) > _MOST_COMBINATIONS:
-        return False
-    for cell in cells:
-        for values in itertools.product(*(entry.axes[axis].values for axis in axes)):
-            axes_moved = tuple(sorted(zip(axes, values, strict=True)))
-            candidate = Candidate(architecture=cell.architecture, base_lr=1.0, axes=axes_moved)
-            bought = afford(spec, facts, entry, candidate, budget)
-            if not bought.refusal and bought.epochs <= PROTOCOL_MAX_EPOCHS:
-                return False
-    return True
 
 
 def _allowed(planned: Plan, family: str, budget: float) -> list[Cell]:

@@ -109,7 +109,8 @@ def curve_of(
     With ``log_losses`` (one a cell) the rungs are rows of a table without seeds, and those losses are theirs.
     """
     family = rungs[0].family
-    usable = [rung for rung in rungs if not rung.data_limited and not rung.near_chance]
+    learnt = [rung for rung in rungs if not rung.near_chance]
+    usable = [rung for rung in learnt if not rung.data_limited] or learnt
     if log_losses is None:
         usable = [rung for rung in usable if not unfit(rung, few_examples)]
     usable = sorted((rung for rung in usable if rung.cost(currency)), key=lambda rung: rung.budget_flops)

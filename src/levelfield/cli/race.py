@@ -1,0 +1,285 @@
+"""``levelfield race``: from data and hours to a verdict, a recipe and a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from levelfield.cli.data import ImageColumn, LabelColumn, ReportPlace
+from levelfield.cli.run import CheckpointEvery, Device, seconds_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from levelfield.records.study import StudySpec
+    from levelfield.scaling.results.analysis import Analysis
+    from levelfield.study.bill.foretold import Speeds
+    from levelfield.study.facts import DataFacts
+    from levelfield.study.race.spend import Spend
+    from levelfield.study.run import RunProgress
+
+EXAMPLES = (
+    "Examples:  levelfield race photos/ --for 2h;  levelfield race digit-pairs --for 10m;  "
+    "levelfield race photos/ --spend 1e15 --families nfnet,vit --for-budget 1e18"
+)
+UNSAID = "30m"
+_FOR_TRAINING = 0.85
+"""Of the time; the rest is for measuring speeds, for the page, and for what a plan may err."""
+
+
+def race(
+    data: Annotated[str, typer.Argument(help="Labelled images, or digit-pairs, digit-strings or fractals.")],
+    hours: Annotated[str | None, typer.Option("--for", help=f"Time in all, such as '2h' ({UNSAID}).")] = None,
+    spend: Annotated[float | None, typer.Option(help="Training FLOPs in all, instead of time.")] = None,
+    families: Annotated[str, typer.Option(help="Who races, such as nfnet,vit or nfnet,timm:resnet50.")] = "nfnet,vit",
+    report_data: ReportPlace = None,
+    resolution: Annotated[int | None, typer.Option(help="Image side in px; 32 when left out.", min=1)] = None,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
+    margin: Annotated[float, typer.Option(help="Equivalent within it, in ln loss; fixed beforehand.")] = 0.05,
+    seeds: Annotated[int, typer.Option(help="Fresh seeds of every winner.", min=3)] = 5,
+    for_budget: Annotated[
+        float | None, typer.Option(help="Say the recipe for a run of so many training FLOPs, too.")
+    ] = None,
+    directory: Annotated[Path | None, typer.Option("--dir", help="Where it lives; runs/race-<data>.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Trials at a time; one a core when left out.", min=1)] = None,
+    device: Device = "auto",
+    checkpoint_every: CheckpointEvery = 30.0,
+) -> None:
+    """Find out which family is better here within a time: plan, search, compare, report. Run again to go on."""
+    import os
+    import time
+
+    from levelfield.cli.console import say
+    from levelfield.cli.progress import run_and_show
+    from levelfield.records.errors import SpecError, UnfinishedError
+    from levelfield.study.race.race import study_file
+
+    if hours is not None and spend is not None:
+        raise SpecError("--for and --spend both say how much a race may take: give one of them")
+    begun = time.monotonic()
+    place = directory or Path("runs") / f"race-{_stem(data)}"
+    workers = workers or len(os.sched_getaffinity(0))
+    allowed = None if spend is not None else seconds_of(hours or UNSAID)
+    fields = {"image_column": image_column, "label_column": label_column}
+    if study_file(place).exists():
+        spec, speeds = _gone_on(place, data, report_data, device, asked=hours is not None or spend is not None)
+    else:
+        spec, speeds = _begun(
+            place, data, report_data, families.split(","), resolution,
+            {name: value for name, value in fields.items() if value is not None},
+            allowed, spend, margin, seeds, workers, device,
+        )  # fmt: skip
+    left = None if allowed is None else max(1.0, allowed - (time.monotonic() - begun))
+    try:
+        analysis = run_and_show(
+            spec,
+            place,
+            num_workers=workers,
+            device=device,
+            retry_failed=False,
+            checkpoint_seconds=checkpoint_every,
+            seconds=left,
+            cheapest_first=True,
+            watch=_noise_told(spec, place),
+        )
+    except UnfinishedError:
+        _say_unfinished(place, data)
+        raise
+    _say_recipe(analysis, for_budget)
+    _say_next(place, data, analysis, speeds, workers)
+    say(f"study: {study_file(place)}")
+
+
+def _begun(
+    place: Path,
+    data: str,
+    report_data: Path | None,
+    families: list[str],
+    resolution: int | None,
+    fields: dict[str, str],
+    allowed: float | None,
+    flops: float | None,
+    margin: float,
+    seeds: int,
+    workers: int,
+    device: str,
+) -> tuple[StudySpec, Speeds | None]:
+    """Look at the data, write the study down, and say what it will take and can tell."""
+    from levelfield.cli.console import say
+    from levelfield.records.execution import ExecutionSpec
+    from levelfield.records.trial import CLASSIFICATION
+    from levelfield.study.race.data import race_data
+    from levelfield.study.race.design import race_study
+    from levelfield.study.race.race import write_study
+    from levelfield.study.race.spend import sized_by_flops, sized_by_seconds
+    from levelfield.study.run import data_facts, opened
+
+    names = tuple(name.strip() for name in families if name.strip())
+    spec = race_data(data, report_data, resolution=resolution, fields=fields)
+    facts = data_facts(opened(spec), CLASSIFICATION)
+    question = f"On {_stem(data)}: {' or '.join(names)}, for the same compute?"
+    say(
+        f"{data}: {facts.num_train:,} training images of {facts.head.num_outputs} classes at {facts.resolution} px, "
+        f"{spec.select_examples:,} choose, {facts.num_report or 0:,} judge"
+    )
+
+    def design(top: float, axes: Sequence[str]) -> StudySpec:
+        return race_study(
+            spec, facts, names, top, axes=axes,
+            name=f"race-{_stem(data)}", question=question, margin=margin, seeds=seeds, execution=ExecutionSpec(),
+        )  # fmt: skip
+
+    if flops is not None:
+        sized = sized_by_flops(design, facts, flops)
+    else:
+        assert allowed is not None
+        say("measuring how fast networks train here ...")
+        sized = sized_by_seconds(design, facts, _FOR_TRAINING * allowed * workers, device=device)
+    _say_design(sized.spec, facts, sized.spend, workers)
+    write_study(place, sized.spec)
+    return sized.spec, sized.speeds
+
+
+def _gone_on(
+    place: Path, data: str, report_data: Path | None, device: str, *, asked: bool
+) -> tuple[StudySpec, Speeds | None]:
+    """The race as it was left; one that is done takes a step further where more is ``asked``."""
+    from levelfield.cli.console import say
+    from levelfield.records.store import StudyDirectory
+    from levelfield.report.words.told import told
+    from levelfield.study.outcome.outcome import analyse_outcome, read_outcome
+    from levelfield.study.race.data import STREAMS
+    from levelfield.study.race.race import further, speeds_for, study_file, write_study
+    from levelfield.study.spec_file import load_study, relocated
+
+    spec = load_study(study_file(place))
+    if data not in STREAMS:
+        spec = relocated(spec, Path(data), report_data)
+    if not StudyDirectory(place).is_one:
+        return spec, None
+    outcome = read_outcome(place)
+    if not outcome.complete or not asked:
+        return spec, None
+    speeds = speeds_for(spec, outcome.facts, device=device)
+    more = further(outcome, analyse_outcome(outcome, place), speeds)
+    say(f"look {more.spec.verdict.look}: {told(more.does)}", "strong")
+    write_study(place, more.spec)
+    return more.spec, speeds
+
+
+def _say_design(spec: StudySpec, facts: DataFacts, spend: Spend, workers: int) -> None:
+    from levelfield.cli.console import say
+    from levelfield.records.data import num_report_asked
+    from levelfield.records.study import PROTOCOL_MAX_EPOCHS
+    from levelfield.report.words.numbers import flops, listed, seconds
+    from levelfield.study.bill.noise import ASSUMED_SEED_SD
+
+    say(f"rungs: {listed([flops(budget) for budget in spec.ladder.budgets])} of training a run")
+    axes = listed(["rate", "size", *spec.families[0].axes])
+    say(f"searched, for each of {listed([entry.name for entry in spec.families])} alike: {axes}")
+    if spec.ladder.max_epochs > PROTOCOL_MAX_EPOCHS:
+        say(
+            f"images are few for that: runs see them more than {PROTOCOL_MAX_EPOCHS:g} times, so the verdict is about "
+            "training that is limited by data"
+        )
+    time = "" if spend.seconds is None else f", about {seconds(spend.seconds / workers)} with {workers} at a time"
+    say(f"about {spend.trials:.0f} trials are expected, {flops(spend.train_flops)} of training in all{time}")
+    _say_gap(spec, facts.num_report or num_report_asked(spec.data), ASSUMED_SEED_SD, "assumed")
+
+
+def _say_gap(spec: StudySpec, num_report: int, seed_sd: float, how: str) -> None:
+    from levelfield.cli.console import say
+    from levelfield.report.words.numbers import percent
+    from levelfield.scaling.verdicts.margins import smallest_decidable_gap, smallest_decidable_margin
+    from levelfield.study.bill.noise import supposed_noise
+
+    noise = supposed_noise(spec, num_report, seed_sd=seed_sd)
+    say(
+        f"with a seed noise of {percent(seed_sd)} ({how}) a gap of {percent(smallest_decidable_gap(noise))} of loss is "
+        f"told in 8 of 10 races, and equal families are called so within {percent(smallest_decidable_margin(noise))} "
+        f"(the margin is {percent(spec.verdict.margin)})"
+    )
+
+
+def _noise_told(spec: StudySpec, place: Path) -> Callable[[RunProgress], None]:
+    """Says what can be told as soon as the lowest rung shows the noise."""
+    from levelfield.study.race.seen import LowestRung
+
+    lowest = LowestRung(spec)
+
+    def watch(progress: RunProgress) -> None:
+        if progress.event.kind != "finished":
+            return
+        seen = lowest.learn(progress.event.trial, progress.result)
+        if seen is not None and progress.result is not None:
+            (held,) = progress.result.held_out.values()
+            _say_gap(spec, held.num_examples, seen, "measured on the lowest rung")
+
+    return watch
+
+
+def _say_unfinished(place: Path, data: str) -> None:
+    """What is known when the time is over: the page as far as it goes, and how to go on."""
+    from levelfield.cli.analysis import say_findings
+    from levelfield.cli.console import say
+    from levelfield.publish import publish
+
+    page, analysis = publish(place)
+    say_findings(analysis)
+    say(f"report so far: {page}")
+    say(f"to go on: levelfield race {data} --for 10m --dir {place}")
+
+
+def _say_recipe(analysis: Analysis, budget: float | None) -> None:
+    """The recipe for the largest rung of the race times three, and for the budget that was asked about."""
+    from levelfield.cli.predict import say_prediction
+    from levelfield.records.errors import InputError
+    from levelfield.scaling.next.predict import predict
+
+    if budget is None:
+        return
+    try:
+        predictions = predict(analysis, budget=budget)
+    except InputError as error:
+        from levelfield.cli.console import say
+
+        say(f"no recipe for {budget:.3g} training FLOPs: {error}", "alarm")
+        return
+    for prediction in predictions:
+        say_prediction(prediction, analysis)
+
+
+def _say_next(place: Path, data: str, analysis: Analysis, speeds: Speeds | None, workers: int) -> None:
+    """What it would take to know more, and the command that does it."""
+    from levelfield.cli.console import say
+    from levelfield.report.words.numbers import flops, seconds
+    from levelfield.report.words.told import told
+    from levelfield.study.outcome.outcome import read_outcome
+    from levelfield.study.race.race import further
+
+    more = further(read_outcome(place), analysis, speeds)
+    spend = more.spend
+    takes = flops(spend.train_flops) + " of training"
+    if spend.seconds is not None:
+        takes += f", about {seconds(spend.seconds / workers)} here"
+    say(f"to know more: {told(more.does)}; {takes}: levelfield race {data} --for {_time(spend, workers)} --dir {place}")
+
+
+def _time(spend: Spend, workers: int) -> str:
+    """Enough of it for ``spend``, as the command line takes it."""
+    import math
+
+    from levelfield.study.race.spend import FLOPS_A_SECOND
+
+    each = spend.seconds if spend.seconds is not None else spend.train_flops / FLOPS_A_SECOND
+    return f"{max(1, math.ceil(1.5 * each / workers / 60))}m"
+
+
+def _stem(data: str) -> str:
+    from levelfield.records.stated import is_name
+
+    name = Path(data.rstrip("/")).name.partition(".")[0]
+    return name if is_name(name) else "data"

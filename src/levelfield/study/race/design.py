@@ -1,0 +1,206 @@
+"""From data and a largest budget to a complete study: rungs, families with their paths of sizes, and how it searches.
+
+Nothing here looks at a loss: what is declared follows from the data's shape and the budget alone, alike for all
+families.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import tomllib
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from typing import Any
+
+from levelfield.families.registry import family_named, parse
+from levelfield.records.codec import from_plain
+from levelfield.records.data import DataSpec
+from levelfield.records.errors import InputError, SpecError
+from levelfield.records.execution import ExecutionSpec
+from levelfield.records.study import (
+    MOST_EPOCHS,
+    PROTOCOL_MAX_EPOCHS,
+    AxisSpec,
+    FamilyEntry,
+    LadderSpec,
+    SearchSpec,
+    StudySpec,
+    VerdictSpec,
+)
+from levelfield.study.facts import DataFacts
+from levelfield.study.plan.candidate import afford
+from levelfield.study.planned import Candidate
+
+NUM_RUNGS = 4
+"""As many as a law asks for at the least."""
+RUNG_RATIO, LEAST_RATIO = 10**0.5, 2.0
+FEWEST_SIZES = 3
+"""Allowed at a rung: a winner, and a worse neighbour on each side."""
+CAP = 7
+"""Values of one axis, at the most, in one walk."""
+_BATCHES = (0.25, 0.5, 1.0, 2.0, 4.0)
+_SHAPES = 5
+"""Values of the axis of shapes, where images can be cut in so many ways."""
+AXES = ("batch", "shape", "stabiliser")
+"""Beside rate and size, those first that are worth most where time is short."""
+
+
+def race_study(
+    data: DataSpec,
+    facts: DataFacts,
+    families: Sequence[str],
+    top: float,
+    *,
+    name: str,
+    question: str,
+    margin: float,
+    seeds: int,
+    execution: ExecutionSpec,
+    dtype: str = "float32",
+    axes: Sequence[str] = AXES,
+) -> StudySpec:
+    """The study of a race up to the budget ``top``, in training FLOPs of one run.
+
+    A family is a name of the registry, or a network of somebody else's such as "timm:resnet50". Beside rate and size it
+    is searched along ``axes``. Within the protocol's
+    four epochs where at every rung every family has sizes enough that way, else repeating images as often as it takes.
+
+    Raises:
+        SpecError: there is no such family, or it cannot take images of this size.
+        InputError: the budget is too small for any family to have sizes to choose among.
+    """
+    budgets = rungs_below(top, least_budget(data, facts, families))
+    entries = tuple(_entries(families, facts.resolution, axes))
+    searched = budgets[: (len(budgets) + 1) // 2] if any(entry.axes for entry in entries) else None
+
+    def study(max_epochs: float) -> StudySpec:
+        return StudySpec(
+            name=name,
+            question=question,
+            data=data,
+            ladder=LadderSpec(budgets=budgets, max_epochs=max_epochs),
+            families=entries,
+            search=SearchSpec(cap=CAP, sizes="outward", check_budgets=searched),
+            verdict=VerdictSpec(margin=margin, seeds=seeds, control_budget=budgets[0], look=1),
+            dtype=dtype,  # pyright: ignore[reportArgumentType]
+            execution=execution,
+        )
+
+    once = study(PROTOCOL_MAX_EPOCHS)
+    held = all(_num_sizes(once, facts, entry, budget) >= _asked(entry) for entry in entries for budget in budgets)
+    return once if held else study(MOST_EPOCHS)
+
+
+def rungs_below(top: float, least: float) -> tuple[float, ...]:
+    """Budgets half a decade apart up to ``top``, closer where ``least`` is near, none below that, to three digits.
+
+    Raises:
+        InputError: not even two of them.
+    """
+    ratio = min(RUNG_RATIO, max(LEAST_RATIO, (top / least) ** (1 / (NUM_RUNGS - 1))))
+    budgets = [_rounded(top / ratio**step) for step in range(NUM_RUNGS)]
+    kept = sorted(budget for budget in budgets if budget >= least * 0.999)
+    if len(kept) < 2:
+        raise InputError(
+            f"a race up to {top:.3g} training FLOPs a run is too short: the smallest networks that are worth comparing "
+            f"take {least:.3g} (500 steps each), and two budgets a factor of two apart are the least for a trend"
+        )
+    return tuple(kept)
+
+
+def is_full(budgets: Sequence[float]) -> bool:
+    """Whether the rungs are as many, and as far apart, as those of a race that has the time."""
+    return len(budgets) == NUM_RUNGS and budgets[-1] > 0.9 * budgets[0] * RUNG_RATIO ** (NUM_RUNGS - 1)
+
+
+def least_budget(data: DataSpec, facts: DataFacts, families: Sequence[str]) -> float:
+    """The smallest budget that leaves every family sizes to choose among, however often images are seen."""
+    entries = tuple(_entries(families, facts.resolution, ()))
+    budget = 1e6
+    while True:  # a larger budget always ends it: the smallest sizes then have steps enough
+        probe = StudySpec(
+            name="race", question="", data=data, families=entries,
+            ladder=LadderSpec(budgets=(budget,), max_epochs=MOST_EPOCHS), search=SearchSpec(sizes="outward"),
+        )  # fmt: skip
+        if all(_num_sizes(probe, facts, entry, budget) >= _asked(entry) for entry in entries):
+            return budget
+        budget *= 1.1
+
+
+def _asked(entry: FamilyEntry) -> int:
+    return min(FEWEST_SIZES, len(entry.sizes))
+
+
+def _num_sizes(spec: StudySpec, facts: DataFacts, entry: FamilyEntry, budget: float) -> int:
+    """Sizes of ``entry`` that the protocol allows at ``budget``."""
+    candidates = (Candidate(architecture=size, base_lr=entry.base_lr.start) for size in entry.sizes)
+    return sum(afford(spec, facts, entry, candidate, budget).refusal is None for candidate in candidates)
+
+
+def _entries(families: Sequence[str], resolution: int, asked: Sequence[str]) -> Iterator[FamilyEntry]:
+    """The families with the same axes, those that are ``asked`` for; the shape only where each has one."""
+    shapes = [_shape_of(family, resolution) for family in families]
+    num = min((len(shape[2]) for shape in shapes if shape), default=0)
+    for family, shape in zip(families, shapes, strict=True):
+        declared = _declared(family)
+        axes: dict[str, Any] = {
+            "batch": AxisSpec(field="batch_factor", values=_BATCHES),
+            "stabiliser": from_plain(AxisSpec, declared["stabiliser"], where=family),
+        }
+        if all(shapes) and shape is not None and num > 1:
+            letter, start, values = shape
+            axes["shape"] = AxisSpec(field=f"model.{letter}", values=_about(start, values, min(num, _SHAPES)))
+        axes = {name: axis for name, axis in axes.items() if name in asked}
+        plain = {key: value for key, value in declared.items() if key != "stabiliser"}
+        yield from_plain(
+            FamilyEntry,
+            plain | {"name": _name_of(family), "sizes": list(_sizes(family, resolution)), "axes": _plain(axes)},
+            where=family,
+        )
+
+
+def _plain(axes: dict[str, AxisSpec]) -> dict[str, Any]:
+    return {name: {"field": axis.field, "values": list(axis.values)} for name, axis in axes.items()}
+
+
+def _about(start: int, values: Sequence[int], num: int) -> tuple[int, ...]:
+    """``num`` neighbours of ``values``, ``start`` as near their middle as can be."""
+    place = values.index(start)
+    first = min(max(0, place - num // 2), len(values) - num)
+    return tuple(values[first : first + num])
+
+
+def _sizes(family: str, resolution: int) -> tuple[str, ...]:
+    if ":" in family:
+        return (parse(family).text,)
+    path = family_named(family).path
+    if path is None:
+        raise SpecError(
+            f"family {family!r} has no path of sizes of its own; name one network of it, such as '{family}:resnet50'"
+        )
+    return path(resolution)
+
+
+def _shape_of(family: str, resolution: int) -> tuple[str, int, tuple[int, ...]] | None:
+    shapes = None if ":" in family else family_named(family).shapes
+    return None if shapes is None else shapes(resolution)
+
+
+def _name_of(family: str) -> str:
+    """A network of somebody else's is called as itself: names hold no colon."""
+    return family.partition(":")[2].partition(",")[0] or family
+
+
+@functools.cache
+def _all_declared() -> dict[str, Any]:
+    return tomllib.loads(resources.files("levelfield.study.race").joinpath("families.toml").read_text())
+
+
+def _declared(family: str) -> dict[str, Any]:
+    declared = _all_declared()
+    return declared.get(family, declared["*"])
+
+
+def _rounded(budget: float) -> float:
+    return float(f"{budget:.2e}") if math.isfinite(budget) else budget

@@ -1,0 +1,163 @@
+"""A race: what is declared follows from data and budget alone, alike for all families, and grows by what is missing."""
+
+import dataclasses
+import itertools
+
+import pytest
+
+from levelfield.records.drawn import DigitPairsSpec
+from levelfield.records.errors import InputError, SpecError
+from levelfield.records.execution import DEFAULT_EXECUTION
+from levelfield.records.growth import LongerWalks, MoreSeeds, RungAbove, SomeSeeds, WiderRates
+from levelfield.records.study import PROTOCOL_MAX_EPOCHS, VerdictSpec
+from levelfield.scaling.results.verdicts import BudgetVerdict, Comparison
+from levelfield.study.outcome.fixed import changes
+from levelfield.study.plan.candidate import afford
+from levelfield.study.plan.plan import plan
+from levelfield.study.planned import Candidate, RungWinner
+from levelfield.study.race.design import NUM_RUNGS, least_budget, race_study, rungs_below
+from levelfield.study.race.more import next_step
+from levelfield.study.race.race import study_file, write_study
+from levelfield.study.race.spend import left_of, sized_by_flops
+from levelfield.study.spec_file import load_study
+from tests.study.simulated import FACTS
+
+DATA = DigitPairsSpec()
+
+
+def race(top=1e12, families=("nfnet", "vit"), facts=FACTS, **changed):
+    return race_study(
+        DATA, facts, families, top,
+        **{"name": "race", "question": "?", "margin": 0.05, "seeds": 3, "execution": DEFAULT_EXECUTION} | changed,
+    )  # fmt: skip
+
+
+def open_pair(seeds=None):
+    """A pair that cannot be told apart, and how many ``seeds`` would decide it."""
+    undecided = BudgetVerdict(budget=1e12, difference=None, verdict="cannot tell", reasons=())
+    pair = Comparison(
+        a="nfnet", b="vit", currency="flops", margin=0.05, per_budget=(), overall=undecided,
+        smallest_decidable_margin=0.1, seeds_to_decide=seeds,
+    )  # fmt: skip
+    return (pair,)
+
+
+def winner(spec, *, architecture, base_lr, edges):
+    entry, budget = spec.families[0], spec.ladder.budgets[-1]
+    candidate = Candidate(architecture=architecture, base_lr=base_lr)
+    return RungWinner(
+        family=entry.name, budget_flops=budget, candidate=candidate, select_loss=1.0, edges=edges,
+        affordable=afford(spec, FACTS, entry, candidate, budget),
+    )  # fmt: skip
+
+
+def test_every_family_is_searched_along_the_same_axes_as_far_and_by_one_rule():
+    spec = race()
+    first, second = spec.families
+    assert first.axes.keys() == second.axes.keys() == {"batch", "stabiliser", "shape"}
+    assert [len(axis.values) for axis in first.axes.values()] == [len(axis.values) for axis in second.axes.values()]
+    assert len(first.base_lr.values) == len(second.base_lr.values)
+    assert spec.search.sizes == "outward"
+    assert spec.verdict.look == 1
+
+
+def test_rungs_are_half_a_decade_apart_and_closer_where_the_smallest_networks_bound_them():
+    far, near = rungs_below(1e13, 1e9), rungs_below(1e11, 2e10)
+    assert [high / low for low, high in itertools.pairwise(far)] == pytest.approx([10**0.5] * 3, rel=0.01)
+    assert [high / low for low, high in itertools.pairwise(near)] == pytest.approx([2.0, 2.0], rel=0.01)
+    with pytest.raises(InputError, match="too short: the smallest networks"):
+        rungs_below(1e10, 9e9)
+
+
+def test_every_rung_leaves_every_family_sizes_to_choose_among():
+    spec = race(least_budget(DATA, FACTS, ("nfnet", "vit")) * 40)
+    planned = plan(spec, FACTS, {})
+    assert len(spec.ladder.budgets) == NUM_RUNGS
+    for entry in spec.families:
+        for budget in spec.ladder.budgets:
+            assert sum(not cell.affordable.refusal for cell in planned.cells_of(entry.name, budget)) >= 3
+
+
+def test_few_images_make_a_race_about_training_that_they_limit():
+    few = dataclasses.replace(FACTS, num_train=640)
+    assert race().ladder.max_epochs == PROTOCOL_MAX_EPOCHS
+    assert race(facts=few).ladder.max_epochs > 100
+
+
+def test_a_network_of_somebody_else_races_as_it_is_beside_a_path_without_an_axis_that_it_lacks():
+    spec = race(1e16, families=("nfnet", "timm:resnet18"))
+    assert spec.families[1].sizes == ("timm:resnet18",)
+    assert spec.families[1].name == "resnet18"
+    assert "shape" not in spec.families[0].axes
+    with pytest.raises(SpecError, match="no path of sizes"):
+        race(families=("nfnet", "timm"))
+    with pytest.raises(SpecError, match="did you mean 'nfnet'"):
+        race(families=("nfnets", "vit"))
+
+
+def test_the_study_is_written_out_complete_and_read_back_as_it_was(tmp_path):
+    spec = race(name="race-it's", question='On "it": which?\nSay.')
+    write_study(tmp_path / "new", spec)
+    assert load_study(study_file(tmp_path / "new")) == spec
+
+
+@pytest.mark.slow
+def test_a_race_by_flops_is_expected_to_take_them():
+    def design(top, axes):
+        return race(top, axes=axes)
+
+    sized = sized_by_flops(design, FACTS, 1e14)
+    assert 0.8e14 < sized.spend.train_flops <= 1.1e14
+    assert sized.spec.families[0].axes.keys() == {"batch", "shape", "stabiliser"}
+    short = sized_by_flops(design, FACTS, 4e12)
+    assert short.spend.train_flops <= 4.4e12
+    assert len(short.spec.families[0].axes) < 3, "where time is short axes are left out before rungs are"
+    with pytest.raises(InputError, match="the shortest race that tells anything takes about"):
+        sized_by_flops(design, FACTS, 1e10)
+
+
+def test_looks_share_the_error_among_them_however_many_there_are():
+    verdict = VerdictSpec()
+    shares = [dataclasses.replace(verdict, look=look).share_of_error for look in range(1, 101)]
+    assert shares[:3] == pytest.approx([1 / 2, 1 / 6, 1 / 12])
+    assert 0.98 < sum(shares) < 1
+    assert verdict.share_of_error == 1
+
+
+def test_what_stands_in_the_way_decides_how_a_race_goes_on():
+    spec = race()
+    rates, sizes = spec.families[0].base_lr.values, spec.families[0].sizes
+    inside = winner(spec, architecture=sizes[4], base_lr=rates[4], edges=())
+    at_the_end = winner(spec, architecture=sizes[4], base_lr=rates[-1], edges=("base_lr",))
+    capped = winner(spec, architecture=sizes[4], base_lr=rates[4], edges=("size",))
+    exhausted = winner(spec, architecture=sizes[0], base_lr=rates[4], edges=("size",))
+    for winners, pair, kind in (
+        ((inside, at_the_end), open_pair(4), WiderRates),
+        ((inside, capped), open_pair(4), LongerWalks),
+        ((inside, exhausted), open_pair(4), MoreSeeds),
+        ((inside,), open_pair(400), SomeSeeds),
+        ((inside,), open_pair(None), SomeSeeds),
+        ((inside,), (), RungAbove),
+    ):
+        step = next_step(spec, winners, pair)
+        assert isinstance(step.does, kind)
+        assert step.spec.verdict.look == 2
+        grown = list(changes(spec, step.spec))
+        assert grown
+        assert all(change.grows for change in grown), "a step takes nothing back of what was fixed"
+
+
+def test_seeds_that_do_not_help_end_in_a_rung_above():
+    spec = race(seeds=12)
+    step = next_step(spec, (), open_pair(None))
+    assert isinstance(step.does, RungAbove)
+    assert step.spec.ladder.budgets[:-1] == spec.ladder.budgets
+
+
+def test_what_is_left_of_a_race_that_is_done_is_nothing():
+    from tests.study.test_outward import bowl_about, outward, run_to_the_end
+
+    spec = outward()
+    _, results = run_to_the_end(spec, loss=bowl_about(lambda budget: budget - 11.0))
+    assert left_of(spec, FACTS, {}, None).trials > 50
+    assert left_of(spec, FACTS, results, None).trials == 0
