@@ -16,11 +16,12 @@ import pytest
 
 from levelfield.records.errors import InputError
 from levelfield.records.store import StudyDirectory
+from levelfield.study.plan.plan import plan
 from levelfield.watch.board import Board, Served, Shown
 from levelfield.watch.live import LiveStudy, stamp_of
 from levelfield.watch.server import BoardServer
 from tests.conftest import run
-from tests.study.simulated import bowl, outcome_of, run_to_the_end, study, written_down
+from tests.study.simulated import FACTS, bowl, outcome_of, run_to_the_end, study, written_down
 from tests.watched import events, watching
 
 SHORT: dict[str, Any] = {"ladder": {"budgets": [2e10]}}
@@ -130,6 +131,17 @@ def test_a_result_or_a_failure_is_news_and_what_a_trial_writes_on_its_way_is_non
     assert failed != before
     written_down(tmp_path, spec, planned, kept | {second.spec.fingerprint: results[second.spec.fingerprint]})
     assert stamp_of(directory) not in (before, failed)
+
+
+def test_a_study_is_shown_before_its_first_result(tmp_path):
+    spec = study(**SHORT)
+    written_down(tmp_path, spec, plan(spec, FACTS, {}), {})
+    watched = LiveStudy(tmp_path)
+    first = watched.look()
+    assert first is not None
+    assert "In progress: 0 of" in str(first.told["standing"])
+    assert str(first.told["answer"]) in first.documents["/"].content.decode()
+    assert watched.look() is None, "nothing has come"
 
 
 def test_where_no_study_is_none_is_watched(tmp_path):

@@ -22,7 +22,7 @@ def test_the_page_follows_a_running_study_and_keeps_what_is_open(browser: Browse
     planned, results = run_to_the_end(spec)
     held = dict(list(results.items())[:-1])
     last = next(trial for trial in planned.trials if trial.spec.fingerprint == list(results)[-1])
-    written_down(tmp_path, spec, planned, held)
+    written_down(tmp_path, spec, planned, {})
     heard: list[str] = []
     with watching(tmp_path) as (process, port):
         context = browser.new_context(viewport={"width": 1280, "height": 844}, reduced_motion="reduce")
@@ -32,8 +32,13 @@ def test_the_page_follows_a_running_study_and_keeps_what_is_open(browser: Browse
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         page.goto(f"http://127.0.0.1:{port}/")
-        assert "In progress" in page.evaluate(STANDING)
+        assert "In progress: 0 of" in page.evaluate(STANDING)
+        assert "no run has a result" in (page.locator(".headline").text_content() or "")
+        written_down(tmp_path, spec, planned, held)
+        page.locator("#results").wait_for(timeout=60_000)
         assert "Everything below is provisional." in (page.locator("#standing").text_content() or "")
+        term = page.locator("a.term").first
+        assert page.locator(term.get_attribute("href") or "").count() == 1
         page.locator("#trials details.screen-only summary").first.click()
         assert "0.7654" not in page.content()
 

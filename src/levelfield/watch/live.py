@@ -15,10 +15,10 @@ from levelfield.records.errors import LevelfieldError
 from levelfield.records.store import StudyDirectory, TrialDirectory
 from levelfield.report.facts import Standing
 from levelfield.report.page.figures import study_figures
-from levelfield.report.page.page import draw_panels, render_figures
+from levelfield.report.page.page import draw_panels, render_figures, render_waiting
 from levelfield.report.tables.study import study_tables
 from levelfield.report.words.answer import plain_answer
-from levelfield.report.words.standing import standing_sentences, trouble_sentence
+from levelfield.report.words.standing import NOTHING_FINISHED, standing_sentences, trouble_sentence
 from levelfield.report.words.verdicts import headline
 from levelfield.study.bill.pace import Pace
 from levelfield.study.outcome.outcome import Outcome, analyse_outcome, read_outcome
@@ -82,24 +82,19 @@ class LiveStudy:
     def _drawn(self, stamp: Stamp) -> Shown:
         directory = self._study.path
         outcome = read_outcome(directory)
+        standing = self._standing(outcome, stamp)
+        if not outcome.table:
+            spec = outcome.spec
+            page = render_waiting(title=spec.name, question=spec.question, standing=standing, events=EVENTS)
+            return _shown(page, {}, standing, answer=NOTHING_FINISHED, said=NOTHING_FINISHED)
         analysis = analyse_outcome(outcome, directory)
         facts = dataclasses.replace(page_facts(outcome, analysis), transfers=transfer_facts(outcome, directory))
         figures = study_figures(analysis, outcome.table, facts.predictions, facts.transfers, facts.foretold)
         pictures, tables = draw_panels(figures), study_tables(analysis, facts)
-        standing = self._standing(outcome, stamp)
         page = render_figures(analysis, facts, figures, pictures, tables, standing=standing, events=EVENTS)
-        documents = {"/": _served(page, "html")}
-        documents |= {f"/figures/{name}.svg": _served(svg, "svg") for name, svg in pictures.items()}
-        documents |= {f"/{table.file}": _served(table.csv(), "csv") for table in tables.values() if table.is_long}
-        told: dict[str, str | bool] = {
-            "page": hashlib.blake2b(page.encode(), digest_size=8).hexdigest(),
-            "standing": " ".join(standing_sentences(standing)),
-            "answer": plain_answer(analysis),
-            "headline": headline(analysis),
-            "complete": outcome.complete,
-            "trouble": "",
-        }
-        return Shown(documents=documents, told=told)
+        beside = {f"/figures/{name}.svg": _served(svg, "svg") for name, svg in pictures.items()}
+        beside |= {f"/{table.file}": _served(table.csv(), "csv") for table in tables.values() if table.is_long}
+        return _shown(page, beside, standing, answer=plain_answer(analysis), said=headline(analysis))
 
     def _standing(self, outcome: Outcome, stamp: Stamp) -> Standing:
         spent = outcome.ledger + outcome.transfer_ledger
@@ -162,6 +157,18 @@ def _written(path: str | Path) -> int | None:
         return os.stat(path).st_mtime_ns
     except OSError:
         return None
+
+
+def _shown(page: str, beside: dict[str, Served], standing: Standing, *, answer: str, said: str) -> Shown:
+    told: dict[str, str | bool] = {
+        "page": hashlib.blake2b(page.encode(), digest_size=8).hexdigest(),
+        "standing": " ".join(standing_sentences(standing)),
+        "answer": answer,
+        "headline": said,
+        "complete": standing.complete,
+        "trouble": "",
+    }
+    return Shown(documents={"/": _served(page, "html"), **beside}, told=told)
 
 
 def _served(text: str, kind: str) -> Served:

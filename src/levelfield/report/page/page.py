@@ -6,15 +6,13 @@ import functools
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from levelfield.records.observation import Observation
 from levelfield.report.facts import Standing, StudyFacts
-from levelfield.report.figures.comparison import verdict_words
 from levelfield.report.figures.figure import Figure
-from levelfield.report.figures.loss import CURRENCY_TITLES
 from levelfield.report.figures.theme import FALLBACK, FamilyStyle, family_styles
+from levelfield.report.page.cards import verdict_cards
 from levelfield.report.page.explained import explained
 from levelfield.report.page.figures import study_figures
 from levelfield.report.page.svg import draw_svg, for_page
@@ -26,12 +24,11 @@ from levelfield.report.words.glossary import TERMS, anchor, glossary
 from levelfield.report.words.grouped import grouped
 from levelfield.report.words.of_optima import optimum_sentences
 from levelfield.report.words.of_plans import rule_broken
-from levelfield.report.words.standing import standing_sentences
+from levelfield.report.words.standing import NOTHING_FINISHED, standing_sentences
 from levelfield.report.words.told import all_told, told
-from levelfield.report.words.verdicts import comparison_sentence, headline
+from levelfield.report.words.verdicts import headline
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.refusals import Refusal
-from levelfield.scaling.results.verdicts import Comparison
 from levelfield.units import PAPER_FLOPS
 
 if TYPE_CHECKING:
@@ -44,24 +41,6 @@ _TIGHT_TO = 16
 """Characters of a name that no line break may split."""
 _WIDE_FROM = 17
 """Characters of a cell and its heading that half a phone's width cannot hold."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class VerdictCard:
-    """One comparison in one currency, as the top of the page says it; ``tone`` picks its colour.
-
-    ``meaning`` says what the number is, ``reasons`` why nothing was decided; ``sentence`` holds all of it with
-    everything it holds for, to be quoted.
-    """
-
-    currency: str
-    families: str
-    words: str
-    difference: str
-    meaning: str
-    reasons: tuple[str, ...]
-    sentence: str
-    tone: str
 
 
 def render(analysis: Analysis, observations: Sequence[Observation], facts: StudyFacts) -> str:
@@ -131,6 +110,13 @@ def render_figures(
     return explained(page, (entry for entry, _ in words))
 
 
+def render_waiting(*, title: str, question: str, standing: Standing, events: str) -> str:
+    """The document of a study without a result; it becomes the study's page as soon as there is one."""
+    template = _environment().get_template("waiting.html.j2")
+    told = standing_sentences(standing)
+    return template.render(title=title, question=question, standing=told, events=events, answer=NOTHING_FINISHED)
+
+
 def cell_classes(cell: TableCell, column: Column) -> str:
     """How a cell is set: flush right, broken before its interval or over lines, over a phone's width, or not there."""
     return " ".join(
@@ -150,41 +136,6 @@ def cell_classes(cell: TableCell, column: Column) -> str:
 def breaking(text: str) -> str:
     """``text`` with no break inside an interval, so that one may come before it."""
     return _INTERVAL.sub(lambda found: found[0].replace(" ", "\u00a0"), text)
-
-
-def verdict_cards(analysis: Analysis) -> tuple[VerdictCard, ...]:
-    """One card a comparison, in the order of the analysis."""
-    cards = []
-    for comparison in analysis.comparisons:
-        overall, decidable = comparison.overall, comparison.smallest_decidable_margin
-        winner = {"better": comparison.a, "worse": comparison.b}.get(overall.verdict)
-        a, b = numbers.family_name(comparison.a), numbers.family_name(comparison.b)
-        reasons = [numbers.sentence(told(reason)) for reason in overall.reasons]
-        if decidable is not None and decidable > comparison.margin:
-            reasons.append(f"The smallest margin these runs could decide is {numbers.margin(round(decidable, 3))}.")
-        cards.append(
-            VerdictCard(
-                currency=CURRENCY_TITLES[comparison.currency],
-                families=f"{a} against {b}",
-                words=verdict_words(comparison, overall),
-                difference=numbers.ratio_interval(overall.difference) if overall.difference else "",
-                meaning=_meaning(comparison) if overall.difference else "",
-                reasons=tuple(reasons),
-                sentence=comparison_sentence(analysis, comparison),
-                tone=family_styles(analysis.families)[winner].color if winner else "",
-            )
-        )
-    return tuple(cards)
-
-
-def _meaning(comparison: Comparison) -> str:
-    """What the number of a verdict is, and which way it points."""
-    difference = comparison.overall.difference
-    assert difference is not None  # asked for only where there is one
-    a, b = numbers.family_name(comparison.a), numbers.family_name(comparison.b)
-    lower, level = a if difference.estimate < 0 else b, numbers.percent(difference.level, 0)
-    margin = numbers.margin(comparison.margin)
-    return f"loss of {a} relative to {b}, {level} interval: lower for {lower}; within {margin} counts as equal"
 
 
 def open_refusals(analysis: Analysis) -> tuple[Refusal, ...]:

@@ -52,7 +52,8 @@ def plain_answer(analysis: Analysis) -> str:
 
 def _answer(analysis: Analysis) -> str:
     if len(analysis.families) < 2:
-        return f"nothing is compared: only {numbers.family_name(next(iter(analysis.families)))} was run"
+        only = numbers.family_name(next(iter(analysis.families)))
+        return f"nothing {'can be compared yet' if analysis.in_progress else 'is compared'}: only {only} has results"
     pairs: dict[tuple[str, str], dict[Currency, Comparison]] = {}
     for comparison in analysis.comparisons:
         pairs.setdefault((comparison.a, comparison.b), {})[comparison.currency] = comparison
@@ -65,6 +66,10 @@ def _answer(analysis: Analysis) -> str:
     told_of = [_of_pair(pair) for pair in decided[:_MOST_TOLD]]
     if more := len(decided) - len(told_of):
         told_of.append(f"{more} more pairs are decided")
+    if not decided:
+        first = by_pair[0]["flops"]
+        a, b = numbers.family_name(first.a), numbers.family_name(first.b)
+        return f"no answer yet for any of {len(by_pair)} pairs of families; of {a} and {b}, {_why(first.overall)}"
     if undecided := len(by_pair) - len(decided):
         told_of.append(f"no answer yet for {undecided} of {len(by_pair)} pairs of families")
     return "; ".join(told_of)

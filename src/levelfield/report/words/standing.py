@@ -5,6 +5,8 @@ from __future__ import annotations
 from levelfield.report.facts import Standing
 from levelfield.report.words import numbers
 
+NOTHING_FINISHED = "No answer yet: no run has a result that could be judged."
+
 
 def standing_sentences(standing: Standing) -> tuple[str, ...]:
     """How much is done, what it has cost, and how long the rest takes at most."""
