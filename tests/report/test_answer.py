@@ -134,6 +134,11 @@ def test_what_more_costs_is_counted_from_what_was_spent() -> None:
     assert "that takes about 8×10¹³ FLOPs" in rung
 
 
+def test_of_a_study_that_is_not_done_nothing_is_priced() -> None:
+    going = dataclasses.replace(judged("cannot tell", "cannot tell"), in_progress=Progress(done=33, wanted=34))
+    assert more_sentences(going, sample.facts()) == ("the study itself comes first: 1 more run is wanted so far",)
+
+
 def test_refusals_of_one_kind_are_one_line_with_each_and_its_codes_below() -> None:
     why = (FewVertices(num=0, num_rungs=4, needed=4),)
     alike = [

@@ -10,7 +10,10 @@ from levelfield.scaling.results.analysis import Analysis, Winner
 
 
 def more_sentences(analysis: Analysis, facts: StudyFacts) -> tuple[str, ...]:
-    """What would decide more, what blocks a verdict first; nothing of a study without budgets."""
+    """What would decide more, what blocks a verdict first; of a study that is not done, that it be finished."""
+    if (progress := analysis.in_progress) is not None:
+        left = progress.wanted - progress.done
+        return (f"the study itself comes first: {left} more {'run is' if left == 1 else 'runs are'} wanted so far",)
     return (*_wider(analysis), *_seeds(analysis), *_rung(facts))
 
 
