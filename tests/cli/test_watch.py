@@ -7,6 +7,7 @@ import http.client
 import shutil
 import signal
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,6 +113,19 @@ def test_who_listens_is_told_at_once_and_again_when_something_else_is_shown():
         board.put(shown("second\n\nline"))
         assert next(told) == {"page": "second\n\nline"}
         assert answer(server.server_port, "/") == (200, b"second\n\nline")
+
+
+def test_who_goes_in_the_middle_of_an_answer_leaves_no_trace(capfd):
+    with serving(Board(shown("x" * 10_000_000))) as server:
+        address = ("127.0.0.1", server.server_port)
+        for said in (b"", b"GET / HT", f"GET / HTTP/1.0\r\nHost: localhost:{server.server_port}\r\n\r\n".encode()):
+            with socket.create_connection(address) as raw:
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing resets
+                raw.sendall(said)
+                if said.endswith(b"\r\n\r\n"):
+                    assert raw.recv(100)
+        assert answer(server.server_port, "/x")[0] == 404
+    assert capfd.readouterr().err == ""
 
 
 def test_a_result_or_a_failure_is_news_and_what_a_trial_writes_on_its_way_is_none(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -57,6 +58,14 @@ class BoardServer(ThreadingHTTPServer):
         TCPServer.server_bind(self)
         self.server_name, self.server_port = LOOPBACK, self.server_address[1]
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Who asks may go at any time; whatever else happens in an answer is a bug, and is shown as one."""
+        error = sys.exception()
+        if isinstance(error, ConnectionError | TimeoutError):
+            logger.debug("%s went: %s", client_address, error)
+        else:
+            super().handle_error(request, client_address)
+
     def knows(self, hosts: list[str]) -> bool:
         """Whether a request names this server: a page elsewhere whose name was pointed here (DNS rebinding) does not.
 
@@ -71,10 +80,7 @@ class _Answer(BaseHTTPRequestHandler):
     timeout = 30.0  # of one read or write: who does neither is let go
 
     def do_GET(self) -> None:
-        try:
-            self._answer(with_body=True)
-        except (ConnectionError, TimeoutError):  # whoever asked has gone
-            self.close_connection = True
+        self._answer(with_body=True)
 
     def do_HEAD(self) -> None:
         self._answer(with_body=False)
