@@ -100,6 +100,18 @@ def test_an_answer_where_few_images_limit_training_says_so() -> None:
     assert "where few images limit training, NFNet is better" in told
 
 
+def test_of_many_pairs_those_decided_are_told_and_the_rest_is_counted() -> None:
+    found = judged("better", "better").comparisons
+    (open_pair, *_) = judged("cannot tell", "cannot tell", reasons=(TooNoisy(half_width=0.1, margin=0.05),)).comparisons
+    others = [dataclasses.replace(open_pair, a=a, b=b) for a, b in (("mixer", "nfnet"), ("mixer", "vit"))]
+    three = dataclasses.replace(judged("better", "better"), comparisons=(*found, *others))
+    told = plain_answer(three)
+    assert told.startswith("By compute and by time alike, NFNet is better than ViT")
+    assert told.endswith("; no answer yet for 2 of 3 pairs of families.")
+    none = plain_answer(dataclasses.replace(three, comparisons=tuple(others)))
+    assert none.startswith("No answer yet for any of 2 pairs of families; of mixer and NFNet, equal runs differ")
+
+
 def test_an_answer_is_provisional_while_runs_are_missing() -> None:
     going = dataclasses.replace(judged("better", "better"), in_progress=Progress(done=12, wanted=34))
     assert plain_answer(going).startswith("Provisional, 12 of 34 runs done: By compute")
@@ -203,7 +215,7 @@ def test_a_control_that_nothing_could_have_failed_is_said_to_be_too_noisy() -> N
 def test_a_word_is_explained_where_it_first_stands_and_nowhere_else() -> None:
     page = (
         "<body><h1>A rung</h1><p>Its rungs, a rung.</p><svg><text>margin</text></svg><pre>edge</pre>"
-        "<details><summary>no vertex</summary>vertex</details><p>unbounded boundary, a bound</p>"
+        "<details><summary>no vertex</summary>vertex</details><p>unbounded boundary, a bound; a bound</p>"
         '<a href="#x" title="cells">cells</a><p>cells</p></body>'
     )
     told = explained(page, [term.entry for term in TERMS])

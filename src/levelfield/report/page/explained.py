@@ -55,7 +55,7 @@ def _told(text: str, left: list[Term], within: list[str]) -> str:
         return text
     found = []
     for term in list(left):
-        place = re.search(rf"(?<![\w&/-])(?:{term.pattern})(?![\w;-])", text)
+        place = re.search(rf"(?<![\w&/-])(?:{term.pattern})(?![\w-])", text)
         if place is not None:
             found.append((place.start(), place.end(), term))
             left.remove(term)

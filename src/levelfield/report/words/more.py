@@ -8,6 +8,8 @@ from levelfield.report.facts import StudyFacts
 from levelfield.report.words import numbers
 from levelfield.scaling.results.analysis import Analysis, Winner
 
+_AXES = {"base_lr": "learning rate"}
+
 
 def more_sentences(analysis: Analysis, facts: StudyFacts) -> tuple[str, ...]:
     """What would decide more, what blocks a verdict first; of a study that is not done, that it be finished."""
@@ -23,7 +25,7 @@ def _wider(analysis: Analysis) -> Iterator[str]:
     if not bounded:
         return
     runs = [(winner, len(winner.edges) * (1 + winner.num_seeds)) for winner in bounded]
-    axes = numbers.listed(sorted({axis for winner in bounded for axis in winner.edges}))
+    axes = numbers.listed(sorted({_AXES.get(axis, axis) for winner in bounded for axis in winner.edges}))
     winners = "1 winner lies" if len(bounded) == 1 else f"{len(bounded)} winners lie"
     yield (
         f"a wider search: {winners} at an edge of what was tried ({axes}), so the loss there is only a bound; one "
