@@ -49,7 +49,11 @@ NETWORKS: dict[str, Callable[[Path], None]] = {
     "use-a-network.md": places.for_use,
     "weights.md": places.for_weights,
 }
-ELSEWHERE = {"own-data.md": "tests/docs/test_commands.py", "limited-time.md": "below"}
+ELSEWHERE = {
+    "own-data.md": "tests/docs/test_commands.py",
+    "limited-time.md": "below",
+    "watch.md": "tests/cli/test_watch.py",
+}
 
 
 def to_type(page: str) -> list[str]:
