@@ -10,6 +10,7 @@ from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialResult
 from levelfield.study.bill.bill import bill
 from levelfield.study.bill.foretold import Speeds
+from levelfield.study.bill.supposed import supposed_courses
 from levelfield.study.facts import DataFacts
 from levelfield.study.plan.plan import plan
 from levelfield.study.planned import PlannedTrial
