@@ -22,7 +22,7 @@ import math
 import platform
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from levelfield.records.fields import FieldFacts
 from levelfield.records.head import LinearHead
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import HeldOutMeans, TrialResult, TrialTiming
+from levelfield.scaling.results.verdicts import Comparison
 from levelfield.scaling.tables.rungs import checked
 from levelfield.scaling.verdicts.contest import contest_of
 from levelfield.study.facts import DataFacts
@@ -90,7 +91,7 @@ SETTINGS = (
     Setting(name="equal, calm, 3 looks", group="held out", sds=(0.008, 0.008), looks=3),
     Setting(name="equal, noisy, 6 looks", group="held out", sds=(0.05, 0.05), looks=6),
     Setting(name="equal, steep bowls, 3 looks", group="held out", curvature=3.0, looks=3),
-    Setting(name="one beyond the smallest size, 3 looks", group="held out", away=-3.0, looks=3),
+    Setting(name="optimum beyond the smallest size declared (odd), 3 looks", group="held out", away=-3.0, looks=3),
     Setting(name="7 % apart, noisier loser, 3 looks", group="held out", gap=0.07, sds=(0.04, 0.01), looks=3),
     Setting(name="crossing and noisy, 6 looks", group="held out", slope=0.09, sds=(0.04, 0.02), looks=6),
 )
@@ -238,7 +239,13 @@ def _finished(
     return planner.plan()
 
 
-def _judged(spec: StudySpec, planned: Plan, results, timings, losses):
+def _judged(
+    spec: StudySpec,
+    planned: Plan,
+    results: Mapping[str, TrialResult],
+    timings: Mapping[str, TrialTiming],
+    losses: Mapping[str, np.ndarray],
+) -> tuple[Comparison, ...]:
     generator = np.random.default_rng(0)
     contest = contest_of(
         checked(observations(planned, results, timings)),
@@ -252,7 +259,7 @@ def _judged(spec: StudySpec, planned: Plan, results, timings, losses):
     return contest.held(generator=generator, num_draws=DRAWS)[0]
 
 
-def _score(ended: Ended, truth: Truth, comparisons) -> None:
+def _score(ended: Ended, truth: Truth, comparisons: Sequence[Comparison]) -> None:
     """False is any "better" or "worse" of the wrong sign, at any rung, in FLOPs, at any look; and a false "equivalent"
     overall. Seconds rank equally: there the ViT's are 0.8 of the NFNet's, which moves the truth along the law."""
     for comparison in comparisons:
@@ -268,8 +275,15 @@ def _score(ended: Ended, truth: Truth, comparisons) -> None:
                 ended.covered &= verdict.difference.low <= true <= verdict.difference.high
 
 
-def tally(setting: Setting, num: int, *, first: int = 0, found: dict[str, list[float]] | None = None):
-    """``num`` races of ``setting`` from the ``first``, beside the fixed grid on every fifth."""
+def tally(
+    setting: Setting,
+    num: int,
+    *,
+    first: int = 0,
+    found: dict[str, list[float]] | None = None,
+    beside_grid: bool = True,
+) -> dict[str, list[float]]:
+    """``num`` races of ``setting`` from the ``first``, every fifth of them ``beside_grid`` as well."""
     found = defaultdict(list) if found is None else found
     for place in range(first, first + num):
         truth = Truth(setting, place)
@@ -280,7 +294,7 @@ def tally(setting: Setting, num: int, *, first: int = 0, found: dict[str, list[f
         found["looks"].append(ended.looks)
         found["flops"].append(ended.flops)
         found["open edges"].append(ended.edges)
-        if place % 5 == 0:
+        if beside_grid and place % 5 == 0:
             grid = run(truth, study_of(outward=False), 1)
             found["grid decided"].append(grid.verdict != "cannot tell")
             found["share of the grid"].append(ended.flops / grid.flops)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
+from levelfield.records.allowed import Undecidable
 from levelfield.records.data import DigitPairsSpec, DigitStringsSpec, FractalsSpec, MixtureSpec, num_report_asked
 from levelfield.records.fingerprint import fingerprint
 from levelfield.records.study import StudySpec
@@ -23,16 +24,20 @@ from levelfield.report.facts import (
 )
 from levelfield.report.words.executions import mixed_executions
 from levelfield.report.words.measures import axis
+from levelfield.report.words.more import more_sentences
 from levelfield.report.words.numbers import family_name, flops, listed, plain
 from levelfield.report.words.told import told
 from levelfield.report.words.transfer import transfer_sentences
 from levelfield.scaling.foretold import cuts_of
 from levelfield.scaling.results.analysis import Analysis
+from levelfield.scaling.results.refusals import PredictionOf, Refusal
+from levelfield.study.bill.expected import left_of
 from levelfield.study.outcome.outcome import Outcome, analyse_outcome, read_outcome
 from levelfield.study.outcome.transfer_table import analyse_transfers, transfer_rows
 from levelfield.study.plan.recipes import preset
 from levelfield.study.plan.undecidable import undecidable
 from levelfield.study.planned import LockedRecipe
+from levelfield.study.race.more import next_step
 
 _CODES_OF_SIZES = {"s": "stem stride", "p": "patch size in px", "w": "width", "d": "depth"}
 """What a letter in the name of a size stands for ("vit:w64-d3-p4")."""
@@ -61,6 +66,21 @@ def publish(directory: Path, *, fresh: bool = True, measure: str | None = None) 
 
 def page_facts(outcome: Outcome, analysis: Analysis) -> StudyFacts:
     """Everything that stands around the analysis of ``outcome`` on its page."""
+    facts = _facts(outcome, analysis)
+    more = _race_further(outcome, analysis) if outcome.spec.verdict.look else more_sentences(analysis, facts)
+    return dataclasses.replace(facts, longer_run=more)
+
+
+def _race_further(outcome: Outcome, analysis: Analysis) -> tuple[str, ...]:
+    """The step that the race itself would take next, and what it is expected to cost; none while it runs."""
+    if outcome.in_progress is not None:
+        return ()
+    further = next_step(outcome.spec, outcome.planned.winners, analysis.comparisons)
+    takes = left_of(further.spec, outcome.facts, outcome.results, None).train_flops
+    return (f"{told(further.does)}; that takes about {flops(takes)} of training",)
+
+
+def _facts(outcome: Outcome, analysis: Analysis) -> StudyFacts:
     spec, ledger = outcome.spec, outcome.ledger + outcome.transfer_ledger
     averaged = "averaged" if spec.verdict.weights == "ema" else "raw"
     return StudyFacts(
@@ -75,7 +95,8 @@ def page_facts(outcome: Outcome, analysis: Analysis) -> StudyFacts:
         recipes=tuple(_recipe_facts(spec)),
         axes=_axes(spec),
         caveats=tuple(_caveats(outcome)),
-        longer_run=tuple(_longer_run(outcome, analysis)),
+        undecidable=tuple(_undecidable(outcome)),
+        refusals=tuple(_unlocked(outcome)),
         commands=("levelfield run study.toml", "levelfield report runs/" + spec.name),
         versions=_versions(outcome),
         fingerprints={"study": fingerprint("study", spec), "data": outcome.facts.fingerprint},
@@ -169,12 +190,20 @@ def _caveats(outcome: Outcome) -> Iterator[str]:
     if outcome.facts.no_verdict_because:
         yield told(outcome.facts.no_verdict_because)
     yield from outcome.facts.remarks
+
+
+def _undecidable(outcome: Outcome) -> Iterator[Undecidable]:
+    """What no outcome could decide, but for what stands among the caveats."""
     for each in undecidable(outcome.spec, outcome.facts, outcome.planned):
         if each.why != (outcome.facts.no_verdict_because,):
-            yield f"by design, {told(each)}"
+            yield each
+
+
+def _unlocked(outcome: Outcome) -> Iterator[Refusal]:
+    """The predictions that could not be locked before their rung ran."""
     for budget, lock in sorted(outcome.locks.items()):
         for family, why in lock.refused.items():
-            yield f"no prediction of {family_name(family)} at {flops(budget)} was locked: {told(why)}"
+            yield Refusal(what=PredictionOf(family=family, budget_flops=budget), why=(why,))
 
 
 def locked_predictions(outcome: Outcome) -> Iterator[LockedPrediction]:
@@ -243,22 +272,6 @@ def _written(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return plain(value) if isinstance(value, float) else str(value)
-
-
-def _longer_run(outcome: Outcome, analysis: Analysis) -> Iterator[str]:
-    """What this study leaves open, and what would close it."""
-    budgets: Sequence[float] = outcome.spec.ladder.budgets
-    top = budgets[-1] * (budgets[-1] / budgets[-2] if len(budgets) > 1 else 10)
-    yield f"a rung at {flops(top)} would test the laws where they have not been fitted"
-    bounded = {axis for winner in outcome.planned.winners for axis in winner.edges}
-    if bounded:
-        axes = ", ".join(sorted(bounded))
-        yield f"wider grids for {axes}: some winners lie at the edge, so their loss is only a bound"
-    undecided = [comparison for comparison in analysis.comparisons if comparison.overall.verdict == "cannot tell"]
-    for comparison in undecided:
-        if comparison.seeds_to_decide is not None:
-            seeds, margin = comparison.seeds_to_decide, comparison.margin
-            yield f"about {seeds} seeds a winner would decide a margin of {margin} in {comparison.currency}"
 
 
 def _versions(outcome: Outcome) -> dict[str, str]:

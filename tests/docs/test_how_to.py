@@ -17,6 +17,7 @@ HOW_TO = ROOT / "docs/how-to"
 
 CUDA = "wants a GPU"
 INSTALLS = "installs: tests/cli/test_without_torch.py builds and installs a wheel"
+RACES = "takes hours: tests/cli/test_race.py runs the shortest there is"
 NOT_HERE = {
     "levelfield run study.toml --device cuda --workers 8": CUDA,
     "levelfield run study.toml --workers 8 --device cuda --for 9m; echo $?": CUDA,
@@ -27,6 +28,9 @@ NOT_HERE = {
     "#!/bin/bash\n#SBATCH --time=01:00:00 --gres=gpu:1\n"
     "levelfield run study.toml --workers 8 --device cuda --for 55m\n"
     '[ $? -eq 75 ] && sbatch "$0"': "wants a cluster",
+    "levelfield race photos/ --for 2h": RACES,
+    "levelfield race photos/ --for 1h": RACES,
+    "python -m benchmarks.planted_races": "takes hours; benchmarks/results holds them",
     "pytest -m slow tests/study/test_pieces.py": "is a part of this tier",
     "pip install 'levelfield[timm]'": INSTALLS,
     "pip install 'levelfield[onnx]'": INSTALLS,
@@ -45,7 +49,11 @@ NETWORKS: dict[str, Callable[[Path], None]] = {
     "use-a-network.md": places.for_use,
     "weights.md": places.for_weights,
 }
-ELSEWHERE = {"own-data.md": "tests/docs/test_commands.py", "limited-time.md": "below"}
+ELSEWHERE = {
+    "own-data.md": "tests/docs/test_commands.py",
+    "limited-time.md": "below",
+    "watch.md": "tests/cli/test_watch.py",
+}
 
 
 def to_type(page: str) -> list[str]:

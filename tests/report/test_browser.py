@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -113,16 +114,18 @@ def test_it_prints_unfolded_on_few_pages_without_the_long_lists_and_folds_again(
     browser: Browser, page_path: Path
 ) -> None:
     with opened(browser, page_path, 1280) as (page, _):
-        folded = "document.querySelectorAll('details:not([open])').length"
+        folded = "document.querySelectorAll('details:not([open], .refusals)').length"
         page.evaluate(f"addEventListener('beforeprint', () => {{ window.folded = {folded}; }})")
         printed = page.pdf(prefer_css_page_size=True)
         assert printed.startswith(b"%PDF")
-        assert 4 <= len(re.findall(rb"/Type /Page\b", printed)) <= 14
+        assert 4 <= len(re.findall(rb"/Type /Page\b", printed)) <= 11
         assert page.evaluate("window.folded") == 0
         assert page.locator("details[open]").count() == 0
         page.emulate_media(media="print")
         assert not page.locator("#trials table").first.is_visible()
         assert page.locator("#trials .print-only").is_visible()
+        assert page.locator(".refusals summary").first.is_visible()
+        assert not page.locator(".refusals li").first.is_visible(), "one line a kind"
 
 
 def test_on_paper_nothing_is_wider_than_the_page_and_no_figure_is_split(browser: Browser, page_path: Path) -> None:
@@ -131,8 +134,47 @@ def test_on_paper_nothing_is_wider_than_the_page_and_no_figure_is_split(browser:
         page.emulate_media(media="print")
         page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
         assert page.evaluate("document.documentElement.scrollWidth") <= PAPER
-        split = "Array.from(document.querySelectorAll('figure:not(:has(.small)), .panel, .card, tr'),"
+        split = "Array.from(document.querySelectorAll('.panels:not(.small), .panel, .card, tr'),"
         assert set(page.evaluate(f"{split} each => getComputedStyle(each).breakInside)")) == {"avoid"}
+
+
+def test_on_paper_no_word_of_page_one_is_printed_over_another(browser: Browser, page_path: Path) -> None:
+    with opened(browser, page_path, PAPER) as (page, _):
+        page.emulate_media(media="print")
+        for width in (PAPER, 360, 1280):
+            page.set_viewport_size({"width": width, "height": 844})
+            page.evaluate("document.querySelector('.key-figures dt').textContent = '4.8×10⁹ – 9.5×10¹⁰ FLOPs'")
+            boxes = page.evaluate(
+                "Array.from(document.querySelectorAll("
+                "'.key-figures dt, .key-figures dd, .more, .card, .exactly'), each => {"
+                " const range = document.createRange(); range.selectNodeContents(each);"
+                " const box = range.getBoundingClientRect(); return [box.left, box.top, box.right, box.bottom]; })"
+            )
+            assert len(boxes) > 12
+            crossing = [
+                (a, b)
+                for a, b in itertools.combinations(boxes, 2)
+                if min(a[2], b[2]) - max(a[0], b[0]) > 1 and min(a[3], b[3]) - max(a[1], b[1]) > 1
+            ]
+            assert crossing == [], width
+            page.emulate_media(media="screen")
+
+
+def test_a_wide_figure_is_printed_whole(browser: Browser, page_path: Path) -> None:
+    with opened(browser, page_path, PAPER) as (page, _):
+        page.emulate_media(media="print")
+        cut = "Array.from(document.querySelectorAll('.panel.wide'), each => each.scrollWidth - each.clientWidth)"
+        assert max(page.evaluate(cut)) <= 0
+
+
+def test_a_word_leads_to_what_it_means(browser: Browser, page_path: Path) -> None:
+    with opened(browser, page_path, 1280) as (page, _):
+        terms = page.locator("a.term")
+        assert terms.count() >= 5
+        for place in range(terms.count()):
+            target = terms.nth(place).get_attribute("href") or ""
+            assert page.locator(target).count() == 1, target
+            assert terms.nth(place).get_attribute("title")
 
 
 def test_on_a_laptop_no_table_hides_its_last_column(browser: Browser, page_path: Path) -> None:

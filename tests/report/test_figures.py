@@ -335,3 +335,26 @@ def test_without_vl_convert_one_sentence_says_what_is_kept_and_what_to_do(monkey
     monkeypatch.setitem(sys.modules, "vl_convert", None)
     with pytest.raises(WorkError, match=r"what was trained is kept: pip install vl-convert-python and run"):
         draw_png("<svg/>")
+
+
+def test_every_best_rate_bears_the_number_of_its_size_and_the_list_says_which_that_is() -> None:
+    for panel in figure("learning-rate").panels:
+        layers = panel.specification["layer"]
+        texts = [row["text"] for layer in layers if layer["mark"]["type"] == "text" for row in layer["data"]["values"]]
+        listed = dict(text.split(" ", 1) for text in texts if " " in text)
+        points = [row for layer in layers if layer["mark"]["type"] == "point" for row in layer["data"]["values"]]
+        borne = [text for text in texts if " " not in text]
+        assert len(borne) == len(points) > len(listed)
+        named = [row["text"].split("\n")[0].partition(" ")[2].partition(" at ")[0] for row in points]
+        assert [listed[number] for number in borne] == named, "in the order of drawing: a mark, then its number"
+
+
+def test_of_many_sizes_few_rates_are_drawn_and_the_figure_says_how_many() -> None:
+    runs = sample.observations()
+    analysis = sample.analysis(runs)
+    first = analysis.learning_rates[0]
+    many = [dataclasses.replace(first, model=f"nfnet:w{8 + size}-d1", params=1e4 + size) for size in range(40)]
+    drawn = study_figures(dataclasses.replace(analysis, learning_rates=tuple(many)), runs)["learning-rate"]
+    (panel,) = drawn.panels
+    assert sum(layer["mark"]["type"] == "point" for layer in panel.specification["layer"]) == 6
+    assert "Of 40 sizes 6 are drawn" in drawn.reading

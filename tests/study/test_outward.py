@@ -154,7 +154,8 @@ def test_a_size_that_the_protocol_refuses_is_no_edge_and_one_that_was_never_decl
 
 
 def test_what_is_foreseen_beyond_is_the_sum_of_steps_that_gain_ever_less():
-    assert foreseen_gain([math.e**0.3, math.e**0.1, 1.0]) == pytest.approx(0.1 * 0.5 / (1 - 0.5))
+    assert foreseen_gain([math.e**0.19, math.e**0.09, 1.0]) == pytest.approx(0.09 * 0.9 / (1 - 0.9))
+    assert foreseen_gain([math.e**0.3, math.e**0.1, 1.0]) == pytest.approx(0.15), "the mean of both is more"
     assert foreseen_gain([1.0, 0.9, 0.8]) == math.inf, "steps that gain more and more"
     assert foreseen_gain([None, 1.1, 1.0]) == math.inf
     assert foreseen_gain([2.0, 1.0, 1.0]) == 0.0

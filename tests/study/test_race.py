@@ -11,6 +11,7 @@ from levelfield.records.execution import DEFAULT_EXECUTION
 from levelfield.records.growth import LongerWalks, MoreSeeds, RungAbove, SomeSeeds, WiderRates
 from levelfield.records.study import PROTOCOL_MAX_EPOCHS, VerdictSpec
 from levelfield.scaling.results.verdicts import BudgetVerdict, Comparison
+from levelfield.study.bill.expected import left_of
 from levelfield.study.outcome.fixed import changes
 from levelfield.study.plan.candidate import afford
 from levelfield.study.plan.plan import plan
@@ -18,7 +19,7 @@ from levelfield.study.planned import Candidate, RungWinner
 from levelfield.study.race.design import NUM_RUNGS, least_budget, race_study, rungs_below
 from levelfield.study.race.more import next_step
 from levelfield.study.race.race import study_file, write_study
-from levelfield.study.race.spend import left_of, sized_by_flops
+from levelfield.study.race.spend import sized_by_flops
 from levelfield.study.spec_file import load_study
 from tests.study.simulated import FACTS
 
@@ -84,6 +85,7 @@ def test_few_images_make_a_race_about_training_that_they_limit():
     assert race(facts=few).ladder.max_epochs > 100
 
 
+@pytest.mark.slow
 def test_a_network_of_somebody_else_races_as_it_is_beside_a_path_without_an_axis_that_it_lacks():
     spec = race(1e16, families=("nfnet", "timm:resnet18"))
     assert spec.families[1].sizes == ("timm:resnet18",)

@@ -162,6 +162,7 @@ def say_optima(analysis: Analysis) -> None:
 
 def say_findings(analysis: Analysis) -> None:
     """The headline and each verdict, in sentences."""
+    from levelfield.report.words.controls import control_outcome
     from levelfield.report.words.numbers import family_name
     from levelfield.report.words.told import all_told, told
     from levelfield.report.words.verdicts import comparison_sentence, headline
@@ -171,7 +172,7 @@ def say_findings(analysis: Analysis) -> None:
     for comparison in analysis.comparisons:
         say(f"  {comparison_sentence(analysis, comparison)}")
     for control in analysis.controls:
-        outcome = "passed" if control.passed else "ALARM"
+        outcome = control_outcome(analysis, control)
         text = f"  A/A control, {family_name(control.family)}: {control.verdict} ({outcome})"
         say(text, "plain" if control.passed else "alarm")
     for refusal in analysis.refusals[:5]:

@@ -32,6 +32,7 @@ from levelfield.cli import (
     run,
     status,
     verify,
+    watch,
 )
 from levelfield.cli.console import say, speak
 
@@ -53,6 +54,7 @@ _VERBS = {
     plan: "Every cell and the bill, before anything is spent.",
     run: "Train what a study wants; run again to resume.",
     status: "What is done, wanted next, failed, and spent.",
+    watch: "A study's page, live in a browser while it runs.",
     fit: "The laws of loss against compute.",
     predict: "The best recipe for a budget not yet spent.",
     next_trials: "The trials that tell most of it, per FLOP.",

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from levelfield.cli.console import is_quiet, say
-from levelfield.cli.pace import Pace
 
 if TYPE_CHECKING:
     from levelfield.records.study import StudySpec
     from levelfield.scaling.results.analysis import Analysis
+    from levelfield.study.bill.pace import Pace
     from levelfield.study.run import RunProgress
 
 
@@ -117,7 +117,9 @@ class _Paced:
 
     @functools.cached_property
     def _pace(self) -> Pace:
-        return Pace(self._spec, self._directory)
+        from levelfield.study.bill.pace import pace_in
+
+        return pace_in(self._spec, self._directory)
 
     def left(self, progress: RunProgress) -> str:
         """ "at most 4 min left"; empty where no pace is known."""
@@ -126,7 +128,8 @@ class _Paced:
         pace = self._pace
         if progress.event.kind == "finished":
             pace.finished(progress.event.trial)
-        return "" if pace.seconds_left is None else f"at most {seconds(pace.seconds_left)} left"
+        said = "at most" if pace.at_most else "about"
+        return "" if pace.seconds_left is None else f"{said} {seconds(pace.seconds_left)} left"
 
     def say_line(self, progress: RunProgress) -> None:
         event, left = progress.event, self.left(progress)

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from levelfield.records.study import StudySpec
     from levelfield.scaling.results.analysis import Analysis
+    from levelfield.study.bill.expected import Spend
     from levelfield.study.bill.foretold import Speeds
     from levelfield.study.facts import DataFacts
-    from levelfield.study.race.spend import Spend
     from levelfield.study.run import RunProgress
 
 EXAMPLES = (

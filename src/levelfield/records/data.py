@@ -1,6 +1,6 @@
 """Which data a trial sees: one frozen spec a source, told apart by ``source``.
 
-``select`` examples choose hyper-parameters; ``report`` examples are touched once, for winners (protocol 1). A ``path``
+``select`` examples choose hyper-parameters; ``report`` examples are touched for winners only (protocol 1). A ``path``
 says where data lies and is no part of its identity: the content's own fingerprint is.
 """
 

@@ -39,6 +39,7 @@ MOST_CELLS = 4096
 """Families x sizes x rungs. A study in print has some hundred; every finished trial plans all of them again."""
 MOST_SEEDS = 1000
 MOST_CAP = 1000
+MOST_CHECK_SEEDS = 100
 LARGEST_RULED_BATCH = 2**18
 LARGEST_BATCH_FACTOR = 64.0
 LARGEST_COEFFICIENT = 1e6
@@ -194,7 +195,8 @@ class SearchSpec:
     absent). ``audit_budgets`` run the full learning-rate grid at the middle size, to test the two-trial rule.
 
     ``sizes`` says how the list of sizes is searched: "all" trains every allowed one, "outward" starts where lower rungs
-    point to and walks until the winner has worse neighbours along every axis (decision 30).
+    point to and walks until the winner has worse neighbours along every axis (decision 30). Of a searching trial
+    at ``check_budgets`` there are ``check_seeds`` runs, whose mean decides: axes that are carried up err at all rungs.
     """
 
     cap: int = 5
@@ -202,6 +204,7 @@ class SearchSpec:
     check_budgets: tuple[float, ...] | None = None
     audit_budgets: tuple[float, ...] = ()
     sizes: SizeSearch = later(default="all")
+    check_seeds: int = later(default=1)
 
     def __post_init__(self) -> None:
         held = 3 <= self.cap <= MOST_CAP
@@ -210,6 +213,8 @@ class SearchSpec:
             budgets = getattr(self, name) or ()
             expect(len(set(budgets)) == len(budgets), f"search.{name}", "distinct", budgets)
         expect(self.sizes in get_args(SizeSearch), "search.sizes", f"one of {get_args(SizeSearch)}", self.sizes)
+        held = 1 <= self.check_seeds <= MOST_CHECK_SEEDS
+        expect(held, "search.check_seeds", f"from 1 to {MOST_CHECK_SEEDS}", self.check_seeds)
         held = self.sizes == "all" or self.bracket_winners
         expect(held, "search.bracket_winners", 'true, or left out, where sizes = "outward"', self.bracket_winners)
 

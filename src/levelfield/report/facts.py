@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
+from levelfield.records.allowed import Undecidable
 from levelfield.records.codec import record
 from levelfield.records.measure import LOSS, Measure
 from levelfield.records.reason import Reason
 from levelfield.records.transfer import TransferRow
 from levelfield.scaling.foretold import Foretold
 from levelfield.scaling.results.intervals import Interval
+from levelfield.scaling.results.refusals import Refusal
 from levelfield.scaling.transfer import TransferAnalysis
 
 
@@ -100,13 +102,33 @@ class TransferFact:
 
 
 @record
+class Standing:
+    """Where a running study stands, on a page that is kept fresh.
+
+    ``seconds_left`` is a bound (``at_most``) or what is expected, None where no pace is known yet; ``latest`` is the
+    time of day of the last result.
+    """
+
+    done: int
+    wanted: int
+    complete: bool
+    num_failed: int
+    train_flops: float
+    device_seconds: float
+    seconds_left: float | None
+    at_most: bool
+    latest: str
+
+
+@record
 class StudyFacts:
     """The study around an analysis.
 
     ``data`` says in a sentence what was seen, ``metric`` what was judged ("held-out cross-entropy, averaged weights"),
     ``measures`` all that was measured of a trial.
     ``axes`` says what each searched axis is ("shape": "stem stride of NFNet, patch size of ViT").
-    ``foretold`` is what earlier cuts of the runs would have said. ``longer_run`` lists what a longer run would decide;
+    ``foretold`` is what earlier cuts of the runs would have said. ``undecidable`` is what no outcome could decide,
+    ``refusals`` what else was refused beside the analysis. ``longer_run`` lists what would decide more, and its price;
     ``commands`` reproduce the study, one a line; ``versions`` and ``fingerprints`` are shown as they are. Only content
     belongs here: no clock and no path, so that equal studies give equal pages.
     """
@@ -122,6 +144,8 @@ class StudyFacts:
     recipes: tuple[RecipeFact, ...]
     axes: dict[str, str] = dataclasses.field(default_factory=dict)
     caveats: tuple[str, ...] = ()
+    undecidable: tuple[Undecidable, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
     longer_run: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     versions: dict[str, str]

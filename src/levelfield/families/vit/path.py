@@ -6,6 +6,8 @@ published shapes, and networks of so few channels were found to want depth 1 (st
 
 from __future__ import annotations
 
+from levelfield.records.errors import SpecError
+
 _DEPTHS = {
     8: 1,
     12: 1,
@@ -40,11 +42,19 @@ def path(resolution: int) -> tuple[str, ...]:
 
 
 def patches(resolution: int) -> tuple[int, tuple[int, ...]]:
-    """The patch size to start from, and all that cut an image of ``resolution`` pixels into 1 to 16 whole ones a side.
+    """The patch size to start from, and all that cut an image of ``resolution`` pixels into 2 to 16 whole ones a side.
 
+    One patch would be no transformer: nothing attends to anything.
     4 patches a side suit 32 px (studies/0001_digit_pairs), 14 are published for 224 px: half the square root of the
     side in px, about.
+
+    Raises:
+        SpecError: no patches do.
     """
-    sizes = [size for size in range(1, resolution + 1) if resolution % size == 0 and resolution <= _MOST_PATCHES * size]
+    sizes = [
+        size for size in range(1, resolution // 2 + 1) if resolution % size == 0 and resolution <= _MOST_PATCHES * size
+    ]
+    if not sizes:
+        raise SpecError(f"vit: no whole patches cut an image of {resolution} px into 2 to {_MOST_PATCHES} a side")
     wanted = resolution / (4 * (resolution / 32) ** 0.64)
     return min(sizes, key=lambda size: (abs(size - wanted), size)), tuple(sizes)

@@ -11,6 +11,7 @@ from levelfield.report.figures.canvas import Canvas, Mark
 from levelfield.report.figures.figure import Figure, Panel, slug
 from levelfield.report.figures.loss import CURRENCY_TITLES
 from levelfield.report.words import numbers
+from levelfield.report.words.controls import control_outcome, controls_clause, is_blind
 from levelfield.report.words.told import all_told, told
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.intervals import Interval
@@ -49,13 +50,15 @@ def verdict_figure(analysis: Analysis) -> Figure:
     for control in analysis.controls:
         if control.difference is not None:
             name = numbers.family_name(control.family)
-            rows.append((f"A/A: {name}", control.difference, f"A/A control, {name}: {control.verdict}", control.passed))
+            outcome, seen = control_outcome(analysis, control), control.passed and not is_blind(analysis, control)
+            rows.append((f"A/A: {name}", control.difference, f"A/A control, {name}: {outcome}", seen))
     first = analysis.comparisons[0]
     panel = _verdict_panel(rows, first, analysis)
     reading = (
         f"Left of zero {numbers.family_name(first.a)} has the lower loss. Grey strip: {numbers.margin(first.margin)}, "
-        "the margin fixed in advance within which the families count as equal. Hollow: cannot tell, or depends on "
-        f"compute. A/A: a family against itself on other seeds. Bars: {_level(analysis)} intervals."
+        "the margin fixed in advance within which the families count as equal. Hollow: cannot tell, depends on "
+        "compute, or too noisy to tell anything. A/A: a family against itself on other seeds. Bars: "
+        f"{_level(analysis)} intervals."
     )
     return Figure(name="verdict", title=title, caption=_verdict_caption(analysis), reading=reading, panels=(panel,))
 
@@ -204,12 +207,7 @@ def _verdict_caption(analysis: Analysis) -> str:
         size = numbers.percent(abs(math.expm1(difference.estimate)))
         mean = "on the mean of the budgets " if comparison.overall.verdict == "depends on compute" else ""
         said.append(f"at equal {currency} the loss of {a} lies {mean}{size} {side} that of {b} ({words})")
-    controls = analysis.controls
-    if not controls:
-        return numbers.sentence(f"{'; '.join(said)}; no A/A control was run")
-    passed = sum(control.passed for control in controls)
-    outcome = "all A/A controls passed" if passed == len(controls) else f"{len(controls) - passed} A/A controls failed"
-    return numbers.sentence(f"{'; '.join(said)}; {outcome}")
+    return numbers.sentence(f"{'; '.join(said)}; {controls_clause(analysis)}")
 
 
 def _level(analysis: Analysis) -> str:

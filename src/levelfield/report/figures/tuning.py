@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from levelfield.report.figures import theme
 from levelfield.report.figures.axes import Axis, log_axis
-from levelfield.report.figures.canvas import Canvas, EndLabel, Mark, Shift
+from levelfield.report.figures.canvas import Canvas, EndLabel, Mark
 from levelfield.report.figures.figure import Figure, Panel, slug
 from levelfield.report.figures.noise import noise_of
 from levelfield.report.figures.thinned import evenly, told_thinned
@@ -19,9 +19,13 @@ from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.optima import LearningRateCell
 
 _LONGEST_NAME = 14
-_SPREAD = 0.4
+_SPREAD = 0.6
 """Sizes of one rate are set side by side over this share of a factor of 2, so that none is taken for the next rate."""
-_MOST_APART = 5.0
+_MOST_APART = 15.0
+_NUMBERED = 190
+"""px² of a mark that holds a number."""
+_MOST_SIZES = 6
+"""Lines that an eye can tell apart among others of the same colour."""
 _MOST_PANELS = 8
 """Tuning curves of so many rungs a family: every one is a picture to be drawn and sent."""
 _STATUS_TEXT = {
@@ -31,9 +35,9 @@ _STATUS_TEXT = {
 }
 
 _TREND_READING = (
-    "One line a size, faint to dark from small to large; lines at one rate are set side by side. Filled: the optimum "
-    "lies between worse rates that were tried (thin bars); hollow: one-sided or a bound. The paper found a slow, "
-    "monotonic fall for NFNets trained with SGD."
+    "One line a size; the number in a point is that of its size in the list beside, from small to large. Lines at one "
+    "rate are set side by side. Filled: the optimum lies between worse rates that were tried; hollow: one-sided or a "
+    "bound. The paper found a slow, monotonic fall for NFNets trained with SGD."
 )
 
 
@@ -49,7 +53,7 @@ def learning_rate_figure(analysis: Analysis) -> Figure:
         )
     unit = _length_unit(cells)
     sizes = [_by_size([cell for cell in cells if cell.family == family]) for family in analysis.families]
-    drawn, named = sum(len(evenly(own)) for own in sizes), learning_rate(analysis.rate_batch)
+    drawn, named = sum(len(evenly(own, _MOST_SIZES)) for own in sizes), learning_rate(analysis.rate_batch)
     panels = tuple(
         _trend_panel(family, [cell for cell in cells if cell.family == family], style, unit, named)
         for family, style in theme.family_styles(analysis.families).items()
@@ -97,25 +101,28 @@ def tuning_figure(analysis: Analysis) -> Figure:
 
 def _trend_panel(family: str, cells: list[LearningRateCell], style: theme.FamilyStyle, unit: str, named: str) -> Panel:
     name = numbers.family_name(family)
-    sizes = evenly(_by_size(cells))
+    sizes = evenly(_by_size(cells), _MOST_SIZES)
     cells = [cell for own in sizes for cell in own]
     lengths = [length for cell in cells if (length := _length(cell, unit))]
     canvas = Canvas(
         x=log_axis(f"training length in {unit}", lengths, text=numbers.power if unit == "epochs" else numbers.count),
         y=_rate_axis(f"best {named}", [cell.best_base_lr for cell in cells]),
     )
+    for number, own in enumerate(sizes, 1):
+        canvas.end_label(EndLabel(y=canvas.y.high, text=f"{number} {_short(own[0])}", color=style.text))
     octave = canvas.plot_height * math.log(2) / math.log(canvas.y.high / canvas.y.low)
     apart = min(_SPREAD * octave / max(len(sizes) - 1, 1), _MOST_APART)
-    for own, shade in zip(sizes, theme.shades(len(sizes)), strict=True):
+    for number, (own, shade) in enumerate(zip(sizes, theme.shades(len(sizes)), strict=True), 1):
         beside = [other for other in sizes if _rates(other) & _rates(own)]
         side = (0.0, apart * (beside.index(own) - (len(beside) - 1) / 2))
         points = [(length, cell.best_base_lr) for cell in own if (length := _length(cell, unit))]
         canvas.line(points, color=style.color, opacity=shade, width=1.6, shift=side)
         for cell in own:
-            low, high = _neighbours(cell)
-            x, y = _length(cell, unit) or 0.0, cell.best_base_lr
-            _draw_optimum(canvas, cell, Mark(x=x, y=y, low=low, high=high, text=""), style, shade, side)
-        canvas.end_label(EndLabel(y=points[-1][1], text=_short(own[0]), color=style.text))
+            hollow, x, y = cell.status != "bracketed", _length(cell, unit) or 0.0, cell.best_base_lr
+            mark = Mark(x=x, y=y, text=_optimum_text(cell))
+            canvas.points([mark], color=style.color, shape=style.shape, hollow=hollow, size=_NUMBERED, shift=side)
+            ink = style.text if hollow else theme.PAPER
+            canvas.note(x, y, str(number), color=ink, align="center", dy=side[1] + 0.5)
     description = f"Best learning rate against training length, {name}"
     return Panel(name=f"learning-rate-{slug(family)}", title=name, specification=canvas.specification(description))
 
@@ -145,21 +152,10 @@ def _tuning_panel(cells: list[LearningRateCell], style: theme.FamilyStyle, x: Ax
     )
 
 
-def _draw_optimum(
-    canvas: Canvas, cell: LearningRateCell, at: Mark, style: theme.FamilyStyle, shade: float, side: Shift = (0.0, 0.0)
-) -> None:
+def _draw_optimum(canvas: Canvas, cell: LearningRateCell, at: Mark, style: theme.FamilyStyle, shade: float) -> None:
     mark = dataclasses.replace(at, text=_optimum_text(cell))
     look = {"hollow": cell.status != "bracketed", "size": 58, "opacity": max(shade, 0.55), "bar": 1}
-    canvas.points([mark], color=style.color, shape=style.shape, shift=side, **look)
-
-
-def _neighbours(cell: LearningRateCell) -> tuple[float | None, float | None]:
-    """The worse rates next to a bracketed optimum, between which the true one lies."""
-    if cell.status != "bracketed":
-        return None, None
-    lower = [rate for rate, _ in cell.tried if rate < 0.99 * cell.best_base_lr]
-    higher = [rate for rate, _ in cell.tried if rate > 1.01 * cell.best_base_lr]
-    return (max(lower), min(higher)) if lower and higher else (None, None)
+    canvas.points([mark], color=style.color, shape=style.shape, **look)
 
 
 def _optimum_text(cell: LearningRateCell) -> str:

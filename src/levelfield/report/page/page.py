@@ -6,28 +6,29 @@ import functools
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from levelfield.records.observation import Observation
-from levelfield.report.facts import StudyFacts
-from levelfield.report.figures.comparison import verdict_words
+from levelfield.report.facts import Standing, StudyFacts
 from levelfield.report.figures.figure import Figure
-from levelfield.report.figures.loss import CURRENCY_TITLES
 from levelfield.report.figures.theme import FALLBACK, FamilyStyle, family_styles
+from levelfield.report.page.cards import verdict_cards
+from levelfield.report.page.explained import explained
 from levelfield.report.page.figures import study_figures
 from levelfield.report.page.svg import draw_svg, for_page
 from levelfield.report.tables.study import study_tables
 from levelfield.report.tables.table import LONG, Column, Table, TableCell
 from levelfield.report.words import numbers
-from levelfield.report.words.glossary import glossary
+from levelfield.report.words.answer import plain_answer
+from levelfield.report.words.glossary import TERMS, anchor, glossary
+from levelfield.report.words.grouped import grouped
 from levelfield.report.words.of_optima import optimum_sentences
 from levelfield.report.words.of_plans import rule_broken
+from levelfield.report.words.standing import NOTHING_FINISHED, standing_sentences
 from levelfield.report.words.told import all_told, told
-from levelfield.report.words.verdicts import comparison_sentence, headline
+from levelfield.report.words.verdicts import headline
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.refusals import Refusal
-from levelfield.scaling.results.verdicts import Comparison
 from levelfield.units import PAPER_FLOPS
 
 if TYPE_CHECKING:
@@ -40,24 +41,6 @@ _TIGHT_TO = 16
 """Characters of a name that no line break may split."""
 _WIDE_FROM = 17
 """Characters of a cell and its heading that half a phone's width cannot hold."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class VerdictCard:
-    """One comparison in one currency, as the top of the page says it; ``tone`` picks its colour.
-
-    ``meaning`` says what the number is, ``reasons`` why nothing was decided; ``sentence`` holds all of it with
-    everything it holds for, to be quoted.
-    """
-
-    currency: str
-    families: str
-    words: str
-    difference: str
-    meaning: str
-    reasons: tuple[str, ...]
-    sentence: str
-    tone: str
 
 
 def render(analysis: Analysis, observations: Sequence[Observation], facts: StudyFacts) -> str:
@@ -79,8 +62,15 @@ def render_figures(
     figures: dict[str, Figure],
     pictures: dict[str, str],
     tables: dict[str, Table],
+    *,
+    standing: Standing | None = None,
+    events: str = "",
 ) -> str:
-    """The document around figures already drawn and tables already made."""
+    """The document around figures already drawn and tables already made.
+
+    With ``standing`` it says where a running study stands, and with ``events``, an address on the server that it comes
+    from, it keeps itself fresh by what is told there.
+    """
     from markupsafe import Markup
 
     styles = family_styles(analysis.families)
@@ -91,11 +81,13 @@ def render_figures(
     def style_of(family: str) -> FamilyStyle:
         return styles.get(family, FALLBACK)
 
-    return (
+    words = glossary(analysis, facts)
+    page = (
         _environment()
         .get_template("page.html.j2")
         .render(
             analysis=analysis,
+            answer=plain_answer(analysis),
             headline=headline(analysis),
             optimum_sentences=optimum_sentences,
             facts=facts,
@@ -106,12 +98,23 @@ def render_figures(
             cell_classes=cell_classes,
             cards=verdict_cards(analysis),
             key_figures=key_figures(analysis, facts),
-            refusals=open_refusals(analysis),
+            refusals=grouped((*open_refusals(analysis), *facts.refusals), facts.undecidable),
             refused_summary=refused_summary(facts),
-            glossary=glossary(analysis, facts),
+            glossary=words,
+            anchored={term.entry for term in TERMS},
             scope=scope_sentence(analysis, facts),
+            standing=standing_sentences(standing) if standing else (),
+            events=events,
         )
     )
+    return explained(page, (entry for entry, _ in words))
+
+
+def render_waiting(*, title: str, question: str, standing: Standing, events: str) -> str:
+    """The document of a study without a result; it becomes the study's page as soon as there is one."""
+    template = _environment().get_template("waiting.html.j2")
+    told = standing_sentences(standing)
+    return template.render(title=title, question=question, standing=told, events=events, answer=NOTHING_FINISHED)
 
 
 def cell_classes(cell: TableCell, column: Column) -> str:
@@ -133,41 +136,6 @@ def cell_classes(cell: TableCell, column: Column) -> str:
 def breaking(text: str) -> str:
     """``text`` with no break inside an interval, so that one may come before it."""
     return _INTERVAL.sub(lambda found: found[0].replace(" ", "\u00a0"), text)
-
-
-def verdict_cards(analysis: Analysis) -> tuple[VerdictCard, ...]:
-    """One card a comparison, in the order of the analysis."""
-    cards = []
-    for comparison in analysis.comparisons:
-        overall, decidable = comparison.overall, comparison.smallest_decidable_margin
-        winner = {"better": comparison.a, "worse": comparison.b}.get(overall.verdict)
-        a, b = numbers.family_name(comparison.a), numbers.family_name(comparison.b)
-        reasons = [numbers.sentence(told(reason)) for reason in overall.reasons]
-        if decidable is not None and decidable > comparison.margin:
-            reasons.append(f"The smallest margin these runs could decide is {numbers.margin(round(decidable, 3))}.")
-        cards.append(
-            VerdictCard(
-                currency=CURRENCY_TITLES[comparison.currency],
-                families=f"{a} against {b}",
-                words=verdict_words(comparison, overall),
-                difference=numbers.ratio_interval(overall.difference) if overall.difference else "",
-                meaning=_meaning(comparison) if overall.difference else "",
-                reasons=tuple(reasons),
-                sentence=comparison_sentence(analysis, comparison),
-                tone=family_styles(analysis.families)[winner].color if winner else "",
-            )
-        )
-    return tuple(cards)
-
-
-def _meaning(comparison: Comparison) -> str:
-    """What the number of a verdict is, and which way it points."""
-    difference = comparison.overall.difference
-    assert difference is not None  # asked for only where there is one
-    a, b = numbers.family_name(comparison.a), numbers.family_name(comparison.b)
-    lower, level = a if difference.estimate < 0 else b, numbers.percent(difference.level, 0)
-    margin = numbers.margin(comparison.margin)
-    return f"loss of {a} relative to {b}, {level} interval: lower for {lower}; within {margin} counts as equal"
 
 
 def open_refusals(analysis: Analysis) -> tuple[Refusal, ...]:
@@ -240,6 +208,7 @@ def _environment() -> Environment:
     environment.filters["sentence_start"] = lambda text: numbers.sentence(text).removesuffix(".")
     environment.filters["told"] = told
     environment.filters["all_told"] = all_told
+    environment.filters["anchor"] = anchor
     environment.filters["breaking"] = breaking
     environment.filters["seconds"] = numbers.seconds
     return environment

@@ -15,6 +15,7 @@ from levelfield.report.tables.table import (
     words_column,
 )
 from levelfield.report.words import numbers
+from levelfield.report.words.controls import control_outcome
 from levelfield.report.words.measures import named
 from levelfield.scaling.results.analysis import Analysis
 
@@ -32,7 +33,7 @@ def controls_table(analysis: Analysis) -> Table:
                 value=control.difference.estimate if control.difference else "",
             ),
             text_cell(control.verdict),
-            text_cell("passed" if control.passed else "ALARM"),
+            text_cell(control_outcome(analysis, control)),
             reasons_cell(*control.reasons),
         )
         for control in analysis.controls
@@ -41,7 +42,8 @@ def controls_table(analysis: Analysis) -> Table:
         name="controls",
         title="A/A control",
         note="A family against itself on other seeds must never come out better or worse; here it is the loss of the "
-        "first seeds relative to the others.",
+        "first seeds relative to the others. A control with a wider interval than the margin could not have raised "
+        "an alarm at a difference that matters.",
         columns=(
             words_column("Family"),
             Column(title="Budget"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+
 from levelfield.records.measure import LOSS, Measure
 from levelfield.report.facts import StudyFacts
 from levelfield.report.words import numbers
@@ -29,6 +32,11 @@ _WORDS = (
         "Loss against model size at one budget. The vertex is the lowest point of the parabola fitted to it.",
     ),
     (
+        "Seed",
+        "What a run draws its first weights and the order of its examples from. Runs that differ in nothing but their "
+        "seeds show what chance does.",
+    ),
+    (
         "Margin",
         "The difference of loss, fixed before the first run, below which the families count as equal.",
     ),
@@ -49,6 +57,59 @@ _WORDS = (
         "What the fitted law foretold for a budget that had not been run, sealed with its time before the run.",
     ),
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """A word that is explained where it first stands: its forms as a pattern, a clause, and its entry in the list."""
+
+    pattern: str
+    clause: str
+    entry: str
+
+
+TERMS = (
+    Term(pattern=r"rungs?", clause="one of the budgets of compute that runs were given", entry="Budget, rung"),
+    Term(
+        pattern=r"verti(?:ces|cis)|vertex",
+        clause="the best size at one budget: the lowest point of the parabola through the losses of its sizes",
+        entry="IsoFLOP profile, vertex",
+    ),
+    Term(
+        pattern=r"bound(?:ed|s)?",
+        clause="the family may do better than this: the best value tried was the last of those tried",
+        entry="Edge, bound",
+    ),
+    Term(
+        pattern=r"edges?",
+        clause="the best value tried was the first or last of those tried, so a better one may lie beyond",
+        entry="Edge, bound",
+    ),
+    Term(
+        pattern=r"A/A",
+        clause="a family compared with itself on other seeds, to see what chance alone does",
+        entry="A/A control",
+    ),
+    Term(pattern=r"margin", clause="a difference smaller than this counts as none; fixed beforehand", entry="Margin"),
+    Term(
+        pattern=r"winners?",
+        clause="the best-tuned network of a family at one budget, trained again on fresh seeds",
+        entry="Cell, winner",
+    ),
+    Term(pattern=r"cells?", clause="one size of network at one budget", entry="Cell, winner"),
+    Term(pattern=r"device-seconds", clause="time on the one device named here", entry="Device-seconds"),
+    Term(
+        pattern=r"FLOPs",
+        clause="counted arithmetic: floating-point operations, the unit of compute here",
+        entry="Budget, rung",
+    ),
+    Term(pattern=r"seeds?", clause="what chance is drawn from: runs that differ in nothing else", entry="Seed"),
+)
+
+
+def anchor(entry: str) -> str:
+    """The place of an entry on the page."""
+    return "word-" + re.sub(r"[^a-z]+", "-", entry.lower()).strip("-")
 
 
 def glossary(analysis: Analysis, facts: StudyFacts) -> tuple[tuple[str, str], ...]:

@@ -26,6 +26,7 @@ REFUSAL_WORDS: dict[type[Coded], str | Callable[[Any], str]] = {
     refusals.FittingRung: "fitting {family:family} at {budget_flops:power} FLOPs",
     refusals.ControlAsked: "the A/A control",
     refusals.MetricOf: "the {metric} of {subject}",
+    refusals.PredictionOf: "a prediction of {family:family} at {budget_flops:power} FLOPs",
     refusals.WithinArm: "{arm}: {asked:told}",
     refusals.MaybeAccuracy: "the loss rises with compute and is no more than {top}: if it is an accuracy, use {top} - "
     "accuracy",

@@ -79,6 +79,14 @@ class MetricOf(Subject):
 
 
 @record
+class PredictionOf(Subject):
+    """A prediction of a family at a rung, to be locked before it runs."""
+
+    family: str
+    budget_flops: float
+
+
+@record
 class WithinArm(Subject):
     """What was asked inside the analysis of one arm of a transfer."""
 

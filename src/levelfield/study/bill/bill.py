@@ -13,6 +13,7 @@ from levelfield.study.bill.calibrate import trial_of
 from levelfield.study.bill.foretold import Speeds
 from levelfield.study.facts import DataFacts
 from levelfield.study.plan.outward import ROUNDS
+from levelfield.study.plan.wants import search_seeds
 from levelfield.study.planned import Cell, Plan, PlannedTrial
 
 
@@ -161,6 +162,7 @@ def _trials_at_most(spec: StudySpec, entry: FamilyEntry, budget: float, num_cell
         search = 1 + ROUNDS * (min(cap + 1, grid) - 1 + min(cap + 1, num_cells) - 1 + axes)
     if budget in spec.search.audit_budgets:
         search += grid
+    search *= len(search_seeds(spec, budget))
     judged = spec.verdict.seeds * (2 if budget == spec.control_budget else 1)
     if budget == spec.verdict.swap_budget and entry.swap is not None:
         search += min(cap, len(entry.swap.base_lr.values))

@@ -27,8 +27,8 @@ def search_until_bracketed(
     """Try ``start`` and its neighbours, then walk outwards until the best value has worse ones on both sides.
 
     ``loss_at(i)`` is the loss at grid index i, infinite for a run that diverged, None while it is awaited. At most
-    ``cap`` values are tried. A walk settles where its last step gained less than ``enough`` of ln loss: the next would
-    gain less. Which values are asked for depends on the losses alone, never on their order of arrival.
+    ``cap`` values are tried. A walk settles where less than ``enough`` of ln loss is foreseen beyond its best
+    (:func:`foreseen_gain`). Which values are asked for depends on the losses alone, never on their order of arrival.
     """
     tried: dict[int, float] = {}
     wanted = [index for index in (start, start - 1, start + 1) if 0 <= index < num_values]
@@ -41,31 +41,29 @@ def search_until_bracketed(
         outward = [index for index in (best - 1, best + 1) if index not in tried]
         if not outward:
             return LineSearch(best=best, status="bracketed")
-        if enough and len(outward) == 1 and _gain(tried[2 * best - outward[0]], tried[best]) < enough:
-            return LineSearch(best=best, status="settled")
+        if enough and len(outward) == 1:
+            side = outward[0] - best
+            last = [tried.get(best - 2 * side), tried.get(best - side), tried[best]]
+            if foreseen_gain(last) < enough:
+                return LineSearch(best=best, status="settled")
         wanted = [index for index in outward if 0 <= index < num_values][:1]
         if not wanted or len(tried) >= cap:
             return LineSearch(best=best, status="bound")
 
 
-def _gain(before: float, after: float) -> float:
-    """What ln loss fell by; 0 where it was no fall from one finite loss to another."""
-    return math.log(before / after) if 0 < after < before < math.inf else 0.0 if before == after else math.inf
-
-
 def foreseen_gain(losses: Sequence[float | None]) -> float:
     """What ln loss would still fall by beyond the last of three equal steps, if it goes on falling as it did.
 
-    ``losses`` are those of the last three values, the best last; each further step is taken to gain the same share of
-    the one before as the last step did. Infinite where one of them is not known, or steps gain more and more.
+    ``losses`` are those of the last three values, the best last. Each further step is taken to gain the same share of
+    the one before as the last step did; and all of them at least the mean of the last two, since noise makes one step
+    look small more easily than two. Infinite where a loss is not known, or steps gain more and more.
     """
     known = [loss for loss in losses if loss is not None and math.isfinite(loss) and loss > 0]
     if len(known) < 3:
         return math.inf
     before, last = math.log(known[0] / known[1]), math.log(known[1] / known[2])
-    if last <= 0:
-        return 0.0
-    return math.inf if last >= before else last * last / (before - last)
+    further = math.inf if last >= before else last * last / (before - last)
+    return max(0.0, (before + last) / 2, further) if last > 0 else 0.0
 
 
 def can_bracket(num_values: int, start: int, *, cap: int) -> bool:

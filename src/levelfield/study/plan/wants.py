@@ -7,17 +7,26 @@ from collections.abc import Iterable, Mapping
 
 from levelfield.records.observation import Role
 from levelfield.records.study import StudySpec
-from levelfield.records.trial import TrialSpec
+from levelfield.records.trial import TrialResult, TrialSpec
 from levelfield.study.plan.competitor import Competitor
 from levelfield.study.plan.parts import Lookup
 from levelfield.study.planned import Candidate, PlannedTrial
 
 SEARCH_SEED = 0
+_FURTHER_SEARCH_SEEDS = 3001
+"""The first of them: beyond those of winners and of controls."""
 
 
 def fresh_seeds(spec: StudySpec) -> range:
     """The seeds of winners: as many as the verdict asks for, that of the search excluded."""
     return range(SEARCH_SEED + 1, SEARCH_SEED + 1 + spec.verdict.seeds)
+
+
+def search_seeds(spec: StudySpec, budget: float) -> tuple[int, ...]:
+    """The seeds of whatever is searched at ``budget``: several where axes are decided for the rungs above."""
+    checked = spec.search.check_budgets
+    num = spec.search.check_seeds if checked is None or budget in checked else 1
+    return (SEARCH_SEED, *range(_FURTHER_SEARCH_SEEDS, _FURTHER_SEARCH_SEEDS + num - 1))
 
 
 class Wants:
@@ -34,15 +43,17 @@ class Wants:
     def select_loss(
         self, competitor: Competitor, candidate: Candidate, budget: float, *, role: Role = "search", variant: str = ""
     ) -> float | None:
-        """The select loss of ``candidate`` at ``budget``: None while awaited, infinite where it has none."""
+        """The select loss of ``candidate`` at ``budget``, its mean over the seeds of the search: None while awaited,
+        infinite where it has none."""
         if competitor.afford(candidate, budget).refusal:
             return math.inf
-        trial = competitor.trial(candidate, budget, seed=SEARCH_SEED, held_out="select")
-        self._want(trial, role, competitor, budget, candidate, variant)
-        result = self._results.get(trial.fingerprint)
-        if result is None:
-            return None
-        return result.loss("select") if result.status == "finished" else math.inf
+        losses: list[float | None] = []
+        for seed in search_seeds(competitor.spec, budget):
+            trial = competitor.trial(candidate, budget, seed=seed, held_out="select")
+            self._want(trial, role, competitor, budget, candidate, variant)
+            losses.append(_select_loss(self._results.get(trial.fingerprint)))
+        known = [loss for loss in losses if loss is not None]
+        return sum(known) / len(known) if len(known) == len(losses) else None
 
     def judge(
         self,
@@ -75,6 +86,12 @@ class Wants:
             base_lr=candidate.base_lr,
             variant=variant or candidate.variant,
         )
+
+
+def _select_loss(result: TrialResult | None) -> float | None:
+    if result is None:
+        return None
+    return result.loss("select") if result.status == "finished" else math.inf
 
 
 def relabelled(known: PlannedTrial, new: PlannedTrial) -> bool:

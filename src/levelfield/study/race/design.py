@@ -37,6 +37,11 @@ NUM_RUNGS = 4
 RUNG_RATIO, LEAST_RATIO = 10**0.5, 2.0
 FEWEST_SIZES = 3
 """Allowed at a rung: a winner, and a worse neighbour on each side."""
+BATCH_COEFFICIENT = 0.125
+"""Half of what larger studies take: short runs want small batches (studies/0001_digit_pairs), and 500 steps of them are
+affordable; the axis of batches tells where it is wrong."""
+CHECK_SEEDS = 3
+"""Runs of a trial at the lowest rung, which cost a thirtieth of one at the top: axes are decided there for all."""
 CAP = 7
 """Values of one axis, at the most, in one walk."""
 _BATCHES = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -72,16 +77,18 @@ def race_study(
     """
     budgets = rungs_below(top, least_budget(data, facts, families))
     entries = tuple(_entries(families, facts.resolution, axes))
-    searched = budgets[: (len(budgets) + 1) // 2] if any(entry.axes for entry in entries) else None
+    searched = budgets[:1] if any(entry.axes for entry in entries) else None
 
     def study(max_epochs: float) -> StudySpec:
         return StudySpec(
             name=name,
             question=question,
             data=data,
-            ladder=LadderSpec(budgets=budgets, max_epochs=max_epochs),
+            ladder=_ladder(budgets, max_epochs),
             families=entries,
-            search=SearchSpec(cap=CAP, sizes="outward", check_budgets=searched),
+            search=SearchSpec(
+                cap=CAP, sizes="outward", check_budgets=searched, check_seeds=CHECK_SEEDS if searched else 1
+            ),
             verdict=VerdictSpec(margin=margin, seeds=seeds, control_budget=budgets[0], look=1),
             dtype=dtype,  # pyright: ignore[reportArgumentType]
             execution=execution,
@@ -100,7 +107,7 @@ def rungs_below(top: float, least: float) -> tuple[float, ...]:
     """
     ratio = min(RUNG_RATIO, max(LEAST_RATIO, (top / least) ** (1 / (NUM_RUNGS - 1))))
     budgets = [_rounded(top / ratio**step) for step in range(NUM_RUNGS)]
-    kept = sorted(budget for budget in budgets if budget >= least * 0.999)
+    kept = sorted(budget for budget in budgets if budget >= 0.99 * least)
     if len(kept) < 2:
         raise InputError(
             f"a race up to {top:.3g} training FLOPs a run is too short: the smallest networks that are worth comparing "
@@ -121,11 +128,15 @@ def least_budget(data: DataSpec, facts: DataFacts, families: Sequence[str]) -> f
     while True:  # a larger budget always ends it: the smallest sizes then have steps enough
         probe = StudySpec(
             name="race", question="", data=data, families=entries,
-            ladder=LadderSpec(budgets=(budget,), max_epochs=MOST_EPOCHS), search=SearchSpec(sizes="outward"),
+            ladder=_ladder((budget,), MOST_EPOCHS), search=SearchSpec(sizes="outward"),
         )  # fmt: skip
         if all(_num_sizes(probe, facts, entry, budget) >= _asked(entry) for entry in entries):
             return budget
         budget *= 1.1
+
+
+def _ladder(budgets: tuple[float, ...], max_epochs: float) -> LadderSpec:
+    return LadderSpec(budgets=budgets, max_epochs=max_epochs, batch_coefficient=BATCH_COEFFICIENT)
 
 
 def _asked(entry: FamilyEntry) -> int:

@@ -11,13 +11,13 @@ from levelfield.records.writing import write_atomically
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.study.bill.bill import bill
 from levelfield.study.bill.calibrate import calibrate
+from levelfield.study.bill.expected import Spend, left_of
 from levelfield.study.bill.foretold import Speeds
 from levelfield.study.bill.supposed import supposed_courses
 from levelfield.study.facts import DataFacts
 from levelfield.study.outcome.outcome import Outcome
 from levelfield.study.plan.plan import plan
 from levelfield.study.race.more import next_step
-from levelfield.study.race.spend import Spend, left_of
 from levelfield.study.spec_file import study_text
 
 _HEAD = """\

@@ -52,7 +52,7 @@
     if (a === "" || b === "") return (a === "") - (b === "");
     return typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true });
   };
-  for (const table of document.querySelectorAll("table.sortable")) {
+  const sortable = (table) => {
     [...table.tHead.rows[0].cells].forEach((heading, index) => {
       const button = document.createElement("button");
       button.textContent = heading.textContent;
@@ -66,12 +66,15 @@
         table.tBodies[0].append(...rows.map(([, row]) => row));
       });
     });
-  }
+  };
+  const dress = () => document.querySelectorAll("table.sortable").forEach(sortable);
+  dress();
+  document.addEventListener("replaced", dress);
 
   // Print shows everything.
   const folded = new Set();
   addEventListener("beforeprint", () => {
-    for (const details of document.querySelectorAll("details:not([open])")) { folded.add(details); details.open = true; }
+    for (const details of document.querySelectorAll("details:not([open], .refusals)")) { folded.add(details); details.open = true; }
   });
   addEventListener("afterprint", () => { for (const details of folded) details.open = false; folded.clear(); });
 })();
