@@ -133,3 +133,44 @@ def test_winners_of_whose_search_nothing_is_known_carry_no_regret():
     choice = regret_of(rows, rungs(rows, "winner"), np.full(10, 0.02), np.random.default_rng(0))
     assert choice.sources.tolist() == no_regret(10).sources.tolist()
     assert not choice.draws(np.random.default_rng(0), 5).any()
+
+
+def test_what_one_rung_decides_for_all_errs_at_all_of_them_alike():
+    """Of two families on two rungs each: a mean over rungs halves what was chosen anew, and nothing of what was carried."""
+    nothing = np.zeros((4, 10))
+    carried = np.full((2, 10), 0.03)
+    choice = SearchRegret(
+        sources=np.arange(4),
+        regrets=nothing,
+        chosen=np.ones(4, dtype=bool),
+        grids=np.array([0, 0, 2, 2]),
+        carried=carried,
+    )
+    mean, one_rung, control = choice.variances(np.array([[0.5, 0.5, -0.5, -0.5], [1, 0, -1, 0], [1, -1, 0, 0]]))
+    assert mean == pytest.approx(2 * 0.03**2)
+    assert one_rung == pytest.approx(2 * 0.03**2)
+    assert control == pytest.approx(0.0), "rungs of one family share it"
+    assert choice.covariance(np.arange(4))[0].tolist() == pytest.approx([0.03**2, 0.03**2, 0.0, 0.0])
+    drawn = choice.draws(np.random.default_rng(0), 50)
+    assert np.all(drawn[:, 0] == drawn[:, 1])
+
+
+@pytest.mark.parametrize(("at", "shared"), [((0,), True), ((0, 1), False), ((), False)])
+def test_axes_are_carried_where_some_rungs_decide_them_for_the_others(at, shared):
+    generator = np.random.default_rng(4)
+    budgets = BUDGETS[:2]
+    rows = [*winner_rows(generator, budgets=budgets)]
+    for family in ("nfnet", "vit"):
+        for place, budget in enumerate(budgets):
+            found = search_rows(generator, family=family, budgets=[budget], run_sd=0.02)
+            best = min(found, key=lambda row: row.loss)
+            moved = [
+                dataclasses.replace(best, run=f"{best.run}-{value}", variant=f"batch={value}", loss=best.loss * 1.01)
+                for value in (0.5, 2)
+            ]
+            rows += [*found, *(moved if place in at else [])]
+    cells = rungs(checked(rows), "winner")
+    choice = regret_of(rows, cells, np.full(len(cells), 0.02), generator)
+    assert (choice.carried is not None) == shared
+    if choice.carried is not None:
+        assert choice.carried.mean() > 0

@@ -13,6 +13,7 @@ Symbols: docs/explanation/notation.md.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,22 +35,32 @@ class SearchRegret:
     ``chosen`` are the searches that had cells to choose from. One noisy search may look calmer than it was, so their
     regrets are pooled as the noise of seeds is, and a contrast takes the larger of the pooled variance and its own.
     ``hidden`` is what each of them hides between its values, on average: alike in all, so that in a difference nothing
-    is left of it but its spread.
+    is left of it but its spread. Searches of one of the ``grids`` hide the same, since an optimum that moves little
+    from budget to budget stays between the same values; where nothing is said each has a grid of its own. ``carried``
+    are (grids, reruns) of ln loss through the choice of what was decided at one budget for all of a grid.
     """
 
     sources: NDArray[np.intp]
     regrets: Floats
     chosen: NDArray[np.bool_]
     hidden: float = 0.0
+    grids: NDArray[np.intp] | None = None
+    carried: Floats | None = None
 
     @property
     def _spread(self) -> float:
         """The variance of what a search hides: of h x² / E[x²], x uniform, 0.8 h²."""
         return 0.8 * self.hidden**2
 
+    @property
+    def _on_grid(self) -> Floats:
+        """(searches, grids): 1 where a search that had a choice is on that grid."""
+        grids = np.arange(len(self.chosen)) if self.grids is None else self.grids
+        return (grids[:, None] == np.unique(grids)) * self.chosen[:, None].astype(float)
+
     def variances(self, weights: Floats) -> Floats:
         """R(w), mean squared errors of contrasts of (contrasts, cells) through the choice of the cells."""
-        own = self._by_search(weights) ** 2 @ (np.mean(self.regrets**2, axis=-1) + self._spread * self.chosen)
+        own = self._by_search(weights) ** 2 @ np.mean(self.regrets**2, axis=-1) + self._shared_variances(weights)
         return np.maximum(own, self.pooled_variances(weights))
 
     def pooled_variances(self, weights: Floats) -> Floats:
@@ -57,22 +68,33 @@ class SearchRegret:
         if not self.chosen.any():
             return np.zeros(len(weights))
         squares = np.sum(self._by_search(weights)[:, self.chosen] ** 2, axis=-1)
-        return squares * (np.mean(self.regrets[self.chosen] ** 2) + self._spread)
+        return squares * np.mean(self.regrets[self.chosen] ** 2) + self._shared_variances(weights)
+
+    @property
+    def _shared(self) -> float:
+        """The mean square of what errs alike in all searches on one grid."""
+        return self._spread + (0.0 if self.carried is None else float(np.mean(self.carried**2)))
+
+    def _shared_variances(self, weights: Floats) -> Floats:
+        return self._shared * np.sum((self._by_search(weights) @ self._on_grid) ** 2, axis=-1)
 
     def covariance(self, places: NDArray[np.intp]) -> Floats:
         """That of the cells at ``places``."""
         of = self.sources[places]
-        return (of[:, None] == of) * (np.mean(self.regrets**2, axis=-1) + self._spread * self.chosen)[of]
+        shared = self._shared * (self._on_grid @ self._on_grid.T)[of[:, None], of]
+        return (of[:, None] == of) * np.mean(self.regrets**2, axis=-1)[of] + shared
 
     def draws(self, generator: np.random.Generator, num: int) -> Floats:
         """(num, cells) regrets, drawn from those of all searches, each with what it hides beyond the mean."""
         drawn = np.zeros((num, len(self.regrets)))
         if self.chosen.any():
             pool = self.regrets[self.chosen].ravel()
-            size = (num, int(self.chosen.sum()))
-            drawn[:, self.chosen] = generator.choice(pool, size)
+            drawn[:, self.chosen] = generator.choice(pool, (num, int(self.chosen.sum())))
+            size = (num, self._on_grid.shape[1])
             if self.hidden:
-                drawn[:, self.chosen] += self.hidden * (12 * generator.uniform(-0.5, 0.5, size) ** 2 - 1)
+                drawn += self.hidden * (12 * generator.uniform(-0.5, 0.5, size) ** 2 - 1) @ self._on_grid.T
+            if self.carried is not None:
+                drawn += generator.choice(self.carried.ravel(), size) @ self._on_grid.T
         return drawn[:, self.sources]
 
     def _by_search(self, weights: Floats) -> Floats:
@@ -111,4 +133,36 @@ def regret_of(
     sources = np.array([keys.index((cell.family, cell.budget_flops)) for cell in cells])
     # Three noisy losses tell the bend of one curve badly, those of all searches together well.
     mean_hidden = float(hidden[chosen].mean()) if chosen.any() else 0.0
-    return SearchRegret(sources=sources, regrets=regrets, chosen=chosen, hidden=mean_hidden)
+    families = [family for family, _ in keys]
+    of_each = [
+        [searched[key] for key in keys if key[0] == family and key in searched] for family in dict.fromkeys(families)
+    ]
+    carried = [each for own in of_each if (each := _carried(own, float(np.max(run_sds)), generator)) is not None]
+    return SearchRegret(
+        sources=sources,
+        regrets=regrets,
+        chosen=chosen,
+        hidden=mean_hidden,
+        grids=np.array([families.index(family) for family in families]),
+        carried=np.stack(carried) if carried else None,
+    )
+
+
+def _carried(searches: Sequence[Sequence[Observation]], run_sd: float, generator: np.random.Generator) -> Floats | None:
+    """The regrets of axes that one of a family's ``searches`` decided for the others; None where each decides its own.
+
+    They are those of choosing among the settings that were tried at the size and rate of its best.
+    """
+    variants = [{run.variant for run in search} for search in searches]
+    deciding = [place for place, seen in enumerate(variants) if len(seen) > 1]
+    if len(deciding) in (0, len(searches)):
+        return None
+    runs = searches[deciding[-1]]
+    best = min(runs, key=lambda run: run.loss)
+    beside = [run for run in runs if (run.params, run.base_lr) == (best.params, best.base_lr)]
+    by_variant: dict[str, list[float]] = {}
+    for run in beside:
+        by_variant.setdefault(run.variant or "", []).append(math.log(run.loss))
+    means = np.array([float(np.mean(losses)) for losses in by_variant.values()])
+    counts = np.array([float(len(losses)) for losses in by_variant.values()])
+    return selection_regrets(means, run_sd / np.sqrt(counts), generator)
