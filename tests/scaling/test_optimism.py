@@ -136,7 +136,7 @@ def test_winners_of_whose_search_nothing_is_known_carry_no_regret():
 
 
 def test_what_one_rung_decides_for_all_errs_at_all_of_them_alike():
-    """Of two families on two rungs each: a mean over rungs halves what was chosen anew, and nothing of what was carried."""
+    """Of two families on two rungs each: a mean over rungs takes nothing off what was carried."""
     nothing = np.zeros((4, 10))
     carried = np.full((2, 10), 0.03)
     choice = SearchRegret(

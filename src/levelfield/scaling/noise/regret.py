@@ -35,9 +35,8 @@ class SearchRegret:
     ``chosen`` are the searches that had cells to choose from. One noisy search may look calmer than it was, so their
     regrets are pooled as the noise of seeds is, and a contrast takes the larger of the pooled variance and its own.
     ``hidden`` is what each of them hides between its values, on average: alike in all, so that in a difference nothing
-    is left of it but its spread. Searches of one of the ``grids`` hide the same, since an optimum that moves little
-    from budget to budget stays between the same values; where nothing is said each has a grid of its own. ``carried``
-    are (grids, reruns) of ln loss through the choice of what was decided at one budget for all of a grid.
+    is left of it but its spread. ``carried`` are (grids, reruns) of ln loss through the choice of what was decided at
+    one budget for others: searches on one of the ``grids`` then err and hide alike. Without it each is on its own.
     """
 
     sources: NDArray[np.intp]
@@ -143,7 +142,7 @@ def regret_of(
         regrets=regrets,
         chosen=chosen,
         hidden=mean_hidden,
-        grids=np.array([families.index(family) for family in families]),
+        grids=np.array([families.index(family) for family in families]) if carried else None,
         carried=np.stack(carried) if carried else None,
     )
 
