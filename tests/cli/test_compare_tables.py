@@ -27,7 +27,7 @@ def test_a_table_with_fresh_seeds_gets_a_verdict_and_what_is_confounded_with_it(
     told = out.replace("\u202f", " ")
     assert told.startswith(
         "At equal training FLOPs and the largest budget of both (10²⁰ FLOPs) one cannot tell convnet from transformer "
-        "(+2.5 % [−1.3 %, +6.5 %]); below 2.8×10¹⁹ FLOPs convnet is ahead, above 9×10¹⁹ FLOPs transformer is; the "
+        "(+2.5 % [−1.3 %, +6.5 %]); below 3.2×10¹⁹ FLOPs convnet is ahead, above 7×10¹⁹ FLOPs transformer is; the "
         "trend crosses zero at 4.6×10¹⁹ FLOPs"
     )
     assert "overall\tdepends on compute\t" in out
