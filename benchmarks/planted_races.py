@@ -90,11 +90,14 @@ SETTINGS = (
     Setting(name="uneven noise, 3 looks", sds=(0.06, 0.01), looks=3),
     Setting(name="equal, calm, 3 looks", group="held out", sds=(0.008, 0.008), looks=3),
     Setting(name="equal, noisy, 6 looks", group="held out", sds=(0.05, 0.05), looks=6),
-    Setting(name="equal, steep bowls, 3 looks", group="held out", curvature=3.0, looks=3),
+    Setting(name="equal, steep bowls, 3 looks", curvature=3.0, looks=3),
     Setting(name="optimum beyond the smallest size declared (odd), 3 looks", group="held out", away=-3.0, looks=3),
     Setting(name="7 % apart, noisier loser, 3 looks", group="held out", gap=0.07, sds=(0.04, 0.01), looks=3),
     Setting(name="crossing and noisy, 6 looks", group="held out", slope=0.09, sds=(0.04, 0.02), looks=6),
+    Setting(name="equal, flat bowls, 3 looks", group="held out", curvature=0.4, looks=3),
+    Setting(name="equal, steeper and noisier, 3 looks", group="held out", curvature=4.0, sds=(0.03, 0.03), looks=3),
 )
+"""A race's random numbers belong to the place of its setting here: new settings come last."""
 
 
 class Truth:
