@@ -54,6 +54,9 @@ def test_a_race_is_cut_gone_on_with_to_its_end_and_taken_a_step_further_by_the_s
     assert (place / "report.html").exists()
     results = len(StudyDirectory(place).trials())
 
+    asked = ("race", "digit-pairs", "--dir", place, "--workers", "2")
+    other = run(*asked, "--seeds", "6")
+    assert (other.returncode, "--seeds: " in other.stderr, "was begun" in other.stderr) == (2, True, True)
     again = run(*asked)
     assert again.returncode == 0
     assert "0 trials trained" in again.stdout, "what is done is shown again, and nothing is run"

@@ -24,22 +24,27 @@ EXAMPLES = (
     "Examples:  levelfield race photos/ --for 2h;  levelfield race digit-pairs --for 10m;  "
     "levelfield race photos/ --spend 1e15 --families nfnet,vit --for-budget 1e18"
 )
-UNSAID = "30m"
+_TIME, _FAMILIES = "30m", "nfnet,vit"
+_MARGIN, _SEEDS = 0.05, 5
 _FOR_TRAINING = 0.85
 """Of the time; the rest is for measuring speeds, for the page, and for what a plan may err."""
 
 
 def race(
     data: Annotated[str, typer.Argument(help="Labelled images, or digit-pairs, digit-strings or fractals.")],
-    hours: Annotated[str | None, typer.Option("--for", help=f"Time in all, such as '2h' ({UNSAID}).")] = None,
+    hours: Annotated[str | None, typer.Option("--for", help=f"Time in all, such as '2h' ({_TIME}).")] = None,
     spend: Annotated[float | None, typer.Option(help="Training FLOPs in all, instead of time.")] = None,
-    families: Annotated[str, typer.Option(help="Who races, such as nfnet,vit or nfnet,timm:resnet50.")] = "nfnet,vit",
+    families: Annotated[
+        str | None, typer.Option(help="Who races, such as nfnet,timm:resnet50; nfnet,vit when left out.")
+    ] = None,
     report_data: ReportPlace = None,
     resolution: Annotated[int | None, typer.Option(help="Image side in px; 32 when left out.", min=1)] = None,
     image_column: ImageColumn = None,
     label_column: LabelColumn = None,
-    margin: Annotated[float, typer.Option(help="Equivalent within it, in ln loss; fixed beforehand.")] = 0.05,
-    seeds: Annotated[int, typer.Option(help="Fresh seeds of every winner.", min=3)] = 5,
+    margin: Annotated[
+        float | None, typer.Option(help="Equivalent within it, in ln loss, fixed beforehand; 0.05 when left out.")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Fresh seeds of every winner; 5 when left out.", min=3)] = None,
     for_budget: Annotated[
         float | None, typer.Option(help="Say the recipe for a run of so many training FLOPs, too.")
     ] = None,
@@ -62,15 +67,17 @@ def race(
     begun = time.monotonic()
     place = directory or Path("runs") / f"race-{_stem(data)}"
     workers = workers or len(os.sched_getaffinity(0))
-    allowed = None if spend is not None else seconds_of(hours or UNSAID)
-    fields = {"image_column": image_column, "label_column": label_column}
+    allowed = None if spend is not None else seconds_of(hours or _TIME)
+    columns = {"image_column": image_column, "label_column": label_column}
+    fields = {name: value for name, value in columns.items() if value is not None}
     if study_file(place).exists():
+        said = {"families": families, "resolution": resolution, "margin": margin, "seeds": seeds, **fields}
+        _refuse_fixed(place, [name for name, value in said.items() if value is not None])
         spec, speeds = _gone_on(place, data, report_data, device, asked=hours is not None or spend is not None)
     else:
         spec, speeds = _begun(
-            place, data, report_data, families.split(","), resolution,
-            {name: value for name, value in fields.items() if value is not None},
-            allowed, spend, margin, seeds, workers, device,
+            place, data, report_data, (families or _FAMILIES).split(","), resolution, fields,
+            allowed, spend, _MARGIN if margin is None else margin, seeds or _SEEDS, workers, device,
         )  # fmt: skip
     left = None if allowed is None else max(1.0, allowed - (time.monotonic() - begun))
     try:
@@ -143,6 +150,23 @@ def _begun(
     return sized.spec, sized.speeds
 
 
+def _refuse_fixed(place: Path, said: list[str]) -> None:
+    """What was fixed when the race began is not said again, since it would be ignored.
+
+    Raises:
+        SpecError: some of it was ``said``.
+    """
+    from levelfield.records.errors import SpecError
+    from levelfield.study.race.race import study_file
+
+    if said:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in said)
+        raise SpecError(
+            f"{options}: {place} holds a race that was begun, and {study_file(place)} says how; leave it out to go on, or "
+            "race in another directory (--dir)"
+        )
+
+
 def _gone_on(
     place: Path, data: str, report_data: Path | None, device: str, *, asked: bool
 ) -> tuple[StudySpec, Speeds | None]:
@@ -156,7 +180,7 @@ def _gone_on(
     from levelfield.study.spec_file import load_study, relocated
 
     spec = load_study(study_file(place))
-    if data not in STREAMS:
+    if data not in STREAMS and "://" not in data:
         spec = relocated(spec, Path(data), report_data)
     if not StudyDirectory(place).is_one:
         return spec, None
