@@ -162,7 +162,7 @@ def _refuse_fixed(place: Path, said: list[str]) -> None:
     if said:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in said)
         raise SpecError(
-            f"{options}: {place} holds a race that was begun, and {study_file(place)} says how; leave it out to go on, or "
+            f"{options}: {place} holds a race that was begun as {study_file(place)} says; leave it out to go on, or "
             "race in another directory (--dir)"
         )
 
