@@ -44,7 +44,7 @@ def test_a_race_is_cut_gone_on_with_to_its_end_and_taken_a_step_further_by_the_s
     """The smallest race there is, on the quickstart's digits: some forty trials of a second."""
     place = tmp_path / "race"
     asked = ("race", "digit-pairs", "--seeds", "3", "--dir", place, "--workers", "2")
-    begun = run(*asked, "--spend", "4e11")
+    begun = run(*asked, "--spend", "6e11")
     assert begun.returncode == 0, begun.stderr
     spec = load_study(place / "study.toml")
     assert spec.verdict.look == 1
