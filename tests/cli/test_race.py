@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from levelfield.records.store import StudyDirectory
-from levelfield.study.spec_file import load_study
+from levelfield.study.spec_file import load_study, quickstart_text
 from tests.conftest import levelfield, run
 from tests.study.pictures import write_folder
 
@@ -20,6 +20,7 @@ from tests.study.pictures import write_folder
         (("digit-pairs", "--spend", "1e8"), "the shortest race that tells anything takes about"),
         (("digit-pairs", "--spend", "1e15", "--families", "nfnet,vits"), "no family 'vits' (did you mean 'vit'?)"),
         (("digit-pears", "--for", "2h"), "digit-pears"),
+        (("digit-pairs", "--report-data", "test/"), "digit-pairs is a stream, which judges itself"),
     ],
 )
 def test_what_cannot_be_raced_is_refused_before_anything_is_made(invoke, tmp_path, monkeypatch, arguments, message):
@@ -38,6 +39,13 @@ def test_too_few_images_are_refused_with_what_to_do(invoke, tmp_path):
     assert "has 60 images, too few to race on" in error
     assert "levelfield finetune" in error
     assert not (tmp_path / "race").exists()
+
+
+def test_a_race_on_one_stream_is_not_gone_on_with_on_another(invoke, tmp_path):
+    (tmp_path / "study.toml").write_text(quickstart_text())
+    code, _, error = invoke("race", "digit-strings", "--dir", tmp_path)
+    assert code == 2
+    assert "holds a race on 'digit-pairs', not on 'digit-strings'" in error
 
 
 @pytest.mark.slow

@@ -172,6 +172,7 @@ def _gone_on(
 ) -> tuple[StudySpec, Speeds | None]:
     """The race as it was left; one that is done takes a step further where more is ``asked``."""
     from levelfield.cli.console import say
+    from levelfield.records.errors import SpecError
     from levelfield.records.store import StudyDirectory
     from levelfield.report.words.told import told
     from levelfield.study.outcome.outcome import analyse_outcome, read_outcome
@@ -180,6 +181,10 @@ def _gone_on(
     from levelfield.study.spec_file import load_study, relocated
 
     spec = load_study(study_file(place))
+    if data in STREAMS and spec.data.source != data:
+        raise SpecError(
+            f"{place} holds a race on {spec.data.source!r}, not on {data!r}; race in another directory (--dir)"
+        )
     if data not in STREAMS and "://" not in data:
         spec = relocated(spec, Path(data), report_data)
     if not StudyDirectory(place).is_one:
@@ -258,7 +263,7 @@ def _say_unfinished(place: Path, data: str) -> None:
 
 
 def _say_recipe(analysis: Analysis, budget: float | None) -> None:
-    """The recipe for the largest rung of the race times three, and for the budget that was asked about."""
+    """The recipe for the budget that was asked about, if one was."""
     from levelfield.cli.predict import say_prediction
     from levelfield.records.errors import InputError
     from levelfield.scaling.next.predict import predict

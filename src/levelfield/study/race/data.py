@@ -8,7 +8,7 @@ from pathlib import Path
 from levelfield.data.sources import open_source
 from levelfield.records.data import DataSpec, ImagesSpec
 from levelfield.records.drawn import DigitPairsSpec, DigitStringsSpec, FractalsSpec
-from levelfield.records.errors import InputError
+from levelfield.records.errors import InputError, SpecError
 
 STREAMS: dict[str, type[DigitPairsSpec] | type[DigitStringsSpec] | type[FractalsSpec]] = {
     "digit-pairs": DigitPairsSpec,
@@ -27,9 +27,15 @@ def race_data(place: str, report_place: Path | None, *, resolution: int | None, 
     A tenth of the images choose, a fifth judges where none lie apart for it. ``fields`` are other fields of the spec.
 
     Raises:
+        SpecError: a stream is asked for other images to judge, or for columns.
         InputError: there is nothing, or too little to hold out images that judge.
     """
     if place in STREAMS and not Path(place).exists():
+        if report_place is not None or fields:
+            said = ", ".join(filter(None, (report_place and str(report_place), *fields)))
+            raise SpecError(
+                f"{place} is a stream, which judges itself and has no columns; leave out what names them: {said}"
+            )
         stream = STREAMS[place]
         return stream() if resolution is None else stream(resolution=resolution)
     spec = ImagesSpec(

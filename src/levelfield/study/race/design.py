@@ -59,7 +59,6 @@ def race_study(
     margin: float,
     seeds: int,
     execution: ExecutionSpec,
-    dtype: str = "float32",
     axes: Sequence[str] = AXES,
 ) -> StudySpec:
     """The study of a race up to the budget ``top``, in training FLOPs of one run.
@@ -87,7 +86,6 @@ def race_study(
                 cap=CAP, sizes="outward", check_budgets=searched, check_seeds=CHECK_SEEDS if searched else 1
             ),
             verdict=VerdictSpec(margin=margin, seeds=seeds, control_budget=budgets[0], look=1),
-            dtype=dtype,  # pyright: ignore[reportArgumentType]
             execution=execution,
         )
 
