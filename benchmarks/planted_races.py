@@ -254,7 +254,7 @@ def _judged(
         checked(observations(planned, results, timings)),
         held_out_losses=losses,
         margin=MARGIN,
-        level=1 - 0.1 * spec.verdict.share_of_error,
+        level=spec.verdict.level_at_look(0.9),
         equal_search=True,
         compared=FAMILIES,
         generator=generator,

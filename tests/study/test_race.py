@@ -124,6 +124,8 @@ def test_looks_share_the_error_among_them_however_many_there_are():
     assert shares[:3] == pytest.approx([1 / 2, 1 / 6, 1 / 12])
     assert 0.98 < sum(shares) < 1
     assert verdict.share_of_error == 1
+    assert verdict.level_at_look(0.9) == pytest.approx(0.9)
+    assert dataclasses.replace(verdict, look=1).level_at_look(0.9) == pytest.approx(0.95)
 
 
 def test_what_stands_in_the_way_decides_how_a_race_goes_on():

@@ -254,6 +254,10 @@ class VerdictSpec:
         """The share of the error that this look spends: 1/2, 1/6, 1/12, ..., which add up to 1."""
         return 1.0 if self.look is None else 1 / (self.look * (self.look + 1))
 
+    def level_at_look(self, level: float) -> float:
+        """The level of intervals at this look, where ``level`` is that of a study that is looked at once."""
+        return 1 - (1 - level) * self.share_of_error
+
 
 @stated
 class StudySpec:

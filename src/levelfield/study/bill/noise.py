@@ -17,5 +17,5 @@ def supposed_noise(spec: StudySpec, num_report: int, *, seed_sd: float = ASSUMED
         example_sd=ASSUMED_EXAMPLE_SD,
         num_examples=num_report,
         num_rungs=len(spec.ladder.budgets),
-        level=1 - 0.1 * spec.verdict.share_of_error,
+        level=spec.verdict.level_at_look(0.9),
     )

@@ -160,7 +160,7 @@ def analyse_outcome(
         ),
         measure=outcome.measure.falling,
         margin=margin or outcome.spec.verdict.margin,
-        level=1 - (1 - level) * outcome.spec.verdict.share_of_error,
+        level=outcome.spec.verdict.level_at_look(level),
         asked=asked,
         data=outcome.spec.data.source,
         recipe=recipes,
