@@ -38,7 +38,7 @@ from levelfield.scaling.results.verdicts import Comparison
 from levelfield.scaling.tables.rungs import checked
 from levelfield.scaling.verdicts.contest import contest_of
 from levelfield.study.facts import DataFacts
-from levelfield.study.outcome.table import observations
+from levelfield.study.outcome.table import finished_runs, observations
 from levelfield.study.plan.plan import Planner
 from levelfield.study.planned import Plan, PlannedTrial
 from levelfield.study.race.design import race_study
@@ -103,9 +103,9 @@ SETTINGS = (
 class Truth:
     """The losses of one planted race: where optima lie is drawn anew for every one."""
 
-    def __init__(self, setting: Setting, place: int) -> None:
-        self.setting, self.place = setting, place
-        draw = np.random.default_rng([2031, SETTINGS.index(setting), place])
+    def __init__(self, setting: Setting, place: int, settings: Sequence[Setting] = SETTINGS) -> None:
+        self.setting, self.place, self.facts = setting, place, FACTS
+        draw = np.random.default_rng([2031, settings.index(setting), place])
         self._best: dict[str, Mapping[str, float]] = {}
         for family in FAMILIES:
             self._best[family] = {
@@ -134,11 +134,19 @@ class Truth:
         moved = dict(pair.split("=") for pair in trial.variant.split(",") if pair)
         for axis, grid in entry.axes.items():
             values = [str(value) for value in grid.values]
-            middle = len(values) // 2  # where every search of these starts
-            place = values.index(moved[axis]) if axis in moved else middle
-            bowls += 0.008 * (place - middle - best[axis]) ** 2
+            start = self.starts(axis, len(values))
+            place = values.index(moved[axis]) if axis in moved else start
+            bowls += 0.008 * (place - start - self.best_place(trial, axis)) ** 2
         mine = 0.5 if trial.family == "nfnet" else -0.5
         return 0.5 - 0.08 * decades + mine * self.gap(trial.budget_flops) + curved * bowls
+
+    def best_place(self, trial: PlannedTrial, axis: str) -> float:
+        """Where on the grid of ``axis`` the optimum lies for ``trial``, in values beside the start."""
+        return self._best[trial.family][axis]
+
+    def starts(self, axis: str, num: int) -> int:
+        """Where on its grid of ``num`` values the search along ``axis`` starts."""
+        return num // 2
 
     def report(self, spec: StudySpec, trial: PlannedTrial) -> np.ndarray:
         """The loss of every example that judges ``trial``."""
@@ -170,7 +178,8 @@ class Truth:
 
 @dataclass
 class Ended:
-    """How a race ended: what was said of the pair at each look, and what it spent."""
+    """How a race ended: what was said of the pair at each look, and what it spent; half the ``width`` of the last
+    interval."""
 
     false: bool = False
     covered: bool = True
@@ -178,6 +187,7 @@ class Ended:
     flops: float = 0.0
     looks: int = 0
     edges: int = 0
+    width: float = math.nan
 
 
 def study_of(*, outward: bool = True) -> StudySpec:
@@ -209,6 +219,8 @@ def run(truth: Truth, spec: StudySpec, looks: int) -> Ended:
         overall = next(each for each in comparisons if each.currency == "flops").overall
         _score(ended, truth, comparisons)
         ended.verdict = overall.verdict
+        if (told := overall.difference) is not None:
+            ended.width = (told.high - told.low) / 2
         if overall.verdict != "cannot tell" or ended.looks >= looks:
             break
         spec = next_step(spec, planned.winners, comparisons).spec
@@ -224,7 +236,7 @@ def _finished(
     timings: dict[str, TrialTiming],
     losses: dict[str, np.ndarray],
 ) -> Plan:
-    planner = Planner(spec, FACTS, results)
+    planner = Planner(spec, truth.facts, results)
     while new := [trial for trial in planner.newly_wanted() if isinstance(trial, PlannedTrial)]:
         found = {}
         for trial in new:
@@ -252,7 +264,11 @@ def _judged(
     generator = np.random.default_rng(0)
     contest = contest_of(
         checked(observations(planned, results, timings)),
-        held_out_losses=losses,
+        held_out_losses={
+            run[0].spec.fingerprint: np.concatenate([losses[trial.spec.fingerprint] for trial in run])
+            for run in finished_runs(planned, results)
+            if run[0].spec.held_out == "report"
+        },
         margin=MARGIN,
         level=spec.verdict.level_at_look(0.9),
         equal_search=True,

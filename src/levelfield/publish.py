@@ -8,7 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from levelfield.records.allowed import Undecidable
-from levelfield.records.data import DigitPairsSpec, DigitStringsSpec, FractalsSpec, MixtureSpec, num_report_asked
+from levelfield.records.data import (
+    DigitPairsSpec,
+    DigitStringsSpec,
+    FractalsSpec,
+    MixtureSpec,
+    num_folds,
+    num_report_asked,
+)
 from levelfield.records.fingerprint import fingerprint
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import CLASSIFICATION
@@ -236,10 +243,11 @@ def _data_sentence(outcome: Outcome) -> str:
     noise = f", {drawn.label_noise:.0%} label noise" if drawn and drawn.label_noise else ""
     classes = outcome.spec.task == CLASSIFICATION
     answers = f"of {facts.head.num_outputs} classes" if classes else f"for the task {outcome.spec.task}"
-    judging = facts.num_report or num_report_asked(data)
+    judging, folds = facts.num_report or num_report_asked(data), num_folds(data)
+    judged = f"{judging:,} others" if folds == 1 else f"the {judging * folds:,} others, each in one of {folds} folds,"
     return (
         f"{data.source}: {size} {answers} at {facts.resolution} px{noise}; "
-        f"{data.select_examples:,} images chose the recipe, {judging:,} others judged the winners"
+        f"{data.select_examples:,} images chose the recipe, {judged} judged the winners"
     )
 
 

@@ -55,6 +55,24 @@ def test_the_noise_model_agrees_with_the_slow_bootstrap_of_runs_and_examples():
     assert error == pytest.approx(np.std(differences), rel=0.12)
 
 
+def test_few_images_to_train_on_widen_what_is_known_of_others_like_them():
+    generator = np.random.default_rng(6)
+    rows = winner_rows(generator, budgets=(1e11,), seed_sd=0.002)
+    _, held = with_examples(rows, generator, num_examples=400)
+    cells = [[row for row in rows if row.family == family] for family in ("nfnet", "vit")]
+    told = {
+        "log_losses": [[math.log(held[row.run].mean(dtype=np.float64)) for row in cell] for cell in cells],
+        "runs": [[row.run for row in cell] for cell in cells],
+        "held_out_losses": held,
+    }
+    apart = np.array([[1.0, -1.0]])
+    free = noise_of(**told).example_variances(apart)
+    assert noise_of(**told, trained_on=[None, None]).example_variances(apart) == free
+    assert noise_of(**told, trained_on=[320.0, 320.0]).example_variances(apart) == pytest.approx(free * (1 + 400 / 320))
+    one = noise_of(**told, trained_on=[320.0, None]).example_variances(apart)
+    assert free < one
+
+
 def test_an_interval_that_ignores_the_pairing_of_examples_is_several_times_too_wide():
     generator = np.random.default_rng(4)
     rows = winner_rows(generator, budgets=(1e11,), seed_sd=0.002)

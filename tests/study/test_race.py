@@ -5,6 +5,8 @@ import itertools
 
 import pytest
 
+from levelfield.data.sources import open_source
+from levelfield.records.data import DataSpec, ImagesSpec
 from levelfield.records.drawn import DigitPairsSpec
 from levelfield.records.errors import InputError, SpecError
 from levelfield.records.execution import DEFAULT_EXECUTION
@@ -16,19 +18,22 @@ from levelfield.study.outcome.fixed import changes
 from levelfield.study.plan.candidate import afford
 from levelfield.study.plan.plan import plan
 from levelfield.study.planned import Candidate, RungWinner
+from levelfield.study.race.data import race_data
 from levelfield.study.race.design import NUM_RUNGS, least_budget, race_study, rungs_below
 from levelfield.study.race.more import next_step
 from levelfield.study.race.race import study_file, write_study
 from levelfield.study.race.spend import sized_by_flops
 from levelfield.study.spec_file import load_study
+from tests.narrowed import of_kind
+from tests.study.pictures import write_folder
 from tests.study.simulated import FACTS
 
 DATA = DigitPairsSpec()
 
 
-def race(top=1e12, families=("nfnet", "vit"), facts=FACTS, **changed):
+def race(top=1e12, families=("nfnet", "vit"), facts=FACTS, data: DataSpec = DATA, **changed):
     return race_study(
-        DATA, facts, families, top,
+        data, facts, families, top,
         **{"name": "race", "question": "?", "margin": 0.05, "seeds": 3, "execution": DEFAULT_EXECUTION} | changed,
     )  # fmt: skip
 
@@ -83,6 +88,37 @@ def test_few_images_make_a_race_about_training_that_they_limit():
     few = dataclasses.replace(FACTS, num_train=640)
     assert race().ladder.max_epochs == PROTOCOL_MAX_EPOCHS
     assert race(facts=few).ladder.max_epochs > 100
+    assert "length" not in race().families[0].axes
+    for axes in ((), ("batch", "shape")):
+        assert all("length" in entry.axes for entry in race(facts=few, axes=axes).families)
+
+
+def test_augmentation_is_searched_where_few_images_can_be_augmented(tmp_path):
+    few = dataclasses.replace(FACTS, num_train=640)
+    pictures = ImagesSpec(path=str(tmp_path), resolution=32, select_examples=50)
+    both = race(facts=few, data=pictures).families
+    assert all(entry.axes["augment"].field == "data.augment" for entry in both)
+    assert "augment" not in race(facts=few).families[0].axes, "nobody can say how a stream is augmented"
+    said = dataclasses.replace(pictures, randaugment="rand-m9-n2")
+    assert "augment" not in race(facts=few, data=said).families[0].axes, "what is said is kept"
+
+
+def test_of_few_images_all_that_do_not_choose_judge_in_folds(tmp_path):
+    write_folder(tmp_path / "few", seed=0, count=150)
+    data = of_kind(ImagesSpec, race_data(str(tmp_path / "few"), None, resolution=8, fields={}))
+    assert (data.folds, data.select_examples, data.report_examples) == (5, 75, None)
+    sizes = open_source(data).split_sizes
+    assert (sizes["train"], sizes["report"]) == (180, 45)
+
+
+def test_a_class_too_rare_for_folds_leaves_one_part_to_judge_and_is_named(tmp_path, caplog):
+    write_folder(tmp_path / "few", seed=0, count=150)
+    (tmp_path / "few/emu").mkdir()
+    (tmp_path / "few/cat/0.png").rename(tmp_path / "few/emu/0.png")
+    data = of_kind(ImagesSpec, race_data(str(tmp_path / "few"), None, resolution=8, fields={}))
+    assert (data.folds, data.report_examples) == (None, 60)
+    assert "'emu' have so few images" in caplog.text
+    assert "so one part of the images judges" in caplog.text
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from levelfield.records.study import StudySpec
     from levelfield.study.bill.bill import Bill
     from levelfield.study.bill.transfer_bill import TransferBillRow
+    from levelfield.study.facts import DataFacts
     from levelfield.study.plan.undecidable import Undecidable
     from levelfield.study.planned import Plan
 
@@ -37,10 +38,11 @@ def plan(
 ) -> None:
     """Show what a study costs at most before anything is spent."""
     from levelfield.cli.console import say, say_json
-    from levelfield.records.data import num_report_asked
     from levelfield.records.errors import SpecError
+    from levelfield.scaling.verdicts.margins import smallest_decidable_margin
     from levelfield.study.bill import calibrate as calibration
     from levelfield.study.bill.bill import bill
+    from levelfield.study.bill.noise import supposed_noise
     from levelfield.study.bill.supposed import supposed_courses
     from levelfield.study.bill.transfer_bill import transfer_bill
     from levelfield.study.plan.plan import plan as plan_study
@@ -65,7 +67,6 @@ def plan(
         _say_cells(spec, planned)
     refuse_if_nothing_is_allowed(planned)
     found = undecidable(spec, facts, planned)
-    num_report = facts.num_report or num_report_asked(spec.data)
     courses = supposed_courses(spec, facts, planned, at_most=bill(spec, facts, planned).trials_at_most)
     speeds = (
         calibration.calibrate(spec, facts, planned, courses, device=device, anew=anew) if calibrate or anew else None
@@ -83,11 +84,11 @@ def plan(
             "undecidable": found,
             "no_verdict_at_all": gives_no_verdict(found, spec),
             "margin": spec.verdict.margin,
-            "smallest_decidable_margin": _decidable_margin(spec, num_report),
+            "smallest_decidable_margin": smallest_decidable_margin(supposed_noise(spec, facts)),
         }
         say_json(answer | ({"transfers": transfers} if transfers else {}))
         return
-    _say_bill(spec, charged, workers, num_report)
+    _say_bill(spec, facts, charged, workers)
     if spec.transfer:
         _say_transfers(transfers, workers)
     _say_undecidable(spec, found)
@@ -115,10 +116,11 @@ def _say_cells(spec: StudySpec, planned: Plan) -> None:
     say_table("Cells", columns, rows, numeric=(False, True, False, True, True, True, False))
 
 
-def _say_bill(spec: StudySpec, charged: Bill, workers: int, num_report: int) -> None:
+def _say_bill(spec: StudySpec, facts: DataFacts, charged: Bill, workers: int) -> None:
     from levelfield.cli.console import say, say_table
     from levelfield.report.words.numbers import family_name, flops, seconds
-    from levelfield.study.bill.noise import ASSUMED_SEED_SD
+    from levelfield.scaling.verdicts.margins import smallest_decidable_margin
+    from levelfield.study.bill.noise import ASSUMED_SEED_SD, num_judged, supposed_noise
 
     rows = [
         (
@@ -152,9 +154,9 @@ def _say_bill(spec: StudySpec, charged: Bill, workers: int, num_report: int) -> 
             f"about {seconds(expected / workers)} are expected here with {workers} worker{'s' * (workers > 1)}, "
             f"at most {seconds(most / workers)}"
         )
-    decidable, margin = _decidable_margin(spec, num_report), spec.verdict.margin
+    decidable, margin = smallest_decidable_margin(supposed_noise(spec, facts)), spec.verdict.margin
     say(
-        f"with {spec.verdict.seeds} seeds and {num_report} report examples the smallest decidable "
+        f"with {spec.verdict.seeds} seeds and {num_judged(spec, facts)} report examples the smallest decidable "
         f"margin is about {decidable:.3f} in ln loss (seed noise of {ASSUMED_SEED_SD:.0%} assumed); the margin is "
         f"{margin}"
     )
@@ -164,14 +166,6 @@ def _say_bill(spec: StudySpec, charged: Bill, workers: int, num_report: int) -> 
             f"examples, or a margin of {decidable:.2g}; a difference beyond it can still be found",
             "alarm",
         )
-
-
-def _decidable_margin(spec: StudySpec, num_report: int) -> float:
-    """The smallest margin within which equal families would be called equivalent, at a guessed noise of seeds."""
-    from levelfield.scaling.verdicts.margins import smallest_decidable_margin
-    from levelfield.study.bill.noise import supposed_noise
-
-    return smallest_decidable_margin(supposed_noise(spec, num_report))
 
 
 def _say_undecidable(spec: StudySpec, found: Sequence[Undecidable]) -> None:

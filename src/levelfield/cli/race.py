@@ -44,7 +44,7 @@ def race(
     margin: Annotated[
         float | None, typer.Option(help="Equivalent within it, in ln loss, fixed beforehand; 0.05 when left out.")
     ] = None,
-    seeds: Annotated[int | None, typer.Option(help="Fresh seeds of every winner; 5 when left out.", min=3)] = None,
+    seeds: Annotated[int | None, typer.Option(help="Fresh seeds of every winner; 5, or 3 in folds.", min=3)] = None,
     for_budget: Annotated[
         float | None, typer.Option(help="Say the recipe for a run of so many training FLOPs, too.")
     ] = None,
@@ -77,7 +77,7 @@ def race(
     else:
         spec, speeds = _begun(
             place, data, report_data, (families or _FAMILIES).split(","), resolution, fields,
-            allowed, spend, _MARGIN if margin is None else margin, seeds or _SEEDS, workers, device,
+            allowed, spend, _MARGIN if margin is None else margin, seeds, workers, device,
         )  # fmt: skip
     left = None if allowed is None else max(1.0, allowed - (time.monotonic() - begun))
     try:
@@ -110,13 +110,15 @@ def _begun(
     allowed: float | None,
     flops: float | None,
     margin: float,
-    seeds: int,
+    seeds: int | None,
     workers: int,
     device: str,
 ) -> tuple[StudySpec, Speeds | None]:
     """Look at the data, write the study down, and say what it will take and can tell."""
     from levelfield.cli.console import say
+    from levelfield.records.data import num_folds
     from levelfield.records.execution import ExecutionSpec
+    from levelfield.records.study import PROTOCOL_MIN_SEEDS
     from levelfield.records.trial import CLASSIFICATION
     from levelfield.study.race.data import race_data
     from levelfield.study.race.design import race_study
@@ -128,15 +130,20 @@ def _begun(
     spec = race_data(data, report_data, resolution=resolution, fields=fields)
     facts = data_facts(opened(spec), CLASSIFICATION)
     question = f"On {_stem(data)}: {' or '.join(names)}, for the same compute?"
+    judge = f"{facts.num_report or 0:,} judge"
+    if (folds := num_folds(spec)) > 1:
+        judge = f"each of the others judges once, in {folds} folds"
+        seeds = seeds or PROTOCOL_MIN_SEEDS
     say(
         f"{data}: {facts.num_train:,} training images of {facts.head.num_outputs} classes at {facts.resolution} px, "
-        f"{spec.select_examples:,} choose, {facts.num_report or 0:,} judge"
+        f"{spec.select_examples:,} choose, {judge}"
     )
 
     def design(top: float, axes: Sequence[str]) -> StudySpec:
         return race_study(
             spec, facts, names, top, axes=axes,
-            name=f"race-{_stem(data)}", question=question, margin=margin, seeds=seeds, execution=ExecutionSpec(),
+            name=f"race-{_stem(data)}", question=question, margin=margin, seeds=seeds or _SEEDS,
+            execution=ExecutionSpec(),
         )  # fmt: skip
 
     if flops is not None:
@@ -201,7 +208,6 @@ def _gone_on(
 
 def _say_design(spec: StudySpec, facts: DataFacts, spend: Spend, workers: int) -> None:
     from levelfield.cli.console import say
-    from levelfield.records.data import num_report_asked
     from levelfield.records.study import PROTOCOL_MAX_EPOCHS
     from levelfield.report.words.numbers import flops, listed, seconds
     from levelfield.study.bill.noise import ASSUMED_SEED_SD
@@ -216,16 +222,16 @@ def _say_design(spec: StudySpec, facts: DataFacts, spend: Spend, workers: int) -
         )
     time = "" if spend.seconds is None else f", about {seconds(spend.seconds / workers)} with {workers} at a time"
     say(f"about {spend.trials:.0f} trials are expected, {flops(spend.train_flops)} of training in all{time}")
-    _say_gap(spec, facts.num_report or num_report_asked(spec.data), ASSUMED_SEED_SD, "assumed")
+    _say_gap(spec, facts, ASSUMED_SEED_SD, "assumed")
 
 
-def _say_gap(spec: StudySpec, num_report: int, seed_sd: float, how: str) -> None:
+def _say_gap(spec: StudySpec, facts: DataFacts, seed_sd: float, how: str) -> None:
     from levelfield.cli.console import say
     from levelfield.report.words.numbers import percent
     from levelfield.scaling.verdicts.margins import smallest_decidable_gap, smallest_decidable_margin
     from levelfield.study.bill.noise import supposed_noise
 
-    noise = supposed_noise(spec, num_report, seed_sd=seed_sd)
+    noise = supposed_noise(spec, facts, seed_sd=seed_sd)
     say(
         f"with a seed noise of {percent(seed_sd)} ({how}) a gap of {percent(smallest_decidable_gap(noise))} of loss is "
         f"told in 8 of 10 races, and equal families are called so within {percent(smallest_decidable_margin(noise))} "
@@ -235,6 +241,9 @@ def _say_gap(spec: StudySpec, num_report: int, seed_sd: float, how: str) -> None
 
 def _noise_told(spec: StudySpec, place: Path) -> Callable[[RunProgress], None]:
     """Says what can be told as soon as the lowest rung shows the noise."""
+    from levelfield.records.sealed import read_record
+    from levelfield.records.store import StudyDirectory
+    from levelfield.study.facts import DataFacts
     from levelfield.study.race.seen import LowestRung
 
     lowest = LowestRung(spec)
@@ -243,9 +252,9 @@ def _noise_told(spec: StudySpec, place: Path) -> Callable[[RunProgress], None]:
         if progress.event.kind != "finished":
             return
         seen = lowest.learn(progress.event.trial, progress.result)
-        if seen is not None and progress.result is not None:
-            (held,) = progress.result.held_out.values()
-            _say_gap(spec, held.num_examples, seen, "measured on the lowest rung")
+        if seen is not None:
+            facts = read_record(DataFacts, StudyDirectory(place).facts_path)
+            _say_gap(spec, facts, seen, "measured on the lowest rung")
 
     return watch
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from levelfield.records.augment import RandAugment
 from levelfield.records.codec import later, to_plain
@@ -20,6 +20,7 @@ from levelfield.records.stated import stated
 MOST_MASK_CLASSES = 255
 """A mask has 8 bits a pixel, and one value of them belongs to no class."""
 MOST_PARTS = 64
+MOST_FOLDS = 100
 MOST_WEIGHT = 10_000
 """The sum of a mixture's weights, without their common factor: shares to a hundredth of a percent."""
 HELD_OUT_UNSAID = 5000
@@ -35,6 +36,10 @@ LEAST_CROP_AREA = 0.08
 Split: TypeAlias = Literal["train", "select", "report"]
 CorruptPolicy: TypeAlias = Literal["stop", "mask"]
 Augment: TypeAlias = Literal["none", "flip", "crop-flip", "resized-crop-flip"]
+AUGMENTS = get_args(Augment)
+"""From the gentlest to the strongest."""
+STRONGER = "+"
+"""Stands between an augmentation and the RandAugment that follows it, where an axis names both."""
 
 
 @stated
@@ -53,6 +58,9 @@ class ImagesSpec:
 
     With ``block_examples`` an epoch is permuted in blocks of so many neighbours, ``window_blocks`` of which are then
     shuffled through one another (:mod:`levelfield.data.blocks`): for stores that read neighbours together.
+
+    With ``folds`` the images that do not select are cut into so many parts, each with its share of every class, and
+    those of ``fold`` judge networks that were trained on the others: where images are few, all of them judge.
     """
 
     source: Literal["images"] = "images"
@@ -70,6 +78,8 @@ class ImagesSpec:
     randaugment: str | None = later(default=None)
     block_examples: int | None = later(default=None)
     window_blocks: int = later(default=64)
+    folds: int | None = later(default=None)
+    fold: int = later(default=0)
 
     @property
     def rand_augment(self) -> RandAugment | None:
@@ -80,6 +90,7 @@ class ImagesSpec:
         expect_common(self)
         _check_augment(self)
         _check_blocks(self)
+        _check_folds(self)
 
 
 @stated
@@ -200,12 +211,48 @@ def _check_augment(spec: ImagesSpec) -> None:
         expect(spec.augment != "none", "randaugment", "left out where augment is 'none'", spec.randaugment)
 
 
+def augment_strength(text: str) -> tuple[int, float]:
+    """Where an augmentation stands on an axis that goes from the gentlest to the strongest, as "crop-flip" or
+    "resized-crop-flip+rand-m9-n2".
+
+    Raises:
+        SpecError: there is none of that name.
+    """
+    augment, stronger, randaugment = text.partition(STRONGER)
+    expect(augment in AUGMENTS, "data.augment", f"one of {AUGMENTS}, or with '{STRONGER}rand-m9-n2'", text)
+    if not stronger:
+        return AUGMENTS.index(augment), 0.0
+    expect(augment != "none", "data.augment", "more than 'none' before RandAugment", text)
+    drawn = RandAugment.of(randaugment)
+    return AUGMENTS.index(augment), 1.0 + drawn.magnitude * drawn.layers
+
+
 def _check_blocks(spec: ImagesSpec) -> None:
     """A two-level order: blocks of so many neighbours, so many blocks a window; see :mod:`levelfield.data.blocks`."""
     block, window = spec.block_examples, spec.window_blocks
     expect(block is None or 1 <= block <= LONGEST_STREAM, "block_examples", f"from 1 to {LONGEST_STREAM}", block)
     expect(1 <= window <= LONGEST_STREAM, "window_blocks", f"from 1 to {LONGEST_STREAM}", window)
     expect(block is not None or window == 64, "window_blocks", "left out without block_examples", window)
+
+
+def _check_folds(spec: ImagesSpec) -> None:
+    """Every image that does not select judges once: nothing else may be asked to judge."""
+    folds = spec.folds
+    expect(folds is None or 2 <= folds <= MOST_FOLDS, "folds", f"from 2 to {MOST_FOLDS}", folds)
+    expect(0 <= spec.fold < (folds or 1), "fold", f"from 0 to {(folds or 1) - 1}", spec.fold)
+    for name in ("report_path", "report_examples", "block_examples"):
+        said = getattr(spec, name)
+        expect(folds is None or said is None, name, "left out beside folds, by which every image judges", said)
+
+
+def in_fold(spec: DataSpec, fold: int) -> DataSpec:
+    """``spec`` with that one of its folds to judge."""
+    return dataclasses.replace(spec, fold=fold) if num_folds(spec) > 1 else spec
+
+
+def num_folds(spec: DataSpec) -> int:
+    """Networks that it takes to judge once: as many as there are folds."""
+    return (spec.folds or 1) if isinstance(spec, ImagesSpec) else 1
 
 
 def data_content(spec: DataSpec, fingerprint: str) -> str | None:
@@ -245,8 +292,8 @@ def data_identity(spec: DataSpec) -> dict[str, Any]:
         return plain | {"pixels": PIXELS_VERSION}
     if isinstance(spec, ImagesSpec):
         plain = {key: value for key, value in plain.items() if key not in _CONTAINER_FIELDS}
-        own = spec.report_path is not None
-        plain |= {"source": "images", "own_report_split": own, "report_examples": num_report_asked(spec)}
+        own, num_report = spec.report_path is not None, None if spec.folds else num_report_asked(spec)
+        plain |= {"source": "images", "own_report_split": own, "report_examples": num_report}
         plain |= {"pixels": PIXELS_VERSION}
     return plain
 

@@ -34,6 +34,7 @@ class Observation:
     err together; empty for a run of its own. ``traits`` are further facts of the run by name ("resolution", "320"):
     what differs between families might be taken for the family. "metric" and "report_set" among them say what ``loss``
     is and on which held-out examples it was measured.
+    ``images`` are the distinct ones that it was trained on, where that is known.
     Absent numbers are None.
     """
 
@@ -62,6 +63,7 @@ class Observation:
     cluster: str = ""
     traits: tuple[tuple[str, str], ...] = ()
     axes: tuple[tuple[str, str], ...] = later(default=())
+    images: float | None = later(default=None)
 
     def value(self, measure: str) -> float | None:
         """What was measured under that name, or None."""

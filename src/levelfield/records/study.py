@@ -11,7 +11,7 @@ import math
 from typing import Literal, TypeAlias, get_args
 
 from levelfield.records.codec import later
-from levelfield.records.data import DataSpec
+from levelfield.records.data import DataSpec, augment_strength
 from levelfield.records.errors import SpecError, did_you_mean, expect
 from levelfield.records.execution import DEFAULT_EXECUTION, ExecutionSpec
 from levelfield.records.grid import LearningRateGrid
@@ -41,6 +41,8 @@ MOST_SEEDS = 1000
 MOST_CAP = 1000
 MOST_CHECK_SEEDS = 100
 LARGEST_RULED_BATCH = 2**18
+_PLAIN_FIELDS = ("batch_factor", "length", "data.augment")
+"""What an axis may move beside fields of recipes and codes of sizes."""
 LARGEST_BATCH_FACTOR = 64.0
 LARGEST_COEFFICIENT = 1e6
 MOST_EPOCHS = 1e6
@@ -113,8 +115,10 @@ class AxisSpec:
     """A searched axis beside the learning rate: an ordered grid around the family's own default.
 
     ``field`` is ``recipe.<field>``, ``model.<code>`` of the size's text ("model.p" is the patch of "vit:w64-d3-p4"),
-    or ``batch_factor`` (a factor on the batch rule). The search starts at the default, which must be one of ``values``;
-    numbers rise, since what stands side by side is taken for near.
+    ``batch_factor`` (a factor on the batch rule), ``length`` (the share of the budget that is spent: the budget is then
+    a cap, and the share is searched at every rung), or ``data.augment`` (from the gentlest to the strongest). The
+    search starts at the default, which must be one of ``values``; numbers rise, since what stands side by side is taken
+    for near.
     """
 
     field: str
@@ -127,9 +131,9 @@ class AxisSpec:
             known = RecipeSpec.searchable()
             if name not in known:
                 raise SpecError(f"axis field {self.field!r} is no recipe field to search{did_you_mean(name, known)}")
-        elif self.field != "batch_factor" and not (section == "model" and len(name) == 1 and name.isalpha()):
-            wanted = "'recipe.<field>', 'model.<letter of a size>' or 'batch_factor'"
-            raise SpecError(f"axis field must be {wanted}, saw {self.field!r}")
+        elif self.field not in _PLAIN_FIELDS and not (section == "model" and len(name) == 1 and name.isalpha()):
+            wanted = "'recipe.<field>', 'model.<letter of a size>', " + ", ".join(map(repr, _PLAIN_FIELDS))
+            raise SpecError(f"axis field must be one of {wanted}, saw {self.field!r}")
         expect(2 <= len(values) <= MOST_AXIS_VALUES, where, f"of 2 to {MOST_AXIS_VALUES} values", values)
         expect(len(set(values)) == len(values), where, "distinct values", values)
         numbers = [value for value in values if not isinstance(value, str)]
@@ -139,10 +143,16 @@ class AxisSpec:
             most = LARGEST_BATCH_FACTOR
             held = numbers and 1 / most <= numbers[0] and numbers[-1] <= most
             expect(bool(held), where, f"numbers from 1/{most:g} to {most:g}", values)
+        if self.field == "length":
+            held = numbers and numbers[0] > 0 and numbers[-1] == 1
+            expect(bool(held), where, "shares of the budget, up to 1", values)
+        if self.field == "data.augment":
+            strengths = [augment_strength(str(value)) for value in values]
+            expect(strengths == sorted(set(strengths)), where, "from the gentlest to the strongest", values)
 
     @property
     def section(self) -> str:
-        """What the axis moves: ``recipe``, ``model`` or ``batch_factor``."""
+        """What the axis moves: ``recipe``, ``model``, ``data``, ``batch_factor`` or ``length``."""
         return self.field.partition(".")[0]
 
 
@@ -287,6 +297,8 @@ class StudySpec:
         expect(len(set(names)) == len(names), "families", "distinct names", names)
         cells = sum(len(family.sizes) for family in self.families) * len((*self.ladder.budgets, *self.ladder.locked))
         expect(cells <= MOST_CELLS, "the study", f"of at most {MOST_CELLS} cells (sizes x rungs)", cells)
+        fold = getattr(self.data, "fold", 0)
+        expect(fold == 0, "data.fold", "left out: the winners of a study are judged on every fold", fold)
         self._refuse_unequal_search()
         self._refuse_overruled()
         for where, budgets in (

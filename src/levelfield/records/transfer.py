@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, TypeAlias
 
 from levelfield.records.codec import later, record
-from levelfield.records.data import DataSpec
+from levelfield.records.data import DataSpec, num_folds
 from levelfield.records.data_bounds import LARGEST_SIDE
 from levelfield.records.errors import SpecError, expect
 from levelfield.records.grid import LearningRateGrid
@@ -137,6 +137,8 @@ def check_transfers(transfers: Sequence[TransferSpec], *, families: Sequence[str
     expect(len(set(names)) == len(names), "transfer", "tables of distinct names", names)
     expect(len(names) <= MOST_TRANSFERS, "transfer", f"at most {MOST_TRANSFERS} tables", len(names))
     for transfer in transfers:
+        folds = num_folds(transfer.data)
+        expect(folds == 1, f"transfer {transfer.name!r}: data.folds", "left out: one part judges a transfer", folds)
         for entry in transfer.families:
             expect(entry.name in families, f"transfer {transfer.name!r}: families", f"among {families}", entry.name)
         for budget in transfer.budgets or ():

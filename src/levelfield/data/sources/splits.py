@@ -19,7 +19,7 @@ from levelfield.data.source import Examples, check_ids
 from levelfield.data.sources.images import ImageTable
 from levelfield.data.sources.seen import augmented, plain
 from levelfield.data.stores.base import RelabelledStore, Store
-from levelfield.records.data import ImagesSpec, Split, num_report_asked
+from levelfield.records.data import ImagesSpec, Split, num_folds, num_report_asked
 from levelfield.records.errors import DataError, quoted_names
 from levelfield.records.fields import FieldFacts
 from levelfield.records.fingerprint import digest
@@ -76,7 +76,8 @@ class ImageSource:
     Membership is a permutation keyed by content and ``spec.seed``: the first ``report_examples`` ranks report (unless
     there is a report table, which then is used whole), the next ``select_examples`` select, the rest train. Where that
     would leave a class without a training image, the ranks are stratified, see :func:`stratified`. In a two-level order
-    the ranks are those of :class:`levelfield.data.blocks.PackedRanks`.
+    the ranks are those of :class:`levelfield.data.blocks.PackedRanks`. Of folds the first ranks are cut into as many
+    equal parts, of which one reports; what division leaves over is always trained on.
     """
 
     in_channels = 3
@@ -87,20 +88,23 @@ class ImageSource:
         self.resolution = spec.resolution
         self.class_names = tuple(names)
         self.fields = FieldFacts(num_classes=len(self.class_names))
-        self._num_report_ranks = 0 if report else num_report_asked(spec)
-        num_train = len(table) - self._num_report_ranks - spec.select_examples
+        if report and spec.folds:
+            raise DataError(f"{spec.path} has a report split of its own, which judges: leave out folds ({spec.folds})")
+        self._num_report_ranks = 0 if report else self._report_ranks(spec, len(table))
+        num_report = self._num_report_ranks // num_folds(spec)
+        num_train = len(table) - num_report - spec.select_examples
         counts = np.array(table.store.contents.num_by_class[: len(self.class_names)])
         if num_train < np.count_nonzero(counts):
             raise DataError(
                 f"{spec.path} holds {len(table)} images; select_examples = {spec.select_examples} and "
-                f"report_examples = {self._num_report_ranks} taken out of it leave "
+                f"{'a fold of' if spec.folds else 'report_examples ='} {num_report} taken out of it leave "
                 f"{'none' if num_train < 1 else f'{num_train} of {np.count_nonzero(counts)} classes'} to train on: "
                 "lower them"
             )
         self.split_sizes: Mapping[Split, int] = {
             "train": num_train,
             "select": spec.select_examples,
-            "report": len(report) if report else self._num_report_ranks,
+            "report": len(report) if report else num_report,
         }
         self.fingerprint = _joined(table, report)
         self._split = Permutation.of(len(table), "split", table.fingerprint, spec.seed)
@@ -113,7 +117,38 @@ class ImageSource:
             logger.warning("%s: %s", spec.path, remark)
         _check_apart(spec, table, report)
 
+    @staticmethod
+    def _report_ranks(spec: ImagesSpec, num_images: int) -> int:
+        if spec.folds is None:
+            return num_report_asked(spec)
+        return max(1, (num_images - spec.select_examples) // spec.folds) * spec.folds
+
+    def _refuse_empty_folds(self, counts: Int64s, order: Int64s) -> None:
+        """A class is trained on whichever fold judges.
+
+        Raises:
+            DataError: one is not.
+        """
+        labels, size = self._table.labels(order), self.split_sizes["report"]
+        ends = self._num_report_ranks, self._num_report_ranks + self.spec.select_examples
+        left = counts - np.bincount(labels[ends[0] : ends[1]], minlength=len(counts))
+        for start in range(0, self._num_report_ranks, size):
+            there = left - np.bincount(labels[start : start + size], minlength=len(counts))
+            lost = np.flatnonzero((there < 1) & (counts > 0))
+            if len(lost):
+                names = quoted_names([self.class_names[label] for label in lost.tolist()])
+                raise DataError(
+                    f"{self.spec.path}: {names} have so few images (down to {counts[lost].min()}) that one of "
+                    f"{self.spec.folds} folds would be judged on them by a network that saw none; bring more of them, "
+                    "or leave out folds"
+                )
+
     def _stratified_if_needed(self, counts: Int64s) -> Int64s | None:
+        if self.spec.folds is not None:
+            every = np.arange(len(self._table))
+            order = stratified(self._table.labels(every), self._split.forward(every), last_at_end=False)
+            self._refuse_empty_folds(counts, order)
+            return order
         held_out = self._split.forward(np.arange(len(self._table) - self.split_sizes["train"]))
         left = counts - np.bincount(self._table.labels(held_out), minlength=len(self.class_names))
         if (left[counts > 0] > 0).all():
@@ -122,7 +157,7 @@ class ImageSource:
         return stratified(self._table.labels(every), self._split.forward(every))
 
     def _remarks(self, counts: Int64s) -> Iterator[str]:
-        if self._strata is not None:
+        if self._strata is not None and self.spec.folds is None:
             yield (
                 "some classes have so few images that a plain draw of the held-out ones left them none to train on, so "
                 "splits are stratified by class"
@@ -189,14 +224,25 @@ class ImageSource:
     def _locate(self, split: Split, ids: Int64s) -> tuple[ImageTable, Int64s]:
         if split == "report" and self._report is not None:
             return self._report, ids
-        firsts = {"report": 0, "select": self._num_report_ranks}
-        first = firsts.get(split, self._num_report_ranks + self.spec.select_examples)
-        return self._table, self._split.forward(ids + first) if self._strata is None else self._strata[ids + first]
+        ranks = self._ranks(split, ids)
+        return self._table, self._split.forward(ranks) if self._strata is None else self._strata[ranks]
+
+    def _ranks(self, split: Split, ids: Int64s) -> Int64s:
+        """Those that report come first, with folds the one that is judged out of several; then those that select."""
+        size = self.split_sizes["report"] if self.spec.folds else self._num_report_ranks
+        own = self.spec.fold * size
+        if split == "report":
+            return ids + own
+        if split == "select":
+            return ids + self._num_report_ranks
+        others = self._num_report_ranks - size
+        beside = np.where(ids < own, ids, ids + size)
+        return np.where(ids < others, beside, ids + size + self.spec.select_examples)
 
 
-def stratified(labels: Int64s, order: Int64s) -> Int64s:
+def stratified(labels: Int64s, order: Int64s, *, last_at_end: bool = True) -> Int64s:
     """``order`` [N], a permutation of the images of classes ``labels`` [N], so that any run of ranks takes its share of
-    every class, and the last image of each class stands at the end, to be trained on.
+    every class, and the last image of each class stands at the end, where that is to be trained on.
 
     Source: systematic sampling; the j-th of n images of a class stands at quantile (j + 1/2) / n.
     """
@@ -206,7 +252,7 @@ def stratified(labels: Int64s, order: Int64s) -> Int64s:
     within = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
     size = np.repeat(counts, counts)
     quantile = np.empty(len(order))
-    quantile[by_class] = np.where(within == size - 1, 1.0, (within + 0.5) / size)
+    quantile[by_class] = np.where((within == size - 1) & last_at_end, 1.0, (within + 0.5) / size)
     return order[np.argsort(quantile, kind="stable")]
 
 

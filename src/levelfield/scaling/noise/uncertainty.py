@@ -185,12 +185,14 @@ def noise_of(
     other_groups: Sequence[Sequence[float]] = (),
     other_places: Sequence[tuple[str, float]] = (),
     trunks: Sequence[Sequence[str]] = (),
+    trained_on: Sequence[float | None] = (),
 ) -> Noise:
     """The noise of cells from the ln losses of their seeds; ``runs`` are the seeds' keys in ``held_out_losses``.
 
     ``places`` are the family and compute of every cell; without them all are alike. ``other_groups`` are further groups
     of seeds of one cell each, at ``other_places``, which only inform how noisy runs are. Per-example losses are used
     when every run has them. ``trunks`` name what runs share, cell by cell; runs of one trunk err together.
+    ``trained_on`` are the images that limit the runs of a cell, None where none do (:func:`with_training_sets`).
 
     Raises:
         InputError: per-example losses of different lengths, or that do not average to their run's loss.
@@ -215,6 +217,8 @@ def noise_of(
     if runs and held_out_losses and all(run in held_out_losses for cell in runs for run in cell):
         _check_held_out(log_losses, runs, held_out_losses)
         examples = example_covariance([[held_out_losses[run] for run in cell] for cell in runs])
+        if any(trained_on):
+            examples = with_training_sets(examples, len(held_out_losses[runs[0][0]]), trained_on)
     return Noise(
         num_seeds=num_seeds,
         seed_sd=seed_sd,
@@ -276,6 +280,21 @@ def example_covariance(cells: Sequence[Sequence[PerExample]]) -> Floats:
     covariance = profiles @ profiles.T / (num_examples - 1) / num_examples
     covariance[np.diag_indices(len(cells))] -= interaction / num_examples
     return covariance
+
+
+def with_training_sets(covariance: Floats, num_examples: int, trained_on: Sequence[float | None]) -> Floats:
+    """Γ of cells whose runs all saw the same few images, so that other images to train on would move the loss, too.
+
+    A variance through the m examples that judge becomes Γ (1 + m / n), with n images to train on: what they add is
+    taken to be what as many examples that judge would leave. Runs on other folds of the same images overlap in what
+    they were trained on, so their own scatter cannot show it, and every example of m judges. Between cells it is the
+    geometric mean.
+
+    Source: Nadeau and Bengio, "Inference for the generalization error", Machine Learning 52, 2003: of K folds
+    (1 / K + n_test / n_train) σ², where the variance of one is σ² = K Γ.
+    """
+    factors = np.sqrt([1.0 + (num_examples / images if images else 0.0) for images in trained_on])
+    return covariance * np.outer(factors, factors)
 
 
 def effective_examples(losses: PerExample) -> float:

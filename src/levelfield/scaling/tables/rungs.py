@@ -77,6 +77,14 @@ class Rung:
         return self.first.epochs is not None and bool(self.first.epochs > PROTOCOL_MAX_EPOCHS)
 
     @property
+    def limiting_images(self) -> float | None:
+        """The images that its runs were trained on, where these limit them; None where they do not, or nobody knows."""
+        first = self.first
+        if not self.data_limited or first.epochs is None:
+            return None
+        return first.images or (first.examples / first.epochs if first.examples else None)
+
+    @property
     def edges(self) -> tuple[str, ...]:
         return tuple(sorted({edge for run in self.runs for edge in run.edges}))
 

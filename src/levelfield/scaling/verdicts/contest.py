@@ -246,6 +246,7 @@ def contest_of(
         other_groups=[group.log_losses for group in others],
         other_places=[(group.family, group.budget_flops) for group in others],
         trunks=[[run.cluster for run in cell.runs] for cell in cells],
+        trained_on=[cell.limiting_images for cell in cells],
     )
     generator = generator or np.random.default_rng(0)
     pairs = list(itertools.combinations(compared, 2))

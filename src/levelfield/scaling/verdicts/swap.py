@@ -49,6 +49,7 @@ def _swap(
         places=[(cell.family, cell.budget_flops) for cell in square],
         runs=[[run.run for run in cell.runs] for cell in square],
         held_out_losses=held_out_losses,
+        trained_on=[cell.limiting_images for cell in square],
     )
     (a, one), (b, other) = ((square[i].family, square[i].first.optimizer) for i in (0, 3))
     weights: dict[Coded, tuple[int, ...]] = {

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from levelfield.records.data import ImagesSpec, in_fold, num_folds
 from levelfield.records.observation import Observation
 from levelfield.records.store import StudyDirectory, TrialDirectory
 from levelfield.records.stretches import few_stretches
-from levelfield.records.trial import TrialResult, TrialTiming
+from levelfield.records.trial import TrialResult, TrialSpec, TrialTiming
 from levelfield.scaling.noise.stretches import stretch_means
 from levelfield.study.planned import Plan, PlannedTrial
 
@@ -23,34 +25,87 @@ def observations(
     *,
     measure: str | None = None,
 ) -> tuple[Observation, ...]:
-    """One row a finished trial, of ``measure``, else of the one that selected; diverged ones have none and are no row.
+    """One row a finished run, of ``measure``, else of the one that selected; diverged ones have none and are no row.
+
+    A run is a trial, or one for every fold of the data: its loss is then that of all images, its cost the mean.
 
     Raises:
         InputError: the study's task has no such measure.
     """
     edges = {(winner.family, winner.budget_flops): winner.edges for winner in planned.winners}
-    return tuple(
-        _row(trial, results[trial.spec.fingerprint], timings.get(trial.spec.fingerprint), edges, measure)
-        for trial in planned.trials
-        if trial.spec.fingerprint in results and results[trial.spec.fingerprint].status == "finished"
+
+    def row(trial: PlannedTrial) -> Observation:
+        key = trial.spec.fingerprint
+        return _row(trial, results[key], timings.get(key), edges, measure)
+
+    return tuple(_joined([row(trial) for trial in run]) for run in finished_runs(planned, results))
+
+
+def finished_runs(planned: Plan, results: Mapping[str, TrialResult]) -> Iterator[tuple[PlannedTrial, ...]]:
+    """The trials of every run that has finished: one, or one for every fold of the data, in the order of folds."""
+    runs: dict[str, dict[int, PlannedTrial]] = {}
+    for trial in planned.trials:
+        result = results.get(trial.spec.fingerprint)
+        if result is not None and result.status == "finished":
+            runs.setdefault(_run_of(trial.spec), {})[_fold_of(trial.spec)] = trial
+    for trials in runs.values():
+        first = next(iter(trials.values()))
+        if len(trials) == _num_trials(first.spec):
+            yield tuple(trials[fold] for fold in sorted(trials))
+
+
+def _num_trials(spec: TrialSpec) -> int:
+    """Trials that make up one run: only what reports is judged in folds."""
+    return num_folds(spec.data) if spec.held_out == "report" else 1
+
+
+def _fold_of(spec: TrialSpec) -> int:
+    return spec.data.fold if isinstance(spec.data, ImagesSpec) else 0
+
+
+def _run_of(spec: TrialSpec) -> str:
+    """The run that a trial belongs to, named by that of its first fold."""
+    if _num_trials(spec) == 1:
+        return spec.fingerprint
+    return dataclasses.replace(spec, data=in_fold(spec.data, 0)).fingerprint
+
+
+def _joined(rows: Sequence[Observation]) -> Observation:
+    """One row of the folds of a run: means, since every fold holds as many images."""
+    if len(rows) == 1:
+        return rows[0]
+    seconds = [row.device_seconds for row in rows]
+    return dataclasses.replace(
+        rows[0],
+        loss=_mean(row.loss for row in rows),
+        train_flops=_mean(row.train_flops for row in rows),
+        device_seconds=None if None in seconds else _mean(each for each in seconds if each is not None),
+        device=rows[0].device if len({row.device for row in rows}) == 1 else None,
+        values=tuple((name, _mean(dict(row.values)[name] for row in rows)) for name, _ in rows[0].values),
     )
+
+
+def _mean(values: Iterable[float]) -> float:
+    each = list(values)
+    return sum(each) / len(each)
 
 
 def report_losses(
     planned: Plan, results: Mapping[str, TrialResult], study: StudyDirectory, *, measure: str | None = None
 ) -> dict[str, NDArray[np.floating]]:
-    """The same of every report example, better lower, by trial fingerprint, of the trials that kept them.
+    """The same of every report example, better lower, by run, of the runs whose trials all kept them.
 
     Raises:
         DamagedError: a file of them is damaged or lost.
     """
     found = {}
-    for trial in planned.trials:
-        result = results.get(trial.spec.fingerprint)
-        if result is not None and trial.role in ("winner", "control", "swap"):
-            losses = kept_losses(study.trial(trial.spec), result, measure)
-            if losses is not None:
-                found[trial.spec.fingerprint] = losses
+    for run in finished_runs(planned, results):
+        if run[0].role not in ("winner", "control", "swap"):
+            continue
+        kept = [kept_losses(study.trial(trial.spec), results[trial.spec.fingerprint], measure) for trial in run]
+        known = [losses for losses in kept if losses is not None]
+        if len(known) == len(run):
+            found[run[0].spec.fingerprint] = np.concatenate(known)
     return found
 
 
@@ -98,6 +153,7 @@ def _row(
         params=float(result.params),
         examples=float(result.examples_seen),
         epochs=result.epochs,
+        images=result.examples_seen / spec.recipe.multiplicity / result.epochs if result.epochs else None,
         global_batch_size=spec.global_batch_size,
         peak_lr=spec.recipe.peak_lr,
         base_lr=trial.base_lr,

@@ -12,7 +12,7 @@ from levelfield.compute.analytic import count
 from levelfield.compute.budget import examples_for, global_batch_size
 from levelfield.families.registry import parse
 from levelfield.records.allowed import TooFewSteps, TooManyEpochs, TooManySteps
-from levelfield.records.data import data_content
+from levelfield.records.data import STRONGER, DataSpec, ImagesSpec, data_content, in_fold
 from levelfield.records.errors import SpecError
 from levelfield.records.head import Head
 from levelfield.records.sharing import refuse_other_sharing
@@ -26,6 +26,8 @@ from levelfield.study.planned import Affordable, Candidate
 def afford(spec: StudySpec, facts: DataFacts, entry: FamilyEntry, candidate: Candidate, budget: float) -> Affordable:
     """How many whole global batches ``budget`` buys ``candidate``, under the study's batch rule and limits.
 
+    One that is shorter than it might be spends a share of the budget, which is then a cap.
+
     ``max_steps`` leaves out sizes; an axis of a size that is in is searched wherever it leads.
     """
     architecture = with_codes(candidate.architecture, _fields(entry, candidate, "model"))
@@ -33,8 +35,8 @@ def afford(spec: StudySpec, facts: DataFacts, entry: FamilyEntry, candidate: Can
     ladder = spec.ladder
     recipe = recipe_of(entry, candidate, peak_lr=1.0)
     refuse_other_sharing(recipe, architecture, shares=cost.shares_statistics)
-    factor = float(_fields(entry, candidate, "batch_factor").get("", 1))
-    batch, steps = batch_and_steps(ladder, recipe, cost.gradients_for(budget), batch_factor=factor)
+    factor, share = (float(_fields(entry, candidate, field).get("", 1)) for field in ("batch_factor", "length"))
+    batch, steps = batch_and_steps(ladder, recipe, cost.gradients_for(budget * share), batch_factor=factor)
     epochs = steps * batch / recipe.multiplicity / facts.num_train
     refusal = None
     if steps < ladder.min_steps:
@@ -107,13 +109,15 @@ def trial_spec(
     *,
     seed: int = 0,
     held_out: str = "select",
+    fold: int = 0,
 ) -> TrialSpec:
-    """The complete trial that spends ``budget`` on ``candidate``."""
+    """The complete trial that spends ``budget`` on ``candidate``, with that ``fold`` of the data held out."""
     batch = affordable.global_batch_size
     peak_lr = candidate.base_lr * (batch / 256) ** entry.lr_batch_exponent
+    data = in_fold(_augmented(spec.data, _fields(entry, candidate, "data")), fold)
     return TrialSpec(
         architecture=affordable.architecture,
-        data=spec.data,
+        data=data,
         recipe=recipe_of(entry, candidate, peak_lr=peak_lr),
         head=facts.head,
         budget_flops=budget,
@@ -128,8 +132,8 @@ def trial_spec(
     )
 
 
-def default_value(entry: FamilyEntry, axis: str, architecture: str) -> AxisValue:
-    """Where the search along ``axis`` starts: the model's, the recipe's or the rule's own value.
+def default_value(spec: StudySpec, entry: FamilyEntry, axis: str, architecture: str) -> AxisValue:
+    """Where the search along ``axis`` starts: the model's, the recipe's, the data's or the rule's own value.
 
     Raises:
         SpecError: the declared grid does not hold that value.
@@ -141,7 +145,7 @@ def default_value(entry: FamilyEntry, axis: str, architecture: str) -> AxisValue
         held = [value for value in grid.values if with_codes(architecture, {name: value}) == own]
     else:
         recipe = preset(entry.recipe, peak_lr=1.0, override=entry.override)
-        own = getattr(recipe, name) if section == "recipe" else 1
+        own = getattr(recipe, name) if section == "recipe" else _strength_of(spec.data) if section == "data" else 1
         held = [value for value in grid.values if value == own]
     if not held:
         raise SpecError(f"axis {axis!r} of {entry.name}: its grid {grid.values} must hold the default of {own!r}")
@@ -155,8 +159,27 @@ def recipe_of(entry: FamilyEntry, candidate: Candidate, *, peak_lr: float) -> Re
     return dataclasses.replace(recipe, **moved) if moved else recipe
 
 
+def _strength_of(data: DataSpec) -> str:
+    """How ``data`` augments, in the words of an axis.
+
+    Raises:
+        SpecError: nobody can say of such data how it is augmented.
+    """
+    if not isinstance(data, ImagesSpec):
+        raise SpecError(f"an axis moves data.augment, which is of source 'images' alone, not of {data.source!r}")
+    return data.augment if data.randaugment is None else f"{data.augment}{STRONGER}{data.randaugment}"
+
+
+def _augmented(data: DataSpec, moved: Mapping[str, AxisValue]) -> DataSpec:
+    """``data`` augmented as an axis says, if one does."""
+    if not moved:
+        return data
+    augment, _, randaugment = str(moved["augment"]).partition(STRONGER)
+    return dataclasses.replace(data, augment=augment, randaugment=randaugment or None)
+
+
 def _fields(entry: FamilyEntry, candidate: Candidate, section: str) -> dict[str, AxisValue]:
-    """The moved axes that set a field of ``section`` ("model", "recipe" or "batch_factor"), by field name."""
+    """The moved axes of a ``section``, by field name; see :class:`levelfield.records.study.AxisSpec`."""
     fields = {entry.axes[name].field: value for name, value in candidate.axes}
     return {field.partition(".")[2]: value for field, value in fields.items() if field.partition(".")[0] == section}
 

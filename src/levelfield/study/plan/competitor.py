@@ -21,7 +21,7 @@ class Competitor:
         self.facts = facts
         self.entry = entry
         self._affordable: dict[tuple[Candidate, float], Affordable] = {}
-        self._trials: dict[tuple[Candidate, float, int, str], TrialSpec] = {}
+        self._trials: dict[tuple[Candidate, float, int, str, int], TrialSpec] = {}
 
     @property
     def name(self) -> str:
@@ -34,12 +34,12 @@ class Competitor:
             found = self._affordable[key] = afford(self.spec, self.facts, self.entry, candidate, budget)
         return found
 
-    def trial(self, candidate: Candidate, budget: float, *, seed: int, held_out: str) -> TrialSpec:
-        """The complete trial that spends ``budget`` on ``candidate``."""
-        key = candidate, budget, seed, held_out
+    def trial(self, candidate: Candidate, budget: float, *, seed: int, held_out: str, fold: int = 0) -> TrialSpec:
+        """The complete trial that spends ``budget`` on ``candidate``, with that ``fold`` of the data held out."""
+        key = candidate, budget, seed, held_out, fold
         if (found := self._trials.get(key)) is None:
             bought = self.afford(candidate, budget)
             found = self._trials[key] = trial_spec(
-                self.spec, self.facts, self.entry, candidate, bought, budget, seed=seed, held_out=held_out
+                self.spec, self.facts, self.entry, candidate, bought, budget, seed=seed, held_out=held_out, fold=fold
             )
         return found

@@ -13,9 +13,9 @@ from levelfield.study.plan.recipes import preset
 from levelfield.study.planned import Candidate
 
 
-def choices_along(entry: FamilyEntry, candidate: Candidate, axis: str) -> list[tuple[bool, Candidate]]:
+def choices_along(spec: StudySpec, entry: FamilyEntry, candidate: Candidate, axis: str) -> list[tuple[bool, Candidate]]:
     """``candidate`` at every value of ``axis``, and whether that value is the default."""
-    default = default_value(entry, axis, candidate.architecture)
+    default = default_value(spec, entry, axis, candidate.architecture)
     return [
         (value == default, candidate.moved(axis, None if value == default else value))
         for value in entry.axes[axis].values
@@ -47,7 +47,7 @@ def _make_all(spec: StudySpec, facts: DataFacts, entry: FamilyEntry) -> None:
         if why:
             raise SpecError(f"axis {axis!r} searches {field}, which changes nothing: {why}")
     for size in sizes:
-        alone = [size, *(moved for axis in entry.axes for _, moved in choices_along(entry, size, axis))]
+        alone = [size, *(moved for axis in entry.axes for _, moved in choices_along(spec, entry, size, axis))]
         for candidate in alone:
             bought = dataclasses.replace(afford(spec, facts, entry, candidate, budget), steps=1)
             trial_spec(spec, facts, entry, candidate, bought, budget)

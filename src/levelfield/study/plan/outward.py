@@ -10,8 +10,8 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 
-from levelfield.study.plan.rung import PlannedRung, RungSearch, checked_axes, middle, open_beyond
-from levelfield.study.plan.search import LineSearch, foreseen_gain, search_until_bracketed
+from levelfield.study.plan.rung import PlannedRung, RungSearch, checked_axes, closed_ends, middle, open_beyond
+from levelfield.study.plan.search import OPEN, Ends, LineSearch, foreseen_gain, search_until_bracketed
 from levelfield.study.planned import Candidate, Cell, RungWinner
 
 ROUNDS = 4
@@ -112,7 +112,10 @@ class OutwardSearch:
 
     def _walk_axis(self, best: Candidate, axis: str) -> tuple[Candidate, bool] | None:
         choices = self.rung.choices(best, axis)
-        search = self._walked(len(choices), choices.index(best), lambda index: self._loss(choices[index]))
+        closed = closed_ends(self.rung.entry.axes[axis])
+        search = self._walked(
+            len(choices), choices.index(best), lambda index: self._loss(choices[index]), closed=closed
+        )
         return None if search.best is None else (choices[search.best], search.status == "bound")
 
     def _walked(
@@ -121,6 +124,7 @@ class OutwardSearch:
         start: int,
         loss_at: Callable[[int], float | None],
         ends: Callable[[int, int], bool] = lambda place, side: True,
+        closed: Ends = OPEN,
     ) -> LineSearch:
         """A walk along ``num`` values; one that a list or the cap ended is "settled" where little is foreseen beyond.
 
@@ -135,7 +139,7 @@ class OutwardSearch:
             return loss
 
         enough = ENOUGH * self.rung.spec.verdict.margin
-        search = search_until_bracketed(num, start, noted, cap=self.rung.spec.search.cap, enough=enough)
+        search = search_until_bracketed(num, start, noted, cap=self.rung.spec.search.cap, enough=enough, closed=closed)
         best = search.best
         if best is None or search.status != "bound":
             return search

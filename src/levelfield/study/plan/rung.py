@@ -6,10 +6,10 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
-from levelfield.records.study import FamilyEntry, StudySpec
+from levelfield.records.study import AxisSpec, FamilyEntry, StudySpec
 from levelfield.study.plan.competitor import Competitor
 from levelfield.study.plan.declared import choices_along
-from levelfield.study.plan.search import LineSearch, search_two, search_until_bracketed
+from levelfield.study.plan.search import Ends, LineSearch, search_two, search_until_bracketed
 from levelfield.study.plan.swap import want_swap
 from levelfield.study.plan.wants import Wants, fresh_seeds
 from levelfield.study.planned import Candidate, Cell, PlannedTrial, RungWinner, TunedCell
@@ -59,9 +59,18 @@ def open_beyond(spec: StudySpec, listed: Sequence[Cell], end: Cell, side: int) -
 
 
 def checked_axes(spec: StudySpec, entry: FamilyEntry, budget: float) -> list[str]:
-    """The axes beside the learning rate that are searched at ``budget``."""
+    """The axes beside the learning rate that are searched at ``budget``.
+
+    Length and augmentation are at every one: the longer a run, the sooner few images are worn out.
+    """
     checked = spec.search.check_budgets
-    return list(entry.axes) if checked is None or budget in checked else []
+    here = checked is None or budget in checked
+    return [name for name, axis in entry.axes.items() if here or axis.section in ("length", "data")]
+
+
+def closed_ends(axis: AxisSpec) -> Ends:
+    """Where ``axis`` ends because there is no more: no run is longer than its budget, nothing gentler than "none"."""
+    return Ends(low=axis.values[0] == "none", high=axis.section == "length")
 
 
 def guessed_rate(budget: float, anchors: Mapping[float, int | None]) -> int | None:
@@ -187,7 +196,7 @@ class RungSearch:
 
     def choices(self, candidate: Candidate, axis: str) -> list[Candidate]:
         """``candidate`` at every value of ``axis``, itself among them."""
-        return [moved for _, moved in choices_along(self.entry, candidate, axis)]
+        return [moved for _, moved in choices_along(self.spec, self.entry, candidate, axis)]
 
     def _search_axis(self, candidate: Candidate, axis: str) -> tuple[Candidate, str] | None:
         choices = self.choices(candidate, axis)
@@ -196,6 +205,7 @@ class RungSearch:
             choices.index(candidate),
             lambda index: self.loss(choices[index]),
             cap=self.spec.search.cap,
+            closed=closed_ends(self.entry.axes[axis]),
         )
         return None if search.best is None else (choices[search.best], search.status)
 

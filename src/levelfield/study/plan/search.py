@@ -5,7 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
+
+
+class Ends(NamedTuple):
+    """Which ends of an axis are those of what there is: half of the budget can be spent, and all of it, but no more."""
+
+    low: bool
+    high: bool
+
+
+OPEN = Ends(low=False, high=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,13 +32,20 @@ class LineSearch:
 
 
 def search_until_bracketed(
-    num_values: int, start: int, loss_at: Callable[[int], float | None], *, cap: int, enough: float = 0.0
+    num_values: int,
+    start: int,
+    loss_at: Callable[[int], float | None],
+    *,
+    cap: int,
+    enough: float = 0.0,
+    closed: Ends = OPEN,
 ) -> LineSearch:
     """Try ``start`` and its neighbours, then walk outwards until the best value has worse ones on both sides.
 
     ``loss_at(i)`` is the loss at grid index i, infinite for a run that diverged, None while it is awaited. At most
-    ``cap`` values are tried. A walk settles where less than ``enough`` of ln loss is foreseen beyond its best
-    (:func:`foreseen_gain`). Which values are asked for depends on the losses alone, never on their order of arrival.
+    ``cap`` values are tried. Beyond an end that is ``closed`` there is nothing to try. A walk settles where less than
+    ``enough`` of ln loss is foreseen beyond its best (:func:`foreseen_gain`). Which values are asked for depends on the
+    losses alone, never on their order of arrival.
     """
     tried: dict[int, float] = {}
     wanted = [index for index in (start, start - 1, start + 1) if 0 <= index < num_values]
@@ -38,7 +55,8 @@ def search_until_bracketed(
             return LineSearch(best=None, status="waiting")
         tried.update({index: loss for index, loss in losses.items() if loss is not None})
         best = min(tried, key=lambda index: (tried[index], index))
-        outward = [index for index in (best - 1, best + 1) if index not in tried]
+        beyond = {-1 if closed.low else None, num_values if closed.high else None}
+        outward = [index for index in (best - 1, best + 1) if index not in tried and index not in beyond]
         if not outward:
             return LineSearch(best=best, status="bracketed")
         if enough and len(outward) == 1:
@@ -66,13 +84,15 @@ def foreseen_gain(losses: Sequence[float | None]) -> float:
     return max(0.0, (before + last) / 2, further) if last > 0 else 0.0
 
 
-def can_bracket(num_values: int, start: int, *, cap: int) -> bool:
+def can_bracket(num_values: int, start: int, *, cap: int, closed: Ends = OPEN) -> bool:
     """Whether any losses let :func:`search_until_bracketed` end between two worse neighbours.
 
     Losses that fall towards one place and rise beyond lead there by the fewest trials.
     """
     ends = (
-        search_until_bracketed(num_values, start, lambda index, best=best: float(abs(index - best)), cap=cap)
+        search_until_bracketed(
+            num_values, start, lambda index, best=best: float(abs(index - best)), cap=cap, closed=closed
+        )
         for best in range(num_values)
     )
     return any(search.status == "bracketed" for search in ends)

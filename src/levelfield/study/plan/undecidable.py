@@ -30,6 +30,7 @@ from levelfield.records.allowed import (
     Undecidable,
 )
 from levelfield.records.codec import record
+from levelfield.records.data import num_folds
 from levelfield.records.reason import Reason
 from levelfield.records.study import FamilyEntry, StudySpec
 from levelfield.scaling.fitting.fit import MIN_BUDGETS
@@ -40,7 +41,7 @@ from levelfield.scaling.verdicts.compare import attainable
 from levelfield.scaling.verdicts.contrasts import Statement
 from levelfield.study.facts import DataFacts
 from levelfield.study.plan.candidate import default_value
-from levelfield.study.plan.rung import checked_axes, size_edges
+from levelfield.study.plan.rung import checked_axes, closed_ends, size_edges
 from levelfield.study.plan.search import can_bracket
 from levelfield.study.planned import Cell, Plan
 
@@ -99,8 +100,9 @@ def _without_pairs(spec: StudySpec, facts: DataFacts) -> Iterator[Undecidable]:
         yield _cannot("verdict", (), None, OnlyFamily(family=spec.families[0].name))
     if facts.no_verdict_because:
         yield _cannot("verdict", (), None, facts.no_verdict_because)
-    if facts.num_report is not None and facts.num_report < MIN_EFFECTIVE_EXAMPLES:
-        why = FewReportExamples(num=facts.num_report, needed=MIN_EFFECTIVE_EXAMPLES)
+    judged = None if facts.num_report is None else facts.num_report * num_folds(spec.data)
+    if judged is not None and judged < MIN_EFFECTIVE_EXAMPLES:
+        why = FewReportExamples(num=judged, needed=MIN_EFFECTIVE_EXAMPLES)
         yield _cannot("verdict", (), None, why)
 
 
@@ -189,8 +191,9 @@ def _certain_edges(
         edges.append("size")
     for axis in checked_axes(spec, entry, budget):
         values = entry.axes[axis].values
-        starts = {values.index(default_value(entry, axis, cell.architecture)) for cell in cells}
-        if not any(can_bracket(len(values), start, cap=cap) for start in starts):
+        starts = {values.index(default_value(spec, entry, axis, cell.architecture)) for cell in cells}
+        ends = closed_ends(entry.axes[axis])
+        if not any(can_bracket(len(values), start, cap=cap, closed=ends) for start in starts):
             edges.append(axis)
     return tuple(edges)
 

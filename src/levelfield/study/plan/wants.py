@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 
+from levelfield.records.data import num_folds
 from levelfield.records.observation import Role
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialResult, TrialSpec
@@ -65,9 +67,9 @@ class Wants:
         role: Role,
         variant: str = "",
     ) -> None:
-        """Want ``candidate`` on ``seeds``, judged on the report split."""
-        for seed in seeds:
-            trial = competitor.trial(candidate, budget, seed=seed, held_out="report")
+        """Want ``candidate`` on ``seeds``, judged on the report split: by one network for every fold of it."""
+        for seed, fold in itertools.product(seeds, range(num_folds(competitor.spec.data))):
+            trial = competitor.trial(candidate, budget, seed=seed, held_out="report", fold=fold)
             self._want(trial, role, competitor, budget, candidate, variant)
 
     def _want(

@@ -9,13 +9,14 @@ from __future__ import annotations
 import functools
 import math
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
+from types import MappingProxyType
 from typing import Any
 
 from levelfield.families.registry import family_named, parse
 from levelfield.records.codec import from_plain
-from levelfield.records.data import DataSpec
+from levelfield.records.data import DataSpec, ImagesSpec
 from levelfield.records.errors import InputError, SpecError
 from levelfield.records.execution import ExecutionSpec
 from levelfield.records.study import (
@@ -42,6 +43,9 @@ CHECK_SEEDS = 3
 CAP = 7
 """Values of one axis, at the most, in one walk."""
 _BATCHES = (0.25, 0.5, 1.0, 2.0, 4.0)
+_LENGTHS = (0.0625, 0.125, 0.25, 0.5, 1.0)
+"""Shares of a budget."""
+_STRENGTHS = ("none", "flip", *(f"crop-flip{more}" for more in ("", *(f"+rand-m{m}-n2-inc1" for m in (3, 6, 9)))))
 _SHAPES = 5
 """Values of the axis of shapes, where images can be cut in so many ways."""
 AXES = ("batch", "shape", "stabiliser")
@@ -64,18 +68,19 @@ def race_study(
     """The study of a race up to the budget ``top``, in training FLOPs of one run.
 
     A family is a name of the registry, or a network of somebody else's such as "timm:resnet50". Beside rate and size it
-    is searched along ``axes``. Within the protocol's
-    four epochs where at every rung every family has sizes enough that way, else repeating images as often as it takes.
+    is searched along ``axes``. Within the protocol's four epochs where at every rung every family has sizes enough that
+    way, else repeating images as often as it takes: then how long each family trains within a budget, and how strongly
+    images are augmented, is searched at every rung, too.
 
     Raises:
         SpecError: there is no such family, or it cannot take images of this size.
         InputError: the budget is too small for any family to have sizes to choose among.
     """
     budgets = rungs_below(top, least_budget(data, facts, families))
-    entries = tuple(_entries(families, facts.resolution, axes))
-    searched = budgets[:1] if any(entry.axes for entry in entries) else None
 
-    def study(max_epochs: float) -> StudySpec:
+    def study(max_epochs: float, worn: Mapping[str, AxisSpec] = MappingProxyType({})) -> StudySpec:
+        entries = tuple(_entries(families, facts.resolution, axes, worn))
+        searched = budgets[:1] if any(entry.axes for entry in entries) else None
         return StudySpec(
             name=name,
             question=question,
@@ -90,8 +95,16 @@ def race_study(
         )
 
     once = study(PROTOCOL_MAX_EPOCHS)
-    held = all(_num_sizes(once, facts, entry, budget) >= _asked(entry) for entry in entries for budget in budgets)
-    return once if held else study(MOST_EPOCHS)
+    held = all(_num_sizes(once, facts, entry, budget) >= _asked(entry) for entry in once.families for budget in budgets)
+    return once if held else study(MOST_EPOCHS, _worn_axes(data))
+
+
+def _worn_axes(data: DataSpec) -> dict[str, AxisSpec]:
+    """What is searched beside the rest where images are few: they are worn out before the budget is spent."""
+    axes = {"length": AxisSpec(field="length", values=_LENGTHS)}
+    if isinstance(data, ImagesSpec) and data.randaugment is None and data.augment in _STRENGTHS:
+        axes["augment"] = AxisSpec(field="data.augment", values=_STRENGTHS)
+    return axes
 
 
 def rungs_below(top: float, least: float) -> tuple[float, ...]:
@@ -140,8 +153,13 @@ def _num_sizes(spec: StudySpec, facts: DataFacts, entry: FamilyEntry, budget: fl
     return sum(afford(spec, facts, entry, candidate, budget).refusal is None for candidate in candidates)
 
 
-def _entries(families: Sequence[str], resolution: int, asked: Sequence[str]) -> Iterator[FamilyEntry]:
-    """The families with the same axes, those that are ``asked`` for; the shape only where each has one."""
+def _entries(
+    families: Sequence[str],
+    resolution: int,
+    asked: Sequence[str],
+    worn: Mapping[str, AxisSpec] = MappingProxyType({}),
+) -> Iterator[FamilyEntry]:
+    """The families with the same axes, those that are ``asked`` for and ``worn``; the shape only where each has one."""
     shapes = [_shape_of(family, resolution) for family in families]
     num = min((len(shape[2]) for shape in shapes if shape), default=0)
     for family, shape in zip(families, shapes, strict=True):
@@ -153,7 +171,7 @@ def _entries(families: Sequence[str], resolution: int, asked: Sequence[str]) -> 
         if all(shapes) and shape is not None and num > 1:
             letter, start, values = shape
             axes["shape"] = AxisSpec(field=f"model.{letter}", values=_about(start, values, min(num, _SHAPES)))
-        axes = {name: axis for name, axis in axes.items() if name in asked}
+        axes = {name: axis for name, axis in axes.items() if name in asked} | dict(worn)
         plain = {key: value for key, value in declared.items() if key != "stabiliser"}
         yield from_plain(
             FamilyEntry,

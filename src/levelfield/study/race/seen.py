@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 
+from levelfield.records.data import num_folds
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialResult
 from levelfield.scaling.noise.uncertainty import pooled_sd
@@ -14,9 +16,9 @@ class LowestRung:
     """Takes in finished trials, and knows the noise of seeds once every winner of the lowest rung has all of its."""
 
     def __init__(self, spec: StudySpec) -> None:
-        self._seeds = spec.verdict.seeds
+        self._seeds, self._folds = spec.verdict.seeds, num_folds(spec.data)
         self._budget = spec.ladder.budgets[0]
-        self._losses: dict[str, list[float]] = {entry.name: [] for entry in spec.families}
+        self._losses: dict[str, dict[int, list[float]]] = {entry.name: defaultdict(list) for entry in spec.families}
 
     def learn(self, trial: object, result: TrialResult | None) -> float | None:
         """The sd of ln loss between seeds, at the very trial that completes it."""
@@ -24,11 +26,21 @@ class LowestRung:
             return None
         if result is None or result.status != "finished":
             return None
-        self._losses[trial.family].append(math.log(result.loss("report")))
-        return self._sd() if len(self._losses[trial.family]) == self._seeds else None
+        self._losses[trial.family][trial.spec.seed].append(result.loss("report"))
+        if any(self._whole(family) < self._seeds for family in self._losses):
+            return None
+        last = sum(len(losses) for losses in self._losses[trial.family].values()) == self._seeds * self._folds
+        return self._sd() if last else None
+
+    def _whole(self, family: str) -> int:
+        """The seeds all of whose folds are known."""
+        return sum(len(losses) == self._folds for losses in self._losses[family].values())
 
     def _sd(self) -> float | None:
-        if any(len(losses) < self._seeds for losses in self._losses.values()):
-            return None
-        sd, _ = pooled_sd(list(self._losses.values()))
+        sd, _ = pooled_sd(
+            [
+                [math.log(sum(losses) / len(losses)) for losses in seeds.values() if len(losses) == self._folds]
+                for seeds in self._losses.values()
+            ]
+        )
         return sd
