@@ -16,6 +16,7 @@ from levelfield.data.transforms import to_float
 from levelfield.families.tensors import tensors_of
 from levelfield.records.data import DigitPairsSpec
 from levelfield.records.errors import SpecError, TrialError
+from levelfield.records.execution import ExecutionSpec
 from levelfield.records.head import LinearHead
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import TrialSpec
@@ -57,7 +58,8 @@ def test_a_trial_is_the_straight_line_script(ghost, source, tmp_path):
     """Five steps of SGD, an average of the weights, its statistics by torch's own update_bn, and the held-out loss."""
     spec = spec_of() if ghost is None else spec_of(ghost_batch_size=ghost)
     directory = TrialDirectory(tmp_path / "trial")
-    result = run_trial(spec, directory, source, device=CPU, keeps_weights=True)
+    plain = ExecutionSpec(engine="plain")  # whose arithmetic is the script's; the lean engine is held to it elsewhere
+    result = run_trial(spec, directory, source, device=CPU, execution=plain, keeps_weights=True)
 
     network = timm.create_model("resnet10t", num_classes=100, in_chans=1, channels=(8, 8, 16, 16), stem_width=8)
     initial = tensors_of(build_state(spec, source, device=CPU).model)

@@ -28,7 +28,7 @@ class ExecutionSpec:
 
     launcher: Literal["local"] = "local"
     num_devices: int = 1
-    engine: Engine = "plain"
+    engine: Engine = "auto"
     threads: int = 1
     microbatch_size: int | None = None
     prefetch: int | None = None
