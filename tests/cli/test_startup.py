@@ -8,10 +8,13 @@ from importlib import resources
 
 import pytest
 
+from levelfield.study.race.design import race_study
+from levelfield.study.run import data_facts, opened
 from levelfield.study.spec_file import load_study, quickstart_study, quickstart_text, study_schema
 from tests.conftest import TINY_STUDY, run
 from tests.narrowed import present
 from tests.study.pictures import FOLDER_STUDY, write_folder
+from tests.study.typed import TYPED_LADDER
 
 HEAVY = ("torch", "timm", "sklearn", "pandas", "altair", "ray")
 
@@ -122,7 +125,7 @@ def test_planning_refuses_what_running_could_not_mean(edit, message, tmp_path, i
 
 @pytest.mark.slow
 def test_planning_says_what_the_design_cannot_decide_to_readers_and_to_programs(tmp_path, invoke):
-    (tmp_path / "study.toml").write_text(quickstart_text())
+    (tmp_path / "study.toml").write_text(TYPED_LADDER)
     code, output, _ = invoke("plan", tmp_path / "study.toml", "--no-calibrate")
     assert code == 0
     assert "What this design cannot decide, whatever comes out" in output
@@ -193,6 +196,23 @@ def test_the_quickstart_prints_the_study_it_runs(tmp_path, invoke):
     path = tmp_path / "study.toml"
     path.write_text(output)
     assert load_study(path) == quickstart_study()
+
+
+def test_the_quickstart_is_the_race_of_its_budget():
+    quick = quickstart_study()
+    facts = data_facts(opened(quick.data), quick.task)
+    race = race_study(
+        quick.data, facts, ("nfnet", "vit"), quick.ladder.budgets[-1], axes=(), margin=0.05, seeds=5,
+        name=quick.name, question=quick.question, execution=quick.execution,
+    )  # fmt: skip
+    assert quick == race
+
+
+def test_the_quickstart_goes_on_with_no_race_but_its_own(tmp_path, invoke):
+    (tmp_path / "study.toml").write_text(quickstart_text().replace('name = "quickstart"', 'name = "race-photos"'))
+    code, _, error = invoke("quickstart", "--dir", tmp_path)
+    assert code == 2
+    assert "holds the race 'race-photos'" in error
 
 
 def test_planning_finds_data_that_has_moved(tmp_path, invoke):

@@ -1,4 +1,4 @@
-"""``levelfield quickstart``: the whole path in a few minutes."""
+"""``levelfield quickstart``: a race on a stream, in a few minutes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EXAMPLES = "Example:  levelfield quickstart --workers 2"
 
 
 def quickstart(
-    directory: Annotated[Path, typer.Option("--dir", help="Where the study lives.")] = Path("runs/quickstart"),
+    directory: Annotated[Path, typer.Option("--dir", help="Where the race lives.")] = Path("runs/quickstart"),
     workers: Annotated[int | None, typer.Option(help="Trials at a time; one a core when left out.", min=1)] = None,
     device: Device = "auto",
     checkpoint_every: CheckpointEvery = 30.0,
@@ -23,17 +23,26 @@ def quickstart(
     import os
 
     from levelfield.cli.console import say
-    from levelfield.cli.progress import run_and_show
-    from levelfield.study.spec_file import quickstart_study, quickstart_text
+    from levelfield.cli.race import run_race, say_next
+    from levelfield.records.errors import SpecError
+    from levelfield.study.race.race import study_file, write_study
+    from levelfield.study.spec_file import load_study, quickstart_study, quickstart_text
 
     if spec:
         say(quickstart_text().rstrip())
         return
-    run_and_show(
-        quickstart_study(),
-        directory,
-        num_workers=workers or len(os.sched_getaffinity(0)),
-        device=device,
-        retry_failed=False,
-        checkpoint_seconds=checkpoint_every,
-    )
+    workers = workers or len(os.sched_getaffinity(0))
+    begun = study_file(directory).exists()
+    race = load_study(study_file(directory)) if begun else quickstart_study()
+    if race.name != quickstart_study().name:
+        raise SpecError(
+            f"{directory} holds the race {race.name!r}: `levelfield race` goes on with it; give the quickstart another "
+            "directory (--dir)"
+        )
+    if not begun:
+        write_study(directory, race)
+    analysis = run_race(
+        race, directory, race.data.source, workers=workers, device=device, checkpoint_every=checkpoint_every,
+        seconds=None,
+    )  # fmt: skip
+    say_next(directory, race.data.source, analysis, None, workers)

@@ -57,9 +57,7 @@ def race(
     import os
     import time
 
-    from levelfield.cli.console import say
-    from levelfield.cli.progress import run_and_show
-    from levelfield.records.errors import SpecError, UnfinishedError
+    from levelfield.records.errors import SpecError
     from levelfield.study.race.race import study_file
 
     if hours is not None and spend is not None:
@@ -80,24 +78,46 @@ def race(
             allowed, spend, _MARGIN if margin is None else margin, seeds, workers, device,
         )  # fmt: skip
     left = None if allowed is None else max(1.0, allowed - (time.monotonic() - begun))
+    analysis = run_race(
+        spec, place, data, workers=workers, device=device, checkpoint_every=checkpoint_every, seconds=left
+    )
+    _say_recipe(analysis, for_budget)
+    say_next(place, data, analysis, speeds, workers)
+
+
+def run_race(
+    spec: StudySpec,
+    place: Path,
+    data: str,
+    *,
+    workers: int,
+    device: str,
+    checkpoint_every: float,
+    seconds: float | None,
+) -> Analysis:
+    """Run the race of ``spec`` in ``place`` on ``data`` and show what it found, for ``seconds`` at the most.
+
+    Raises:
+        UnfinishedError: they are over; the page shows what is known, and how to go on has been said.
+    """
+    from levelfield.cli.progress import run_and_show
+    from levelfield.records.errors import UnfinishedError
+
     try:
-        analysis = run_and_show(
+        return run_and_show(
             spec,
             place,
             num_workers=workers,
             device=device,
             retry_failed=False,
             checkpoint_seconds=checkpoint_every,
-            seconds=left,
+            seconds=seconds,
             cheapest_first=True,
             watch=_noise_told(spec, place),
         )
     except UnfinishedError:
         _say_unfinished(place, data)
         raise
-    _say_recipe(analysis, for_budget)
-    _say_next(place, data, analysis, speeds, workers)
-    say(f"study: {study_file(place)}")
 
 
 def _begun(
@@ -290,13 +310,13 @@ def _say_recipe(analysis: Analysis, budget: float | None) -> None:
         say_prediction(prediction, analysis)
 
 
-def _say_next(place: Path, data: str, analysis: Analysis, speeds: Speeds | None, workers: int) -> None:
-    """What it would take to know more, and the command that does it."""
+def say_next(place: Path, data: str, analysis: Analysis, speeds: Speeds | None, workers: int) -> None:
+    """What it would take to know more, the command that does it, and where the study is written down."""
     from levelfield.cli.console import say
     from levelfield.report.words.numbers import flops, seconds
     from levelfield.report.words.told import told
     from levelfield.study.outcome.outcome import read_outcome
-    from levelfield.study.race.race import further
+    from levelfield.study.race.race import further, study_file
 
     more = further(read_outcome(place), analysis, speeds)
     spend = more.spend
@@ -304,6 +324,7 @@ def _say_next(place: Path, data: str, analysis: Analysis, speeds: Speeds | None,
     if spend.seconds is not None:
         takes += f", about {seconds(spend.seconds / workers)} here"
     say(f"to know more: {told(more.does)}; {takes}: levelfield race {data} --for {_time(spend, workers)} --dir {place}")
+    say(f"study: {study_file(place)}")
 
 
 def _time(spend: Spend, workers: int) -> str:
