@@ -156,7 +156,9 @@ def test_what_one_rung_decides_for_all_errs_at_all_of_them_alike():
 
 
 @pytest.mark.parametrize(("at", "shared"), [((0,), True), ((0, 1), False), ((), False)])
-def test_axes_are_carried_where_some_rungs_decide_them_for_the_others(at, shared):
+@pytest.mark.parametrize("beside", ["", "length=0.5"])
+def test_axes_are_carried_where_some_rungs_decide_them_for_the_others(at, shared, beside):
+    """Whatever other axis is decided ``beside`` them at every rung."""
     generator = np.random.default_rng(4)
     budgets = BUDGETS[:2]
     rows = [*winner_rows(generator, budgets=budgets)]
@@ -168,7 +170,8 @@ def test_axes_are_carried_where_some_rungs_decide_them_for_the_others(at, shared
                 dataclasses.replace(best, run=f"{best.run}-{value}", variant=f"batch={value}", loss=best.loss * 1.01)
                 for value in (0.5, 2)
             ]
-            rows += [*found, *(moved if place in at else [])]
+            shorter = dataclasses.replace(best, run=f"{best.run}-short", variant=beside, loss=best.loss * 1.02)
+            rows += [*found, *(moved if place in at else []), *([shorter] if beside else [])]
     cells = rungs(checked(rows), "winner")
     choice = regret_of(rows, cells, np.full(len(cells), 0.02), generator)
     assert (choice.carried is not None) == shared

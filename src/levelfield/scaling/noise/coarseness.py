@@ -35,10 +35,14 @@ _Place = tuple[Hashable, Hashable, frozenset[tuple[str, str]]]
 
 
 def _place(run: Observation) -> _Place:
-    """Where a run stands: size, rate and the other axes, by name."""
+    """Where a run stands: size, rate and the other axes."""
+    return (run.params if run.params is not None else run.model), run.base_lr, moved_axes(run)
+
+
+def moved_axes(run: Observation) -> frozenset[tuple[str, str]]:
+    """The axes beside size and rate that differ from the recipe's default, and where they stand, by name."""
     pairs = (pair.partition("=") for pair in (run.variant or "").split(",") if pair)
-    moved = frozenset((name, value) for name, _, value in pairs)
-    return (run.params if run.params is not None else run.model), run.base_lr, moved
+    return frozenset((name, value) for name, _, value in pairs)
 
 
 def _second_differences(losses: Mapping[_Place, float], best: _Place) -> Iterator[float]:

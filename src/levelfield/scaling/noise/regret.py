@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from levelfield.records.observation import Observation
 from levelfield.scaling.laws import Floats
-from levelfield.scaling.noise.coarseness import hidden_loss
+from levelfield.scaling.noise.coarseness import hidden_loss, moved_axes
 from levelfield.scaling.noise.luck import NUM_SEARCHES, cell_means, selection_optimism, selection_regrets
 from levelfield.scaling.tables.rows import having
 from levelfield.scaling.tables.rungs import Rung
@@ -148,20 +148,31 @@ def regret_of(
 
 
 def _carried(searches: Sequence[Sequence[Observation]], run_sd: float, generator: np.random.Generator) -> Floats | None:
-    """The regrets of axes that one of a family's ``searches`` decided for the others; None where each decides its own.
+    """The regrets of axes that one of a family's ``searches`` decided for others; None where each decides its own.
 
-    They are those of choosing among the settings that were tried at the size and rate of its best.
+    They are those of choosing among the values that were tried beside its best, all else being equal.
     """
-    variants = [{run.variant for run in search} for search in searches]
-    deciding = [place for place, seen in enumerate(variants) if len(seen) > 1]
-    if len(deciding) in (0, len(searches)):
+    tried = [_values_tried(search) for search in searches]
+    axes = {axis for each in tried for axis in each}
+    deciding = {axis: [place for place, each in enumerate(tried) if len(each.get(axis, ())) > 1] for axis in axes}
+    carried = {axis: places for axis, places in deciding.items() if 0 < len(places) < len(searches)}
+    if not carried:
         return None
-    runs = searches[deciding[-1]]
+    runs = searches[max(place for places in carried.values() for place in places)]
     best = min(runs, key=lambda run: run.loss)
-    beside = [run for run in runs if (run.params, run.base_lr) == (best.params, best.base_lr)]
-    by_variant: dict[str, list[float]] = {}
-    for run in beside:
-        by_variant.setdefault(run.variant or "", []).append(math.log(run.loss))
-    means = np.array([float(np.mean(losses)) for losses in by_variant.values()])
-    counts = np.array([float(len(losses)) for losses in by_variant.values()])
+    by_values: dict[frozenset[tuple[str, str]], list[float]] = {}
+    for run in runs:
+        moved, at_best = moved_axes(run), moved_axes(best)
+        if (run.params, run.base_lr) != (best.params, best.base_lr):
+            continue
+        if all(axis in carried for axis, _ in moved ^ at_best):
+            by_values.setdefault(moved, []).append(math.log(run.loss))
+    means = np.array([float(np.mean(losses)) for losses in by_values.values()])
+    counts = np.array([float(len(losses)) for losses in by_values.values()])
     return selection_regrets(means, run_sd / np.sqrt(counts), generator)
+
+
+def _values_tried(runs: Sequence[Observation]) -> dict[str, set[str]]:
+    """The values of every axis that any of ``runs`` moved; "" is its default."""
+    moved = [dict(moved_axes(run)) for run in runs]
+    return {axis: {each.get(axis, "") for each in moved} for axis in {name for each in moved for name in each}}
