@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -9,13 +10,14 @@ import pytest
 
 from levelfield.records.errors import InputError, RefusedError
 from levelfield.records.observation import Observation
+from levelfield.report.words.told import told
 from levelfield.scaling.analyse import analyse
 from levelfield.scaling.next.design import best_design, candidates, propose, variance
 from levelfield.scaling.next.knowledge import MOST_NEW_SEEDS, MOST_PROFILES, loss_knowledge, size_knowledge
 from levelfield.scaling.optimum.isoflop import isoflop_profiles
 from levelfield.scaling.optimum.local import local_minimum
 from levelfield.scaling.results.reasons.laws import FewBudgets
-from levelfield.scaling.results.reasons.predictions import NoLawToPlan
+from levelfield.scaling.results.reasons.predictions import EdgesBeforeSeeds, NoLawToPlan
 from tests.scaling.planted import BUDGETS, search_rows, winner_rows
 
 SPENDS = [1e11, 2e11, 5e11, 1e12, 2e12, 5e12, 1e13, 3e13]
@@ -58,6 +60,21 @@ def test_the_allowance_is_never_exceeded_and_every_trial_helps(found, allowance,
 def test_a_larger_allowance_never_tells_less(found):
     spent = [propose(found, target=1e13, allowance=allowance, family="vit").sd_after for allowance in SPENDS]
     assert spent == sorted(spent, reverse=True)
+
+
+def test_edges_stand_before_a_verdict_and_are_named_before_seeds_are_bought(found):
+    top = max(winner.budget_flops for winner in found.winners)
+    bound = [
+        dataclasses.replace(winner, edges=("size",) if (winner.family, winner.budget_flops) == ("vit", top) else ())
+        for winner in found.winners
+    ]
+    edged = dataclasses.replace(found, winners=tuple(bound))
+    asked = {"target": 1e13, "allowance": 5e12}
+    first, *_ = propose(edged, **asked, want="verdict").notes
+    assert first == EdgesBeforeSeeds(family="vit", edges=("size",), num_rungs=1)
+    assert "1 of the winners of ViT lie at an edge of their search (size)" in told(first)
+    for proposal in (propose(found, **asked, want="verdict"), propose(edged, **asked, family="vit")):
+        assert not any(isinstance(note, EdgesBeforeSeeds) for note in proposal.notes)
 
 
 def test_the_same_results_give_the_same_trials(found):

@@ -26,6 +26,7 @@ from levelfield.scaling.next.knowledge import Knowledge, loss_knowledge, size_kn
 from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.laws import LawFit
 from levelfield.scaling.results.reasons.predictions import (
+    EdgesBeforeSeeds,
     FormsTakenAsTrue,
     NoLawToPlan,
     OneRunASize,
@@ -119,6 +120,8 @@ def propose(
         notes: list[Reason] = [SizeFollowsPower(), OneRunASize()]
     else:
         notes = [FormsTakenAsTrue(), SearchNotPriced()]
+    if want == "verdict":
+        notes = [*_edges(analysis, families), *notes]
     if target > BEYOND * max(each.highest for each in known):
         notes.insert(0, TargetBeyondData(reach=BEYOND))
     return Proposal(
@@ -306,6 +309,15 @@ def _asked(analysis: Analysis, want: Want, family: str | None) -> tuple[str, ...
         saw = "none was named" if family is None else f"saw {family!r}"
         raise InputError(f"the {want} of which family? {saw}; there are {', '.join(analysis.families)}")
     return (family,)
+
+
+def _edges(analysis: Analysis, families: Sequence[str]) -> Iterator[Reason]:
+    """What stands before a verdict however many seeds there are."""
+    for family in families:
+        bounds = [winner.edges for winner in analysis.winners if winner.family == family and winner.edges]
+        if bounds:
+            names = tuple(sorted({edge for edges in bounds for edge in edges}))
+            yield EdgesBeforeSeeds(family=family, edges=names, num_rungs=len(bounds))
 
 
 def _chosen_law(analysis: Analysis, family: str) -> LawFit:

@@ -209,6 +209,15 @@ class FormsTakenAsTrue(Reason):
 
 
 @record
+class EdgesBeforeSeeds(Reason):
+    """Winners of ``family`` at some of its rungs lie at ``edges`` of their search, which no trial proposed here moves."""
+
+    family: str
+    edges: tuple[str, ...]
+    num_rungs: int
+
+
+@record
 class SearchNotPriced(Reason):
     """A new rung's search is not in the price."""
 
