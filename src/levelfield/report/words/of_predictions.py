@@ -79,8 +79,8 @@ PREDICTION_WORDS: dict[type[Coded], str | Callable[[Any], str]] = {
     predictions.OneRunASize: "one run a size: a search of rates costs more",
     predictions.FormsTakenAsTrue: "the forms of the laws are taken as true",
     predictions.EdgesBeforeSeeds: "{num_rungs} of the winners of {family:family} lie at an edge of their search "
-    "({edges:list}): none of these trials moves that, so no verdict comes of them before the search goes further there - "
-    "more values, a higher cap (search.cap), or `levelfield race`, which finds its range by itself",
+    "({edges:list}): none of these trials moves that, so no verdict comes of them before the search goes further there "
+    "- more values, a higher cap (search.cap), or `levelfield race`, which finds its range by itself",
     predictions.SearchNotPriced: "a new rung's search is not in the price",
     predictions.TargetBeyondData: "the target is beyond {reach:g}x the data",
 }

@@ -210,7 +210,7 @@ class FormsTakenAsTrue(Reason):
 
 @record
 class EdgesBeforeSeeds(Reason):
-    """Winners of ``family`` at some of its rungs lie at ``edges`` of their search, which no trial proposed here moves."""
+    """Winners of ``family`` at some of its rungs lie at ``edges`` of their search, which no proposed trial moves."""
 
     family: str
     edges: tuple[str, ...]
