@@ -18,6 +18,7 @@ from levelfield.data.ingest.layout import PART_NAMES, is_parquet, part_of, parts
 from levelfield.data.ingest.named_files import before_pattern, files_named, is_pattern
 from levelfield.data.ingest.opening import opened
 from levelfield.data.ingest.pairs import is_paired
+from levelfield.data.ingest.pairs_tar import is_paired_tars
 from levelfield.data.ingest.parquet import ParquetTable
 from levelfield.data.ingest.parquet_paths import parquet_files
 from levelfield.data.ingest.tar import tar_parts
@@ -30,6 +31,10 @@ from levelfield.records.errors import DataError, quoted_names
 logger = logging.getLogger(__name__)
 
 _TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson")
+_PAIRS = (
+    "{} holds pictures and their masks, which are no classes: say source = 'masked-images' (--task segmentation), or "
+    "call the folders otherwise if they are classes"
+)
 _PACKED = (".zip", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 
 
@@ -146,6 +151,8 @@ def forms_at(place: PlaceSaid, path: str, *, passing_by: bool = False) -> dict[s
     tars = files_named(path, ".tar")
     if tars:
         _refuse_columns(place, path, but_labels=True)
+        if is_paired_tars(tars, of=path):
+            raise DataError(_PAIRS.format(path))
         return dict(tar_parts(tars, of=path, label=place.label_column))
     if where.is_file() and where.suffix.lower() in _TABLES:
         return dict(PathTable(where, **columns).parts(passing_by=passing_by))
@@ -157,10 +164,7 @@ def forms_at(place: PlaceSaid, path: str, *, passing_by: bool = False) -> dict[s
         )
     _refuse_columns(place, path)
     if is_paired(where):
-        raise DataError(
-            f"{path} holds pictures and their masks, which are no classes: say source = 'masked-images' (--task "
-            "segmentation), or call the folders otherwise if they are classes"
-        )
+        raise DataError(_PAIRS.format(path))
     return _folders(path, passing_by=passing_by)
 
 

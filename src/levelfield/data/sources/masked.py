@@ -99,6 +99,15 @@ class MaskedSource:
             fields[STRETCH] = stretch[numbers]
         return Examples(fields, valid)
 
+    @property
+    def far(self) -> bool:
+        """Whether pictures lie far away, so that :meth:`expect` is worth the while."""
+        return any(table.store.far for table in self._tables.values())
+
+    def expect(self, split: Split, ids: Int64s) -> None:
+        """See :class:`levelfield.data.foresight.Far`."""
+        self._tables[split].store.expect(self._numbers(split, ids))
+
     def _numbers(self, split: Split, ids: Int64s) -> Int64s:
         if split in self._plain and split != "train":
             return ids
