@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +23,10 @@ from levelfield.data.ingest.parquet_paths import parquet_files
 from levelfield.data.ingest.tar import tar_parts
 from levelfield.data.ingest.tree import DiskFolder
 from levelfield.data.manifest import Skipped
+from levelfield.data.said import say
 from levelfield.data.stores.base import Store
 from levelfield.data.stores.remote import is_far
 from levelfield.records.errors import DataError, quoted_names
-
-logger = logging.getLogger(__name__)
 
 _TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson")
 _PAIRS = (
@@ -125,7 +123,7 @@ def looked_at(place: PlaceSaid) -> tuple[dict[str, Store], list[Skipped]]:
 def _held_out(parts: Mapping[str, Part], place: PlaceSaid) -> Part | None:
     held_out = [part for part in ("test", "val") if part in parts]
     for unused in held_out[1:] if place.report_path is None else ():
-        logger.warning("%s of %s is not used: the report split is %s", unused, place.path, held_out[0])
+        say(f"{unused} of {place.path} is not used: the report split is {held_out[0]}")
     return parts[held_out[0]] if held_out else None
 
 
