@@ -156,6 +156,7 @@ def _seen(store: Store, masked: MaskedStore | None, workers: int) -> Iterator[_S
     rows = iter(range(len(store.labels)))
     with ThreadPoolExecutor(workers) as pool:
         while chunk := list(islice(rows, _CHUNK)):
+            (masked or store).expect(np.array(chunk, dtype=np.int64))
             yield from pool.map(look, chunk)
 
 
