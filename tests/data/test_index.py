@@ -82,7 +82,10 @@ def test_twins_and_shared_pictures_are_counted_as_sets_count_them(monkeypatch):
     draw = np.random.default_rng(1)
     few = draw.integers(0, 2, (300, 16), dtype=np.uint8) * np.array([1, 1, 1, *[0] * 12, 1], dtype=np.uint8)
     distinct = {row.tobytes() for row in few}
-    assert num_twins(few) == 300 - len(distinct) > 0
+    labels = draw.integers(0, 3, 300)
+    labelled = {(row.tobytes(), label) for row, label in zip(few, labels.tolist(), strict=True)}
+    assert num_twins(few, labels) == (300 - len(distinct), len(labelled) - len(distinct))
+    assert 300 > len(labelled) > len(distinct)
     others = few[:100] ^ np.array([*[0] * 15, 2], dtype=np.uint8) * draw.integers(0, 2, (100, 1), dtype=np.uint8)
     theirs = {row.tobytes() for row in others}
     assert num_shared(few, others) == (len(distinct & theirs), len(theirs))

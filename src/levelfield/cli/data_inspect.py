@@ -80,6 +80,8 @@ def _say_part(part: str, facts: PartInspection) -> None:
         say(f"  shorter side {least} to {most} px, half of them {median} or more; longer side up to {longer[2]} px")
     if facts.twins:
         say(f"  {facts.twins:,} pictures are there twice, byte for byte: splits may part them")
+    if facts.contradicted:
+        say(f"  {facts.contradicted:,} of them stand under two classes: nobody can be right about both", "alarm")
     for sentence in skipped_sentences(facts.unusable):
         say(f"  {sentence}", "alarm")
     for each in facts.named_unusable:

@@ -123,6 +123,12 @@ class ImageSource:
                 "some classes have so few images that a plain draw of the held-out ones left them none to train on, so "
                 "splits are stratified by class"
             )
+        for table in filter(None, (self._table, self._report)):
+            if contradicted := table.store.contents.contradicted:
+                yield (
+                    f"{contradicted} images of {table.store.classes.of} stand under two classes, byte for byte, so no "
+                    "network can be right about both"
+                )
         empty = np.flatnonzero(counts == 0).tolist()
         if empty:
             names = quoted_names([self.class_names[label] for label in empty])
