@@ -32,15 +32,17 @@ def inspect(
     from levelfield.data.ingest.inspect import inspect as run_inspect
     from levelfield.data.ingest.masked_places import MaskedPlaceSaid, looked_at_pairs
     from levelfield.data.ingest.places import looked_at
+    from levelfield.data.said import said_elsewhere
     from levelfield.report.words.skipped import skipped_sentences
 
     said = options.said_of(source)
-    if isinstance(said, MaskedPlaceSaid):
-        pairs, skipped = looked_at_pairs(said)
-        stores = {part: each.pictures for part, each in pairs.items()}
-    else:
-        stores, skipped = looked_at(said)
-        pairs = {}
+    pairs = {}
+    with said_elsewhere():  # what is left out stands below
+        if isinstance(said, MaskedPlaceSaid):
+            pairs, skipped = looked_at_pairs(said)
+            stores = {part: each.pictures for part, each in pairs.items()}
+        else:
+            stores, skipped = looked_at(said)
     total = sum(store.contents.num_examples for store in stores.values())
     with counted("pictures") as told:
         found = run_inspect(

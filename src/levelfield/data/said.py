@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator
 
 logger = logging.getLogger(__name__)
 
@@ -12,6 +14,12 @@ def say(sentence: str) -> None:
     logger.warning("%s", sentence)
 
 
-def leave_saying_to_others() -> None:
-    """This process works for one that has opened the same data, and said all that was to be said of it."""
+@contextlib.contextmanager
+def said_elsewhere() -> Iterator[None]:
+    """Meanwhile nothing is said: by a report that tells it all, or by the process that this one works for."""
+    before = logger.level
     logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

@@ -16,7 +16,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from levelfield.data.said import leave_saying_to_others
+from levelfield.data.said import said_elsewhere
 from levelfield.records.codec import from_plain
 from levelfield.records.errors import InputError, StoreError, lacks_memory
 from levelfield.records.execution import ExecutionSpec
@@ -33,7 +33,6 @@ _PROGRESS_STEPS = 20
 
 def main(directory: str, device: str, checkpoint_seconds: str, execution: str, *keep_weights: str) -> None:
     events = _private_stdout()
-    leave_saying_to_others()
     inbox: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_read_stdin, args=(inbox,), daemon=True).start()
     study = StudyDirectory(Path(directory))
@@ -46,8 +45,9 @@ def main(directory: str, device: str, checkpoint_seconds: str, execution: str, *
         keeps_weights=bool(keep_weights),
     )
     worker.tell({"event": "ready"})
-    while True:
-        worker.run(inbox.get())
+    with said_elsewhere():
+        while True:
+            worker.run(inbox.get())
 
 
 class _Worker:
