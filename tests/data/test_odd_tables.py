@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from small_pictures import encoded, picture
 from tests.narrowed import of_kind
@@ -61,6 +63,7 @@ def test_a_table_is_the_same_data_however_it_is_written(folder, written):
         (text([*ROWS[:-1], (ROWS[-1][0], "nan")]), "label 'nan', which is how"),
         (text([*ROWS[:-1], (ROWS[-1][0], "cat\u200b")]), "one class in several spellings"),
         (text(ROWS).replace("cat", '"cat', 1) + '"\n', "is no name: is a quote before it not closed"),
+        (text(ROWS).replace("cat", '["cat"]').replace('"', '""').replace("[", '"[').replace("]", ']"'), "is a list"),
         (text([("/elsewhere/0.png", "cat"), *ROWS]), "is no path below the folder of the table \\(/"),
         (text([("../img/0.png", "cat"), *ROWS]), "is no path below the folder of the table"),
     ],
@@ -73,3 +76,15 @@ def test_what_a_table_cannot_mean_is_refused(folder, content, said):
 def test_pictures_under_two_classes_are_told(folder):
     found = opened(folder, text([*ROWS, (ROWS[0][0], "dog"), (ROWS[1][0], "dog")]))
     assert any("1 images of" in remark and "stand under two classes" in remark for remark in found.remarks)
+
+
+def test_categories_of_pandas_are_names(tmp_path):
+    contents = [encoded(picture(number)) for number in range(12)]
+    names = pa.array([name for _, name in ROWS])
+    found = []
+    for kind, labels in (("texts", names), ("categories", names.dictionary_encode())):
+        pq.write_table(pa.table({"image": contents, "label": labels}), tmp_path / f"{kind}.parquet")
+        spec = ImagesSpec(path=f"{tmp_path}/{kind}.parquet", resolution=8, select_examples=2, report_examples=2)
+        found.append(open_source(spec))
+    assert found[0].fingerprint == found[1].fingerprint
+    assert tuple(found[1].class_names) == ("cat", "dog")

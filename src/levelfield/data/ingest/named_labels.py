@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import unicodedata
 from collections.abc import Sequence
@@ -49,6 +50,10 @@ def _refuse_no_names(distinct: Sequence[str], of: str) -> None:
                 f"{of} has the label {name!r}, which is how programs write that there is none: give those rows a label "
                 "or remove them; a class of that name must be called otherwise"
             )
+        if name[0] in "[{" and _is_json(name):
+            raise DataError(
+                f"{of} has the label {name[:60]}, which is a list or an object: expected one class a picture"
+            )
         if any(unicodedata.category(sign) == "Cc" for sign in name):
             raise DataError(
                 f"{of} has the label {name[:60]!r}, which is no name: is a quote before it not closed, or the file "
@@ -61,6 +66,13 @@ def _refuse_no_names(distinct: Sequence[str], of: str) -> None:
                 f"{of} has the labels {quoted_names(distinct)}, which are numbers and no classes: expected names, or "
                 f"whole numbers from 0 (saw {strange[0]!r})"
             )
+
+
+def _is_json(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), (list, dict))
+    except (ValueError, RecursionError):
+        return False
 
 
 def _is_value(text: str) -> bool:
