@@ -5,22 +5,23 @@
 Files of TAR (``PART/CLASS/FILE``) are written out, and both read, decode, crop (random resized, 224 px, bicubic), flip
 and batch them as uint8 [64, 3, 224, 224], in a random order. timm's loader is its DataLoader without the float32 that
 its PrefetchLoader makes on the main thread; ours reads by threads and compares every file with its digest, as always.
-Nothing decoded is kept. CPU seconds are those of the process and of the workers that it waited for; ours goes on from
-round to round, and each ends when as much is rendered ahead as before. Where torchcodec is installed, its decoder with
-torchvision's transform in a DataLoader is measured as well.
+Nothing decoded is kept. CPU seconds are those of the process and of the workers that it waited for. Where torchcodec is
+installed, its decoder with torchvision's transform in a DataLoader is measured as well; where SPDL is and finds the
+libraries of FFmpeg, a pipeline of its threads, in which FFmpeg crops, scales (bicubic) and flips.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import resource
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import timm
@@ -51,16 +52,13 @@ def ours(folder: Path, batches: int) -> Callable[[], None]:
         path=str(folder), resolution=SIDE, augment="resized-crop-flip", select_examples=2, report_examples=2
     )
     source = open_source(spec)
-    loader = Loader(source, order=training_order(source, 0), global_batch_size=BATCH, prefetch=WORKERS)
-    stream = iter(loader)
+    order, rounds = training_order(source, 0), itertools.count()
 
     def run() -> None:
-        for _ in islice(stream, batches):
-            pass
-        before, now = -1.0, loader.cpu_seconds_ahead()
-        while before != now:  # until what may be rendered ahead is
-            time.sleep(0.7)
-            before, now = now, loader.cpu_seconds_ahead()
+        start = next(rounds) * batches * BATCH
+        bounds = {"start_examples": start, "end_examples": start + batches * BATCH}
+        loader = Loader(source, order=order, global_batch_size=BATCH, prefetch=WORKERS, **bounds)
+        assert sum(len(batch) for batch in loader) == batches * BATCH
 
     return run
 
@@ -107,6 +105,37 @@ def torchcodecs(folder: Path, batches: int) -> Callable[[], None]:
     return lambda: exhaust(loader, batches)
 
 
+def spdls(folder: Path, batches: int) -> Callable[[], None]:
+    """Raises ImportError where there is none, RuntimeError where it finds no FFmpeg."""
+    import spdl.io  # pyright: ignore[reportMissingImports]
+    from spdl.pipeline import PipelineBuilder  # pyright: ignore[reportMissingImports]
+    from torchvision.transforms import RandomResizedCrop
+
+    files = sorted(folder.rglob("*.jpg"))
+    spdl.io.load_image(files[0].read_bytes())
+
+    def decoded_crop(file: Path) -> Any:
+        packets = spdl.io.demux_image(file.read_bytes())
+        picture = torch.empty((1, packets.height, packets.width), device="meta")
+        top, left, height, width = RandomResizedCrop.get_params(picture, [0.08, 1.0], [3 / 4, 4 / 3])
+        asked = [f"crop={width}:{height}:{left}:{top}:exact=1", f"scale={SIDE}:{SIDE}:flags=bicubic"]
+        asked += ["hflip"] * (random.random() < 0.5)
+        return spdl.io.decode_packets(packets, filter_desc=",".join((*asked, "format=pix_fmts=rgb24")))
+
+    def batched(frames: list[Any]) -> torch.Tensor:
+        return torch.from_numpy(spdl.io.to_numpy(spdl.io.convert_frames(frames))).permute(0, 3, 1, 2)
+
+    def run() -> None:
+        order = random.sample(files, len(files))
+        built = PipelineBuilder().add_source(order).pipe(decoded_crop, concurrency=WORKERS)
+        built = built.aggregate(BATCH, drop_last=True).pipe(batched).add_sink(2)
+        with (pipeline := built.build(num_threads=WORKERS)).auto_stop():
+            seen = sum(batch.shape == (BATCH, 3, SIDE, SIDE) for batch in pipeline)
+        assert seen >= batches, seen
+
+    return run
+
+
 def exhaust(loader: Any, batches: int) -> None:
     """All of it, so that its workers end."""
     seen = sum(1 for _ in loader)
@@ -115,7 +144,7 @@ def exhaust(loader: Any, batches: int) -> None:
 
 def cpu_seconds() -> float:
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
+    return process_time() + children.ru_utime + children.ru_stime
 
 
 def main() -> None:
@@ -130,10 +159,11 @@ def main() -> None:
         write_out(encoded, Path(folder))
         batches = len(encoded) // BATCH
         ways = {"timm's create_loader": timms(Path(folder), batches), "ours": ours(Path(folder), batches)}
-        try:
-            ways["torchcodec, torchvision, DataLoader"] = torchcodecs(Path(folder), batches)
-        except ImportError as error:
-            print(f"not measured: torchcodec ({error})")
+        for name, peer in {"torchcodec, torchvision, DataLoader": torchcodecs, "SPDL (FFmpeg)": spdls}.items():
+            try:
+                ways[name] = peer(Path(folder), batches)
+            except (ImportError, RuntimeError) as error:
+                print(f"not measured: {name} ({str(error).splitlines()[0]})")
         seconds = measured(ways, rounds)
     peer = seconds["timm's create_loader"]
     print("\n| | images per CPU-second | timm's CPU seconds over its own: median | quartiles |")

@@ -14,7 +14,8 @@ from levelfield.data.arranged import training_order
 from levelfield.data.audit import expected_audit
 from levelfield.data.blocks import BlockOrder
 from levelfield.data.ingest.build import build
-from levelfield.data.ingest.places import PlaceSaid, listed_forms
+from levelfield.data.ingest.inspect import inspect
+from levelfield.data.ingest.places import PlaceSaid, listed_forms, looked_at
 from levelfield.data.sources import open_source
 from levelfield.data.sources.splits import ImageSource
 from levelfield.records.data import ImagesSpec
@@ -98,3 +99,17 @@ def test_an_address_in_a_study_is_no_path_beside_it(tmp_path):
     (tmp_path / "study.toml").write_text(f"{head}[data]\n{said}\n[ladder]{tail.partition('[ladder]')[2]}")
     data = load_study(tmp_path / "study.toml").data
     assert of_kind(ImagesSpec, data).path == "s3://bucket/set"
+
+
+def test_what_lies_far_away_is_inspected_as_it_is_here(built):
+    def inspected(path: object):
+        stores, skipped = looked_at(PlaceSaid(path=str(path)))
+        return inspect(stores, skipped, workers=2)
+
+    with BadServer(built, error=0.1) as server:
+        here, there = inspected(built), inspected(server.url)
+    assert there.parts == here.parts
+    assert (there.leaks["train"].exact, there.leaks["train"].near) == (
+        here.leaks["train"].exact,
+        here.leaks["train"].near,
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.narrowed import of_kind
 
+from levelfield.data.ahead import Ahead
 from levelfield.data.arranged import plain_order, training_order
 from levelfield.data.audit import SeenAudit, check_audit, expected_audit
 from levelfield.data.loader import Loader, evaluation_batches
@@ -208,6 +210,55 @@ def test_an_error_in_the_rendering_thread_reaches_the_reader(tmp_path, picture_f
 def test_large_batches_are_rendered_in_parts_by_several_threads_to_the_same_bits():
     plain, ahead = (table_of(islice(loader(global_batch_size=400, prefetch=number), 3)) for number in (0, 3))
     assert all(np.array_equal(plain[name], ahead[name]) for name in plain)
+
+
+class Counted:
+    """``SOURCE``, and which ids were rendered of it."""
+
+    def __init__(self) -> None:
+        self.rendered: list[int] = []
+
+    def __getattr__(self, name):
+        return getattr(SOURCE, name)
+
+    def batch(self, split, ids, augment_keys=None):
+        self.rendered.extend(ids)
+        return SOURCE.batch(split, ids, augment_keys)
+
+
+@pytest.mark.parametrize("prefetch", [0, 1, 3])
+@pytest.mark.parametrize(("start", "end"), [(0, 5 * BATCH), (BATCH, 2 * BATCH + 1), (7, 7 + 20 * BATCH)])
+def test_nothing_is_rendered_beyond_the_last_batch(start, end, prefetch):
+    source: Any = Counted()
+    bounds = {"start_examples": start, "end_examples": end}
+    seen = table_of(Loader(source, order=ORDER, global_batch_size=BATCH, prefetch=prefetch, **bounds))
+    steps = -(-(end - start) // BATCH)
+    assert len(source.rendered) == steps * BATCH
+    assert_equal_tables(seen, table_of(islice(loader(start_examples=start), steps)))
+    assert list(loader(start_examples=end, end_examples=end, prefetch=prefetch)) == []
+
+
+def test_the_first_batch_waits_for_no_other():
+    source: Any = Counted()
+    batches = iter(Loader(source, order=ORDER, global_batch_size=16))
+    next(batches)
+    assert len(source.rendered) == 16
+    list(islice(batches, 14))
+    assert len(source.rendered) == (1 + 2 + 4 + 8) * 16, "later ones are rendered together, which costs less"
+
+
+def test_threads_are_woken_for_several_runs_at_once():
+    begun: list[int] = []
+
+    def runs():
+        for number in range(40):
+            begun.append(number)
+            yield number, []
+
+    told = [(number, len(begun)) for number in Ahead(runs(), threads=1, runs_ahead=9)]
+    assert [number for number, _ in told] == list(range(40))
+    assert all(4 < more - number <= 10 or more == 40 for number, more in told)
+    assert len({more for _, more in told}) <= 1 + 40 // 5
 
 
 def test_threads_that_render_ahead_say_what_they_have_computed():

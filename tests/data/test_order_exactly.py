@@ -10,8 +10,9 @@ from levelfield.data.blocks import BlockOrder
 from levelfield.data.mixture import MixtureOrder
 from levelfield.data.order import ExampleOrder, Order
 
-WHOLE = 2**22
+WHOLE = 2**23 + 1
 """Examples up to which every one of an epoch is looked at; of more, ten thousand."""
+AT_ONCE = 2**20
 SMALL = range(1, 601)
 POWERS = sorted({2**bits + more for bits in range(1, 35) for more in (-1, 0, 1)} - set(SMALL))
 _DRAWN = random.Random(18)
@@ -31,19 +32,26 @@ def orders_of(size: int) -> list[Order]:
 
 def assert_each_once(order: Order, epoch: int) -> None:
     size = order.num_examples
-    if size <= WHOLE:
-        positions = np.arange(epoch * size, (epoch + 1) * size)
-    else:
+    if size > WHOLE:
         offsets = np.random.default_rng(size).integers(0, size, 10_000)
-        positions = epoch * size + np.unique(np.r_[0, 1, size - 2, size - 1, offsets])
-    epochs, ids = order.ids(positions)
+        ids = ids_told_back(order, epoch, np.unique(np.r_[0, 1, size - 2, size - 1, offsets]))
+        assert len(np.unique(ids)) == len(ids)
+        return
+    seen = np.zeros(size, dtype=np.uint8)
+    for start in range(0, size, AT_ONCE):
+        np.add.at(seen, ids_told_back(order, epoch, np.arange(start, min(start + AT_ONCE, size))), 1)
+    assert (seen == 1).all(), size
+
+
+def ids_told_back(order: Order, epoch: int, offsets: np.ndarray) -> np.ndarray:
+    """The ids at ``offsets`` of ``epoch``, each of which is told back as the position it was asked for at."""
+    size = order.num_examples
+    epochs, ids = order.ids(epoch * size + offsets)
     assert (epochs == epoch).all()
-    if size <= WHOLE:
-        assert (np.bincount(ids, minlength=size) == 1).all(), size
     assert ids.min() >= 0
     assert ids.max() < size
-    assert len(np.unique(ids)) == len(ids)
-    assert np.array_equal(order.positions(epochs, ids), positions), size
+    assert np.array_equal(order.positions(epochs, ids), epoch * size + offsets), size
+    return ids
 
 
 @pytest.mark.parametrize("sizes", [FEW_SMALL, FEW_POWERS], ids=["small", "powers"])
@@ -64,6 +72,13 @@ def test_each_example_stands_once_in_an_epoch_at_every_size_to_600():
 @pytest.mark.acceptance
 @pytest.mark.parametrize("size", POWERS)
 def test_each_example_stands_once_in_an_epoch_at_every_power_of_two_and_its_neighbours(size):
+    for order in orders_of(size):
+        assert_each_once(order, epoch=1)
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("size", [*random.Random(22).sample(range(2**21 + 2, 2**22 - 1), 8), 1_281_167, 3_000_001])
+def test_each_example_stands_once_in_an_epoch_at_large_sizes_between_powers_of_two(size):
     for order in orders_of(size):
         assert_each_once(order, epoch=1)
 

@@ -30,9 +30,9 @@ def attempt(seed: int, index: int, folder: Path) -> str:
     draw = random.Random(f"{seed}/{index}")
     pictures = _pictures(draw)
     place: PlaceSaid = FORMATS[draw.choice(tuple(FORMATS))](folder / "data", pictures)
-    damage = draw.choice(_DAMAGES)
+    damage = draw.choice(DAMAGES)
     damage(draw, folder / "data")
-    whole = damage is _none
+    whole = damage is undamaged
     wrong = _in_place(place, pictures, whole=whole) if draw.random() < 0.5 or whole else ""
     return wrong or _built(place, pictures, folder, whole=whole)
 
@@ -87,7 +87,7 @@ def _picture(draw: random.Random) -> bytes:
     return stream.getvalue()
 
 
-def _none(draw: random.Random, data: Path) -> None:
+def undamaged(draw: random.Random, data: Path) -> None:
     pass
 
 
@@ -158,4 +158,4 @@ def _texts(draw: random.Random, data: Path) -> None:
 
 _OLD = (b"ant", b"bee", b".png", b".jpg", b"data-", b"0000", b"train", b"names", b"image", b"label", b"}", b'"', b"/")
 _NEW = (b"", b"../", b"/etc/passwd", b"-1", b"9" * 40, b"\xff\xfe", b"null", b"ant", b"[" * 300, b"x" * 300)
-_DAMAGES = (_none, _bits, _heads, _cut, _spliced, _zeroed, _gone, _exchanged, _texts)
+DAMAGES = (undamaged, _bits, _heads, _cut, _spliced, _zeroed, _gone, _exchanged, _texts)

@@ -7,7 +7,7 @@ import pytest
 from tests.hostile.child import outcome
 from tests.hostile.run import run_kind
 
-KINDS = ("pictures", "weights", "parquets", "ingests")
+KINDS = ("pictures", "weights", "parquets", "ingests", "masks")
 
 
 @pytest.mark.parametrize("kind", KINDS)

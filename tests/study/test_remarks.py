@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.conftest import run
 from tests.study.pictures import FOLDER_STUDY, write_folder
 
 
@@ -26,3 +27,14 @@ def test_a_class_without_a_picture_is_said_in_plan_and_run_and_on_the_page(tmp_p
     assert invoke("report", "runs/pictures")[0] == 0
     page = (tmp_path / "runs" / "pictures" / "report.html").read_text()
     assert remark in html.unescape(page)
+
+
+@pytest.mark.slow
+def test_what_is_to_be_said_of_the_data_is_said_once_however_many_processes_open_it(tmp_path):
+    for seed, part in enumerate(("train", "val", "test")):
+        write_folder(tmp_path / "images" / part, seed=seed)
+    study = FOLDER_STUDY.replace('path = "images"', f'path = "{tmp_path / "images"}"')
+    (tmp_path / "study.toml").write_text(study.replace("report_examples = 6\n", ""))
+    done = run("run", tmp_path / "study.toml", "--dir", tmp_path / "study", "--workers", "2", timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert (done.stdout + done.stderr).count("is not used") == 1, done.stderr

@@ -138,12 +138,14 @@ def masked_data(
     ignore_index: int | None = None,
     stretch: int | None = None,
 ) -> DataSpec:
-    """The spec of the pictures with masks at ``place``: Parquet with a column of masks, or a folder of pairs.
+    """The spec of the pictures with masks at ``place``: Parquet with a column of masks, pairs in a folder or in tars,
+    or what was built of such, here or far away.
 
     Raises:
         SpecError: nothing lies there.
     """
     from levelfield.data.ingest.named_files import is_pattern
+    from levelfield.data.stores.remote import is_far
     from levelfield.records.codec import from_plain
     from levelfield.records.data import MaskedImagesSpec
     from levelfield.records.errors import SpecError
@@ -161,7 +163,7 @@ def masked_data(
         "stretch": stretch,
     }
     said |= {name: value for name, value in more.items() if value is not None}
-    if not Path(place).expanduser().exists() and not is_pattern(place):
+    if not is_far(place) and not Path(place).expanduser().exists() and not is_pattern(place):
         raise SpecError(f"--data {place!r} is no folder or file here ({Path(place).absolute()})")
     return from_plain(MaskedImagesSpec, said, where=f"--data {place}")
 

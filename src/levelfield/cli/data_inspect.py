@@ -32,15 +32,17 @@ def inspect(
     from levelfield.data.ingest.inspect import inspect as run_inspect
     from levelfield.data.ingest.masked_places import MaskedPlaceSaid, looked_at_pairs
     from levelfield.data.ingest.places import looked_at
+    from levelfield.data.said import said_elsewhere
     from levelfield.report.words.skipped import skipped_sentences
 
     said = options.said_of(source)
-    if isinstance(said, MaskedPlaceSaid):
-        pairs, skipped = looked_at_pairs(said)
-        stores = {part: each.pictures for part, each in pairs.items()}
-    else:
-        stores, skipped = looked_at(said)
-        pairs = {}
+    pairs = {}
+    with said_elsewhere():  # what is left out stands below
+        if isinstance(said, MaskedPlaceSaid):
+            pairs, skipped = looked_at_pairs(said)
+            stores = {part: each.pictures for part, each in pairs.items()}
+        else:
+            stores, skipped = looked_at(said)
     total = sum(store.contents.num_examples for store in stores.values())
     with counted("pictures") as told:
         found = run_inspect(
@@ -80,6 +82,8 @@ def _say_part(part: str, facts: PartInspection) -> None:
         say(f"  shorter side {least} to {most} px, half of them {median} or more; longer side up to {longer[2]} px")
     if facts.twins:
         say(f"  {facts.twins:,} pictures are there twice, byte for byte: splits may part them")
+    if facts.contradicted:
+        say(f"  {facts.contradicted:,} of them stand under two classes: nobody can be right about both", "alarm")
     for sentence in skipped_sentences(facts.unusable):
         say(f"  {sentence}", "alarm")
     for each in facts.named_unusable:

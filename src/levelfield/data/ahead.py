@@ -8,16 +8,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
 class Ahead(Generic[T]):
-    """Runs of tasks on ``threads`` threads, ``runs_ahead`` runs of them under way while one is in hand.
+    """Runs of tasks on ``threads`` threads, up to ``runs_ahead`` runs of them under way while one is in hand.
 
     ``runs`` yields each run with the tasks that make it; iterating yields each when all of them are done. What a task
-    raises is raised there, in its turn.
+    raises is raised there, in its turn. More are begun when half of those ahead are left, several at once: on a machine
+    without a free core the system gives a thread that is woken the core of the one that wakes it.
     """
 
     def __init__(self, runs: Iterator[tuple[T, list[Callable[[], None]]]], *, threads: int, runs_ahead: int) -> None:
@@ -28,11 +30,14 @@ class Ahead(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         with ThreadPoolExecutor(self._threads, "levelfield-loader", initializer=self._begin) as pool:
             ahead: deque[tuple[T, list[Future[None]]]] = deque()
+            few = (self._runs_ahead + 1) // 2
             try:
                 while True:
-                    while len(ahead) <= self._runs_ahead:
-                        run, tasks = next(self._runs)
-                        ahead.append((run, [pool.submit(task) for task in tasks]))
+                    if len(ahead) <= few:
+                        for run, tasks in islice(self._runs, self._runs_ahead + 1 - len(ahead)):
+                            ahead.append((run, [pool.submit(task) for task in tasks]))
+                    if not ahead:
+                        return
                     run, futures = ahead.popleft()
                     for future in futures:
                         future.result()

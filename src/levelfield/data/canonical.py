@@ -75,11 +75,14 @@ def content_fingerprint(labels: NDArray[np.integer], digests: NDArray[np.uint8])
     return found.hexdigest()
 
 
-def num_twins(digests: NDArray[np.uint8]) -> int:
-    """How many pictures are the same, byte for byte, as another that was counted before."""
+def num_twins(digests: NDArray[np.uint8], labels: NDArray[np.integer]) -> tuple[int, int]:
+    """How many pictures are the same, byte for byte, as another that was counted before; and how many of those stand
+    under another class than the one before."""
     first, second = _halves(digests)
-    rows = np.lexsort((second, first))
-    return int(np.count_nonzero((first[rows[1:]] == first[rows[:-1]]) & (second[rows[1:]] == second[rows[:-1]])))
+    rows = np.lexsort((labels, second, first))
+    ones, others = rows[1:], rows[:-1]
+    same = (first[ones] == first[others]) & (second[ones] == second[others])
+    return int(np.count_nonzero(same)), int(np.count_nonzero(same & (labels[ones] != labels[others])))
 
 
 def num_shared(digests: NDArray[np.uint8], others: NDArray[np.uint8]) -> tuple[int, int]:

@@ -173,7 +173,8 @@ _PARTS = re.compile(r"([0-9]+)")
 
 
 def spellings(names: Sequence[str]) -> Mapping[str, list[str]]:
-    """Those of ``names`` that are one class in several spellings: case, blanks, Unicode forms, leading zeros.
+    """Those of ``names`` that are one class in several spellings: case, blanks, Unicode forms, leading zeros, and signs
+    that nobody sees.
 
     Single letters are told apart by case, as handwriting is.
     """
@@ -184,7 +185,7 @@ def spellings(names: Sequence[str]) -> Mapping[str, list[str]]:
 
 
 def _spelt(name: str) -> str:
-    plain = " ".join(_name(name).split())
+    plain = " ".join("".join(sign for sign in _name(name) if unicodedata.category(sign) != "Cf").split())
     if _is_number(plain):
         return str(int(plain))
     return plain if len(plain) == 1 else plain.casefold()

@@ -25,6 +25,9 @@ from levelfield.records.errors import DataError
 _IMAGES_AT_ONCE = 128
 """Rendered together, by one thread: most of the cost of a few small ones is fixed."""
 
+_BYTES_AHEAD = 2**24
+"""Of small pictures so many may lie ahead, that threads are woken seldom."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
@@ -51,11 +54,12 @@ class Batch:
 
 
 class Loader:
-    """An endless stream of training batches, resumable at any step, on any number of ranks.
+    """A stream of training batches, resumable at any step, on any number of ranks; endless without ``end_examples``.
 
     ``examples_seen`` is the state: the global examples consumed once the batch in hand is trained on. Store it with
     the weights; a new Loader with ``start_examples`` set to it goes on exactly there, with any ``world_size`` or
-    ``global_batch_size``. ``prefetch`` threads render batches ahead, with equal results; they are no part of the state.
+    ``global_batch_size``. The last batch is the first that reaches ``end_examples``: nothing beyond it is rendered.
+    ``prefetch`` threads render batches ahead, with equal results; they are no part of the state.
     With ``pinned``, what they render lies in memory that a GPU copies from by itself. ``mixing`` mixes examples with
     one another; then a rank's share is whole blocks of positions.
 
@@ -71,6 +75,7 @@ class Loader:
         order: ExampleOrder,
         global_batch_size: int,
         start_examples: int = 0,
+        end_examples: int | None = None,
         rank: int = 0,
         world_size: int = 1,
         prefetch: int = 0,
@@ -90,7 +95,7 @@ class Loader:
             mixing.check_shares(start_examples, global_batch_size, world_size)
         self.source, self.order, self.global_batch_size = source, order, global_batch_size
         self.rank, self.world_size, self.prefetch, self.mixing = rank, world_size, prefetch, mixing
-        self.examples_seen, self.waited_seconds = start_examples, 0.0
+        self.examples_seen, self.waited_seconds, self._end = start_examples, 0.0, end_examples
         self._pinned = pinned and torch.cuda.is_available()
         self._batches_a_run = max(1, _IMAGES_AT_ONCE // global_batch_size)
         self._ahead: Ahead[_Run] | None = None
@@ -98,14 +103,14 @@ class Loader:
     def __iter__(self) -> Iterator[Batch]:
         runs = self._rendered_at_once()
         if self.prefetch:
-            images_a_run = self._batches_a_run * max(1, self.global_batch_size // self.world_size)
-            runs_ahead = max(1, -(-2 * self.prefetch * _IMAGES_AT_ONCE // images_a_run))
-            self._ahead = Ahead(self._runs(), threads=self.prefetch, runs_ahead=runs_ahead)
+            self._ahead = Ahead(self._runs(), threads=self.prefetch, runs_ahead=self._runs_ahead())
             runs = iter(self._ahead)
         while True:
             begin = time.perf_counter()
-            run = next(runs)
+            run = next(runs, None)
             self.waited_seconds += time.perf_counter() - begin
+            if run is None:
+                return
             for batch in run.batches():
                 self.examples_seen += self.global_batch_size
                 yield batch
@@ -114,6 +119,12 @@ class Loader:
         """CPU seconds that the threads have taken by now."""
         return self._ahead.cpu_seconds() if self._ahead else 0.0
 
+    def _runs_ahead(self) -> int:
+        images_a_run = self._batches_a_run * max(1, self.global_batch_size // self.world_size)
+        small = _BYTES_AHEAD // (self.source.in_channels * self.source.resolution**2)
+        images = max(2 * self.prefetch * _IMAGES_AT_ONCE, min(small, 16 * _IMAGES_AT_ONCE))
+        return max(1, -(-images // images_a_run))
+
     def _rendered_at_once(self) -> Iterator[_Run]:
         for run, tasks in self._runs():
             for task in tasks:
@@ -121,8 +132,11 @@ class Loader:
             yield run
 
     def _runs(self) -> Iterator[tuple[_Run, list[Callable[[], None]]]]:
-        """Runs of batches that are rendered together, and for each the tasks that do it."""
-        start = self.examples_seen
+        """Runs of batches that are rendered together, and for each the tasks that do it.
+
+        The first is one batch, which is waited for; each has up to twice the batches of the one before.
+        """
+        start, batches = self.examples_seen, 1
         foresight = Foresight(
             self.source,
             self.order,
@@ -131,14 +145,16 @@ class Loader:
             rank=self.rank,
             world_size=self.world_size,
         )
-        while True:
-            starts = [start + index * self.global_batch_size for index in range(self._batches_a_run)]
+        while self._end is None or start < self._end:
+            starts = range(start, start + batches * self.global_batch_size, self.global_batch_size)
+            starts = [first for first in starts if self._end is None or first < self._end]
             run = _Run([shard(first, self.global_batch_size, self.rank, self.world_size) for first in starts])
             at_once = _IMAGES_AT_ONCE if self.prefetch else len(run)
             parts = [slice(first, first + at_once) for first in range(0, len(run), at_once)]
-            start += self._batches_a_run * self.global_batch_size
+            start += batches * self.global_batch_size
             foresight.tell(start)
             yield run, [partial(self._render, run, part, whole=len(parts) == 1) for part in parts]
+            batches = min(2 * batches, self._batches_a_run)
 
     def _render(self, run: _Run, part: slice, *, whole: bool) -> None:
         positions = run.positions[part]

@@ -47,14 +47,16 @@ class Skipped(NamedTuple):
 @record
 class Contents:
     """``num_by_class`` are the pictures of each of ``class_names``; ``twins`` those that stand there twice, byte for
-    byte; ``fingerprint`` names labels and bytes, see :func:`levelfield.data.canonical.content_fingerprint` (of pictures
-    with masks :func:`levelfield.data.canonical.paired_fingerprint`)."""
+    byte, of which ``contradicted`` under another class; ``fingerprint`` names labels and bytes, see
+    :func:`levelfield.data.canonical.content_fingerprint` (of pictures with masks
+    :func:`levelfield.data.canonical.paired_fingerprint`)."""
 
     class_names: tuple[str, ...]
     num_by_class: tuple[int, ...]
     twins: int
     fingerprint: str
     sorted_as_text: bool = later(default=False)
+    contradicted: int = later(default=0)
 
     @property
     def num_examples(self) -> int:
@@ -94,7 +96,7 @@ def paired_contents(pictures: Index, masks: Index, facts: MaskFacts) -> Contents
     return Contents(
         class_names=(UNLABELLED,),
         num_by_class=(len(pictures),),
-        twins=num_twins(pictures.digests),
+        twins=num_twins(pictures.digests, pictures.labels)[0],
         fingerprint=paired_fingerprint(
             pictures.digests, masks.digests, num_classes=len(facts.names), ignore_index=facts.ignore_index
         ),
@@ -103,10 +105,12 @@ def paired_contents(pictures: Index, masks: Index, facts: MaskFacts) -> Contents
 
 def contents_of(index: Index, class_names: Sequence[str], *, sorted_as_text: bool) -> Contents:
     """What is known of the pictures of ``index`` as a whole; every row is looked at."""
+    twins, contradicted = num_twins(index.digests, index.labels)
     return Contents(
         class_names=tuple(class_names),
         num_by_class=tuple(np.bincount(index.labels, minlength=len(class_names)).tolist()),
-        twins=num_twins(index.digests),
+        twins=twins,
+        contradicted=contradicted,
         fingerprint=content_fingerprint(index.labels, index.digests),
         sorted_as_text=sorted_as_text,
     )

@@ -39,6 +39,13 @@ class PathTable:
             DataError: a column is missing or could be several, or a part has another name.
         """
         table, of = self._table, str(self.path)
+        if not table.names:
+            raise DataError(f"{of} is empty: expected a row that names the columns, and a picture and its label a row")
+        for name in filter(is_image, table.names):
+            raise DataError(
+                f"{of} begins with {name!r}, which names a picture and no column: put a row above it that names the "
+                "columns (file,label)"
+            )
         schema = pa.schema([(name, pa.string()) for name in table.names])
         named_image, named_label = self._named
         paths_in = [name for name in table.names if _names_images(table, name)]
@@ -89,7 +96,8 @@ class ListedFiles:
         self.of, self.rule, self._root = str(table), rule, os.path.dirname(table) or "."
         self._names, self._as_text, self._passing_by = names, as_text, passing_by
         self._skipped: list[Skipped] = []
-        self._rows = [(path, label or 0) for path, label, place in rows if self._is_there(path, label, place)]
+        named = [(_below(path, self._root), label, place) for path, label, place in rows]
+        self._rows = [(path, label or 0) for path, label, place in named if self._is_there(path, label, place)]
 
     def files(self) -> list[str]:
         """See :meth:`levelfield.data.ingest.format.Format.files`: pictures, and the table, which says their labels."""
@@ -126,7 +134,8 @@ class ListedFiles:
         if why is None:
             return True
         if not self._passing_by:
-            raise DataError(f"{self.of} {place} names {path!r}, which {_SEEN[why]}: mend the row or remove it")
+            where = f" ({os.path.abspath(self._root)})" if why == "outside" else ""
+            raise DataError(f"{self.of} {place} names {path!r}, which {_SEEN[why]}{where}: mend the row or remove it")
         self._skipped.append(Skipped(path, why))
         return False
 
@@ -136,6 +145,14 @@ _SEEN: Mapping[SkipReason, str] = {
     "missing": "is no file there",
     "unlabelled": "has no label",
 }
+
+
+def _below(path: str, root: str) -> str:
+    """``path`` as it is counted from the folder ``root``, if it was written whole, or as Windows writes it."""
+    if not leads_outside(path) and "\\" in path and not os.path.lexists(os.path.join(root, path)):
+        return path.replace("\\", "/")
+    whole = os.path.abspath(root)
+    return os.path.relpath(path, whole) if os.path.isabs(path) and path.startswith(f"{whole}/") else path
 
 
 def _without(schema: pa.Schema, names: tuple[str, ...]) -> pa.Schema:

@@ -61,7 +61,8 @@ class Leak:
 
 @record
 class PartInspection:
-    """One part: ``num_by_class`` by name, ``twins`` byte for byte, sides, and what cannot be used, by reason.
+    """One part: ``num_by_class`` by name, ``twins`` byte for byte (``contradicted`` ones under another class), sides,
+    and what cannot be used, by reason.
 
     Of pictures that are ``masked`` a class counts those that show it, by a pixel or more.
     """
@@ -73,6 +74,7 @@ class PartInspection:
     unusable: dict[SkipReason, int]
     named_unusable: tuple[Unusable, ...]
     masked: bool = later(default=False)
+    contradicted: int = later(default=0)
 
 
 @record
@@ -156,6 +158,7 @@ def _seen(store: Store, masked: MaskedStore | None, workers: int) -> Iterator[_S
     rows = iter(range(len(store.labels)))
     with ThreadPoolExecutor(workers) as pool:
         while chunk := list(islice(rows, _CHUNK)):
+            (masked or store).expect(np.array(chunk, dtype=np.int64))
             yield from pool.map(look, chunk)
 
 
@@ -171,6 +174,7 @@ def _inspected(store: Store, masked: MaskedStore | None, seen: list[_Seen]) -> P
         num_examples=store.contents.num_examples,
         num_by_class=by_class,
         masked=masked is not None,
+        contradicted=store.contents.contradicted,
         twins=store.contents.twins,
         sides=SidesFacts(shorter=_spread(sizes.min(axis=1)), longer=_spread(sizes.max(axis=1))) if len(sizes) else None,
         unusable=unusable,

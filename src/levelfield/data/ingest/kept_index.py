@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 INDEX_LIMIT_BYTES = 8 * 2**30
 """Of all that is kept; what was used longest ago goes first. 60 to 150 bytes a picture."""
 
-_INDEX_FORM = "index 1"
+_INDEX_FORM = "index 2"
 _INDEX, _MASKS, _MANIFEST = "index.arrow", "masks.arrow", "manifest.json"
 
 Kept: TypeAlias = tuple[tuple[Index, ...], Contents]

@@ -13,8 +13,10 @@ from levelfield.data.ingest.format import PairedFormat
 from levelfield.data.ingest.layout import is_parquet
 from levelfield.data.ingest.mask_classes import MasksSaid
 from levelfield.data.ingest.masked_parquet import paired_columns
+from levelfield.data.ingest.named_files import files_named
 from levelfield.data.ingest.opening import opened_pairs
 from levelfield.data.ingest.pairs import is_paired, paired_folders
+from levelfield.data.ingest.pairs_tar import is_paired_tars, paired_tars
 from levelfield.data.manifest import Skipped
 from levelfield.data.stores.masked import MaskedStore
 from levelfield.data.stores.remote import is_far
@@ -94,15 +96,19 @@ def looked_at_pairs(place: MaskedPlaceSaid) -> tuple[dict[str, MaskedStore], lis
 
 
 def is_masked_place(path: str) -> bool:
-    """Whether pictures with masks lie at ``path``, as far as that can be told: a folder of pairs, or built of such."""
+    """Whether pictures with masks lie at ``path``, as far as that can be told: pairs in folders or tars, or built of
+    such."""
     if is_far(path):
         return any(part.facts.masks is not None for part in far_parts(path).values())
     where = Path(path).expanduser()
-    if not where.is_dir():
-        return False
-    if is_built(where):
+    if where.is_dir() and is_built(where):
         return any(facts.masks is not None for facts in read_manifest(where).parts.values())
-    return not is_parquet(path) and is_paired(where)
+    if is_parquet(path):
+        return False
+    if where.is_dir() and is_paired(where):
+        return True
+    tars = files_named(path, ".tar")
+    return bool(tars) and is_paired_tars(tars, of=path)
 
 
 def masked_forms_at(place: MaskedPlaceSaid, path: str, *, passing_by: bool = False) -> dict[str, MaskedPart]:
@@ -128,11 +134,15 @@ def masked_forms_at(place: MaskedPlaceSaid, path: str, *, passing_by: bool = Fal
             "sequence": place.sequence_column,
         }
         return dict(paired_columns(path, place.masks, **named))
+    _refuse_columns(place, path)
+    tars = [] if where.is_dir() and is_paired(where) else files_named(path, ".tar")
+    if tars:
+        return dict(paired_tars(tars, place.masks, of=path))
     if not where.is_dir():
         raise DataError(
-            f"path {path!r} is not a folder here ({where.absolute()}): expected images and masks in it, or Parquet"
+            f"path {path!r} is not a folder here ({where.absolute()}): expected images and masks in it, or tars or "
+            "Parquet of such"
         )
-    _refuse_columns(place, path)
     return dict(paired_folders(where, place.masks, passing_by=passing_by))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable
 
@@ -16,12 +15,11 @@ from levelfield.data.ingest.format import Format, Listing, PairedFormat
 from levelfield.data.ingest.kept_index import IndexShelf, Kept, stamp
 from levelfield.data.kept_digests import KeptDigests
 from levelfield.data.manifest import Contents, contents_of, paired_contents
+from levelfield.data.said import say
 from levelfield.data.stores.base import Store
 from levelfield.data.stores.masked import MaskedStore
 from levelfield.records.errors import DataError
 from levelfield.records.files import FileRefusedError
-
-logger = logging.getLogger(__name__)
 
 _UNORDERED = Contents(class_names=(), num_by_class=(), twins=0, fingerprint="")
 
@@ -82,7 +80,7 @@ def _told(form: Format) -> Listing:
     """What ``form`` lists; what it leaves out is said."""
     listing = form.listed()
     for why, number in sorted(Counter(each.why for each in listing.skipped).items()):
-        logger.warning("%s: %d files are left out (%s); see `levelfield data inspect`", form.of, number, why)
+        say(f"{form.of}: {number} files are left out ({why}); see `levelfield data inspect`")
     return listing
 
 

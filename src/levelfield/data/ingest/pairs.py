@@ -17,8 +17,8 @@ from levelfield.records.errors import DataError, did_you_mean
 from levelfield.records.files import FileRefusedError, read_regular
 
 PICTURES, MASKS = "images", "masks"
-_CLASSES = "classes.txt"
-_MOST_CLASS_BYTES = 2**20
+CLASSES = "classes.txt"
+MOST_CLASS_BYTES = 2**20
 
 
 def is_paired(root: Path) -> bool:
@@ -40,7 +40,7 @@ def paired_folders(root: Path, said: MasksSaid, *, passing_by: bool) -> dict[str
         raise DataError(
             f"{root} holds {', '.join(folder.name for folder in folders.values())} and no train: expected one"
         )
-    facts = mask_facts(said, _class_names(root), None, of=str(root), framed=True)
+    facts = mask_facts(said, class_names_in(root), None, of=str(root), framed=True)
     return {part: _pairs(folder, passing_by=passing_by, facts=facts) for part, folder in folders.items()}
 
 
@@ -118,15 +118,25 @@ class NamedFiles:
         return InPlace(kind="files", root=os.path.abspath(self.of))
 
 
-def _class_names(root: Path) -> list[str]:
+def class_names_in(root: Path) -> list[str]:
+    """What the list of classes in the folder ``root`` calls them; nothing where there is none.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     try:
-        lines = read_regular(root / _CLASSES, at_most=_MOST_CLASS_BYTES).decode().splitlines()
+        lines = read_regular(root / CLASSES, at_most=MOST_CLASS_BYTES).decode().splitlines()
     except FileNotFoundError:
         return []
     except FileRefusedError as error:
         raise DataError(str(error)) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{root / _CLASSES} cannot be read: {error}") from None
+        raise DataError(f"{root / CLASSES} cannot be read: {error}") from None
+    return names_in(lines)
+
+
+def names_in(lines: Sequence[str]) -> list[str]:
+    """The names of classes that stand a line each."""
     return [line.strip() for line in lines if line.strip()]
 
 

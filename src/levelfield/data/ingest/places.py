@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,18 +17,22 @@ from levelfield.data.ingest.layout import PART_NAMES, is_parquet, part_of, parts
 from levelfield.data.ingest.named_files import before_pattern, files_named, is_pattern
 from levelfield.data.ingest.opening import opened
 from levelfield.data.ingest.pairs import is_paired
+from levelfield.data.ingest.pairs_tar import is_paired_tars
 from levelfield.data.ingest.parquet import ParquetTable
 from levelfield.data.ingest.parquet_paths import parquet_files
 from levelfield.data.ingest.tar import tar_parts
 from levelfield.data.ingest.tree import DiskFolder
 from levelfield.data.manifest import Skipped
+from levelfield.data.said import say
 from levelfield.data.stores.base import Store
 from levelfield.data.stores.remote import is_far
 from levelfield.records.errors import DataError, quoted_names
 
-logger = logging.getLogger(__name__)
-
 _TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson")
+_PAIRS = (
+    "{} holds pictures and their masks, which are no classes: say source = 'masked-images' (--task segmentation), or "
+    "call the folders otherwise if they are classes"
+)
 _PACKED = (".zip", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 
 
@@ -120,7 +123,7 @@ def looked_at(place: PlaceSaid) -> tuple[dict[str, Store], list[Skipped]]:
 def _held_out(parts: Mapping[str, Part], place: PlaceSaid) -> Part | None:
     held_out = [part for part in ("test", "val") if part in parts]
     for unused in held_out[1:] if place.report_path is None else ():
-        logger.warning("%s of %s is not used: the report split is %s", unused, place.path, held_out[0])
+        say(f"{unused} of {place.path} is not used: the report split is {held_out[0]}")
     return parts[held_out[0]] if held_out else None
 
 
@@ -146,6 +149,8 @@ def forms_at(place: PlaceSaid, path: str, *, passing_by: bool = False) -> dict[s
     tars = files_named(path, ".tar")
     if tars:
         _refuse_columns(place, path, but_labels=True)
+        if is_paired_tars(tars, of=path):
+            raise DataError(_PAIRS.format(path))
         return dict(tar_parts(tars, of=path, label=place.label_column))
     if where.is_file() and where.suffix.lower() in _TABLES:
         return dict(PathTable(where, **columns).parts(passing_by=passing_by))
@@ -157,10 +162,7 @@ def forms_at(place: PlaceSaid, path: str, *, passing_by: bool = False) -> dict[s
         )
     _refuse_columns(place, path)
     if is_paired(where):
-        raise DataError(
-            f"{path} holds pictures and their masks, which are no classes: say source = 'masked-images' (--task "
-            "segmentation), or call the folders otherwise if they are classes"
-        )
+        raise DataError(_PAIRS.format(path))
     return _folders(path, passing_by=passing_by)
 
 

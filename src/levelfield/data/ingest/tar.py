@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from levelfield.data.ingest.format import InPlace, Listing, Opener
-from levelfield.data.ingest.kept_layout import kept_layout
+from levelfield.data.ingest.kept_layout import Layout, kept_layout
 from levelfield.data.ingest.layout import PART_NAMES, class_folders, part_of, parts_of
 from levelfield.data.ingest.tar_members import Members, members_of
 from levelfield.data.ingest.tree import NamedFolder, Node, is_image, visible, why_no_picture
@@ -25,34 +25,48 @@ def tar_parts(paths: Sequence[str], *, of: str, label: str | None) -> dict[str, 
     Raises:
         DataError: nothing says which class a picture is of, or which part a tar is.
     """
+    found: dict[str, TarPictures] = {}
+    for part, own in tars_by_part(paths, of=of).items():
+        find = partial(_unparted if part else _parted, own, of)
+        for inner, below in kept_layout(own, find, of="classes").below.items():
+            name = part or inner
+            found[name] = TarPictures(own, of=of, part=name, label=label, below=below)
+    return found
+
+
+def tars_by_part(paths: Sequence[str], *, of: str) -> dict[str, list[str]]:
+    """The tars at ``paths`` by the part that each is called after; all under "" where that tells no parts apart.
+
+    Raises:
+        DataError: some are called after parts and others are not, or none is to train on.
+    """
     by_part: dict[str, list[str]] = {}
     for path in paths:
         by_part.setdefault(PART_NAMES.get(part_of(Path(Path(path).name)) or "", ""), []).append(path)
-    if len(by_part) > 1:
-        if "" in by_part or "train" not in by_part:
-            seen = quoted_names([Path(path).name for path in paths])
-            raise DataError(f"{of} holds {seen}: expected parts called train, val and test; name one of them")
-        below = {part: kept_layout(own, partial(_unparted, own, of))["train"] for part, own in by_part.items()}
-        return {part: TarPictures(by_part[part], of=of, part=part, label=label, below=below[part]) for part in by_part}
-    below = kept_layout(paths, partial(_parted, paths, of))
-    return {part: TarPictures(paths, of=of, part=part, label=label, below=folder) for part, folder in below.items()}
+    if len(by_part) == 1:
+        return {"": list(paths)}
+    if "" in by_part or "train" not in by_part:
+        seen = quoted_names([Path(path).name for path in paths])
+        raise DataError(f"{of} holds {seen}: expected parts called train, val and test; name one of them")
+    return by_part
 
 
-def _parted(paths: Sequence[str], of: str) -> dict[str, str | None]:
+def _parted(paths: Sequence[str], of: str) -> Layout:
     """The folder of each part, None where samples are told by keys."""
     members = members_of(paths)
     if is_keyed(members):
-        return {"train": None}
-    return {part: _path_in(folder, of) for part, folder in parts_of(_unwrapped(members, of)).items()}
+        return Layout({"train": None})
+    return Layout({part: path_in(folder, of) for part, folder in parts_of(unwrapped(members, of)).items()})
 
 
-def _unparted(paths: Sequence[str], of: str) -> dict[str, str | None]:
+def _unparted(paths: Sequence[str], of: str) -> Layout:
     """The same of archives that are one part as a whole."""
     members = members_of(paths)
-    return {"train": None if is_keyed(members) else _path_in(_unwrapped(members, of), of)}
+    return Layout({"train": None if is_keyed(members) else path_in(unwrapped(members, of), of)})
 
 
-def _path_in(folder: Node, of: str) -> str:
+def path_in(folder: Node, of: str) -> str:
+    """Where in the archives ``of`` that name ``folder`` lies."""
     return str(folder).removeprefix(of).strip("/")
 
 
@@ -129,7 +143,7 @@ def _listing(samples: Samples) -> Listing:
     )
 
 
-def _unwrapped(members: Members, of: str) -> Node:
+def unwrapped(members: Members, of: str) -> Node:
     """The folder in a tar that holds more than another folder: what an archive was packed in is no class."""
     here: Node = NamedFolder.of_names((member.name for member in members.files), of=of)
     while len(folders := here.folders()) == 1 and not here.holds_images() and not folders[0].holds_images():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from typing import get_args
 
@@ -12,6 +11,7 @@ from levelfield.data.canonical import num_shared
 from levelfield.data.crops import CANVAS_SIDES, OUTSIDE, centred, crop_bits, scaled_crop
 from levelfield.data.draws import Int64s, UInt64s, below
 from levelfield.data.order import Permutation
+from levelfield.data.said import say
 from levelfield.data.source import Examples, check_ids
 from levelfield.data.sources.masks import Canvases, MaskedTable
 from levelfield.data.stores.masked import MaskedStore
@@ -20,8 +20,6 @@ from levelfield.records.errors import DataError
 from levelfield.records.fields import IGNORED, STRETCH, FieldFacts
 from levelfield.records.fingerprint import digest
 from levelfield.records.stretches import LEAST_STRETCHES_JUDGED, few_stretches
-
-logger = logging.getLogger(__name__)
 
 
 class MaskedSource:
@@ -99,6 +97,15 @@ class MaskedSource:
             fields[STRETCH] = stretch[numbers]
         return Examples(fields, valid)
 
+    @property
+    def far(self) -> bool:
+        """Whether pictures lie far away, so that :meth:`expect` is worth the while."""
+        return any(table.store.far for table in self._tables.values())
+
+    def expect(self, split: Split, ids: Int64s) -> None:
+        """See :class:`levelfield.data.foresight.Far`."""
+        self._tables[split].store.expect(self._numbers(split, ids))
+
     def _numbers(self, split: Split, ids: Int64s) -> Int64s:
         if split in self._plain and split != "train":
             return ids
@@ -120,4 +127,4 @@ class MaskedSource:
             if shared == distinct:
                 raise DataError(f"every {split} picture of {self.spec.path} is also trained on: it must be unseen")
             if shared:
-                logger.warning("%d %s pictures of %s are also trained on", shared, split, self.spec.path)
+                say(f"{shared} {split} pictures of {self.spec.path} are also trained on")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import cast, get_args
 
@@ -15,14 +14,13 @@ from levelfield.data.draws import Int64s, UInt64s, key_words, mix64
 from levelfield.data.foresight import Far
 from levelfield.data.mixture import MixtureOrder, epoch_of_mixture, subset_sizes
 from levelfield.data.order import ExampleOrder, Order
+from levelfield.data.said import say
 from levelfield.data.source import Examples, Source, check_ids
 from levelfield.data.sources.splits import ImageSource
 from levelfield.records.data import MixtureSpec, Split
 from levelfield.records.errors import DataError
 from levelfield.records.fields import FieldFacts
 from levelfield.records.fingerprint import fingerprint
-
-logger = logging.getLogger(__name__)
 
 MOST_PICTURES_COMPARED = 2**22
 """Pictures of a part that are compared with the held-out ones of the others whenever a mixture is opened: a second."""
@@ -70,7 +68,7 @@ class MixtureSource:
         found = (*matched, *self._twins())
         self.remarks = (*own, *found)
         for remark in found:
-            logger.warning("%s", remark)
+            say(remark)
 
     @property
     def epoch_examples(self) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -15,6 +14,7 @@ from levelfield.data.classes import Classes, match_classes
 from levelfield.data.draws import Int64s, UInt64s
 from levelfield.data.ingest.overlap import num_shared_by
 from levelfield.data.order import ExampleOrder, Permutation
+from levelfield.data.said import say
 from levelfield.data.source import Examples, check_ids
 from levelfield.data.sources.images import ImageTable
 from levelfield.data.sources.seen import augmented, plain
@@ -23,8 +23,6 @@ from levelfield.records.data import ImagesSpec, Split, num_folds, num_report_ask
 from levelfield.records.errors import DataError, quoted_names
 from levelfield.records.fields import FieldFacts
 from levelfield.records.fingerprint import digest
-
-logger = logging.getLogger(__name__)
 
 
 def image_source(spec: ImagesSpec, train: Store, report: Store | None) -> ImageSource:
@@ -42,9 +40,7 @@ def image_source(spec: ImagesSpec, train: Store, report: Store | None) -> ImageS
         used = {int(places[label]) for label in report.contents.used}
         _refuse_untrained(sorted(used - set(train.contents.used)), ours, report.classes.of)
         if how != "name" and report.classes.names != names:
-            logger.warning(
-                "the classes of %s are matched to those of %s by %s", report.classes.of, train.classes.of, how
-            )
+            say(f"the classes of {report.classes.of} are matched to those of {train.classes.of} by {how}")
         renumbered = any(places[label] != label for label in report.contents.used)
         held_out = ImageTable(RelabelledStore(report, places, ours) if renumbered else report, **said)
     return ImageSource(spec, table, held_out, names)
@@ -114,7 +110,7 @@ class ImageSource:
         self._strata = self._stratified_if_needed(counts)
         self.remarks = tuple(self._remarks(counts))
         for remark in self.remarks:
-            logger.warning("%s: %s", spec.path, remark)
+            say(f"{spec.path}: {remark}")
         _check_apart(spec, table, report)
 
     @staticmethod
@@ -162,6 +158,12 @@ class ImageSource:
                 "some classes have so few images that a plain draw of the held-out ones left them none to train on, so "
                 "splits are stratified by class"
             )
+        for table in filter(None, (self._table, self._report)):
+            if contradicted := table.store.contents.contradicted:
+                yield (
+                    f"{contradicted} images of {table.store.classes.of} stand under two classes, byte for byte, so no "
+                    "network can be right about both"
+                )
         empty = np.flatnonzero(counts == 0).tolist()
         if empty:
             names = quoted_names([self.class_names[label] for label in empty])
@@ -266,11 +268,12 @@ def _check_apart(spec: ImagesSpec, table: ImageTable, report: ImageTable | None)
     """Say which held-out images may have been trained on: byte-identical ones."""
     twins = table.store.contents.twins
     if twins:
-        logger.warning("%s holds %d images twice; twins may fall into different splits", spec.path, twins)
+        say(f"{spec.path} holds {twins} images twice; twins may fall into different splits")
     if report is None:
         return
     shared, distinct = num_shared_by(table.store, report.store)
+    theirs = spec.report_path or f"the held-out part {report.store.classes.of}"
     if shared == distinct:
-        raise DataError(f"every image of {spec.report_path} is also in {spec.path}: the report split must be unseen")
+        raise DataError(f"every image of {theirs} is also in {spec.path}: the report split must be unseen")
     if shared:
-        logger.warning("%d images of %s are also in %s", shared, spec.report_path, spec.path)
+        say(f"{shared} images of {theirs} are also in {spec.path}")

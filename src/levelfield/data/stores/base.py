@@ -114,6 +114,7 @@ class RelabelledStore:
             class_names=theirs.names,
             num_by_class=tuple(np.bincount(labels, minlength=len(theirs.names)).tolist()),
             twins=store.contents.twins,
+            contradicted=store.contents.contradicted,
             fingerprint=content_fingerprint(self.labels, self.digests),
             sorted_as_text=theirs.sorted_as_text,
         )

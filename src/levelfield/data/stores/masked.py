@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from levelfield.data.draws import Int64s
 from levelfield.data.manifest import Contents, MaskFacts
 from levelfield.data.stores.base import IndexedStore, read_listed
 
@@ -37,6 +38,16 @@ class MaskedStore:
             OSError: one is gone.
         """
         return read_listed(self.pictures, row), read_listed(self.masks, row)
+
+    @property
+    def far(self) -> bool:
+        """Whether reading ahead is worth it."""
+        return self.pictures.far
+
+    def expect(self, rows: Int64s) -> None:
+        """A hint that ``rows`` are read next, in that order."""
+        self.pictures.expect(rows)
+        self.masks.expect(rows)
 
     def name(self, row: int) -> str:
         """What to call the pair in a message."""

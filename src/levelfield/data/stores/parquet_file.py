@@ -39,7 +39,9 @@ class Columns:
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Whether a column of that type holds text."""
+    """Whether a column of that type holds text, spelt out or by a dictionary, as pandas writes categories."""
+    if isinstance(kind, pa.DictionaryType):
+        return is_text(kind.value_type)
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
@@ -233,7 +235,7 @@ class ParquetFile:
             if not (is_text(kind) or names_paths(kind)):
                 raise DataError(f"column {self._columns.paths!r} of {self.path} must hold paths, saw {kind}")
         for name in texts:
-            if not (pa.types.is_string(kinds[name]) or pa.types.is_large_string(kinds[name])):
+            if not is_text(kinds[name]):
                 raise DataError(f"column {name!r} of {self.path} must hold text, saw {kinds[name]}")
 
     @contextlib.contextmanager

@@ -50,8 +50,8 @@ class TrialParts:
 
     def loader(self, *, prefetch: int = 0) -> Loader:
         """The batches that are left to train on, rendered ahead by ``prefetch`` threads."""
-        step, pinned = self.state.step, self.device.type == "cuda"
-        return training_loader(self.spec, self.source, start_step=step, prefetch=prefetch, pinned=pinned)
+        step, end, pinned = self.state.step, self.spec.steps, self.device.type == "cuda"
+        return training_loader(self.spec, self.source, start_step=step, end_step=end, prefetch=prefetch, pinned=pinned)
 
 
 def put_together(
@@ -140,14 +140,24 @@ def statistics_batches(spec: TrialSpec, source: Source) -> Iterator[Batch]:
 
 
 def training_loader(
-    spec: TrialSpec, source: Source, *, start_step: int, prefetch: int = 0, pinned: bool = False
+    spec: TrialSpec,
+    source: Source,
+    *,
+    start_step: int,
+    end_step: int | None = None,
+    prefetch: int = 0,
+    pinned: bool = False,
 ) -> Loader:
-    """The batches of a trial from ``start_step`` on, rendered ahead by ``prefetch`` threads, with equal results."""
+    """The batches of a trial from ``start_step`` on, rendered ahead by ``prefetch`` threads, with equal results.
+
+    They end before ``end_step``, where it is said.
+    """
     return Loader(
         source,
         order=training_order(source, spec.seed, multiplicity=spec.recipe.multiplicity),
         global_batch_size=spec.global_batch_size,
         start_examples=start_step * spec.global_batch_size,
+        end_examples=None if end_step is None else end_step * spec.global_batch_size,
         prefetch=prefetch,
         pinned=pinned,
         mixing=_mixing(spec),

@@ -16,6 +16,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from levelfield.data.said import said_elsewhere
 from levelfield.records.codec import from_plain
 from levelfield.records.errors import InputError, StoreError, lacks_memory
 from levelfield.records.execution import ExecutionSpec
@@ -44,8 +45,9 @@ def main(directory: str, device: str, checkpoint_seconds: str, execution: str, *
         keeps_weights=bool(keep_weights),
     )
     worker.tell({"event": "ready"})
-    while True:
-        worker.run(inbox.get())
+    with said_elsewhere():
+        while True:
+            worker.run(inbox.get())
 
 
 class _Worker:
