@@ -37,8 +37,14 @@ def race(
     families: Annotated[
         str | None, typer.Option(help="Who races, such as nfnet,timm:resnet50; nfnet,vit when left out.")
     ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(help="Weights to fine-tune beside them: a file, a trial, or ARCHITECTURE=FILE; repeatable."),
+    ] = None,
     report_data: ReportPlace = None,
-    resolution: Annotated[int | None, typer.Option(help="Image side in px; 32 when left out.", min=1)] = None,
+    resolution: Annotated[
+        int | None, typer.Option(help="Image side in px; that of the weights, else 32.", min=1)
+    ] = None,
     image_column: ImageColumn = None,
     label_column: LabelColumn = None,
     margin: Annotated[
@@ -69,12 +75,12 @@ def race(
     columns = {"image_column": image_column, "label_column": label_column}
     fields = {name: value for name, value in columns.items() if value is not None}
     if study_file(place).exists():
-        said = {"families": families, "resolution": resolution, "margin": margin, "seeds": seeds, **fields}
-        _refuse_fixed(place, [name for name, value in said.items() if value is not None])
+        said = {"families": families, "weights": weights, "resolution": resolution, "margin": margin, "seeds": seeds}
+        _refuse_fixed(place, [name for name, value in {**said, **fields}.items() if value is not None])
         spec, speeds = _gone_on(place, data, report_data, device, asked=hours is not None or spend is not None)
     else:
         spec, speeds = _begun(
-            place, data, report_data, (families or _FAMILIES).split(","), resolution, fields,
+            place, data, report_data, (families or _FAMILIES).split(","), weights or [], resolution, fields,
             allowed, spend, _MARGIN if margin is None else margin, seeds, workers, device,
         )  # fmt: skip
     left = None if allowed is None else max(1.0, allowed - (time.monotonic() - begun))
@@ -125,6 +131,7 @@ def _begun(
     data: str,
     report_data: Path | None,
     families: list[str],
+    weights: list[str],
     resolution: int | None,
     fields: dict[str, str],
     allowed: float | None,
@@ -143,13 +150,15 @@ def _begun(
     from levelfield.study.race.data import race_data
     from levelfield.study.race.design import race_study
     from levelfield.study.race.race import write_study
+    from levelfield.study.race.shelf import shelf_of
     from levelfield.study.race.spend import sized_by_flops, sized_by_seconds
     from levelfield.study.run import data_facts, opened
 
     names = tuple(name.strip() for name in families if name.strip())
-    spec = race_data(data, report_data, resolution=resolution, fields=fields)
+    shelf, side = shelf_of(weights)
+    spec = race_data(data, report_data, resolution=resolution or side, fields=fields)
     facts = data_facts(opened(spec), CLASSIFICATION)
-    question = f"On {_stem(data)}: {' or '.join(names)}, for the same compute?"
+    question = f"On {_stem(data)}: {' or '.join([*names, *(each.name for each in shelf)])}, for the same compute?"
     judge = f"{facts.num_report or 0:,} judge"
     if (folds := num_folds(spec)) > 1:
         judge = f"each of the others judges once, in {folds} folds"
@@ -161,7 +170,7 @@ def _begun(
 
     def design(top: float, axes: Sequence[str]) -> StudySpec:
         return race_study(
-            spec, facts, names, top, axes=axes,
+            spec, facts, names, top, axes=axes, shelf=shelf,
             name=f"race-{_stem(data)}", question=question, margin=margin, seeds=seeds or _SEEDS,
             execution=ExecutionSpec(),
         )  # fmt: skip

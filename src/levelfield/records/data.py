@@ -298,6 +298,14 @@ def data_identity(spec: DataSpec) -> dict[str, Any]:
     return plain
 
 
+def placed_as(spec: DataSpec, other: DataSpec) -> DataSpec:
+    """``spec`` where ``other`` says that its data lies now: what was searched of it, or held out, stays as it is."""
+    if type(spec) is not type(other) or isinstance(spec, MixtureSpec):
+        return other
+    moved = {field: getattr(other, field) for field in _CONTAINER_FIELDS if hasattr(other, field)}
+    return dataclasses.replace(spec, **moved)
+
+
 def num_report_asked(spec: DataSpec) -> int:
     """The report examples that are taken out of the training images, where none lie apart."""
     if isinstance(spec, MixtureSpec):

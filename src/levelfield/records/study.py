@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias, get_args
 
 from levelfield.records.codec import later
 from levelfield.records.data import DataSpec, augment_strength
+from levelfield.records.data_bounds import LONGEST_PATH
 from levelfield.records.errors import SpecError, did_you_mean, expect
 from levelfield.records.execution import DEFAULT_EXECUTION, ExecutionSpec
 from levelfield.records.grid import LearningRateGrid
@@ -29,7 +30,7 @@ LARGEST_BUDGET = 1e28
 """Training FLOPs of one run: about a hundred times what anybody has spent."""
 MOST_BUDGETS = 64
 MOST_LOCKED = 16
-MOST_FAMILIES = 16
+MOST_FAMILIES = 32
 MOST_SIZES = 128
 MOST_AXES = 8
 MOST_AXIS_VALUES = 32
@@ -170,7 +171,12 @@ class SwapEntry:
 
 @stated
 class FamilyEntry:
-    """A competitor: its sizes in the text form of its family, its recipe preset and its declared grids."""
+    """A competitor: its sizes in the text form of its family, its recipe preset and its declared grids.
+
+    With ``weights`` it starts from those that lie there (a finished trial, or a file of them), which have one size; its
+    recipe is then one of fine-tuning (:mod:`levelfield.transfer.recipes`). What is compared is then what budgets of
+    fine-tuning make of it, whatever making the weights had cost.
+    """
 
     name: str
     sizes: tuple[str, ...]
@@ -180,9 +186,15 @@ class FamilyEntry:
     override: dict[str, RecipeValue] = dataclasses.field(default_factory=dict)
     axes: dict[str, AxisSpec] = dataclasses.field(default_factory=dict)
     swap: SwapEntry | None = None
+    weights: str | None = later(default=None)
 
     def __post_init__(self) -> None:
         where = f"family {self.name!r}"
+        if self.weights is not None:
+            expect(1 <= len(self.weights) <= LONGEST_PATH, f"{where}: weights", "a place", self.weights)
+            expect(len(self.sizes) == 1, f"{where}: sizes", "one: that of its weights", self.sizes)
+            shaped = [name for name, axis in self.axes.items() if axis.section == "model"]
+            expect(not shaped, f"{where}: axes", "none of the model, which its weights have made", shaped)
         expect_name(self.name, "families.name")
         expect(1 <= len(self.sizes) <= MOST_SIZES, f"{where}: sizes", f"of 1 to {MOST_SIZES} sizes", len(self.sizes))
         expect(len(set(self.sizes)) == len(self.sizes), f"{where}: sizes", "distinct", self.sizes)

@@ -15,7 +15,7 @@ class DataFacts:
     ``head`` is that of the study's task, ``measures`` what it measures, the one that selects first.
     ``num_train`` examples are an epoch, all of the train split but in a mixture (:mod:`levelfield.data.mixture`).
     ``num_report`` images judge winners, None in records of before it was kept. ``targets`` are those of its transfers.
-    ``remarks`` are sentences that must be read with the results.
+    ``remarks`` are sentences that must be read with the results. ``starts`` are the weights of families that have some.
     """
 
     head: Head
@@ -28,6 +28,11 @@ class DataFacts:
     num_report: int | None = later(default=None)
     targets: tuple[TargetFacts, ...] = later(default=())
     remarks: tuple[str, ...] = later(default=())
+    starts: tuple[StartFacts, ...] = later(default=())
+
+    def start_of(self, family: str) -> str | None:
+        """What the trials of ``family`` start from, as their specs say it; None where that is random weights."""
+        return next((start.identity for start in self.starts if start.family == family), None)
 
     def target(self, name: str) -> TargetFacts:
         """The facts of the transfer ``name``."""
@@ -47,3 +52,12 @@ class TargetFacts:
     num_report: int
     fingerprint: str
     no_verdict_because: Reason | None = later(default=None)
+
+
+@record
+class StartFacts:
+    """The weights that ``family`` starts from: what made them, and the training FLOPs of that where they are known."""
+
+    family: str
+    identity: str
+    train_flops: float | None = None

@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialResult, TrialSpec
 from levelfield.report.words.of_plans import NO_VERDICT_AT_ALL
 from levelfield.report.words.told import told
-from levelfield.study.facts import DataFacts, TargetFacts
+from levelfield.study.facts import DataFacts, StartFacts, TargetFacts
 from levelfield.study.launch.base import Launcher, LaunchEvent, Planned, failure
 from levelfield.study.launch.local import LocalLauncher
 from levelfield.study.mend import mend, restore_specs
@@ -60,6 +60,7 @@ def study_facts(spec: StudySpec) -> DataFacts:
 
     Raises:
         DataError: some of it is missing, empty or not what the spec says.
+        InputError: weights that a family starts from are not there, or are another network's.
     """
     targets, remarks = [], []
     for transfer in spec.transfer:
@@ -79,8 +80,20 @@ def study_facts(spec: StudySpec) -> DataFacts:
             )
         )
         remarks.extend(f"transfer {transfer.name}: {remark}" for remark in source.remarks)
-    facts = data_facts(opened(spec.data), spec.task)
-    return dataclasses.replace(facts, targets=tuple(targets), remarks=(*facts.remarks, *remarks))
+    source = opened(spec.data)
+    facts, starts = data_facts(source, spec.task), _starts(spec, source.in_channels)
+    return dataclasses.replace(facts, targets=tuple(targets), remarks=(*facts.remarks, *remarks), starts=tuple(starts))
+
+
+def _starts(spec: StudySpec, in_channels: int) -> Iterator[StartFacts]:
+    """The weights that families of ``spec`` start from; torch is loaded where any does."""
+    shelf = [entry for entry in spec.families if entry.weights is not None]
+    if shelf:
+        from levelfield.study.execute.backbones import backbone_of_family
+
+        for entry in shelf:
+            backbone = backbone_of_family(entry, in_channels)
+            yield StartFacts(family=entry.name, identity=backbone.identity, train_flops=backbone.train_flops)
 
 
 def opened(data: DataSpec) -> Source:

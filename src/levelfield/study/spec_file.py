@@ -115,8 +115,15 @@ def study_schema() -> str:
 
 
 def _with_absolute_paths(plain: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """``plain`` with every path of its data, and of its transfers' data, taken from ``folder``."""
+    """``plain`` with every path of its data, of its transfers' data and of its families' weights, from ``folder``."""
     moved = dict(plain)
+    if isinstance(plain.get("families"), list):
+        moved["families"] = [
+            entry | {"weights": str((folder / entry["weights"]).absolute())}
+            if isinstance(entry, dict) and isinstance(entry.get("weights"), str)
+            else entry
+            for entry in plain["families"]
+        ]
     if isinstance(plain.get("data"), dict):
         moved["data"] = _absolute(plain["data"], folder)
     if isinstance(plain.get("transfer"), list):

@@ -12,7 +12,7 @@ from typing import Literal
 
 from levelfield.data.sources import open_source
 from levelfield.records.codec import to_plain
-from levelfield.records.data import DataSpec
+from levelfield.records.data import DataSpec, placed_as
 from levelfield.records.difference import changed_data, refuse_other_data
 from levelfield.records.errors import DamagedError, DataError, InputError, quoted_names
 from levelfield.records.execution import Execution, ExecutionSpec
@@ -110,7 +110,7 @@ def _drawn(outcome: Outcome, sample: int, seed: int, *, device: str, lowest_rung
     told = [t for t in done if t.role in _WON or _repeats_here(outcome.results[t.spec.fingerprint], device)] or done
     drawn = random.Random(seed).sample(told, min(sample, len(told)))
     here = outcome.spec.data
-    return [dataclasses.replace(t, spec=dataclasses.replace(t.spec, data=here)) for t in drawn]
+    return [dataclasses.replace(t, spec=dataclasses.replace(t.spec, data=placed_as(t.spec.data, here))) for t in drawn]
 
 
 def _repeats_here(result: TrialResult, device: str) -> bool:
@@ -135,6 +135,7 @@ def _retrain(
     on_event: Callable[[LaunchEvent], None],
 ) -> None:
     """Train ``drawn`` in the folder ``scratch``, those that were executed alike together."""
+    StudyDirectory(scratch).save_spec(outcome.spec)  # it says where the weights lie that families start from
     alike: dict[tuple[ExecutionSpec, str], list[PlannedTrial]] = defaultdict(list)
     for trial in drawn:
         held = outcome.results[trial.spec.fingerprint].execution

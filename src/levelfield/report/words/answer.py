@@ -14,6 +14,7 @@ from levelfield.scaling.results.analysis import Analysis
 from levelfield.scaling.results.laws import Currency
 from levelfield.scaling.results.reasons import verdicts
 from levelfield.scaling.results.verdicts import BudgetVerdict, Comparison
+from levelfield.scaling.verdicts.best import not_told_from_the_best
 
 _MOST_TOLD = 2
 """Of more pairs that are decided, the rest is counted."""
@@ -72,7 +73,10 @@ def _answer(analysis: Analysis) -> str:
         return f"no answer yet for any of {len(by_pair)} pairs of families; of {a} and {b}, {_why(first.overall)}"
     if undecided := len(by_pair) - len(decided):
         told_of.append(f"no answer yet for {undecided} of {len(by_pair)} pairs of families")
-    return "; ".join(told_of)
+    left = not_told_from_the_best(analysis.families, analysis.comparisons)
+    names = numbers.listed([numbers.family_name(family) for family in left])
+    best = f"the best is {names}" if len(left) == 1 else f"the best may be {names}"
+    return "; ".join([f"of {len(analysis.families)}, {best}", *told_of])
 
 
 def _of_pair(by_currency: dict[Currency, Comparison]) -> str:

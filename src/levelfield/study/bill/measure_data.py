@@ -36,8 +36,8 @@ _TINY_RATE = 1e-6
 
 
 def calm(trial: TrialSpec) -> TrialSpec:
-    """``trial`` at a rate at which nothing diverges; its steps take as long."""
-    return dataclasses.replace(trial, recipe=dataclasses.replace(trial.recipe, peak_lr=_TINY_RATE))
+    """``trial`` at a rate at which nothing diverges, from random weights; its steps take as long."""
+    return dataclasses.replace(trial, recipe=dataclasses.replace(trial.recipe, peak_lr=_TINY_RATE), start=None)
 
 
 def data_speed(trial: TrialSpec, device: torch.device, execution: Execution, start_seconds: float) -> DataSpeed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import os
 import shutil
@@ -11,13 +12,16 @@ from pathlib import Path
 import torch
 
 from levelfield.data.sources import open_source_once
+from levelfield.families.registry import parse
 from levelfield.records.errors import InputError, SpecError, StoreError
-from levelfield.records.sealed import read_record
+from levelfield.records.sealed import read_record, read_record_if_there
 from levelfield.records.store import StudyDirectory, TrialDirectory
+from levelfield.records.study import FamilyEntry, StudySpec
 from levelfield.records.trial import MADE_BY, TrialResult, TrialSpec
 from levelfield.records.writing import is_there
 from levelfield.study.execute.trial import held_result, run_trial
 from levelfield.transfer.backbone import PretrainedBackbone, open_backbone
+from levelfield.transfer.channels import suited
 from levelfield.weights.kept import is_trial, refuse_other_architecture
 from levelfield.weights.loaded import LoadedModel
 from levelfield.weights.read import load_model
@@ -74,17 +78,45 @@ def _refuse_key_of_trial(path: Path, key: str | None) -> None:
 
 
 def backbone_in(study: StudyDirectory, start: str, *, device: torch.device) -> PretrainedBackbone:
-    """The backbone that ``start`` ("trial:<fingerprint>") names in ``study``; see :func:`backbone_at`.
+    """The backbone that ``start`` names in ``study``: one of its trials ("trial:<fingerprint>", see
+    :func:`backbone_at`), or the weights of one of its families.
 
     Raises:
-        InputError: the study has no such trial.
+        InputError: the study has neither.
     """
+    spec = read_record_if_there(StudySpec, study.spec_path)
+    for entry in spec.families if spec is not None else ():
+        if entry.weights is not None and (backbone := backbone_of_family(entry, None)).identity == start:
+            return backbone
     fingerprint = start.removeprefix("trial:")
     for path in sorted((study.path / "trials").glob(f"*_{fingerprint[:8]}")):
         held = TrialDirectory(path).held()
         if held is not None and held.fingerprint == fingerprint:
             return backbone_at(path, device=device)
-    raise InputError(f"{study.path} holds no trial {fingerprint} to start from")
+    raise InputError(f"{study.path} holds nothing to start from that is {start}")
+
+
+def backbone_of_family(entry: FamilyEntry, in_channels: int | None) -> PretrainedBackbone:
+    """The weights that a family starts from, which take images of ``in_channels`` (None: it is known that they do).
+
+    Raises:
+        InputError: they are not there, cannot be read, or are those of another network.
+    """
+    assert entry.weights is not None
+    (size,) = entry.sizes
+    backbone = _read_once(entry.weights, size)
+    if parse(backbone.facts.architecture).text != parse(size).text:
+        raise SpecError(
+            f"family {entry.name!r}: {entry.weights} holds {backbone.facts.architecture}, its size is said to be {size}"
+        )
+    return backbone if in_channels is None else suited(backbone, in_channels)
+
+
+@functools.lru_cache(
+    maxsize=2
+)  # a worker trains many trials from the same weights, which it compares with each's start
+def _read_once(place: str, size: str) -> PretrainedBackbone:
+    return backbone_at(Path(place), device=torch.device("cpu"), arch=size)
 
 
 def _remake_weights(directory: TrialDirectory, known: TrialResult, *, device: torch.device) -> None:
@@ -119,6 +151,7 @@ def _start_of(spec: TrialSpec, directory: TrialDirectory, *, device: torch.devic
     """What a fine-tuned trial of a study started from: another trial of that study."""
     if spec.start is None:
         return None
-    if not spec.start.startswith("trial:"):
+    study = StudyDirectory(directory.path.parents[1])
+    if not spec.start.startswith("trial:") and not study.is_one:
         raise InputError(f"trial {spec.name} kept no weights and started from {spec.start}: fine-tune it again")
-    return backbone_in(StudyDirectory(directory.path.parents[1]), spec.start, device=device)
+    return backbone_in(study, spec.start, device=device)

@@ -61,6 +61,10 @@ def refuse_results_of_other_data(
 def _changes(held: StudySpec, was: DataFacts, spec: StudySpec, now: DataFacts) -> Iterator[str]:
     """What has changed, in words: of the study's own data, then of the targets that both have."""
     yield from _change(held.data, was, spec.data, now)
+    for start in was.starts:
+        other = now.start_of(start.family)
+        if other not in (None, start.identity):
+            yield f"family {start.family!r} started from {start.identity}, now there is {other}"
     asked = {transfer.name: transfer.data for transfer in held.transfer}
     known = {target.name: target for target in was.targets}
     for transfer in spec.transfer:

@@ -128,6 +128,7 @@ def trial_spec(
         held_out=held_out,  # pyright: ignore[reportArgumentType]
         weights=spec.verdict.weights,
         dtype=spec.dtype,
+        start=facts.start_of(entry.name),
         data_content=data_content(spec.data, facts.fingerprint),
     )
 

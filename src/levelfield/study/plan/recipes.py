@@ -8,6 +8,7 @@ from typing import Any
 
 from levelfield.records.errors import SpecError, did_you_mean
 from levelfield.records.trial import RecipeSpec, RecipeValue
+from levelfield.transfer.recipes import RECIPES, transfer_preset
 
 # Averaging horizon of every preset, as a fraction of the run; the average changes nothing about the raw weights.
 _EMA_FRACTION = 0.05
@@ -50,6 +51,9 @@ _PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+_FINE_TUNING = frozenset(recipe.name for recipe in RECIPES)
+
+
 def preset_names() -> tuple[str, ...]:
     """The presets, by name."""
     return tuple(_PRESETS)
@@ -61,8 +65,10 @@ def preset(name: str, *, peak_lr: float, override: Mapping[str, RecipeValue] | N
     Raises:
         SpecError: no such preset or field.
     """
+    if name in _FINE_TUNING:
+        return transfer_preset(name, peak_lr=peak_lr, override=override)
     if name not in _PRESETS:
-        raise SpecError(f"unknown recipe {name!r}{did_you_mean(name, _PRESETS)}")
+        raise SpecError(f"unknown recipe {name!r}{did_you_mean(name, {*_PRESETS, *_FINE_TUNING})}")
     return _made(name, peak_lr, tuple((field, type(value), value) for field, value in (override or {}).items()))
 
 

@@ -10,6 +10,7 @@ import functools
 import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from types import MappingProxyType
 from typing import Any
@@ -19,6 +20,7 @@ from levelfield.records.codec import from_plain
 from levelfield.records.data import DataSpec, ImagesSpec
 from levelfield.records.errors import InputError, SpecError
 from levelfield.records.execution import ExecutionSpec
+from levelfield.records.grid import LearningRateGrid
 from levelfield.records.study import (
     MOST_EPOCHS,
     PROTOCOL_MAX_EPOCHS,
@@ -43,6 +45,8 @@ CHECK_SEEDS = 3
 CAP = 7
 """Values of one axis, at the most, in one walk."""
 _BATCHES = (0.25, 0.5, 1.0, 2.0, 4.0)
+FINE_TUNING, _FINE_TUNING_RATE = "short-sgd", 0.032
+"""The recipe of weights from a shelf, and the rate that its search starts at."""
 _LENGTHS = (0.0625, 0.125, 0.25, 0.5, 1.0)
 """Shares of a budget."""
 _STRENGTHS = ("none", "flip", *(f"crop-flip{more}" for more in ("", *(f"+rand-m{m}-n2-inc1" for m in (3, 6, 9)))))
@@ -50,6 +54,15 @@ _SHAPES = 5
 """Values of the axis of shapes, where images can be cut in so many ways."""
 AXES = ("batch", "shape", "stabiliser")
 """Beside rate and size, those first that are worth most where time is short."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shelved:
+    """Weights that race: the ``name`` of a competitor, its ``architecture`` as text, and the ``place`` they lie at."""
+
+    name: str
+    architecture: str
+    place: str
 
 
 def race_study(
@@ -64,22 +77,24 @@ def race_study(
     seeds: int,
     execution: ExecutionSpec,
     axes: Sequence[str] = AXES,
+    shelf: Sequence[Shelved] = (),
 ) -> StudySpec:
     """The study of a race up to the budget ``top``, in training FLOPs of one run.
 
     A family is a name of the registry, or a network of somebody else's such as "timm:resnet50". Beside rate and size it
     is searched along ``axes``. Within the protocol's four epochs where at every rung every family has sizes enough that
     way, else repeating images as often as it takes: then how long each family trains within a budget, and how strongly
-    images are augmented, is searched at every rung, too.
+    images are augmented, is searched at every rung, too. Beside ``families``, which begin at random, weights of a
+    ``shelf`` are fine-tuned at equal compute.
 
     Raises:
         SpecError: there is no such family, or it cannot take images of this size.
         InputError: the budget is too small for any family to have sizes to choose among.
     """
-    budgets = rungs_below(top, least_budget(data, facts, families))
+    budgets = rungs_below(top, least_budget(data, facts, families, shelf))
 
     def study(max_epochs: float, worn: Mapping[str, AxisSpec] = MappingProxyType({})) -> StudySpec:
-        entries = tuple(_entries(families, facts.resolution, axes, worn))
+        entries = tuple(_entries(families, facts.resolution, axes, worn, shelf))
         searched = budgets[:1] if any(entry.axes for entry in entries) else None
         return StudySpec(
             name=name,
@@ -129,9 +144,9 @@ def is_full(budgets: Sequence[float]) -> bool:
     return len(budgets) == NUM_RUNGS and budgets[-1] > 0.9 * budgets[0] * RUNG_RATIO ** (NUM_RUNGS - 1)
 
 
-def least_budget(data: DataSpec, facts: DataFacts, families: Sequence[str]) -> float:
+def least_budget(data: DataSpec, facts: DataFacts, families: Sequence[str], shelf: Sequence[Shelved] = ()) -> float:
     """The smallest budget that leaves every family sizes to choose among, however often images are seen."""
-    entries = tuple(_entries(families, facts.resolution, ()))
+    entries = tuple(_entries(families, facts.resolution, (), shelf=shelf))
     budget = 1e6
     while True:  # a larger budget always ends it: the smallest sizes then have steps enough
         probe = StudySpec(
@@ -158,8 +173,25 @@ def _entries(
     resolution: int,
     asked: Sequence[str],
     worn: Mapping[str, AxisSpec] = MappingProxyType({}),
+    shelf: Sequence[Shelved] = (),
 ) -> Iterator[FamilyEntry]:
-    """The families with the same axes, those that are ``asked`` for and ``worn``; the shape only where each has one."""
+    """The families with the same axes, those that are ``asked`` for and ``worn``; the shape only where each has one.
+
+    Beside weights of a ``shelf``, which have neither a shape nor a knob of their own, it is batches alone.
+    """
+    if shelf:
+        asked = tuple(axis for axis in asked if axis == "batch")
+    for each in shelf:
+        batch = {"batch": AxisSpec(field="batch_factor", values=_BATCHES)} if asked else {}
+        yield FamilyEntry(
+            name=each.name,
+            sizes=(each.architecture,),
+            recipe=FINE_TUNING,
+            base_lr=LearningRateGrid(low=_FINE_TUNING_RATE / 32, start=_FINE_TUNING_RATE, high=_FINE_TUNING_RATE * 32),
+            lr_batch_exponent=0.5,
+            axes=batch | dict(worn),
+            weights=each.place,
+        )
     shapes = [_shape_of(family, resolution) for family in families]
     num = min((len(shape[2]) for shape in shapes if shape), default=0)
     for family, shape in zip(families, shapes, strict=True):
