@@ -56,8 +56,14 @@ def ours(folder: Path, batches: int) -> Callable[[], None]:
 
     def run() -> None:
         start = next(rounds) * batches * BATCH
-        bounds = {"start_examples": start, "end_examples": start + batches * BATCH}
-        loader = Loader(source, order=order, global_batch_size=BATCH, prefetch=WORKERS, **bounds)
+        loader = Loader(
+            source,
+            order=order,
+            global_batch_size=BATCH,
+            start_examples=start,
+            end_examples=start + batches * BATCH,
+            prefetch=WORKERS,
+        )
         assert sum(len(batch) for batch in loader) == batches * BATCH
 
     return run

@@ -35,8 +35,7 @@ def attempt(seed: int, index: int, folder: Path) -> str:
     whole = damage is undamaged
     if whole or draw.random() < 0.5:
         store = masked_stores_at(place)["train"]
-        found = [store.read(row) for row in range(len(store))]
-        if len(found) > len(pairs) or (whole and pairs_of(store) != expected_pairs(pairs)):
+        if pairs_of(store) != expected_pairs(pairs) and whole:  # of others every byte is compared with its digest
             return "wrong: other pairs than were written"
     return _built(place, pairs, folder, whole=whole)
 

@@ -65,9 +65,9 @@ def pairs_of(store: MaskedStore) -> PairTable:
     """The rows of what ``store`` holds."""
     frames = store.frames
     assert frames is not None, "pictures have names"
-    found = [(frames[row].rpartition(".")[0], *map(_sha256, store.read(row))) for row in range(len(store))]
     assert all(store.name(row) for row in range(len(store))), "every pair is called something"
-    return found
+    read = ((frames[row].rpartition(".")[0], *store.read(row)) for row in range(len(store)))
+    return [(name, _sha256(picture), _sha256(mask)) for name, picture, mask in read]
 
 
 def _check_changed(write: Callable[[], MaskedPlaceSaid], data: Path, side: int) -> None:
