@@ -31,6 +31,7 @@ from levelfield.cli import (
     report,
     run,
     status,
+    train,
     verify,
     watch,
 )
@@ -57,6 +58,7 @@ _VERBS = {
     watch: "A study's page, live in a browser while it runs.",
     fit: "The laws of loss against compute.",
     predict: "The best recipe for a budget not yet spent.",
+    train: "That run, trained and scored: a backbone on disk.",
     next_trials: "The trials that tell most of it, per FLOP.",
     compare: "The verdict at equal compute, with intervals.",
     report: "The page and its figures.",

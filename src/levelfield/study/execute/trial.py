@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import torch
 
@@ -99,6 +100,41 @@ def run_trial(
     directory.finish(result, timing)
     checkpoints.drop()
     return result
+
+
+def run_kept(
+    spec: TrialSpec,
+    path: Path,
+    source: Source,
+    *,
+    device: torch.device,
+    execution: ExecutionSpec = DEFAULT_EXECUTION,
+    backbone: PretrainedBackbone | None = None,
+    test_source: Source | None = None,
+    checkpoint_seconds: float = 30.0,
+    on_step: OnStep = lambda report: None,
+) -> TrialResult:
+    """Run ``spec`` in directory ``path``, keeping its weights; the same call resumes, and a finished one is read back.
+
+    Raises:
+        StoreError: the directory holds another trial or one on other data, is in use, or cannot be written.
+        DataError: an image is corrupt.
+    """
+    directory = TrialDirectory(path)
+    directory.open(spec)
+    with directory.locked():
+        return held_result(directory, source, backbone) or run_trial(
+            spec,
+            directory,
+            source,
+            device=device,
+            execution=execution,
+            backbone=backbone,
+            test_source=test_source,
+            keeps_weights=True,
+            checkpoint_seconds=checkpoint_seconds,
+            on_step=on_step,
+        )
 
 
 def held_result(
