@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from levelfield.compute.analytic import count
+from levelfield.compute.head_fit import head_fit_flops
 from levelfield.data.arranged import examples_an_epoch
 from levelfield.data.sources import Source, open_source
 from levelfield.records.data import DataSpec, data_content
@@ -63,12 +64,13 @@ def finetune_spec(
     )
     refuse_other_sharing(made, backbone.facts.architecture, shares=counted.has_batch_norm)
     examples = steps * (batch + made.ascent_examples(batch))
+    fitted_flops = head_fit_flops(counted, examples_an_epoch(source)) if made.head_fit else 0.0
     return TrialSpec(
         architecture=backbone.facts.architecture,
         data=data,
         recipe=made,
         head=head,
-        budget_flops=float(examples * counted.train_flops_per_example + counted.statistics_flops),
+        budget_flops=float(examples * counted.train_flops_per_example + counted.statistics_flops) + fitted_flops,
         global_batch_size=batch,
         steps=steps,
         seed=seed,

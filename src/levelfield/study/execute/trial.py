@@ -16,6 +16,7 @@ from levelfield.records.sealed import write_record
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import HeldOutMeans, TrialResult, TrialSpec, TrialTiming
 from levelfield.study.execute.executed import executions_of
+from levelfield.study.execute.head_fit import fit_head
 from levelfield.study.execute.judging import broken, judge, result_of, settle
 from levelfield.study.execute.parts import TrialParts, put_together
 from levelfield.study.execute.training import OnStep, taken_up
@@ -68,6 +69,9 @@ def run_trial(
     )
     write_record(directory.policy_path, {"tensors": parts.state.policy})
     training = taken_up(parts, directory, checkpoints, saved, executions)
+    if saved is None and spec.recipe.head_fit:
+        with training.stopwatch.charge("step"):
+            fit_head(parts)
     diverged = training.to_the_end(checkpoint_seconds=checkpoint_seconds, on_step=on_step)
 
     held_out: dict[Split, HeldOutMeans] = {}

@@ -25,7 +25,7 @@ from levelfield.records.trial import CLASSIFICATION, TrialResult, TrialSpec
 from levelfield.scaling.noise.of_images import mean_ends, proportion_ends
 from levelfield.study.outcome.outcome import Outcome, read_outcome
 
-LEVEL = 0.9
+_LEVEL = 0.9
 _ERROR = "error"
 _HOW_SEEN = ("resolution", "augment", "randaugment")
 """Of data: how images are fed, which judges nobody by other images."""
@@ -138,7 +138,7 @@ def _winner_of(outcome: Outcome, family: str, path: Path) -> Iterator[FoundRun]:
 
 
 def _over_seeds(values: list[float]) -> Share:
-    low, high = mean_ends(np.array(values), LEVEL) or (None, None)
+    low, high = mean_ends(np.array(values), _LEVEL) or (None, None)
     return Share(estimate=float(np.mean(values)), low=low, high=high)
 
 
@@ -174,10 +174,10 @@ def _scores(directory: TrialDirectory, spec: TrialSpec, result: TrialResult) -> 
     for measure, (name, value) in zip(result.measures, _falling(spec, result).items(), strict=True):
         ends = None
         if spec.task == CLASSIFICATION and measure.name == _ERROR:
-            ends = proportion_ends(round(value * num), num, LEVEL)
+            ends = proportion_ends(round(value * num), num, _LEVEL)
         elif (content := directory.companion(directory.report_path(measure.name), result)) is not None:
             each = np.asarray(measure.shortfall(np.load(io.BytesIO(content), allow_pickle=False)), dtype=np.float64)
-            ends = mean_ends(each[~np.isnan(each)], LEVEL)
+            ends = mean_ends(each[~np.isnan(each)], _LEVEL)
         low, high = ends or (None, None)
         found[name] = Share(estimate=value, low=low, high=high)
     return found
@@ -232,7 +232,7 @@ def _of_probe(path: Path) -> Iterator[FoundRun]:
 
 def _probed(common: FoundRun, spec: ProbeSpec, result: ProbeResult, way: str, scores: list[ProbeScore]) -> FoundRun:
     num, errors = result.num_report, [1 - score.top1 for score in scores]
-    low, high = proportion_ends(round(errors[0] * num), num, LEVEL)
+    low, high = proportion_ends(round(errors[0] * num), num, _LEVEL)
     of_error = Share(estimate=errors[0], low=low, high=high) if len(errors) == 1 else _over_seeds(errors)
     loss = scores[0].loss
     of_loss = {} if loss is None else {"loss": Share(estimate=loss, low=None, high=None)}
