@@ -201,3 +201,16 @@ def write_openclip(docs: Path) -> None:
 def for_training(place: Path) -> None:
     """A study that foretells, where the page has its race."""
     planted(place / "runs/race-photos")
+
+
+def for_photos(place: Path) -> None:
+    """Photos in three class folders, and a checkpoint of timm's such as somebody downloads."""
+    draw = np.random.default_rng(0)
+    for number, label in enumerate(("cat", "dog", "hen")):
+        (place / "photos" / label).mkdir(parents=True)
+        for index in range(40):
+            pixels = draw.integers(0, 120, (48, 64, 3), dtype=np.uint8)
+            pixels[..., number] += 100
+            Image.fromarray(pixels).save(place / "photos" / label / f"{index}.jpg")
+    torch.manual_seed(0)
+    save_file(timm.create_model("vit_tiny_patch16_224").state_dict(), place / "vit_tiny.safetensors")
