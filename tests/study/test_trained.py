@@ -86,6 +86,19 @@ def test_where_winners_lie_at_edges_there_is_nothing_to_train_and_the_way_out_is
     assert "`levelfield race` with more time" in said
 
 
+def test_where_images_would_be_seen_too_often_it_is_refused_unless_the_study_is_about_just_that(known):
+    _, outcome, analysis = known
+    few = dataclasses.replace(outcome, facts=dataclasses.replace(outcome.facts, num_train=500))
+    with pytest.raises(RefusedError) as refused:
+        lock_for(few, analysis, FORETOLD, None)
+    assert refused.value.reason is not None
+    assert "epochs" in told(refused.value.reason)
+    ladder = dataclasses.replace(outcome.spec.ladder, max_epochs=1e4)
+    limited = dataclasses.replace(few, spec=dataclasses.replace(outcome.spec, ladder=ladder))
+    lock = lock_for(limited, analysis, FORETOLD, None)
+    assert commissioned(limited.spec, limited.facts, lock, None).bought.epochs > 4
+
+
 def test_a_lock_is_read_back_by_the_same_question_and_by_no_other(known, lock, tmp_path):
     path, outcome, _ = known
     shutil.copytree(path, tmp_path / "study")
