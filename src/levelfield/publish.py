@@ -125,7 +125,7 @@ def _facts(outcome: Outcome, analysis: Analysis) -> StudyFacts:
             failed_flops=ledger.failed_flops,
             device_seconds=outcome.device_seconds,
         ),
-        predictions=tuple(locked_predictions(outcome)),
+        predictions=(*locked_predictions(outcome), *trained_predictions(outcome)),
         foretold=cuts_of(outcome.table),
         imported=tuple(
             ImportedFact(name=runs.name, source=runs.source, num_runs=len(runs.rows)) for runs in outcome.imported
@@ -223,6 +223,12 @@ def locked_predictions(outcome: Outcome) -> Iterator[LockedPrediction]:
                 if (row.role, row.family, row.budget_flops) == ("prediction", recipe.family, budget)
             ]
             done = len(rows) == outcome.spec.verdict.seeds
+            trials = [
+                trial.spec.fingerprint
+                for trial in outcome.planned.trials
+                if (trial.role, trial.family, trial.budget_flops) == ("prediction", recipe.family, budget)
+            ]
+            ended = [outcome.results[key].status for key in trials if key in outcome.results]
             yield LockedPrediction(
                 family=recipe.family,
                 budget_flops=budget,
@@ -231,7 +237,23 @@ def locked_predictions(outcome: Outcome) -> Iterator[LockedPrediction]:
                 locked=lock.written,
                 fingerprint=lock.fingerprint,
                 seen=math.exp(sum(map(math.log, rows)) / len(rows)) if done else None,
+                diverged="diverged" in ended,
             )
+
+
+def trained_predictions(outcome: Outcome) -> Iterator[LockedPrediction]:
+    """Every prediction that was locked for a run of one's own, with what came of it once that is done."""
+    for run in outcome.trained:
+        yield LockedPrediction(
+            family=run.recipe.family,
+            budget_flops=run.lock.budget_flops,
+            predicted=run.recipe.loss,
+            recipe=_told_recipe(run.recipe),
+            locked=run.lock.written,
+            fingerprint=run.lock.fingerprint,
+            seen=run.came,
+            diverged=run.diverged,
+        )
 
 
 def _data_sentence(outcome: Outcome) -> str:

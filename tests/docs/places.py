@@ -24,6 +24,7 @@ from tests.conftest import TINY_STUDY
 from tests.docs.commands import ROOT, blocks
 from tests.formats import FORMATS
 from tests.masked_pictures import NOTHING, rows, write_pairs, write_parquet
+from tests.study.foretelling import planted
 from tests.study.pictures import write_folder
 from tests.study.simulated import run_to_the_end, study, written_down
 
@@ -195,3 +196,21 @@ def write_openclip(docs: Path) -> None:
             results.append(f"{group}{size},{tag},{40 * 4**size},{1 - 0.33 * 4 ** (-0.11 * size):.4f}")
     (docs / "openclip_results.csv").write_text("\n".join(results) + "\n")
     (docs / "model_profile.csv").write_text("\n".join(profiles) + "\n")
+
+
+def for_training(place: Path) -> None:
+    """A study that foretells, where the page has its race."""
+    planted(place / "runs/race-photos")
+
+
+def for_photos(place: Path) -> None:
+    """Photos in three class folders, and a checkpoint of timm's such as somebody downloads."""
+    draw = np.random.default_rng(0)
+    for number, label in enumerate(("cat", "dog", "hen")):
+        (place / "photos" / label).mkdir(parents=True)
+        for index in range(40):
+            pixels = draw.integers(0, 120, (48, 64, 3), dtype=np.uint8)
+            pixels[..., number] += 100
+            Image.fromarray(pixels).save(place / "photos" / label / f"{index}.jpg")
+    torch.manual_seed(0)
+    save_file(timm.create_model("vit_tiny_patch16_224").state_dict(), place / "vit_tiny.safetensors")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.docs.commands import ROOT, commands_of, type_in
-from tests.docs.places import for_own_data
+from tests.docs.commands import ROOT, blocks, commands_of, type_in
+from tests.docs.places import for_own_data, for_photos
 from tests.study.pictures import write_folder
 
 
@@ -76,3 +76,25 @@ def test_own_data_followed_to_the_letter_is_built_and_plans_a_study_that_can_dec
             assert len(re.findall(rf"^{family}\t{budget}\sFLOPs\t.*\tyes$", done.stdout, re.MULTILINE)) >= 3
     done = type_in(f"{run} --for 5s", tmp_path)
     assert done.returncode == 75, done.stderr
+
+
+@pytest.mark.slow
+def test_the_tutorial_on_photos_ends_with_a_backbone_that_timm_loads_and_classify_uses(tmp_path, monkeypatch):
+    page = "docs/tutorial/photos.md"
+    for_photos(tmp_path)
+    commands = commands_of(page)
+    assert [command.split()[1] for command in commands] == [
+        "data", "probe", "finetune", "runs", "convert", "classify"
+    ]  # fmt: skip
+    said = {}
+    for command in commands:
+        done = type_in(command, tmp_path)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        said[command.split()[1]] = done.stdout
+    ranked = said["runs"].split("# ")[1]
+    assert ranked.startswith("By loss on the report split of photos, 24 images")
+    assert {"probe", "fine-tune"} <= set(re.split(r"[\t\n]", ranked)), "judged by the same photos, so in one table"
+    assert re.search(r"\b(cat|dog|hen)\b", said["classify"])
+    monkeypatch.chdir(tmp_path)
+    (block,) = blocks(page, "python")
+    exec(compile(block, page, "exec"), {})

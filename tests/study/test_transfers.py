@@ -7,6 +7,7 @@ import random
 import pytest
 
 from levelfield.compute.analytic import count
+from levelfield.compute.head_fit import head_fit_flops
 from levelfield.records.allowed import ArmOf, TooFewSteps
 from levelfield.records.data import ImagesSpec
 from levelfield.records.errors import InputError, SpecError
@@ -129,6 +130,47 @@ def test_a_transfer_to_another_task_wants_trials_of_that_task_under_its_head():
         run_everything(transferring(families=families, **asked | {"metric": "image mIou"}), facts=facts)
     with pytest.raises(SpecError, match="probes tell labelled pictures apart"):
         transferring(task="segmentation", metric="image mIoU")
+
+
+def test_what_fitting_a_head_first_takes_leaves_fewer_steps_within_the_same_budget():
+    asked = {"probes": [], "share": 5.0}
+    tuned = {}
+    for name, override in (("zero", {}), ("fitted", {"head_fit": True})):
+        arm = {"recipe": "short-sgd", "base_lr": GRID, "override": override}
+        families = [{"name": family, "finetune": arm} for family in ("nfnet", "vit")]
+        planned, _, _ = run_everything(transferring(families=families, **asked))
+        tuned[name] = [each.spec for each in planned.transfers if isinstance(each.spec, TrialSpec)]
+        for trial in tuned[name]:
+            counted = count(trial.architecture, resolution=16, num_outputs=10, in_channels=1)
+            once = head_fit_flops(counted, TARGET.num_train) if override else 0.0
+            one = trial.gradient_examples_per_step * counted.train_flops_per_example
+            assert trial.steps * one + once <= trial.budget_flops < (trial.steps + 1) * one + once
+    assert tuned["zero"]
+    assert tuned["fitted"]
+
+
+@pytest.mark.parametrize(
+    ("families", "changes", "message"),
+    [
+        (
+            {"finetune": {"recipe": "short-probed", "base_lr": GRID}},
+            {"task": "segmentation", "probes": []},
+            "the task is",
+        ),
+        (
+            {
+                "finetune": {"recipe": "short-probed", "base_lr": GRID},
+                "scratch": {"recipe": "vit-short", "base_lr": GRID, "override": {"head_fit": True}},
+            },
+            {},
+            "the scratch arm has none",
+        ),
+    ],
+)
+def test_a_head_that_cannot_be_fitted_is_refused_before_anything_is_trained(families, changes, message):
+    spec = transferring(families=[{"name": name} | families for name in ("nfnet", "vit")], **changes)
+    with pytest.raises(SpecError, match=message):
+        plan(spec, TARGETED, {})
 
 
 def of_role(planned: Plan, role: str) -> list[PlannedTransfer]:

@@ -30,7 +30,10 @@ from levelfield.cli.run import CheckpointEvery, Device, TrialThreads
 
 EXAMPLES = "Example:  levelfield finetune runs/STUDY/trials/NAME --data flowers --resolution 64 --length '20 epochs'"
 
-NAMED_RECIPES = "nfnet-jft, big-vision, paper-50-epochs, paper-50-epochs-repeated, short-sgd or short-sam."
+NAMED_RECIPES = (
+    "nfnet-jft, big-vision, paper-50-epochs, paper-50-epochs-repeated, short-probed, short-sgd or short-sam; left out: "
+    "short-probed, and short-sgd for tasks other than classification."
+)
 
 
 def finetune(
@@ -51,7 +54,7 @@ def finetune(
     ignore_index: IgnoreIndex = None,
     stretch: Stretch = None,
     test_resolution: Annotated[int | None, typer.Option(help="Judge at another image side.", min=1)] = None,
-    recipe: Annotated[str, typer.Option(help=NAMED_RECIPES)] = "short-sgd",
+    recipe: Annotated[str | None, typer.Option(help=NAMED_RECIPES)] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate; the recipe's when left out.")] = None,
     length: Annotated[str | None, typer.Option(help="'20 epochs', '500 steps' or '1e5 examples'.")] = None,
     batch: Annotated[int | None, typer.Option(help="Examples an update.", min=1)] = None,
@@ -83,8 +86,9 @@ def finetune(
     from levelfield.tasks.registry import task_named
     from levelfield.train.device import resolve_device
     from levelfield.transfer.channels import suited
-    from levelfield.transfer.recipes import transfer_recipe
+    from levelfield.transfer.recipes import default_recipe, transfer_recipe
 
+    recipe = recipe or default_recipe(task)
     execution, where = ExecutionSpec(threads=threads), resolve_device(device)
     backbone = backbone_at(start, device=where, arch=arch, key=key)
     sizes = {"resolution": resolution, "select": select, "report": report, "augment": augment}

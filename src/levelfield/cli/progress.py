@@ -109,6 +109,29 @@ def _display(spec: StudySpec, directory: Path) -> Iterator[Callable[[RunProgress
         yield show
 
 
+@contextlib.contextmanager
+def steps_shown(num_steps: int, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
+    """Shows how far one run of ``num_steps`` has come: a bar in a terminal, else a line at every tenth."""
+    if not shown or is_quiet():
+        yield lambda step: None
+        return
+    if sys.stdout.isatty():
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("steps"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns) as bars:
+            task = bars.add_task("steps", total=num_steps)
+            yield lambda step: bars.update(task, completed=step)
+        return
+    tenth = max(1, num_steps // 10)
+
+    def line(step: int) -> None:
+        if step % tenth == 0 or step == num_steps:
+            print(f"step {step:,} of {num_steps:,}", flush=True)
+
+    yield line
+
+
 class _Paced:
     """What an event says in words, with how long the rest takes at most."""
 

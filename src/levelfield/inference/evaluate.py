@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -12,6 +11,7 @@ from levelfield.inference.answers import Answers
 from levelfield.inference.pictures import Unreadable
 from levelfield.records.errors import DataError
 from levelfield.records.evaluation import CalibrationBin, ClassScore, Confusion, Evaluation, Share
+from levelfield.scaling.noise.of_images import mean_ends, proportion_ends
 
 SCORE_LEVEL = 0.9
 NUM_BINS = 15
@@ -66,21 +66,14 @@ def _ranks(log_p: NDArray[np.float32], of_true: NDArray[np.float32], own: NDArra
 
 def _proportion(hits: NDArray[np.bool_]) -> Share:
     """With Wilson's interval."""
-    from scipy.stats import binomtest
-
-    found = binomtest(int(hits.sum()), len(hits)).proportion_ci(SCORE_LEVEL, method="wilson")
-    return Share(estimate=float(hits.mean()), low=float(found.low), high=float(found.high))
+    low, high = proportion_ends(int(hits.sum()), len(hits), SCORE_LEVEL)
+    return Share(estimate=float(hits.mean()), low=low, high=high)
 
 
 def _mean(values: NDArray[np.float64]) -> Share:
     """With Student's interval."""
-    from scipy.special import stdtrit
-
-    mean = float(values.mean())
-    if len(values) < 2:
-        return Share(estimate=mean, low=None, high=None)
-    half = float(stdtrit(len(values) - 1, (1 + SCORE_LEVEL) / 2) * values.std(ddof=1) / math.sqrt(len(values)))
-    return Share(estimate=mean, low=mean - half, high=mean + half)
+    low, high = mean_ends(values, SCORE_LEVEL) or (None, None)
+    return Share(estimate=float(values.mean()), low=low, high=high)
 
 
 def _bins(sure: NDArray[np.float64], hits: NDArray[np.bool_]) -> tuple[CalibrationBin, ...]:

@@ -18,6 +18,7 @@
     <study>/trials/<name>/report_stretch.npy  which held-out examples err together, where the data says so
     <study>/trials/<name>/weights.safetensors  the weights it was judged by, where the study transfers them
     <study>/trials/<name>.damaged-N         a trial that had lost something, moved aside and trained again
+    <study>/trained/<budget>/…              runs that it foretold (:mod:`levelfield.study.outcome.trained`)
     <study>/probes/<name>/…                 the same for probes of frozen features: spec, result and timing
     <study>/features/<key>.features         frozen features; safe to delete
 

@@ -60,6 +60,8 @@ class RecipeSpec:
     ``mixup_alpha`` and ``cutmix_alpha`` mix the examples of every ``mix_block`` positions with one another, by shares
     from Beta(alpha, alpha); where both are said, each has half the blocks.
     ``frozen`` keeps the backbone as it was started from, in evaluation mode, so that the head alone learns.
+    ``head_fit`` fits the head to the features that the backbone starts with, by logistic regression, before the first
+    step (arXiv 2202.10054); without it a fine-tune's head starts from zero.
     """
 
     preset: str
@@ -88,6 +90,7 @@ class RecipeSpec:
     mixup_alpha: float = later(default=0.0)
     cutmix_alpha: float = later(default=0.0)
     mix_block: int = later(default=MIX_BLOCK)
+    head_fit: bool = later(default=False)
 
     def __post_init__(self) -> None:
         for name in ("peak_lr", "agc_eps"):
@@ -249,6 +252,9 @@ class TrialSpec:
             raise SpecError(f"start must be 'trial:<fingerprint>' or 'weights:<digest>', saw {self.start!r}")
         if self.recipe.frozen and self.start is None:
             raise SpecError("frozen keeps a backbone as it was started from, but the trial starts from random weights")
+        if self.recipe.head_fit and (self.start is None or self.task != CLASSIFICATION):
+            what = "this one starts from random weights" if self.start is None else f"the task is {self.task!r}"
+            raise SpecError(f"head_fit fits a classifier to the features of a trained backbone, but {what}")
         check_content(self.data, self.data_content)
         side = self.test_resolution
         expect(side is None or 1 <= side <= LARGEST_SIDE, "test_resolution", f"from 1 to {LARGEST_SIDE} pixels", side)

@@ -65,8 +65,8 @@ class StudyTotals:
 
 @record
 class LockedPrediction:
-    """A prediction written down before its rung ran; ``recipe`` says what was to be trained, ``seen`` (the mean over
-    seeds of that training) is None until it has run."""
+    """A prediction written down before its rung, or its one run, was trained; ``recipe`` says what was to be trained,
+    ``seen`` (the mean over seeds of that training) is None until it is done, and where some of it ``diverged``."""
 
     family: str
     budget_flops: float
@@ -75,6 +75,12 @@ class LockedPrediction:
     locked: str
     fingerprint: str
     seen: float | None = None
+    diverged: bool = False
+
+    @property
+    def inside(self) -> bool | None:
+        """Whether what was seen lies inside the interval; None where nothing was."""
+        return None if self.seen is None else self.predicted.low <= self.seen <= self.predicted.high
 
 
 @record

@@ -27,6 +27,11 @@ class WeightAverage:
         self.averages = [parameter.detach().clone() for parameter in parameters]
 
     @torch.no_grad()
+    def begin(self, parameters: Sequence[Tensor]) -> None:
+        """Start from ``parameters`` as they are now, before the first update."""
+        torch._foreach_copy_(self.averages, list(parameters))
+
+    @torch.no_grad()
     def update(self, parameters: Sequence[Tensor], *, step: int) -> None:
         """Take in the weights after update number ``step`` (1-based)."""
         decay = ema_decay(step, num_steps=self.num_steps, fraction=self.fraction)

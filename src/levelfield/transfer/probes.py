@@ -21,6 +21,8 @@ Labels: TypeAlias = NDArray[np.int64]
 INVERSE_PENALTIES = tuple(10.0**exponent for exponent in range(-5, 2))
 """scikit-learn's C, tried on the select split: penalties over features that were brought to unit variance."""
 MOST_ITERATIONS = 1000
+HEAD_INVERSE_PENALTY = 0.1
+"""scikit-learn's C of a head that is learnt on: no split is spent on choosing it, and training mends what it misses."""
 _FLOPS_PER_WEIGHT = 4  # logits and gradient, a multiply-accumulate each
 
 FEW_SHOTS = (1, 5, 10, 25)
@@ -58,7 +60,7 @@ def linear_probe(
     scaled = [((x - mean) / std, y) for x, y in (train, select, report)]
     if len(np.unique(train[1])) < 2:
         raise RefusedError("a linear probe needs training images of two classes or more")
-    fits = [_logistic(*scaled[0], inverse_penalty=c) for c in INVERSE_PENALTIES]
+    fits = [_logistic(*scaled[0], inverse_penalty=c, iterations=MOST_ITERATIONS) for c in INVERSE_PENALTIES]
     best = int(np.argmin([_mean_loss(_losses(fit, *scaled[1])) for fit, _ in fits]))
     fit, converged = fits[best]
     losses = _losses(fit, *scaled[2])
@@ -71,6 +73,28 @@ def linear_probe(
     score = ProbeScore(probe="linear", top1=top1, loss=loss, setting=", ".join(notes))
     weights = train[0].shape[1] * len(fit.classes_)
     return LinearProbe(score, float(iterations) * len(train[1]) * weights * _FLOPS_PER_WEIGHT)
+
+
+def head_of_features(x: Floats, y: Labels, *, num_outputs: int, iterations: int) -> tuple[Floats, Floats]:
+    """Kernel [num_outputs, D] and bias [num_outputs] of a logistic regression on the features as they are.
+
+    The penalty is over standardised features, and the standardisation is multiplied into the kernel. A class that is
+    not in ``y`` is as likely as the least likely one that is; where there is one class only, all of the kernel is zero.
+    """
+    kernel, bias = np.zeros((num_outputs, x.shape[1])), np.zeros(num_outputs)
+    classes = np.unique(y)
+    if len(classes) < 2:
+        return kernel, bias
+    mean, std = _moments(x)
+    fit, _ = _logistic((x - mean) / std, y, inverse_penalty=HEAD_INVERSE_PENALTY, iterations=iterations)
+    # Of two classes scikit-learn fits one logit: half of it for the one, half against the other.
+    coefficients, intercepts = fit.coef_, fit.intercept_
+    if len(classes) == 2:
+        coefficients, intercepts = np.vstack([-coefficients, coefficients]) / 2, np.r_[-intercepts, intercepts] / 2
+    bias[:] = intercepts.min()
+    kernel[classes] = coefficients / std
+    bias[classes] = intercepts - kernel[classes] @ mean
+    return kernel, bias
 
 
 def few_shot_probes(
@@ -137,14 +161,14 @@ def knn_probe(
     return ProbeScore(probe="knn", top1=float(np.concatenate(hits).mean()), setting=setting)
 
 
-def _logistic(x: Floats, y: Labels, *, inverse_penalty: float):
+def _logistic(x: Floats, y: Labels, *, inverse_penalty: float, iterations: int):
     """The fitted model, and whether its solver came to rest."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        fit = LogisticRegression(C=inverse_penalty, max_iter=MOST_ITERATIONS).fit(x, y)
+        fit = LogisticRegression(C=inverse_penalty, max_iter=iterations).fit(x, y)
     for warning in seen:
         if not issubclass(warning.category, ConvergenceWarning):
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)

@@ -10,7 +10,7 @@ from typing import Any
 
 from levelfield.records.codec import record
 from levelfield.records.errors import SpecError, did_you_mean
-from levelfield.records.trial import RecipeSpec, RecipeValue
+from levelfield.records.trial import CLASSIFICATION, RecipeSpec, RecipeValue
 from levelfield.units import TrainingLength
 
 
@@ -122,6 +122,23 @@ RECIPES = (
         test_resolution=32,
     ),
     TransferRecipe(
+        name="short-probed",
+        source="our own: short-sgd from a head that was fitted first (arXiv 2202.10054), at a rate for small networks",
+        fields={
+            "optimizer": "sgd",
+            "global_clip_norm": 1.0,
+            "warmup_fraction": 0.1,
+            "ema_fraction": 0.1,
+            "label_smoothing": 0.1,
+            "head_fit": True,
+        },
+        peak_lr=0.1,
+        length="500 steps",
+        global_batch_size=64,
+        resolution=32,
+        test_resolution=32,
+    ),
+    TransferRecipe(
         name="short-sam",
         source="our own: short-sgd with adaptive clipping, and an ascent on a fifth of the batch",
         fields={
@@ -140,6 +157,11 @@ RECIPES = (
         test_resolution=32,
     ),
 )
+
+
+def default_recipe(task: str) -> str:
+    """What a backbone is fine-tuned by where nothing is said: from a fitted head, where the task has one to fit."""
+    return "short-probed" if task == CLASSIFICATION else "short-sgd"
 
 
 def transfer_recipe(name: str) -> TransferRecipe:

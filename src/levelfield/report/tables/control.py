@@ -16,6 +16,7 @@ from levelfield.report.tables.table import (
 )
 from levelfield.report.words import numbers
 from levelfield.report.words.controls import control_outcome
+from levelfield.report.words.foretold import fared
 from levelfield.report.words.measures import named
 from levelfield.scaling.results.analysis import Analysis
 
@@ -120,14 +121,13 @@ def predictions_table(facts: StudyFacts) -> Table:
     rows = []
     for prediction in facts.predictions:
         predicted, seen = prediction.predicted, prediction.seen
-        inside = None if seen is None else predicted.low <= seen <= predicted.high
         rows.append(
             (
                 family_cell(prediction.family),
                 number_cell(prediction.budget_flops, numbers.flops(prediction.budget_flops)),
                 number_cell(predicted.estimate, numbers.loss_interval(predicted)),
                 number_cell(seen, numbers.loss(seen)),
-                text_cell({None: "not run yet", True: "inside", False: "outside"}[inside]),
+                text_cell(fared(prediction, inside="inside", outside="outside")),
                 text_cell(prediction.recipe),
                 text_cell(numbers.minute(prediction.locked)),
                 text_cell(prediction.fingerprint[:_FINGERPRINT_SHOWN]),

@@ -16,8 +16,8 @@ from levelfield.report.tables.table import (
     words_column,
 )
 from levelfield.report.words import numbers
+from levelfield.report.words.foretold import fared
 from levelfield.scaling.foretold import Foretold
-from levelfield.scaling.results.intervals import Interval
 
 
 def foretold_table(
@@ -46,7 +46,7 @@ def foretold_table(
             TableCell(text=numbers.loss_interval(each.predicted), value=each.predicted.estimate),
             number_cell(each.seen, numbers.loss(each.seen)),
             number_cell(None, numbers.MISSING) if each.seen is None else _off(each.predicted.estimate, each.seen),
-            text_cell("not run yet" if each.seen is None else _inside(each.predicted, each.seen)),
+            text_cell(fared(each, inside="yes", outside="no")),
         )
         for each in locked
     )
@@ -74,7 +74,3 @@ def foretold_table(
 def _off(said: float, came: float) -> TableCell:
     error = math.log(said / came)
     return number_cell(error, numbers.signed_percent(error))
-
-
-def _inside(said: Interval, came: float) -> str:
-    return "yes" if said.low <= came <= said.high else "no"

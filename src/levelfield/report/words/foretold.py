@@ -26,11 +26,31 @@ def foretold_sentence(found: Sequence[Foretold]) -> str:
 
 def locked_sentence(known: Sequence[LockedPrediction]) -> str:
     """How those fared that were locked before their rung ran; empty without any that has run."""
-    told = [(each.predicted, each.seen) for each in known if each.seen is not None]
+    told = [each.inside for each in known if each.seen is not None]
     if not told:
         return ""
-    inside = sum(predicted.low <= seen <= predicted.high for predicted, seen in told)
+    inside = sum(bool(each) for each in told)
     return f"Of {len(told)} predictions that were locked before their rungs ran, {inside} hold what came."
+
+
+def fared(prediction: LockedPrediction, *, inside: str, outside: str) -> str:
+    """What became of one that was locked, in a word or two."""
+    if prediction.inside is None:
+        return "diverged" if prediction.diverged else "not run yet"
+    return inside if prediction.inside else outside
+
+
+def score_sentence(found: Foretold) -> str:
+    """How a run fared whose loss was foretold; of one that was."""
+    assert found.said is not None  # what is locked was said
+    assert found.error is not None
+    off = numbers.signed_percent(-found.error)
+    where = "inside" if found.inside else "outside"
+    return (
+        f"{numbers.family_name(found.family)} at {numbers.power(found.budget_flops)} FLOPs came to "
+        f"{numbers.loss(found.came)}, {off} against the {numbers.loss_interval(found.said)} that was foretold: {where} "
+        "the interval"
+    )
 
 
 def foretold_told(cuts: Sequence[Foretold], known: Sequence[LockedPrediction], num_rows: int) -> tuple[str, str]:

@@ -75,6 +75,9 @@ PREDICTION_WORDS: dict[type[Coded], str | Callable[[Any], str]] = {
     predictions.NoLawToPlan: _because("{family:family} has no law to plan from"),
     predictions.NothingPredicted: "{notes:all_told}",
     predictions.NoDeclaredSize: "no declared size is allowed there ({architecture}: {why:told})",
+    predictions.NothingToTrain: "there is nothing to train at {budget_flops:power} FLOPs, since no recipe of "
+    "{families:families} is foretold: {why:all_told}; `levelfield race` with more time, or `levelfield next` and a "
+    "longer study file, would tell more, and `levelfield predict` says what is known by now",
     predictions.SizeFollowsPower: "optimal size is taken to follow a power of compute",
     predictions.OneRunASize: "one run a size: a search of rates costs more",
     predictions.FormsTakenAsTrue: "the forms of the laws are taken as true",

@@ -8,15 +8,15 @@ from typing import Any
 import torch
 
 from levelfield.compute.analytic import count
+from levelfield.compute.head_fit import head_fit_flops
 from levelfield.data.arranged import examples_an_epoch
 from levelfield.data.sources import Source, open_source
 from levelfield.records.data import DataSpec, data_content
 from levelfield.records.execution import DEFAULT_EXECUTION, ExecutionSpec
 from levelfield.records.sharing import refuse_other_sharing
-from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import CLASSIFICATION, TrialResult, TrialSpec, Weights
 from levelfield.study.execute.training import OnStep
-from levelfield.study.execute.trial import held_result, run_trial
+from levelfield.study.execute.trial import run_kept
 from levelfield.tasks.base import refuse_missing_fields
 from levelfield.tasks.registry import task_named
 from levelfield.transfer.backbone import PretrainedBackbone
@@ -64,12 +64,13 @@ def finetune_spec(
     )
     refuse_other_sharing(made, backbone.facts.architecture, shares=counted.has_batch_norm)
     examples = steps * (batch + made.ascent_examples(batch))
+    fitted_flops = head_fit_flops(counted, examples_an_epoch(source)) if made.head_fit else 0.0
     return TrialSpec(
         architecture=backbone.facts.architecture,
         data=data,
         recipe=made,
         head=head,
-        budget_flops=float(examples * counted.train_flops_per_example + counted.statistics_flops),
+        budget_flops=float(examples * counted.train_flops_per_example + counted.statistics_flops) + fitted_flops,
         global_batch_size=batch,
         steps=steps,
         seed=seed,
@@ -99,18 +100,14 @@ def finetune(
         StoreError: the directory holds another trial or one on other data, is in use, or cannot be written.
         DataError: an image is corrupt.
     """
-    directory = TrialDirectory(path)
-    directory.open(spec)
-    with directory.locked():
-        return held_result(directory, source, backbone) or run_trial(
-            spec,
-            directory,
-            source,
-            device=device,
-            execution=execution,
-            backbone=backbone,
-            test_source=open_source(spec.held_out_data) if spec.test_resolution is not None else None,
-            keeps_weights=True,
-            checkpoint_seconds=checkpoint_seconds,
-            on_step=on_step,
-        )
+    return run_kept(
+        spec,
+        path,
+        source,
+        device=device,
+        execution=execution,
+        backbone=backbone,
+        test_source=open_source(spec.held_out_data) if spec.test_resolution is not None else None,
+        checkpoint_seconds=checkpoint_seconds,
+        on_step=on_step,
+    )

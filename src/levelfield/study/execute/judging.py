@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from levelfield import __version__
 from levelfield.compute.analytic import count
+from levelfield.compute.head_fit import head_fit_flops
 from levelfield.data.arranged import examples_an_epoch
 from levelfield.data.transforms import fed
 from levelfield.families.tensors import tensors_of
@@ -116,7 +117,9 @@ def result_of(
     )
     judged = count(family, resolution=side, head=spec.head, in_channels=channels)
     examples_seen = state.step * spec.global_batch_size
-    settled_flops = trained.statistics_flops if state.step == spec.steps else 0
+    once_flops = trained.statistics_flops if state.step == spec.steps else 0.0
+    if spec.recipe.head_fit:
+        once_flops += head_fit_flops(trained, examples_an_epoch(source))
     last = state.losses[-max(1, round(_LAST_SHARE * spec.steps)) :]
     return TrialResult(
         fingerprint=spec.fingerprint,
@@ -126,7 +129,7 @@ def result_of(
         steps=state.step,
         examples_seen=examples_seen,
         epochs=examples_seen / spec.recipe.multiplicity / examples_an_epoch(source),
-        train_flops=state.step * spec.gradient_examples_per_step * trained.train_flops_per_example + settled_flops,
+        train_flops=state.step * spec.gradient_examples_per_step * trained.train_flops_per_example + once_flops,
         evaluate_flops=sum(source.split_sizes[split] for split in held_out) * judged.forward_flops,
         train_loss=float(np.mean(last)) if last else None,
         held_out=held_out,

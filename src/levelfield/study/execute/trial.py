@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import torch
 
@@ -15,6 +16,7 @@ from levelfield.records.sealed import write_record
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import HeldOutMeans, TrialResult, TrialSpec, TrialTiming
 from levelfield.study.execute.executed import executions_of
+from levelfield.study.execute.head_fit import fit_head
 from levelfield.study.execute.judging import broken, judge, result_of, settle
 from levelfield.study.execute.parts import TrialParts, put_together
 from levelfield.study.execute.training import OnStep, taken_up
@@ -67,6 +69,9 @@ def run_trial(
     )
     write_record(directory.policy_path, {"tensors": parts.state.policy})
     training = taken_up(parts, directory, checkpoints, saved, executions)
+    if saved is None and spec.recipe.head_fit:
+        with training.stopwatch.charge("step"):
+            fit_head(parts)
     diverged = training.to_the_end(checkpoint_seconds=checkpoint_seconds, on_step=on_step)
 
     held_out: dict[Split, HeldOutMeans] = {}
@@ -99,6 +104,41 @@ def run_trial(
     directory.finish(result, timing)
     checkpoints.drop()
     return result
+
+
+def run_kept(
+    spec: TrialSpec,
+    path: Path,
+    source: Source,
+    *,
+    device: torch.device,
+    execution: ExecutionSpec = DEFAULT_EXECUTION,
+    backbone: PretrainedBackbone | None = None,
+    test_source: Source | None = None,
+    checkpoint_seconds: float = 30.0,
+    on_step: OnStep = lambda report: None,
+) -> TrialResult:
+    """Run ``spec`` in directory ``path``, keeping its weights; the same call resumes, and a finished one is read back.
+
+    Raises:
+        StoreError: the directory holds another trial or one on other data, is in use, or cannot be written.
+        DataError: an image is corrupt.
+    """
+    directory = TrialDirectory(path)
+    directory.open(spec)
+    with directory.locked():
+        return held_result(directory, source, backbone) or run_trial(
+            spec,
+            directory,
+            source,
+            device=device,
+            execution=execution,
+            backbone=backbone,
+            test_source=test_source,
+            keeps_weights=True,
+            checkpoint_seconds=checkpoint_seconds,
+            on_step=on_step,
+        )
 
 
 def held_result(

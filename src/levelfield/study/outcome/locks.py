@@ -13,7 +13,7 @@ from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialResult
 from levelfield.study.planned import Lock
 
-_RESTORE = "restore it from a copy: a prediction is not edited, nor made again once its rung has run"
+RESTORE = "restore it from a copy: a prediction is not edited, nor made again once its rung has run"
 
 
 def lock_name(budget: float) -> str:
@@ -30,9 +30,9 @@ def read_locks(study: StudyDirectory, *, data: str) -> dict[float, Lock]:
     """
     locks = {}
     for path in sorted(study.locks_path.glob("*.json")):
-        lock = read_record(Lock, path, remedy=_RESTORE)
+        lock = read_record(Lock, path, remedy=RESTORE)
         if path.name != lock_name(lock.budget_flops):
-            raise DamagedError(f"{path} holds the prediction for {lock.budget_flops:.4g} FLOPs", _RESTORE)
+            raise DamagedError(f"{path} holds the prediction for {lock.budget_flops:.4g} FLOPs", RESTORE)
         refuse_other_data(lock.data, data, where=path)
         locks[lock.budget_flops] = lock
     return locks

@@ -27,6 +27,7 @@ from levelfield.study.outcome.fixed import Fixed, read_fixed
 from levelfield.study.outcome.imported import ImportedRuns, read_imported
 from levelfield.study.outcome.locks import read_locks, refuse_lost_locks
 from levelfield.study.outcome.table import observations, report_losses
+from levelfield.study.outcome.trained import TrainedRun, trained_runs
 from levelfield.study.plan.plan import plan
 from levelfield.study.planned import Lock, Plan
 
@@ -47,6 +48,7 @@ class Outcome:
     measure: Measure = LOSS
     probes: Mapping[str, ProbeResult] = dataclasses.field(default_factory=dict)
     grown: tuple[str, ...] = ()
+    trained: tuple[TrainedRun, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -135,6 +137,7 @@ def read_outcome(path: Path, *, measure: str | None = None) -> Outcome:
         locks=locks,
         imported=imported,
         grown=fixed.grown,
+        trained=tuple(trained_runs(study)),
         probes=probes,
         table=(
             *observations(planned, results, timings, measure=asked.name),

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from levelfield.compute.analytic import count
 from levelfield.compute.budget import examples_for, global_batch_size
+from levelfield.compute.head_fit import head_fit_flops
 from levelfield.families.registry import parse
 from levelfield.records.allowed import TooFewSteps, TooManyEpochs, TooManySteps
 from levelfield.records.data import STRONGER, DataSpec, ImagesSpec, data_content, in_fold
@@ -97,6 +98,13 @@ def cost_of(architecture: str, resolution: int, head: Head, in_channels: int, *,
     """See :class:`Cost`; a plan asks for the same ones many times."""
     counted = count(architecture, resolution=resolution, head=head, in_channels=in_channels, frozen=frozen)
     return Cost(counted.params, float(counted.train_flops_per_example), float(counted.statistics_flops))
+
+
+@functools.lru_cache(maxsize=4096)
+def head_fit_cost(architecture: str, resolution: int, head: Head, in_channels: int, num_train: int) -> float:
+    """What fitting the head first takes of a budget."""
+    counted = count(architecture, resolution=resolution, head=head, in_channels=in_channels)
+    return head_fit_flops(counted, num_train)
 
 
 def trial_spec(

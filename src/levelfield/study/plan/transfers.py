@@ -19,9 +19,9 @@ from levelfield.records.reason import Reason
 from levelfield.records.sharing import refuse_other_sharing
 from levelfield.records.study import LadderSpec, StudySpec
 from levelfield.records.transfer import ArmSpec, TransferFamily, TransferSpec
-from levelfield.records.trial import RecipeSpec, TrialSpec
+from levelfield.records.trial import CLASSIFICATION, RecipeSpec, TrialSpec
 from levelfield.study.facts import DataFacts
-from levelfield.study.plan.candidate import batch_and_steps, cost_of, with_codes
+from levelfield.study.plan.candidate import batch_and_steps, cost_of, head_fit_cost, with_codes
 from levelfield.study.plan.offered import OfferedStarts
 from levelfield.study.plan.parts import Lookup
 from levelfield.study.plan.recipes import preset
@@ -176,7 +176,12 @@ class TransferWants:
         made = transfer_preset if start is not None else preset
         recipe = made(arm.recipe, peak_lr=1.0, override=arm.override)
         cost = cost_of(candidate.architecture, target.resolution, target.head, target.in_channels, frozen=recipe.frozen)
-        batch, steps = batch_and_steps(self.spec.ladder, recipe, cost.gradients_for(budget))
+        fitted = 0.0
+        if recipe.head_fit:
+            fitted = head_fit_cost(
+                candidate.architecture, target.resolution, target.head, target.in_channels, target.num_train
+            )
+        batch, steps = batch_and_steps(self.spec.ladder, recipe, cost.gradients_for(budget - fitted))
         if steps < transfer.min_steps:
             return TooFewSteps(steps=steps, batch=batch, least=transfer.min_steps)
         return TrialSpec(
@@ -248,7 +253,7 @@ def refuse_meaningless_transfer(spec: StudySpec, transfer: TransferSpec, facts: 
     if asked is not None and asked > target.num_train:
         raise SpecError(f"transfer {transfer.name!r}: probe_examples = {asked}, but {target.num_train} are there")
     measure_named(target.measures, transfer.metric)
-    recipes = {arms.name: tuple(_recipes(arms, spec.ladder)) for arms in transfer.families}
+    recipes = {arms.name: tuple(_recipes(arms, spec.ladder, transfer.task)) for arms in transfer.families}
     for entry in spec.families:
         codes = [axis for axis in entry.axes.values() if axis.field.startswith("model.")]
         moved = [{axis.field.removeprefix("model."): value} for axis in codes for value in axis.values]
@@ -265,10 +270,14 @@ def refuse_meaningless_transfer(spec: StudySpec, transfer: TransferSpec, facts: 
         )
 
 
-def _recipes(arms: TransferFamily, ladder: LadderSpec) -> Iterator[RecipeSpec]:
+def _recipes(arms: TransferFamily, ladder: LadderSpec, task: str) -> Iterator[RecipeSpec]:
     made = [transfer_preset(arms.finetune.recipe, peak_lr=1.0, override=arms.finetune.override)]
+    if made[0].head_fit and task != CLASSIFICATION:
+        raise SpecError(f"recipe {made[0].preset!r} fits a classifier first (head_fit), but the task is {task!r}")
     if arms.scratch is not None:
         made.append(preset(arms.scratch.recipe, peak_lr=1.0, override=arms.scratch.override))
+    if made[-1].head_fit and len(made) > 1:
+        raise SpecError("head_fit fits a head to the features of a trained backbone, and the scratch arm has none")
     for recipe in made:
         recipe.expect_whole_ghost_batches(ladder.smallest_batch)  # every other is a power of two as large or larger
         recipe.expect_whole_mix_blocks(ladder.smallest_batch)

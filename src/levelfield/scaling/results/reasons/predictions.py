@@ -194,6 +194,15 @@ class NoDeclaredSize(Reason):
 
 
 @record
+class NothingToTrain(Reason):
+    """None of ``families`` has a recipe that is foretold for the budget."""
+
+    families: tuple[str, ...]
+    budget_flops: float
+    why: tuple[Reason, ...]
+
+
+@record
 class SizeFollowsPower(Reason):
     """Optimal size is taken to follow a power of compute."""
 
