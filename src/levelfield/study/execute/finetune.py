@@ -16,7 +16,7 @@ from levelfield.records.sharing import refuse_other_sharing
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import CLASSIFICATION, TrialResult, TrialSpec, Weights
 from levelfield.study.execute.training import OnStep
-from levelfield.study.execute.trial import held_result, run_trial
+from levelfield.study.execute.trial import run_trial
 from levelfield.tasks.base import refuse_missing_fields
 from levelfield.tasks.registry import task_named
 from levelfield.transfer.backbone import PretrainedBackbone
@@ -99,18 +99,15 @@ def finetune(
         StoreError: the directory holds another trial or one on other data, is in use, or cannot be written.
         DataError: an image is corrupt.
     """
-    directory = TrialDirectory(path)
-    directory.open(spec)
-    with directory.locked():
-        return held_result(directory, source, backbone) or run_trial(
-            spec,
-            directory,
-            source,
-            device=device,
-            execution=execution,
-            backbone=backbone,
-            test_source=open_source(spec.held_out_data) if spec.test_resolution is not None else None,
-            keeps_weights=True,
-            checkpoint_seconds=checkpoint_seconds,
-            on_step=on_step,
-        )
+    return run_trial(
+        spec,
+        TrialDirectory(path),
+        source,
+        device=device,
+        execution=execution,
+        backbone=backbone,
+        test_source=open_source(spec.held_out_data) if spec.test_resolution is not None else None,
+        keeps_weights=True,
+        checkpoint_seconds=checkpoint_seconds,
+        on_step=on_step,
+    )

@@ -7,12 +7,13 @@ import time
 import torch
 
 from levelfield.data.sources import Source
+from levelfield.records.attempts import CHECKPOINTS, Attempt, attempted, complete
 from levelfield.records.data import Split
 from levelfield.records.difference import refuse_other_data, refuse_other_start
 from levelfield.records.execution import DEFAULT_EXECUTION, ExecutionSpec
 from levelfield.records.head import PixelHead
 from levelfield.records.sealed import write_record
-from levelfield.records.store import TrialDirectory
+from levelfield.records.store import TrialDirectory, TrialFiles
 from levelfield.records.trial import HeldOutMeans, TrialResult, TrialSpec, TrialTiming
 from levelfield.study.execute.executed import executions_of
 from levelfield.study.execute.judging import broken, judge, result_of, settle
@@ -37,7 +38,8 @@ def run_trial(
     checkpoint_seconds: float = 30.0,
     on_step: OnStep = lambda report: None,
 ) -> TrialResult:
-    """Train ``spec`` to its end in ``directory``, from its last checkpoint if there is one, and publish the result.
+    """Train ``spec`` to its end in ``directory``, from its last checkpoint if there is one, and publish the result; one
+    that is done is read back.
 
     A spec with a ``start`` needs the ``backbone`` of that identity, one with a test resolution its data there as
     ``test_source``. With ``keeps_weights`` the judged weights stay beside the result. Results do not depend on when the
@@ -46,18 +48,60 @@ def run_trial(
 
     Raises:
         SpecError, DataError: the trial cannot be meant, or an image is corrupt.
-        StoreError: the directory cannot be written or holds another trial, or the data is not what the spec names.
+        StoreError: the directory cannot be written or holds another trial, is in use, or the data is not what the spec
+            names.
+        LeaseLostError: another process has taken the trial over.
     """
-    started, highest = time.perf_counter(), watch_memory(device)
-    compute_as_recorded()
-    for seen in (source, test_source or source):
-        refuse_other_data(spec.data_content, seen.fingerprint, where=f"trial {spec.name}")
+    _refuse_other_data(spec, source, test_source)
     directory.open(spec)
+    complete(directory.path)
+    if (done := held_result(directory, source, backbone)) is not None:
+        return done
+    with attempted(directory.path, spec.fingerprint) as attempt:
+        return held_result(directory, source, backbone) or train_in(
+            attempt,
+            spec,
+            directory,
+            source,
+            device=device,
+            execution=execution,
+            backbone=backbone,
+            test_source=test_source,
+            keeps_weights=keeps_weights,
+            checkpoint_seconds=checkpoint_seconds,
+            on_step=on_step,
+        )
+
+
+def train_in(
+    attempt: Attempt,
+    spec: TrialSpec,
+    directory: TrialDirectory,
+    source: Source,
+    *,
+    device: torch.device,
+    execution: ExecutionSpec,
+    backbone: PretrainedBackbone | None,
+    test_source: Source | None,
+    keeps_weights: bool,
+    checkpoint_seconds: float,
+    on_step: OnStep,
+    until: float | None = None,
+) -> TrialResult:
+    """The same by an ``attempt`` that has been begun; where the clock of leases shows ``until``, it stops.
+
+    Raises:
+        UnfinishedError: it has; see also :func:`run_trial`.
+    """
+    started, highest, files = time.perf_counter(), watch_memory(device), TrialFiles(attempt.path)
+    compute_as_recorded()
+    _refuse_other_data(spec, source, test_source)
     checkpoints = CheckpointFolder(
-        directory.path / "checkpoints",
+        attempt.path / CHECKPOINTS,
         trial=spec.fingerprint,
         data=source.fingerprint,
         start=backbone.digest if backbone else None,
+        earlier=[path / CHECKPOINTS for path in attempt.earlier],
     )
     saved = checkpoints.load_latest()
     executions = executions_of(execution, saved, device)
@@ -65,22 +109,22 @@ def run_trial(
     parts = put_together(
         spec, source, device=device, execution=executions[-1], backbone=backbone, test_source=test_source
     )
-    write_record(directory.policy_path, {"tensors": parts.state.policy})
-    training = taken_up(parts, directory, checkpoints, saved, executions)
-    diverged = training.to_the_end(checkpoint_seconds=checkpoint_seconds, on_step=on_step)
+    write_record(files.policy_path, {"tensors": parts.state.policy})
+    training = taken_up(parts, attempt, checkpoints, saved, executions)
+    diverged = training.to_the_end(checkpoint_seconds=checkpoint_seconds, until=until, on_step=on_step)
 
     held_out: dict[Split, HeldOutMeans] = {}
     if not diverged:
         settle(parts, training.stopwatch)
         with training.stopwatch.charge("evaluate"):
-            judged = judge(parts, directory)
+            judged = judge(parts, files)
         if why := broken(judged):  # the last update may be the one that broke it
             diverged = f"{why} after {parts.state.step} steps"
         else:
             held_out[spec.held_out] = judged
         if keeps_weights and not diverged:
-            keep_weights(directory, parts.network, _kept_facts(parts))
-    result = result_of(parts, directory, held_out, diverged=diverged, executions=executions)
+            keep_weights(files, parts.network, _kept_facts(parts))
+    result = result_of(parts, files, held_out, diverged=diverged, executions=executions)
     seconds = training.stopwatch.seconds
     timing = TrialTiming(
         fingerprint=spec.fingerprint,
@@ -96,8 +140,9 @@ def run_trial(
         lost_steps=training.begun.lost_steps,
         code_version=" then ".join(training.code),
     )
-    directory.finish(result, timing)
-    checkpoints.drop()
+    files.finish(result, timing)
+    attempt.publish()
+    directory.tell(result, timing)
     return result
 
 
@@ -115,6 +160,11 @@ def held_result(
         refuse_other_data(result.data_fingerprint, source.fingerprint, where=directory.path)
         refuse_other_start(result.start_weights, backbone.digest if backbone else None, where=directory.path)
     return result
+
+
+def _refuse_other_data(spec: TrialSpec, source: Source, test_source: Source | None) -> None:
+    for seen in (source, test_source or source):
+        refuse_other_data(spec.data_content, seen.fingerprint, where=f"trial {spec.name}")
 
 
 def _kept_facts(parts: TrialParts) -> KeptFacts:
