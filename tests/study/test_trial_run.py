@@ -44,11 +44,11 @@ def begun(command: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for_steps(trial: Path, *, checkpoint: bool = False) -> None:
-    """Until an attempt at ``trial`` has trained a while."""
+def wait_for_steps(trial: Path, *, attempt: int = 1, checkpoint: bool = False) -> None:
+    """Until that attempt at ``trial`` has trained a while."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        if last_checkpoint(trial) if checkpoint else any(map(lines_in, trial.glob("attempts/*/metrics.jsonl"))):
+        if last_checkpoint(trial) if checkpoint else lines_in(trial / f"attempts/{attempt:04d}/metrics.jsonl"):
             return
         time.sleep(0.01)
     raise AssertionError("it never began")
@@ -65,13 +65,13 @@ def test_a_trial_that_is_run_alone_ends_with_the_bytes_of_its_study_in_pieces_an
 ):
     spec = present(StudyDirectory(unfinished.parents[1]).trials()[item_at(unfinished).spec.fingerprint].spec)
     assert spec.name == unfinished.name
-    for signum, code, kind in ((signal.SIGTERM, 143, "stopped"), (signal.SIGINT, 130, "stopped")):
+    for attempt, (signum, code) in enumerate(((signal.SIGTERM, 143), (signal.SIGINT, 130)), start=1):
         process = begun(alone(unfinished, "--checkpoint-every", 3600))
-        wait_for_steps(unfinished)
+        wait_for_steps(unfinished, attempt=attempt)
         process.send_signal(signum)
         _, said = process.communicate(timeout=60)
         assert (process.returncode, "the same command goes on" in said) == (code, True), said
-        assert present(last_end(unfinished)).kind == kind
+        assert present(last_end(unfinished)).kind == "stopped"
         assert last_checkpoint(unfinished) > 0, "it was saved where it was"
     piece = run("trial", "run", unfinished, "--for", "0.01s")
     assert (piece.returncode, "the time is over after step" in piece.stderr) == (75, True), piece.stderr
