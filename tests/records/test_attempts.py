@@ -127,7 +127,7 @@ def test_a_stale_attempt_that_wakes_while_another_is_at_work_publishes_nothing(i
 
 def test_the_link_decides_though_both_believe_in_their_lease(item):
     """The pause that no check can exclude: right before the act itself."""
-    with contextlib.suppress(LeaseLostError), attempted(item, KEY) as late:
+    with pytest.raises(LeaseLostError, match="publishes nothing"), attempted(item, KEY) as late:  # noqa: PT012
         leave(late.path, "late")
         second = AttemptFacts(fingerprint=KEY, number=2, holder=late.facts.holder, term_s=200.0)
         other = item / "attempts" / "0002"
