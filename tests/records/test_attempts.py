@@ -15,14 +15,13 @@ import pytest
 
 from levelfield.records.attempts import (
     AttemptFacts,
-    EndKind,
     attempted,
     attempts_at,
     complete,
-    end_of,
     last_checkpoint,
     last_end,
 )
+from levelfield.records.ends import EndKind, end_of
 from levelfield.records.errors import BusyError, DamagedError, InputError, LeaseLostError, StoreError, UnfinishedError
 from levelfield.records.lease import Holder, Lease
 from levelfield.records.sealed import read_record, write_record

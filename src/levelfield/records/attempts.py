@@ -26,19 +26,10 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 from levelfield.records.codec import record
-from levelfield.records.errors import (
-    BusyError,
-    DamagedError,
-    InputError,
-    LeaseLostError,
-    StoreError,
-    UnfinishedError,
-    first_line,
-    lacks_memory,
-)
+from levelfield.records.ends import End, end_of
+from levelfield.records.errors import BusyError, DamagedError, LeaseLostError, StoreError
 from levelfield.records.lease import TERM_S, Holder, Lease, LeaseWatch, clock, holder_here
 from levelfield.records.sealed import read_record_if_there, write_record
 from levelfield.records.trial_state import TrialState
@@ -54,8 +45,6 @@ _LAST = ("timing.json", RESULT)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 1.0
 _FREE = "move it away and run again"
 
-EndKind: TypeAlias = Literal["memory", "input", "store", "lease", "stopped", "time", "hang", "error"]
-
 logger = logging.getLogger(__name__)
 
 
@@ -67,33 +56,6 @@ class AttemptFacts:
     number: int
     holder: Holder
     term_s: float
-
-
-@record
-class End:
-    """Why an attempt ended of which nothing came: memory ran out; the input, or the store, is to blame; its lease was
-    lost; it was stopped, or its time was over; it hung; or anything else."""
-
-    kind: EndKind
-    reason: str
-
-
-def end_of(error: BaseException) -> End:
-    """What ``error`` says of the attempt that it ended."""
-    said = first_line(error) or type(error).__name__
-    kinds: tuple[tuple[type[BaseException], EndKind], ...] = (
-        (LeaseLostError, "lease"),
-        (UnfinishedError, "time"),
-        (InputError, "input"),
-        (StoreError, "store"),
-        (KeyboardInterrupt, "stopped"),
-    )
-    for kind, name in kinds:
-        if isinstance(error, kind):
-            return End(kind=name, reason=said)
-    if isinstance(error, Exception) and lacks_memory(error):
-        return End(kind="memory", reason=f"out of memory ({type(error).__name__}: {said})")
-    return End(kind="error", reason=f"{type(error).__name__}: {said}")
 
 
 class Attempt:

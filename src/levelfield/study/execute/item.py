@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 
 from levelfield.data.sources import open_source_once
-from levelfield.records.attempts import Attempt, End, attempted, complete
+from levelfield.records.attempts import Attempt, attempted, complete
+from levelfield.records.ends import End
 from levelfield.records.errors import InputError, LeaseLostError
 from levelfield.records.execution import DEFAULT_EXECUTION, ExecutionSpec
 from levelfield.records.lease import TERM_S
