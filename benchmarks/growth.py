@@ -190,6 +190,7 @@ def written(path: Path, spec: StudySpec, planned: Plan, results: dict[str, Trial
             wall_seconds=1.0,
         )
         held.finish(dataclasses.replace(result, kept=kept), timing)
+        held.tell(result, timing)
 
 
 def table(path: Path, rows: int) -> None:

@@ -62,7 +62,7 @@ lr_batch_exponent = 0.5
 """
 
 # Files that may differ between runs: what it cost, who ran it, how often it was started.
-TIMED_FILES = {"timing.json", "status.json", "lock", "report.html"}
+TIMED_FILES = {"timing.json", "status.json", "winner.json", "lock", "report.html"}
 
 
 @pytest.fixture(scope="session")

@@ -126,7 +126,9 @@ class Course:
 
         Results come first; then the newest checkpoint of each trial under way, small ones before large ones.
         """
-        files = sorted(path for path in self._directory.rglob("*") if path.is_file() and path.name != "lock")
+        files = sorted(
+            path for path in self._directory.rglob("*") if path.is_file() and path.name not in ("lock", "lease")
+        )
         checkpoints = [path for path in files if path.parent.name == "checkpoints"]
         newest = {path.parent: path for path in checkpoints if path.suffix == ".ckpt"}
         content = self._compressed(wanted := [path for path in files if path not in set(checkpoints)])

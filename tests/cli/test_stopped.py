@@ -19,7 +19,7 @@ from levelfield.weights.preprocessing import Preprocessing
 from levelfield.weights.write import save_safetensors
 from tests.conftest import lasting_files, levelfield, run, without
 from tests.study.pictures import write_folder
-from tests.study.test_kill import children_of
+from tests.study.test_kill import children_of, lines_in
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +50,7 @@ def stopped_trials(command, directory, signum, code, *, group) -> list[Path]:
     assert stopped.returncode == code, stopped.stderr
     assert stopped.stderr.endswith("levelfield: stopped; the same command goes on where it was\n")
     assert "Traceback" not in stopped.stderr
-    cut = [path.parent for path in directory.glob("trials/*/checkpoints")]
+    cut = [path.parents[2] for path in directory.glob("trials/*/attempts/*/checkpoints")]
     assert cut
     return cut
 
@@ -61,7 +61,7 @@ def test_a_stopped_fine_tuning_goes_on_from_its_last_step(signum, code, tmp_path
     stopped = stop(command, lambda: some_step(tmp_path, 400), signum)
     assert stopped.returncode == code, stopped.stderr
     assert "levelfield: stopped; the same command goes on where it was\n" in stopped.stderr
-    assert len(list(tmp_path.glob("tuned/checkpoints/*.ckpt"))) == 1
+    assert len(list(tmp_path.glob("tuned/attempts/*/checkpoints/*.ckpt"))) == 1
 
 
 @pytest.mark.parametrize(("signum", "code"), SIGNALS)
@@ -114,8 +114,6 @@ def stop(command, is_time, signum, *, group=False, **environment) -> subprocess.
 def some_step(directory: Path, step: int) -> bool:
     """Whether some trial under ``directory`` is past ``step`` and not done."""
     return any(
-        metrics.stat().st_size > 0
-        and json.loads((metrics.read_text().splitlines() or ['{"step": 0}'])[-1])["step"] >= step
-        for metrics in directory.rglob("metrics.jsonl")
-        if not (metrics.parent / "result.json").exists()
+        lines_in(metrics) > 0 and json.loads((metrics.read_text().splitlines() or ['{"step": 0}'])[-1])["step"] >= step
+        for metrics in directory.rglob("attempts/*/metrics.jsonl")
     )

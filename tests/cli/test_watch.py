@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from levelfield.records.attempts import attempted
 from levelfield.records.errors import InputError
-from levelfield.records.store import StudyDirectory
+from levelfield.records.store import StudyDirectory, TrialFiles
 from levelfield.study.plan.plan import plan
 from levelfield.watch.board import Board, Served, Shown
 from levelfield.watch.live import LiveStudy, stamp_of
@@ -137,9 +138,10 @@ def test_a_result_or_a_failure_is_news_and_what_a_trial_writes_on_its_way_is_non
     before = stamp_of(directory)
     running = directory.trial(second.spec)
     running.open(second.spec)
-    running.begin(second.spec, lost_steps=0)
-    running.metrics_path.write_text('{"step": 1}\n')
-    assert stamp_of(directory) == before
+    with attempted(running.path, second.spec.fingerprint) as attempt:
+        attempt.enter(lost_steps=0)
+        TrialFiles(attempt.path).metrics_path.write_text('{"step": 1}\n')
+        assert stamp_of(directory) == before
     running.fail(second.spec, "the disk is full")
     failed = stamp_of(directory)
     assert failed != before

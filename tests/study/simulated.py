@@ -122,6 +122,7 @@ def written_down(
                 evaluate_seconds=0.0,
             )
             held.finish(result, timing)
+            held.tell(result, timing)
     return directory
 
 

@@ -109,7 +109,9 @@ def test_a_resumed_trial_keeps_the_threads_that_it_was_begun_with(first, asked_l
 def test_a_trial_that_is_resumed_by_another_torch_names_both_in_order(source, tmp_path):
     spec, directory = trial("vit"), TrialDirectory(tmp_path / "trial")
     begun(spec, directory, source, DEFAULT_EXECUTION)
-    kept = CheckpointFolder(directory.path / "checkpoints", trial=spec.fingerprint, data=source.fingerprint)
+    kept = CheckpointFolder(
+        directory.path / "attempts/0001/checkpoints", trial=spec.fingerprint, data=source.fingerprint
+    )
     saved = kept.load_latest()
     assert saved is not None
     step = saved["state"]["step"]

@@ -116,7 +116,7 @@ def test_a_torn_checkpoint_costs_its_own_work_alone(finished, tiny_study):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    folder = finished / "trials" / name / "checkpoints"
+    folder = finished / "trials" / name / "attempts" / "0001" / "checkpoints"
     deadline = time.monotonic() + 120
     while len(list(folder.glob("*.ckpt"))) < 2 and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.01)
@@ -132,7 +132,7 @@ def test_a_torn_checkpoint_costs_its_own_work_alone(finished, tiny_study):
 
 def test_results_after_a_torn_checkpoint_are_the_undisturbed_ones(finished, undisturbed, tiny_study):
     (name,) = forget(finished, 1)
-    folder = finished / "trials" / name / "checkpoints"
+    folder = finished / "trials" / name / "attempts" / "0001" / "checkpoints"
     folder.mkdir(parents=True)
     (folder / "step_0000000100.ckpt").write_bytes(b"half a checkpo")
     done = run("run", tiny_study, "--dir", finished)

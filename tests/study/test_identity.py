@@ -286,8 +286,8 @@ def test_a_checkpoint_of_another_trial_is_refused(finished, tmp_path):
         spec = trial(data, seed=seed)
         with pytest.raises(Killed):
             run_trial(spec, directory, source, device=CPU, checkpoint_seconds=0, on_step=killed_at(3))
-    for path in (one.path / "checkpoints").iterdir():
-        shutil.copy(path, other.path / "checkpoints")
+    for path in (one.path / "attempts/0001/checkpoints").iterdir():
+        shutil.copy(path, other.path / "attempts/0001/checkpoints")
     with pytest.raises(DamagedError, match="is a checkpoint of another trial"):
         run_trial(trial(data, seed=3), other, source, device=CPU)
 

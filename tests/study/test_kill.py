@@ -30,11 +30,19 @@ def children_of(pid: int) -> list[int]:
 def in_mid_trial(directory: Path) -> bool:
     """Whether some trial has trained a while and is neither done nor given up."""
     return any(
-        metrics.stat().st_size > 0
-        and not (metrics.parent / "result.json").exists()
-        and '"state": "running"' in (metrics.parent / "status.json").read_text(encoding="utf-8")
-        for metrics in directory.glob("trials/*/metrics.jsonl")
+        lines_in(metrics) > 0
+        for trial in directory.glob("trials/*")
+        if not (trial / "result.json").exists() and not (trial / "status.json").exists()
+        for metrics in trial.glob("attempts/*/metrics.jsonl")
     )
+
+
+def lines_in(metrics: Path) -> int:
+    """How many lines a trace has; none where its attempt has been collected meanwhile."""
+    try:
+        return metrics.read_bytes().count(b"\n")
+    except FileNotFoundError:
+        return 0
 
 
 @pytest.mark.parametrize("moment", [0, *(pytest.param(each, marks=pytest.mark.acceptance) for each in range(1, 5))])

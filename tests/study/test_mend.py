@@ -9,7 +9,8 @@ import pytest
 from levelfield.records.errors import DamagedError
 from levelfield.records.probe_store import ProbeDirectory
 from levelfield.records.sealed import read_record, write_record
-from levelfield.records.store import StudyDirectory, TrialState
+from levelfield.records.store import StudyDirectory
+from levelfield.records.trial_state import TrialState
 from levelfield.records.writing import write_atomically
 from levelfield.scaling.results.analysis import Progress
 from levelfield.study.mend import mend, restore_specs
@@ -36,6 +37,7 @@ def held(tmp_path):
     assert result is not None
     assert timing is not None
     trial.finish(type(result)(**{**vars(result), "kept": trial.digests(JUDGED, result.measures)}), timing)
+    trial.tell(result, timing)
     return directory
 
 

@@ -79,7 +79,7 @@ def test_resume_is_bit_identical_at_every_step(family, source, tmp_path):
         assert files_of(directory) == files_of(undisturbed)
         assert directory.weights_path.read_bytes() == undisturbed.weights_path.read_bytes()
         assert present(directory.timing()).attempts == 2
-        assert not (directory.path / "checkpoints").exists()
+        assert not (directory.path / "attempts").exists()
 
 
 def test_work_lost_since_the_last_checkpoint_is_counted(source, tmp_path):

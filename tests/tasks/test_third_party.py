@@ -94,11 +94,11 @@ def test_a_killed_run_ends_with_the_same_bytes(study, undisturbed, tmp_path):
     command = levelfield("run", study, "--dir", tmp_path / "study", "--workers", 1, "--checkpoint-every", 0.1)
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("study/trials/*/checkpoints/*.ckpt")) and time.monotonic() < deadline:
+    while not list(tmp_path.glob("study/trials/*/attempts/*/checkpoints/*.ckpt")) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert list(tmp_path.glob("study/trials/*/checkpoints/*.ckpt")), "it was killed in the middle of a trial"
+    assert list(tmp_path.glob("study/trials/*/attempts/*/checkpoints/*.ckpt")), "it was killed in the middle of a trial"
     done = run("run", study, "--dir", tmp_path / "study", "--workers", 2, timeout=1200)
     assert done.returncode == 0, done.stderr
     assert lasting_files(tmp_path / "study") == {

@@ -7,6 +7,7 @@ import torch
 
 from levelfield.records.errors import DamagedError, StoreError
 from levelfield.train.checkpoint import CheckpointFolder
+from tests.narrowed import present
 
 
 @pytest.fixture
@@ -67,10 +68,23 @@ def test_no_checkpoint_is_none(folder):
     assert folder.load_latest() is None
 
 
-def test_dropping_leaves_nothing(folder):
+def test_the_newest_of_all_attempts_is_taken_and_those_of_others_are_left_to_them(folder, tmp_path):
     folder.save(1, {"step": 1})
-    folder.drop()
-    assert not folder.path.exists()
+    folder.save(2, {"step": 2})
+    later = CheckpointFolder(tmp_path / "later", trial="a trial", data="its data", earlier=[folder.path])
+    assert present(later.load_latest())["step"] == 2
+    later.save(3, {"step": 3})
+    later.save(4, {"step": 4})
+    later.save(5, {"step": 5})
+    assert present(later.load_latest())["step"] == 5
+    assert len(list(later.path.iterdir())) == len(list(folder.path.iterdir())) == 2
+
+
+def test_an_attempt_whose_folder_was_collected_makes_none_anew(tmp_path):
+    gone = CheckpointFolder(tmp_path / "attempt" / "checkpoints", trial="a trial", data="its data")
+    with pytest.raises(StoreError, match="cannot make the directory"):
+        gone.save(1, {"step": 1})
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_write_that_fails_says_where_and_keeps_the_last(folder, monkeypatch):

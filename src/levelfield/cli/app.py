@@ -33,6 +33,7 @@ from levelfield.cli import (
     runs,
     status,
     train,
+    trial_run,
     verify,
     watch,
 )
@@ -97,6 +98,17 @@ app.add_typer(data, name="data", short_help="What a source holds, and what was s
 for verb, summary in _OF_DATA.items():
     name = verb.__name__.rpartition("_")[2]
     data.command(name, short_help=summary, epilog=verb.EXAMPLES, context_settings=_HELP)(getattr(verb, name))
+
+trial = typer.Typer(
+    help="One trial or probe of a study, by itself.",
+    no_args_is_help=True,
+    context_settings=_HELP,
+    rich_markup_mode=None,
+)
+app.add_typer(trial, name="trial", short_help="One trial or probe of a study, by itself.")
+trial.command(
+    "run", short_help="To its end, wherever it is started.", epilog=trial_run.EXAMPLES, context_settings=_HELP
+)(trial_run.run)
 
 
 def _say_version(asked: bool) -> None:

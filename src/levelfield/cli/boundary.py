@@ -24,7 +24,7 @@ _OF_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 _TRAINING = ("torch", "PIL", "safetensors", "sklearn")
 """What the extra ``train`` installs."""
 _NO_READER = 128 + signal.SIGPIPE
-_RESUMING = ("run", "quickstart", "race", "train", "finetune", "probe")
+_RESUMING = ("run", "quickstart", "race", "train", "finetune", "probe", "trial")
 
 
 class Terminated(KeyboardInterrupt):

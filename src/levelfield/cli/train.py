@@ -69,7 +69,7 @@ def train(
         place.write_lock(lock)
     if not json:
         say(f"locked {lock.written}: {place.lock_path} (the same command resumes)")
-    result = _trained(spec, commission, place, device, checkpoint_every, shown=not json)
+    result = _trained(study, spec, commission, place, device, checkpoint_every, shown=not json)
     came = scored(spec, commission, result.loss("report"))
     _hand_over(study, place, came, result, json=json)
 
@@ -137,6 +137,7 @@ def _say_bill(commission: Commission, outcome: Outcome, speeds: Speeds | None) -
 
 
 def _trained(
+    study: Path,
     spec: StudySpec,
     commission: Commission,
     place: TrainedDirectory,
@@ -148,16 +149,21 @@ def _trained(
     from levelfield.cli.progress import steps_shown
     from levelfield.data.sources import open_source
     from levelfield.records.errors import TrialError
-    from levelfield.study.execute.trial import run_kept
+    from levelfield.records.store import StudyDirectory
+    from levelfield.study.execute.backbones import backbone_in
+    from levelfield.study.execute.trial import run_trial
     from levelfield.train.device import resolve_device
 
+    where, start = resolve_device(device), commission.spec.start
     with steps_shown(commission.spec.steps, shown=shown) as on_step:
-        result = run_kept(
+        result = run_trial(
             commission.spec,
-            place.trial.path,
+            place.trial,
             open_source(commission.spec.data),
-            device=resolve_device(device),
+            device=where,
             execution=spec.execution,
+            backbone=None if start is None else backbone_in(StudyDirectory(study), start, device=where),
+            keeps_weights=True,
             checkpoint_seconds=checkpoint_every,
             on_step=lambda report: on_step(report.step),
         )

@@ -12,6 +12,8 @@
     ├── UnfinishedError     the time allowed is over: exit code 75, the same command goes on
     └── WorkError           the work failed: exit code 1, finished results are kept
         ├── StoreError      a directory that is in use, cannot be written, or holds something else
+        │   └── BusyError   somebody else is at that work, and alive
+        ├── LeaseLostError  an attempt that others may believe to be dead, or have replaced: it stops, and harms nothing
         └── TrialError      a trial that could not be run to its end
 
 A message says what was seen, what was expected and what to do.
@@ -93,6 +95,14 @@ class WorkError(LevelfieldError):
 
 class StoreError(WorkError):
     """A directory that is in use, cannot be written, or holds something else."""
+
+
+class BusyError(StoreError):
+    """Somebody else is at that work, and alive."""
+
+
+class LeaseLostError(WorkError):
+    """An attempt that others may believe to be dead, or have replaced: it has stopped, and published nothing."""
 
 
 class TrialError(WorkError):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
 from levelfield.records.errors import DamagedError
 from levelfield.records.probe import ProbeResult, ProbeSpec, ProbeTiming
 from levelfield.records.sealed import MEND, read_record_if_there, write_record
-from levelfield.records.store import StudyDirectory, TrialState, claim, named_entries, refuse_no_folder
-from levelfield.records.writing import hold, make_directory
+from levelfield.records.store import StudyDirectory, claim, named_entries, refuse_no_folder
+from levelfield.records.trial_state import TrialState
+from levelfield.records.writing import make_directory
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,15 +76,15 @@ class ProbeDirectory:
         state = TrialState(fingerprint=spec.fingerprint, state="failed", reason=reason)
         write_record(self.path / "status.json", state)
 
-    def finish(self, result: ProbeResult, timing: ProbeTiming) -> None:
-        write_record(self.path / "timing.json", timing)
-        write_record(self.path / "result.json", result)
+    def forget_failure(self) -> None:
+        """It may be tried again."""
+        (self.path / "status.json").unlink(missing_ok=True)
 
-    @contextlib.contextmanager
-    def locked(self, *, timeout_s: float = 30.0) -> Iterator[None]:
-        """Hold the probe for this process; a killed holder lets go at once."""
-        with hold(self.path / "lock", timeout_s, f"probe {self.path.name} is being run by another process"):
-            yield
+
+def write_probe(folder: Path, result: ProbeResult, timing: ProbeTiming) -> None:
+    """Write down the outcome in ``folder``, that of an attempt: its presence means done, so it comes last."""
+    write_record(folder / "timing.json", timing)
+    write_record(folder / "result.json", result)
 
 
 def probe_directory(study: StudyDirectory, spec: ProbeSpec) -> ProbeDirectory:

@@ -8,7 +8,9 @@
     <study>/locked/<budget>.json            a prediction, written down before its rung ran
     <study>/imported/<name>.json            others' results, shown beside the study's own
     <study>/trials/<name>/spec.json         what the trial is; its fingerprint is its identity
-    <study>/trials/<name>/status.json       running, finished, diverged or failed; how many attempts
+    <study>/trials/<name>/attempts/…        those at work on it, all in one folder each (records/attempts.py)
+    <study>/trials/<name>/winner.json       the attempt that published what follows
+    <study>/trials/<name>/status.json       finished, diverged or failed; how many attempts
     <study>/trials/<name>/metrics.jsonl     one line a logged step
     <study>/trials/<name>/policy.json       how each tensor is trained
     <study>/trials/<name>/result.json       the outcome, equal on every rerun; its presence means done
@@ -22,7 +24,8 @@
     <study>/probes/<name>/…                 the same for probes of frozen features: spec, result and timing
     <study>/features/<key>.features         frozen features; safe to delete
 
-Every file but the appended metrics is written whole: temporary name, fsync, rename. Every JSON record bears a seal
+Nothing but ``spec.json`` and a failure is written there before an attempt has won. Every file but the appended metrics
+is written whole: temporary name, fsync, rename. Every JSON record bears a seal
 (:mod:`levelfield.records.sealed`), and ``result.json`` names what lies beside it by digest, so that a file which was
 changed, damaged, exchanged or lost is never read for what it was.
 """
@@ -35,9 +38,9 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from levelfield.records.codec import record
+from levelfield.records.attempts import attempts_at
 from levelfield.records.difference import difference
 from levelfield.records.errors import DamagedError, InputError, StoreError
 from levelfield.records.fingerprint import digest
@@ -45,28 +48,16 @@ from levelfield.records.measure import Measure
 from levelfield.records.sealed import MEND, read_file, read_record, read_record_if_there, write_record
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialResult, TrialSpec, TrialTiming
+from levelfield.records.trial_state import TrialState
 from levelfield.records.writing import hold, is_there, make_directory
 
 logger = logging.getLogger(__name__)
 
 MOST_COMPANION_BYTES = 1 << 34
 """What a file beside a record may take, read to be compared: 16 GiB, four thousand million parameters."""
+_TRACE, _STATUS = "metrics.jsonl", "status.json"
 _NAME = re.compile(r".*_[0-9a-f]{8}")
 _SET_ASIDE = re.compile(r".*\.damaged-\d+")
-
-
-@record
-class TrialState:
-    """Where the trial of that fingerprint stands.
-
-    ``attempts`` counts starts, ``lost_steps`` the steps that crashes made it train again.
-    """
-
-    fingerprint: str
-    state: Literal["running", "finished", "diverged", "failed"]
-    attempts: int = 1
-    lost_steps: int = 0
-    reason: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,8 +78,8 @@ class HeldTrial:
         return self.state.reason if failed and self.state is not None else None
 
 
-class TrialDirectory:
-    """The files of one trial."""
+class TrialFiles:
+    """The files that training a trial makes, in ``path``: the folder of an attempt, or what its winner has left."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -111,11 +102,41 @@ class TrialDirectory:
 
     @property
     def metrics_path(self) -> Path:
-        return self.path / "metrics.jsonl"
+        return self.path / _TRACE
 
     @property
     def policy_path(self) -> Path:
         return self.path / "policy.json"
+
+    def digests(self, spec: TrialSpec, measures: Sequence[Measure]) -> dict[str, str]:
+        """What a result vouches for: the digests of the files that training ``spec`` has left here.
+
+        Raises:
+            DamagedError: one of them cannot be read.
+        """
+        paths = [self.metrics_path, self.policy_path]
+        if spec.held_out == "report":
+            paths += [self.report_path(measure.name) for measure in measures]
+            paths += [self.tallies_path, self.stretch_path]
+        found = ((path, read_file(path, limit=MOST_COMPANION_BYTES, remedy=MEND)) for path in paths)
+        return {path.name: digest(content) for path, content in found if content is not None}
+
+    def finish(self, result: TrialResult, timing: TrialTiming) -> None:
+        """Write down the outcome. ``result.json`` means done, so what it needs is there first."""
+        write_record(self.path / "timing.json", timing)
+        write_record(self.path / "result.json", result)
+
+
+class TrialDirectory(TrialFiles):
+    """One trial: what it is, how it stands, and what has come of it."""
+
+    @property
+    def trace_path(self) -> Path:
+        """The trace of what was published, else that of the newest attempt."""
+        at_work = attempts_at(self.path)[:1]
+        if not at_work or is_there(self.path / "result.json"):
+            return self.metrics_path
+        return at_work[0] / _TRACE
 
     def open(self, spec: TrialSpec) -> None:
         """Make the directory this trial's, or check that it is.
@@ -130,7 +151,7 @@ class TrialDirectory:
         return read_record_if_there(TrialSpec, self.path / "spec.json")
 
     def state(self) -> TrialState | None:
-        return read_record_if_there(TrialState, self.path / "status.json")
+        return read_record_if_there(TrialState, self.path / _STATUS)
 
     def result(self) -> TrialResult | None:
         """The outcome, or None where the trial is not done."""
@@ -186,43 +207,16 @@ class TrialDirectory:
             raise DamagedError(f"{path} was changed or damaged after it was written", MEND)
         return content
 
-    def digests(self, spec: TrialSpec, measures: Sequence[Measure]) -> dict[str, str]:
-        """What a result vouches for: the digests of the files that training ``spec`` has left beside it.
-
-        Raises:
-            DamagedError: one of them cannot be read.
-        """
-        paths = [self.metrics_path, self.policy_path]
-        if spec.held_out == "report":
-            paths += [self.report_path(measure.name) for measure in measures]
-            paths += [self.tallies_path, self.stretch_path]
-        found = ((path, read_file(path, limit=MOST_COMPANION_BYTES, remedy=MEND)) for path in paths)
-        return {path.name: digest(content) for path, content in found if content is not None}
-
-    def begin(self, spec: TrialSpec, *, lost_steps: int) -> TrialState:
-        """Count one more attempt, and the steps that the last one lost; mark the trial as running."""
-        earlier = self.state() or TrialState(fingerprint=spec.fingerprint, state="running", attempts=0)
-        state = dataclasses.replace(
-            earlier,
-            state="running",
-            attempts=earlier.attempts + 1,
-            lost_steps=earlier.lost_steps + lost_steps,
-            reason="",
-        )
-        write_record(self.path / "status.json", state)
-        return state
-
     def fail(self, spec: TrialSpec, reason: str) -> None:
         """Mark the trial as failed: it is not tried again unless asked for."""
         self.open(spec)
-        state = self.state() or TrialState(fingerprint=spec.fingerprint, state="running")
-        write_record(self.path / "status.json", dataclasses.replace(state, state="failed", reason=reason))
+        attempts = max(1, len(attempts_at(self.path)))
+        state = TrialState(fingerprint=spec.fingerprint, state="failed", attempts=attempts, reason=reason)
+        write_record(self.path / _STATUS, state)
 
-    def finish(self, result: TrialResult, timing: TrialTiming) -> None:
-        """Publish the outcome. ``result.json`` means done, so what it needs is there first and what it tells, after."""
-        write_record(self.path / "timing.json", timing)
-        write_record(self.path / "result.json", result)
-        self.tell(result, timing)
+    def forget_failure(self) -> None:
+        """It may be tried again, from where it was."""
+        (self.path / _STATUS).unlink(missing_ok=True)
 
     def tell(self, result: TrialResult, timing: TrialTiming) -> None:
         """Say in ``status.json`` what the other records say."""
@@ -233,12 +227,12 @@ class TrialDirectory:
             lost_steps=timing.lost_steps,
             reason=result.reason,
         )
-        write_record(self.path / "status.json", state)
+        write_record(self.path / _STATUS, state)
 
     @contextlib.contextmanager
-    def locked(self, *, timeout_s: float = 30.0) -> Iterator[None]:
-        """Hold the trial for this process; a killed holder lets go at once."""
-        with hold(self.path / "lock", timeout_s, f"trial {self.path.name} is being run by another process"):
+    def locked(self, *, timeout_s: float) -> Iterator[None]:
+        """Hold what a finished trial keeps for this process, to make it again; a killed holder lets go at once."""
+        with hold(self.path / "lock", timeout_s, f"trial {self.path.name} is in use by another process"):
             yield
 
 

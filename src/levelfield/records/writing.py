@@ -12,6 +12,7 @@ from typing import IO
 from levelfield.records.errors import StoreError
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK)
 _IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENXIO)
 
 
@@ -23,7 +24,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with _told(path):
+        with told_of(path):
             # What a crash left under this name is not opened: it may be a pipe that nobody reads.
             temporary.unlink(missing_ok=True)
             with open(temporary, "xb") as file:
@@ -31,7 +32,7 @@ def write_atomically(path: Path, content: bytes) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-            _fsync_directory(path.parent)
+            fsync_directory(path.parent)
     except StoreError:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -45,7 +46,7 @@ def open_to_append(path: Path) -> Iterator[IO[str]]:
     Raises:
         StoreError: the disk is full, or the file cannot be written.
     """
-    with _told(path), open(path, "a") as file:
+    with told_of(path), open(path, "a") as file:
         yield file
 
 
@@ -63,9 +64,9 @@ def set_aside(path: Path) -> Path:
     number = 1
     while is_there(aside := path.with_name(f"{path.name}.damaged-{number}")):
         number += 1
-    with _told(path):
+    with told_of(path):
         os.rename(path, aside)
-        _fsync_directory(path.parent)
+        fsync_directory(path.parent)
     return aside
 
 
@@ -79,7 +80,7 @@ def hold(path: Path, timeout_s: float, message: str) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     lock = FileLock(path)
-    with _told(path):
+    with told_of(path):
         try:
             lock.acquire(timeout=timeout_s)
         except Timeout:
@@ -90,23 +91,56 @@ def hold(path: Path, timeout_s: float, message: str) -> Iterator[None]:
         lock.release()
 
 
-def make_directory(path: Path) -> None:
-    """Make ``path`` and its parents.
+def make_directory(path: Path, *, parents: bool = True) -> None:
+    """Make ``path``, and its ``parents`` where they may be missing.
 
     Raises:
         StoreError: the system refuses.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=parents, exist_ok=True)
     except OSError as error:
         raise StoreError(f"cannot make the directory {path}: {error.strerror}; choose another with --dir") from error
 
 
+def publish_once(source: Path, target: Path) -> bool:
+    """Give the whole file ``source`` the name ``target``, too, if nothing has it yet: of all who try one succeeds.
+
+    Where a file system has no links, ``target`` is made and then filled, which is as exclusive; a crash in between
+    leaves a file that says nothing.
+
+    Raises:
+        FileNotFoundError: ``source`` is gone.
+        StoreError: the system refuses.
+    """
+    with told_of(target, but=FileNotFoundError):
+        try:
+            os.link(source, target)
+        except FileExistsError:
+            # NFS may carry out a request, lose the answer, and refuse the request that is sent again.
+            return os.path.samestat(os.stat(source), os.lstat(target))
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            content = source.read_bytes()
+            try:
+                with open(target, "xb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+            except FileExistsError:
+                return False
+        fsync_directory(target.parent)
+    return True
+
+
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
+def told_of(path: Path, *, but: type[OSError] | tuple[()] = ()) -> Iterator[None]:
     """Turn what the system refuses into one clear message."""
     try:
         yield
+    except but:
+        raise
     except OSError as error:
         remedy = "see to the permissions there"
         if error.errno in _NO_ROOM:
@@ -116,7 +150,7 @@ def _told(path: Path) -> Iterator[None]:
         raise StoreError(f"cannot write {path}: {error.strerror}; {remedy}, then run again") from error
 
 
-def _fsync_directory(path: Path) -> None:
+def fsync_directory(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

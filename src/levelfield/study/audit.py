@@ -105,7 +105,7 @@ def audit_trial(path: Path, data: DataSpec | None = None) -> TrialSeen:
 def _ledger(directory: TrialDirectory, result: TrialResult | None) -> list[LedgerLine]:
     """What was written down while the trial trained, and in its result, which vouches for the file beside it."""
     if result is None:
-        content = read_file(directory.metrics_path, limit=_MOST_BYTES, remedy=MEND)
+        content = read_file(directory.trace_path, limit=_MOST_BYTES, remedy=MEND)
     else:
         content = directory.companion(directory.metrics_path, result)
     lines = [line for line in (content or b"").splitlines(keepends=True) if line.endswith(b"\n")]
@@ -113,7 +113,7 @@ def _ledger(directory: TrialDirectory, result: TrialResult | None) -> list[Ledge
         plain = [plain_from_json(line) for line in lines]
         ledger = [LedgerLine(**{name: each[name] for name in ("examples", "masked", "seen")}) for each in plain]
     except (ValueError, TypeError, KeyError):
-        raise DamagedError(f"{directory.metrics_path} is no ledger of what was seen", MEND) from None
+        raise DamagedError(f"{directory.trace_path} is no ledger of what was seen", MEND) from None
     if result is not None:
         ledger.append(LedgerLine(examples=result.examples_seen, masked=result.masked_examples, seen=result.seen_digest))
     return ledger

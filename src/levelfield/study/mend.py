@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from levelfield.records.attempts import CHECKPOINTS, WINNER, attempts_at, complete
 from levelfield.records.errors import DamagedError
 from levelfield.records.probe import ProbeSpec
 from levelfield.records.probe_store import HeldProbe, ProbeDirectory, probe_directory
@@ -17,18 +18,18 @@ from levelfield.records.store import (
     HeldTrial,
     StudyDirectory,
     TrialDirectory,
-    TrialState,
     named_entries,
     refuse_misplaced,
 )
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialSpec
+from levelfield.records.trial_state import TrialState
 from levelfield.records.writing import is_there, set_aside
 from levelfield.study.facts import DataFacts
 
 logger = logging.getLogger(__name__)
 
-_FOLDERS = ("checkpoints", "again")
+_FOLDERS = ("attempts", "again")
 
 
 def mend(study: StudyDirectory) -> None:
@@ -66,7 +67,7 @@ def restore_specs(
 def _mend_trial(directory: TrialDirectory) -> None:
     path = directory.path
     _only_files(path, folders=_FOLDERS)
-    _only_files(path / "checkpoints")
+    _mend_attempts(path)
     held = _whole(directory)
     if held is None:
         _unless_whole(path / "spec.json", lambda spec: _own(read_record(TrialSpec, spec), path), "written again")
@@ -82,6 +83,19 @@ def _mend_trial(directory: TrialDirectory) -> None:
         directory.tell(held.result, held.timing)
 
 
+def _mend_attempts(item: Path) -> None:
+    """Leave attempts from whose last checkpoint another can go on, and move up what one of them has published."""
+    _or_aside(item / WINNER, "so that another attempt can publish", lambda: complete(item))
+    folder = item / "attempts"
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name.isdecimal() and not path.is_dir():
+            logger.warning("%s is no folder of an attempt: moved to %s", path, set_aside(path).name)
+    for path in attempts_at(item):
+        _only_files(path, folders=(CHECKPOINTS,))
+        _only_files(path / CHECKPOINTS)
+        _unless_whole(path / "status.json", lambda state: read_record(TrialState, state), "not counted")
+
+
 def _whole(directory: TrialDirectory) -> HeldTrial | None:
     """What a trial's directory holds, where there is nothing in it that wants a closer look."""
     try:
@@ -93,7 +107,8 @@ def _whole(directory: TrialDirectory) -> HeldTrial | None:
 
 def _mend_probe(directory: ProbeDirectory) -> None:
     path = directory.path
-    _only_files(path)
+    _only_files(path, folders=("attempts",))
+    _mend_attempts(path)
     _unless_whole(path / "spec.json", lambda spec: _own(read_record(ProbeSpec, spec), path), "written again")
     _unless_whole(path / "status.json", lambda state: _own(read_record(TrialState, state), path), "written again")
     directory.held()

@@ -41,6 +41,9 @@ from levelfield.tasks.registry import task_named
 
 logger = logging.getLogger(__name__)
 
+MOST_FAILURES_IN_A_ROW = 5
+"""After so many failures with no success in between a study stops: they are seldom the trials' own."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunProgress:
@@ -183,6 +186,9 @@ def run_study(
             planner.lock(_lock(study))
             planned = planner.plan()
         restore_specs(study, (each.spec for each in (*planned.trials, *planned.transfers)), {**held, **looks})
+        if retry_failed:
+            for each in (*held.values(), *looks.values()):
+                each.directory.forget_failure()
         failed = {} if retry_failed else _failures({**held, **looks})
         if any(waiting.spec.fingerprint not in failed for waiting in planned.pending(results, probes)):
             launcher = launch(
@@ -220,9 +226,10 @@ def _run_wanted(
 
     What failed, before or now, is given back with the reason and not tried again. With ``cheapest`` at most so many are
     submitted at a time, low rungs first: what a finished one makes wanted there is then not behind dearer ones.
+    Where one after the other fails, what is wrong is none of theirs, and the run stops.
     A locked rung is wanted once everything below it is done and its prediction lies in a file.
     """
-    failed = dict(failed)
+    failed, in_a_row = dict(failed), 0
     running: set[str] = set()
     queue: list[Planned] = []
     while True:
@@ -246,6 +253,7 @@ def _run_wanted(
         key, result = event.trial.spec.fingerprint, None
         if event.kind == "finished":
             running.discard(key)
+            in_a_row = 0
             result = _result(study, event.trial.spec)
             planner.learn(key, result)
         elif event.kind == "failed":
@@ -254,6 +262,12 @@ def _run_wanted(
             failed[key] = event.reason
             _fail(study, event.trial.spec, event.reason)
             running.discard(key)
+            in_a_row += 1
+            if in_a_row == MOST_FAILURES_IN_A_ROW:
+                raise TrialError(
+                    f"{in_a_row} trials failed one after the other, the last with: {event.reason}. The next would fail "
+                    "alike, so the study has stopped; mend the cause and add --retry failed"
+                )
         wanted = planner.num_wanted
         done = wanted - planner.num_waiting
         on_progress(RunProgress(event=event, done=done, wanted=wanted, result=result))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from levelfield.data.sources import open_source
+from levelfield.records.attempts import CHECKPOINTS, attempted
 from levelfield.records.data import DigitPairsSpec, ImagesSpec
 from levelfield.records.head import LinearHead
 from levelfield.records.store import StudyDirectory
@@ -81,9 +82,10 @@ def _check_stop(launch: Callable[[Path], Launcher], study: StudyDirectory, patie
         assert event.kind == "progress", f"a trial that works tells of it, saw {event}"
     finally:
         launcher.close()
-    with study.trial(long).locked(timeout_s=0.0):
+    where = study.trial(long).path
+    with attempted(where, long.fingerprint, patience_s=0.0):
         assert study.trial(long).result() is None, "a trial that was stopped has no result"
-        assert list((study.trial(long).path / "checkpoints").iterdir()), "it was saved where it was"
+        assert list(where.glob(f"attempts/*/{CHECKPOINTS}/*")), "it was saved where it was"
 
 
 def _until_ended(launcher: Launcher, num_trials: int, patience_s: float) -> Iterator[LaunchEvent]:

@@ -6,14 +6,14 @@ import hashlib
 import io
 import logging
 import pickle
-import re
-import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from levelfield.data.order import ORDER_VERSION
+from levelfield.records.attempts import CHECKPOINT
 from levelfield.records.difference import refuse_other_data, refuse_other_start
 from levelfield.records.errors import DamagedError, StoreError
 from levelfield.records.sealed import read_file
@@ -29,10 +29,16 @@ _AGAIN = "move it away and run again"
 
 class CheckpointFolder:
     """The checkpoints of one trial, by step; each names the ``trial``, the ``data`` and the weights to ``start`` from
-    that it was made of, and the version of the order in which it sees examples."""
+    that it was made of, and the version of the order in which it sees examples.
 
-    def __init__(self, path: Path, *, trial: str, data: str, start: str | None = None) -> None:
+    They are written to the folder ``path``, whose own folder must be there, and read from ``earlier`` ones as well.
+    """
+
+    def __init__(
+        self, path: Path, *, trial: str, data: str, start: str | None = None, earlier: Sequence[Path] = ()
+    ) -> None:
         self.path, self.trial, self.data, self.start = path, trial, data, start
+        self._earlier = tuple(earlier)
         self._names = {"trial": trial, "data": data, "start": start, "order": ORDER_VERSION}
 
     def save(self, step: int, plain: dict[str, Any]) -> None:
@@ -41,12 +47,12 @@ class CheckpointFolder:
         Raises:
             StoreError: the disk is full or cannot be written; earlier checkpoints are untouched.
         """
-        make_directory(self.path)
+        make_directory(self.path, parents=False)
         buffer = io.BytesIO()
         torch.save({**self._names, **plain}, buffer)
         payload = buffer.getvalue()
-        write_atomically(self.path / f"step_{step:010d}.ckpt", _digest(payload) + payload)
-        for old in self._newest_first()[_KEPT:]:
+        write_atomically(self.path / CHECKPOINT.format(f"{step:010d}"), _digest(payload) + payload)
+        for old in _newest_first(self.path)[_KEPT:]:
             if not old.is_dir():
                 old.unlink(missing_ok=True)
 
@@ -57,7 +63,7 @@ class CheckpointFolder:
             DamagedError: it was made of another trial.
             StoreError: it was made of other data, in another order, or of other weights to start from.
         """
-        for path in self._newest_first():
+        for path in _newest_first(self.path, *self._earlier):
             try:
                 found = _read(path)
             except DamagedError as error:
@@ -77,14 +83,10 @@ class CheckpointFolder:
             return found
         return None
 
-    def drop(self) -> None:
-        """Remove them all: the trial is done."""
-        if self.path.is_dir():
-            shutil.rmtree(self.path)
 
-    def _newest_first(self) -> list[Path]:
-        whole_name = re.compile(r"step_\d{10}\.ckpt")
-        return sorted((path for path in self.path.glob("*.ckpt") if whole_name.fullmatch(path.name)), reverse=True)
+def _newest_first(*folders: Path) -> list[Path]:
+    found = (path for folder in folders for path in folder.glob(CHECKPOINT.format("[0-9]" * 10)))
+    return sorted(found, key=lambda path: path.name, reverse=True)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -22,17 +22,20 @@ class MetricsLog:
     """Appends to ``metrics.jsonl``; after a restart the file is what the checkpoint knew of it, whatever lies there.
 
     ``lines`` are those up to ``resumed_step`` of ``num_steps``; ``lost_steps`` is how far the last attempt had logged
-    beyond its checkpoint.
+    beyond its checkpoint, by the trace that it left at ``earlier``.
 
     Raises:
         DamagedError: something else than a file lies there.
         StoreError: it cannot be written.
     """
 
-    def __init__(self, path: Path, *, lines: Sequence[str], resumed_step: int, num_steps: int) -> None:
+    def __init__(
+        self, path: Path, *, lines: Sequence[str], resumed_step: int, num_steps: int, earlier: Path | None = None
+    ) -> None:
         self.path = path
         self.lines = list(lines)
-        self.lost_steps = max(0, min(_last_step(path), num_steps) - resumed_step)
+        reached = 0 if earlier is None else _last_step(earlier)
+        self.lost_steps = max(0, min(reached, num_steps) - resumed_step)
         write_atomically(path, "".join(self.lines).encode())
 
     def append(self, report: StepReport, *, seen: SeenAudit, masked_examples: int) -> None:

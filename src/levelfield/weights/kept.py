@@ -20,7 +20,7 @@ from levelfield.records.difference import changed_data
 from levelfield.records.errors import DamagedError, SpecError, WeightsError
 from levelfield.records.files import regular_stat
 from levelfield.records.head import Head, LinearHead, PixelHead
-from levelfield.records.store import TrialDirectory
+from levelfield.records.store import TrialDirectory, TrialFiles
 from levelfield.records.trial import TrialResult, TrialSpec
 from levelfield.records.writing import is_there, write_atomically
 from levelfield.weights.card import HEADER
@@ -75,14 +75,14 @@ class KeptWeights:
         return None if before is None else self.result.train_flops + before
 
 
-def keep_weights(directory: TrialDirectory, model: nn.Module, facts: KeptFacts) -> None:
+def keep_weights(files: TrialFiles, model: nn.Module, facts: KeptFacts) -> None:
     """Write the tensors of ``model`` beside the result of its trial; equal weights give equal bytes.
 
     Raises:
         StoreError: the directory cannot be written.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors_of(model).items()}
-    write_atomically(directory.weights_path, save(tensors, metadata={HEADER: to_json(facts, indent=None)}))
+    write_atomically(files.weights_path, save(tensors, metadata={HEADER: to_json(facts, indent=None)}))
 
 
 def weights_of_trial(path: Path) -> KeptWeights:

@@ -19,7 +19,7 @@ from levelfield.records.store import StudyDirectory, TrialDirectory
 from levelfield.records.study import FamilyEntry, StudySpec
 from levelfield.records.trial import MADE_BY, TrialResult, TrialSpec
 from levelfield.records.writing import is_there
-from levelfield.study.execute.trial import held_result, run_trial
+from levelfield.study.execute.trial import run_trial
 from levelfield.transfer.backbone import PretrainedBackbone, open_backbone
 from levelfield.transfer.channels import suited
 from levelfield.weights.kept import is_trial, refuse_other_architecture
@@ -124,9 +124,8 @@ def _remake_weights(directory: TrialDirectory, known: TrialResult, *, device: to
     spec = read_record(TrialSpec, directory.path / "spec.json")
     logger.warning("%s kept no weights: training it again for them", spec.name)
     again, source = TrialDirectory(directory.path / "again"), open_source_once(spec.data)
-    again.open(spec)
     start = _start_of(spec, directory, device=device)
-    result = held_result(again, source, start) or run_trial(
+    result = run_trial(
         spec,
         again,
         source,

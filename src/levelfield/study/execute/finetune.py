@@ -14,9 +14,10 @@ from levelfield.data.sources import Source, open_source
 from levelfield.records.data import DataSpec, data_content
 from levelfield.records.execution import DEFAULT_EXECUTION, ExecutionSpec
 from levelfield.records.sharing import refuse_other_sharing
+from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import CLASSIFICATION, TrialResult, TrialSpec, Weights
 from levelfield.study.execute.training import OnStep
-from levelfield.study.execute.trial import run_kept
+from levelfield.study.execute.trial import run_trial
 from levelfield.tasks.base import refuse_missing_fields
 from levelfield.tasks.registry import task_named
 from levelfield.transfer.backbone import PretrainedBackbone
@@ -100,14 +101,15 @@ def finetune(
         StoreError: the directory holds another trial or one on other data, is in use, or cannot be written.
         DataError: an image is corrupt.
     """
-    return run_kept(
+    return run_trial(
         spec,
-        path,
+        TrialDirectory(path),
         source,
         device=device,
         execution=execution,
         backbone=backbone,
         test_source=open_source(spec.held_out_data) if spec.test_resolution is not None else None,
+        keeps_weights=True,
         checkpoint_seconds=checkpoint_seconds,
         on_step=on_step,
     )

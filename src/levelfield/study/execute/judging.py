@@ -18,7 +18,7 @@ from levelfield.data.transforms import fed
 from levelfield.families.tensors import tensors_of
 from levelfield.records.data import Split
 from levelfield.records.execution import Execution
-from levelfield.records.store import TrialDirectory
+from levelfield.records.store import TrialFiles
 from levelfield.records.trial import HeldOutMeans, TrialResult
 from levelfield.records.writing import write_atomically
 from levelfield.study.execute.parts import TrialParts, statistics_batches
@@ -53,7 +53,7 @@ def settle(parts: TrialParts, stopwatch: Stopwatch) -> None:
         estimate_statistics(state.model, (fed(batch.fields[image][batch.valid].to(parts.device)) for batch in batches))
 
 
-def judge(parts: TrialParts, directory: TrialDirectory) -> HeldOutMeans:
+def judge(parts: TrialParts, files: TrialFiles) -> HeldOutMeans:
     """The scores of the settled network; winners keep those of every example."""
     spec, state = parts.spec, parts.state
     model = state.model
@@ -71,20 +71,20 @@ def judge(parts: TrialParts, directory: TrialDirectory) -> HeldOutMeans:
         batch_size=batch_judged(spec.head, parts.judged_on.resolution),
     )
     if spec.held_out == "report" and not broken(judged.mean):
-        _keep(judged, directory)
+        _keep(judged, files)
     return judged.mean
 
 
-def _keep(judged: HeldOutScores, directory: TrialDirectory) -> None:
+def _keep(judged: HeldOutScores, files: TrialFiles) -> None:
     """Write down what was measured of every example, and what is needed to resample them."""
     for name, values in judged.each.items():
-        write_atomically(directory.report_path(name), _npy(values))
+        write_atomically(files.report_path(name), _npy(values))
     if judged.stretch is not None:
-        write_atomically(directory.stretch_path, _npy(judged.stretch))
+        write_atomically(files.stretch_path, _npy(judged.stretch))
     if judged.tallies is not None:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, tallies=judged.tallies)
-        write_atomically(directory.tallies_path, buffer.getvalue())
+        write_atomically(files.tallies_path, buffer.getvalue())
 
 
 def _npy(values: NDArray[Any]) -> bytes:
@@ -102,7 +102,7 @@ def broken(held_out: HeldOutMeans) -> str:
 
 def result_of(
     parts: TrialParts,
-    directory: TrialDirectory,
+    files: TrialFiles,
     held_out: dict[Split, HeldOutMeans],
     *,
     diverged: str,
@@ -142,5 +142,5 @@ def result_of(
         weights_digest=None if diverged else weights_digest(family.text, tensors_of(state.model)),
         start_flops=None if start is None else start.train_flops,
         start_weights=None if start is None else start.digest,
-        kept=directory.digests(spec, measures),
+        kept=files.digests(spec, measures),
     )

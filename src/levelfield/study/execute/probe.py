@@ -12,12 +12,13 @@ import torch
 from levelfield import __version__
 from levelfield.compute.analytic import count
 from levelfield.data.sources import Source
+from levelfield.records.attempts import Attempt, attempted, complete
 from levelfield.records.data import Split
 from levelfield.records.difference import refuse_other_data, refuse_other_start
 from levelfield.records.errors import RefusedError
 from levelfield.records.execution import DEFAULT_EXECUTION, ExecutionSpec
 from levelfield.records.probe import ProbeResult, ProbeScore, ProbeSpec, ProbeTiming
-from levelfield.records.probe_store import ProbeDirectory
+from levelfield.records.probe_store import ProbeDirectory, write_probe
 from levelfield.study.execute.executed import execution_here
 from levelfield.train.timing import Stopwatch
 from levelfield.transfer.backbone import PretrainedBackbone
@@ -42,21 +43,53 @@ def run_probe(
     Raises:
         SpecError, DataError: the backbone is another or does not fit, or an image is corrupt.
         RefusedError: there are fewer training images than the probe was to take.
-        StoreError: the directory cannot be written or holds another probe, or the data is not what the spec names.
+        StoreError: the directory cannot be written or holds another probe, is in use, or the data is not what the spec
+            names.
     """
+    directory.open(spec)
+    complete(directory.path)
+    if (done := held_probe(directory, source, backbone)) is not None:
+        return done
+    with attempted(directory.path, spec.fingerprint) as attempt:
+        return held_probe(directory, source, backbone) or probe_in(
+            attempt, spec, source, backbone, features_folder=features_folder, device=device, execution=execution
+        )
+
+
+def probe_in(
+    attempt: Attempt,
+    spec: ProbeSpec,
+    source: Source,
+    backbone: PretrainedBackbone,
+    *,
+    features_folder: Path,
+    device: torch.device,
+    execution: ExecutionSpec,
+) -> ProbeResult:
+    """The same by an ``attempt`` that has been begun; see there for what is raised."""
     backbone = suited(backbone, source.in_channels)
     refuse_other_data(spec.data_content, source.fingerprint, where=f"probe {spec.name}")
-    directory.open(spec)
-    with directory.locked():
-        if (done := directory.result()) is not None:
-            refuse_other_data(done.data_fingerprint, source.fingerprint, where=directory.path)
-            refuse_other_start(done.start_weights, backbone.digest, where=directory.path)
-            return done
-        result, timing = _probed(
-            spec, source, backbone, features_folder=features_folder, device=device, execution=execution
-        )
-        directory.finish(result, timing)
-        return result
+    result, timing = _probed(
+        spec, source, backbone, features_folder=features_folder, device=device, execution=execution
+    )
+    write_probe(attempt.path, result, timing)
+    attempt.publish()
+    return result
+
+
+def held_probe(directory: ProbeDirectory, source: Source, backbone: PretrainedBackbone) -> ProbeResult | None:
+    """The outcome of a probe on ``source``, of ``backbone``, that is done; None where it is not.
+
+    Raises:
+        SpecError: the backbone takes images of other channels.
+        DamagedError: it is damaged, or of another probe.
+        StoreError: it is of other data, or of other weights.
+    """
+    done = directory.result()
+    if done is not None:
+        refuse_other_data(done.data_fingerprint, source.fingerprint, where=directory.path)
+        refuse_other_start(done.start_weights, suited(backbone, source.in_channels).digest, where=directory.path)
+    return done
 
 
 def _probed(

@@ -8,10 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from levelfield.records.attempts import Attempt
 from levelfield.records.code_version import code_version
 from levelfield.records.codec import to_plain
+from levelfield.records.errors import UnfinishedError
 from levelfield.records.execution import Execution
-from levelfield.records.store import TrialDirectory, TrialState
+from levelfield.records.lease import clock
+from levelfield.records.store import TrialFiles
+from levelfield.records.trial_state import TrialState
 from levelfield.study.execute.executed import threads_ahead
 from levelfield.study.execute.parts import TrialParts
 from levelfield.study.execute.stopping import HeldSignals, held_signals
@@ -31,9 +35,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Training:
-    """A trial in training: its ``parts``, what it has cost by now, and the ``code`` and ``executions`` that ran it."""
+    """A trial in training by an ``attempt``: its ``parts``, what it has cost by now, and the ``code`` and
+    ``executions`` that ran it."""
 
     parts: TrialParts
+    attempt: Attempt
     checkpoints: CheckpointFolder
     metrics: MetricsLog
     stopwatch: Stopwatch
@@ -53,20 +59,27 @@ class Training:
         whole = wall["data"] + wall["step"]
         return wall["data"] / whole if whole else None
 
-    def to_the_end(self, *, checkpoint_seconds: float, on_step: OnStep) -> str:
-        """Train what is left; why it diverged, if it did."""
+    def to_the_end(self, *, checkpoint_seconds: float, until: float | None, on_step: OnStep) -> str:
+        """Train what is left; why it diverged, if it did. It stops, saved, when the clock of leases shows ``until``.
+
+        Raises:
+            UnfinishedError: it does.
+            LeaseLostError: the attempt has been replaced, or may have been.
+            StoreError: nothing can be written.
+        """
         spec, state = self.parts.spec, self.parts.state
         loader = self.parts.loader(prefetch=self.readers)
         self.stopwatch.beside(loader.cpu_seconds_ahead)
         reports = training_steps(state, self.parts.step, iter(loader), num_steps=spec.steps, stopwatch=self.stopwatch)
         diverged = ""
         with held_signals() as held:
-            for report in self._checkpointed(reports, every_seconds=checkpoint_seconds, held=held):
+            for report in self._checkpointed(reports, every_seconds=checkpoint_seconds, until=until, held=held):
                 if not report.finite:
                     diverged = f"loss {report.loss}, gradient norm {report.gradient_norm} after {report.step} steps"
                 elif report.step % max(1, spec.steps // LOGGED_STEPS) == 0 or report.step == spec.steps:
                     self.metrics.append(report, seen=state.seen, masked_examples=state.masked_examples)
                 on_step(report)
+        self.attempt.lease.step = 0  # what follows takes no steps, and does not hang for that
         self._tell_of_hunger()
         return diverged
 
@@ -86,33 +99,42 @@ class Training:
             )
 
     def _checkpointed(
-        self, reports: Iterator[StepReport], *, every_seconds: float, held: HeldSignals
+        self, reports: Iterator[StepReport], *, every_seconds: float, until: float | None, held: HeldSignals
     ) -> Iterator[StepReport]:
         """Pass ``reports`` on, saving every so often the state, its trace, what it cost so far, and what ran it.
 
-        A signal that was ``held`` back ends the trial after the step, with its state saved.
+        A signal that was ``held`` back ends the trial after the step, with its state saved, and so does the time.
         """
         saved_at, made_by = time.monotonic(), {"code": list(self.code), "executions": to_plain(self.executions)}
+        superseded = False
         for report in reports:
+            self.attempt.lease.step = report.step
+            self.attempt.lease.refuse_if_lost()
             yield report
-            if report.finite and (held or time.monotonic() - saved_at >= every_seconds):
+            over = until is not None and clock() >= until
+            if report.finite and (held or over or time.monotonic() - saved_at >= every_seconds):
                 state = self.parts.state
                 spent = {"seconds": dict(self.stopwatch.seconds), "wall_seconds": dict(self.stopwatch.wall_seconds)}
                 costs = {**spent, "metrics": list(self.metrics.lines)}
                 self.checkpoints.save(state.step, {"state": state.to_plain(), **costs, **made_by})
                 saved_at = time.monotonic()
+                if not superseded:
+                    self.attempt.supersede()
+                    superseded = True
             if held:
                 held.let_go()
+            if over and report.step < self.parts.spec.steps:
+                raise UnfinishedError(f"the time is over after step {report.step}: the same command goes on from there")
 
 
 def taken_up(
     parts: TrialParts,
-    directory: TrialDirectory,
+    attempt: Attempt,
     checkpoints: CheckpointFolder,
     saved: Mapping[str, Any] | None,
     executions: tuple[Execution, ...],
 ) -> Training:
-    """The training of ``parts`` in ``directory`` where its last checkpoint ``saved`` it, or from the beginning.
+    """The training of ``parts`` where the last checkpoint ``saved`` it, or from the beginning, by ``attempt``.
 
     Raises:
         StoreError: nothing can be written.
@@ -122,18 +144,21 @@ def taken_up(
         parts.state.restore(saved["state"])
         stopwatch.seconds.update(saved["seconds"])
         stopwatch.wall_seconds.update(saved["wall_seconds"])
+    traces = [TrialFiles(path).metrics_path for path in (attempt.path, *attempt.earlier[:1])]
     metrics = MetricsLog(
-        directory.metrics_path,
+        traces[0],
         lines=saved["metrics"] if saved else (),
         resumed_step=parts.state.step,
         num_steps=spec.steps,
+        earlier=traces[1] if traces[1:] else None,
     )
     return Training(
         parts=parts,
+        attempt=attempt,
         checkpoints=checkpoints,
         metrics=metrics,
         stopwatch=stopwatch,
         code=tuple(dict.fromkeys((*(saved["code"] if saved else ()), code_version()))),
         executions=executions,
-        begun=directory.begin(spec, lost_steps=metrics.lost_steps),
+        begun=attempt.enter(lost_steps=metrics.lost_steps),
     )

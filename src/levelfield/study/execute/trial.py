@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import torch
 
 from levelfield.data.sources import Source
+from levelfield.records.attempts import CHECKPOINTS, Attempt, attempted, complete
 from levelfield.records.data import Split
 from levelfield.records.difference import refuse_other_data, refuse_other_start
 from levelfield.records.execution import DEFAULT_EXECUTION, ExecutionSpec
 from levelfield.records.head import PixelHead
 from levelfield.records.sealed import write_record
-from levelfield.records.store import TrialDirectory
+from levelfield.records.store import TrialDirectory, TrialFiles
 from levelfield.records.trial import HeldOutMeans, TrialResult, TrialSpec, TrialTiming
 from levelfield.study.execute.executed import executions_of
 from levelfield.study.execute.head_fit import fit_head
@@ -39,7 +39,8 @@ def run_trial(
     checkpoint_seconds: float = 30.0,
     on_step: OnStep = lambda report: None,
 ) -> TrialResult:
-    """Train ``spec`` to its end in ``directory``, from its last checkpoint if there is one, and publish the result.
+    """Train ``spec`` to its end in ``directory``, from its last checkpoint if there is one, and publish the result; one
+    that is done is read back.
 
     A spec with a ``start`` needs the ``backbone`` of that identity, one with a test resolution its data there as
     ``test_source``. With ``keeps_weights`` the judged weights stay beside the result. Results do not depend on when the
@@ -48,18 +49,60 @@ def run_trial(
 
     Raises:
         SpecError, DataError: the trial cannot be meant, or an image is corrupt.
-        StoreError: the directory cannot be written or holds another trial, or the data is not what the spec names.
+        StoreError: the directory cannot be written or holds another trial, is in use, or the data is not what the spec
+            names.
+        LeaseLostError: another process has taken the trial over.
     """
-    started, highest = time.perf_counter(), watch_memory(device)
-    compute_as_recorded()
-    for seen in (source, test_source or source):
-        refuse_other_data(spec.data_content, seen.fingerprint, where=f"trial {spec.name}")
+    _refuse_other_data(spec, source, test_source)
     directory.open(spec)
+    complete(directory.path)
+    if (done := held_result(directory, source, backbone)) is not None:
+        return done
+    with attempted(directory.path, spec.fingerprint) as attempt:
+        return held_result(directory, source, backbone) or train_in(
+            attempt,
+            spec,
+            directory,
+            source,
+            device=device,
+            execution=execution,
+            backbone=backbone,
+            test_source=test_source,
+            keeps_weights=keeps_weights,
+            checkpoint_seconds=checkpoint_seconds,
+            on_step=on_step,
+        )
+
+
+def train_in(
+    attempt: Attempt,
+    spec: TrialSpec,
+    directory: TrialDirectory,
+    source: Source,
+    *,
+    device: torch.device,
+    execution: ExecutionSpec,
+    backbone: PretrainedBackbone | None,
+    test_source: Source | None,
+    keeps_weights: bool,
+    checkpoint_seconds: float,
+    on_step: OnStep,
+    until: float | None = None,
+) -> TrialResult:
+    """The same by an ``attempt`` that has been begun; where the clock of leases shows ``until``, it stops.
+
+    Raises:
+        UnfinishedError: it has; see also :func:`run_trial`.
+    """
+    started, highest, files = time.perf_counter(), watch_memory(device), TrialFiles(attempt.path)
+    compute_as_recorded()
+    _refuse_other_data(spec, source, test_source)
     checkpoints = CheckpointFolder(
-        directory.path / "checkpoints",
+        attempt.path / CHECKPOINTS,
         trial=spec.fingerprint,
         data=source.fingerprint,
         start=backbone.digest if backbone else None,
+        earlier=[path / CHECKPOINTS for path in attempt.earlier],
     )
     saved = checkpoints.load_latest()
     executions = executions_of(execution, saved, device)
@@ -67,25 +110,25 @@ def run_trial(
     parts = put_together(
         spec, source, device=device, execution=executions[-1], backbone=backbone, test_source=test_source
     )
-    write_record(directory.policy_path, {"tensors": parts.state.policy})
-    training = taken_up(parts, directory, checkpoints, saved, executions)
+    write_record(files.policy_path, {"tensors": parts.state.policy})
+    training = taken_up(parts, attempt, checkpoints, saved, executions)
     if saved is None and spec.recipe.head_fit:
         with training.stopwatch.charge("step"):
             fit_head(parts)
-    diverged = training.to_the_end(checkpoint_seconds=checkpoint_seconds, on_step=on_step)
+    diverged = training.to_the_end(checkpoint_seconds=checkpoint_seconds, until=until, on_step=on_step)
 
     held_out: dict[Split, HeldOutMeans] = {}
     if not diverged:
         settle(parts, training.stopwatch)
         with training.stopwatch.charge("evaluate"):
-            judged = judge(parts, directory)
+            judged = judge(parts, files)
         if why := broken(judged):  # the last update may be the one that broke it
             diverged = f"{why} after {parts.state.step} steps"
         else:
             held_out[spec.held_out] = judged
         if keeps_weights and not diverged:
-            keep_weights(directory, parts.network, _kept_facts(parts))
-    result = result_of(parts, directory, held_out, diverged=diverged, executions=executions)
+            keep_weights(files, parts.network, _kept_facts(parts))
+    result = result_of(parts, files, held_out, diverged=diverged, executions=executions)
     seconds = training.stopwatch.seconds
     timing = TrialTiming(
         fingerprint=spec.fingerprint,
@@ -101,44 +144,10 @@ def run_trial(
         lost_steps=training.begun.lost_steps,
         code_version=" then ".join(training.code),
     )
-    directory.finish(result, timing)
-    checkpoints.drop()
+    files.finish(result, timing)
+    attempt.publish()
+    directory.tell(result, timing)
     return result
-
-
-def run_kept(
-    spec: TrialSpec,
-    path: Path,
-    source: Source,
-    *,
-    device: torch.device,
-    execution: ExecutionSpec = DEFAULT_EXECUTION,
-    backbone: PretrainedBackbone | None = None,
-    test_source: Source | None = None,
-    checkpoint_seconds: float = 30.0,
-    on_step: OnStep = lambda report: None,
-) -> TrialResult:
-    """Run ``spec`` in directory ``path``, keeping its weights; the same call resumes, and a finished one is read back.
-
-    Raises:
-        StoreError: the directory holds another trial or one on other data, is in use, or cannot be written.
-        DataError: an image is corrupt.
-    """
-    directory = TrialDirectory(path)
-    directory.open(spec)
-    with directory.locked():
-        return held_result(directory, source, backbone) or run_trial(
-            spec,
-            directory,
-            source,
-            device=device,
-            execution=execution,
-            backbone=backbone,
-            test_source=test_source,
-            keeps_weights=True,
-            checkpoint_seconds=checkpoint_seconds,
-            on_step=on_step,
-        )
 
 
 def held_result(
@@ -155,6 +164,11 @@ def held_result(
         refuse_other_data(result.data_fingerprint, source.fingerprint, where=directory.path)
         refuse_other_start(result.start_weights, backbone.digest if backbone else None, where=directory.path)
     return result
+
+
+def _refuse_other_data(spec: TrialSpec, source: Source, test_source: Source | None) -> None:
+    for seen in (source, test_source or source):
+        refuse_other_data(spec.data_content, seen.fingerprint, where=f"trial {spec.name}")
 
 
 def _kept_facts(parts: TrialParts) -> KeptFacts:

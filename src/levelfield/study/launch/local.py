@@ -11,16 +11,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from levelfield.data.machine import PROCESSES
+from levelfield.records.attempts import last_checkpoint
 from levelfield.records.codec import to_json, to_plain
 from levelfield.records.execution import ExecutionSpec
+from levelfield.records.store import StudyDirectory
+from levelfield.records.trial import TrialSpec
 from levelfield.study.launch.base import LaunchEvent, Planned
 
-# A trial whose worker dies this often is given up: it takes the machine down, and a retry would only repeat that.
+# A trial whose worker dies this often without a checkpoint in between is given up: it takes the machine down, and a
+# retry would only repeat that.
 _MAX_DEATHS = 3
 _MOST_LAST_WORDS = 20
 _LAST_WORDS_SECONDS = 2.0
@@ -53,7 +57,8 @@ class LocalLauncher:
         self._environment = worker_environment(execution.threads, processes=num_workers)
         self._waiting: deque[Planned] = deque()
         self._events: queue.Queue[tuple[_Process, dict]] = queue.Queue()
-        self._deaths: Counter[str] = Counter()
+        self._study = StudyDirectory(directory)
+        self._deaths: dict[str, tuple[int, int]] = {}
         self._died_at_work: set[str] = set()
         self._ready: deque[LaunchEvent] = deque()
         self._num_workers = num_workers
@@ -112,6 +117,9 @@ class LocalLauncher:
             self._ready.append(
                 LaunchEvent(kind="progress", trial=trial, step=event["step"], num_steps=trial.spec.steps)
             )
+        elif event["event"] == "lost":
+            process.trial = None
+            self._resume(trial, event["reason"], started=True)
         else:
             process.trial = None
             self._ready.append(
@@ -125,16 +133,22 @@ class LocalLauncher:
 
     def _resume(self, trial: Planned, reason: str, *, started: bool) -> None:
         """Give it to another worker, or give it up: the trial is to blame where one of its workers had ``started``."""
-        key = trial.spec.fingerprint
-        self._deaths[key] += 1
+        key, reached = trial.spec.fingerprint, self._reached(trial)
+        deaths, reached_before = self._deaths.get(key, (0, reached))
+        deaths = deaths + 1 if reached == reached_before else 1
+        self._deaths[key] = deaths, reached
         if started:
             self._died_at_work.add(key)
-        if self._deaths[key] >= _MAX_DEATHS:
+        if deaths >= _MAX_DEATHS:
             told, blame = f"{reason}, {_MAX_DEATHS} times", "trial" if key in self._died_at_work else "worker"
             self._ready.append(LaunchEvent(kind="failed", trial=trial, reason=told, blame=blame))
             return
         self._ready.append(LaunchEvent(kind="restarted", trial=trial, reason=reason))
         self._waiting.appendleft(trial)
+
+    def _reached(self, trial: Planned) -> int:
+        """The step of the last checkpoint of a trial; a probe has none."""
+        return last_checkpoint(self._study.trial(trial.spec).path) if isinstance(trial.spec, TrialSpec) else 0
 
 
 class _Process:

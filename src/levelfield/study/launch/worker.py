@@ -18,15 +18,14 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from levelfield.data.said import said_elsewhere
 from levelfield.records.codec import from_plain
-from levelfield.records.errors import InputError, StoreError, lacks_memory
+from levelfield.records.errors import InputError, LeaseLostError, StoreError, lacks_memory
 from levelfield.records.execution import ExecutionSpec
 from levelfield.records.probe import ProbeSpec
-from levelfield.records.probe_store import probe_directory
 from levelfield.records.store import StudyDirectory
 from levelfield.records.trial import TrialSpec
 
 if TYPE_CHECKING:
-    import torch
+    from levelfield.study.execute.item import WorkOrder
 
 _PROGRESS_STEPS = 20
 
@@ -69,18 +68,22 @@ class _Worker:
         self.keeps_weights = keeps_weights
 
     @functools.cached_property
-    def device(self) -> torch.device:
+    def order(self) -> WorkOrder:
+        from levelfield.study.execute.item import WorkOrder
         from levelfield.train.device import resolve_device
 
-        return resolve_device(self.device_name)
+        return WorkOrder(
+            device=resolve_device(self.device_name),
+            execution=self.execution,
+            checkpoint_seconds=self.checkpoint_seconds,
+            keeps_weights=self.keeps_weights,
+        )
 
     def run(self, plain: dict[str, Any]) -> None:
         """Train or probe what ``plain`` describes; whatever prevents that is told in its own words."""
         try:
-            if "probes" in plain:
-                self._probe(from_plain(ProbeSpec, plain))
-            else:
-                self._train(from_plain(TrialSpec, plain))
+            spec = from_plain(ProbeSpec if "probes" in plain else TrialSpec, plain)
+            self._run(spec)
         except (InputError, StoreError) as error:
             self.tell(
                 {
@@ -89,49 +92,18 @@ class _Worker:
                     "blame": "input" if isinstance(error, InputError) else "store",
                 }
             )
+        except LeaseLostError as error:
+            self.tell({"event": "lost", "reason": str(error)})
         # The boundary of the process: whatever a trial raises is its outcome, and the next one must still run.
         except Exception as error:
             self.tell({"event": "failed", "reason": _reason(error)})
         else:
             self.tell({"event": "finished"})
 
-    def _train(self, spec: TrialSpec) -> None:
-        from levelfield.data.sources import open_source_once
-        from levelfield.study.execute.backbones import backbone_in
-        from levelfield.study.execute.trial import held_result, run_trial
+    def _run(self, spec: TrialSpec | ProbeSpec) -> None:
+        from levelfield.study.execute.item import item_of, run_item
 
-        directory, source = self.study.trial(spec), open_source_once(spec.data)
-        directory.open(spec)
-        with directory.locked():
-            start = backbone_in(self.study, spec.start, device=self.device) if spec.start else None
-            if held_result(directory, source, start) is None:
-                run_trial(
-                    spec,
-                    directory,
-                    source,
-                    device=self.device,
-                    execution=self.execution,
-                    backbone=start,
-                    test_source=open_source_once(spec.held_out_data),
-                    keeps_weights=self.keeps_weights and spec.start is None,
-                    checkpoint_seconds=self.checkpoint_seconds,
-                    on_step=lambda report: self._tell_progress(report.step),
-                )
-
-    def _probe(self, spec: ProbeSpec) -> None:
-        from levelfield.data.sources import open_source_once
-        from levelfield.study.execute.backbones import backbone_in
-        from levelfield.study.execute.probe import run_probe
-
-        run_probe(
-            spec,
-            probe_directory(self.study, spec),
-            open_source_once(spec.data),
-            backbone_in(self.study, spec.start, device=self.device),
-            features_folder=self.study.path / "features",
-            device=self.device,
-            execution=self.execution,
-        )
+        run_item(item_of(self.study, spec), self.order, on_step=self._tell_progress)
 
     def _tell_progress(self, step: int) -> None:
         if step % _PROGRESS_STEPS == 0:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from levelfield.records.codec import plain_from_json, to_plain
-from levelfield.records.store import StudyDirectory
+from levelfield.records.store import StudyDirectory, TrialDirectory
 from levelfield.records.trial import TrialResult, TrialSpec
 from levelfield.study.outcome.costs import costs_of
 from levelfield.study.track.sinks import Curve, Sink
@@ -45,7 +45,7 @@ class Tracker:
         key, kind = spec.fingerprint, progress.event.kind
         if key not in self._open:
             curve = self._sink.begin(spec.name, key, to_plain(spec))
-            self._open[key] = _Followed(self._study.trial(spec).metrics_path, curve)
+            self._open[key] = _Followed(self._study.trial(spec), curve)
         followed = self._open[key]
         followed.follow()
         if kind in ("finished", "failed"):
@@ -64,14 +64,14 @@ class Tracker:
 
 
 class _Followed:
-    """The trace at ``path`` as far as it was sent: a resumed trial writes it anew up to its checkpoint."""
+    """The trace of ``trial`` as far as it was sent: a resumed trial writes it anew up to its checkpoint."""
 
-    def __init__(self, path: Path, curve: Curve) -> None:
-        self._path, self.curve, self._step = path, curve, 0
+    def __init__(self, trial: TrialDirectory, curve: Curve) -> None:
+        self._trial, self.curve, self._step = trial, curve, 0
 
     def follow(self) -> None:
         try:
-            lines = self._path.read_bytes().splitlines(keepends=True)
+            lines = self._trial.trace_path.read_bytes().splitlines(keepends=True)
         except FileNotFoundError:
             return
         for line in lines:
