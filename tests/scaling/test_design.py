@@ -69,11 +69,11 @@ def test_edges_stand_before_a_verdict_and_are_named_before_seeds_are_bought(foun
         for winner in found.winners
     ]
     edged = dataclasses.replace(found, winners=tuple(bound))
-    asked = {"target": 1e13, "allowance": 5e12}
-    first, *_ = propose(edged, **asked, want="verdict").notes
+    first, *_ = propose(edged, target=1e13, allowance=5e12, want="verdict").notes
     assert first == EdgesBeforeSeeds(family="vit", edges=("size",), num_rungs=1)
     assert "1 of the winners of ViT lie at an edge of their search (size)" in told(first)
-    for proposal in (propose(found, **asked, want="verdict"), propose(edged, **asked, family="vit")):
+    free = propose(found, target=1e13, allowance=5e12, want="verdict")
+    for proposal in (free, propose(edged, target=1e13, allowance=5e12, family="vit")):
         assert not any(isinstance(note, EdgesBeforeSeeds) for note in proposal.notes)
 
 

@@ -14,6 +14,7 @@ from levelfield.records.execution import Execution
 from levelfield.records.head import LinearHead
 from levelfield.records.probe import ProbeResult, ProbeScore, ProbeSpec, ProbeTiming
 from levelfield.records.probe_store import ProbeDirectory
+from levelfield.records.sealed import write_record
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import TrialSpec, TrialTiming
 from levelfield.report.tables.found import compared_tables, table_of_all
@@ -82,7 +83,8 @@ def probed(path, *, content="digits"):
         levelfield_version="0",
     )
     timing = ProbeTiming(fingerprint=spec.fingerprint, device="none", device_seconds=1.0, wall_seconds=1.0)
-    directory.finish(result, timing)
+    write_record(directory.path / "timing.json", timing)
+    write_record(directory.path / "result.json", result)
     return directory.path
 
 

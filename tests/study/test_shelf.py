@@ -6,6 +6,7 @@ import pytest
 
 from levelfield.records.errors import SpecError, StoreError
 from levelfield.records.store import StudyDirectory
+from levelfield.scaling.results.laws import Currency
 from levelfield.scaling.results.verdicts import BudgetVerdict, Comparison
 from levelfield.scaling.verdicts.best import not_told_from_the_best
 from levelfield.study.plan.plan import plan
@@ -107,8 +108,8 @@ def test_a_race_searches_weights_along_the_axes_of_families_from_scratch():
     assert plan(race, facts, {}).trials
 
 
-def pair(a, b, verdict, currency="flops"):
-    overall = BudgetVerdict(budget=None, difference=None, verdict=verdict, reasons=())
+def pair(a, b, verdict, currency: Currency = "flops"):
+    overall = BudgetVerdict(budget=1e12, difference=None, verdict=verdict, reasons=())
     return Comparison(
         a=a, b=b, currency=currency, margin=0.05, per_budget=(), overall=overall, smallest_decidable_margin=None,
         seeds_to_decide=None,
