@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import json
+import shutil
 from typing import Literal
 
 import pytest
@@ -147,11 +148,13 @@ def test_what_diverged_or_was_only_begun_has_no_score_and_stands_at_the_end(tmp_
     finetuned(tmp_path, 0.8)
     diverged = finetuned(tmp_path, float("inf"), seed=1)
     begun = finetuned(tmp_path, 0.9, seed=2)
-    for name in ("result.json", "status.json", "timing.json"):
+    for name in ("result.json", "timing.json"):
         (begun / name).unlink()
+    alone = shutil.copytree(begun, tmp_path / "alone" / begun.name)
+    (begun / "attempts/0001").mkdir(parents=True)
     *_, last = compared_tables(tuple(found_runs([tmp_path])))
     told = {row[-1].text: row[-2].text for row in last.rows}
-    assert told == {str(diverged): "diverged", str(begun): "not begun"}
+    assert told == {str(diverged): "diverged", str(begun): "begun", str(alone): "not begun"}
 
 
 def test_what_is_damaged_is_named_and_the_rest_is_told(invoke, tmp_path):

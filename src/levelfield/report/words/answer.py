@@ -73,10 +73,11 @@ def _answer(analysis: Analysis) -> str:
         return f"no answer yet for any of {len(by_pair)} pairs of families; of {a} and {b}, {_why(first.overall)}"
     if undecided := len(by_pair) - len(decided):
         told_of.append(f"no answer yet for {undecided} of {len(by_pair)} pairs of families")
-    left = not_told_from_the_best(analysis.families, analysis.comparisons)
+    asked = tuple(dict.fromkeys(family for pair in pairs for family in pair))
+    left = not_told_from_the_best(asked, analysis.comparisons)
     names = numbers.listed([numbers.family_name(family) for family in left])
     best = f"the best is {names}" if len(left) == 1 else f"the best may be {names}"
-    return "; ".join([f"of {len(analysis.families)}, {best}", *told_of])
+    return "; ".join([f"of {len(asked)}, {best}", *told_of])
 
 
 def _of_pair(by_currency: dict[Currency, Comparison]) -> str:

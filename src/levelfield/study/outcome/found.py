@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from levelfield.records.attempts import attempts_at
 from levelfield.records.codec import plain_from_json
 from levelfield.records.data import DataSpec, Split, data_identity
 from levelfield.records.errors import DamagedError, InputError, StoreError
@@ -150,7 +151,11 @@ def _of_trial(directory: TrialDirectory) -> Iterator[FoundRun]:
     kind: FoundKind = "trial" if spec.start is None else "fine-tune"
     if (path.parent / "locked.json").exists():
         kind = "trained"
-    state = result.status if result is not None else held.state.state if held.state is not None else "not begun"
+    state = "begun" if attempts_at(path) else "not begun"
+    if result is not None:
+        state = result.status
+    elif held.state is not None:
+        state = held.state.state
     scored = result is not None and spec.held_out in result.held_out
     yield FoundRun(
         kind=kind,
