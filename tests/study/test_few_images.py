@@ -1,5 +1,6 @@
 """Few images: winners are judged in folds, and how long and how strongly augmented a run is best is searched."""
 
+import csv
 import dataclasses
 import math
 
@@ -9,13 +10,15 @@ import pytest
 from levelfield.records.data import ImagesSpec
 from levelfield.records.errors import SpecError
 from levelfield.records.study import AxisSpec
+from levelfield.study.outcome.export import export_study
+from levelfield.study.outcome.outcome import read_outcome
 from levelfield.study.outcome.table import finished_runs, observations
 from levelfield.study.plan.plan import plan
 from tests.narrowed import of_kind
-from tests.study.simulated import FACTS, bowl, run_to_the_end, study
+from tests.study.simulated import FACTS, bowl, run_to_the_end, study, written_down
 
 IMAGES = {"source": "images", "path": "pictures", "resolution": 32, "select_examples": 50}
-FEW = dataclasses.replace(FACTS, num_train=800, num_report=200, fingerprint="few")
+FEW = dataclasses.replace(FACTS, num_train=800, num_report=200)
 LENGTHS = [0.125, 0.25, 0.5, 1]
 STRENGTHS = ["none", "flip", "crop-flip", "crop-flip+rand-m6-n2"]
 
@@ -69,6 +72,17 @@ def test_a_run_of_which_a_fold_is_missing_or_diverged_is_no_row():
     runs = {row.run for row in observations(planned, left, {})}
     assert first[0].spec.fingerprint not in runs
     assert len(runs) == len(observations(planned, results, {})) - 2
+
+
+def test_the_table_of_trials_says_which_fold_judged_each(tmp_path):
+    spec = few(folds=5)
+    planned, results = run_to_the_end(spec, facts=FEW)
+    written_down(tmp_path / "study", spec, planned, results, facts=FEW)
+    exported, _ = export_study(read_outcome(tmp_path / "study"), tmp_path / "table")
+    with open(exported, newline="") as file:
+        told = [(row["role"], row["fold"]) for row in csv.DictReader(file)]
+    assert {fold for role, fold in told if role == "winner"} == set("01234")
+    assert {fold for role, fold in told if role == "search"} == {""}
 
 
 def test_lengths_and_augmentation_are_searched_at_every_rung_with_other_axes_at_the_lowest_alone():

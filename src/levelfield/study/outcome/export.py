@@ -9,11 +9,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from levelfield.records.data import num_folds
 from levelfield.records.measure import Measure
 from levelfield.records.transfer import TransferRow
 from levelfield.records.writing import make_directory, write_atomically
 from levelfield.study.outcome.costs import costs_of
 from levelfield.study.outcome.outcome import Outcome
+from levelfield.study.outcome.table import fold_of
 from levelfield.study.outcome.transfer_table import transfer_rows
 
 COLUMNS: dict[str, str] = {
@@ -35,6 +37,7 @@ COLUMNS: dict[str, str] = {
     "peak_lr": "peak learning rate",
     "base_lr": "peak learning rate scaled to a batch of 256 by the family's exponent",
     "seed": "seed of weights and order",
+    "fold": "the part of the images that judged it, where they judge in folds: those of one seed are one run",
     "split": "held-out split that the measures are of: select chooses, report judges",
     "train_loss": "training loss over the last tenth of the steps",
     "floor": "the least value of the first measure that any model can reach, where the data's is known",
@@ -164,6 +167,7 @@ def rows(outcome: Outcome) -> Iterator[dict[str, Any]]:
             "peak_lr": spec.recipe.peak_lr,
             "base_lr": trial.base_lr,
             "seed": spec.seed,
+            "fold": fold_of(spec) if spec.held_out == "report" and num_folds(spec.data) > 1 else None,
             "split": spec.held_out,
         }
         if result:

@@ -47,7 +47,7 @@ def finished_runs(planned: Plan, results: Mapping[str, TrialResult]) -> Iterator
     for trial in planned.trials:
         result = results.get(trial.spec.fingerprint)
         if result is not None and result.status == "finished":
-            runs.setdefault(_run_of(trial.spec), {})[_fold_of(trial.spec)] = trial
+            runs.setdefault(_run_of(trial.spec), {})[fold_of(trial.spec)] = trial
     for trials in runs.values():
         first = next(iter(trials.values()))
         if len(trials) == _num_trials(first.spec):
@@ -59,7 +59,8 @@ def _num_trials(spec: TrialSpec) -> int:
     return num_folds(spec.data) if spec.held_out == "report" else 1
 
 
-def _fold_of(spec: TrialSpec) -> int:
+def fold_of(spec: TrialSpec) -> int:
+    """The fold of the data that judges the trial; 0 where there is one part alone."""
     return spec.data.fold if isinstance(spec.data, ImagesSpec) else 0
 
 
