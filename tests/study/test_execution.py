@@ -85,8 +85,9 @@ def test_a_trial_of_the_lean_engine_says_so_and_resumes_bit_for_bit_under_it(sou
     whole = run_trial(spec, TrialDirectory(tmp_path / "whole"), source, device=CPU, execution=lean)
     cut = TrialDirectory(tmp_path / "cut")
     begun(spec, cut, source, lean)
-    resumed = run_trial(spec, cut, source, device=CPU, execution=DEFAULT_EXECUTION)
-    plain = run_trial(spec, TrialDirectory(tmp_path / "plain"), source, device=CPU)
+    asked = ExecutionSpec(engine="plain")
+    resumed = run_trial(spec, cut, source, device=CPU, execution=asked)
+    plain = run_trial(spec, TrialDirectory(tmp_path / "plain"), source, device=CPU, execution=asked)
     assert (whole.execution.engine, resumed.execution.engine, plain.execution.engine) == ("lean", "lean", "plain")
     assert len(resumed.executions) == 1
     assert resumed.weights_digest == whole.weights_digest != plain.weights_digest

@@ -182,7 +182,7 @@ def test_a_fine_tuned_trial_that_kept_no_weights_is_tuned_again_from_its_own_sta
     assert found.digest() == wanted.digest()
     alone = TrialDirectory(tmp_path / "alone" / "trials" / "x")
     run_trial(spec, alone, source, device=CPU, backbone=backbone, test_source=judging)
-    with pytest.raises(InputError, match=r"holds no trial .* to start from"):
+    with pytest.raises(InputError, match=r"holds nothing to start from that is trial:"):
         model_at(alone.path, device=CPU)
 
 

@@ -53,6 +53,7 @@ class Execution(ExecutionSpec):
 
     device: str
     torch_version: str
+    engine: Engine = "plain"
     pixels: str | None = later(default=None)
     engine_version: str | None = later(default=None)
 
