@@ -37,8 +37,8 @@ def test_every_command_of_the_readme_runs(undisturbed, tmp_path):
     name = next(path.name for path in sorted((tmp_path / "runs/quickstart/trials").iterdir()))
     allowed = {0: "", 2: " law to "}
     for command in commands:
-        if command.startswith("levelfield race "):
-            continue  # takes hours: tests/cli/test_race.py runs the shortest there is
+        if command.startswith(("levelfield race ", "levelfield train ")):
+            continue  # take hours: tests/cli/test_race.py and test_train.py run the shortest there are
         if command.startswith("levelfield run study.toml"):  # the quickstart itself, printed by a line before
             command += " --dir runs/own --for 5s"
             allowed[75] = "the time is over"
