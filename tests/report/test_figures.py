@@ -358,3 +358,10 @@ def test_of_many_sizes_few_rates_are_drawn_and_the_figure_says_how_many() -> Non
     (panel,) = drawn.panels
     assert sum(layer["mark"]["type"] == "point" for layer in panel.specification["layer"]) == 6
     assert "Of 40 sizes 6 are drawn" in drawn.reading
+
+
+def test_texts_of_a_flat_axis_do_not_touch_one_another():
+    wide = log_axis("training compute in FLOPs", [7.78e9, 6.4e10])
+    assert [tick for tick, _ in wide.ticks] == [1e10, 2e10, 5e10], "5x10^10 and 7x10^10 were printed over each other"
+    short = log_axis("held-out loss", [0.45, 3.2], text=numbers.plain)
+    assert [tick for tick, _ in short.ticks] == [0.5, 0.7, 1.0, 2.0, 3.0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -11,6 +12,8 @@ from typing import Any
 from levelfield.report.words import numbers
 
 _MOST_TICKS = 6
+_CHARACTER = 0.024
+"""The width of one, and of what keeps two texts apart, as a share of a flat axis of the figures' usual width."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +65,7 @@ def log_axis(
     middle = math.log(low * high) / 2
     low = math.exp(middle - length * (0.5 + room))
     high = math.exp(middle + length * (0.5 + room))
-    chosen = _thinned(sorted(ticks), most) if ticks is not None else _log_ticks(low, high, most)
+    chosen = _thinned(sorted(ticks), most) if ticks is not None else _log_ticks(low, high, most, text)
     inside = tuple((tick, text(tick)) for tick in chosen if low <= tick <= high)
     return Axis(title=title, low=low, high=high, ticks=inside)
 
@@ -118,15 +121,21 @@ def _signed(percent: float) -> str:
     return f"{'+' if percent > 0 else '−'}{abs(percent):g}{numbers.THIN}%"
 
 
-def _log_ticks(low: float, high: float, most: int) -> list[float]:
-    """Round numbers between ``low`` and ``high``: the densest of a few customary series that is not too dense."""
+def _log_ticks(low: float, high: float, most: int, text: Callable[[float], str]) -> list[float]:
+    """Round numbers between ``low`` and ``high``: the densest of a few customary series whose texts stand apart."""
     if math.log10(high / low) < 0.6:
         return _linear_ticks(low, high, most)
     for digits in ((1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
         ticks = _decade_ticks(low, high, digits)
-        if len(ticks) <= most:
+        if len(ticks) <= most and _stand_apart(ticks, math.log(high / low), text):
             return ticks
     return _thinned(_decade_ticks(low, high, (1,)), most)
+
+
+def _stand_apart(ticks: Sequence[float], length: float, text: Callable[[float], str]) -> bool:
+    """Whether every text has room beside the next one, on an axis of ``length`` in ln that lies flat."""
+    pairs = itertools.pairwise(ticks)
+    return all(math.log(b / a) / length > _CHARACTER * (len(text(a)) + len(text(b))) / 2 for a, b in pairs)
 
 
 def _decade_ticks(low: float, high: float, digits: tuple[int, ...]) -> list[float]:
