@@ -108,7 +108,7 @@ def test_a_run_of_half_the_length_takes_half_the_examples_of_the_same_budget():
 def test_the_whole_budget_is_no_edge_and_the_shortest_run_that_was_declared_is_one(best, edges):
     def loss(trial):
         share = float(trial.variant.partition("=")[2] or 1)
-        return bowl(dataclasses.replace(trial, variant="")) * math.exp(0.02 * abs(math.log2(share / best)))
+        return bowl(dataclasses.replace(trial, variant="")) * math.exp(0.1 * abs(math.log2(share / best)))
 
     planned, _ = run_to_the_end(few(axes=("length",)), facts=FEW, loss=loss)
     assert all(set(winner.edges) & {"length"} == edges for winner in planned.winners)
@@ -118,7 +118,7 @@ def test_the_whole_budget_is_no_edge_and_the_shortest_run_that_was_declared_is_o
 def test_an_axis_of_augmentation_moves_what_the_trials_see_and_nothing_gentler_than_none_is_missed():
     def loss(trial):
         worse = STRENGTHS.index(data_of(trial).augment) if data_of(trial).randaugment is None else 3
-        return bowl(dataclasses.replace(trial, variant="")) * math.exp(0.02 * worse)
+        return bowl(dataclasses.replace(trial, variant="")) * math.exp(0.1 * worse)
 
     planned, _ = run_to_the_end(few(axes=("augment",)), facts=FEW, loss=loss)
     assert {data_of(trial).augment for trial in winners_of(planned)} == {"none"}
