@@ -5,6 +5,7 @@ import statistics
 
 import pytest
 
+from levelfield.records.data import ImagesSpec, in_fold
 from levelfield.study.bill.bill import bill
 from levelfield.study.bill.calibrate import MOST_MEASURED_SHAPES, shapes_by_use, trial_of
 from levelfield.study.bill.foretold import Speeds, step_flops
@@ -51,6 +52,24 @@ def test_pictures_that_are_kept_decoded_are_charged_once_a_process_and_the_other
     assert told.evaluate == pytest.approx(1000 * (1e-4 + 2e-5 + 0.75 * 6e-5))
     first = speeds(kept=0.25).first_seconds(train_examples=500, held_examples=100)
     assert first == pytest.approx(1.5 + 0.25 * (500 * 4e-5 + 100 * 6e-5))
+
+
+def test_a_rendering_that_was_not_measured_is_charged_as_the_slowest_that_was_and_folds_are_rendered_alike():
+    pictures = ImagesSpec(path="pictures", resolution=32, folds=5)
+    trial = dataclasses.replace(TRIAL, data=pictures, data_content="few")
+    plain, strong = (
+        dataclasses.replace(trial, data=dataclasses.replace(pictures, augment=augment))
+        for augment in ("none", "crop-flip")
+    )
+    known = {
+        rendering_of(each, FACTS): dataclasses.replace(DATA, train_seconds=seconds)
+        for each, seconds in ((plain, 1e-5), (strong, 3e-5))
+    }
+    found = dataclasses.replace(speeds(), data=known)
+    stronger = dataclasses.replace(trial, data=dataclasses.replace(pictures, randaugment="rand-m9-n2"))
+    assert found.of(stronger, held_examples=1).data == pytest.approx(trial.examples * 3e-5)
+    assert found.of(plain, held_examples=1).data == pytest.approx(trial.examples * 1e-5)
+    assert rendering_of(dataclasses.replace(plain, data=in_fold(plain.data, 3)), FACTS) == rendering_of(plain, FACTS)
 
 
 def test_no_more_pictures_are_decoded_once_than_there_are():

@@ -38,7 +38,7 @@ class TrialSeconds:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Speeds:
-    """What was measured here for a study on the data of ``facts``: at least one shape, and every rendering."""
+    """What was measured here for a study on the data of ``facts``: at least one shape and one rendering."""
 
     facts: DataFacts
     networks: Mapping[Shape, NetworkSpeed]
@@ -49,7 +49,7 @@ class Speeds:
 
         What the first trial of a process takes on top is :meth:`first_seconds`.
         """
-        shape, data = shape_of(trial, self.facts), self.data[rendering_of(trial, self.facts)]
+        shape, data = shape_of(trial, self.facts), self.rendering(rendering_of(trial, self.facts))
         network = self.network(shape)
         again = 1 - data.kept
         settled = STATISTICS_EXAMPLES if _cost(shape).shares_statistics else 0
@@ -67,6 +67,11 @@ class Speeds:
         slowest = max(self.data.values(), key=lambda data: data.train_decode_seconds)
         train = min(train_examples, self.facts.num_train) * slowest.train_decode_seconds
         return slowest.start_seconds + slowest.kept * (train + held_examples * slowest.held_decode_seconds)
+
+    def rendering(self, rendering: Rendering) -> DataSpeed:
+        """The speed of ``rendering``: as measured, else the slowest of the others, which differ in how they augment."""
+        known = self.data.get(rendering)
+        return known if known is not None else max(self.data.values(), key=lambda data: data.train_seconds)
 
     def network(self, shape: Shape) -> NetworkSpeed:
         """The speed of ``shape``: as measured, else that of the nearest measured ones of its kind, by FLOPs a step."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from levelfield.records.codec import record
-from levelfield.records.data import DataSpec
+from levelfield.records.data import DataSpec, in_fold
 from levelfield.records.execution import Engine, ExecutionSpec
 from levelfield.records.head import Head
 from levelfield.records.trial import Dtype, RecipeSpec, TrialSpec
@@ -116,10 +116,10 @@ def shape_of(trial: TrialSpec, facts: DataFacts) -> Shape:
 
 
 def rendering_of(trial: TrialSpec, facts: DataFacts) -> Rendering:
-    """What its examples are made of."""
+    """What its examples are made of, whichever fold of them judges."""
     recipe = trial.recipe
     return Rendering(
-        data=trial.data,
+        data=in_fold(trial.data, 0),
         content=trial.data_content,
         resolution=facts.resolution,
         multiplicity=recipe.multiplicity,
