@@ -137,7 +137,8 @@ class FewTruth(Truth):
             loss *= math.exp(SELECTING / math.sqrt(num) * self._liking(trial))
         result = TrialResult(
             fingerprint=own.fingerprint, status="finished", params=1, steps=own.steps, examples_seen=own.examples,
-            epochs=own.examples / self.facts.num_train, train_flops=trial.budget_flops, evaluate_flops=0.0,
+            epochs=own.examples / self.facts.num_train, train_flops=trial.budget_flops * _share(trial),
+            evaluate_flops=0.0,
             held_out={split: HeldOutMeans(values={"loss": loss, "error": 0.5}, num_examples=num)},
             measures=MEASURES, seen_digest="", data_fingerprint="planted", executions=(NOWHERE,),
             levelfield_version="",
@@ -149,6 +150,12 @@ class FewTruth(Truth):
         told = f"{self.place}/{trial.family}/{trial.spec.architecture}/{trial.base_lr}/{trial.variant}"
         digest = hashlib.sha256(told.encode()).digest()
         return float(np.random.default_rng(list(digest[:8])).standard_normal())
+
+
+def _share(trial: PlannedTrial) -> float:
+    """Of its budget that it spends."""
+    moved = dict(pair.split("=") for pair in trial.variant.split(",") if pair)
+    return float(moved.get("length", 1))
 
 
 def study_of(setting: Setting) -> StudySpec:

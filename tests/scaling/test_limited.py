@@ -34,3 +34,12 @@ def test_one_rung_within_the_limit_is_judged_without_those_beyond_it():
     found = flops(mixed)
     assert found.span == (least, least)
     assert EveryRungLimited() not in found.overall.reasons
+
+
+@pytest.mark.parametrize(("capped", "verdict"), [(True, "better"), (False, "cannot tell")])
+def test_a_family_that_spends_less_of_a_cap_by_choice_is_judged_and_one_that_was_given_less_is_not(capped, verdict):
+    rows = [
+        dataclasses.replace(row, train_flops=row.train_flops / 4, capped=capped) if row.family == "vit" else row
+        for row in repeated(shift={"nfnet": -0.2})
+    ]
+    assert flops(rows).overall.verdict == verdict

@@ -104,6 +104,16 @@ def test_a_run_of_half_the_length_takes_half_the_examples_of_the_same_budget():
         assert half.spec.examples == pytest.approx(whole.spec.examples / 2, rel=0.05)
 
 
+def test_a_run_that_chose_to_be_shorter_says_that_its_budget_was_a_cap():
+    planned, results = run_to_the_end(few(), facts=FEW)
+    first, second, *_ = winners_of(planned)
+    for trial, share in ((first, 0.5), (second, 0.999)):
+        key = trial.spec.fingerprint
+        results[key] = dataclasses.replace(results[key], train_flops=share * trial.budget_flops)
+    capped = {row.run: row.capped for row in observations(planned, results, {})}
+    assert (capped[first.spec.fingerprint], capped[second.spec.fingerprint]) == (True, False)
+
+
 @pytest.mark.parametrize(("best", "edges"), [(1, set()), (0.25, set()), (0.125, {"length"})])
 def test_the_whole_budget_is_no_edge_and_the_shortest_run_that_was_declared_is_one(best, edges):
     def loss(trial):

@@ -34,7 +34,8 @@ class Observation:
     err together; empty for a run of its own. ``traits`` are further facts of the run by name ("resolution", "320"):
     what differs between families might be taken for the family. "metric" and "report_set" among them say what ``loss``
     is and on which held-out examples it was measured.
-    ``images`` are the distinct ones that it was trained on, where that is known.
+    ``images`` are the distinct ones that it was trained on, where that is known. ``capped`` says that its budget was a
+    cap, of which a search chose to spend less.
     Absent numbers are None.
     """
 
@@ -64,6 +65,7 @@ class Observation:
     traits: tuple[tuple[str, str], ...] = ()
     axes: tuple[tuple[str, str], ...] = later(default=())
     images: float | None = later(default=None)
+    capped: bool = later(default=False)
 
     def value(self, measure: str) -> float | None:
         """What was measured under that name, or None."""

@@ -77,6 +77,11 @@ class Rung:
         return self.first.epochs is not None and bool(self.first.epochs > PROTOCOL_MAX_EPOCHS)
 
     @property
+    def capped(self) -> bool:
+        """Whether its budget was a cap, of which it spends less by choice."""
+        return any(run.capped for run in self.runs)
+
+    @property
     def limiting_images(self) -> float | None:
         """The images that its runs were trained on, where these limit them; None where they do not, or nobody knows."""
         first = self.first

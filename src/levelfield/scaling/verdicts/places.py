@@ -39,7 +39,7 @@ def at_equal_flops(
         weights[cells[left]], weights[cells[right]] = 1.0, -1.0
         reasons: list[Reason] = [*unfit(left, few_examples), *unfit(right, False)]
         gap = abs(math.log(left.train_flops / right.train_flops))
-        if gap > MAX_FLOPS_GAP:
+        if gap > MAX_FLOPS_GAP and not (left.capped or right.capped):
             reasons.append(UnequalCompute(gap=math.expm1(gap)))
         limited = tuple(rung.family for rung in (left, right) if rung.data_limited)
         statements.append(

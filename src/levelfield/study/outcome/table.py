@@ -17,6 +17,9 @@ from levelfield.records.trial import TrialResult, TrialSpec, TrialTiming
 from levelfield.scaling.noise.stretches import stretch_means
 from levelfield.study.planned import Plan, PlannedTrial
 
+_WHOLE = 0.95
+"""Of a budget: a trial spends all of it but less than a step, unless a shorter length was chosen."""
+
 
 def observations(
     planned: Plan,
@@ -154,6 +157,7 @@ def _row(
         params=float(result.params),
         examples=float(result.examples_seen),
         epochs=result.epochs,
+        capped=result.train_flops < _WHOLE * trial.budget_flops,
         images=result.examples_seen / spec.recipe.multiplicity / result.epochs if result.epochs else None,
         global_batch_size=spec.global_batch_size,
         peak_lr=spec.recipe.peak_lr,
