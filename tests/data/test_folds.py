@@ -7,7 +7,8 @@ import pytest
 from small_pictures import encoded, picture, write_folder
 
 from levelfield.data.sources import open_source
-from levelfield.records.data import ImagesSpec, in_fold
+from levelfield.records.data import ImagesSpec, in_fold, placed_as
+from levelfield.records.drawn import DigitPairsSpec
 from levelfield.records.errors import DataError, InputError
 
 
@@ -80,3 +81,10 @@ def test_without_folds_there_is_none_to_choose():
     assert in_fold(plain, 3) == plain
     with pytest.raises(InputError, match="fold"):
         dataclasses.replace(plain, fold=1)
+
+
+def test_data_that_has_moved_keeps_the_fold_and_the_augmentation_that_a_trial_was_of():
+    trial = in_fold(spec("old", augment="crop-flip", randaugment="rand-m6-n2"), 3)
+    here = spec("new", label_column="kind")
+    assert placed_as(trial, here) == dataclasses.replace(trial, path="new", label_column="kind")
+    assert placed_as(trial, DigitPairsSpec()) == DigitPairsSpec(), "other data altogether is told by its content"
