@@ -12,23 +12,16 @@ correction that is made supposes 1 (decision 34).
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import dataclasses
 import hashlib
-import io
 import math
-import platform
-import time
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks import planted_races
-from benchmarks.planted_races import FAMILIES, MARGIN, MEASURES, NOWHERE, ROUND, Ended, Truth
+from benchmarks.planted_races import FAMILIES, MARGIN, MEASURES, NOWHERE, Ended, Truth, run_settings
 from levelfield.records.data import ImagesSpec
 from levelfield.records.execution import DEFAULT_EXECUTION
 from levelfield.records.head import LinearHead
@@ -199,26 +192,5 @@ def _mean(values: Sequence[float]) -> float:
     return float(np.mean(known)) if known else math.nan
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--races", type=int, default=1000)
-    parser.add_argument("--minutes", type=float, default=math.inf)
-    parser.add_argument("--only", default="")
-    parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
-    end = time.monotonic() + 60 * options.minutes
-    asked = [setting for setting in SETTINGS if options.only in f"{setting.group} {setting.name}"]
-    found: dict[Setting, dict[str, list[float]]] = {setting: defaultdict(list) for setting in asked}
-    for first in range(0, options.races, ROUND):
-        for setting in asked:
-            if time.monotonic() < end:
-                tally(setting, min(ROUND, options.races - first), first=first, found=found[setting])
-        if options.out:
-            with contextlib.redirect_stdout(io.StringIO()) as text:
-                print("\n".join(page(found)))
-            options.out.write_text(f"Planted races on few images, {platform.machine()}.\n{text.getvalue()}")
-    print("\n".join(page(found)))
-
-
 if __name__ == "__main__":
-    main()
+    run_settings(__doc__, SETTINGS, tally, page, title="Planted races on few images")

@@ -14,17 +14,16 @@ they first ran.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import hashlib
-import io
 import math
 import platform
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -338,26 +337,32 @@ def page(found: Mapping[Setting, Mapping[str, list[float]]]) -> Iterator[str]:
                 )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def run_settings(
+    described: str | None,
+    settings: Sequence[Any],
+    tally: Callable[..., object],
+    page: Callable[[Mapping[Any, Mapping[str, list[float]]]], Iterator[str]],
+    *,
+    title: str,
+) -> None:
+    """A command that runs ``settings`` in turn, a few races of each at a time, and prints the ``page`` of what came."""
+    parser = argparse.ArgumentParser(description=described, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--races", type=int, default=1000)
     parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--only", default="")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
-    asked = [setting for setting in SETTINGS if options.only in f"{setting.group} {setting.name}"]
-    found: dict[Setting, dict[str, list[float]]] = {setting: defaultdict(list) for setting in asked}
+    asked = [each for each in settings if options.only in f"{getattr(each, 'group', '')} {each.name}"]
+    found: dict[Any, dict[str, list[float]]] = {setting: defaultdict(list) for setting in asked}
     for first in range(0, options.races, ROUND):
         for setting in asked:
             if time.monotonic() < end:
                 tally(setting, min(ROUND, options.races - first), first=first, found=found[setting])
         if options.out:
-            with contextlib.redirect_stdout(io.StringIO()) as text:
-                print("\n".join(page(found)))
-            options.out.write_text(f"Planted races, {platform.machine()}.\n{text.getvalue()}")
+            options.out.write_text(f"{title}, {platform.machine()}.\n" + "\n".join(page(found)) + "\n")
     print("\n".join(page(found)))
 
 
 if __name__ == "__main__":
-    main()
+    run_settings(__doc__, SETTINGS, tally, page, title="Planted races")

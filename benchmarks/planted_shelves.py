@@ -9,17 +9,13 @@ As :mod:`benchmarks.planted_races`, with 2, 5 or 20 competitors of one size each
 
 from __future__ import annotations
 
-import argparse
 import math
-import platform
-import time
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from benchmarks.planted_races import run_settings
 from levelfield.records.observation import Observation
 from levelfield.scaling.tables.rungs import checked
 from levelfield.scaling.verdicts.best import not_told_from_the_best
@@ -28,7 +24,6 @@ from levelfield.scaling.verdicts.contest import contest_of
 BUDGETS = (1e11, 3.2e11, 1e12)
 RATES = (0.008, 0.016, 0.032, 0.064, 0.128)
 SEEDS, NUM_EXAMPLES, DRAWS = 5, 2000, 199
-ROUND = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,22 +115,5 @@ def page(found: Mapping[Setting, Mapping[str, Sequence[float]]]) -> Iterator[str
             )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--races", type=int, default=1000)
-    parser.add_argument("--minutes", type=float, default=math.inf)
-    parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
-    end = time.monotonic() + 60 * options.minutes
-    found: dict[Setting, dict[str, list[float]]] = {setting: defaultdict(list) for setting in SETTINGS}
-    for first in range(0, options.races, ROUND):
-        for setting in SETTINGS:
-            if time.monotonic() < end:
-                tally(setting, min(ROUND, options.races - first), first=first, found=found[setting])
-        if options.out:
-            options.out.write_text(f"Planted shelves, {platform.machine()}.\n\n" + "\n".join(page(found)) + "\n")
-    print("\n".join(page(found)))
-
-
 if __name__ == "__main__":
-    main()
+    run_settings(__doc__, SETTINGS, tally, page, title="Planted shelves")
