@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
@@ -32,12 +33,18 @@ class ParameterSide(Protocol):
         """Clip, step and average by gradients whose norm is known, and finite."""
         ...
 
+    def scales(self, state: TrainState) -> Mapping[str, Tensor]:
+        """What adaptive clipping has last multiplied by, [units] of every tensor that it clips, by the tensor's name;
+        empty where it clips none."""
+        ...
+
 
 class PlainSide:
     """By torch's operators, a tensor at a time: the slow twin of every other, and what runs everywhere."""
 
     def __init__(self, spec: TrialSpec) -> None:
         self.recipe = spec.recipe
+        self._scales: dict[str, Tensor] = {}
 
     def clear(self, state: TrainState) -> None:
         state.optimizer.zero_grad(set_to_none=True)
@@ -50,9 +57,11 @@ class PlainSide:
 
     def update(self, state: TrainState, norm: Tensor, learning_rate: float) -> None:
         recipe = self.recipe
-        clipped = [state.parameters[row.name] for row in state.policy if row.clipped]
+        clipped = {row.name: state.parameters[row.name] for row in state.policy if row.clipped}
         if clipped and recipe.agc_lambda is not None:
-            clip_adaptively(clipped, clip_lambda=recipe.agc_lambda, eps=recipe.agc_eps)
+            held = list(clipped.values())
+            scales = clip_adaptively(held, clip_lambda=recipe.agc_lambda, eps=recipe.agc_eps)
+            self._scales = dict(zip(clipped, scales, strict=True))
         if recipe.global_clip_norm is not None:
             clip_globally(list(state.parameters.values()), norm=norm, max_norm=recipe.global_clip_norm)
         set_learning_rate(state.optimizer, learning_rate)
@@ -60,3 +69,6 @@ class PlainSide:
         state.step += 1
         if state.average:
             state.average.update(list(state.parameters.values()), step=state.step)
+
+    def scales(self, state: TrainState) -> Mapping[str, Tensor]:
+        return self._scales

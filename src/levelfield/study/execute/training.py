@@ -20,6 +20,7 @@ from levelfield.study.execute.executed import threads_ahead
 from levelfield.study.execute.parts import TrialParts
 from levelfield.study.execute.stopping import HeldSignals, held_signals
 from levelfield.train.checkpoint import CheckpointFolder
+from levelfield.train.clipped import ClippedLog
 from levelfield.train.loop import training_steps
 from levelfield.train.metrics import MetricsLog
 from levelfield.train.step import StepReport
@@ -42,6 +43,7 @@ class Training:
     attempt: Attempt
     checkpoints: CheckpointFolder
     metrics: MetricsLog
+    clipped: ClippedLog
     stopwatch: Stopwatch
     code: tuple[str, ...]
     executions: tuple[Execution, ...]
@@ -77,6 +79,7 @@ class Training:
                 if not report.finite:
                     diverged = f"loss {report.loss}, gradient norm {report.gradient_norm} after {report.step} steps"
                 elif report.step % max(1, spec.steps // LOGGED_STEPS) == 0 or report.step == spec.steps:
+                    self.clipped.append(report.step, self.parts.step.side.scales(state))
                     self.metrics.append(report, seen=state.seen, masked_examples=state.masked_examples)
                 on_step(report)
         self.attempt.lease.step = 0  # what follows takes no steps, and does not hang for that
@@ -115,7 +118,7 @@ class Training:
             if report.finite and (held or over or time.monotonic() - saved_at >= every_seconds):
                 state = self.parts.state
                 spent = {"seconds": dict(self.stopwatch.seconds), "wall_seconds": dict(self.stopwatch.wall_seconds)}
-                costs = {**spent, "metrics": list(self.metrics.lines)}
+                costs = {**spent, "metrics": list(self.metrics.lines), "clipped": list(self.clipped.lines)}
                 self.checkpoints.save(state.step, {"state": state.to_plain(), **costs, **made_by})
                 saved_at = time.monotonic()
                 if not superseded:
@@ -157,6 +160,7 @@ def taken_up(
         attempt=attempt,
         checkpoints=checkpoints,
         metrics=metrics,
+        clipped=ClippedLog(TrialFiles(attempt.path).clipped_path, lines=saved.get("clipped", ()) if saved else ()),
         stopwatch=stopwatch,
         code=tuple(dict.fromkeys((*(saved["code"] if saved else ()), code_version()))),
         executions=executions,
