@@ -56,9 +56,8 @@ def open_pair(seeds=None, *, parts=(8e-4, 1e-4, 1e-4), carried=0.0, estimate=0.0
 
 
 def looked_at(spec, *winners):
-    """What was run of ``spec``: a search of six at every rung, four of them six times at the lowest, and ``winners``."""
+    """What was run of ``spec``: twelve trials of the search and the seeds of two winners at every rung."""
     trial = plan(spec, FACTS, {}).trials[0]
-    lowest, *_, top = spec.ladder.budgets
     trials = [
         dataclasses.replace(trial, role=role, budget_flops=budget)
         for budget in spec.ladder.budgets

@@ -47,8 +47,8 @@ def chance_to_decide(
     more_rungs: int = 0,
     error_ratio: float = 1.0,
 ) -> float:
-    """The chance that ``comparison`` is decided with so many times the seeds, so many times the runs of every trial that
-    decides an axis for other rungs, and so many rungs more, these differing as the others do.
+    """The chance that ``comparison`` is decided with so many times the seeds, so many times the runs of what one rung
+    decides for others, and so many rungs more, these differing as the others do.
 
     The next look spends ``error_ratio`` times the error of this one.
     """
