@@ -122,8 +122,8 @@ class UncertaintyBudget:
 
     ``seeds`` and ``clocks`` shrink with seeds and rungs, ``search`` (the choice of each rung's recipe) with rungs. What
     errs alike at all rungs is ``carried``, of axes that one rung decided for others, and ``examples``, of the report
-    set. Over ``num_rungs`` rungs, with ``decides`` the half-width that "better" and "worse" take, and ``attainable`` the
-    verdicts that edges leave possible.
+    set. Over ``num_rungs`` rungs, with ``decides`` the half-width that "better" and "worse" take, and ``attainable``
+    the verdicts that edges leave possible.
     """
 
     seeds: float
