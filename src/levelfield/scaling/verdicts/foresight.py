@@ -26,12 +26,13 @@ def uncertainty_budget(question: Question, band: Band | None, margin: float) -> 
     weights, timed = stacked([statement])
     noise, regret = evidence.noise, evidence.regret
     seeds, _ = noise.seed_variances(weights)
-    common = regret.common_variances(weights)
+    carried = regret.carried_variances(weights)
     return UncertaintyBudget(
         seeds=float(noise.larger(seeds, weights)[0]),
         clocks=float(evidence.seconds.variances(timed)[0]),
-        search=float((regret.variances(weights) - common)[0]),
-        common=float((noise.example_variances(weights) + common)[0]),
+        search=float((regret.variances(weights) - carried)[0]),
+        carried=float(carried[0]),
+        examples=float(noise.example_variances(weights)[0]),
         num_rungs=len(question.joint),
         decides=band.judge(statement).outer,
         attainable=tuple(sorted(attainable(statement, margin))),
@@ -39,15 +40,23 @@ def uncertainty_budget(question: Question, band: Band | None, margin: float) -> 
 
 
 def chance_to_decide(
-    comparison: Comparison, *, seeds_ratio: float = 1.0, more_rungs: int = 0, error_ratio: float = 1.0
+    comparison: Comparison,
+    *,
+    seeds_ratio: float = 1.0,
+    checks_ratio: float = 1.0,
+    more_rungs: int = 0,
+    error_ratio: float = 1.0,
 ) -> float:
-    """The chance that ``comparison`` is decided with so many times the seeds and so many rungs more, these differing as
-    the others do. The next look spends ``error_ratio`` times the error of this one."""
+    """The chance that ``comparison`` is decided with so many times the seeds, so many times the runs of every trial that
+    decides an axis for other rungs, and so many rungs more, these differing as the others do.
+
+    The next look spends ``error_ratio`` times the error of this one.
+    """
     now, seen = comparison.uncertainty, comparison.overall.difference
     if now is None or seen is None:
         return 0.0
     fewer = now.num_rungs / (now.num_rungs + more_rungs)
-    left = ((now.seeds + now.clocks) / seeds_ratio + now.search) * fewer + now.common
+    left = ((now.seeds + now.clocks) / seeds_ratio + now.search) * fewer + now.carried / checks_ratio + now.examples
     error = math.sqrt(left)
     better, equal = (
         error * _stricter(half / math.sqrt(now.total), error_ratio)
