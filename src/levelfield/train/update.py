@@ -10,7 +10,7 @@ from torch import Tensor
 
 from levelfield.records.trial import TrialSpec
 from levelfield.train.clipping import clip_adaptively, clip_globally, global_norm
-from levelfield.train.optimizers import set_learning_rate
+from levelfield.train.optimizers import set_learning_rate, step_while
 from levelfield.train.state import TrainState
 
 
@@ -56,6 +56,24 @@ class PlainSide:
         return global_norm(list(state.parameters.values()))
 
     def update(self, state: TrainState, norm: Tensor, learning_rate: float) -> None:
+        self._clip(state, norm)
+        set_learning_rate(state.optimizer, learning_rate)
+        state.optimizer.step()
+        state.step += 1
+        if state.average:
+            state.average.update(list(state.parameters.values()), step=state.step)
+
+    def update_while(self, alive: Tensor, state: TrainState, norm: Tensor, learning_rate: float) -> None:
+        """The same, to the last bit, while ``alive`` is set, a boolean scalar on the device; else nothing but the count
+        of steps changes. Nobody waits to know which."""
+        self._clip(state, norm)
+        set_learning_rate(state.optimizer, learning_rate)
+        step_while(alive, state.optimizer)
+        state.step += 1
+        if state.average:
+            state.average.update(list(state.parameters.values()), step=state.step, alive=alive)
+
+    def _clip(self, state: TrainState, norm: Tensor) -> None:
         recipe = self.recipe
         clipped = {row.name: state.parameters[row.name] for row in state.policy if row.clipped}
         if clipped and recipe.agc_lambda is not None:
@@ -64,11 +82,6 @@ class PlainSide:
             self._scales = dict(zip(clipped, scales, strict=True))
         if recipe.global_clip_norm is not None:
             clip_globally(list(state.parameters.values()), norm=norm, max_norm=recipe.global_clip_norm)
-        set_learning_rate(state.optimizer, learning_rate)
-        state.optimizer.step()
-        state.step += 1
-        if state.average:
-            state.average.update(list(state.parameters.values()), step=state.step)
 
     def scales(self, state: TrainState) -> Mapping[str, Tensor]:
         return self._scales
