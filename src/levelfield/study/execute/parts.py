@@ -78,13 +78,25 @@ def put_together(
     refuse_missing_fields(task, source.fields, name=spec.task)
     if (head := task.head(source.fields)) != spec.head:
         raise SpecError(f"trial {spec.name} is of {spec.head}, but on this data task {spec.task!r} needs {head}")
+    state = build_state(spec, source, device=device, backbone=backbone)
+    if execution and execution.microbatch_size is not None and state.shares_statistics:
+        raise SpecError(
+            f"execution.microbatch_size = {execution.microbatch_size} would cut batches whose examples share the "
+            f"statistics of BatchNorm in {spec.architecture}: leave it out"
+        )
     return TrialParts(
         spec=spec,
         task=task,
         source=near(source, device),
         judged_on=near(judged_on, device),
-        state=build_state(spec, source, device=device, backbone=backbone),
-        step=TrainingStep(spec, task, device=device, side=parameter_side(spec, execution) if execution else None),
+        state=state,
+        step=TrainingStep(
+            spec,
+            task,
+            device=device,
+            side=parameter_side(spec, execution) if execution else None,
+            microbatch_size=execution.microbatch_size if execution else None,
+        ),
         device=device,
         start=backbone,
     )
