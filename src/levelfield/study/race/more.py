@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from levelfield.records.grid import MOST_RATES, LearningRateGrid
-from levelfield.records.growth import LongerWalks, MoreSeeds, RungAbove, SomeSeeds, WiderRates
+from levelfield.records.growth import LongerWalks, MoreSeeds, RungAbove, WiderRates
 from levelfield.records.reason import Reason
-from levelfield.records.study import MOST_SEEDS, PROTOCOL_MIN_SEEDS, FamilyEntry, StudySpec
+from levelfield.records.study import MOST_SEEDS, FamilyEntry, StudySpec
 from levelfield.scaling.results.verdicts import Comparison
+from levelfield.scaling.verdicts.foresight import chance_to_decide
 from levelfield.study.planned import RungWinner
 from levelfield.study.race.design import RUNG_RATIO
 
@@ -19,6 +20,8 @@ _FURTHER = 4
 """Values more along an axis."""
 _MOST_TIMES = 4
 """As many seeds as now, at the most: beyond, another rung tells more."""
+_LIKELY = 0.5
+"""A chance to decide for which a cheaper step is taken before a dearer one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,17 +33,35 @@ class Further:
 
 
 def next_step(spec: StudySpec, winners: Sequence[RungWinner], comparisons: Sequence[Comparison]) -> Further:
-    """The step that a race takes after a look at its ``winners`` and their ``comparisons``: winners are enclosed first,
-    seeds are added next, and where both do not help, or all is decided, a rung is added above."""
+    """The step that a race takes after a look at its ``winners`` and their ``comparisons``.
+
+    Winners are enclosed first. Then it is the cheapest of the steps that are likely to decide, seeds before a rung
+    above, or the likeliest of them all; where all is decided, a rung is added above.
+    """
     look = (spec.verdict.look or 1) + 1
-    open_pairs = [each for each in comparisons if each.overall.verdict == "cannot tell"]
-    if open_pairs:
-        for step in (_wider(spec, winners), _longer(spec, winners), _more_seeds(spec, open_pairs)):
-            if step is not None:
-                return _looked(step, look)
-    top = float(f"{spec.ladder.budgets[-1] * RUNG_RATIO:.2e}")
-    ladder = dataclasses.replace(spec.ladder, budgets=(*spec.ladder.budgets, top))
-    return _looked(Further(spec=dataclasses.replace(spec, ladder=ladder), does=RungAbove(budget_flops=top)), look)
+    open_pairs = [each for each in comparisons if each.currency == "flops" and each.overall.verdict == "cannot tell"]
+    if not open_pairs:
+        return _looked(_rung_above(spec, None), look)
+    for step in (_wider(spec, winners), _longer(spec, winners)):
+        if step is not None:
+            return _looked(step, look)
+    then = dataclasses.replace(spec.verdict, look=look)
+    error_ratio = then.share_of_error / spec.verdict.share_of_error
+
+    def chance(*, seeds_ratio: float = 1.0, more_rungs: int = 0) -> float:
+        told = [
+            chance_to_decide(pair, seeds_ratio=seeds_ratio, more_rungs=more_rungs, error_ratio=error_ratio)
+            for pair in open_pairs
+        ]
+        return sum(told) / len(told)
+
+    steps = [(chance(seeds_ratio=more / spec.verdict.seeds), more) for more in _more_seeds(spec, open_pairs)]
+    above = chance(more_rungs=1)
+    likely = next((step for step in steps if step[0] >= _LIKELY), max(steps, default=(0.0, 0)))
+    if likely[0] > 0 and (likely[0] >= _LIKELY or likely[0] >= above):
+        return _looked(_seeded(spec, *likely), look)
+    known = any(pair.uncertainty for pair in open_pairs)
+    return _looked(_rung_above(spec, above if known else None), look)
 
 
 def _looked(step: Further, look: int) -> Further:
@@ -95,19 +116,19 @@ def _at_end(entry: FamilyEntry, winner: RungWinner, axis: str) -> bool:
     return value in (values[0], values[-1])
 
 
-def _more_seeds(spec: StudySpec, open_pairs: Sequence[Comparison]) -> Further | None:
-    """The seeds that decide, at most four times as many as now."""
-    now, margin = spec.verdict.seeds, spec.verdict.margin
-    asked = [each.seeds_to_decide for each in open_pairs if each.currency == "flops"]
-    known = [seeds for seeds in asked if seeds is not None]
-    if known:
-        seeds = min(max((*known, now + 1)), MOST_SEEDS)
-        if seeds <= _MOST_TIMES * now:
-            return _seeded(spec, MoreSeeds(seeds=seeds, margin=margin), seeds)
-    if now < _MOST_TIMES * PROTOCOL_MIN_SEEDS:
-        return _seeded(spec, SomeSeeds(seeds=2 * now, margin=margin), 2 * now)
-    return None
+def _more_seeds(spec: StudySpec, open_pairs: Sequence[Comparison]) -> list[int]:
+    """Numbers of seeds to go on with, the fewest first: those foreseen to decide the margin, and some as a trial."""
+    now, most = spec.verdict.seeds, min(_MOST_TIMES * spec.verdict.seeds, MOST_SEEDS)
+    asked = {2 * now, most, *(pair.seeds_to_decide for pair in open_pairs if pair.seeds_to_decide is not None)}
+    return sorted(seeds for seeds in asked if now < seeds <= most)
 
 
-def _seeded(spec: StudySpec, does: Reason, seeds: int) -> Further:
-    return Further(spec=dataclasses.replace(spec, verdict=dataclasses.replace(spec.verdict, seeds=seeds)), does=does)
+def _seeded(spec: StudySpec, chance: float, seeds: int) -> Further:
+    grown = dataclasses.replace(spec, verdict=dataclasses.replace(spec.verdict, seeds=seeds))
+    return Further(spec=grown, does=MoreSeeds(seeds=seeds, chance=chance))
+
+
+def _rung_above(spec: StudySpec, chance: float | None) -> Further:
+    top = float(f"{spec.ladder.budgets[-1] * RUNG_RATIO:.2e}")
+    ladder = dataclasses.replace(spec.ladder, budgets=(*spec.ladder.budgets, top))
+    return Further(spec=dataclasses.replace(spec, ladder=ladder), does=RungAbove(budget_flops=top, chance=chance))
