@@ -40,7 +40,7 @@ def step_by(
         SpecError: see :class:`levelfield.train.step.TrainingStep`.
     """
     side = parameter_side(spec, execution)
-    step = TrainingStep(spec, task, device=device, side=side)
+    step = TrainingStep(spec, task, device=device, side=side, microbatch_size=execution.microbatch_size)
     if device.type == "cpu" or state.shares_statistics or not isinstance(side, PlainSide):
         return step
     return LaggingStep(PlainUpdate(step, side))
