@@ -89,6 +89,16 @@ def test_a_sharpness_aware_step_is_the_plain_one() -> None:
     assert apart(trained(spec, graph=True), trained(spec, graph=False), begun(spec)) < 1e-5
 
 
+def test_a_batch_in_parts_is_the_batch() -> None:
+    spec, states = trial("short"), []
+    for size in (None, 6):
+        state, update = begun(spec), GraphUpdate(spec, task_named(spec.task), device=CPU, microbatch_size=size)
+        for batch in batches(spec, spec.steps):
+            update(state, batch)
+        states.append(state)
+    assert apart(states[0], states[1], begun(spec)) < 1e-5
+
+
 @pytest.mark.parametrize("case", ["short", "clipped globally", "AdamW", "dropout and dropped branches"])
 def test_nothing_is_looked_at_and_nothing_sent_but_the_batch(case: str) -> None:
     """What a capture refuses: between the filling of memory and the end of the update nothing is read and nothing made

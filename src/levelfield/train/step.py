@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from levelfield.data.draws import draw_bits, key_words
 from levelfield.data.loader import Batch
-from levelfield.data.transforms import fed
 from levelfield.records.errors import SpecError
 from levelfield.records.fields import OWN_SHARE, PARTNER
 from levelfield.records.trial import NOISE_VERSION, TrialSpec
-from levelfield.tasks.base import Fields, MixingTask, Task
+from levelfield.tasks.base import Fields, MixingTask, Task, answers
 from levelfield.train.device import sent
+from levelfield.train.recomputed import parts_of, recomputed
 from levelfield.train.schedules import warmup_cosine
 from levelfield.train.sharpness import climbed
 from levelfield.train.state import TrainState
@@ -46,13 +46,22 @@ _STREAM = ""
 class TrainingStep:
     """The update of one trial, for any family and task: it knows tensors by their policy, and fields by their names.
 
-    ``side`` is what becomes of gradients, by the plain rules where it is left out.
+    ``side`` is what becomes of gradients, by the plain rules where it is left out. With a ``microbatch_size`` no more
+    examples than that run forward and backward at a time (:mod:`levelfield.train.recomputed`).
 
     Raises:
         SpecError: it would cut batches into parts whose losses do not add up, or mix what the task cannot learn of.
     """
 
-    def __init__(self, spec: TrialSpec, task: Task, *, device: torch.device, side: ParameterSide | None = None) -> None:
+    def __init__(
+        self,
+        spec: TrialSpec,
+        task: Task,
+        *,
+        device: torch.device,
+        side: ParameterSide | None = None,
+        microbatch_size: int | None = None,
+    ) -> None:
         cut_by = "sam_fraction" if 0 < spec.recipe.ascent_share < 1 else ""
         if spec.recipe.ghost_batch_size not in (None, spec.global_batch_size):
             cut_by = "ghost_batch_size"
@@ -67,6 +76,7 @@ class TrainingStep:
         self.task = task
         self.device = device
         self.side = side or PlainSide(spec)
+        self.microbatch_size = microbatch_size
         self.warmup_steps = round(spec.recipe.warmup_fraction * spec.steps)
 
     def __call__(self, state: TrainState, batch: Batch) -> StepReport:
@@ -128,18 +138,23 @@ class TrainingStep:
             if state.shares_statistics:
                 held, whole = sharing_examples(held, whole)
             half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.spec.dtype == "bfloat16")
-            with state.noise.drawn_from(held.pop(_STREAM)):
-                with half, self.side.weights_met(state):
-                    loss, weight = self._mean_loss(state, held, whole)
-                if len(parts) > 1:
-                    loss = loss * (weight / _at_least_one(self.task.weight(_rows(fields, run), valid[run])))
-                loss.backward()
+            with half:
+                loss, weight = self._mean_loss(state, held, whole)
+            if len(parts) > 1:
+                loss = loss * (weight / _at_least_one(self.task.weight(_rows(fields, run), valid[run])))
+            loss.backward()
             losses.append(loss.detach())
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
     def _mean_loss(self, state: TrainState, fields: Fields, valid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The mean loss of a part, and what it weighs."""
-        outputs = state.model(fed(fields[self.task.fields[0]]))
+
+        def run(rows: slice) -> torch.Tensor:
+            held = _rows(fields, rows)
+            with state.noise.drawn_from(held.pop(_STREAM)), self.side.weights_met(state):
+                return answers(self.task, state.model, held)
+
+        outputs = recomputed(run, parts_of(len(valid), self.microbatch_size), device=self.device)
         weight = self.task.weight(fields, valid)
         return self._loss(outputs, fields, valid, self.spec.recipe) / _at_least_one(weight), weight
 

@@ -80,6 +80,11 @@ def put_together(
     if (head := task.head(source.fields)) != spec.head:
         raise SpecError(f"trial {spec.name} is of {spec.head}, but on this data task {spec.task!r} needs {head}")
     state = build_state(spec, source, device=device, backbone=backbone)
+    if execution and execution.microbatch_size is not None and state.shares_statistics:
+        raise SpecError(
+            f"execution.microbatch_size = {execution.microbatch_size} would cut batches whose examples share the "
+            f"statistics of BatchNorm in {spec.architecture}: leave it out"
+        )
     return TrialParts(
         spec=spec,
         task=task,

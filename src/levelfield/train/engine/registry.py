@@ -48,9 +48,9 @@ def step_by(
         SpecError: see :class:`levelfield.train.step.TrainingStep`.
     """
     if execution.engine == "graph" and not state.shares_statistics:
-        return LaggingStep(GraphUpdate(spec, task, device=device))
+        return LaggingStep(GraphUpdate(spec, task, device=device, microbatch_size=execution.microbatch_size))
     side = parameter_side(spec, execution)
-    step = TrainingStep(spec, task, device=device, side=side)
+    step = TrainingStep(spec, task, device=device, side=side, microbatch_size=execution.microbatch_size)
     if device.type == "cpu" or state.shares_statistics or not isinstance(side, PlainSide):
         return step
     return LaggingStep(PlainUpdate(step, side))

@@ -80,7 +80,7 @@ class Group:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Layout:
+class FlatLayout:
     """All of it, of buffers of so many numbers as ``length``."""
 
     blocks: tuple[Block, ...]
@@ -94,7 +94,7 @@ class Layout:
 
 def layout_of(
     parameters: Mapping[str, Tensor], policy: Sequence[TensorPolicy], standardised: Sequence[StandardisedWeight]
-) -> Layout:
+) -> FlatLayout:
     """Where the ``parameters`` that ``policy`` names lie.
 
     Raises:
@@ -122,7 +122,7 @@ def layout_of(
             blocks.append(Block(tensors=tuple(held)))
             at += -at % _ALIGNED
         groups.append(Group(start=begin, end=at, decayed=decayed, lr_scale=lr_scale))
-    return Layout(blocks=tuple(blocks), groups=tuple(groups), length=at)
+    return FlatLayout(blocks=tuple(blocks), groups=tuple(groups), length=at)
 
 
 def _refuse_scattered(parameter: Tensor, name: str) -> None:

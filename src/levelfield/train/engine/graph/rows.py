@@ -15,7 +15,7 @@ from levelfield.train.engine.graph.layout import Block
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Rows:
+class StandardisedRows:
     """A block of standardised weights: of every row its constants [rows, 1], and where its gain lies in the buffer."""
 
     block: Block
@@ -35,7 +35,7 @@ class Facts:
     is_open: Tensor
 
 
-def rows_of(block: Block, starts: dict[int, int], device: torch.device, dtype: torch.dtype) -> Rows:
+def rows_of(block: Block, starts: dict[int, int], device: torch.device, dtype: torch.dtype) -> StandardisedRows:
     """``starts`` says where a parameter lies, by its id."""
     gains: list[int] = []
     constants: list[tuple[float, float, float]] = []
@@ -45,10 +45,10 @@ def rows_of(block: Block, starts: dict[int, int], device: torch.device, dtype: t
         constants += [(each.input_scale, each.floor, each.added)] * count
     columns = torch.tensor(constants, dtype=dtype, device=device).T.unsqueeze(-1)
     index = torch.tensor(gains, device=device)
-    return Rows(block=block, gains=index, input_scales=columns[0], floors=columns[1], added=columns[2])
+    return StandardisedRows(block=block, gains=index, input_scales=columns[0], floors=columns[1], added=columns[2])
 
 
-def standardise(rows: Rows, weights: Tensor, into: Tensor) -> Facts:
+def standardise(rows: StandardisedRows, weights: Tensor, into: Tensor) -> Facts:
     """Write into the block's part of ``into`` what activations meet of the buffer ``weights``."""
     weight = rows.block.within(weights)
     mean = weight.mean(1, keepdim=True)
@@ -60,7 +60,7 @@ def standardise(rows: Rows, weights: Tensor, into: Tensor) -> Facts:
     return Facts(mean=mean, inverse=inverse, factor=factor, is_open=energy >= rows.floors)
 
 
-def gradients(rows: Rows, facts: Facts, weights: Tensor, met: Tensor, into: Tensor) -> None:
+def gradients(rows: StandardisedRows, facts: Facts, weights: Tensor, met: Tensor, into: Tensor) -> None:
     """Write into the buffer ``into`` the gradients of weights and gains, by those of what activations ``met``."""
     centred = rows.block.within(weights) - facts.mean
     gradient = rows.block.within(met).to(into.dtype)

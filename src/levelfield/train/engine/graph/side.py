@@ -21,7 +21,7 @@ from levelfield.train.averaging import ema_decay
 from levelfield.train.clipping import gradients_of
 from levelfield.train.device import sent
 from levelfield.train.engine.graph.layout import Block, FlatTensor, layout_of
-from levelfield.train.engine.graph.rows import Facts, Rows, gradients, rows_of, standardise
+from levelfield.train.engine.graph.rows import Facts, StandardisedRows, gradients, rows_of, standardise
 from levelfield.train.optimizers import ADAM_EPS, decay_handed
 from levelfield.train.state import TrainState
 
@@ -224,7 +224,7 @@ class GraphSide:
         self._leaves: list[Tensor] = [*self._met_weights, *(each.parameter for each in rest)]
         self._places = [each.within(self._met_gradients) for each in folded]
         self._places += [each.within(self._gradients) for each in rest]
-        self._rows: list[Rows] = [
+        self._rows: list[StandardisedRows] = [
             rows_of(block, starts, empty.device, empty.dtype) for block in self._layout.blocks if block.standardised
         ]
         self._facts: list[Facts] = []

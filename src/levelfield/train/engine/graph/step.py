@@ -23,7 +23,7 @@ from levelfield.train.engine.graph.side import GraphSide
 from levelfield.train.state import TrainState
 from levelfield.train.step import TrainingStep, noise_streams
 
-WARM_STEPS = 3
+CAPTURED_AFTER = 3
 """Steps that run before one is captured: cuDNN and cuBLAS choose kernels and reserve memory in them."""
 
 Shape: TypeAlias = tuple[tuple[str, torch.Size, torch.dtype], ...]
@@ -44,9 +44,11 @@ class _FromMemory(TrainingStep):
 class GraphUpdate:
     """See the module, and :class:`levelfield.train.lagging.QueuedUpdate`."""
 
-    def __init__(self, spec: TrialSpec, task: Task, *, device: torch.device) -> None:
+    def __init__(
+        self, spec: TrialSpec, task: Task, *, device: torch.device, microbatch_size: int | None = None
+    ) -> None:
         self.spec, self.device, self.side = spec, device, GraphSide(spec)
-        self._step = _FromMemory(spec, task, device=device, side=self.side)
+        self._step = _FromMemory(spec, task, device=device, side=self.side, microbatch_size=microbatch_size)
         self._alive = torch.ones((), dtype=torch.bool, device=device)
         self._memory: dict[Shape, dict[str, Tensor]] = {}
         self._replays: dict[Shape, Callable[[], Tensor]] = {}
@@ -107,7 +109,7 @@ def captured(call: Callable[[], Tensor], device: torch.device) -> Callable[[], T
     stream = torch.cuda.Stream(device)
     stream.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(stream):
-        for _ in range(WARM_STEPS):
+        for _ in range(CAPTURED_AFTER):
             call()
     torch.cuda.current_stream(device).wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
