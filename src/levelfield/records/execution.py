@@ -13,6 +13,7 @@ Engine: TypeAlias = Literal["auto", "plain", "lean"]
 
 MOST_THREADS = 1024
 MOST_PREFETCH = 1024
+MOST_DEVICES = 4096
 
 
 @stated
@@ -22,8 +23,9 @@ class ExecutionSpec:
     ``threads`` are those that a trial computes with on a CPU: another number rounds otherwise. ``engine`` takes the
     steps and rounds otherwise, too: "plain" runs everywhere, "lean" by kernels of our own on a CPU with a C compiler,
     "auto" is the fastest that runs. ``prefetch`` threads render batches ahead, with equal results: None asks for as
-    many as there are cores that nobody trains on. Every step takes the whole global batch where ``microbatch_size`` is
-    None.
+    many as there are cores that nobody trains on. ``num_devices`` share every global batch, with a process each, and
+    ``microbatch_size`` examples of it are run at a time, all of a share where it is None: neither changes what a step
+    learns of, and both round otherwise.
     """
 
     launcher: Literal["local"] = "local"
@@ -34,10 +36,10 @@ class ExecutionSpec:
     prefetch: int | None = None
 
     def __post_init__(self) -> None:
-        expect(self.num_devices == 1, "num_devices", "1: a trial runs on one device", self.num_devices)
+        expect(1 <= self.num_devices <= MOST_DEVICES, "num_devices", f"from 1 to {MOST_DEVICES}", self.num_devices)
         expect(1 <= self.threads <= MOST_THREADS, "threads", f"from 1 to {MOST_THREADS}", self.threads)
-        whole = self.microbatch_size is None
-        expect(whole, "microbatch_size", "left out: every step takes the whole global batch", self.microbatch_size)
+        micro = self.microbatch_size
+        expect(micro is None or micro >= 1, "microbatch_size", "1 at least, or left out", micro)
         ahead = self.prefetch or 0
         expect(0 <= ahead <= MOST_PREFETCH, "prefetch", f"from 0 to {MOST_PREFETCH} threads", self.prefetch)
 
@@ -74,8 +76,10 @@ class Execution(ExecutionSpec):
         """The same as part of a sentence ("2 threads on CPU AMD EPYC, torch 2.15.0")."""
         threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
         ahead = f", {self.prefetch} more that read ahead" if self.prefetch else ""
+        micro = "" if self.microbatch_size is None else f", {self.microbatch_size} examples at a time"
+        devices = "" if self.num_devices == 1 else f" on each of {self.num_devices} devices"
         engine = "" if self.engine == "plain" else f", engine {self.engine}"
-        return f"{threads}{ahead} on {self.device}, torch {self.torch_version}{engine}"
+        return f"{threads}{ahead}{devices} on {self.device}, torch {self.torch_version}{engine}{micro}"
 
 
 DEFAULT_EXECUTION = ExecutionSpec()

@@ -20,10 +20,12 @@ from levelfield.records.execution import Execution
 from levelfield.records.trial import TrialSpec
 from levelfield.tasks.base import Task, refuse_missing_fields
 from levelfield.tasks.registry import task_named
+from levelfield.train.cuts import refuse_cuts
 from levelfield.train.engine.registry import parameter_side
 from levelfield.train.evaluate import batch_judged
 from levelfield.train.frozen import freeze
 from levelfield.train.policy import policy_table
+from levelfield.train.ranks import ALONE, Ranks
 from levelfield.train.state import TrainState, keyed_seed
 from levelfield.train.step import TrainingStep
 from levelfield.transfer.backbone import PretrainedBackbone
@@ -42,6 +44,7 @@ class TrialParts:
     step: TrainingStep
     device: torch.device
     start: PretrainedBackbone | None
+    ranks: Ranks = ALONE
 
     @property
     def network(self) -> Any:
@@ -49,9 +52,16 @@ class TrialParts:
         return self.state.model
 
     def loader(self, *, prefetch: int = 0) -> Loader:
-        """The batches that are left to train on, rendered ahead by ``prefetch`` threads."""
-        step, end, pinned = self.state.step, self.spec.steps, self.device.type == "cuda"
-        return training_loader(self.spec, self.source, start_step=step, end_step=end, prefetch=prefetch, pinned=pinned)
+        """This rank's share of the batches that are left to train on, rendered ahead by ``prefetch`` threads."""
+        return training_loader(
+            self.spec,
+            self.source,
+            start_step=self.state.step,
+            end_step=self.spec.steps,
+            prefetch=prefetch,
+            pinned=self.device.type == "cuda",
+            ranks=self.ranks,
+        )
 
 
 def put_together(
@@ -62,15 +72,18 @@ def put_together(
     execution: Execution | None = None,
     backbone: PretrainedBackbone | None = None,
     test_source: Source | None = None,
+    ranks: Ranks = ALONE,
 ) -> TrialParts:
     """Everything that ``spec`` names, built: at its first step, the same for the same spec.
 
-    Steps are taken as ``execution`` says, by the plain rules where it is left out.
+    Steps are taken as ``execution`` says, by the plain rules where it is left out. Of several ``ranks`` the first alone
+    has the backbone: what the others begin with it hands out.
 
     Raises:
-        SpecError: the parts do not fit one another, or there is no such task or architecture.
+        SpecError: the parts do not fit one another or the execution, or there is no such task or architecture.
     """
-    refuse_other_backbone(spec, backbone)
+    if ranks.is_first:
+        refuse_other_backbone(spec, backbone)
     judged_on = test_source or source
     if spec.test_resolution not in (None, judged_on.resolution):
         raise SpecError(f"trial {spec.name} is judged at {spec.test_resolution} px, not at {judged_on.resolution}")
@@ -78,15 +91,33 @@ def put_together(
     refuse_missing_fields(task, source.fields, name=spec.task)
     if (head := task.head(source.fields)) != spec.head:
         raise SpecError(f"trial {spec.name} is of {spec.head}, but on this data task {spec.task!r} needs {head}")
+    state = _state(spec, source, device=device, backbone=backbone)
     return TrialParts(
         spec=spec,
         task=task,
         source=near(source, device),
         judged_on=near(judged_on, device),
-        state=build_state(spec, source, device=device, backbone=backbone),
-        step=TrainingStep(spec, task, device=device, side=parameter_side(spec, execution) if execution else None),
+        state=state,
+        step=_step(spec, task, state, device=device, execution=execution, ranks=ranks),
         device=device,
         start=backbone,
+        ranks=ranks,
+    )
+
+
+def _step(
+    spec: TrialSpec, task: Task, state: TrainState, *, device: torch.device, execution: Execution | None, ranks: Ranks
+) -> TrainingStep:
+    if execution is None:
+        return TrainingStep(spec, task, device=device)
+    refuse_cuts(spec, execution, shares=state.shares_statistics)
+    return TrainingStep(
+        spec,
+        task,
+        device=device,
+        side=parameter_side(spec, execution),
+        ranks=ranks,
+        microbatch_size=execution.microbatch_size,
     )
 
 
@@ -110,6 +141,10 @@ def build_state(
         SpecError: ``backbone`` is not what the trial starts from, or does not fit it.
     """
     refuse_other_backbone(spec, backbone)
+    return _state(spec, source, device=device, backbone=backbone)
+
+
+def _state(spec: TrialSpec, source: Source, *, device: torch.device, backbone: PretrainedBackbone | None) -> TrainState:
     torch.manual_seed(keyed_seed("init", spec.seed))
     family = parse(spec.architecture)
     model = build(
@@ -147,6 +182,7 @@ def training_loader(
     end_step: int | None = None,
     prefetch: int = 0,
     pinned: bool = False,
+    ranks: Ranks = ALONE,
 ) -> Loader:
     """The batches of a trial from ``start_step`` on, rendered ahead by ``prefetch`` threads, with equal results.
 
@@ -158,6 +194,8 @@ def training_loader(
         global_batch_size=spec.global_batch_size,
         start_examples=start_step * spec.global_batch_size,
         end_examples=None if end_step is None else end_step * spec.global_batch_size,
+        rank=ranks.rank,
+        world_size=ranks.size,
         prefetch=prefetch,
         pinned=pinned,
         mixing=_mixing(spec),

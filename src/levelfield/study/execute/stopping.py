@@ -7,6 +7,8 @@ import signal
 import threading
 from collections.abc import Iterator
 
+from levelfield.records.errors import RankLostError
+
 
 class HeldSignals:
     """What has come since signals are held back."""
@@ -30,6 +32,10 @@ class HeldSignals:
             came, self._came = self._came, None
             signal.raise_signal(came)
 
+    def forget(self) -> None:
+        """What has come is not delivered."""
+        self._came = None
+
     def _note(self, signum: int, frame: object) -> None:
         insists = self._came is not None
         self._came = signum
@@ -41,11 +47,15 @@ class HeldSignals:
 def held_signals() -> Iterator[HeldSignals]:
     """Hold back SIGINT and SIGTERM until ``let_go`` or the end of the block; a second one acts at once.
 
-    Outside the main thread Python takes no signals, and nothing is held.
+    Outside the main thread Python takes no signals, and nothing is held. Where another rank has died torchrun stops
+    those that are left: then that death is what ends the block, and no signal.
     """
     in_main = threading.current_thread() is threading.main_thread()
     held = HeldSignals((signal.SIGINT, signal.SIGTERM) if in_main else ())
     try:
         yield held
+    except RankLostError:
+        held.forget()
+        raise
     finally:
         held.let_go()

@@ -17,6 +17,7 @@ from levelfield.records.lease import clock
 from levelfield.records.store import TrialFiles
 from levelfield.records.trial_state import TrialState
 from levelfield.study.execute.executed import threads_ahead
+from levelfield.study.execute.lockstep import Wish, spent_by_all, wish_of_all
 from levelfield.study.execute.parts import TrialParts
 from levelfield.study.execute.stopping import HeldSignals, held_signals
 from levelfield.train.checkpoint import CheckpointFolder
@@ -29,6 +30,7 @@ OnStep: TypeAlias = Callable[[StepReport], None]
 LOGGED_STEPS = 100
 HUNGRY = 0.1
 """Share of its time that a trial may wait for data before that is told."""
+_GOES_ON = "the same command goes on from there"
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +81,7 @@ class Training:
                 elif report.step % max(1, spec.steps // LOGGED_STEPS) == 0 or report.step == spec.steps:
                     self.metrics.append(report, seen=state.seen, masked_examples=state.masked_examples)
                 on_step(report)
+        self.stopwatch.seconds.update(spent_by_all(self.parts.ranks, self.stopwatch))
         self.attempt.lease.step = 0  # what follows takes no steps, and does not hang for that
         self._tell_of_hunger()
         return diverged
@@ -103,7 +106,8 @@ class Training:
     ) -> Iterator[StepReport]:
         """Pass ``reports`` on, saving every so often the state, its trace, what it cost so far, and what ran it.
 
-        A signal that was ``held`` back ends the trial after the step, with its state saved, and so does the time.
+        A signal that was ``held`` back, by any rank, ends the trial after the step, with its state saved, and so does
+        the time.
         """
         saved_at, made_by = time.monotonic(), {"code": list(self.code), "executions": to_plain(self.executions)}
         superseded = False
@@ -111,10 +115,13 @@ class Training:
             self.attempt.lease.step = report.step
             self.attempt.lease.refuse_if_lost()
             yield report
-            over = until is not None and clock() >= until
-            if report.finite and (held or over or time.monotonic() - saved_at >= every_seconds):
+            ranks, over = self.parts.ranks, until is not None and clock() >= until
+            due = time.monotonic() - saved_at >= every_seconds
+            wish = wish_of_all(ranks, Wish(stop=bool(held), over=over, save=due))
+            if report.finite and wish.saves:
                 state = self.parts.state
-                spent = {"seconds": dict(self.stopwatch.seconds), "wall_seconds": dict(self.stopwatch.wall_seconds)}
+                seconds = spent_by_all(ranks, self.stopwatch)
+                spent = {"seconds": seconds, "wall_seconds": dict(self.stopwatch.wall_seconds)}
                 costs = {**spent, "metrics": list(self.metrics.lines)}
                 self.checkpoints.save(state.step, {"state": state.to_plain(), **costs, **made_by})
                 saved_at = time.monotonic()
@@ -123,8 +130,10 @@ class Training:
                     superseded = True
             if held:
                 held.let_go()
-            if over and report.step < self.parts.spec.steps:
-                raise UnfinishedError(f"the time is over after step {report.step}: the same command goes on from there")
+            if wish.stop and not ranks.alone:
+                raise UnfinishedError(f"a rank was stopped after step {report.step}: {_GOES_ON}")
+            if wish.over and report.step < self.parts.spec.steps:
+                raise UnfinishedError(f"the time is over after step {report.step}: {_GOES_ON}")
 
 
 def taken_up(
