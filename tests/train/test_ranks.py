@@ -240,18 +240,14 @@ def test_a_rank_that_dies_or_hangs_is_told_by_all_others(rank: int, how: int) ->
 
 
 def not_finite(ranks: Ranks, spec: TrialSpec) -> tuple[bool, list[float]]:
-    """One step by a batch in which a single example, of the last rank, gives no number."""
+    """One step in which a single weight, of the last rank, is no number."""
     parts = parts_of(ranks, spec, PLAIN)
-    before = [each.detach().clone() for each in parts.state.parameters.values()]
-    batch = next(iter(parts.loader()))
-    loss = parts.step._loss
-
-    def spoilt(outputs: torch.Tensor, *rest: Any) -> torch.Tensor:
-        return loss(outputs, *rest) * (torch.nan if ranks.rank == ranks.size - 1 else 1.0)
-
-    parts.step._loss = spoilt
-    report = parts.step(parts.state, batch)
-    same = all(torch.equal(*each) for each in zip(before, parts.state.parameters.values(), strict=True))
+    weights = list(parts.state.parameters.values())
+    if ranks.rank == ranks.size - 1:
+        weights[0].detach().view(-1)[0] = torch.inf
+    before = [each.detach().clone() for each in weights]
+    report = parts.step(parts.state, next(iter(parts.loader())))
+    same = all(torch.equal(*each) for each in zip(before, weights, strict=True))
     return report.finite or not same, parts.state.losses
 
 

@@ -9,9 +9,11 @@ import typer
 
 from levelfield.cli.run import CheckpointEvery, Device, Prefetch, Threads, seconds_of
 
+EXAMPLES = """Examples:
+  levelfield trial run runs/STUDY/trials/NAME --for 50m
+  levelfield trial run runs/STUDY/trials/NAME --profile trace.json"""
 _HUNG_TERMS = 3
 """A rank that has not answered for so many terms of a lease hangs."""
-EXAMPLES = "Example:  levelfield trial run runs/STUDY/trials/NAME --for 50m"
 
 
 def run(
@@ -28,6 +30,10 @@ def run(
         typer.Option(help="Devices that share a batch, if not those of [execution].", min=1),
     ] = None,
     lease: Annotated[float, typer.Option(help="Seconds of silence after which others may take over.", min=1.0)] = 200.0,
+    profile: Annotated[
+        Path | None,
+        typer.Option(help="First write a trace of some steps to this file, for chrome://tracing; no result changes."),
+    ] = None,
 ) -> None:
     """Run one work item to its end. What becomes of it is written in its directory; run it again to go on.
 
@@ -66,6 +72,11 @@ def run(
             patience_s=0.0,
             ranks=ranks,
         )
+        if profile is not None:
+            from levelfield.study.execute.profiled import profile_item
+
+            traced = profile_item(item, order, profile)
+            say(f"{item.spec.name}: a trace of {traced} step{'s' * (traced > 1)} in {profile}")
         try:
             run_item(item, order)
         except BusyError as error:

@@ -124,8 +124,8 @@ class Ranks:
         return torch.load(io.BytesIO(box[0]), map_location="cpu", weights_only=True)
 
     def dismiss(self) -> None:
-        """Let the others go, unless they are at work."""
-        if not self.alone and not self._handed:
+        """Let the others go, if this is the first rank and has given them nothing to do."""
+        if not self.alone and self.is_first and not self._handed:
             with contextlib.suppress(RankLostError):
                 self.hand_out(None)
 
@@ -181,6 +181,7 @@ def ranks_here(device: torch.device, *, hung_after_s: float) -> Iterator[Ranks]:
     try:
         yield ranks
     finally:
+        ranks.dismiss()
         dist.destroy_process_group()
 
 

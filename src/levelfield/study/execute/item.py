@@ -125,15 +125,12 @@ def run_item(item: WorkItem, order: WorkOrder, *, on_step: Callable[[int], None]
         UnfinishedError: its time is over; it goes on from its last checkpoint.
         RankLostError: another rank has died or hangs; it goes on from its last checkpoint.
     """
-    try:
-        if item.is_done:
-            _refuse_others(item, order)
-        elif _wants_ranks(item, order):
-            _run_over_ranks(item, order, on_step)
-        else:
-            _run_here(item, order, on_step)
-    finally:
-        order.ranks.dismiss()
+    if item.is_done:
+        _refuse_others(item, order)
+    elif _wants_ranks(item, order):
+        _run_over_ranks(item, order, on_step)
+    else:
+        _run_here(item, order, on_step)
 
 
 def _wants_ranks(item: WorkItem, order: WorkOrder) -> bool:
@@ -169,7 +166,7 @@ def _run_here(item: WorkItem, order: WorkOrder, on_step: Callable[[int], None]) 
 
 
 def _run(item: WorkItem, order: WorkOrder, attempt: Attempt, on_step: Callable[[int], None]) -> None:
-    spec, directory, start = item.spec, item.directory, _start_of(item, order)
+    spec, directory, start = item.spec, item.directory, start_of(item, order)
     source = open_source_once(spec.data)
     if isinstance(spec, ProbeSpec):
         assert start is not None
@@ -198,14 +195,14 @@ def _run(item: WorkItem, order: WorkOrder, attempt: Attempt, on_step: Callable[[
 
 def _refuse_others(item: WorkItem, order: WorkOrder) -> None:
     """What is done was made of the data and the weights that are there now."""
-    source, start = open_source_once(item.spec.data), _start_of(item, order)
+    source, start = open_source_once(item.spec.data), start_of(item, order)
     if isinstance(item.directory, TrialDirectory):
         held_result(item.directory, source, start)
     elif start is not None:
         held_probe(item.directory, source, start)
 
 
-def _start_of(item: WorkItem, order: WorkOrder) -> PretrainedBackbone | None:
+def start_of(item: WorkItem, order: WorkOrder) -> PretrainedBackbone | None:
     """The weights that the item starts from: those of another trial of its study."""
     start = item.spec.start
     if start is None:

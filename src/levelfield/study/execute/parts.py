@@ -20,10 +20,10 @@ from levelfield.records.execution import Execution
 from levelfield.records.trial import TrialSpec
 from levelfield.tasks.base import Task, refuse_missing_fields
 from levelfield.tasks.registry import task_named
-from levelfield.train.cuts import refuse_cuts
-from levelfield.train.engine.registry import parameter_side
+from levelfield.train.engine.registry import step_by
 from levelfield.train.evaluate import batch_judged
 from levelfield.train.frozen import freeze
+from levelfield.train.lagging import LaggingStep
 from levelfield.train.policy import policy_table
 from levelfield.train.ranks import ALONE, Ranks
 from levelfield.train.state import TrainState, keyed_seed
@@ -41,7 +41,7 @@ class TrialParts:
     source: Source
     judged_on: Source
     state: TrainState
-    step: TrainingStep
+    step: TrainingStep | LaggingStep
     device: torch.device
     start: PretrainedBackbone | None
     ranks: Ranks = ALONE
@@ -98,26 +98,12 @@ def put_together(
         source=near(source, device),
         judged_on=near(judged_on, device),
         state=state,
-        step=_step(spec, task, state, device=device, execution=execution, ranks=ranks),
+        step=step_by(execution, spec, task, state, device=device, ranks=ranks)
+        if execution
+        else TrainingStep(spec, task, device=device),
         device=device,
         start=backbone,
         ranks=ranks,
-    )
-
-
-def _step(
-    spec: TrialSpec, task: Task, state: TrainState, *, device: torch.device, execution: Execution | None, ranks: Ranks
-) -> TrainingStep:
-    if execution is None:
-        return TrainingStep(spec, task, device=device)
-    refuse_cuts(spec, execution, shares=state.shares_statistics)
-    return TrainingStep(
-        spec,
-        task,
-        device=device,
-        side=parameter_side(spec, execution),
-        ranks=ranks,
-        microbatch_size=execution.microbatch_size,
     )
 
 

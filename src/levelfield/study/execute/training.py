@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from levelfield.data.loader import Batch
 from levelfield.records.attempts import Attempt
 from levelfield.records.code_version import code_version
 from levelfield.records.codec import to_plain
 from levelfield.records.errors import UnfinishedError
 from levelfield.records.execution import Execution
-from levelfield.records.lease import clock
 from levelfield.records.store import TrialFiles
 from levelfield.records.trial_state import TrialState
 from levelfield.study.execute.executed import threads_ahead
 from levelfield.study.execute.lockstep import Wish, spent_by_all, wish_of_all
 from levelfield.study.execute.parts import TrialParts
-from levelfield.study.execute.stopping import HeldSignals, held_signals
+from levelfield.study.execute.stopping import SaveDue, held_signals
 from levelfield.train.checkpoint import CheckpointFolder
+from levelfield.train.clipped import ClippedLog
+from levelfield.train.lagging import LaggingStep, lagging_steps
 from levelfield.train.loop import training_steps
 from levelfield.train.metrics import MetricsLog
+from levelfield.train.queued_time import QueuedTime
 from levelfield.train.step import StepReport
 from levelfield.train.timing import Stopwatch
 
@@ -44,6 +46,7 @@ class Training:
     attempt: Attempt
     checkpoints: CheckpointFolder
     metrics: MetricsLog
+    clipped: ClippedLog
     stopwatch: Stopwatch
     code: tuple[str, ...]
     executions: tuple[Execution, ...]
@@ -69,22 +72,42 @@ class Training:
             LeaseLostError: the attempt has been replaced, or may have been.
             StoreError: nothing can be written.
         """
-        spec, state = self.parts.spec, self.parts.state
+        state = self.parts.state
         loader = self.parts.loader(prefetch=self.readers)
         self.stopwatch.beside(loader.cpu_seconds_ahead)
-        reports = training_steps(state, self.parts.step, iter(loader), num_steps=spec.steps, stopwatch=self.stopwatch)
         diverged = ""
         with held_signals() as held:
-            for report in self._checkpointed(reports, every_seconds=checkpoint_seconds, until=until, held=held):
+            due = SaveDue(every_seconds=checkpoint_seconds, until=until, held=held)
+            for report in self._checkpointed(self._reports(iter(loader), due), due):
                 if not report.finite:
                     diverged = f"loss {report.loss}, gradient norm {report.gradient_norm} after {report.step} steps"
-                elif report.step % max(1, spec.steps // LOGGED_STEPS) == 0 or report.step == spec.steps:
+                elif self._is_logged(report.step):
+                    self.clipped.append(report.step, self.parts.step.side.scales(state))
                     self.metrics.append(report, seen=state.seen, masked_examples=state.masked_examples)
                 on_step(report)
         self.stopwatch.seconds.update(spent_by_all(self.parts.ranks, self.stopwatch))
         self.attempt.lease.step = 0  # what follows takes no steps, and does not hang for that
         self._tell_of_hunger()
         return diverged
+
+    def _is_logged(self, step: int) -> bool:
+        """Whether the trace has a line of it."""
+        steps = self.parts.spec.steps
+        return step % max(1, steps // LOGGED_STEPS) == 0 or step == steps
+
+    def _reports(self, batches: Iterator[Batch], due: SaveDue) -> Iterator[StepReport]:
+        """Train; reports may lag behind, but not those that are logged, nor where the state is to be saved."""
+        step, state, num_steps = self.parts.step, self.parts.state, self.parts.spec.steps
+        if not isinstance(step, LaggingStep):
+            return training_steps(state, step, batches, num_steps=num_steps, stopwatch=self.stopwatch)
+        return lagging_steps(
+            state,
+            step,
+            batches,
+            num_steps=num_steps,
+            time=QueuedTime(self.stopwatch),
+            due=lambda step: self._is_logged(step) or due.now,
+        )
 
     def _tell_of_hunger(self) -> None:
         """Say so where the device stood idle for want of data."""
@@ -101,35 +124,34 @@ class Training:
                 self.readers,
             )
 
-    def _checkpointed(
-        self, reports: Iterator[StepReport], *, every_seconds: float, until: float | None, held: HeldSignals
-    ) -> Iterator[StepReport]:
-        """Pass ``reports`` on, saving every so often the state, its trace, what it cost so far, and what ran it.
+    def _checkpointed(self, reports: Iterator[StepReport], due: SaveDue) -> Iterator[StepReport]:
+        """Pass ``reports`` on, saving where it is ``due`` the state, its trace, what it cost so far, and what ran it.
 
         A signal that was ``held`` back, by any rank, ends the trial after the step, with its state saved, and so does
         the time.
         """
-        saved_at, made_by = time.monotonic(), {"code": list(self.code), "executions": to_plain(self.executions)}
+        made_by = {"code": list(self.code), "executions": to_plain(self.executions)}
         superseded = False
         for report in reports:
             self.attempt.lease.step = report.step
             self.attempt.lease.refuse_if_lost()
             yield report
-            ranks, over = self.parts.ranks, until is not None and clock() >= until
-            due = time.monotonic() - saved_at >= every_seconds
-            wish = wish_of_all(ranks, Wish(stop=bool(held), over=over, save=due))
+            state, ranks = self.parts.state, self.parts.ranks
+            if report.step != state.step:
+                continue  # others have been taken since: what is in memory is not the state of this one
+            held = bool(due.held)
+            wish = wish_of_all(ranks, Wish(stop=held, over=due.over, save=due.now))
             if report.finite and wish.saves:
-                state = self.parts.state
                 seconds = spent_by_all(ranks, self.stopwatch)
                 spent = {"seconds": seconds, "wall_seconds": dict(self.stopwatch.wall_seconds)}
-                costs = {**spent, "metrics": list(self.metrics.lines)}
+                costs = {**spent, "metrics": list(self.metrics.lines), "clipped": list(self.clipped.lines)}
                 self.checkpoints.save(state.step, {"state": state.to_plain(), **costs, **made_by})
-                saved_at = time.monotonic()
+                due.saved()
                 if not superseded:
                     self.attempt.supersede()
                     superseded = True
             if held:
-                held.let_go()
+                due.held.let_go()
             if wish.stop and not ranks.alone:
                 raise UnfinishedError(f"a rank was stopped after step {report.step}: {_GOES_ON}")
             if wish.over and report.step < self.parts.spec.steps:
@@ -166,6 +188,7 @@ def taken_up(
         attempt=attempt,
         checkpoints=checkpoints,
         metrics=metrics,
+        clipped=ClippedLog(TrialFiles(attempt.path).clipped_path, lines=saved.get("clipped", ()) if saved else ()),
         stopwatch=stopwatch,
         code=tuple(dict.fromkeys((*(saved["code"] if saved else ()), code_version()))),
         executions=executions,
