@@ -5,12 +5,13 @@ A rank that dies takes all of them along; they are begun again from the last che
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -95,7 +96,7 @@ def end_with_stdin() -> None:
 
 
 def _wait_for_the_end() -> NoReturn:
-    while sys.stdin.buffer.read(1):
+    while os.read(0, 1):  # sys.stdin has a lock, which must be free when Python ends
         pass
     os._exit(os.EX_TEMPFAIL)
 
@@ -106,7 +107,7 @@ def _raise(end: End) -> NoReturn:
 
 def _torchrun(item: Path, num_ranks: int, options: list[object], on_step: Callable[[int], None]) -> int:
     """Its exit code. A signal is passed on, so that the ranks save their state and end."""
-    starts = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", num_ranks, "-m", "levelfield"]
+    starts = ["-m", __name__, "--standalone", "--nproc-per-node", num_ranks, "-m", "levelfield"]
     command = [sys.executable, *starts, "trial", "run", item, *options]
     before, told = set(attempts_at(item)), 0
     with held_signals() as held:
@@ -136,3 +137,23 @@ def _torchrun(item: Path, num_ranks: int, options: list[object], on_step: Callab
             child.stdin.close()
             child.wait()
     return child.returncode
+
+
+def main(arguments: Sequence[str]) -> int:
+    """What ``torchrun`` does, without its tale of a rank that ended: that is told by whoever started this."""
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import parse_args, run
+
+    logging.disable(logging.ERROR)
+    try:
+        run(parse_args(arguments))
+    except ChildFailedError:
+        return 1
+    except SignalException as stop:
+        return 128 + stop.sigval
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
