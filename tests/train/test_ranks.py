@@ -49,7 +49,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
 _RATES = {NFNET: 1.0, VIT: 0.1, RESNET: 0.1}
 """Where training is no chaos, which amplifies rounding without bound."""
 ROUNDING = 1e-6
-"""How far two curves of 50 steps may be apart, of their losses: see docs/decisions/0035-ranks.md."""
+"""How far two curves of 50 steps may be apart, of their losses: see docs/decisions/0037-ranks.md."""
 
 
 def trial(case: str, *, steps: int, dtype: Dtype = "float32", **changed: Any) -> TrialSpec:

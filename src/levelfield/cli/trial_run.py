@@ -48,7 +48,7 @@ def run(
     from levelfield.records.lease import clock
     from levelfield.study.execute.following import follow
     from levelfield.study.execute.item import WorkOrder, asked_of, item_at, run_item
-    from levelfield.study.execute.torchrun import end_with_stdin
+    from levelfield.study.execute.torchrun import end_with_stdin, told_once
     from levelfield.train.device import resolve_device
     from levelfield.train.ranks import ranks_here
 
@@ -56,7 +56,7 @@ def run(
     given = {"threads": threads, "prefetch": prefetch, "num_devices": devices}
     end_with_stdin()
     where = resolve_device(device)
-    with ranks_here(where, hung_after_s=_HUNG_TERMS * lease) as ranks:
+    with ranks_here(where, hung_after_s=_HUNG_TERMS * lease) as ranks, told_once(directory, ranks):
         if not ranks.is_first:
             follow(ranks, where)
             return

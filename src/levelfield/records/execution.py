@@ -14,6 +14,7 @@ Engine: TypeAlias = Literal["auto", "plain", "lean"]
 MOST_THREADS = 1024
 MOST_PREFETCH = 1024
 MOST_DEVICES = 4096
+MOST_MICROBATCH = 2**24
 
 
 @stated
@@ -23,8 +24,9 @@ class ExecutionSpec:
     ``threads`` are those that a trial computes with on a CPU: another number rounds otherwise. ``engine`` takes the
     steps and rounds otherwise, too: "plain" runs everywhere, "lean" by kernels of our own on a CPU with a C compiler,
     "auto" is the fastest that runs. ``prefetch`` threads render batches ahead, with equal results: None asks for as
-    many as there are cores that nobody trains on. ``num_devices`` share every global batch, with a process each, and
-    ``microbatch_size`` examples of it are run at a time, all of a share where it is None: neither changes what a step
+    many as there are cores that nobody trains on. ``num_devices`` share every global batch, a process each, and no more
+    than ``microbatch_size`` examples of a share run forward and backward at a time, all where it is None: less memory,
+    at the cost of a second forward pass where the loss of a batch is no sum over examples. Neither changes what a step
     learns of, and both round otherwise.
     """
 
@@ -38,8 +40,8 @@ class ExecutionSpec:
     def __post_init__(self) -> None:
         expect(1 <= self.num_devices <= MOST_DEVICES, "num_devices", f"from 1 to {MOST_DEVICES}", self.num_devices)
         expect(1 <= self.threads <= MOST_THREADS, "threads", f"from 1 to {MOST_THREADS}", self.threads)
-        micro = self.microbatch_size
-        expect(micro is None or micro >= 1, "microbatch_size", "1 at least, or left out", micro)
+        held = self.microbatch_size is None or 1 <= self.microbatch_size <= MOST_MICROBATCH
+        expect(held, "microbatch_size", f"from 1 to {MOST_MICROBATCH} examples, or left out", self.microbatch_size)
         ahead = self.prefetch or 0
         expect(0 <= ahead <= MOST_PREFETCH, "prefetch", f"from 0 to {MOST_PREFETCH} threads", self.prefetch)
 

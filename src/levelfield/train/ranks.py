@@ -4,7 +4,7 @@ torchrun starts them and says who is who. Gradients are added up in one flat buf
 step by the same numbers; whatever else a step needs of all ranks goes the same way. No rank waits for ever: what is
 not answered in time, or by a rank that has died, is an error on all the others.
 
-Source: docs/decisions/0035-ranks.md.
+Source: docs/decisions/0037-ranks.md.
 """
 
 from __future__ import annotations

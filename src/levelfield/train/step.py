@@ -15,13 +15,13 @@ from levelfield.data.audit import SeenAudit
 from levelfield.data.draws import draw_bits, key_words
 from levelfield.data.loader import Batch
 from levelfield.data.order import shard
-from levelfield.data.transforms import fed
 from levelfield.records.errors import SpecError
 from levelfield.records.fields import OWN_SHARE, PARTNER
 from levelfield.records.trial import NOISE_VERSION, TrialSpec
-from levelfield.tasks.base import Fields, MixingTask, Task
+from levelfield.tasks.base import Fields, MixingTask, Task, answers
 from levelfield.train.cuts import own_parts
 from levelfield.train.ranks import ALONE, Ranks
+from levelfield.train.recomputed import parts_of, recomputed
 from levelfield.train.schedules import warmup_cosine
 from levelfield.train.shared_statistics import statistics_over
 from levelfield.train.sharpness import climbed
@@ -52,7 +52,8 @@ class TrainingStep:
     """The update of one trial, for any family and task: it knows tensors by their policy, and fields by their names.
 
     ``side`` is what becomes of gradients, by the plain rules where it is left out. Each of ``ranks`` takes its share of
-    every batch, ``microbatch_size`` examples at a time.
+    every batch, and runs no more than ``microbatch_size`` examples forward and backward at a time: one after another,
+    or where their losses do not add up by :mod:`levelfield.train.recomputed`.
 
     Raises:
         SpecError: it would cut batches into parts whose losses do not add up, or mix what the task cannot learn of.
@@ -73,8 +74,6 @@ class TrainingStep:
             cut_by = "ghost_batch_size"
         if not ranks.alone:
             cut_by = "num_devices"
-        if microbatch_size is not None and microbatch_size < spec.global_batch_size:
-            cut_by = "microbatch_size"
         if cut_by and not task.additive:
             raise SpecError(f"{cut_by} cuts a batch into parts, but the loss of task {spec.task!r} is of whole batches")
         self._names, self._loss = task.fields, task.loss
@@ -85,8 +84,9 @@ class TrainingStep:
         self.spec = spec
         self.task = task
         self.device = device
-        self.ranks, self.microbatch_size = ranks, microbatch_size
+        self.ranks = ranks
         self.side = side or PlainSide(spec)
+        self.microbatch_size = microbatch_size
         self.warmup_steps = round(spec.recipe.warmup_fraction * spec.steps)
 
     def __call__(self, state: TrainState, batch: Batch) -> StepReport:
@@ -154,24 +154,24 @@ class TrainingStep:
                 held, whole = sharing_examples(held, whole)
             together = statistics_over(self.ranks, state.model, whole) if shared else nullcontext()
             half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.spec.dtype == "bfloat16")
-            with state.noise.drawn_from(held.pop(_STREAM)):
-                with half, self.side.weights_met(state), together:
-                    loss, weight = self._mean_loss(state, held, whole)
-                if cut:
-                    loss = loss * (weight / weighs)
-                loss.backward()
+            with half, together:
+                loss, weight = self._mean_loss(state, held, whole)
+            if cut:
+                loss = loss * (weight / weighs)
+            loss.backward()
             losses.append(loss.detach())
         summed = losses[0] if len(losses) == 1 else torch.stack(losses or [torch.zeros((), device=self.device)]).sum()
         return self.ranks.sum_gradients(self.side.leaves(state), summed)
 
     def _own(self, batch: Batch, parts: Sequence[slice]) -> Sequence[slice]:
         """Those of ``parts`` that this rank runs, and how: a piece of its share at a time."""
-        if self.ranks.alone and self.microbatch_size is None:
+        at_once = self.microbatch_size if self.task.additive else None
+        if self.ranks.alone and at_once is None:
             return parts
         share = range(len(batch))
         if not self.ranks.alone:
             share = shard(0, self.spec.global_batch_size, self.ranks.rank, self.ranks.size)
-        return own_parts(parts, share, self.microbatch_size)
+        return own_parts(parts, share, at_once)
 
     def _shared_by_ranks(self, state: TrainState) -> bool:
         """Whether the examples that share statistics lie on several ranks: then they are all of the batch."""
@@ -180,7 +180,13 @@ class TrainingStep:
 
     def _mean_loss(self, state: TrainState, fields: Fields, valid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The mean loss of a part, and what it weighs."""
-        outputs = state.model(fed(fields[self.task.fields[0]]))
+
+        def run(rows: slice) -> torch.Tensor:
+            held = _rows(fields, rows)
+            with state.noise.drawn_from(held.pop(_STREAM)), self.side.weights_met(state):
+                return answers(self.task, state.model, held)
+
+        outputs = recomputed(run, parts_of(len(valid), self.microbatch_size), device=self.device)
         weight = self.task.weight(fields, valid)
         return self._loss(outputs, fields, valid, self.spec.recipe) / _at_least_one(weight), weight
 

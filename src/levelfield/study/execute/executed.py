@@ -57,9 +57,10 @@ def executions_of(
     if saved is None:
         return (execution_here(asked, device, ranks),)
     earlier = tuple(from_plain(Execution, plain) for plain in saved["executions"])
-    kept = dataclasses.replace(asked, threads=earlier[-1].threads, engine=_kept(earlier[-1].engine, device))
+    last = earlier[-1]
+    kept = dataclasses.replace(asked, threads=last.threads, engine=_kept(last.engine, device))
     here = execution_here(kept, device, ranks)
-    return earlier if here == earlier[-1] else (*earlier, here)
+    return earlier if here == last else (*earlier, here)
 
 
 def _kept(engine: Engine, device: torch.device) -> Engine:

@@ -5,18 +5,19 @@ A rank that dies takes all of them along; they are begun again from the last che
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from levelfield.records.attempts import attempts_at, last_checkpoint, last_end, watch_of
-from levelfield.records.ends import End
+from levelfield.records.ends import End, end_of
 from levelfield.records.errors import (
     BusyError,
     InputError,
@@ -29,12 +30,14 @@ from levelfield.records.errors import (
 from levelfield.records.execution import ExecutionSpec
 from levelfield.records.lease import clock
 from levelfield.study.execute.stopping import held_signals
+from levelfield.train.ranks import Ranks
 
 MOST_DEATHS = 3
 """Ranks that die so often without a checkpoint in between are not begun again: it would only happen again."""
 _TIED = "LEVELFIELD_ENDS_WITH_STDIN"
 """The variable by which ranks know that whoever began them holds the other end of their standard input."""
 _LOOK_S = 0.2
+_GOES_ON = "the same command goes on from there"
 _RAISED: dict[str, type[LevelfieldError]] = {
     "input": InputError,
     "store": StoreError,
@@ -71,11 +74,11 @@ def run_over_ranks(
         options += ["--lease", term_s]
         if execution.prefetch is not None:
             options += ["--prefetch", execution.prefetch]
-        if until is not None:
-            options += ["--for", f"{max(0.001, until - clock()):.3f}s"]
-        code = _torchrun(item, execution.num_devices, options, on_step)
+        code = _torchrun(item, execution.num_devices, options, until=until, on_step=on_step)
         if is_done():
             return
+        if until is not None and clock() >= until:
+            raise UnfinishedError(f"the time is over after step {last_checkpoint(item)}: {_GOES_ON}")
         if code == 0:
             raise BusyError(f"{item.name} is being run by another process")
         end = last_end(item) if len(attempts_at(item)) > before else None
@@ -95,6 +98,19 @@ def end_with_stdin() -> None:
         threading.Thread(target=_wait_for_the_end, daemon=True).start()
 
 
+@contextlib.contextmanager
+def told_once(item: Path, ranks: Ranks) -> Iterator[None]:
+    """Leave it to whoever began these ranks to say how the attempt at ``item`` has ended, if they were begun so: this
+    one then ends without a word, unless it knows more than what is written down there."""
+    try:
+        yield
+    except (LevelfieldError, KeyboardInterrupt) as error:
+        known = last_end(item) == end_of(error) if ranks.is_first else not isinstance(error, InputError)
+        if _TIED not in os.environ or not known:
+            raise
+        sys.exit(1)
+
+
 def _wait_for_the_end() -> NoReturn:
     while os.read(0, 1):  # sys.stdin has a lock, which must be free when Python ends
         pass
@@ -105,8 +121,10 @@ def _raise(end: End) -> NoReturn:
     raise _RAISED[end.kind](end.reason)
 
 
-def _torchrun(item: Path, num_ranks: int, options: list[object], on_step: Callable[[int], None]) -> int:
-    """Its exit code. A signal is passed on, so that the ranks save their state and end."""
+def _torchrun(
+    item: Path, num_ranks: int, options: list[object], *, until: float | None, on_step: Callable[[int], None]
+) -> int:
+    """Its exit code. A signal is passed on, and the end of the time is one: the ranks save their state and end."""
     starts = ["-m", __name__, "--standalone", "--nproc-per-node", num_ranks, "-m", "levelfield"]
     command = [sys.executable, *starts, "trial", "run", item, *options]
     before, told = set(attempts_at(item)), 0
@@ -121,16 +139,17 @@ def _torchrun(item: Path, num_ranks: int, options: list[object], on_step: Callab
         try:
             watch = None
             while child.poll() is None:
-                if held:
+                if held or (until is not None and clock() >= until):
                     child.terminate()
                     child.wait()
                     break
                 if watch is None:
                     new = [path for path in attempts_at(item) if path not in before]
                     watch = watch_of(new[0]) if new else None
-                elif watch.look() != "gone" and watch.step > told:
-                    told = watch.step
-                    on_step(told)
+                elif watch.look() != "gone":
+                    for step in range(told + 1, watch.step + 1):
+                        on_step(step)
+                    told = max(told, watch.step)
                 time.sleep(_LOOK_S)
         finally:
             assert child.stdin is not None
