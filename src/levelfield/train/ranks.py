@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from levelfield.data.audit import SeenAudit
 from levelfield.data.machine import PROCESSES, processes_here
@@ -174,7 +175,11 @@ def ranks_here(device: torch.device, *, hung_after_s: float) -> Iterator[Ranks]:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     try:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=waits)
+        # One that torchrun has begun again meets the others anew, and not where those that died have left word.
+        store, _, _ = next(iter(rendezvous("env://", timeout=waits)))
+        store = dist.PrefixStore(f"begun-{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=waits)
         ranks = Ranks(rank=rank, size=size)
     except RuntimeError as error:
         raise RankLostError(f"rank {rank} of {size} could not meet the others ({first_line(error)})") from error

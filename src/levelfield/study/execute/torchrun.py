@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -105,6 +106,8 @@ def told_once(item: Path, ranks: Ranks) -> Iterator[None]:
     try:
         yield
     except (LevelfieldError, KeyboardInterrupt) as error:
+        if not ranks.alone:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # by which torchrun ends those that are ending
         known = last_end(item) == end_of(error) if ranks.is_first else not isinstance(error, InputError)
         if _TIED not in os.environ or not known:
             raise
