@@ -82,7 +82,7 @@ def _trained(parts: TrialParts, execution: Execution, stopwatch: Stopwatch) -> b
     loader = parts.loader(prefetch=threads_ahead(execution, parts.device))
     stopwatch.beside(loader.cpu_seconds_ahead)
     reports = training_steps(parts.state, parts.step, iter(loader), num_steps=spec.steps, stopwatch=stopwatch)
-    with held_signals() as held:
+    with held_signals(alone=False) as held:
         for report in reports:
             wish = wish_of_all(ranks, Wish(stop=bool(held)))
             if report.finite and wish.saves:

@@ -76,7 +76,7 @@ class Training:
         loader = self.parts.loader(prefetch=self.readers)
         self.stopwatch.beside(loader.cpu_seconds_ahead)
         diverged = ""
-        with held_signals() as held:
+        with held_signals(alone=self.parts.ranks.alone) as held:
             due = SaveDue(every_seconds=checkpoint_seconds, until=until, held=held)
             for report in self._checkpointed(self._reports(iter(loader), due), due):
                 if not report.finite:
