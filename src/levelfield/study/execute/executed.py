@@ -26,7 +26,7 @@ def execution_here(asked: ExecutionSpec, device: torch.device, ranks: Ranks = AL
     Raises:
         SpecError: the engine that is asked for cannot run here.
     """
-    engine, version = engine_here(asked.engine, device)
+    engine, version = engine_here(asked.engine, device, ranks)
     said = vars(asked) | {"engine": engine, "engine_version": version, "num_devices": ranks.size}
     name, torch_version = device_name(device), str(torch.__version__)
     return Execution(**said, device=name, torch_version=torch_version, pixels=pixels_here())
@@ -58,11 +58,13 @@ def executions_of(
         return (execution_here(asked, device, ranks),)
     earlier = tuple(from_plain(Execution, plain) for plain in saved["executions"])
     last = earlier[-1]
-    kept = dataclasses.replace(asked, threads=last.threads, engine=_kept(last.engine, device))
+    kept = dataclasses.replace(asked, threads=last.threads, engine=_kept(last.engine, device, ranks))
     here = execution_here(kept, device, ranks)
     return earlier if here == last else (*earlier, here)
 
 
-def _kept(engine: Engine, device: torch.device) -> Engine:
+def _kept(engine: Engine, device: torch.device, ranks: Ranks) -> Engine:
     """``engine``, or what runs where it cannot."""
-    return "plain" if engine == "plain" else engine_here("auto", device)[0]
+    if engine == "plain" or (engine == "graph" and ranks.alone):
+        return engine
+    return engine_here("auto", device)[0]

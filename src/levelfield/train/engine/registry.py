@@ -10,6 +10,7 @@ from levelfield.records.execution import Engine, Execution
 from levelfield.records.trial import TrialSpec
 from levelfield.tasks.base import Task
 from levelfield.train.cuts import refuse_cuts
+from levelfield.train.engine.graph.step import GraphUpdate
 from levelfield.train.engine.lean import LeanForward, LeanSide, can_update
 from levelfield.train.lagging import LaggingStep, PlainUpdate
 from levelfield.train.ranks import ALONE, Ranks
@@ -17,13 +18,23 @@ from levelfield.train.state import TrainState
 from levelfield.train.step import TrainingStep
 from levelfield.train.update import ParameterSide, PlainSide
 
+GRAPH_VERSION = "1"
+"""Of the graph engine's numbers: whoever changes what it computes counts it up."""
 
-def engine_here(asked: Engine, device: torch.device) -> tuple[Engine, str | None]:
-    """The engine that ``asked`` means on ``device``, and what identifies its code beside torch's.
+
+def engine_here(asked: Engine, device: torch.device, ranks: Ranks = ALONE) -> tuple[Engine, str | None]:
+    """The engine that ``asked`` means on the ``device`` of each of ``ranks``, and what identifies its code beside
+    torch's.
 
     Raises:
         SpecError: it cannot run here.
     """
+    if asked == "graph":
+        if device.type not in ("cpu", "cuda"):
+            raise SpecError(f"execution.engine 'graph' runs on a GPU or a CPU, not on {device.type}: say 'plain'")
+        if not ranks.alone:
+            raise SpecError("execution.engine 'graph' replays the steps of one device alone: leave it out, or say 'plain'")
+        return asked, GRAPH_VERSION
     found = kernels() if device.type == "cpu" and asked != "plain" else None
     if found is not None:
         return "lean", found.identity
@@ -43,7 +54,10 @@ def step_by(
         SpecError: see :class:`levelfield.train.step.TrainingStep`, or what belongs together would be cut.
     """
     refuse_cuts(spec, execution, shares=state.shares_statistics)
-    side, micro = parameter_side(spec, execution), execution.microbatch_size
+    micro = execution.microbatch_size
+    if execution.engine == "graph" and not state.shares_statistics:
+        return LaggingStep(GraphUpdate(spec, task, device=device, microbatch_size=micro))
+    side = parameter_side(spec, execution)
     step = TrainingStep(spec, task, device=device, side=side, ranks=ranks, microbatch_size=micro)
     if not ranks.alone or device.type == "cpu" or state.shares_statistics or not isinstance(side, PlainSide):
         return step
