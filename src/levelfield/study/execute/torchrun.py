@@ -108,8 +108,10 @@ def told_once(item: Path, ranks: Ranks) -> Iterator[None]:
     except (LevelfieldError, KeyboardInterrupt) as error:
         if not ranks.alone:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # by which torchrun ends those that are ending
+        if _TIED not in os.environ:
+            raise
         known = last_end(item) == end_of(error) if ranks.is_first else not isinstance(error, InputError)
-        if _TIED not in os.environ or not known:
+        if not known:
             raise
         sys.exit(1)
 

@@ -33,7 +33,7 @@ def engine_here(asked: Engine, device: torch.device, ranks: Ranks = ALONE) -> tu
         if device.type not in ("cpu", "cuda"):
             raise SpecError(f"execution.engine 'graph' runs on a GPU or a CPU, not on {device.type}: say 'plain'")
         if not ranks.alone:
-            raise SpecError("execution.engine 'graph' replays the steps of one device alone: leave it out, or say 'plain'")
+            raise SpecError("execution.engine 'graph' replays the steps of one device: leave it out, or say 'plain'")
         return asked, GRAPH_VERSION
     found = kernels() if device.type == "cpu" and asked != "plain" else None
     if found is not None:
