@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -91,7 +90,7 @@ def main() -> None:
     said = asked.parse_args()
     torch.set_num_threads(1)
     compute_as_recorded()
-    print("| step | dtype | attention | gelu | engine | best choice gains |\n|---|---|---|---|---|---|", flush=True)
+    print("| step | dtype | attention | gelu | engine |\n|---|---|---|---|---|", flush=True)
     for net in (net for net in NETS if said.only in net.title):
         for dtype in DTYPES:
             seconds = _in_turn(turned(net, dtype), rounds=said.rounds)
@@ -99,9 +98,7 @@ def main() -> None:
                 quotient(seconds[name], seconds["shipped"]) if name in seconds else "-"
                 for name in ("attention", "gelu", "engine")
             ]
-            best = min(statistics.median(each) for each in seconds.values())
-            gain = statistics.median(seconds["shipped"]) / best - 1
-            print(f"| {net.title} | {dtype} | {' | '.join(ratios)} | {gain:.1%} |", flush=True)
+            print(f"| {net.title} | {dtype} | {' | '.join(ratios)} |", flush=True)
 
 
 def _in_turn(steps: dict[str, Callable[[], None]], *, rounds: int) -> dict[str, list[float]]:
