@@ -21,6 +21,9 @@ def run(
     piece: Annotated[
         str | None, typer.Option("--for", help="Stop after '50m' (s, m, h), saved: exit code 75 says to run it again.")
     ] = None,
+    order: Annotated[
+        Path | None, typer.Option(help="A launcher's own order, which says all the rest.", hidden=True)
+    ] = None,
     lease: Annotated[float, typer.Option(help="Seconds of silence after which others may take over.", min=1.0)] = 200.0,
 ) -> None:
     """Run one work item to its end. What becomes of it is written in its directory; run it again to go on.
@@ -36,11 +39,14 @@ def run(
     from levelfield.study.execute.item import WorkOrder, asked_of, item_at, run_item
     from levelfield.train.device import resolve_device
 
+    if order is not None:
+        _run_ordered(directory, order)
+        return
     until = None if piece is None else clock() + seconds_of(piece)
     item = item_at(directory)
     execution, keeps_weights = asked_of(item)
     given = {name: value for name, value in (("threads", threads), ("prefetch", prefetch)) if value is not None}
-    order = WorkOrder(
+    asked = WorkOrder(
         device=resolve_device(device),
         execution=dataclasses.replace(execution, **given),
         checkpoint_seconds=checkpoint_every,
@@ -50,8 +56,20 @@ def run(
         patience_s=0.0,
     )
     try:
-        run_item(item, order)
+        run_item(item, asked)
     except BusyError as error:
         complain(f"{error}: nothing to do here")
         return
     say(f"{item.spec.name}: done, see {item.directory.path / RESULT}")
+
+
+def _run_ordered(directory: Path, path: Path) -> None:
+    from levelfield.cli.console import say
+    from levelfield.study.launch.job import order_at, run_job
+
+    order = order_at(path)
+    if order is None:
+        say(f"{path} has been withdrawn: nothing to do here")
+        return
+    run_job(directory, order)
+    say(f"{directory.name}: nothing is left to do")

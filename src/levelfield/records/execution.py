@@ -10,6 +10,7 @@ from levelfield.records.errors import expect
 from levelfield.records.stated import stated
 
 Engine: TypeAlias = Literal["auto", "plain", "lean"]
+LauncherName: TypeAlias = Literal["local", "slurm", "ray"]
 
 MOST_THREADS = 1024
 MOST_PREFETCH = 1024
@@ -23,10 +24,10 @@ class ExecutionSpec:
     steps and rounds otherwise, too: "plain" runs everywhere, "lean" by kernels of our own on a CPU with a C compiler,
     "auto" is the fastest that runs. ``prefetch`` threads render batches ahead, with equal results: None asks for as
     many as there are cores that nobody trains on. Every step takes the whole global batch where ``microbatch_size`` is
-    None.
+    None. ``launcher`` places trials: on this machine, on Slurm, or on Ray; nothing else depends on it.
     """
 
-    launcher: Literal["local"] = "local"
+    launcher: LauncherName = "local"
     num_devices: int = 1
     engine: Engine = "auto"
     threads: int = 1
@@ -65,9 +66,10 @@ class Execution(ExecutionSpec):
 
     @property
     def asked(self) -> ExecutionSpec:
-        """What to ask for to have the same bits again; rendering ahead changes none, and not every device can."""
+        """What to ask for to have the same bits again; rendering ahead changes none, and not every device can, nor does
+        whoever placed the trial."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(ExecutionSpec)}
-        return ExecutionSpec(**{**fields, "prefetch": None})
+        return ExecutionSpec(**{**fields, "prefetch": None, "launcher": "local"})
 
     @property
     def words(self) -> str:
