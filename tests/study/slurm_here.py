@@ -21,7 +21,7 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller_port}
 SlurmdPort={node_port}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket,cred_expire=3
+AuthInfo=socket={folder}/munge.socket
 CryptoType=crypto/munge
 SlurmUser=root
 SlurmdUser=root
@@ -51,7 +51,7 @@ AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
 MpiDefault=none
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=4000 State=UNKNOWN
-PartitionName=low Nodes={host} Default=YES MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE GraceTime=20
+PartitionName=low Nodes={host} Default=YES MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE GraceTime=1
 PartitionName=high Nodes={host} MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
 """
 _PATIENCE_S = 60.0
@@ -121,8 +121,20 @@ class SlurmHere:
         """The state of every job that it knows of, by its id."""
         return dict(line.split() for line in self.said("squeue", "-h", "-t", "all", "-o", "%i %T").splitlines())
 
+    def names(self) -> list[str]:
+        """Those of all jobs of Levelfield that it knows of."""
+        named = self.said("squeue", "-h", "-t", "all", "-o", "%j").split()
+        return [name for name in named if name.startswith("levelfield-")]
+
     def running(self) -> list[str]:
         return [job for job, state in self.jobs().items() if state == "RUNNING"]
+
+    def hurry(self) -> None:
+        """Have what was put back into the queue start at once: Slurm holds it for two minutes."""
+        for line in self.said("squeue", "-h", "-t", "PENDING", "-o", "%i %r").splitlines():
+            job, _, reason = line.partition(" ")
+            if reason == "BeginTime":
+                self.said("scontrol", "update", f"JobId={job}", "StartTime=now")
 
     def restarts(self, job: str) -> int:
         """How often ``job`` was put back into the queue."""
