@@ -385,7 +385,7 @@ def _comparison(currency: str, winners: tuple[Winner, ...], shift: float) -> Com
     for budget in BUDGETS:
         a, b = (next(w for w in winners if w.family == f and w.budget_flops == budget) for f in ("nfnet", "vit"))
         difference = _interval(math.log(a.loss.estimate / b.loss.estimate) + shift, 0.03)
-        near = a.near_chance or b.near_chance
+        near = a.near_chance and b.near_chance
         verdict = "cannot tell" if near else _verdict(difference)
         cost = budget if currency == "flops" else (a.device_seconds or budget)
         reasons = (FamilyNearChance(family="vit"),) if near else ()

@@ -20,7 +20,6 @@ from levelfield.scaling.results.reasons.laws import UnlikeDevices
 from levelfield.scaling.results.reasons.verdicts import (
     BestIsBound,
     DataLimited,
-    FamilyNearChance,
     FewExamplesCarry,
     FewFreshSeeds,
     LossRises,
@@ -178,16 +177,6 @@ def test_an_edge_supports_no_equivalence():
     found = flops(bounded)
     assert found.per_budget[0].verdict == "cannot tell"
     assert found.overall.verdict == "equivalent", "the overall verdict rests on the rungs without an edge"
-
-
-def test_rungs_near_chance_get_no_verdict():
-    rows = winner_rows(np.random.default_rng(2), shift={"nfnet": -0.2})
-    low = [row for row in rows if row.budget_flops == BUDGETS[0]]
-    rows = [row for row in rows if row.budget_flops != BUDGETS[0]]
-    rows += [dataclasses.replace(row, loss=row.loss / low[0].loss * 4.4) for row in low]
-    verdict = flops(rows).per_budget[0]
-    assert verdict.verdict == "cannot tell"
-    assert FamilyNearChance(family="vit") in verdict.reasons
 
 
 def test_data_limited_rungs_are_judged_apart_from_the_overall_verdict():

@@ -167,7 +167,10 @@ def test_unequal_search_cannot_be_written_down():
         ({"ladder": {"budgets": [True]}}, "valid number, saw True"),
         ({"dtype": "float64"}, "Input should be 'float32' or 'bfloat16'"),
         ({"execution": {"threads": 0}}, "from 1 to 1024"),
-        ({"execution": {"microbatch_size": 8}}, "left out: every step takes the whole global batch, saw 8"),
+        (
+            {"execution": {"microbatch_size": 0}},
+            "from 1 to 16777216 examples, or left out, saw 0",
+        ),
         ({"execution": {"launcher": "ray"}}, "Input should be 'local', saw 'ray'"),
         ({"name": "a/b"}, "a name of at most 100 bytes"),
         ({"question": "\x1b[2J"}, "none of them a control character"),

@@ -9,7 +9,9 @@ import typer
 
 from levelfield.cli.run import CheckpointEvery, Device, Prefetch, Threads, seconds_of
 
-EXAMPLES = "Example:  levelfield trial run runs/STUDY/trials/NAME --for 50m"
+EXAMPLES = """Examples:
+  levelfield trial run runs/STUDY/trials/NAME --for 50m
+  levelfield trial run runs/STUDY/trials/NAME --profile trace.json"""
 
 
 def run(
@@ -21,10 +23,14 @@ def run(
     piece: Annotated[
         str | None, typer.Option("--for", help="Stop after '50m' (s, m, h), saved: exit code 75 says to run it again.")
     ] = None,
-    order: Annotated[
-        Path | None, typer.Option(help="A launcher's own order, which says all the rest.", hidden=True)
+    ordered: Annotated[
+        Path | None, typer.Option("--order", help="A launcher's own order, which says all the rest.", hidden=True)
     ] = None,
     lease: Annotated[float, typer.Option(help="Seconds of silence after which others may take over.", min=1.0)] = 200.0,
+    profile: Annotated[
+        Path | None,
+        typer.Option(help="First write a trace of some steps to this file, for chrome://tracing; no result changes."),
+    ] = None,
 ) -> None:
     """Run one work item to its end. What becomes of it is written in its directory; run it again to go on.
 
@@ -39,14 +45,14 @@ def run(
     from levelfield.study.execute.item import WorkOrder, asked_of, item_at, run_item
     from levelfield.train.device import resolve_device
 
-    if order is not None:
-        _run_ordered(directory, order)
+    if ordered is not None:
+        _run_ordered(directory, ordered)
         return
     until = None if piece is None else clock() + seconds_of(piece)
     item = item_at(directory)
     execution, keeps_weights = asked_of(item)
     given = {name: value for name, value in (("threads", threads), ("prefetch", prefetch)) if value is not None}
-    asked = WorkOrder(
+    order = WorkOrder(
         device=resolve_device(device),
         execution=dataclasses.replace(execution, **given),
         checkpoint_seconds=checkpoint_every,
@@ -55,8 +61,13 @@ def run(
         term_s=lease,
         patience_s=0.0,
     )
+    if profile is not None:
+        from levelfield.study.execute.profiled import profile_item
+
+        traced = profile_item(item, order, profile)
+        say(f"{item.spec.name}: a trace of {traced} step{'s' * (traced > 1)} in {profile}")
     try:
-        run_item(item, asked)
+        run_item(item, order)
     except BusyError as error:
         complain(f"{error}: nothing to do here")
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,16 @@ class Source(Protocol):
             IndexError: an id is outside the split.
             DataError: an image cannot be read and the spec does not mask it.
         """
+        ...
+
+
+@runtime_checkable
+class Prompted(Protocol):
+    """A source whose classes are told by texts."""
+
+    @property
+    def prompts(self) -> NDArray[np.int32]:
+        """What each class is called, in so many ways: tokens [classes, ways, context]."""
         ...
 
 

@@ -9,8 +9,6 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from levelfield.records.codec import record
-from levelfield.records.errors import SpecError
-from levelfield.records.head import Head, LinearHead
 
 if TYPE_CHECKING:
     import torch
@@ -27,10 +25,22 @@ ParameterRole: TypeAlias = Literal[
     "token",  # class token, pooling probe
     "classifier_kernel",
     "classifier_bias",
+    "paired_kernel",  # kernels of what pairs images with texts: decayed, and never clipped unit by unit
+    "paired",  # all else of it
 ]
 
 LayerKind: TypeAlias = Literal[
-    "conv", "linear", "attention", "norm", "batch_norm", "skip_gain", "position", "token", "resample"
+    "conv",
+    "linear",
+    "attention",
+    "norm",
+    "batch_norm",
+    "skip_gain",
+    "position",
+    "token",
+    "resample",
+    "embedding",
+    "scale",
 ]
 
 
@@ -40,7 +50,8 @@ class Layer:
 
     Only convolutions, linear maps, resampling and attention products have ``forward_macs``; ``takes_image`` marks the
     layers whose input is the image, which need no gradient with respect to it. A "batch_norm" ties the examples of a
-    batch together while it trains. A "resample" is a fixed linear map between grids, which learns nothing.
+    batch together while it trains. A "resample" is a fixed linear map between grids, which learns nothing. An
+    "embedding" is looked up.
     """
 
     name: str
@@ -62,47 +73,6 @@ class Body:
     num_features: int
     pooling: tuple[Layer, ...] = ()
     map_side: int | None = None
-
-
-HEAD_ROLES: dict[str, ParameterRole] = {
-    "head.weight": "classifier_kernel",
-    "head.bias": "classifier_bias",
-    "head.norm.weight": "norm",
-    "head.norm.bias": "norm",
-    "head.conv.weight": "classifier_kernel",
-    "head.conv.bias": "classifier_bias",
-}
-"""What the parameters of heads are for, whatever they stand on."""
-
-
-def head_layers(head: Head, body: Body, *, resolution: int) -> tuple[Layer, ...]:
-    """What ``head`` adds to the layers of ``body`` at images of ``resolution`` pixels.
-
-    Raises:
-        SpecError: it needs a map of features, and there is none.
-    """
-    weights = body.num_features * head.num_outputs
-    if isinstance(head, LinearHead):
-        return (Layer(name="head", kind="linear", params=weights + head.num_outputs, forward_macs=weights),)
-    if body.map_side is None:
-        raise SpecError(
-            "a head that answers every pixel needs the last map of features, and this network hands out pooled ones "
-            "alone: take an nfnet, a vit, or a ConvNet of timm's that ends in pooling"
-        )
-    grid = -(-resolution // head.output_stride)
-    to_grid = _resample_macs(body.map_side, grid, body.num_features)
-    to_pixels = _resample_macs(grid, resolution, head.num_outputs)
-    return (
-        Layer(name="head.to_grid", kind="resample", params=0, forward_macs=to_grid),
-        Layer(name="head.norm", kind="batch_norm", params=2 * body.num_features),
-        Layer(name="head.conv", kind="conv", params=weights + head.num_outputs, forward_macs=weights * grid**2),
-        Layer(name="head.to_pixels", kind="resample", params=0, forward_macs=to_pixels),
-    )
-
-
-def _resample_macs(old: int, new: int, channels: int) -> int:
-    """Multiply-accumulates of bringing ``channels`` maps of ``old`` cells a side to ``new``, columns before rows."""
-    return 0 if old == new else channels * (old * old * new + new * old * new)
 
 
 class FamilySpec(Protocol):

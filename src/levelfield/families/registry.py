@@ -10,15 +10,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from levelfield.families import grammar
-from levelfield.families.base import HEAD_ROLES, Body, FamilySpec, Layer, ParameterRole, head_layers
+from levelfield.families.base import Body, FamilySpec, Layer, ParameterRole
 from levelfield.families.borrowed import spec as borrowed
+from levelfield.families.heads import head_layers, head_role
 from levelfield.families.nfnet import path as nfnet_path
 from levelfield.families.nfnet import spec as nfnet
 from levelfield.families.vit import path as vit_path
 from levelfield.families.vit import spec as vit
 from levelfield.records.codec import record
 from levelfield.records.errors import SpecError, did_you_mean
-from levelfield.records.head import Head, LinearHead, PixelHead, head_of
+from levelfield.records.head import Head, LinearHead, PixelHead, TextHead, head_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -146,7 +147,7 @@ def list_layers(
             that the head could stand on.
     """
     body, head = list_body(architecture, resolution=resolution, in_channels=in_channels), head_of(num_outputs, head)
-    pooling = body.pooling if isinstance(head, LinearHead) else ()
+    pooling = () if isinstance(head, PixelHead) else body.pooling
     return (*body.layers, *pooling, *head_layers(head, body, resolution=resolution))
 
 
@@ -166,8 +167,8 @@ def parameter_role(architecture: Architecture, name: str) -> ParameterRole:
     Raises:
         SpecError: no parameter of this architecture has that name.
     """
-    if name in HEAD_ROLES:
-        return HEAD_ROLES[name]
+    if (role := head_role(name)) is not None:
+        return role
     spec = parse(architecture)
     return _layers_of(spec).parameter_role(spec, name)
 
@@ -175,7 +176,7 @@ def parameter_role(architecture: Architecture, name: str) -> ParameterRole:
 def parameter_depth(architecture: Architecture, name: str) -> int:
     """How many blocks stand before the parameter called ``name``: 0 where the image enters, most at the head."""
     spec = parse(architecture)
-    return _layers_of(spec).parameter_depth(spec, "head.weight" if name in HEAD_ROLES else name)
+    return _layers_of(spec).parameter_depth(spec, "head.weight" if head_role(name) is not None else name)
 
 
 def build(
@@ -208,15 +209,19 @@ def build(
         dropout=dropout,
         stochastic_depth=stochastic_depth,
     )
-    if isinstance(head, PixelHead):
+    if not isinstance(head, LinearHead):
         _put_on(network, head, list_body(spec, resolution=resolution, in_channels=in_channels), resolution=resolution)
     return network
 
 
-def _put_on(network: nn.Module, head: PixelHead, body: Body, *, resolution: int) -> None:
+def _put_on(network: nn.Module, head: PixelHead | TextHead, body: Body, *, resolution: int) -> None:
     """Exchange the linear head of ``network``, and what only pooled features need, for ``head``."""
     from levelfield.families.pixels import PixelClassifier
+    from levelfield.families.texts import TextPairing
 
+    if isinstance(head, TextHead):
+        network.head = TextPairing(head, num_features=body.num_features)
+        return
     head_layers(head, body, resolution=resolution)  # which refuses a body without a map
     for module in {layer.name.partition(".")[0] for layer in body.pooling}:
         setattr(network, module, None)

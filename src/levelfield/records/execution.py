@@ -14,6 +14,7 @@ LauncherName: TypeAlias = Literal["local", "slurm", "ray"]
 
 MOST_THREADS = 1024
 MOST_PREFETCH = 1024
+MOST_MICROBATCH = 2**24
 
 
 @stated
@@ -23,8 +24,10 @@ class ExecutionSpec:
     ``threads`` are those that a trial computes with on a CPU: another number rounds otherwise. ``engine`` takes the
     steps and rounds otherwise, too: "plain" runs everywhere, "lean" by kernels of our own on a CPU with a C compiler,
     "auto" is the fastest that runs. ``prefetch`` threads render batches ahead, with equal results: None asks for as
-    many as there are cores that nobody trains on. Every step takes the whole global batch where ``microbatch_size`` is
-    None. ``launcher`` places trials: on this machine, on Slurm, or on Ray; nothing else depends on it.
+    many as there are cores that nobody trains on. No more than ``microbatch_size`` examples of a global batch run
+    forward and backward at a time: the gradient is the same to rounding, at the cost of a second forward pass, in less
+    memory. None takes the whole batch at once. ``launcher`` places trials: on this machine,
+    on Slurm, or on Ray; nothing else depends on it.
     """
 
     launcher: LauncherName = "local"
@@ -37,8 +40,8 @@ class ExecutionSpec:
     def __post_init__(self) -> None:
         expect(self.num_devices == 1, "num_devices", "1: a trial runs on one device", self.num_devices)
         expect(1 <= self.threads <= MOST_THREADS, "threads", f"from 1 to {MOST_THREADS}", self.threads)
-        whole = self.microbatch_size is None
-        expect(whole, "microbatch_size", "left out: every step takes the whole global batch", self.microbatch_size)
+        held = self.microbatch_size is None or 1 <= self.microbatch_size <= MOST_MICROBATCH
+        expect(held, "microbatch_size", f"from 1 to {MOST_MICROBATCH} examples, or left out", self.microbatch_size)
         ahead = self.prefetch or 0
         expect(0 <= ahead <= MOST_PREFETCH, "prefetch", f"from 0 to {MOST_PREFETCH} threads", self.prefetch)
 

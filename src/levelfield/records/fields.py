@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from levelfield.records.codec import record
+from levelfield.records.codec import later, record
 
 IGNORED = 255
 """What a pixel of a mask says that belongs to no class."""
@@ -21,8 +21,14 @@ class FieldFacts:
     ``label`` is one of ``num_classes`` whole numbers, and so is every pixel of ``mask`` that is not ``IGNORED``; None
     where a source has no such field. ``label_noise`` is the share of labels that were exchanged for another one, drawn
     evenly; None where nobody knows.
+
+    ``text`` int [C, L] are up to C texts of ``context`` tokens each, whole numbers below ``vocabulary``, 0 throughout
+    where there are fewer. Held-out examples are told apart among ``candidates``.
     """
 
     names: tuple[str, ...] = ("image", "label")
     num_classes: int | None = None
     label_noise: float | None = None
+    vocabulary: int | None = later(default=None)
+    context: int | None = later(default=None)
+    candidates: int | None = later(default=None)

@@ -25,22 +25,23 @@ class LongerWalks(Reason):
 
 @record
 class MoreSeeds(Reason):
-    """``seeds`` a winner, which tell families that are equal from others by the ``margin`` in 8 of 10 races."""
+    """``seeds`` a winner, after which the pairs that are open are decided with the probability ``chance``.
+
+    With ``check_seeds``, as many runs of every trial that decides an axis for other rungs; None where these stay.
+    """
 
     seeds: int
-    margin: float
-
-
-@record
-class SomeSeeds(Reason):
-    """``seeds`` a winner, though no number of them alone is foreseen to decide by the ``margin``."""
-
-    seeds: int
-    margin: float
+    chance: float
+    check_seeds: int | None = None
 
 
 @record
 class RungAbove(Reason):
-    """A rung above, at ``budget_flops``: a new question, whose answer is not foretold."""
+    """A rung above, at ``budget_flops``: a new question, whose answer is not foretold.
+
+    All rungs together then decide the pairs that are open with the probability ``chance``, if these differ there as
+    below; None where none is open, or nothing is known of the noise.
+    """
 
     budget_flops: float
+    chance: float | None = None

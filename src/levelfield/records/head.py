@@ -8,6 +8,8 @@ from levelfield.records.errors import SpecError, expect
 from levelfield.records.stated import stated
 
 MOST_OUTPUTS = 2**24
+MOST_SCALE = 100.0
+"""What CLIP holds its learnt factor under (arXiv 2103.00020, section 2.5)."""
 
 
 @stated
@@ -38,7 +40,37 @@ class PixelHead:
         expect(1 <= self.output_stride <= 64, "head.output_stride", "from 1 to 64 pixels", self.output_stride)
 
 
-Head: TypeAlias = LinearHead | PixelHead
+@stated
+class TextHead:
+    """A bias-free linear map of pooled features into a space of ``num_outputs`` dimensions, and a tower that brings
+    texts into the same: ``depth`` causal pre-norm blocks of ``width`` features on ``context`` tokens out of a
+    ``vocabulary``, read at the token of the highest number, which ends every text.
+
+    Both lie on the unit sphere. The similarity of two is their product, times a factor that begins at ``scale``, plus a
+    number that begins at ``bias``, where there is one; both are learnt.
+
+    Source: CLIP (arXiv 2103.00020, section 2.4); SigLIP (arXiv 2303.15343, section 3.2) for the bias.
+    """
+
+    num_outputs: int
+    vocabulary: int
+    context: int
+    width: int
+    depth: int
+    heads: int
+    scale: float
+    bias: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_outputs(self.num_outputs)
+        expect(3 <= self.vocabulary <= MOST_OUTPUTS, "head.vocabulary", f"from 3 to {MOST_OUTPUTS}", self.vocabulary)
+        for name, most in (("context", 4096), ("width", 2**16), ("depth", 1024), ("heads", 1024)):
+            expect(1 <= getattr(self, name) <= most, f"head.{name}", f"from 1 to {most}", getattr(self, name))
+        expect(self.width % self.heads == 0, "head.heads", f"a divisor of the width ({self.width})", self.heads)
+        expect(0 < self.scale <= MOST_SCALE, "head.scale", f"positive, at most {MOST_SCALE:g}", self.scale)
+
+
+Head: TypeAlias = LinearHead | PixelHead | TextHead
 
 
 def head_of(num_outputs: int | None, head: Head | None) -> Head:

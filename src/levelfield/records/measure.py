@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Literal, TypeVar
 
-from levelfield.records.codec import record
+from levelfield.records.codec import later, record
 from levelfield.records.errors import InputError, SpecError, did_you_mean
 
 Number = TypeVar("Number")
@@ -18,7 +18,8 @@ class Measure:
 
     ``unit`` is empty for plain numbers. ``chance`` is what answers say that ignore the input, ``floor`` the best that
     the data allows any network, ``ceiling`` the best that the scale allows, which a measure that is better higher must
-    have; each None where it is not known.
+    have; each None where it is not known. With ``equal_batch`` it compares networks that were trained at one batch
+    size alone.
 
     Raises:
         SpecError: a measure that is better higher has no ceiling.
@@ -30,6 +31,7 @@ class Measure:
     chance: float | None = None
     floor: float | None = None
     ceiling: float | None = None
+    equal_batch: bool = later(default=False)
 
     def __post_init__(self) -> None:
         if self.better == "higher" and self.ceiling is None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
+from levelfield.data.transforms import fed
 from levelfield.records.errors import SpecError
 from levelfield.records.fields import FieldFacts
 from levelfield.records.head import Head
@@ -73,6 +74,42 @@ class MixingTask(Protocol):
     def mixed_loss(self, outputs: Tensor, fields: Fields, valid: Tensor, recipe: RecipeSpec) -> Tensor:
         """As :meth:`Task.loss`, with the fields ``PARTNER`` and ``OWN_SHARE`` (:mod:`levelfield.records.fields`)."""
         ...
+
+
+@runtime_checkable
+class PairingTask(Protocol):
+    """A task that asks a network about more than the image of an example."""
+
+    def answers(self, network: Any, fields: Fields) -> Tensor:
+        """What ``network`` puts out for whole examples, [B, ...], each by itself."""
+        ...
+
+
+@runtime_checkable
+class RankingTask(Protocol):
+    """A task whose scores rank an example among others, so that they are of a split and not of a batch."""
+
+    def rankings(
+        self, outputs: Tensor, fields: Fields, valid: Tensor, known: FieldFacts, classes: Tensor | None
+    ) -> Mapping[str, Tensor]:
+        """As :meth:`Task.scores`, of all examples of a split in its order: those that are not ``valid`` [N] are no
+        candidates, and what is said of them is not looked at.
+
+        ``fields`` are those of the split but the image. ``classes`` is what :meth:`named` gave; None where the data has
+        none.
+        """
+        ...
+
+    def named(self, network: Any, prompts: Tensor) -> Tensor:
+        """What ``network`` makes of what classes are called, [classes, ...]: ``prompts`` [classes, ways, tokens]."""
+        ...
+
+
+def answers(task: Task, network: Any, fields: Fields) -> Tensor:
+    """What ``network`` puts out for a batch, [B, ...]: of its images alone, unless the task asks more."""
+    if isinstance(task, PairingTask):
+        return task.answers(network, fields)
+    return network(fed(fields[task.fields[0]]))
 
 
 def refuse_missing_fields(task: Task, known: FieldFacts, *, name: str) -> None:

@@ -10,9 +10,15 @@ from typing import Any
 from levelfield.records.errors import SpecError, did_you_mean, first_line, lacks_memory
 from levelfield.tasks.base import Task
 from levelfield.tasks.classification import Classification
+from levelfield.tasks.image_text import ImageText
 from levelfield.tasks.segmentation import Segmentation
 
-TASKS: dict[str, Callable[[], Task]] = {"classification": Classification, "segmentation": Segmentation}
+TASKS: dict[str, Callable[[], Task]] = {
+    "classification": Classification,
+    "segmentation": Segmentation,
+    "image_text": ImageText,
+    "image_text_softmax": functools.partial(ImageText, objective="softmax"),
+}
 
 _ASKED = ("fields", "additive", "head", "measures", "weight", "loss", "scores")
 

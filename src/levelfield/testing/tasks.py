@@ -11,10 +11,9 @@ import torch
 
 from levelfield.data.loader import evaluation_batches
 from levelfield.data.sources import Source
-from levelfield.data.transforms import fed
 from levelfield.families.registry import build
 from levelfield.records.trial import RecipeSpec
-from levelfield.tasks.base import Fields, TallyingTask, Task, refuse_missing_fields
+from levelfield.tasks.base import Fields, TallyingTask, Task, answers, refuse_missing_fields
 
 _EXAMPLES = 12
 _ROUNDING = 1e-5
@@ -46,7 +45,7 @@ def _answered(task: Task, source: Source) -> tuple[dict[str, torch.Tensor], torc
     side, channels = source.resolution, source.in_channels
     head = task.head(source.fields)
     network = build("nfnet:w4-d1", head=head, resolution=side, in_channels=channels).eval()
-    return fields, network(fed(fields[task.fields[0]]))
+    return fields, answers(task, network, fields)
 
 
 def _check_measures(task: Task, source: Source, scores: Mapping[str, torch.Tensor]) -> None:

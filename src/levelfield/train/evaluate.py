@@ -10,18 +10,20 @@ from numpy.typing import NDArray
 from torch import nn
 
 from levelfield.data.loader import evaluation_batches
+from levelfield.data.source import Prompted
 from levelfield.data.sources import Source
-from levelfield.data.transforms import fed
 from levelfield.families.judged import weights_held
 from levelfield.records.data import Split
 from levelfield.records.errors import TrialError
 from levelfield.records.fields import STRETCH
 from levelfield.records.head import Head, PixelHead
 from levelfield.records.trial import Dtype, HeldOutMeans
-from levelfield.tasks.base import TallyingTask, Task
+from levelfield.tasks.base import RankingTask, TallyingTask, Task, answers
 
 EVALUATION_BATCH = 512
 """Large enough to be efficient; a constant, so that the batch never changes the last bits of a result."""
+_OUTPUTS = ""
+"""Among the fields of a split, what the network put out: a name that no field has."""
 _MOST_OUTPUTS = 2**23
 """Numbers that the answers to a batch may be, of a head that answers every pixel: 32 MB."""
 
@@ -67,12 +69,18 @@ def evaluate(
     model.eval()
     found: dict[str, list[torch.Tensor]] = {}
     valids, tallies, stretches = [], [], []
+    rows: dict[str, list[torch.Tensor]] = {}
+    classes = None
     with weights_held(model, half=dtype == "bfloat16"):
         for batch in evaluation_batches(source, split, batch_size):
             fields = {name: batch.fields[name].to(device) for name in task.fields}
             with torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
-                outputs = model(fed(fields[task.fields[0]]))
-                scores = task.scores(outputs, fields)
+                outputs = answers(task, model, fields)
+                scores = {} if isinstance(task, RankingTask) else task.scores(outputs, fields)
+            if isinstance(task, RankingTask):
+                kept = {name: field for name, field in batch.fields.items() if name != task.fields[0]}
+                for name, field in {**kept, _OUTPUTS: outputs.float().cpu()}.items():
+                    rows.setdefault(name, []).append(field)
             if isinstance(task, TallyingTask):
                 counted = task.tallies(outputs, fields).cpu()
                 tallies.append(counted * batch.valid.view(-1, *(1,) * (counted.ndim - 1)))
@@ -81,10 +89,17 @@ def evaluate(
             for name, score in scores.items():
                 found.setdefault(name, []).append(score.cpu())
             valids.append(batch.valid)
+        if isinstance(task, RankingTask) and isinstance(source, Prompted):
+            with torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
+                classes = task.named(model, torch.as_tensor(source.prompts, device=device)).float().cpu()
     model.train(was_training)
     valid = torch.cat(valids)
     if not valid.any():
         raise TrialError(f"every example of the {split} split is corrupt")
+    if isinstance(task, RankingTask):
+        of_split = {name: torch.cat(fields) for name, fields in rows.items()}
+        ranked = task.rankings(of_split.pop(_OUTPUTS), of_split, valid, source.fields, classes)
+        found = {name: [scores] for name, scores in ranked.items()}
     each = {name: torch.where(valid, torch.cat(scores), torch.nan) for name, scores in found.items()}
     values = {name: float(scores[valid].double().mean()) for name, scores in each.items()}
     counted = torch.cat(tallies) if tallies else None

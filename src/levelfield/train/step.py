@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from levelfield.data.draws import draw_bits, key_words
 from levelfield.data.loader import Batch
-from levelfield.data.transforms import fed
 from levelfield.records.errors import SpecError
 from levelfield.records.fields import OWN_SHARE, PARTNER
 from levelfield.records.trial import NOISE_VERSION, TrialSpec
-from levelfield.tasks.base import Fields, MixingTask, Task
+from levelfield.tasks.base import Fields, MixingTask, Task, answers
+from levelfield.train.recomputed import parts_of, recomputed
 from levelfield.train.schedules import warmup_cosine
 from levelfield.train.sharpness import climbed
 from levelfield.train.state import TrainState
@@ -45,13 +45,22 @@ _STREAM = ""
 class TrainingStep:
     """The update of one trial, for any family and task: it knows tensors by their policy, and fields by their names.
 
-    ``side`` is what becomes of gradients, by the plain rules where it is left out.
+    ``side`` is what becomes of gradients, by the plain rules where it is left out. With a ``microbatch_size`` no more
+    examples than that run forward and backward at a time (:mod:`levelfield.train.recomputed`).
 
     Raises:
         SpecError: it would cut batches into parts whose losses do not add up, or mix what the task cannot learn of.
     """
 
-    def __init__(self, spec: TrialSpec, task: Task, *, device: torch.device, side: ParameterSide | None = None) -> None:
+    def __init__(
+        self,
+        spec: TrialSpec,
+        task: Task,
+        *,
+        device: torch.device,
+        side: ParameterSide | None = None,
+        microbatch_size: int | None = None,
+    ) -> None:
         cut_by = "sam_fraction" if 0 < spec.recipe.ascent_share < 1 else ""
         if spec.recipe.ghost_batch_size not in (None, spec.global_batch_size):
             cut_by = "ghost_batch_size"
@@ -66,14 +75,12 @@ class TrainingStep:
         self.task = task
         self.device = device
         self.side = side or PlainSide(spec)
+        self.microbatch_size = microbatch_size
         self.warmup_steps = round(spec.recipe.warmup_fraction * spec.steps)
 
     def __call__(self, state: TrainState, batch: Batch) -> StepReport:
-        recipe = self.spec.recipe
-        learning_rate = recipe.peak_lr * warmup_cosine(
-            state.step, num_steps=self.spec.steps, warmup_steps=self.warmup_steps
-        )
-        loss = self._gradient(state, batch)
+        learning_rate = self.learning_rate(state.step)
+        loss = self.gradient(state, batch)
         norm = self.side.gradient_norm(state)
         # One synchronisation a step: a loss or gradient that is not finite must never reach the weights.
         loss_value, norm_value = torch.stack((loss.float(), norm.float())).tolist()
@@ -87,11 +94,22 @@ class TrainingStep:
             step=state.step, loss=loss_value, learning_rate=learning_rate, gradient_norm=norm_value, finite=finite
         )
 
+    def learning_rate(self, step: int) -> float:
+        """That of the update after ``step`` of them."""
+        progress = warmup_cosine(step, num_steps=self.spec.steps, warmup_steps=self.warmup_steps)
+        return self.spec.recipe.peak_lr * progress
+
     def fields(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Those fields of the batch that the task wants, on the device."""
         return {name: batch.fields[name].to(self.device, non_blocking=True) for name in self._names}
 
-    def _gradient(self, state: TrainState, batch: Batch) -> torch.Tensor:
+    def inputs(self, state: TrainState, batch: Batch) -> tuple[Fields, torch.Tensor, torch.Tensor]:
+        """What a step takes of its batch, on the device: fields, which examples are whole, and what they drop by."""
+        fields, valid = self.fields(batch), batch.valid.to(self.device, non_blocking=True)
+        streams = noise_streams(self.spec.seed, state.step, batch.positions).to(self.device, non_blocking=True)
+        return fields, valid, streams
+
+    def gradient(self, state: TrainState, batch: Batch) -> torch.Tensor:
         """Leave the gradient to follow in the parameters, and give back its loss.
 
         A sharpness-aware step runs the examples of its ascent as a part of their own, both times, so that they meet the
@@ -111,8 +129,7 @@ class TrainingStep:
         What an example drops is its own, whatever part it is in. Masked examples add nothing to the loss, and nothing
         to statistics that the examples of a part share.
         """
-        fields, valid = self.fields(batch), batch.valid.to(self.device, non_blocking=True)
-        streams = noise_streams(self.spec.seed, state.step, batch.positions).to(self.device, non_blocking=True)
+        fields, valid, streams = self.inputs(state, batch)
         self.side.clear(state)
         run = slice(parts[0].start, parts[-1].stop)
         losses = []
@@ -121,18 +138,23 @@ class TrainingStep:
             if state.shares_statistics:
                 held, whole = sharing_examples(held, whole)
             half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.spec.dtype == "bfloat16")
-            with state.noise.drawn_from(held.pop(_STREAM)):
-                with half, self.side.weights_met(state):
-                    loss, weight = self._mean_loss(state, held, whole)
-                if len(parts) > 1:
-                    loss = loss * (weight / _at_least_one(self.task.weight(_rows(fields, run), valid[run])))
-                loss.backward()
+            with half:
+                loss, weight = self._mean_loss(state, held, whole)
+            if len(parts) > 1:
+                loss = loss * (weight / _at_least_one(self.task.weight(_rows(fields, run), valid[run])))
+            loss.backward()
             losses.append(loss.detach())
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
     def _mean_loss(self, state: TrainState, fields: Fields, valid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The mean loss of a part, and what it weighs."""
-        outputs = state.model(fed(fields[self.task.fields[0]]))
+
+        def run(rows: slice) -> torch.Tensor:
+            held = _rows(fields, rows)
+            with state.noise.drawn_from(held.pop(_STREAM)), self.side.weights_met(state):
+                return answers(self.task, state.model, held)
+
+        outputs = recomputed(run, parts_of(len(valid), self.microbatch_size), device=self.device)
         weight = self.task.weight(fields, valid)
         return self._loss(outputs, fields, valid, self.spec.recipe) / _at_least_one(weight), weight
 

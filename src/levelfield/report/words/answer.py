@@ -28,9 +28,7 @@ _PLAIN: dict[type[Reason], str | Callable[[Any], str]] = {
     verdicts.TooNoisy: "equal runs differ by chance more than the difference that was asked for",
     verdicts.ReachesBeyondMargin: "equal runs differ by chance more than the difference that was asked for",
     verdicts.ExcludesZeroAtOneLevel: "what was seen falls just short of the proof that was asked for",
-    verdicts.FamilyNearChance: lambda why: (
-        f"{numbers.family_name(why.family)} has hardly learnt anything with so little compute"
-    ),
+    verdicts.FamilyNearChance: lambda why: _barely(why),
     verdicts.NoFreshWinner: "the best recipes have not been trained again with fresh random seeds",
     verdicts.FewFreshSeeds: "the best recipes have not been trained again with enough fresh random seeds",
     verdicts.NoFreshWinners: "the best recipes have not been trained again with fresh random seeds",
@@ -40,6 +38,10 @@ _PLAIN: dict[type[Reason], str | Callable[[Any], str]] = {
     verdicts.SecondsDoNotRise: "the clock was too noisy to compare by time",
     verdicts.LossRises: lambda why: f"the results of {numbers.family_name(why.family)} get worse with more compute",
 }
+
+
+def _barely(why: verdicts.FamilyNearChance) -> str:
+    return f"{numbers.family_name(why.family)} has hardly learnt anything with so little compute"
 
 
 def plain_answer(analysis: Analysis) -> str:
@@ -105,7 +107,8 @@ def _clause(comparison: Comparison) -> str:
     match decides.verdict:
         case "better" | "worse":
             better, worse = (a, b) if decides.verdict == "better" else (b, a)
-            clause = f"{better} is better than {worse}{_size(comparison, decides)}"
+            barely = [_barely(why) for why in decides.reasons if isinstance(why, verdicts.FamilyNearChance)]
+            clause = "; ".join([f"{better} is better than {worse}{_size(comparison, decides)}", *barely])
         case "equivalent":
             margin = f"{100 * comparison.margin:.3g}{numbers.THIN}%"
             clause = f"{a} and {b} are equally good: they differ by less than {margin}"

@@ -117,12 +117,37 @@ class Optimism:
 
 
 @record
+class UncertaintyBudget:
+    """What the uncertainty of an overall difference is made of, as variances that add up to its squared standard error.
+
+    ``seeds`` and ``clocks`` shrink with seeds and rungs, ``search`` (the choice of each rung's recipe) with rungs. What
+    errs alike at all rungs is ``carried``, of axes that one rung decided for others, and ``examples``, of the report
+    set. Over ``num_rungs`` rungs, with ``decides`` the half-width that "better" and "worse" take, and ``attainable``
+    the verdicts that edges leave possible.
+    """
+
+    seeds: float
+    clocks: float
+    search: float
+    carried: float
+    examples: float
+    num_rungs: int
+    decides: float
+    attainable: tuple[Verdict, ...]
+
+    @property
+    def total(self) -> float:
+        return self.seeds + self.clocks + self.search + self.carried + self.examples
+
+
+@record
 class Comparison:
     """Family ``a`` against family ``b`` in one currency; "better" means that ``a`` has the lower loss: the lower
     value of ``measure``, which decided.
 
     ``margin`` is in ln loss and was fixed in advance. ``smallest_decidable_margin`` is what these seeds and examples
     could have decided; where it exceeds ``margin``, ``seeds_to_decide`` seeds a winner would do, or None however many.
+    ``uncertainty`` is that of ``overall``, None where it has no difference.
     ``curve``, ``ancova``, ``gain`` and ``crossover`` describe the difference beside the verdicts
     and decide nothing; each says why where it is absent. ``span`` is the range of compute that the overall verdict
     rests on, ``top_flops`` the largest budget of any winner.
@@ -137,6 +162,7 @@ class Comparison:
     smallest_decidable_margin: float | None
     measure: str = "loss"
     seeds_to_decide: int | None = None
+    uncertainty: UncertaintyBudget | None = None
     curve: DifferenceCurve = DifferenceCurve(status=_NOT_ASKED)
     ancova: Ancova = Ancova(status=_NOT_ASKED)
     gain: Gain = Gain(status=_NOT_ASKED)

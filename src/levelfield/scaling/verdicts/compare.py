@@ -13,8 +13,10 @@ The rules, in one place:
   through the differences also stays within the margin at both ends, and no rung lies beyond it.
 * A mean does not speak for a range over which the sign changes: where one rung says "better" and another "worse", or
   the trend is told apart from none and crosses zero inside, overall is "depends on compute", not "better" or "worse".
-* Rungs near chance or with fewer than 3 seeds get no verdict; rungs beyond 4 epochs get one of their own, set apart. A
-  study of such rungs alone has an overall verdict about training that is limited by data, and says so.
+* Near chance losses differ little whatever the family. A rung with both families there gets no verdict; with one
+  there, the other may be "better" and nothing else, and the rung has no part in overall while others have learnt.
+* Rungs with fewer than 3 seeds get no verdict; rungs beyond 4 epochs get one of their own, set apart. A study of such
+  rungs alone has an overall verdict about training that is limited by data, and says so.
 """
 
 from __future__ import annotations
@@ -29,9 +31,9 @@ from levelfield.scaling.results.reasons.verdicts import (
     BeyondMarginAt,
     EveryRungLimited,
     ExcludesZeroAtOneLevel,
+    FamilyNearChance,
     NoNoise,
     NoSharedBudget,
-    NoWinnerHere,
     ReachesBeyondMargin,
     SignChanges,
     SmallerThanMargin,
@@ -60,12 +62,22 @@ class Question:
         return tuple(s for s in self.statements if not s.undecidable)
 
     @property
+    def shared(self) -> tuple[Statement, ...]:
+        """Those on two winners, in rising cost."""
+        return tuple(sorted((s for s in self.statements if s.weights.any()), key=lambda statement: statement.place))
+
+    @property
     def joint(self) -> tuple[Statement, ...]:
         """The statements of the overall verdict: free of edges where there are any such, else all that are left.
 
-        Data-limited rungs answer another question, and are left out unless there are no others.
+        Data-limited rungs answer another question, and are left out unless there are no others. So are rungs at which a
+        family has not learnt yet, whose differences are small for that reason; and these speak for all only where
+        nothing else stands in the way at the largest budget.
         """
         left = [statement for statement in self.decidable if not statement.set_apart] or self.decidable
+        learnt = [statement for statement in left if not statement.unlearnt]
+        reaches_top = any(statement.place == self.shared[-1].place for statement in left)
+        left = learnt or (left if reaches_top else [])
         free = [statement for statement in left if not (statement.a_edges or statement.b_edges)]
         return tuple(free or left)
 
@@ -84,20 +96,24 @@ def verdict_at(judged: Judged, margin: float, *, leaves: Reason | None = None) -
     """The verdict on one statement, and its reasons; ``leaves`` says where it may yet leave the margin."""
     statement = judged.statement
     bounded = _bounds(statement)
+    unlearnt = _unlearnt(statement)
     detected, inside = abs(judged.estimate) > judged.outer, _inside(judged, margin)
-    if inside and not bounded and not leaves:
+    if inside and not bounded and not leaves and not unlearnt:
         return "equivalent", (SmallerThanMargin(),) if detected else ()
     if detected:
         verdict: Verdict = "better" if judged.estimate < 0 else "worse"
-        loser, edges = (statement.b, statement.b_edges) if verdict == "better" else (statement.a, statement.a_edges)
+        winner, loser = (statement.a, statement.b) if verdict == "better" else (statement.b, statement.a)
+        edges = statement.b_edges if loser == statement.b else statement.a_edges
+        if winner in statement.unlearnt or (inside and unlearnt):  # at chance itself all are equal
+            return "cannot tell", (*unlearnt, *bounded)
         if edges:  # the loser's true best may be lower still, which could overturn this; the winner's could not
             return "cannot tell", (
                 *(b for b in bounded if b.family == loser),
                 *(b for b in bounded if b.family != loser),
             )
-        return verdict, bounded
+        return verdict, (*unlearnt, *bounded)
     undetected = None if inside else _undetected(judged, margin)
-    return "cannot tell", (*filter(None, (leaves or undetected,)), *bounded)
+    return "cannot tell", (*filter(None, (leaves or undetected,)), *unlearnt, *bounded)
 
 
 def attainable(statement: Statement, margin: float) -> frozenset[Verdict]:
@@ -220,13 +236,17 @@ def _sign_change(rungs: Sequence[BudgetVerdict]) -> Reason:
 def _why_nothing(question: Question, band: Band | None) -> tuple[Reason, ...]:
     if question.unasked:
         return (question.unasked,)
-    if question.decidable:
+    if question.joint:
         return (NoNoise(),)
     # What forbids the largest budget of both binds: cheaper ones are near chance, whatever else is wrong.
-    shared = [one for one in question.statements if not any(isinstance(why, NoWinnerHere) for why in one.undecidable)]
-    from_the_top = sorted(shared or question.statements, key=lambda statement: -statement.place)
-    reasons = dict.fromkeys(reason for statement in from_the_top for reason in statement.undecidable)
+    reasons: dict[Reason, None] = {}
+    for statement in reversed(question.shared or question.statements):
+        reasons |= dict.fromkeys((*statement.undecidable, *_unlearnt(statement)))
     return tuple(reasons) or (NoSharedBudget(),)
+
+
+def _unlearnt(statement: Statement) -> tuple[FamilyNearChance, ...]:
+    return tuple(FamilyNearChance(family=family) for family in statement.unlearnt)
 
 
 def _undecided(place: float, reasons: tuple[Reason, ...]) -> BudgetVerdict:

@@ -53,6 +53,7 @@ from levelfield.scaling.verdicts.contrasts import (
     simultaneous_band,
 )
 from levelfield.scaling.verdicts.control import control_record, control_statement, tested
+from levelfield.scaling.verdicts.foresight import uncertainty_budget
 from levelfield.scaling.verdicts.places import at_equal_flops, at_equal_seconds
 from levelfield.scaling.verdicts.stand_ins import StandIns, stand_ins
 
@@ -203,6 +204,7 @@ class Contest:
             overall=overall_verdict(question, per_budget, band, self.margin, crosses=told.crosses),
             smallest_decidable_margin=decidable,
             seeds_to_decide=seeds_to_decide(question, band, self.margin, decidable),
+            uncertainty=uncertainty_budget(question, band, self.margin),
             measure=self.measure,
             confounds=question.confounds,
             span=(min(places), max(places)) if places else None,

@@ -41,8 +41,9 @@ class Statement:
     """δ = ln(loss of a / loss of b) at one place (a budget, a time, or a mean of several).
 
     ``weights`` are w, over cells' ln losses; ``seconds_weights`` over the errors of their ln device-seconds.
-    ``a_edges`` and ``b_edges`` name axes on which a family's best loss is only an upper bound. ``undecidable`` says why
-    no verdict is possible; ``set_apart`` why the place is no part of the overall verdict.
+    ``a_edges`` and ``b_edges`` name axes on which a family's best loss is only an upper bound, ``unlearnt`` a family
+    that is near chance. ``undecidable`` says why no verdict is possible; ``set_apart`` why the place is no part of the
+    overall verdict.
     """
 
     a: str
@@ -52,6 +53,7 @@ class Statement:
     seconds_weights: Floats
     a_edges: tuple[str, ...] = ()
     b_edges: tuple[str, ...] = ()
+    unlearnt: tuple[str, ...] = ()
     undecidable: tuple[Reason, ...] = ()
     set_apart: tuple[Reason, ...] = ()
 
@@ -243,6 +245,7 @@ def mean_statement(statements: Sequence[Statement], shares: Floats | None = None
         seconds_weights=shares @ timed,
         a_edges=_union(statement.a_edges for statement in statements),
         b_edges=_union(statement.b_edges for statement in statements),
+        unlearnt=_union(statement.unlearnt for statement in statements),
     )
 
 

@@ -9,7 +9,12 @@ import numpy as np
 
 from levelfield.records.reason import Reason
 from levelfield.records.study import PROTOCOL_MAX_EPOCHS
-from levelfield.scaling.results.reasons.verdicts import DataLimited, NoWinnerHere, UnequalCompute
+from levelfield.scaling.results.reasons.verdicts import (
+    DataLimited,
+    FamilyNearChance,
+    NoWinnerHere,
+    UnequalCompute,
+)
 from levelfield.scaling.tables.rungs import Rung
 from levelfield.scaling.verdicts.between.curves import FamilyCurve, overlap, unfit
 from levelfield.scaling.verdicts.contrasts import Statement
@@ -41,6 +46,9 @@ def at_equal_flops(
         gap = abs(math.log(left.train_flops / right.train_flops))
         if gap > MAX_FLOPS_GAP and not (left.capped or right.capped):
             reasons.append(UnequalCompute(gap=math.expm1(gap)))
+        unlearnt = tuple(rung.family for rung in (left, right) if rung.near_chance)
+        if len(unlearnt) == 2:
+            reasons.extend(FamilyNearChance(family=family) for family in unlearnt)
         limited = tuple(rung.family for rung in (left, right) if rung.data_limited)
         statements.append(
             Statement(
@@ -51,6 +59,7 @@ def at_equal_flops(
                 seconds_weights=np.zeros(num_cells),
                 a_edges=left.edges,
                 b_edges=right.edges,
+                unlearnt=unlearnt,
                 undecidable=tuple(reasons),
                 set_apart=(DataLimited(families=limited, max_epochs=PROTOCOL_MAX_EPOCHS),) if limited else (),
             )

@@ -47,15 +47,19 @@ def threads_ahead(asked: ExecutionSpec, device: torch.device) -> int:
 def executions_of(asked: ExecutionSpec, saved: Mapping[str, Any] | None, device: torch.device) -> tuple[Execution, ...]:
     """Those that have trained a trial up to its checkpoint ``saved``, and the one that goes on, which is the last.
 
-    A trial keeps to the threads and the engine that it was begun with, whatever is ``asked`` meanwhile, so that it ends
-    as if it had not been cut. What lies with the machine may be another: then it is recorded as another execution.
+    A trial keeps to the threads, the engine and the microbatch that it was begun with, whatever is ``asked`` meanwhile,
+    so that it ends as if it had not been cut. What lies with the machine may be another: then it is recorded as another
+    execution.
     """
     if saved is None:
         return (execution_here(asked, device),)
     earlier = tuple(from_plain(Execution, plain) for plain in saved["executions"])
-    kept = dataclasses.replace(asked, threads=earlier[-1].threads, engine=_kept(earlier[-1].engine, device))
+    last = earlier[-1]
+    kept = dataclasses.replace(
+        asked, threads=last.threads, engine=_kept(last.engine, device), microbatch_size=last.microbatch_size
+    )
     here = execution_here(kept, device)
-    return earlier if here == earlier[-1] else (*earlier, here)
+    return earlier if here == last else (*earlier, here)
 
 
 def _kept(engine: Engine, device: torch.device) -> Engine:

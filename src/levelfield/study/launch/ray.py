@@ -1,7 +1,7 @@
 """Jobs on Ray, by Ray's tasks alone: one for each work item, in worker processes that Ray keeps.
 
 Ray's tasks die with their driver, which is here the process of ``levelfield run``: nothing of an earlier one is ever
-left. What it had in hand goes on from its last checkpoint, once its leases have run out (docs/decisions/0035).
+left. What it had in hand goes on from its last checkpoint, once its leases have run out (docs/decisions/0039).
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from levelfield.study.launch.environment import worker_variables
 _ASKED = ("address", "num_cpus", "num_gpus")
 _TRAVELS = ("PYTHONPATH", "LEVELFIELD_CACHE", "LEVELFIELD_COMMIT")
 """Variables that a worker needs as they are here, where nothing else says how it finds the same code."""
+
+_ENDING_S = 5.0
+"""How long tasks may take to end whose results are there."""
 
 
 class RayCluster:
@@ -46,7 +49,10 @@ class RayCluster:
             import ray
         except ModuleNotFoundError:
             raise InputError("Ray is not installed here; pip install 'levelfield[ray]'") from None
-        self._ray, self._tasks, self._states = ray, {}, {}
+        self._ray = ray
+        self._tasks: dict[Any, str] = {}
+        self._states: dict[str, JobState] = {}
+        self._ending: list[Any] = []
         address = asks.get("address", "local")
         earlier = signal.getsignal(signal.SIGTERM)
         try:
@@ -87,6 +93,8 @@ class RayCluster:
                 )
 
     def poll(self, timeout_s: float) -> Mapping[str, JobState]:
+        if self._ending:
+            _, self._ending = self._ray.wait(self._ending, num_returns=len(self._ending), timeout=0.0)
         if not self._tasks:
             time.sleep(timeout_s)
             return self._states
@@ -113,9 +121,16 @@ class RayCluster:
                 self._ray.cancel(task, force=False, recursive=False)
 
     def forget(self, state: JobState) -> None:
+        """Its result may be there before its task has ended: nobody waits for that but who closes."""
+        for task, name in tuple(self._tasks.items()):
+            if self._states[name].id == state.id:
+                del self._tasks[task]
+                self._ending.append(task)
         self._states = {name: each for name, each in self._states.items() if each.id != state.id}
 
     def close(self) -> None:
+        if self._ending:
+            self._ray.wait(self._ending, num_returns=len(self._ending), timeout=_ENDING_S)
         self._ray.shutdown()
 
 

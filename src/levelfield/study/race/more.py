@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from levelfield.records.grid import MOST_RATES, LearningRateGrid
-from levelfield.records.growth import LongerWalks, MoreSeeds, RungAbove, SomeSeeds, WiderRates
+from levelfield.records.growth import LongerWalks, MoreSeeds, RungAbove, WiderRates
 from levelfield.records.reason import Reason
-from levelfield.records.study import MOST_SEEDS, PROTOCOL_MIN_SEEDS, FamilyEntry, StudySpec
+from levelfield.records.study import MOST_CHECK_SEEDS, MOST_SEEDS, FamilyEntry, StudySpec
 from levelfield.scaling.results.verdicts import Comparison
-from levelfield.study.planned import RungWinner
+from levelfield.scaling.verdicts.foresight import chance_to_decide
+from levelfield.study.planned import Plan, RungWinner
 from levelfield.study.race.design import RUNG_RATIO
 
 _OCTAVES = 3
@@ -19,6 +21,10 @@ _FURTHER = 4
 """Values more along an axis."""
 _MOST_TIMES = 4
 """As many seeds as now, at the most: beyond, another rung tells more."""
+_LIKELY = 0.5
+"""A chance to decide for which a cheaper step is taken before a dearer one."""
+_UNLIKELY = 0.02
+"""A chance for which no step is worth its price: then the question above is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,18 +35,58 @@ class Further:
     does: Reason
 
 
-def next_step(spec: StudySpec, winners: Sequence[RungWinner], comparisons: Sequence[Comparison]) -> Further:
-    """The step that a race takes after a look at its ``winners`` and their ``comparisons``: winners are enclosed first,
-    seeds are added next, and where both do not help, or all is decided, a rung is added above."""
+@dataclass(frozen=True, kw_only=True)
+class _Weighed:
+    """A step, the chance that it decides, and about how many training FLOPs it takes."""
+
+    step: Further
+    chance: float
+    price: float
+
+
+def next_step(spec: StudySpec, planned: Plan, comparisons: Sequence[Comparison]) -> Further:
+    """The step that a race takes after a look at its ``comparisons``; ``planned`` is all that was run so far.
+
+    Winners are enclosed first. Then it is the cheapest of the steps that are likely to decide, of more seeds and a rung
+    above, or the one with the largest chance for its price; where all is decided, a rung is added above.
+    """
     look = (spec.verdict.look or 1) + 1
-    open_pairs = [each for each in comparisons if each.overall.verdict == "cannot tell"]
-    if open_pairs:
-        for step in (_wider(spec, winners), _longer(spec, winners), _more_seeds(spec, open_pairs)):
-            if step is not None:
-                return _looked(step, look)
-    top = float(f"{spec.ladder.budgets[-1] * RUNG_RATIO:.2e}")
-    ladder = dataclasses.replace(spec.ladder, budgets=(*spec.ladder.budgets, top))
-    return _looked(Further(spec=dataclasses.replace(spec, ladder=ladder), does=RungAbove(budget_flops=top)), look)
+    open_pairs = [each for each in comparisons if each.currency == "flops" and each.overall.verdict == "cannot tell"]
+    if not open_pairs:
+        return _looked(_rung_above(spec, None), look)
+    for step in (_wider(spec, planned.winners), _longer(spec, planned.winners)):
+        if step is not None:
+            return _looked(step, look)
+    weighed = sorted(_weighed(spec, planned, open_pairs, look), key=lambda each: each.price)
+    likely = next((each for each in weighed if each.chance >= _LIKELY), None)
+    best = likely or max(weighed, key=lambda each: each.chance / each.price)
+    if best.chance < _UNLIKELY:
+        known = any(pair.uncertainty for pair in open_pairs)
+        return _looked(_rung_above(spec, weighed[-1].chance if known else None), look)
+    return _looked(best.step, look)
+
+
+def _weighed(spec: StudySpec, planned: Plan, open_pairs: Sequence[Comparison], look: int) -> Iterator[_Weighed]:
+    """More seeds, with and without more runs of what one rung decides for others, and a rung above."""
+    error_ratio = dataclasses.replace(spec.verdict, look=look).share_of_error / spec.verdict.share_of_error
+    seeds_now, checks_now = spec.verdict.seeds, spec.search.check_seeds
+
+    def chance(*, seeds: int = seeds_now, checks: int = checks_now, rungs: int = 0) -> float:
+        ratios = {"seeds_ratio": seeds / seeds_now, "checks_ratio": checks / checks_now, "error_ratio": error_ratio}
+        return sum(chance_to_decide(pair, more_rungs=rungs, **ratios) for pair in open_pairs) / len(open_pairs)
+
+    top, checked = spec.ladder.budgets[-1], spec.search.check_budgets or ()
+    prices = dict.fromkeys(("winner", "check", "top"), 0.0)
+    for trial in planned.trials:
+        prices["winner"] += trial.budget_flops * (trial.role == "winner")
+        prices["check"] += trial.budget_flops * (trial.role == "search" and trial.budget_flops in checked)
+        prices["top"] += trial.budget_flops * (trial.budget_flops == top)
+    for seeds, checks in itertools.product(_more_seeds(spec, open_pairs), _more_checks(spec)):
+        told = chance(seeds=seeds, checks=checks)
+        price = prices["winner"] * (seeds / seeds_now - 1) + prices["check"] * (checks / checks_now - 1)
+        yield _Weighed(step=_seeded(spec, told, seeds, checks), chance=told, price=price)
+    told = chance(rungs=1)
+    yield _Weighed(step=_rung_above(spec, told), chance=told, price=prices["top"] * RUNG_RATIO)
 
 
 def _looked(step: Further, look: int) -> Further:
@@ -95,19 +141,28 @@ def _at_end(entry: FamilyEntry, winner: RungWinner, axis: str) -> bool:
     return value in (values[0], values[-1])
 
 
-def _more_seeds(spec: StudySpec, open_pairs: Sequence[Comparison]) -> Further | None:
-    """The seeds that decide, at most four times as many as now."""
-    now, margin = spec.verdict.seeds, spec.verdict.margin
-    asked = [each.seeds_to_decide for each in open_pairs if each.currency == "flops"]
-    known = [seeds for seeds in asked if seeds is not None]
-    if known:
-        seeds = min(max((*known, now + 1)), MOST_SEEDS)
-        if seeds <= _MOST_TIMES * now:
-            return _seeded(spec, MoreSeeds(seeds=seeds, margin=margin), seeds)
-    if now < _MOST_TIMES * PROTOCOL_MIN_SEEDS:
-        return _seeded(spec, SomeSeeds(seeds=2 * now, margin=margin), 2 * now)
-    return None
+def _more_seeds(spec: StudySpec, open_pairs: Sequence[Comparison]) -> list[int]:
+    """Numbers of seeds to go on with, the fewest first: those foreseen to decide the margin, and some as a trial."""
+    now, most = spec.verdict.seeds, min(_MOST_TIMES * spec.verdict.seeds, MOST_SEEDS)
+    asked = {2 * now, most, *(pair.seeds_to_decide for pair in open_pairs if pair.seeds_to_decide is not None)}
+    return sorted(seeds for seeds in asked if now < seeds <= most)
 
 
-def _seeded(spec: StudySpec, does: Reason, seeds: int) -> Further:
-    return Further(spec=dataclasses.replace(spec, verdict=dataclasses.replace(spec.verdict, seeds=seeds)), does=does)
+def _more_checks(spec: StudySpec) -> list[int]:
+    """Numbers of runs for every trial that decides an axis for other rungs; as many as now where none does."""
+    now = spec.search.check_seeds
+    more = [times * now for times in (2, _MOST_TIMES)] if spec.search.check_budgets else []
+    return [now, *(checks for checks in more if checks <= MOST_CHECK_SEEDS)]
+
+
+def _seeded(spec: StudySpec, chance: float, seeds: int, checks: int) -> Further:
+    verdict = dataclasses.replace(spec.verdict, seeds=seeds)
+    grown = dataclasses.replace(spec, verdict=verdict, search=dataclasses.replace(spec.search, check_seeds=checks))
+    more_checks = None if checks == spec.search.check_seeds else checks
+    return Further(spec=grown, does=MoreSeeds(seeds=seeds, check_seeds=more_checks, chance=chance))
+
+
+def _rung_above(spec: StudySpec, chance: float | None) -> Further:
+    top = float(f"{spec.ladder.budgets[-1] * RUNG_RATIO:.2e}")
+    ladder = dataclasses.replace(spec.ladder, budgets=(*spec.ladder.budgets, top))
+    return Further(spec=dataclasses.replace(spec, ladder=ladder), does=RungAbove(budget_flops=top, chance=chance))

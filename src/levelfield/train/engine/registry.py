@@ -8,7 +8,11 @@ from levelfield.native.library import kernels
 from levelfield.records.errors import SpecError
 from levelfield.records.execution import Engine, Execution
 from levelfield.records.trial import TrialSpec
+from levelfield.tasks.base import Task
 from levelfield.train.engine.lean import LeanForward, LeanSide, can_update
+from levelfield.train.lagging import LaggingStep, PlainUpdate
+from levelfield.train.state import TrainState
+from levelfield.train.step import TrainingStep
 from levelfield.train.update import ParameterSide, PlainSide
 
 
@@ -25,6 +29,21 @@ def engine_here(asked: Engine, device: torch.device) -> tuple[Engine, str | None
         why = "it runs on a CPU alone" if device.type != "cpu" else "it needs a C compiler (cc, gcc or clang)"
         raise SpecError(f"execution.engine 'lean' cannot run here, {why}: leave it out, or say 'plain'")
     return "plain", None
+
+
+def step_by(
+    execution: Execution, spec: TrialSpec, task: Task, state: TrainState, *, device: torch.device
+) -> TrainingStep | LaggingStep:
+    """How steps of ``state`` are taken under ``execution``: where a device computes by itself, the host waits for none.
+
+    Raises:
+        SpecError: see :class:`levelfield.train.step.TrainingStep`.
+    """
+    side = parameter_side(spec, execution)
+    step = TrainingStep(spec, task, device=device, side=side, microbatch_size=execution.microbatch_size)
+    if device.type == "cpu" or state.shares_statistics or not isinstance(side, PlainSide):
+        return step
+    return LaggingStep(PlainUpdate(step, side))
 
 
 def parameter_side(spec: TrialSpec, execution: Execution) -> ParameterSide:

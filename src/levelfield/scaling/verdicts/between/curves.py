@@ -18,7 +18,6 @@ from levelfield.scaling.laws import Floats
 from levelfield.scaling.results.laws import Currency
 from levelfield.scaling.results.reasons.laws import UnlikeDevices
 from levelfield.scaling.results.reasons.verdicts import (
-    FamilyNearChance,
     FewExamplesCarry,
     FewFitRungs,
     FewFreshSeeds,
@@ -89,8 +88,6 @@ def unfit(rung: Rung, few_examples: bool) -> tuple[Reason, ...]:
     reasons: list[Reason] = []
     if rung.num_seeds < PROTOCOL_MIN_SEEDS:
         reasons.append(FewFreshSeeds(family=rung.family, num=rung.num_seeds, needed=PROTOCOL_MIN_SEEDS))
-    if rung.near_chance:
-        reasons.append(FamilyNearChance(family=rung.family))
     if few_examples:
         reasons.append(FewExamplesCarry())
     return tuple(reasons)
