@@ -49,7 +49,7 @@ class RayCluster:
             import ray
         except ModuleNotFoundError:
             raise InputError("Ray is not installed here; pip install 'levelfield[ray]'") from None
-        self._ray = ray
+        self._ray: Any = ray
         self._tasks: dict[Any, str] = {}
         self._states: dict[str, JobState] = {}
         self._ending: list[Any] = []
