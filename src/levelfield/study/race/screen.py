@@ -57,19 +57,18 @@ def _probed(
     backbone = suited(
         backbone_at(Path(shelved.place), device=torch.device("cpu"), arch=shelved.architecture), source.in_channels
     )
-    shape = {"resolution": source.resolution, "in_channels": source.in_channels}
-    family = parse(backbone.facts.architecture)
-    model = assembled(family, backbone.state, head=backbone.facts.head, **shape).to(device)
-    fitted, judged = (
-        features_at(model, source, split, rows, device=device) for split, rows in (("train", train), ("select", select))
-    )
+    family, head = parse(backbone.facts.architecture), backbone.facts.head
+    resolution, channels = source.resolution, source.in_channels
+    model = assembled(family, backbone.state, head=head, resolution=resolution, in_channels=channels).to(device)
+    fitted = features_at(model, source, "train", train, device=device)
+    judged = features_at(model, source, "select", select, device=device)
     for split, features in (("training", fitted), ("select", judged)):
         if not len(features):
             raise DataError(f"not one of the {split} images that a probe takes is whole")
     kernel, bias = head_of_features(
         fitted.x.astype(np.float64), fitted.y, num_outputs=len(source.class_names), iterations=HEAD_ITERATIONS
     )
-    flops = count(backbone.facts.architecture, head=backbone.facts.head, **shape).forward_flops
+    flops = count(family, head=head, resolution=resolution, in_channels=channels).forward_flops
     return _told(shelved, backbone, head_loss(kernel, bias, judged.x, judged.y)), flops * (len(train) + len(select))
 
 
