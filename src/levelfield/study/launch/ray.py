@@ -1,7 +1,7 @@
 """Jobs on Ray, by Ray's tasks alone: one for each work item, in worker processes that Ray keeps.
 
 Ray's tasks die with their driver, which is here the process of ``levelfield run``: nothing of an earlier one is ever
-left. What it had in hand goes on from its last checkpoint, once its leases have run out (docs/decisions/0041).
+left. What it had in hand goes on from its last checkpoint, once its leases have run out (docs/decisions/0040).
 """
 
 from __future__ import annotations
