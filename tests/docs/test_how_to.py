@@ -39,6 +39,8 @@ NOT_HERE = {
     "pytest -m slow tests/study/test_pieces.py": "is a part of this tier",
     "pip install 'levelfield[timm]'": INSTALLS,
     "pip install 'levelfield[onnx]'": INSTALLS,
+    "pip install 'levelfield[ray]'": INSTALLS,
+    "pip install 'levelfield[slurm]'": INSTALLS,
 }
 
 TABLES: dict[str, Callable[[Path], None]] = {
@@ -58,6 +60,8 @@ NETWORKS: dict[str, Callable[[Path], None]] = {
 ELSEWHERE = {
     "own-data.md": "tests/docs/test_commands.py",
     "limited-time.md": "below",
+    "ray.md": "tests/study/test_ray.py",
+    "slurm.md": "tests/study/test_slurm.py",
     "watch.md": "tests/cli/test_watch.py",
 }
 
