@@ -71,8 +71,8 @@ class Prompted(Protocol):
     """A source whose classes are told by texts."""
 
     @property
-    def prompts(self) -> NDArray[np.int32]:
-        """What each class is called, in so many ways: tokens [classes, ways, context]."""
+    def prompts(self) -> NDArray[np.int32] | None:
+        """What each class is called, in so many ways: tokens [classes, ways, context]; None where there are none."""
         ...
 
 

@@ -89,9 +89,10 @@ def evaluate(
             for name, score in scores.items():
                 found.setdefault(name, []).append(score.cpu())
             valids.append(batch.valid)
-        if isinstance(task, RankingTask) and isinstance(source, Prompted):
+        prompts = source.prompts if isinstance(source, Prompted) else None
+        if isinstance(task, RankingTask) and prompts is not None:
             with torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
-                classes = task.named(model, torch.as_tensor(source.prompts, device=device)).float().cpu()
+                classes = task.named(model, torch.as_tensor(prompts, device=device)).float().cpu()
     model.train(was_training)
     valid = torch.cat(valids)
     if not valid.any():
