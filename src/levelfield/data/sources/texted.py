@@ -88,6 +88,10 @@ class TextedSource:
         ways = [prompt.replace("{}", name) for name in self.class_names for prompt in self.spec.prompts]
         return self._tokens(ways, self.spec.context).reshape(len(self.class_names), len(self.spec.prompts), -1)
 
+    def texts_judged(self, split: Split) -> int:
+        """See :class:`levelfield.data.source.Prompted`."""
+        return self._most.get(split, self._most["train"])
+
     def batch(self, split: Split, ids: Int64s, augment_keys: UInt64s | None = None) -> Examples:
         """See :meth:`levelfield.data.source.Source.batch`."""
         ids = check_ids(ids, self.split_sizes[split], split)
