@@ -222,7 +222,7 @@ def run(truth: Truth, spec: StudySpec, looks: int) -> Ended:
             ended.width = (told.high - told.low) / 2
         if overall.verdict != "cannot tell" or ended.looks >= looks:
             break
-        spec = next_step(spec, planned.winners, comparisons).spec
+        spec = next_step(spec, planned, comparisons).spec
     ended.flops = sum(result.train_flops for result in results.values())
     ended.edges = sum(bool(winner.edges) for winner in planned.winners)
     return ended

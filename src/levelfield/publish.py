@@ -82,7 +82,7 @@ def _race_further(outcome: Outcome, analysis: Analysis) -> tuple[str, ...]:
     """The step that the race itself would take next, and what it is expected to cost; none while it runs."""
     if outcome.in_progress is not None:
         return ()
-    further = next_step(outcome.spec, outcome.planned.winners, analysis.comparisons)
+    further = next_step(outcome.spec, outcome.planned, analysis.comparisons)
     takes = left_of(further.spec, outcome.facts, outcome.results, None).train_flops
     return (f"{told(further.does)}; that takes about {flops(takes)} of training",)
 

@@ -18,7 +18,7 @@ from levelfield.study.bill.expected import left_of
 from levelfield.study.outcome.fixed import changes
 from levelfield.study.plan.candidate import afford
 from levelfield.study.plan.plan import plan
-from levelfield.study.planned import Candidate, RungWinner
+from levelfield.study.planned import Candidate, Plan, RungWinner
 from levelfield.study.race.data import race_data
 from levelfield.study.race.design import NUM_RUNGS, least_budget, race_study, rungs_below
 from levelfield.study.race.more import next_step
@@ -39,20 +39,31 @@ def race(top=1e12, families=("nfnet", "vit"), facts=FACTS, data: DataSpec = DATA
     )  # fmt: skip
 
 
-def open_pair(seeds=None, *, parts=(8e-4, 1e-4, 1e-4), estimate=0.0):
+def open_pair(seeds=None, *, parts=(8e-4, 1e-4, 1e-4), carried=0.0, estimate=0.0):
     """A pair that cannot be told apart, how many ``seeds`` would decide it, and the ``parts`` of its variance."""
     difference = Interval(estimate=estimate, low=estimate - 0.06, high=estimate + 0.06, level=0.95)
     undecided = BudgetVerdict(budget=1e12, difference=difference, verdict="cannot tell", reasons=())
-    by_seeds, search, common = parts
+    by_seeds, search, examples = parts
     uncertainty = UncertaintyBudget(
-        seeds=by_seeds, clocks=0.0, search=search, common=common, num_rungs=4, decides=0.07,
-        attainable=("better", "equivalent", "worse"),
+        seeds=by_seeds, clocks=0.0, search=search, carried=carried, examples=examples, num_rungs=4,
+        decides=0.07, attainable=("better", "equivalent", "worse"),
     )  # fmt: skip
     pair = Comparison(
         a="nfnet", b="vit", currency="flops", margin=0.05, per_budget=(), overall=undecided,
         smallest_decidable_margin=0.1, seeds_to_decide=seeds, uncertainty=uncertainty,
     )  # fmt: skip
     return (pair,)
+
+
+def looked_at(spec, *winners):
+    """What was run of ``spec``: twelve trials of the search and the seeds of two winners at every rung."""
+    trial = plan(spec, FACTS, {}).trials[0]
+    trials = [
+        dataclasses.replace(trial, role=role, budget_flops=budget)
+        for budget in spec.ladder.budgets
+        for role in ["search"] * 12 + ["winner"] * 2 * spec.verdict.seeds
+    ]
+    return Plan(cells=(), trials=tuple(trials), tuned=(), winners=winners)
 
 
 def winner(spec, *, architecture, base_lr, edges):
@@ -186,7 +197,7 @@ def test_what_stands_in_the_way_decides_how_a_race_goes_on():
         ((inside,), open_pair(parts=(1e-5, 8e-4, 1e-4), estimate=0.06), RungAbove),
         ((inside,), (), RungAbove),
     ):
-        step = next_step(spec, winners, pair)
+        step = next_step(spec, looked_at(spec, *winners), pair)
         assert isinstance(step.does, kind)
         assert step.spec.verdict.look == 2
         grown = list(changes(spec, step.spec))
@@ -194,25 +205,39 @@ def test_what_stands_in_the_way_decides_how_a_race_goes_on():
         assert all(change.grows for change in grown), "a step takes nothing back of what was fixed"
 
 
-def test_seeds_that_do_not_help_end_in_a_rung_above_with_its_chance():
+def test_where_nothing_else_is_likely_it_is_a_rung_above_with_its_chance():
     spec = race()
-    step = next_step(spec, (), open_pair(parts=(1e-5, 8e-4, 1e-4), estimate=0.06))
+    step = next_step(spec, looked_at(spec), open_pair(parts=(1e-6, 8e-4, 1e-4), estimate=0.06))
     above = of_kind(RungAbove, step.does)
     assert above.chance is not None
     assert 0.1 < above.chance < 0.5
     assert step.spec.ladder.budgets[:-1] == spec.ladder.budgets
     nothing_known = dataclasses.replace(open_pair()[0], uncertainty=None)
-    assert of_kind(RungAbove, next_step(spec, (), (nothing_known,)).does).chance is None
-    assert of_kind(RungAbove, next_step(spec, (), ()).does).chance is None
+    for pairs in ((nothing_known,), ()):
+        assert of_kind(RungAbove, next_step(spec, looked_at(spec), pairs).does).chance is None
 
 
 def test_the_cheapest_number_of_seeds_that_is_likely_to_decide_is_taken():
+    spec = race()
     taken = [
-        of_kind(MoreSeeds, next_step(race(), (), open_pair(estimate=gap, parts=(9e-4, 0, 1e-5))).does)
+        of_kind(MoreSeeds, next_step(spec, looked_at(spec), open_pair(estimate=gap, parts=(9e-4, 0, 1e-5))).does)
         for gap in (0.03, 0.066)
     ]
-    assert [step.seeds for step in taken] == [12, 6]
+    assert [(step.seeds, step.check_seeds) for step in taken] == [(12, None), (6, None)]
     assert all(step.chance > 0.5 for step in taken)
+
+
+def test_what_one_rung_decides_for_others_is_decided_better_where_that_is_what_is_unknown():
+    spec = race()
+    assert spec.search.check_seeds == 3
+    step = next_step(spec, looked_at(spec), open_pair(parts=(1e-4, 0, 1e-5), carried=8e-4, estimate=0.06))
+    does = of_kind(MoreSeeds, step.does)
+    assert (does.check_seeds, step.spec.search.check_seeds) == (6, 6)
+    assert does.chance > 0.5
+    assert all(change.grows for change in changes(spec, step.spec))
+    alike = dataclasses.replace(spec, search=dataclasses.replace(spec.search, check_budgets=None, check_seeds=1))
+    does = next_step(alike, looked_at(alike), open_pair(parts=(1e-4, 0, 1e-5), carried=8e-4, estimate=0.06)).does
+    assert getattr(does, "check_seeds", None) is None, "no rung decides for others"
 
 
 def test_what_is_left_of_a_race_that_is_done_is_nothing():

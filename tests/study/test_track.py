@@ -85,6 +85,16 @@ def test_lines_go_out_once_in_order_and_a_torn_one_when_it_is_whole(tracked):
     assert (len(kept.begun), kept.ended) == (1, [{}])
 
 
+def test_what_was_clipped_goes_out_with_its_step(tracked):
+    told, path = tracked
+    kept = Kept()
+    _, progress = told(kept)
+    path.with_name("clipped.jsonl").write_text('{"step": 5, "stem": 0.5}\n{"step": 10, "stem": 0.25}\n{"step": 15, "st')
+    path.write_text(trace(5, 10))
+    progress("progress")
+    assert [(step, values["clipped/stem"]) for step, values in kept.logged] == [(5, 0.5), (10, 0.25)]
+
+
 def test_a_sink_that_breaks_is_told_once_and_left_alone(tracked, caplog):
     told, path = tracked
     kept = Kept(breaks_at=10)

@@ -9,7 +9,9 @@ import typer
 
 from levelfield.cli.run import CheckpointEvery, Device, Prefetch, Threads, seconds_of
 
-EXAMPLES = "Example:  levelfield trial run runs/STUDY/trials/NAME --for 50m"
+EXAMPLES = """Examples:
+  levelfield trial run runs/STUDY/trials/NAME --for 50m
+  levelfield trial run runs/STUDY/trials/NAME --profile trace.json"""
 
 
 def run(
@@ -22,6 +24,10 @@ def run(
         str | None, typer.Option("--for", help="Stop after '50m' (s, m, h), saved: exit code 75 says to run it again.")
     ] = None,
     lease: Annotated[float, typer.Option(help="Seconds of silence after which others may take over.", min=1.0)] = 200.0,
+    profile: Annotated[
+        Path | None,
+        typer.Option(help="First write a trace of some steps to this file, for chrome://tracing; no result changes."),
+    ] = None,
 ) -> None:
     """Run one work item to its end. What becomes of it is written in its directory; run it again to go on.
 
@@ -49,6 +55,11 @@ def run(
         term_s=lease,
         patience_s=0.0,
     )
+    if profile is not None:
+        from levelfield.study.execute.profiled import profile_item
+
+        traced = profile_item(item, order, profile)
+        say(f"{item.spec.name}: a trace of {traced} step{'s' * (traced > 1)} in {profile}")
     try:
         run_item(item, order)
     except BusyError as error:

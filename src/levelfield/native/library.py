@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 FACTS = 8
 """Numbers of scratch that a row takes."""
+SCALE = 4
+"""Which of them is what adaptive clipping has multiplied the row's gradient by."""
 
 
 class TensorRow(ctypes.Structure):

@@ -25,10 +25,14 @@ class LongerWalks(Reason):
 
 @record
 class MoreSeeds(Reason):
-    """``seeds`` a winner, after which the pairs that are open are decided with the probability ``chance``."""
+    """``seeds`` a winner, after which the pairs that are open are decided with the probability ``chance``.
+
+    With ``check_seeds``, as many runs of every trial that decides an axis for other rungs; None where these stay.
+    """
 
     seeds: int
     chance: float
+    check_seeds: int | None = None
 
 
 @record

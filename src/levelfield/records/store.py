@@ -12,6 +12,7 @@
     <study>/trials/<name>/winner.json       the attempt that published what follows
     <study>/trials/<name>/status.json       finished, diverged or failed; how many attempts
     <study>/trials/<name>/metrics.jsonl     one line a logged step
+    <study>/trials/<name>/clipped.jsonl     of the same steps, what adaptive clipping scaled down, by stage
     <study>/trials/<name>/policy.json       how each tensor is trained
     <study>/trials/<name>/result.json       the outcome, equal on every rerun; its presence means done
     <study>/trials/<name>/timing.json       what it cost here
@@ -55,7 +56,7 @@ logger = logging.getLogger(__name__)
 
 MOST_COMPANION_BYTES = 1 << 34
 """What a file beside a record may take, read to be compared: 16 GiB, four thousand million parameters."""
-_TRACE, _STATUS = "metrics.jsonl", "status.json"
+_TRACE, _CLIPPED, _STATUS = "metrics.jsonl", "clipped.jsonl", "status.json"
 _NAME = re.compile(r".*_[0-9a-f]{8}")
 _SET_ASIDE = re.compile(r".*\.damaged-\d+")
 
@@ -105,6 +106,10 @@ class TrialFiles:
         return self.path / _TRACE
 
     @property
+    def clipped_path(self) -> Path:
+        return self.path / _CLIPPED
+
+    @property
     def policy_path(self) -> Path:
         return self.path / "policy.json"
 
@@ -131,12 +136,15 @@ class TrialDirectory(TrialFiles):
     """One trial: what it is, how it stands, and what has come of it."""
 
     @property
+    def newest(self) -> TrialFiles:
+        """The files of what was published, else those of the newest attempt."""
+        at_work = attempts_at(self.path)[:1]
+        return self if not at_work or is_there(self.path / "result.json") else TrialFiles(at_work[0])
+
+    @property
     def trace_path(self) -> Path:
         """The trace of what was published, else that of the newest attempt."""
-        at_work = attempts_at(self.path)[:1]
-        if not at_work or is_there(self.path / "result.json"):
-            return self.metrics_path
-        return at_work[0] / _TRACE
+        return self.newest.metrics_path
 
     def open(self, spec: TrialSpec) -> None:
         """Make the directory this trial's, or check that it is.

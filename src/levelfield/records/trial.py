@@ -409,7 +409,8 @@ class TrialTiming:
     ``code_version`` is the code that trained it, with the commit where there is one: "A then B" where it changed.
     ``waited`` is the share of the time from the first step to the last that passed waiting for data, on the wall;
     ``readers`` threads rendered it ahead. ``memory_bytes`` is the most that the process held meanwhile, on a GPU its
-    tensors; None where it had held more before.
+    tensors; None where it had held more before. ``clipped`` is, by stage of the network, the share of its units that
+    adaptive clipping scaled down, the mean over the logged steps; None where the recipe has none.
     """
 
     fingerprint: str
@@ -424,3 +425,4 @@ class TrialTiming:
     waited: float | None = later(default=None)
     readers: int | None = later(default=None)
     memory_bytes: int | None = later(default=None)
+    clipped: dict[str, float] | None = later(default=None)

@@ -32,10 +32,15 @@ class WeightAverage:
         torch._foreach_copy_(self.averages, list(parameters))
 
     @torch.no_grad()
-    def update(self, parameters: Sequence[Tensor], *, step: int) -> None:
-        """Take in the weights after update number ``step`` (1-based)."""
-        decay = ema_decay(step, num_steps=self.num_steps, fraction=self.fraction)
-        torch._foreach_lerp_(self.averages, list(parameters), 1.0 - decay)
+    def update(self, parameters: Sequence[Tensor], *, step: int, alive: Tensor | None = None) -> None:
+        """Take in the weights after update number ``step`` (1-based), unless ``alive``, a boolean scalar on their
+        device, is not set."""
+        taken = 1.0 - ema_decay(step, num_steps=self.num_steps, fraction=self.fraction)
+        if alive is None:
+            torch._foreach_lerp_(self.averages, list(parameters), taken)
+        else:
+            share = taken * alive
+            torch._foreach_lerp_(self.averages, list(parameters), [share] * len(self.averages))
 
     @torch.no_grad()
     def load_into(self, parameters: Sequence[Tensor]) -> None:

@@ -34,8 +34,10 @@ def unit_norms(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 @torch.no_grad()
-def clip_adaptively(parameters: Sequence[Tensor], *, clip_lambda: float, eps: float = 1e-3) -> None:
+def clip_adaptively(parameters: Sequence[Tensor], *, clip_lambda: float, eps: float = 1e-3) -> list[Tensor]:
     """Scale the gradients of ``parameters`` in place by AGC; a zero-initialised tensor still moves, by lambda * eps.
+
+    Gives what units were multiplied by, tensor by tensor: less than 1 where they were clipped.
 
     Raises:
         ValueError: a parameter has no gradient.
@@ -46,6 +48,7 @@ def clip_adaptively(parameters: Sequence[Tensor], *, clip_lambda: float, eps: fl
     scales = torch._foreach_div(largest, torch._foreach_clamp_min(unit_norms(gradients), _GRADIENT_NORM_FLOOR))
     torch._foreach_clamp_max_(scales, 1.0)
     torch._foreach_mul_(gradients, scales)
+    return list(scales)
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -70,3 +71,21 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) ->
     """Give every group ``learning_rate``, times its own scale (a checkpoint of before there were any has none)."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate * group.get("lr_scale", 1.0)
+
+
+def step_while(alive: Tensor, optimizer: torch.optim.Optimizer) -> None:
+    """A step of ``optimizer`` while ``alive`` is set, a boolean scalar on its device; else it changes nothing.
+
+    torch's fused optimisers look at ``found_inf`` on the device, as mixed precision needs it. They would leave the
+    first momentum of a step that is none as it comes from memory, so it is made first.
+
+    Source: torch/optim/sgd.py and adam.py, ``_fused_sgd`` and ``_fused_adam``.
+    """
+    for group in optimizer.param_groups:
+        if group.get("momentum"):
+            for parameter in group["params"]:
+                optimizer.state[parameter].setdefault("momentum_buffer", torch.zeros_like(parameter))
+    scaled: Any = optimizer
+    scaled.found_inf = alive.logical_not().float()
+    optimizer.step()
+    del scaled.found_inf

@@ -16,6 +16,7 @@ from levelfield.records.errors import SpecError
 from levelfield.records.fields import OWN_SHARE, PARTNER
 from levelfield.records.trial import NOISE_VERSION, TrialSpec
 from levelfield.tasks.base import Fields, MixingTask, Task, answers
+from levelfield.train.device import sent
 from levelfield.train.recomputed import parts_of, recomputed
 from levelfield.train.schedules import warmup_cosine
 from levelfield.train.sharpness import climbed
@@ -79,11 +80,8 @@ class TrainingStep:
         self.warmup_steps = round(spec.recipe.warmup_fraction * spec.steps)
 
     def __call__(self, state: TrainState, batch: Batch) -> StepReport:
-        recipe = self.spec.recipe
-        learning_rate = recipe.peak_lr * warmup_cosine(
-            state.step, num_steps=self.spec.steps, warmup_steps=self.warmup_steps
-        )
-        loss = self._gradient(state, batch)
+        learning_rate = self.learning_rate(state.step)
+        loss = self.gradient(state, batch)
         norm = self.side.gradient_norm(state)
         # One synchronisation a step: a loss or gradient that is not finite must never reach the weights.
         loss_value, norm_value = torch.stack((loss.float(), norm.float())).tolist()
@@ -97,11 +95,21 @@ class TrainingStep:
             step=state.step, loss=loss_value, learning_rate=learning_rate, gradient_norm=norm_value, finite=finite
         )
 
+    def learning_rate(self, step: int) -> float:
+        """That of the update after ``step`` of them."""
+        progress = warmup_cosine(step, num_steps=self.spec.steps, warmup_steps=self.warmup_steps)
+        return self.spec.recipe.peak_lr * progress
+
     def fields(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Those fields of the batch that the task wants, on the device."""
-        return {name: batch.fields[name].to(self.device, non_blocking=True) for name in self._names}
+        return {name: sent(batch.fields[name], self.device) for name in self._names}
 
-    def _gradient(self, state: TrainState, batch: Batch) -> torch.Tensor:
+    def inputs(self, state: TrainState, batch: Batch) -> tuple[Fields, torch.Tensor, torch.Tensor]:
+        """What a step takes of its batch, on the device: fields, which examples are whole, and what they drop by."""
+        streams = noise_streams(self.spec.seed, state.step, batch.positions)
+        return self.fields(batch), sent(batch.valid, self.device), sent(streams, self.device)
+
+    def gradient(self, state: TrainState, batch: Batch) -> torch.Tensor:
         """Leave the gradient to follow in the parameters, and give back its loss.
 
         A sharpness-aware step runs the examples of its ascent as a part of their own, both times, so that they meet the
@@ -121,8 +129,7 @@ class TrainingStep:
         What an example drops is its own, whatever part it is in. Masked examples add nothing to the loss, and nothing
         to statistics that the examples of a part share.
         """
-        fields, valid = self.fields(batch), batch.valid.to(self.device, non_blocking=True)
-        streams = noise_streams(self.spec.seed, state.step, batch.positions).to(self.device, non_blocking=True)
+        fields, valid, streams = self.inputs(state, batch)
         self.side.clear(state)
         run = slice(parts[0].start, parts[-1].stop)
         losses = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from levelfield.records.trial import TrialSpec
 from levelfield.train.clipping import clip_adaptively, clip_globally, global_norm
-from levelfield.train.optimizers import set_learning_rate
+from levelfield.train.optimizers import set_learning_rate, step_while
 from levelfield.train.state import TrainState
 
 
@@ -32,12 +33,18 @@ class ParameterSide(Protocol):
         """Clip, step and average by gradients whose norm is known, and finite."""
         ...
 
+    def scales(self, state: TrainState) -> Mapping[str, Tensor]:
+        """What adaptive clipping has last multiplied by, [units] of every tensor that it clips, by the tensor's name;
+        empty where it clips none."""
+        ...
+
 
 class PlainSide:
     """By torch's operators, a tensor at a time: the slow twin of every other, and what runs everywhere."""
 
     def __init__(self, spec: TrialSpec) -> None:
         self.recipe = spec.recipe
+        self._scales: dict[str, Tensor] = {}
 
     def clear(self, state: TrainState) -> None:
         state.optimizer.zero_grad(set_to_none=True)
@@ -49,14 +56,32 @@ class PlainSide:
         return global_norm(list(state.parameters.values()))
 
     def update(self, state: TrainState, norm: Tensor, learning_rate: float) -> None:
-        recipe = self.recipe
-        clipped = [state.parameters[row.name] for row in state.policy if row.clipped]
-        if clipped and recipe.agc_lambda is not None:
-            clip_adaptively(clipped, clip_lambda=recipe.agc_lambda, eps=recipe.agc_eps)
-        if recipe.global_clip_norm is not None:
-            clip_globally(list(state.parameters.values()), norm=norm, max_norm=recipe.global_clip_norm)
+        self._clip(state, norm)
         set_learning_rate(state.optimizer, learning_rate)
         state.optimizer.step()
         state.step += 1
         if state.average:
             state.average.update(list(state.parameters.values()), step=state.step)
+
+    def update_while(self, alive: Tensor, state: TrainState, norm: Tensor, learning_rate: float) -> None:
+        """The same, to the last bit, while ``alive`` is set, a boolean scalar on the device; else nothing but the count
+        of steps changes. Nobody waits to know which."""
+        self._clip(state, norm)
+        set_learning_rate(state.optimizer, learning_rate)
+        step_while(alive, state.optimizer)
+        state.step += 1
+        if state.average:
+            state.average.update(list(state.parameters.values()), step=state.step, alive=alive)
+
+    def _clip(self, state: TrainState, norm: Tensor) -> None:
+        recipe = self.recipe
+        clipped = {row.name: state.parameters[row.name] for row in state.policy if row.clipped}
+        if clipped and recipe.agc_lambda is not None:
+            held = list(clipped.values())
+            scales = clip_adaptively(held, clip_lambda=recipe.agc_lambda, eps=recipe.agc_eps)
+            self._scales = dict(zip(clipped, scales, strict=True))
+        if recipe.global_clip_norm is not None:
+            clip_globally(list(state.parameters.values()), norm=norm, max_norm=recipe.global_clip_norm)
+
+    def scales(self, state: TrainState) -> Mapping[str, Tensor]:
+        return self._scales

@@ -14,9 +14,16 @@ RACE_WORDS: dict[type[Coded], str | Callable[[Any], str]] = {
     "at the end of those that were tried",
     growth.LongerWalks: "up to {cap} values along an axis, since the best of {families:families} is not enclosed "
     "({axes:list})",
-    growth.MoreSeeds: "{seeds} seeds of every winner, which would decide with a probability of about {chance:.0%}",
+    growth.MoreSeeds: lambda step: _more_seeds(step),
     growth.RungAbove: lambda step: _rung_above(step),
 }
+
+
+def _more_seeds(step: growth.MoreSeeds) -> str:
+    checks = "" if step.check_seeds is None else f", and {step.check_seeds} of what the lowest rung decides for all"
+    return (
+        f"{step.seeds} seeds of every winner{checks}, which would decide with a probability of about {step.chance:.0%}"
+    )
 
 
 def _rung_above(step: growth.RungAbove) -> str:

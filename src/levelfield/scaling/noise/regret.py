@@ -62,8 +62,8 @@ class SearchRegret:
         own = self._by_search(weights) ** 2 @ np.mean(self.regrets**2, axis=-1) + self._shared_variances(weights)
         return np.maximum(own, self.pooled_variances(weights))
 
-    def common_variances(self, weights: Floats) -> Floats:
-        """The part of :meth:`variances` that errs alike at all budgets, which more of them leave as it is."""
+    def carried_variances(self, weights: Floats) -> Floats:
+        """The part of :meth:`variances` through what was decided at one budget for others: further budgets leave it."""
         return np.zeros(len(weights)) if self.carried is None else self._shared_variances(weights)
 
     def pooled_variances(self, weights: Floats) -> Floats:

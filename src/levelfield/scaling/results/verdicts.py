@@ -120,23 +120,24 @@ class Optimism:
 class UncertaintyBudget:
     """What the uncertainty of an overall difference is made of, as variances that add up to its squared standard error.
 
-    ``seeds`` and ``clocks`` shrink with seeds and rungs, ``search`` (the choice of each rung's recipe) with rungs;
-    ``common`` is what errs alike at all rungs: the report examples, and axes that one rung decided for others. Over
-    ``num_rungs`` rungs, with ``decides`` the half-width that "better" and "worse" take, and ``attainable`` the verdicts
-    that edges leave possible.
+    ``seeds`` and ``clocks`` shrink with seeds and rungs, ``search`` (the choice of each rung's recipe) with rungs. What
+    errs alike at all rungs is ``carried``, of axes that one rung decided for others, and ``examples``, of the report
+    set. Over ``num_rungs`` rungs, with ``decides`` the half-width that "better" and "worse" take, and ``attainable``
+    the verdicts that edges leave possible.
     """
 
     seeds: float
     clocks: float
     search: float
-    common: float
+    carried: float
+    examples: float
     num_rungs: int
     decides: float
     attainable: tuple[Verdict, ...]
 
     @property
     def total(self) -> float:
-        return self.seeds + self.clocks + self.search + self.common
+        return self.seeds + self.clocks + self.search + self.carried + self.examples
 
 
 @record

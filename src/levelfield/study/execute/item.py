@@ -136,7 +136,7 @@ def run_item(item: WorkItem, order: WorkOrder, *, on_step: Callable[[int], None]
 
 
 def _run(item: WorkItem, order: WorkOrder, attempt: Attempt, on_step: Callable[[int], None]) -> None:
-    spec, directory, start = item.spec, item.directory, _start_of(item, order)
+    spec, directory, start = item.spec, item.directory, start_of(item, order)
     source = open_source_once(spec.data)
     if isinstance(spec, ProbeSpec):
         assert start is not None
@@ -164,14 +164,14 @@ def _run(item: WorkItem, order: WorkOrder, attempt: Attempt, on_step: Callable[[
 
 def _refuse_others(item: WorkItem, order: WorkOrder) -> None:
     """What is done was made of the data and the weights that are there now."""
-    source, start = open_source_once(item.spec.data), _start_of(item, order)
+    source, start = open_source_once(item.spec.data), start_of(item, order)
     if isinstance(item.directory, TrialDirectory):
         held_result(item.directory, source, start)
     elif start is not None:
         held_probe(item.directory, source, start)
 
 
-def _start_of(item: WorkItem, order: WorkOrder) -> PretrainedBackbone | None:
+def start_of(item: WorkItem, order: WorkOrder) -> PretrainedBackbone | None:
     """The weights that the item starts from: those of another trial of its study."""
     start = item.spec.start
     if start is None:

@@ -20,9 +20,10 @@ from levelfield.records.execution import Execution
 from levelfield.records.trial import TrialSpec
 from levelfield.tasks.base import Task, refuse_missing_fields
 from levelfield.tasks.registry import task_named
-from levelfield.train.engine.registry import parameter_side
+from levelfield.train.engine.registry import step_by
 from levelfield.train.evaluate import batch_judged
 from levelfield.train.frozen import freeze
+from levelfield.train.lagging import LaggingStep
 from levelfield.train.policy import policy_table
 from levelfield.train.state import TrainState, keyed_seed
 from levelfield.train.step import TrainingStep
@@ -39,7 +40,7 @@ class TrialParts:
     source: Source
     judged_on: Source
     state: TrainState
-    step: TrainingStep
+    step: TrainingStep | LaggingStep
     device: torch.device
     start: PretrainedBackbone | None
 
@@ -90,13 +91,9 @@ def put_together(
         source=near(source, device),
         judged_on=near(judged_on, device),
         state=state,
-        step=TrainingStep(
-            spec,
-            task,
-            device=device,
-            side=parameter_side(spec, execution) if execution else None,
-            microbatch_size=execution.microbatch_size if execution else None,
-        ),
+        step=step_by(execution, spec, task, state, device=device)
+        if execution
+        else TrainingStep(spec, task, device=device),
         device=device,
         start=backbone,
     )

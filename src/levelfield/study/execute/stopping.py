@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
+
+from levelfield.records.lease import clock
 
 
 class HeldSignals:
@@ -35,6 +38,28 @@ class HeldSignals:
         self._came = signum
         if insists:
             self.let_go()
+
+
+class SaveDue:
+    """Whether the state is to be saved: a signal is ``held``, the clock of leases shows ``until``, or it was saved
+    ``every_seconds`` ago."""
+
+    def __init__(self, *, every_seconds: float, until: float | None, held: HeldSignals) -> None:
+        self.held = held
+        self._every_seconds, self._until, self._saved_at = every_seconds, until, time.monotonic()
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is."""
+        return self._until is not None and clock() >= self._until
+
+    @property
+    def now(self) -> bool:
+        return bool(self.held) or self.over or time.monotonic() - self._saved_at >= self._every_seconds
+
+    def saved(self) -> None:
+        """It has been."""
+        self._saved_at = time.monotonic()
 
 
 @contextlib.contextmanager

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from levelfield.data.loader import Batch
 from levelfield.records.attempts import Attempt
 from levelfield.records.code_version import code_version
 from levelfield.records.codec import to_plain
 from levelfield.records.errors import UnfinishedError
 from levelfield.records.execution import Execution
-from levelfield.records.lease import clock
 from levelfield.records.store import TrialFiles
 from levelfield.records.trial_state import TrialState
 from levelfield.study.execute.executed import threads_ahead
 from levelfield.study.execute.parts import TrialParts
-from levelfield.study.execute.stopping import HeldSignals, held_signals
+from levelfield.study.execute.stopping import SaveDue, held_signals
 from levelfield.train.checkpoint import CheckpointFolder
+from levelfield.train.clipped import ClippedLog
+from levelfield.train.lagging import LaggingStep, lagging_steps
 from levelfield.train.loop import training_steps
 from levelfield.train.metrics import MetricsLog
+from levelfield.train.queued_time import QueuedTime
 from levelfield.train.step import StepReport
 from levelfield.train.timing import Stopwatch
 
@@ -42,6 +44,7 @@ class Training:
     attempt: Attempt
     checkpoints: CheckpointFolder
     metrics: MetricsLog
+    clipped: ClippedLog
     stopwatch: Stopwatch
     code: tuple[str, ...]
     executions: tuple[Execution, ...]
@@ -67,21 +70,41 @@ class Training:
             LeaseLostError: the attempt has been replaced, or may have been.
             StoreError: nothing can be written.
         """
-        spec, state = self.parts.spec, self.parts.state
+        state = self.parts.state
         loader = self.parts.loader(prefetch=self.readers)
         self.stopwatch.beside(loader.cpu_seconds_ahead)
-        reports = training_steps(state, self.parts.step, iter(loader), num_steps=spec.steps, stopwatch=self.stopwatch)
         diverged = ""
         with held_signals() as held:
-            for report in self._checkpointed(reports, every_seconds=checkpoint_seconds, until=until, held=held):
+            due = SaveDue(every_seconds=checkpoint_seconds, until=until, held=held)
+            for report in self._checkpointed(self._reports(iter(loader), due), due):
                 if not report.finite:
                     diverged = f"loss {report.loss}, gradient norm {report.gradient_norm} after {report.step} steps"
-                elif report.step % max(1, spec.steps // LOGGED_STEPS) == 0 or report.step == spec.steps:
+                elif self._is_logged(report.step):
+                    self.clipped.append(report.step, self.parts.step.side.scales(state))
                     self.metrics.append(report, seen=state.seen, masked_examples=state.masked_examples)
                 on_step(report)
         self.attempt.lease.step = 0  # what follows takes no steps, and does not hang for that
         self._tell_of_hunger()
         return diverged
+
+    def _is_logged(self, step: int) -> bool:
+        """Whether the trace has a line of it."""
+        steps = self.parts.spec.steps
+        return step % max(1, steps // LOGGED_STEPS) == 0 or step == steps
+
+    def _reports(self, batches: Iterator[Batch], due: SaveDue) -> Iterator[StepReport]:
+        """Train; reports may lag behind, but not those that are logged, nor where the state is to be saved."""
+        step, state, num_steps = self.parts.step, self.parts.state, self.parts.spec.steps
+        if not isinstance(step, LaggingStep):
+            return training_steps(state, step, batches, num_steps=num_steps, stopwatch=self.stopwatch)
+        return lagging_steps(
+            state,
+            step,
+            batches,
+            num_steps=num_steps,
+            time=QueuedTime(self.stopwatch),
+            due=lambda step: self._is_logged(step) or due.now,
+        )
 
     def _tell_of_hunger(self) -> None:
         """Say so where the device stood idle for want of data."""
@@ -98,31 +121,31 @@ class Training:
                 self.readers,
             )
 
-    def _checkpointed(
-        self, reports: Iterator[StepReport], *, every_seconds: float, until: float | None, held: HeldSignals
-    ) -> Iterator[StepReport]:
-        """Pass ``reports`` on, saving every so often the state, its trace, what it cost so far, and what ran it.
+    def _checkpointed(self, reports: Iterator[StepReport], due: SaveDue) -> Iterator[StepReport]:
+        """Pass ``reports`` on, saving where it is ``due`` the state, its trace, what it cost so far, and what ran it.
 
-        A signal that was ``held`` back ends the trial after the step, with its state saved, and so does the time.
+        A signal that was held back ends the trial after the step, with its state saved, and so does the time.
         """
-        saved_at, made_by = time.monotonic(), {"code": list(self.code), "executions": to_plain(self.executions)}
+        made_by = {"code": list(self.code), "executions": to_plain(self.executions)}
         superseded = False
         for report in reports:
             self.attempt.lease.step = report.step
             self.attempt.lease.refuse_if_lost()
             yield report
-            over = until is not None and clock() >= until
-            if report.finite and (held or over or time.monotonic() - saved_at >= every_seconds):
-                state = self.parts.state
+            state = self.parts.state
+            if report.step != state.step:
+                continue  # others have been taken since: what is in memory is not the state of this one
+            held, over = bool(due.held), due.over
+            if report.finite and (held or due.now):
                 spent = {"seconds": dict(self.stopwatch.seconds), "wall_seconds": dict(self.stopwatch.wall_seconds)}
-                costs = {**spent, "metrics": list(self.metrics.lines)}
+                costs = {**spent, "metrics": list(self.metrics.lines), "clipped": list(self.clipped.lines)}
                 self.checkpoints.save(state.step, {"state": state.to_plain(), **costs, **made_by})
-                saved_at = time.monotonic()
+                due.saved()
                 if not superseded:
                     self.attempt.supersede()
                     superseded = True
             if held:
-                held.let_go()
+                due.held.let_go()
             if over and report.step < self.parts.spec.steps:
                 raise UnfinishedError(f"the time is over after step {report.step}: the same command goes on from there")
 
@@ -157,6 +180,7 @@ def taken_up(
         attempt=attempt,
         checkpoints=checkpoints,
         metrics=metrics,
+        clipped=ClippedLog(TrialFiles(attempt.path).clipped_path, lines=saved.get("clipped", ()) if saved else ()),
         stopwatch=stopwatch,
         code=tuple(dict.fromkeys((*(saved["code"] if saved else ()), code_version()))),
         executions=executions,

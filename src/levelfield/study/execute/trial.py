@@ -140,6 +140,7 @@ def train_in(
         waited=training.waited,
         readers=training.readers,
         memory_bytes=highest(),
+        clipped=training.clipped.means,
         attempts=training.begun.attempts,
         lost_steps=training.begun.lost_steps,
         code_version=" then ".join(training.code),

@@ -165,6 +165,7 @@ _GROWTH: tuple[tuple[str, Callable[[Any, Any], bool]], ...] = (
     (r"ladder\.locked", _holds_all),
     (r"verdict\.seeds", lambda was, now: now >= was),  # what decides a verdict that could not be told
     (r"verdict\.look", lambda was, now: now >= was),
+    (r"search\.check_seeds", lambda was, now: now >= was),  # what one rung decided for others by too few runs
     (r"search\.cap", lambda was, now: now >= was),  # winners that could not be enclosed
     (r"families\..*\.base_lr\.low", lambda was, now: now <= was),  # a grid whose winners lie at its edge
     (r"families\..*\.base_lr\.high", lambda was, now: now >= was),

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from levelfield.records.grid import MOST_RATES, LearningRateGrid
 from levelfield.records.growth import LongerWalks, MoreSeeds, RungAbove, WiderRates
 from levelfield.records.reason import Reason
-from levelfield.records.study import MOST_SEEDS, FamilyEntry, StudySpec
+from levelfield.records.study import MOST_CHECK_SEEDS, MOST_SEEDS, FamilyEntry, StudySpec
 from levelfield.scaling.results.verdicts import Comparison
-from levelfield.scaling.verdicts.foresight import chance_to_decide
-from levelfield.study.planned import RungWinner
+from levelfield.scaling.verdicts.foresight import Foreseen, foreseen
+from levelfield.study.planned import Plan, RungWinner
 from levelfield.study.race.design import RUNG_RATIO
 
 _OCTAVES = 3
@@ -22,6 +23,10 @@ _MOST_TIMES = 4
 """As many seeds as now, at the most: beyond, another rung tells more."""
 _LIKELY = 0.5
 """A chance to decide for which a cheaper step is taken before a dearer one."""
+_UNLIKELY = 0.02
+"""A chance for which no step is worth its price by itself."""
+_NARROWER = 0.9
+"""Of the interval that is left by a step that is taken all the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,36 +37,66 @@ class Further:
     does: Reason
 
 
-def next_step(spec: StudySpec, winners: Sequence[RungWinner], comparisons: Sequence[Comparison]) -> Further:
-    """The step that a race takes after a look at its ``winners`` and their ``comparisons``.
+@dataclass(frozen=True, kw_only=True)
+class _Weighed:
+    """A step, what it is foreseen to do to the pairs that are open, and about how many training FLOPs it takes."""
 
-    Winners are enclosed first. Then it is the cheapest of the steps that are likely to decide, seeds before a rung
-    above, or the likeliest of them all; where all is decided, a rung is added above.
+    step: Further
+    then: Foreseen
+    price: float
+
+
+def next_step(spec: StudySpec, planned: Plan, comparisons: Sequence[Comparison]) -> Further:
+    """The step that a race takes after a look at its ``comparisons``; ``planned`` is all that was run so far.
+
+    Winners are enclosed first. Then it is the cheapest of the steps that are likely to decide, of more seeds and a rung
+    above, or the one with the largest chance for its price. Where none has a chance worth its price, it is the seeds
+    that narrow the interval most, or a rung above if they hardly do. Where all is decided, a rung is added above.
     """
     look = (spec.verdict.look or 1) + 1
     open_pairs = [each for each in comparisons if each.currency == "flops" and each.overall.verdict == "cannot tell"]
     if not open_pairs:
         return _looked(_rung_above(spec, None), look)
-    for step in (_wider(spec, winners), _longer(spec, winners)):
+    for step in (_wider(spec, planned.winners), _longer(spec, planned.winners)):
         if step is not None:
             return _looked(step, look)
-    then = dataclasses.replace(spec.verdict, look=look)
-    error_ratio = then.share_of_error / spec.verdict.share_of_error
+    if not any(pair.uncertainty for pair in open_pairs):
+        return _looked(_rung_above(spec, None), look)
+    seeds, above = _weighed(spec, planned, open_pairs, look)
+    steps = sorted((*seeds, above), key=lambda each: each.price)
+    chosen = next((each for each in steps if each.then.chance >= _LIKELY), None)
+    chosen = chosen or max(steps, key=lambda each: each.then.chance / each.price)
+    if chosen.then.chance < _UNLIKELY:
+        narrowest = min(seeds, key=lambda each: each.then.width, default=above)
+        chosen = narrowest if narrowest.then.width <= _NARROWER else above
+    return _looked(chosen.step, look)
 
-    def chance(*, seeds_ratio: float = 1.0, more_rungs: int = 0) -> float:
-        told = [
-            chance_to_decide(pair, seeds_ratio=seeds_ratio, more_rungs=more_rungs, error_ratio=error_ratio)
-            for pair in open_pairs
-        ]
-        return sum(told) / len(told)
 
-    steps = [(chance(seeds_ratio=more / spec.verdict.seeds), more) for more in _more_seeds(spec, open_pairs)]
-    above = chance(more_rungs=1)
-    likely = next((step for step in steps if step[0] >= _LIKELY), max(steps, default=(0.0, 0)))
-    if likely[0] > 0 and (likely[0] >= _LIKELY or likely[0] >= above):
-        return _looked(_seeded(spec, *likely), look)
-    known = any(pair.uncertainty for pair in open_pairs)
-    return _looked(_rung_above(spec, above if known else None), look)
+def _weighed(
+    spec: StudySpec, planned: Plan, open_pairs: Sequence[Comparison], look: int
+) -> tuple[list[_Weighed], _Weighed]:
+    """More seeds, with and without more runs of what one rung decides for others; and a rung above."""
+    error_ratio = dataclasses.replace(spec.verdict, look=look).share_of_error / spec.verdict.share_of_error
+    seeds_now, checks_now = spec.verdict.seeds, spec.search.check_seeds
+
+    def told(*, seeds: int = seeds_now, checks: int = checks_now, rungs: int = 0) -> Foreseen:
+        ratios = {"seeds_ratio": seeds / seeds_now, "checks_ratio": checks / checks_now, "error_ratio": error_ratio}
+        chances, widths = zip(*(foreseen(pair, more_rungs=rungs, **ratios) for pair in open_pairs), strict=True)
+        return Foreseen(sum(chances) / len(chances), max(widths))
+
+    top, checked = spec.ladder.budgets[-1], spec.search.check_budgets or ()
+    prices = dict.fromkeys(("winner", "check", "top"), 0.0)
+    for trial in planned.trials:
+        prices["winner"] += trial.budget_flops * (trial.role == "winner")
+        prices["check"] += trial.budget_flops * (trial.role == "search" and trial.budget_flops in checked)
+        prices["top"] += trial.budget_flops * (trial.budget_flops == top)
+    grown = []
+    for seeds, checks in itertools.product(_more_seeds(spec, open_pairs), _more_checks(spec)):
+        then = told(seeds=seeds, checks=checks)
+        price = prices["winner"] * (seeds / seeds_now - 1) + prices["check"] * (checks / checks_now - 1)
+        grown.append(_Weighed(step=_seeded(spec, then.chance, seeds, checks), then=then, price=price))
+    then = told(rungs=1)
+    return grown, _Weighed(step=_rung_above(spec, then.chance), then=then, price=prices["top"] * RUNG_RATIO)
 
 
 def _looked(step: Further, look: int) -> Further:
@@ -123,9 +158,18 @@ def _more_seeds(spec: StudySpec, open_pairs: Sequence[Comparison]) -> list[int]:
     return sorted(seeds for seeds in asked if now < seeds <= most)
 
 
-def _seeded(spec: StudySpec, chance: float, seeds: int) -> Further:
-    grown = dataclasses.replace(spec, verdict=dataclasses.replace(spec.verdict, seeds=seeds))
-    return Further(spec=grown, does=MoreSeeds(seeds=seeds, chance=chance))
+def _more_checks(spec: StudySpec) -> list[int]:
+    """Numbers of runs for every trial that decides an axis for other rungs; as many as now where none does."""
+    now = spec.search.check_seeds
+    more = [times * now for times in (2, _MOST_TIMES)] if spec.search.check_budgets else []
+    return [now, *(checks for checks in more if checks <= MOST_CHECK_SEEDS)]
+
+
+def _seeded(spec: StudySpec, chance: float, seeds: int, checks: int) -> Further:
+    verdict = dataclasses.replace(spec.verdict, seeds=seeds)
+    grown = dataclasses.replace(spec, verdict=verdict, search=dataclasses.replace(spec.search, check_seeds=checks))
+    more_checks = None if checks == spec.search.check_seeds else checks
+    return Further(spec=grown, does=MoreSeeds(seeds=seeds, check_seeds=more_checks, chance=chance))
 
 
 def _rung_above(spec: StudySpec, chance: float | None) -> Further:

@@ -59,6 +59,6 @@ def speeds_for(spec: StudySpec, facts: DataFacts, *, device: str) -> Speeds:
 
 def further(outcome: Outcome, analysis: Analysis, speeds: Speeds | None) -> Priced:
     """How the finished race of ``outcome`` goes on, and what that takes by ``speeds``."""
-    step = next_step(outcome.spec, outcome.planned.winners, analysis.comparisons)
+    step = next_step(outcome.spec, outcome.planned, analysis.comparisons)
     spend = left_of(step.spec, outcome.facts, outcome.results, speeds)
     return Priced(spec=step.spec, does=step.does, spend=spend)

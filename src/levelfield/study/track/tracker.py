@@ -6,8 +6,9 @@ Traces are the truth and are written whether or not anybody watches; a sink that
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from levelfield.records.codec import plain_from_json, to_plain
 from levelfield.records.store import StudyDirectory, TrialDirectory
@@ -60,24 +61,38 @@ class Tracker:
         }
         timing = self._study.trial(spec).timing()
         costs = costs_of(spec, result, timing) if timing else {}
+        clipped = (timing and timing.clipped) or {}
+        costs |= {f"clipped_{stage}": share for stage, share in clipped.items()}
         return judged | {f"cost/{name}": value for name, value in costs.items()}
 
 
 class _Followed:
-    """The trace of ``trial`` as far as it was sent: a resumed trial writes it anew up to its checkpoint."""
+    """The traces of ``trial`` as far as they were sent: a resumed trial writes them anew up to its checkpoint."""
 
     def __init__(self, trial: TrialDirectory, curve: Curve) -> None:
         self._trial, self.curve, self._step = trial, curve, 0
 
     def follow(self) -> None:
-        try:
-            lines = self._trial.trace_path.read_bytes().splitlines(keepends=True)
-        except FileNotFoundError:
+        files = self._trial.newest
+        told = list(_lines(files.metrics_path, after=self._step))
+        # What a step has clipped was written before its line in the trace.
+        clipped = {said.pop("step"): said for said in _lines(files.clipped_path, after=self._step)}
+        for said in told:
+            self._step = said["step"]
+            values = {name: said[name] for name in _TOLD if said[name] is not None}
+            shares = {f"clipped/{stage}": share for stage, share in clipped.get(self._step, {}).items()}
+            self.curve.log(self._step, values | shares)
+
+
+def _lines(path: Path, *, after: int) -> Iterator[dict[str, Any]]:
+    """Those of a trace that are whole and of a step later than ``after``; none where there is no file."""
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except FileNotFoundError:
+        return
+    for line in lines:
+        if not line.endswith(b"\n"):
             return
-        for line in lines:
-            if not line.endswith(b"\n"):
-                return
-            said = plain_from_json(line)
-            if said["step"] > self._step:
-                self._step = said["step"]
-                self.curve.log(self._step, {name: said[name] for name in _TOLD if said[name] is not None})
+        said = plain_from_json(line)
+        if said["step"] > after:
+            yield said

@@ -10,7 +10,7 @@ Source: docs/decisions/0027-engines.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeAlias
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from levelfield.families.base import StandardisedWeight, Standardising
 from levelfield.families.gelu import gelu_by
-from levelfield.native.library import FACTS, TENSOR_ROW, Kernels
+from levelfield.native.library import FACTS, SCALE, TENSOR_ROW, Kernels
 from levelfield.records.errors import SpecError
 from levelfield.records.trial import TrialSpec
 from levelfield.train.averaging import ema_decay
@@ -70,6 +70,7 @@ class LeanSide:
         self._gelu = kernels if threads == 1 else None  # torch's own shares itself out
         self._met: tuple[Tensor, ...] = ()
         self._of: object = None
+        self._scales: dict[str, Tensor] = {}
 
     def clear(self, state: TrainState) -> None:
         self._take_up(state)
@@ -117,6 +118,9 @@ class LeanSide:
         for table in reversed(self._in_turn):  # gains before the weights that they are part of
             self._over(step, table)
 
+    def scales(self, state: TrainState) -> Mapping[str, Tensor]:
+        return self._scales
+
     def _over(self, call: Callable[[Table], Any], table: Table) -> list[Any]:
         """``call`` on the tensors of ``table``, on so many threads."""
         if self._pool is None or len(table) < 2:
@@ -143,6 +147,11 @@ class LeanSide:
         order = [names[id(each.weight)] for each in standardised] + rest
         self._table: Table = np.zeros(len(order), dtype=TENSOR_ROW)
         self._facts = [self._write(place, name, state) for place, name in enumerate(order)]
+        self._scales = {
+            name: facts[:, SCALE]
+            for name, facts, clip_lambda in zip(order, self._facts, self._table["clip_lambda"], strict=True)
+            if clip_lambda > 0
+        }
         for place, (each, met) in enumerate(zip(standardised, self._met, strict=True)):
             self._write_standardised(self._table[place], each, met)
         policy = {row.name: row for row in state.policy}

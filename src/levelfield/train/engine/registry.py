@@ -8,8 +8,16 @@ from levelfield.native.library import kernels
 from levelfield.records.errors import SpecError
 from levelfield.records.execution import Engine, Execution
 from levelfield.records.trial import TrialSpec
+from levelfield.tasks.base import Task
+from levelfield.train.engine.graph.step import GraphUpdate
 from levelfield.train.engine.lean import LeanForward, LeanSide, can_update
+from levelfield.train.lagging import LaggingStep, PlainUpdate
+from levelfield.train.state import TrainState
+from levelfield.train.step import TrainingStep
 from levelfield.train.update import ParameterSide, PlainSide
+
+GRAPH_VERSION = "1"
+"""Of the graph engine's numbers: whoever changes what it computes counts it up."""
 
 
 def engine_here(asked: Engine, device: torch.device) -> tuple[Engine, str | None]:
@@ -18,6 +26,10 @@ def engine_here(asked: Engine, device: torch.device) -> tuple[Engine, str | None
     Raises:
         SpecError: it cannot run here.
     """
+    if asked == "graph":
+        if device.type not in ("cpu", "cuda"):
+            raise SpecError(f"execution.engine 'graph' runs on a GPU or a CPU, not on {device.type}: say 'plain'")
+        return asked, GRAPH_VERSION
     found = kernels() if device.type == "cpu" and asked != "plain" else None
     if found is not None:
         return "lean", found.identity
@@ -25,6 +37,23 @@ def engine_here(asked: Engine, device: torch.device) -> tuple[Engine, str | None
         why = "it runs on a CPU alone" if device.type != "cpu" else "it needs a C compiler (cc, gcc or clang)"
         raise SpecError(f"execution.engine 'lean' cannot run here, {why}: leave it out, or say 'plain'")
     return "plain", None
+
+
+def step_by(
+    execution: Execution, spec: TrialSpec, task: Task, state: TrainState, *, device: torch.device
+) -> TrainingStep | LaggingStep:
+    """How steps of ``state`` are taken under ``execution``: where a device computes by itself, the host waits for none.
+
+    Raises:
+        SpecError: see :class:`levelfield.train.step.TrainingStep`.
+    """
+    if execution.engine == "graph" and not state.shares_statistics:
+        return LaggingStep(GraphUpdate(spec, task, device=device, microbatch_size=execution.microbatch_size))
+    side = parameter_side(spec, execution)
+    step = TrainingStep(spec, task, device=device, side=side, microbatch_size=execution.microbatch_size)
+    if device.type == "cpu" or state.shares_statistics or not isinstance(side, PlainSide):
+        return step
+    return LaggingStep(PlainUpdate(step, side))
 
 
 def parameter_side(spec: TrialSpec, execution: Execution) -> ParameterSide:
