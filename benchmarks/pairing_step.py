@@ -55,14 +55,20 @@ class OpenClips:
         from open_clip.transformer import TextTransformer
 
         torch.manual_seed(0)
-        self.image = timm.create_model(name, num_classes=0, **arguments)
-        self.projection = nn.Linear(self.image.num_features, EMBEDDING, bias=False)
-        sizes = {"width": WIDTH, "heads": HEADS, "layers": DEPTH, "output_dim": EMBEDDING}
-        text = TextTransformer(context_length=CONTEXT, vocab_size=VOCABULARY, **sizes)
-        self.model = open_clip.model.CustomTextCLIP.__new__(open_clip.model.CustomTextCLIP)
+        image: Any = timm.create_model(name, num_classes=0, **arguments)
+        text = TextTransformer(
+            context_length=CONTEXT,
+            vocab_size=VOCABULARY,
+            width=WIDTH,
+            heads=HEADS,
+            layers=DEPTH,
+            output_dim=EMBEDDING,
+        )
+        self.model: Any = open_clip.model.CustomTextCLIP.__new__(open_clip.model.CustomTextCLIP)
         nn.Module.__init__(self.model)
         self.model.output_dict = False
-        self.model.visual, self.model.text = nn.Sequential(self.image, self.projection), text
+        self.model.visual = nn.Sequential(image, nn.Linear(image.num_features, EMBEDDING, bias=False))
+        self.model.text = text
         self.model.logit_scale = nn.Parameter(torch.tensor(math.log(10.0)))
         self.model.logit_bias = nn.Parameter(torch.tensor(-10.0))
         self.model.train()

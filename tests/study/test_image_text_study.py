@@ -33,12 +33,14 @@ recipe = "nfnet-short"
 override = { optimizer = "adamw", beta2 = 0.95, agc_lambda = 0.01 }
 sizes = ["nfnet:w4-d1x1-s4"]
 base_lr = { low = 0.01, start = 0.02, high = 0.04 }
+lr_batch_exponent = 0.5
 
 [[families]]
 name = "vit"
 recipe = "vit-short"
 sizes = ["vit:w8-d1-p4"]
 base_lr = { low = 0.01, start = 0.02, high = 0.04 }
+lr_batch_exponent = 0.5
 
 [verdict]
 margin = 0.05
