@@ -66,7 +66,7 @@ class JobState:
     blame: Blame | None = None
 
 
-class Cluster(Protocol):
+class JobPlacer(Protocol):
     """Places jobs somewhere."""
 
     def submit(self, job: Job) -> str | None:

@@ -19,7 +19,7 @@ from levelfield.records.probe import ProbeSpec
 from levelfield.records.probe_store import directory_of, probe_directory
 from levelfield.records.store import StudyDirectory
 from levelfield.study.launch.base import LaunchEvent, Planned
-from levelfield.study.launch.cluster import Blame, Cluster, Job, JobOrder, JobState
+from levelfield.study.launch.cluster import Blame, JobPlacer, Job, JobOrder, JobState
 from levelfield.study.launch.deaths import MAX_DEATHS, Deaths
 from levelfield.study.launch.foretelling import Foretelling
 from levelfield.study.launch.intents import Intent, Intents
@@ -32,7 +32,7 @@ _FULL_S, _FULL_AT_MOST_S = 5.0, 120.0
 _SAVING_S = 60.0
 """How long jobs may take to end, saved, when the study is stopped."""
 
-OpenCluster: TypeAlias = Callable[[Path, str], Cluster]
+OpenCluster: TypeAlias = Callable[[Path, str], JobPlacer]
 """Opens a cluster for the study in a directory, whose jobs have names that begin so."""
 
 logger = logging.getLogger(__name__)

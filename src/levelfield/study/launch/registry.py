@@ -10,14 +10,14 @@ from typing import Any
 from levelfield.records.errors import SpecError, StoreError
 from levelfield.records.execution import LauncherName
 from levelfield.study.launch.base import Launcher
-from levelfield.study.launch.cluster import Cluster
+from levelfield.study.launch.cluster import JobPlacer
 from levelfield.study.launch.clustered import ClusterLauncher
 from levelfield.study.launch.intents import launcher_at_work
 from levelfield.study.launch.local import LocalLauncher
 from levelfield.study.launch.ray import RayCluster
 from levelfield.study.launch.slurm import SlurmCluster
 
-_CLUSTERS: dict[LauncherName, Callable[..., Cluster]] = {"slurm": SlurmCluster, "ray": RayCluster}
+_CLUSTERS: dict[LauncherName, Callable[..., JobPlacer]] = {"slurm": SlurmCluster, "ray": RayCluster}
 
 
 def launch_by(asks: Mapping[str, str]) -> Callable[..., Launcher]:
