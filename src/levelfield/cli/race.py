@@ -159,13 +159,14 @@ def _begun(
     spec = race_data(data, report_data, resolution=resolution or side, fields=fields)
     facts = data_facts(opened(spec), CLASSIFICATION)
     question = f"On {_stem(data)}: {' or '.join([*names, *(each.name for each in shelf)])}, for the same compute?"
-    judge = f"{facts.num_report or 0:,} judge"
+    choosing, judging = facts.held(spec).values()
+    judge = f"{judging:,} judge"
     if (folds := num_folds(spec)) > 1:
         judge = f"each of the others judges once, in {folds} folds"
         seeds = seeds or PROTOCOL_MIN_SEEDS
     say(
         f"{data}: {facts.num_train:,} training images of {facts.head.num_outputs} classes at {facts.resolution} px, "
-        f"{spec.select_examples:,} choose, {judge}"
+        f"{choosing:,} choose, {judge}"
     )
 
     def design(top: float, axes: Sequence[str]) -> StudySpec:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from levelfield.data.source import Examples, Source
 from levelfield.records.data import (
     DataSpec,
+    DemonstrationsSpec,
     DigitPairsSpec,
     DigitsSpec,
     DigitStringsSpec,
@@ -65,6 +66,17 @@ def open_source(spec: DataSpec, *, rehash: bool = False) -> Source:
                 masks=MasksSaid(num_classes=spec.num_classes, ignore_index=spec.ignore_index),
             )
             return MaskedSource(spec, masked_stores_at(place, rehash=rehash))
+        case DemonstrationsSpec():
+            from levelfield.data.ingest.demonstrations import DemonstrationsSaid, demonstrations_at
+            from levelfield.data.sources.demonstrations import DemonstrationSource
+
+            said = DemonstrationsSaid(
+                path=spec.path,
+                image_column=spec.image_column,
+                state_columns=spec.state_columns,
+                action_column=spec.action_column,
+            )
+            return DemonstrationSource(spec, demonstrations_at(said, rehash=rehash))
         case ImagesSpec():
             from levelfield.data.ingest.places import PlaceSaid, stores_at
             from levelfield.data.sources.splits import image_source
