@@ -25,6 +25,8 @@ from levelfield.records.trial import Dtype, TrialSpec
 from levelfield.study.execute.parts import build_state
 from levelfield.study.plan.recipes import preset
 from levelfield.tasks.registry import task_named
+from levelfield.train.engine.graph.step import GraphUpdate
+from levelfield.train.lagging import LaggingStep
 from levelfield.train.state import TrainState
 from levelfield.train.step import TrainingStep
 
@@ -173,7 +175,8 @@ def our_state(net: Net, spec: TrialSpec, device: torch.device) -> TrainState:
 class OurStep:
     """A step as a trial takes it: images lie on the device, labels and what else a batch holds on the CPU.
 
-    ``deterministic`` is what cuDNN is told before each step; nothing where it is left out.
+    With ``graph`` it is the graph engine's, queued as in a trial. ``deterministic`` is what cuDNN is told before each
+    step; nothing where it is left out.
     """
 
     def __init__(
@@ -184,11 +187,14 @@ class OurStep:
         dtype: Dtype = "bfloat16",
         compiled: str | None = None,
         deterministic: bool | None = None,
+        graph: bool = False,
     ) -> None:
         self.deterministic = deterministic
         spec = our_trial(net, dtype)
         self.state = our_state(net, spec, device)
-        self.step = TrainingStep(spec, task_named(spec.task), device=device)
+        task = task_named(spec.task)
+        self.update = GraphUpdate(spec, task, device=device) if graph else None
+        self.step = LaggingStep(self.update) if self.update else TrainingStep(spec, task, device=device)
         if compiled is not None:
             self.state.model = torch.compile(self.state.model, backend=compiled)  # pyright: ignore[reportAttributeAccessIssue]
         images, labels = resident(net, device)
@@ -205,7 +211,12 @@ class OurStep:
     def __call__(self) -> None:
         if self.deterministic is not None:
             torch.backends.cudnn.deterministic = self.deterministic
-        self.step(self.state, self.batch)
+        if isinstance(self.step, LaggingStep):
+            self.step.queue(self.state, self.batch)
+            if self.step.is_full:
+                assert all(report.finite for report in self.step.told(self.state, self.step.drained()))
+        else:
+            self.step(self.state, self.batch)
 
     @property
     def params(self) -> int:

@@ -20,13 +20,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from benchmarks.gpu.rows import Deadline, Row, Seen, Setting
-from benchmarks.gpu.twins import CPU, Case, Trained, errors, trained
+from benchmarks.gpu.twins import CPU, Case, How, Trained, batches_of, copied, errors, step_taken, trained
 from levelfield.data.generated.digit_renderer import rendered_on
 from levelfield.data.generated.digit_strings import DigitStrings
 from levelfield.data.generated.fractal_renderer import fractals_on
 from levelfield.data.generated.fractals import Fractals
 from levelfield.data.sources import Source, near, open_source, open_source_once
 from levelfield.records.data import DigitPairsSpec, DigitStringsSpec, FractalsSpec, Split
+from levelfield.records.execution import Engine, ExecutionSpec
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import Dtype
 from levelfield.study.execute.parts import build_state
@@ -34,6 +35,7 @@ from levelfield.study.execute.trial import run_trial
 from levelfield.tasks.registry import task_named
 from levelfield.train.checkpoint import CheckpointFolder
 from levelfield.train.evaluate import evaluate
+from levelfield.train.lagging import LaggingStep
 from levelfield.train.state import TrainState
 from levelfield.train.step import StepReport
 
@@ -101,6 +103,13 @@ def rows(setting: Setting, deadline: Deadline) -> Iterator[Row]:
     for dtype in ("float32", "bfloat16"):
         for case in (*SMALL, *larger):
             yield Row(title=f"5 steps, {dtype}: {case.title}", measure=partial(steps, setting, case, dtype))
+    for dtype in ("float32", "bfloat16"):
+        for case in (*SMALL, *larger):
+            title = f"5 steps by the graph engine, {dtype}: {case.title}"
+            yield Row(title=title, measure=partial(steps, setting, case, dtype, "graph"))
+    for case in SMALL:
+        yield Row(title=f"queued steps: {case.title}", measure=partial(queued, setting, case))
+        yield Row(title=f"a step that is no number: {case.title}", measure=partial(not_finite, setting, case))
     for case in _other_recipes():
         yield Row(title=f"5 steps, float32: {case.title}", measure=partial(steps, setting, case, "float32"))
     for dtype in ("float32", "bfloat16"):
@@ -108,9 +117,13 @@ def rows(setting: Setting, deadline: Deadline) -> Iterator[Row]:
             noisy = dataclasses.replace(case, override=NOISE)
             title = f"stopped at step 3 and resumed, {dtype}: {noisy.title}"
             yield Row(title=title, measure=partial(resumed, setting, noisy, dtype))
+            title = f"the same by the graph engine, {dtype}: {noisy.title}"
+            yield Row(title=title, measure=partial(resumed, setting, noisy, dtype, "graph"))
     for case in SMALL:
         yield Row(title=f"evaluation: {case.architecture}", measure=partial(evaluation, setting, case))
-        yield Row(title=f"a whole trial, cut and resumed: {case.architecture}", measure=partial(whole, setting, case))
+        for engine in ("plain", "graph"):
+            title = f"a whole trial, engine {engine}, cut and resumed: {case.architecture}"
+            yield Row(title=title, measure=partial(whole, setting, case, engine))
     yield Row(title="`levelfield run` with two workers", measure=lambda: command_line(setting, deadline), needs_s=20.0)
 
 
@@ -183,11 +196,11 @@ def reference(case: Case, resolution: int) -> Trained:
     return trained(case.trial(resolution=resolution), CPU, in_float64=True)
 
 
-def steps(setting: Setting, case: Case, dtype: Dtype) -> Seen:
+def steps(setting: Setting, case: Case, dtype: Dtype, by: How = "plain") -> Seen:
     """The errors of five steps on the device and on the CPU, both against float64 on the CPU."""
     spec = case.trial(resolution=16 if setting.toy else 32, dtype=dtype)
     exact = reference(case, spec.data.resolution)
-    here, there = errors(trained(spec, CPU), exact), errors(trained(spec, setting.device), exact)
+    here, there = errors(trained(spec, CPU), exact), errors(trained(spec, setting.device, by=by), exact)
     figures = {
         "error of the displacement": there.moved,
         "the CPU's": here.moved,
@@ -203,7 +216,40 @@ def steps(setting: Setting, case: Case, dtype: Dtype) -> Seen:
     return Seen(figures=figures, right=right)
 
 
-def resumed(setting: Setting, case: Case, dtype: Dtype) -> Seen:
+def queued(setting: Setting, case: Case) -> Seen:
+    """The plain step, and the same queued, by whose flag a dead one would change nothing."""
+    spec = case.trial(resolution=16 if setting.toy else 32)
+    plain, late = (trained(spec, setting.device, by=by) for by in ("plain", "queued"))
+    off = errors(late, plain)
+    figures = {"equal to the last bit": _yes(late.equals(plain)), "apart by": off.moved, "averages": off.averaged}
+    return Seen(figures=figures, right=max(off.moved, off.averaged) < 1e-6)
+
+
+def not_finite(setting: Setting, case: Case) -> Seen:
+    """Two steps, then a weight that is no number, then three more that are queued, by both."""
+    spec, figures, right = case.trial(resolution=16 if setting.toy else 32), {}, True
+    for by in ("queued", "graph"):
+        state = build_state(spec, open_source_once(spec.data), device=setting.device)
+        step, batches = step_taken(spec, setting.device, by), list(batches_of(spec))
+        assert isinstance(step, LaggingStep)
+        for batch in batches[:2]:
+            step(state, batch)
+        first = next(iter(state.parameters.values()))
+        first.detach().view(-1)[0] = torch.nan
+        before = copied(state)
+        for batch in batches[2:]:
+            step.queue(state, batch)
+        reports = list(step.told(state, step.drained()))
+        unchanged = all(
+            torch.equal(each.nan_to_num(), before[name].nan_to_num()) for name, each in copied(state).items()
+        )
+        ended = [(report.step, report.finite) for report in reports] == [(2, False)] and state.step == 2
+        figures |= {f"{by}: ended there": _yes(ended), f"{by}: weights unchanged": _yes(unchanged)}
+        right &= ended and unchanged
+    return Seen(figures=figures, right=right)
+
+
+def resumed(setting: Setting, case: Case, dtype: Dtype, by: How = "plain") -> Seen:
     """Six steps whole, again, and by way of a checkpoint; and twice by torch's defaults, which promise no order."""
     spec = case.trial(resolution=16 if setting.toy else 32, dtype=dtype, steps=6)
 
@@ -217,7 +263,7 @@ def resumed(setting: Setting, case: Case, dtype: Dtype) -> Seen:
         fresh.restore(saved["state"])
         return fresh
 
-    run: Callable[..., Trained] = partial(trained, spec, setting.device)
+    run: Callable[..., Trained] = partial(trained, spec, setting.device, by=by)
     one, again, cut = run(), run(), run(pause=pause)
     torch.backends.cudnn.deterministic = False
     loose, loose_again = run(), run()
@@ -257,7 +303,7 @@ class Cut(Exception):
     """Stands for a crash right after a step."""
 
 
-def whole(setting: Setting, case: Case) -> Seen:
+def whole(setting: Setting, case: Case, engine: Engine) -> Seen:
     """Twelve steps to a result, undisturbed and killed after seven; the results must be equal."""
     spec = case.trial(resolution=16 if setting.toy else 32, steps=12, held_out="report")
     source = open_source_once(spec.data)
@@ -266,7 +312,8 @@ def whole(setting: Setting, case: Case) -> Seen:
         if report.step == 7:
             raise Cut
 
-    run = partial(run_trial, spec, source=source, device=setting.device, checkpoint_seconds=0)
+    execution = ExecutionSpec(engine=engine)
+    run = partial(run_trial, spec, source=source, device=setting.device, execution=execution, checkpoint_seconds=0)
     with tempfile.TemporaryDirectory() as folder:
         undisturbed = run(TrialDirectory(Path(folder) / "undisturbed"))
         directory = TrialDirectory(Path(folder) / "cut")

@@ -15,12 +15,10 @@ import torch
 from benchmarks.gpu import grouped, side_by_side
 from benchmarks.gpu.apart import Apart, Turn
 from benchmarks.gpu.clock import host_share, interleaved, median_seconds, quotient, seconds_of, synchronise
-from benchmarks.gpu.nets import Net, OurStep, TimmStep, nets, our_state, our_trial, resident
+from benchmarks.gpu.nets import Net, OurStep, TimmStep, nets
 from benchmarks.gpu.rows import Deadline, Figure, Row, Seen, Setting
-from levelfield.data.transforms import to_float
-from levelfield.tasks.registry import task_named
-from levelfield.train.clipping import clip_adaptively, global_norm
 from levelfield.train.device import compute_as_recorded
+from levelfield.train.engine.graph.step import captured
 
 Step = OurStep | TimmStep
 
@@ -36,17 +34,20 @@ def rows(setting: Setting, deadline: Deadline) -> Iterator[Row]:
             measure=partial(eager, setting, net, peaks),
             needs_s=10.0,
         )
+    for net in timed:
+        yield Row(
+            title=f"{net.title}: the graph engine, our plain step and timm eager, bf16",
+            measure=partial(graphed, setting, net, peaks),
+            needs_s=12.0,
+        )
+        title = f"{net.title}: the graph engine's parameter side"
+        yield Row(title=title, measure=partial(parameter_side, setting, net), needs_s=8.0)
     yield Row(
         title=f"{timed[0].title}: processes side by side, float32 as in study 0002",
         measure=lambda: side_by_side.measure(setting, deadline, timed[0], "float32"),
         needs_s=20.0,
     )
     yield from grouped.rows(setting, peaks)
-    if setting.on_gpu:
-        yield Row(
-            title=f"{timed[0].title}: our step as one CUDA graph (prototype), bf16",
-            measure=lambda: graphed(setting, timed[0]),
-        )
     apart = (
         timed[:1] if setting.toy else sorted(timed, key=lambda net: net.architecture == "nfnet:F0")
     )  # compiles longest
@@ -179,47 +180,41 @@ def _compared(
     return figures
 
 
-def graphed(setting: Setting, net: Net) -> Seen:
-    """What the engine may reach: forward, backward, norm, clipping, SGD and average replayed as one graph.
-
-    Rate, decay and the finite check are frozen into it, so it trains nothing; it is timed against the plain step.
-    """
+def graphed(setting: Setting, net: Net, peaks: dict[str, float]) -> Seen:
+    """The graph engine's step, our plain one and timm's, in turn."""
     _prepare(fastest=True)
-    plain, device = OurStep(net, setting.device), setting.device
-    spec = our_trial(net, "bfloat16")
-    state, task = our_state(net, spec, device), task_named(spec.task)
-    images, labels = resident(net, device)
-    fields, pixels = {"image": images, "label": labels}, to_float(images)
-    valid = torch.ones(net.batch, dtype=torch.bool, device=device)
-    parameters = list(state.parameters.values())
-    clipped = [state.parameters[row.name] for row in state.policy if row.clipped]
+    builds: dict[str, Callable[[], Step]] = {
+        "graph": partial(OurStep, net, setting.device, graph=True),
+        "plain": partial(OurStep, net, setting.device),
+        "timm": partial(TimmStep, net, setting.device),
+    }
+    warm = {name: warmed(setting, build) for name, build in builds.items()}
+    return Seen(figures=_compared(setting, net, peaks, warm, base="timm"))
 
-    def step() -> None:
-        with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
-            total = task.loss(state.model(pixels), fields, valid, spec.recipe)
-            loss = total / task.weight(fields, valid)
-        loss.backward()
-        global_norm(parameters)
-        clip_adaptively(clipped, clip_lambda=0.16)
-        state.optimizer.step()
-        assert state.average is not None
-        state.average.update(parameters, step=1)
-        state.optimizer.zero_grad(set_to_none=False)
 
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(4):
-            step()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        step()
-    seconds_of(plain, device, 4)
-    found = interleaved({"plain": plain, "graph": graph.replay}, device, block_s=0.4, rounds=5)
-    middle = {name: statistics.median(seconds) for name, seconds in found.items()}
-    figures: dict[str, Figure] = {f"{name} ms": 1e3 * seconds for name, seconds in middle.items()}
-    return Seen(figures=figures | {"graph over plain": quotient(found["plain"], found["graph"])})
+def parameter_side(setting: Setting, net: Net) -> Seen:
+    """What becomes of gradients in the graph engine, as a graph of its own, and its share of a step."""
+    _prepare(fastest=True)
+    ours = OurStep(net, setting.device, graph=True)
+    ours()
+    assert ours.update is not None
+    state, side = ours.state, ours.update.side
+    leaves = side.leaves(state)
+    gradients, dead = [leaf.grad for leaf in leaves], torch.zeros((), dtype=torch.bool, device=setting.device)
+
+    def after_the_backward_pass() -> torch.Tensor:
+        side.clear(state)  # the weights of the next step are standardised there
+        for leaf, gradient in zip(leaves, gradients, strict=True):
+            leaf.grad = gradient
+        norm = side.gradient_norm(state)
+        side.update_while(dead, norm)
+        return norm
+
+    alone = captured(after_the_backward_pass, setting.device) if setting.on_gpu else after_the_backward_pass
+    seconds_of(ours, setting.device, 4)
+    found = interleaved({"step": ours, "side": alone}, setting.device, block_s=0.02 if setting.toy else 0.4, rounds=5)
+    step, side_alone = (statistics.median(found[name]) for name in ("step", "side"))
+    return Seen(figures={"ms": 1e3 * side_alone, "step ms": 1e3 * step, "share %": 100 * side_alone / step})
 
 
 def _prepare(*, fastest: bool) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -22,11 +22,15 @@ from levelfield.records.trial import Dtype, TrialSpec
 from levelfield.study.execute.parts import build_state, training_loader
 from levelfield.study.plan.recipes import preset
 from levelfield.tasks.registry import task_named
+from levelfield.train.engine.graph.step import GraphUpdate
+from levelfield.train.lagging import LaggingStep, PlainUpdate
 from levelfield.train.state import TrainState
 from levelfield.train.step import TrainingStep
+from levelfield.train.update import PlainSide
 
 CPU = torch.device("cpu")
 STEPS = 5
+How: TypeAlias = Literal["plain", "queued", "graph"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,13 +84,14 @@ def trained(
     device: torch.device,
     *,
     in_float64: bool = False,
+    by: How = "plain",
     pause: Callable[[TrainState], TrainState] | None = None,
 ) -> Trained:
     """All steps of ``spec``; after half of them ``pause`` may put another state in the place of the one so far."""
     torch.set_num_threads(os.cpu_count() or 1)
     state = build_state(spec, open_source_once(spec.data), device=device)
     start = copied(state)
-    step = TrainingStep(spec, task_named(spec.task), device=device)
+    step = step_taken(spec, device, by)
     with float64(state) if in_float64 else as_it_is():
         for batch in batches_of(spec):
             report = step(state, batch)
@@ -96,6 +101,16 @@ def trained(
     kept = state.average.averages if state.average else []
     averages = {name: tensor.detach().cpu() for name, tensor in zip(state.parameters, kept, strict=bool(kept))}
     return Trained(start=start, weights=copied(state), averages=averages, losses=state.losses)
+
+
+def step_taken(spec: TrialSpec, device: torch.device, by: How) -> TrainingStep | LaggingStep:
+    """The step of ``spec``, the plain one, that one queued, or the graph engine's."""
+    task = task_named(spec.task)
+    if by == "graph":
+        return LaggingStep(GraphUpdate(spec, task, device=device))
+    side = PlainSide(spec)
+    step = TrainingStep(spec, task, device=device, side=side)
+    return step if by == "plain" else LaggingStep(PlainUpdate(step, side))
 
 
 def batches_of(spec: TrialSpec, start_step: int = 0) -> Iterator[Batch]:

@@ -86,7 +86,7 @@ def test_all_three_sets_run_on_the_cpu_at_toy_size_and_the_study_goes_on_from_it
         name: [json.loads(line) for line in (tmp_path / f"{name}.jsonl").read_text().splitlines()]
         for name in ("right", "speed", "study")
     }
-    assert {name: len(each) for name, each in rows.items()} == {"right": 23, "speed": 16, "study": 2}
+    assert {name: len(each) for name, each in rows.items()} == {"right": 41, "speed": 20, "study": 2}
     assert {row["verdict"] for each in rows.values() for row in each} == {"ok"}
     packed = tmp_path / "study-0002-small.tar.xz"
     with tarfile.open(packed) as archive:

@@ -33,6 +33,7 @@ NOT_HERE = {
     "levelfield race photos/ --for 2h --weights ours.safetensors --weights timm:resnet50=theirs.pth": RACES,
     "levelfield train runs/race-photos --budget 1e17": "takes days: tests/cli/test_train.py trains for less",
     "python -m benchmarks.planted_races": "takes hours; benchmarks/results holds them",
+    "python -m benchmarks.probe_screen": "tests/benchmarks/test_probe_screen.py runs it",
     "python -m benchmarks.planted_few": "takes hours; benchmarks/results holds them",
     "pytest -m slow tests/study/test_pieces.py": "is a part of this tier",
     "pip install 'levelfield[timm]'": INSTALLS,

@@ -9,7 +9,7 @@ import pytest
 
 from levelfield.scaling.results.intervals import Interval
 from levelfield.scaling.results.verdicts import BudgetVerdict, Comparison, UncertaintyBudget
-from levelfield.scaling.verdicts.foresight import chance_to_decide
+from levelfield.scaling.verdicts.foresight import foreseen
 from tests.scaling.contested import flops, planted_rows
 
 
@@ -37,18 +37,21 @@ def test_the_chance_is_that_of_studies_drawn_from_what_is_known(estimate, seeds_
     new = 1 / (1 / then - 1 / now)
     seen = (estimate / now + (truths + rng.normal(0, new**0.5, len(truths))) / new) * then
     told = (np.abs(seen) > 2.0 * then**0.5) | (np.abs(seen) + 1.7 * then**0.5 < 0.05)
-    foreseen = chance_to_decide(asked, seeds_ratio=seeds_ratio, checks_ratio=checks_ratio, more_rungs=more_rungs)
-    assert foreseen == pytest.approx(told.mean(), abs=0.005)
+    found = foreseen(asked, seeds_ratio=seeds_ratio, checks_ratio=checks_ratio, more_rungs=more_rungs)
+    assert found.chance == pytest.approx(told.mean(), abs=0.005)
+    assert found.width == pytest.approx((then / now) ** 0.5)
 
 
 def test_a_later_look_asks_for_more_and_verdicts_that_edges_forbid_do_not_count():
     asked = pair(0.045, margin=0.02)
-    free = chance_to_decide(asked, seeds_ratio=4)
-    assert chance_to_decide(asked, seeds_ratio=4, error_ratio=1 / 3) < free
+    free = foreseen(asked, seeds_ratio=4)
+    later = foreseen(asked, seeds_ratio=4, error_ratio=1 / 3)
+    assert later.chance < free.chance
+    assert later.width > free.width
     assert asked.uncertainty is not None
     held = dataclasses.replace(asked.uncertainty, attainable=("better",))
-    assert chance_to_decide(dataclasses.replace(asked, uncertainty=held), seeds_ratio=4) < 0.01 < free
-    assert chance_to_decide(dataclasses.replace(asked, uncertainty=None), seeds_ratio=4) == 0
+    assert foreseen(dataclasses.replace(asked, uncertainty=held), seeds_ratio=4).chance < 0.01 < free.chance
+    assert foreseen(dataclasses.replace(asked, uncertainty=None), seeds_ratio=4).chance == 0
 
 
 def test_the_parts_of_a_study_add_up_to_its_standard_error_and_seeds_shrink_theirs():

@@ -21,10 +21,12 @@ from levelfield.study.outcome.fixed import Fixed, fix
 from levelfield.study.outcome.outcome import read_outcome
 from levelfield.study.outcome.table import observations
 from levelfield.study.plan.plan import plan
+from levelfield.study.plan.recipes import preset
 from levelfield.study.run import run_study, study_facts
 from levelfield.study.spec_file import executed, load_study, quickstart_study
 from levelfield.study.verify import verify_study
 from levelfield.train.checkpoint import CheckpointFolder
+from levelfield.train.engine.registry import GRAPH_VERSION
 from tests.study.pictures import FOLDER_STUDY, write_folder
 from tests.study.simulated import run_to_the_end, study, written_down
 from tests.study.test_trial import CPU, DATA, Killed, files_of, trial
@@ -32,6 +34,7 @@ from tests.study.test_trial import CPU, DATA, Killed, files_of, trial
 pytestmark = pytest.mark.slow
 
 TWO = ExecutionSpec(threads=2)
+PLAIN = ExecutionSpec(engine="plain")
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +65,7 @@ def test_what_is_asked_in_the_study_file_is_what_trials_are_executed_with(tmp_pa
     assert executed(load_study(path), threads=1).execution == DEFAULT_EXECUTION
     path.write_text(FOLDER_STUDY + "\n[execution]\nengine = 'fast'\n")
     code, _, error = invoke("run", path, "--dir", tmp_path / "study")
-    wanted = "execution.engine: Input should be 'auto', 'plain' or 'lean', saw 'fast'"
+    wanted = "execution.engine: Input should be 'auto', 'plain', 'lean' or 'graph', saw 'fast'"
     assert (code, wanted in error) == (2, True), error
     assert not (tmp_path / "study").exists()
 
@@ -94,6 +97,59 @@ def test_a_trial_of_the_lean_engine_says_so_and_resumes_bit_for_bit_under_it(sou
     assert resumed.held_out == whole.held_out
     assert "engine lean" in whole.execution.words
     assert not whole.execution.repeats(plain.execution)
+
+
+@pytest.mark.parametrize("family", ["nfnet", "vit"])
+def test_a_trial_of_the_graph_engine_says_so_and_resumes_bit_for_bit_under_it(family, source, tmp_path):
+    graph, spec = ExecutionSpec(engine="graph"), trial(family)
+    whole, cut = (TrialDirectory(tmp_path / name) for name in ("whole", "cut"))
+    result = run_trial(spec, whole, source, device=CPU, execution=graph, keeps_weights=True)
+    begun(spec, cut, source, graph)
+    resumed = run_trial(spec, cut, source, device=CPU, execution=ExecutionSpec(engine="plain"), keeps_weights=True)
+    assert (result.execution.engine, result.execution.engine_version) == ("graph", GRAPH_VERSION)
+    assert len(resumed.executions) == 1
+    assert files_of(cut) == files_of(whole)
+    assert cut.weights_path.read_bytes() == whole.weights_path.read_bytes()
+    plain = run_trial(spec, TrialDirectory(tmp_path / "plain"), source, device=CPU, execution=PLAIN)
+    assert result.loss("report") == pytest.approx(plain.loss("report"), rel=1e-4)
+
+
+def test_a_trial_whose_reports_lag_ends_cut_or_not_as_one_whose_do_not(source, tmp_path):
+    """Of 410 steps each fourth is logged; saves fall where the clock has them."""
+    spec = trial("vit", steps=410, global_batch_size=2)
+    runs = {name: TrialDirectory(tmp_path / name) for name in ("whole", "cut")}
+    graph = ExecutionSpec(engine="graph")
+    run_trial(spec, runs["whole"], source, device=CPU, execution=graph, checkpoint_seconds=1e9)
+    reports = []
+
+    def kill(report):
+        reports.append(report.step)
+        if report.step == 203:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run_trial(spec, runs["cut"], source, device=CPU, execution=graph, checkpoint_seconds=0.1, on_step=kill)
+    run_trial(spec, runs["cut"], source, device=CPU, checkpoint_seconds=0.1)
+    assert files_of(runs["cut"]) == files_of(runs["whole"])
+    assert reports == list(range(1, 204))
+
+
+def test_a_trial_that_diverges_between_two_looks_ends_with_the_weights_before(source, tmp_path):
+    recipe = preset("vit-short", peak_lr=1e30, override={"global_clip_norm": None, "warmup_fraction": 0.0})
+    results = [
+        run_trial(
+            trial("vit", recipe=recipe, steps=800),
+            TrialDirectory(tmp_path / execution.engine),
+            source,
+            device=CPU,
+            execution=execution,
+        )
+        for execution in (ExecutionSpec(engine="graph"), PLAIN)
+    ]
+    graph, plain = results
+    assert (graph.status, graph.steps, graph.seen_digest) == ("diverged", plain.steps, plain.seen_digest)
+    assert graph.steps % 8
+    assert graph.reason == plain.reason
 
 
 @pytest.mark.parametrize(("first", "asked_later"), [(DEFAULT_EXECUTION, TWO), (TWO, DEFAULT_EXECUTION)])

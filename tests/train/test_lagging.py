@@ -31,16 +31,21 @@ Wait = Callable[[int], bool]
 
 
 class NoLook(TorchDispatchMode):
-    """Refuses every operator by which the host would wait for a device: whose result is a number, or whose shape is."""
+    """Refuses every operator by which the host would wait for a device, whose result is a number, or whose shape is;
+    and those named ``also``."""
 
     NAMES = ("_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "unique", "bincount")
+
+    def __init__(self, *also: str) -> None:
+        super().__init__()
+        self._refused = {each.lstrip("_") for each in (*self.NAMES, *also)}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
         chosen = name in ("index", "index_put_") and any(
             each is not None and each.dtype == torch.bool for each in args[1]
         )
-        if chosen or name.lstrip("_") in {each.lstrip("_") for each in self.NAMES}:
+        if chosen or name.lstrip("_") in self._refused:
             raise AssertionError(f"the host waits for {name}")
         return func(*args, **(kwargs or {}))
 

@@ -41,6 +41,9 @@ def race(
         list[str] | None,
         typer.Option(help="Weights to fine-tune beside them: a file, a trial, or ARCHITECTURE=FILE; repeatable."),
     ] = None,
+    screen: Annotated[
+        int | None, typer.Option(help="Of more weights, so many race: the best frozen features; 4.", min=1)
+    ] = None,
     report_data: ReportPlace = None,
     resolution: Annotated[
         int | None, typer.Option(help="Image side in px; that of the weights, else 32.", min=1)
@@ -75,13 +78,16 @@ def race(
     columns = {"image_column": image_column, "label_column": label_column}
     fields = {name: value for name, value in columns.items() if value is not None}
     if study_file(place).exists():
-        said = {"families": families, "weights": weights, "resolution": resolution, "margin": margin, "seeds": seeds}
+        said = {
+            "families": families, "weights": weights, "screen": screen, "resolution": resolution, "margin": margin,
+            "seeds": seeds,
+        }  # fmt: skip
         _refuse_fixed(place, [name for name, value in {**said, **fields}.items() if value is not None])
         spec, speeds = _gone_on(place, data, report_data, device, asked=hours is not None or spend is not None)
     else:
         spec, speeds = _begun(
-            place, data, report_data, (families or _FAMILIES).split(","), weights or [], resolution, fields,
-            allowed, spend, _MARGIN if margin is None else margin, seeds, workers, device,
+            place, data, report_data, (families or _FAMILIES).split(","), weights or [], screen, resolution,
+            fields, allowed, spend, _MARGIN if margin is None else margin, seeds, workers, device,
         )  # fmt: skip
     left = None if allowed is None else max(1.0, allowed - (time.monotonic() - begun))
     analysis = run_race(
@@ -132,6 +138,7 @@ def _begun(
     report_data: Path | None,
     families: list[str],
     weights: list[str],
+    screen: int | None,
     resolution: int | None,
     fields: dict[str, str],
     allowed: float | None,
@@ -143,6 +150,7 @@ def _begun(
 ) -> tuple[StudySpec, Speeds | None]:
     """Look at the data, write the study down, and say what it will take and can tell."""
     from levelfield.cli.console import say
+    from levelfield.cli.shelf import shortened
     from levelfield.records.data import num_folds
     from levelfield.records.execution import ExecutionSpec
     from levelfield.records.study import PROTOCOL_MIN_SEEDS
@@ -157,8 +165,12 @@ def _begun(
     names = tuple(name.strip() for name in families if name.strip())
     shelf, side = shelf_of(weights)
     spec = race_data(data, report_data, resolution=resolution or side, fields=fields)
-    facts = data_facts(opened(spec), CLASSIFICATION)
-    question = f"On {_stem(data)}: {' or '.join([*names, *(each.name for each in shelf)])}, for the same compute?"
+    source = opened(spec)
+    facts = data_facts(source, CLASSIFICATION)
+    racing = shortened(shelf, source, place, keep=screen, device=device)
+    question = f"On {_stem(data)}: {' or '.join([*names, *(each.name for each in racing)])}, for the same compute?"
+    if len(racing) < len(shelf):
+        question += f" ({len(racing)} of {len(shelf)} weights, the best by frozen probes)"
     choosing, judging = facts.held(spec).values()
     judge = f"{judging:,} judge"
     if (folds := num_folds(spec)) > 1:
@@ -171,7 +183,7 @@ def _begun(
 
     def design(top: float, axes: Sequence[str]) -> StudySpec:
         return race_study(
-            spec, facts, names, top, axes=axes, shelf=shelf,
+            spec, facts, names, top, axes=axes, shelf=racing,
             name=f"race-{_stem(data)}", question=question, margin=margin, seeds=seeds or _SEEDS,
             execution=ExecutionSpec(),
         )  # fmt: skip

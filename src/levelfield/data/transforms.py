@@ -6,6 +6,7 @@ the batch it is rendered in.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from levelfield.data.draws import UInt64s, below
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 NORMALISATION: dict[int, tuple[tuple[float, ...], tuple[float, ...]]] = {
@@ -32,9 +34,19 @@ _ONE = 1 << 16
 
 def to_float(images: Tensor) -> Tensor:
     """uint8 ``[B, C, H, W]`` to float32, zero mean and unit variance a channel by :data:`NORMALISATION`."""
-    pixels = images.float()
-    mean, std = (pixels.new_tensor(values).mul_(255).view(1, -1, 1, 1) for values in NORMALISATION[images.shape[1]])
-    return pixels.sub_(mean).div_(std)
+    mean, std = _statistics(images.shape[1], images.device)
+    return images.float().sub_(mean).div_(std)
+
+
+@functools.cache
+def _statistics(channels: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of pixels up to 255, [1, C, 1, 1], sent to the device once: what sends anything there
+    in every step makes the host wait, and cannot be captured."""
+    import torch
+
+    with torch.inference_mode(False):
+        mean, std = (torch.tensor(values, device=device).mul_(255) for values in NORMALISATION[channels])
+        return mean.view(1, -1, 1, 1), std.view(1, -1, 1, 1)
 
 
 def fed(field: Tensor) -> Tensor:

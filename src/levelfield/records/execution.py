@@ -9,7 +9,7 @@ from levelfield.records.codec import later
 from levelfield.records.errors import expect
 from levelfield.records.stated import stated
 
-Engine: TypeAlias = Literal["auto", "plain", "lean"]
+Engine: TypeAlias = Literal["auto", "plain", "lean", "graph"]
 
 MOST_THREADS = 1024
 MOST_PREFETCH = 1024
@@ -22,10 +22,11 @@ class ExecutionSpec:
 
     ``threads`` are those that a trial computes with on a CPU: another number rounds otherwise. ``engine`` takes the
     steps and rounds otherwise, too: "plain" runs everywhere, "lean" by kernels of our own on a CPU with a C compiler,
-    "auto" is the fastest that runs. ``prefetch`` threads render batches ahead, with equal results: None asks for as
-    many as there are cores that nobody trains on. No more than ``microbatch_size`` examples of a global batch run
-    forward and backward at a time: the gradient is the same to rounding, at the cost of a second forward pass, in less
-    memory. None takes the whole batch at once.
+    "graph" replays whole steps on a GPU (on a CPU it takes the same ones as they are written, to be tried), "auto" is
+    the fastest of those that have been measured there. ``prefetch`` threads render batches ahead, with equal results:
+    None asks for as many as there are cores that nobody trains on. No more than ``microbatch_size`` examples of a
+    global batch run forward and backward at a time: the gradient is the same to rounding, at the cost of a second
+    forward pass, in less memory. None takes the whole batch at once.
     """
 
     launcher: Literal["local"] = "local"

@@ -39,7 +39,7 @@ class WeightAverage:
         if alive is None:
             torch._foreach_lerp_(self.averages, list(parameters), taken)
         else:
-            share = torch.where(alive, taken, 0.0)
+            share = taken * alive
             torch._foreach_lerp_(self.averages, list(parameters), [share] * len(self.averages))
 
     @torch.no_grad()

@@ -57,6 +57,14 @@ def device_name(device: torch.device) -> str:
     return f"CPU {platform.processor() or platform.machine()}"
 
 
+def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """``tensor`` of the host on ``device``, without waiting for what is queued there: only from pinned memory is it
+    copied in its turn."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
 def watch_memory(device: torch.device) -> Callable[[], int | None]:
     """From now on: what gives the most bytes that this process has held since; None where nothing tells.
 

@@ -86,6 +86,6 @@ def step_while(alive: Tensor, optimizer: torch.optim.Optimizer) -> None:
             for parameter in group["params"]:
                 optimizer.state[parameter].setdefault("momentum_buffer", torch.zeros_like(parameter))
     scaled: Any = optimizer
-    scaled.found_inf = torch.where(alive, 0.0, 1.0)
+    scaled.found_inf = alive.logical_not().float()
     optimizer.step()
     del scaled.found_inf

@@ -16,6 +16,7 @@ from levelfield.records.errors import SpecError
 from levelfield.records.fields import OWN_SHARE, PARTNER
 from levelfield.records.trial import NOISE_VERSION, TrialSpec
 from levelfield.tasks.base import Fields, MixingTask, Task, answers
+from levelfield.train.device import sent
 from levelfield.train.recomputed import parts_of, recomputed
 from levelfield.train.schedules import warmup_cosine
 from levelfield.train.sharpness import climbed
@@ -101,13 +102,12 @@ class TrainingStep:
 
     def fields(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Those fields of the batch that the task wants, on the device."""
-        return {name: batch.fields[name].to(self.device, non_blocking=True) for name in self._names}
+        return {name: sent(batch.fields[name], self.device) for name in self._names}
 
     def inputs(self, state: TrainState, batch: Batch) -> tuple[Fields, torch.Tensor, torch.Tensor]:
         """What a step takes of its batch, on the device: fields, which examples are whole, and what they drop by."""
-        fields, valid = self.fields(batch), batch.valid.to(self.device, non_blocking=True)
-        streams = noise_streams(self.spec.seed, state.step, batch.positions).to(self.device, non_blocking=True)
-        return fields, valid, streams
+        streams = noise_streams(self.spec.seed, state.step, batch.positions)
+        return self.fields(batch), sent(batch.valid, self.device), sent(streams, self.device)
 
     def gradient(self, state: TrainState, batch: Batch) -> torch.Tensor:
         """Leave the gradient to follow in the parameters, and give back its loss.

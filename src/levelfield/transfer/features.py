@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from levelfield.data.loader import evaluation_batches
 from levelfield.data.order import Order
@@ -88,16 +90,39 @@ def features_of(
     return found
 
 
-@torch.inference_mode()
+def features_at(
+    model: nn.Module, source: Source, split: Split, rows: NDArray[np.int64], *, device: torch.device
+) -> Features:
+    """The features, by ``model`` in evaluation mode, of those examples at ``rows`` of ``split`` that are whole.
+
+    Raises:
+        WeightsError: a feature is no finite number.
+    """
+    starts = range(0, len(rows), EVALUATION_BATCH)
+    batches = (source.batch(split, rows[start : start + EVALUATION_BATCH]) for start in starts)
+    parts = ((torch.as_tensor(b.fields["image"]), torch.as_tensor(b.fields["label"]), b.valid) for b in batches)
+    return _features(model, parts, device=device, bfloat16=False)
+
+
 def _extract(model: nn.Module, source: Source, split: Split, *, device: torch.device, bfloat16: bool) -> Features:
     """Features in batches of one size, so that the batch never changes their last bits."""
+    batches = evaluation_batches(source, split, EVALUATION_BATCH)
+    parts = ((batch.fields["image"], batch.fields["label"], batch.valid) for batch in batches)
+    return _features(model, parts, device=device, bfloat16=bfloat16)
+
+
+@torch.inference_mode()
+def _features(
+    model: nn.Module, parts: Iterable[tuple[Tensor, Tensor, Any]], *, device: torch.device, bfloat16: bool
+) -> Features:
+    """Of the whole ones among images and labels that come in ``parts``."""
     x, y = [], []
     with weights_held(model, half=bfloat16):
-        for batch in evaluation_batches(source, split, EVALUATION_BATCH):
+        for images, labels, valid in parts:
             with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-                features = model.features(to_float(batch.fields["image"].to(device)))  # pyright: ignore[reportCallIssue]
-            x.append(features.float().cpu()[batch.valid])
-            y.append(batch.fields["label"][batch.valid])
+                features = model.features(to_float(images.to(device)))  # pyright: ignore[reportCallIssue]
+            x.append(features.float().cpu()[valid])
+            y.append(labels[valid])
     found = Features(x=torch.cat(x).numpy(), y=torch.cat(y).numpy())
     wrong = int((~np.isfinite(found.x)).any(axis=1).sum())
     if wrong:

@@ -97,6 +97,13 @@ def head_of_features(x: Floats, y: Labels, *, num_outputs: int, iterations: int)
     return kernel, bias
 
 
+def head_loss(kernel: Floats, bias: Floats, x: NDArray[np.floating], y: Labels) -> float:
+    """The mean cross-entropy, in nats, of a head on features [N, D] with labels [N]."""
+    logits = x.astype(np.float64) @ kernel.T + bias
+    logits -= logits.max(axis=1, keepdims=True)
+    return float(np.mean(np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(y)), y]))
+
+
 def few_shot_probes(
     train: tuple[NDArray[np.floating], Labels],
     report: tuple[NDArray[np.floating], Labels],

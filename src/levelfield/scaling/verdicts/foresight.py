@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from statistics import NormalDist
+from typing import NamedTuple
 
 from levelfield.scaling.results.verdicts import Comparison, UncertaintyBudget
 from levelfield.scaling.verdicts.compare import Question, attainable
@@ -39,22 +40,30 @@ def uncertainty_budget(question: Question, band: Band | None, margin: float) -> 
     )
 
 
-def chance_to_decide(
+class Foreseen(NamedTuple):
+    """What a pair would look like then: the ``chance`` that it is decided, and how many times as wide it would be told
+    apart from none (``width``)."""
+
+    chance: float
+    width: float
+
+
+def foreseen(
     comparison: Comparison,
     *,
     seeds_ratio: float = 1.0,
     checks_ratio: float = 1.0,
     more_rungs: int = 0,
     error_ratio: float = 1.0,
-) -> float:
-    """The chance that ``comparison`` is decided with so many times the seeds, so many times the runs of what one rung
-    decides for others, and so many rungs more, these differing as the others do.
+) -> Foreseen:
+    """``comparison`` with so many times the seeds, so many times the runs of what one rung decides for others, and so
+    many rungs more, these differing as the others do.
 
     The next look spends ``error_ratio`` times the error of this one.
     """
     now, seen = comparison.uncertainty, comparison.overall.difference
     if now is None or seen is None:
-        return 0.0
+        return Foreseen(0.0, 1.0)
     fewer = now.num_rungs / (now.num_rungs + more_rungs)
     left = ((now.seeds + now.clocks) / seeds_ratio + now.search) * fewer + now.carried / checks_ratio + now.examples
     error = math.sqrt(left)
@@ -71,7 +80,8 @@ def chance_to_decide(
     }
     if inside > better:  # what is told from none and within the margin is counted once
         chances["better"], chances["worse"] = then.cdf(-inside), 1 - then.cdf(inside)
-    return min(1.0, sum(chance for verdict, chance in chances.items() if verdict in now.attainable))
+    chance = sum(chance for verdict, chance in chances.items() if verdict in now.attainable)
+    return Foreseen(min(1.0, chance), better / now.decides)
 
 
 def _stricter(deviate: float, error_ratio: float) -> float:

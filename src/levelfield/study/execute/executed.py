@@ -64,4 +64,4 @@ def executions_of(asked: ExecutionSpec, saved: Mapping[str, Any] | None, device:
 
 def _kept(engine: Engine, device: torch.device) -> Engine:
     """``engine``, or what runs where it cannot."""
-    return "plain" if engine == "plain" else engine_here("auto", device)[0]
+    return engine if engine in ("plain", "graph") else engine_here("auto", device)[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from levelfield.records.grid import MOST_RATES, LearningRateGrid
@@ -12,7 +12,7 @@ from levelfield.records.growth import LongerWalks, MoreSeeds, RungAbove, WiderRa
 from levelfield.records.reason import Reason
 from levelfield.records.study import MOST_CHECK_SEEDS, MOST_SEEDS, FamilyEntry, StudySpec
 from levelfield.scaling.results.verdicts import Comparison
-from levelfield.scaling.verdicts.foresight import chance_to_decide
+from levelfield.scaling.verdicts.foresight import Foreseen, foreseen
 from levelfield.study.planned import Plan, RungWinner
 from levelfield.study.race.design import RUNG_RATIO
 
@@ -24,7 +24,9 @@ _MOST_TIMES = 4
 _LIKELY = 0.5
 """A chance to decide for which a cheaper step is taken before a dearer one."""
 _UNLIKELY = 0.02
-"""A chance for which no step is worth its price: then the question above is."""
+"""A chance for which no step is worth its price by itself."""
+_NARROWER = 0.9
+"""Of the interval that is left by a step that is taken all the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +39,10 @@ class Further:
 
 @dataclass(frozen=True, kw_only=True)
 class _Weighed:
-    """A step, the chance that it decides, and about how many training FLOPs it takes."""
+    """A step, what it is foreseen to do to the pairs that are open, and about how many training FLOPs it takes."""
 
     step: Further
-    chance: float
+    then: Foreseen
     price: float
 
 
@@ -48,7 +50,8 @@ def next_step(spec: StudySpec, planned: Plan, comparisons: Sequence[Comparison])
     """The step that a race takes after a look at its ``comparisons``; ``planned`` is all that was run so far.
 
     Winners are enclosed first. Then it is the cheapest of the steps that are likely to decide, of more seeds and a rung
-    above, or the one with the largest chance for its price; where all is decided, a rung is added above.
+    above, or the one with the largest chance for its price. Where none has a chance worth its price, it is the seeds
+    that narrow the interval most, or a rung above if they hardly do. Where all is decided, a rung is added above.
     """
     look = (spec.verdict.look or 1) + 1
     open_pairs = [each for each in comparisons if each.currency == "flops" and each.overall.verdict == "cannot tell"]
@@ -57,23 +60,29 @@ def next_step(spec: StudySpec, planned: Plan, comparisons: Sequence[Comparison])
     for step in (_wider(spec, planned.winners), _longer(spec, planned.winners)):
         if step is not None:
             return _looked(step, look)
-    weighed = sorted(_weighed(spec, planned, open_pairs, look), key=lambda each: each.price)
-    likely = next((each for each in weighed if each.chance >= _LIKELY), None)
-    best = likely or max(weighed, key=lambda each: each.chance / each.price)
-    if best.chance < _UNLIKELY:
-        known = any(pair.uncertainty for pair in open_pairs)
-        return _looked(_rung_above(spec, weighed[-1].chance if known else None), look)
-    return _looked(best.step, look)
+    if not any(pair.uncertainty for pair in open_pairs):
+        return _looked(_rung_above(spec, None), look)
+    seeds, above = _weighed(spec, planned, open_pairs, look)
+    steps = sorted((*seeds, above), key=lambda each: each.price)
+    chosen = next((each for each in steps if each.then.chance >= _LIKELY), None)
+    chosen = chosen or max(steps, key=lambda each: each.then.chance / each.price)
+    if chosen.then.chance < _UNLIKELY:
+        narrowest = min(seeds, key=lambda each: each.then.width, default=above)
+        chosen = narrowest if narrowest.then.width <= _NARROWER else above
+    return _looked(chosen.step, look)
 
 
-def _weighed(spec: StudySpec, planned: Plan, open_pairs: Sequence[Comparison], look: int) -> Iterator[_Weighed]:
-    """More seeds, with and without more runs of what one rung decides for others, and a rung above."""
+def _weighed(
+    spec: StudySpec, planned: Plan, open_pairs: Sequence[Comparison], look: int
+) -> tuple[list[_Weighed], _Weighed]:
+    """More seeds, with and without more runs of what one rung decides for others; and a rung above."""
     error_ratio = dataclasses.replace(spec.verdict, look=look).share_of_error / spec.verdict.share_of_error
     seeds_now, checks_now = spec.verdict.seeds, spec.search.check_seeds
 
-    def chance(*, seeds: int = seeds_now, checks: int = checks_now, rungs: int = 0) -> float:
+    def told(*, seeds: int = seeds_now, checks: int = checks_now, rungs: int = 0) -> Foreseen:
         ratios = {"seeds_ratio": seeds / seeds_now, "checks_ratio": checks / checks_now, "error_ratio": error_ratio}
-        return sum(chance_to_decide(pair, more_rungs=rungs, **ratios) for pair in open_pairs) / len(open_pairs)
+        chances, widths = zip(*(foreseen(pair, more_rungs=rungs, **ratios) for pair in open_pairs), strict=True)
+        return Foreseen(sum(chances) / len(chances), max(widths))
 
     top, checked = spec.ladder.budgets[-1], spec.search.check_budgets or ()
     prices = dict.fromkeys(("winner", "check", "top"), 0.0)
@@ -81,12 +90,13 @@ def _weighed(spec: StudySpec, planned: Plan, open_pairs: Sequence[Comparison], l
         prices["winner"] += trial.budget_flops * (trial.role == "winner")
         prices["check"] += trial.budget_flops * (trial.role == "search" and trial.budget_flops in checked)
         prices["top"] += trial.budget_flops * (trial.budget_flops == top)
+    grown = []
     for seeds, checks in itertools.product(_more_seeds(spec, open_pairs), _more_checks(spec)):
-        told = chance(seeds=seeds, checks=checks)
+        then = told(seeds=seeds, checks=checks)
         price = prices["winner"] * (seeds / seeds_now - 1) + prices["check"] * (checks / checks_now - 1)
-        yield _Weighed(step=_seeded(spec, told, seeds, checks), chance=told, price=price)
-    told = chance(rungs=1)
-    yield _Weighed(step=_rung_above(spec, told), chance=told, price=prices["top"] * RUNG_RATIO)
+        grown.append(_Weighed(step=_seeded(spec, then.chance, seeds, checks), then=then, price=price))
+    then = told(rungs=1)
+    return grown, _Weighed(step=_rung_above(spec, then.chance), then=then, price=prices["top"] * RUNG_RATIO)
 
 
 def _looked(step: Further, look: int) -> Further:

@@ -9,11 +9,15 @@ from levelfield.records.errors import SpecError
 from levelfield.records.execution import Engine, Execution
 from levelfield.records.trial import TrialSpec
 from levelfield.tasks.base import Task
+from levelfield.train.engine.graph.step import GraphUpdate
 from levelfield.train.engine.lean import LeanForward, LeanSide, can_update
 from levelfield.train.lagging import LaggingStep, PlainUpdate
 from levelfield.train.state import TrainState
 from levelfield.train.step import TrainingStep
 from levelfield.train.update import ParameterSide, PlainSide
+
+GRAPH_VERSION = "1"
+"""Of the graph engine's numbers: whoever changes what it computes counts it up."""
 
 
 def engine_here(asked: Engine, device: torch.device) -> tuple[Engine, str | None]:
@@ -22,6 +26,10 @@ def engine_here(asked: Engine, device: torch.device) -> tuple[Engine, str | None
     Raises:
         SpecError: it cannot run here.
     """
+    if asked == "graph":
+        if device.type not in ("cpu", "cuda"):
+            raise SpecError(f"execution.engine 'graph' runs on a GPU or a CPU, not on {device.type}: say 'plain'")
+        return asked, GRAPH_VERSION
     found = kernels() if device.type == "cpu" and asked != "plain" else None
     if found is not None:
         return "lean", found.identity
@@ -39,6 +47,8 @@ def step_by(
     Raises:
         SpecError: see :class:`levelfield.train.step.TrainingStep`.
     """
+    if execution.engine == "graph" and not state.shares_statistics:
+        return LaggingStep(GraphUpdate(spec, task, device=device, microbatch_size=execution.microbatch_size))
     side = parameter_side(spec, execution)
     step = TrainingStep(spec, task, device=device, side=side, microbatch_size=execution.microbatch_size)
     if device.type == "cpu" or state.shares_statistics or not isinstance(side, PlainSide):
