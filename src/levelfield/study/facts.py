@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from levelfield.records.codec import later, record
 from levelfield.records.data import DataSpec, Split, num_report_asked
+from levelfield.records.drawn import FewDigitsJudge
 from levelfield.records.head import Head
 from levelfield.records.measure import Measure
 from levelfield.records.reason import Reason
+from levelfield.records.stretches import FewStretches
+
+COMPARE_NOTHING: tuple[type[Reason], ...] = (FewDigitsJudge, FewStretches)
+"""Why data may compare nothing: a record that says so is read wherever facts are, by processes that open no data."""
 
 
 @record
