@@ -1,6 +1,7 @@
 """Episodes of a robot: written and read back to the bit, drawn whole into splits, refused where they are unclear."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -225,6 +226,13 @@ WRONG = {
 def test_what_is_unclear_is_refused(change, folder, tmp_path):
     with pytest.raises(DataError, match=WRONG[change]):
         source_at(copied(folder, tmp_path, change))
+
+
+def test_what_is_no_file_is_not_waited_for(folder, tmp_path):
+    path = copied(folder, tmp_path, lambda info, table: None)
+    os.mkfifo(path / "data/chunk-000/file-001.parquet")
+    with pytest.raises(DataError, match="named pipe"):
+        source_at(path)
 
 
 def test_a_picture_must_be_named_where_there_are_two(folder, tmp_path):

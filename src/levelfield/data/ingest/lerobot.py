@@ -11,7 +11,7 @@ from typing import Any
 
 from levelfield.records.codec import parse_json, record
 from levelfield.records.errors import DataError, quoted_names
-from levelfield.records.files import read_regular
+from levelfield.records.files import read_regular, regular_stat
 
 INFO, TASKS = "meta/info.json", "meta/tasks.parquet"
 EPISODES, FRAMES = "meta/episodes/chunk-000/file-000.parquet", "data/chunk-000/file-000.parquet"
@@ -24,13 +24,12 @@ MOST_INFO_BYTES = 2**24
 @record
 class LeRobotFacts:
     """What a folder says of itself: which features are ``pictures``, how many episodes and frames there are and how
-    many ``tasks`` are told apart, and how many frames a second takes."""
+    many ``tasks`` are told apart."""
 
     pictures: tuple[str, ...]
     num_episodes: int
     num_frames: int
     num_tasks: int
-    fps: float
 
 
 def is_lerobot(folder: Path) -> bool:
@@ -71,7 +70,6 @@ def lerobot_facts(folder: Path) -> LeRobotFacts:
         num_episodes=_said(info, "total_episodes", int, where),
         num_frames=_said(info, "total_frames", int, where),
         num_tasks=_said(info, "total_tasks", int, where),
-        fps=float(_said(info, "fps", (int, float), where)),
     )
 
 
@@ -84,6 +82,11 @@ def lerobot_files(folder: Path) -> list[str]:
     found = sorted(map(str, (folder / "data").glob("*/*.parquet")))
     if not found:
         raise DataError(f"{folder} holds no {FRAMES}: expected the frames in data/*/*.parquet")
+    try:
+        for file in found:
+            regular_stat(file)
+    except OSError as error:
+        raise DataError(str(error)) from None
     return found
 
 
@@ -97,7 +100,7 @@ def _refuse_parts(splits: Any, where: Path) -> None:
         )
 
 
-def _said(info: Any, name: str, kind: type | tuple[type, ...], where: Path) -> Any:
+def _said(info: Any, name: str, kind: type, where: Path) -> Any:
     value = info.get(name) if isinstance(info, dict) else None
     if not isinstance(value, kind) or isinstance(value, bool):
         seen = "nothing" if value is None else repr(value)[:80]
