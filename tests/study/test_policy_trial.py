@@ -146,6 +146,7 @@ report_episodes = 10
 
 [ladder]
 budgets = [2.5e9]
+batch_coefficient = 0.1
 max_epochs = 4000
 
 [[families]]
