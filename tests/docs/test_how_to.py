@@ -28,6 +28,7 @@ NOT_HERE = {
     "#!/bin/bash\n#SBATCH --time=01:00:00 --gres=gpu:1\n"
     "levelfield run study.toml --workers 8 --device cuda --for 55m\n"
     '[ $? -eq 75 ] && sbatch "$0"': "wants a cluster",
+    'levelfield plan study.toml --cluster "64x h100" --mfu 0.3': "tests/study/test_cluster.py asks for it",
     "levelfield race photos/ --for 2h": RACES,
     "levelfield race photos/ --for 1h": RACES,
     "levelfield race photos/ --for 2h --weights ours.safetensors --weights timm:resnet50=theirs.pth": RACES,

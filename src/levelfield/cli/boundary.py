@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from levelfield.cli.console import complain
 from levelfield.cli.streams import drop_output, prepare_streams
+from levelfield.data.said import each_said_once
 from levelfield.records.errors import InputError, LevelfieldError, RefusedError, lacks_memory
 
 BUG = os.EX_SOFTWARE
@@ -40,7 +41,8 @@ def run_command(command: Callable[[], int]) -> int:
     if earlier != signal.SIG_IGN:
         signal.signal(signal.SIGTERM, _terminate)
     try:
-        return _code_of(command) or _code_of(_flush)
+        with each_said_once():
+            return _code_of(command) or _code_of(_flush)
     except BrokenPipeError:  # nobody reads the complaints either
         drop_output(1, 2)
         return _NO_READER

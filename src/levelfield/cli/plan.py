@@ -30,6 +30,13 @@ def plan(
     threads: Threads = None,
     calibrate: Annotated[bool, typer.Option(help="Foretell seconds from speeds measured here, once.")] = True,
     anew: Annotated[bool, typer.Option("--anew", help="Measure speeds again that were kept from before.")] = False,
+    cluster: Annotated[
+        str | None, typer.Option(help="What it takes on devices that are not here, such as '64x h100'.")
+    ] = None,
+    mfu: Annotated[
+        float | None, typer.Option(help="With --cluster: the share of their bf16 peak that training reaches.")
+    ] = None,
+    per_trial: Annotated[int, typer.Option(help="With --cluster: devices a trial.", min=1)] = 1,
     data: Data = None,
     report_data: ReportData = None,
     changes: Changes = None,
@@ -37,11 +44,13 @@ def plan(
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
     """Show what a study costs at most before anything is spent."""
+    from levelfield.cli.cluster import cluster_asked, say_cluster
     from levelfield.cli.console import say, say_json
     from levelfield.records.errors import SpecError
     from levelfield.scaling.verdicts.margins import smallest_decidable_margin
     from levelfield.study.bill import calibrate as calibration
     from levelfield.study.bill.bill import bill
+    from levelfield.study.bill.cluster import cluster_bill
     from levelfield.study.bill.noise import supposed_noise
     from levelfield.study.bill.supposed import supposed_courses
     from levelfield.study.bill.transfer_bill import transfer_bill
@@ -60,6 +69,8 @@ def plan(
         raise SpecError(
             f"{study} holds results, expected a study in TOML; `levelfield next {study}` says what to run next"
         )
+    if cluster is None and (mfu is not None or per_trial > 1):
+        raise SpecError("--mfu and --per-trial are about a --cluster: say which, such as --cluster '64x h100'")
     spec = executed(relocated(load_study(study, changes or ()), data, report_data), threads=threads)
     facts = study_facts(spec)
     planned = plan_study(spec, facts, {})
@@ -71,6 +82,12 @@ def plan(
     speeds = (
         calibration.calibrate(spec, facts, planned, courses, device=device, anew=anew) if calibrate or anew else None
     )
+    there = None
+    if cluster is not None:
+        asked = cluster_asked(
+            cluster, mfu=mfu, each=per_trial, device=device, spec=spec, facts=facts, courses=courses, speeds=speeds
+        )
+        there = cluster_bill(spec, facts, planned, asked)
     charged, transfers = bill(spec, facts, planned, courses, speeds), transfer_bill(spec, facts, planned, speeds)
     if json:
         answer: dict[str, Any] = {
@@ -86,11 +103,13 @@ def plan(
             "margin": spec.verdict.margin,
             "smallest_decidable_margin": smallest_decidable_margin(supposed_noise(spec, facts)),
         }
-        say_json(answer | ({"transfers": transfers} if transfers else {}))
+        say_json(answer | ({"transfers": transfers} if transfers else {}) | ({"cluster": there} if there else {}))
         return
     _say_bill(spec, facts, charged, workers)
     if spec.transfer:
         _say_transfers(transfers, workers)
+    if there is not None:
+        say_cluster(there)
     _say_undecidable(spec, found)
 
 

@@ -9,9 +9,27 @@ from collections.abc import Iterator
 logger = logging.getLogger(__name__)
 
 
+_told: set[str] | None = None
+
+
 def say(sentence: str) -> None:
     """Say ``sentence`` of a data set that was opened."""
+    if _told is not None:
+        if sentence in _told:
+            return
+        _told.add(sentence)
     logger.warning("%s", sentence)
+
+
+@contextlib.contextmanager
+def each_said_once() -> Iterator[None]:
+    """Meanwhile no sentence is said twice: one command may open the same data several times."""
+    global _told
+    before, _told = _told, set()
+    try:
+        yield
+    finally:
+        _told = before
 
 
 @contextlib.contextmanager

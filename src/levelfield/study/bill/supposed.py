@@ -48,16 +48,24 @@ def supposed_courses(
 def _course(
     spec: StudySpec, facts: DataFacts, planned: Plan, results: Mapping[str, TrialResult], draw: int
 ) -> Iterator[PlannedTrial]:
-    loss_of = _Supposed(spec, planned, draw)
+    result_of = supposed_results(spec, facts, planned, draw)
     planner = Planner(spec, facts, results)
     while new := planner.newly_wanted():
         trials = [trial for trial in new if isinstance(trial, PlannedTrial)]
         yield from trials
-        planner.learn_all({trial.spec.fingerprint: _result(trial, facts, loss_of(trial)) for trial in trials})
-    yield from _locked(spec, facts, planned, draw)
+        planner.learn_all({trial.spec.fingerprint: result_of(trial) for trial in trials})
+    yield from supposed_locked(spec, facts, planned, draw)
 
 
-def _locked(spec: StudySpec, facts: DataFacts, planned: Plan, draw: int) -> Iterator[PlannedTrial]:
+def supposed_results(
+    spec: StudySpec, facts: DataFacts, planned: Plan, draw: int
+) -> Callable[[PlannedTrial], TrialResult]:
+    """The result of every trial in one supposed course."""
+    loss_of = _Supposed(spec, planned, draw)
+    return lambda trial: _result(trial, facts, loss_of(trial))
+
+
+def supposed_locked(spec: StudySpec, facts: DataFacts, planned: Plan, draw: int) -> Iterator[PlannedTrial]:
     """What is judged at locked rungs, at any allowed size: the prediction that chooses it is not known."""
     for entry in spec.families:
         competitor = Competitor(spec, facts, entry)
