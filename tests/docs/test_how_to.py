@@ -51,6 +51,7 @@ TABLES: dict[str, Callable[[Path], None]] = {
 }
 NETWORKS: dict[str, Callable[[Path], None]] = {
     "augment.md": places.for_augmenting,
+    "demonstrations.md": places.for_demonstrations,
     "finetune.md": places.for_finetuning,
     "own-task.md": places.for_a_task_of_ones_own,
     "segmentation.md": places.for_segmentation,

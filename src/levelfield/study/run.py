@@ -78,6 +78,7 @@ def study_facts(spec: StudySpec) -> DataFacts:
                 resolution=source.resolution,
                 num_train=source.split_sizes["train"],
                 num_report=source.split_sizes["report"],
+                num_select=source.split_sizes["select"],
                 fingerprint=source.fingerprint,
                 no_verdict_because=source.no_verdict_because,
             )
@@ -127,6 +128,7 @@ def data_facts(source: Source, task: str) -> DataFacts:
         fingerprint=source.fingerprint,
         no_verdict_because=source.no_verdict_because,
         num_report=source.split_sizes["report"],
+        num_select=source.split_sizes["select"],
         remarks=source.remarks,
     )
 
