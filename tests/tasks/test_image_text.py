@@ -27,8 +27,10 @@ from levelfield.tasks.image_text import IMAGE_TO_TEXT, MEAN_RECALL, TEXT_TO_IMAG
 from levelfield.tasks.retrieval import hits
 from levelfield.testing.sources import check_source
 from levelfield.testing.tasks import check_task
+from levelfield.train.engine.graph.step import GraphUpdate
 from levelfield.train.engine.lean import LeanSide
 from levelfield.train.evaluate import evaluate
+from levelfield.train.lagging import LaggingStep
 from levelfield.train.policy import policy_table
 from levelfield.train.ranks import ALONE, Ranks
 from levelfield.train.state import TrainState
@@ -156,6 +158,7 @@ def trained(
     *,
     microbatch: int | None,
     lean: bool = False,
+    graph: bool = False,
     steps: int = 3,
     ranks: Ranks = ALONE,
 ):
@@ -187,8 +190,21 @@ def trained(
     found = kernels() if lean else None
     side = LeanSide(spec, found) if found is not None else None
     step = TrainingStep(spec, task, device=CPU, side=side, ranks=ranks, microbatch_size=microbatch)
+    if graph:
+        step = LaggingStep(GraphUpdate(spec, task, device=CPU, microbatch_size=microbatch))
     batches = batches_of(SOURCE, 16, ranks)
     return [step(state, next(batches)).loss for _ in range(steps)], state
+
+
+@objectives
+@pytest.mark.parametrize("microbatch", [None, 5])
+def test_steps_of_the_graph_engine_are_the_plain_ones(task, microbatch):
+    (plain, one), (graph, two) = (
+        trained("nfnet:w8-d1x1", task, microbatch=microbatch, graph=engine) for engine in (False, True)
+    )
+    assert graph == pytest.approx(plain, rel=1e-6)
+    for each, other in zip(one.parameters.values(), two.parameters.values(), strict=True):
+        assert torch.allclose(each, other, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,9 @@ def run(
         int | None,
         typer.Option(help="Devices that share a batch, if not those of [execution].", min=1),
     ] = None,
+    ordered: Annotated[
+        Path | None, typer.Option("--order", help="A launcher's own order, which says all the rest.", hidden=True)
+    ] = None,
     lease: Annotated[float, typer.Option(help="Seconds of silence after which others may take over.", min=1.0)] = 200.0,
     profile: Annotated[
         Path | None,
@@ -52,6 +55,9 @@ def run(
     from levelfield.train.device import resolve_device
     from levelfield.train.ranks import ranks_here
 
+    if ordered is not None:
+        _run_ordered(directory, ordered)
+        return
     until = None if piece is None else clock() + seconds_of(piece)
     given = {"threads": threads, "prefetch": prefetch, "num_devices": devices}
     end_with_stdin()
@@ -83,3 +89,15 @@ def run(
             complain(f"{error}: nothing to do here")
             return
         say(f"{item.spec.name}: done, see {item.directory.path / RESULT}")
+
+
+def _run_ordered(directory: Path, path: Path) -> None:
+    from levelfield.cli.console import say
+    from levelfield.study.launch.job import order_at, run_job
+
+    order = order_at(path)
+    if order is None:
+        say(f"{path} has been withdrawn: nothing to do here")
+        return
+    run_job(directory, order)
+    say(f"{directory.name}: nothing is left to do")

@@ -10,6 +10,7 @@ from levelfield.records.errors import expect
 from levelfield.records.stated import stated
 
 Engine: TypeAlias = Literal["auto", "plain", "lean", "graph"]
+LauncherName: TypeAlias = Literal["local", "slurm", "ray"]
 
 MOST_THREADS = 1024
 MOST_PREFETCH = 1024
@@ -28,10 +29,11 @@ class ExecutionSpec:
     None asks for as many as there are cores that nobody trains on. ``num_devices`` share every global batch, a process
     each, and no more than ``microbatch_size`` examples of a share run forward and backward at a time, all where it is
     None: less memory, at the cost of a second forward pass where the loss of a batch is no sum over examples. Neither
-    changes what a step learns of, and both round otherwise.
+    changes what a step learns of, and both round otherwise. ``launcher`` places trials: on this machine, on Slurm, or
+    on Ray; nothing else depends on it.
     """
 
-    launcher: Literal["local"] = "local"
+    launcher: LauncherName = "local"
     num_devices: int = 1
     engine: Engine = "auto"
     threads: int = 1
@@ -70,9 +72,10 @@ class Execution(ExecutionSpec):
 
     @property
     def asked(self) -> ExecutionSpec:
-        """What to ask for to have the same bits again; rendering ahead changes none, and not every device can."""
+        """What to ask for to have the same bits again; rendering ahead changes none, and not every device can, nor does
+        whoever placed the trial."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(ExecutionSpec)}
-        return ExecutionSpec(**{**fields, "prefetch": None})
+        return ExecutionSpec(**{**fields, "prefetch": None, "launcher": "local"})
 
     @property
     def words(self) -> str:

@@ -91,9 +91,10 @@ def evaluate(
                 tallies = counted * batch.valid.view(-1, *(1,) * (counted.ndim - 1))
             measured = {name: score.cpu() for name, score in scores.items()}
             own.append(_Judged(measured, batch.valid, tallies, batch.fields.get(STRETCH), ranked))
-        if isinstance(task, RankingTask) and isinstance(source, Prompted):
+        prompts = source.prompts if isinstance(source, Prompted) else None
+        if isinstance(task, RankingTask) and prompts is not None:
             with torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
-                classes = task.named(model, torch.as_tensor(source.prompts, device=device)).float().cpu()
+                classes = task.named(model, torch.as_tensor(prompts, device=device)).float().cpu()
     model.train(was_training)
     judged = _in_turn(ranks.gathered(own))
     valid = torch.cat([each.valid for each in judged])

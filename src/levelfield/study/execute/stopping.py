@@ -33,7 +33,10 @@ class HeldSignals:
             signal.signal(*self._earlier.popitem())
         if self._came is not None:
             came, self._came = self._came, None
-            signal.raise_signal(came)
+            if callable(handler := signal.getsignal(came)):
+                handler(came, None)  # not by the system, which may block what this came by: workers of Ray are so
+            else:
+                signal.raise_signal(came)
 
     def forget(self) -> None:
         """What has come is not delivered."""

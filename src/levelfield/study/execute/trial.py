@@ -11,7 +11,7 @@ from levelfield.records.attempts import CHECKPOINTS, Attempt, attempted, complet
 from levelfield.records.data import Split
 from levelfield.records.difference import refuse_other_data, refuse_other_start
 from levelfield.records.execution import DEFAULT_EXECUTION, ExecutionSpec
-from levelfield.records.head import PixelHead
+from levelfield.records.head import PixelHead, TextHead
 from levelfield.records.sealed import write_record
 from levelfield.records.store import TrialDirectory, TrialFiles
 from levelfield.records.trial import HeldOutMeans, TrialResult, TrialSpec, TrialTiming
@@ -189,12 +189,13 @@ def _refuse_other_data(spec: TrialSpec, source: Source, test_source: Source | No
 
 def _kept_facts(parts: TrialParts) -> KeptFacts:
     spec, source = parts.spec, parts.source
-    classes = tuple(source.class_names)
+    classes = () if isinstance(spec.head, TextHead) else tuple(source.class_names)
     network = NetworkFacts(
         architecture=parts.network.spec.text,
         resolution=source.resolution,
         num_outputs=spec.head.num_outputs,
         pixel_head=spec.head if isinstance(spec.head, PixelHead) else None,
+        text_head=spec.head if isinstance(spec.head, TextHead) else None,
         in_channels=source.in_channels,
         classes=classes if len(classes) == spec.head.num_outputs else None,
     )
