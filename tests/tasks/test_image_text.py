@@ -7,6 +7,7 @@ import math
 import types
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -31,9 +32,11 @@ from levelfield.train.engine.lean import LeanSide
 from levelfield.train.evaluate import evaluate
 from levelfield.train.lagging import LaggingStep
 from levelfield.train.policy import policy_table
+from levelfield.train.ranks import ALONE, Ranks
 from levelfield.train.state import TrainState
 from levelfield.train.step import TrainingStep
 from tests.tasks.planted_pairs import PlantedPairs
+from tests.train.over_ranks import over_ranks
 
 CPU = torch.device("cpu")
 SOURCE = PlantedPairs(train=64, held_out=24, among=24)
@@ -144,9 +147,9 @@ def test_adaptive_clipping_reaches_the_image_tower_alone():
             assert row.decayed == (row.name.endswith("weight") and len(row.shape) == 2 and "tokens" not in row.name)
 
 
-def batches_of(source: PlantedPairs, size: int) -> Iterator[Batch]:
+def batches_of(source: PlantedPairs, size: int, ranks: Ranks = ALONE) -> Iterator[Batch]:
     order = Order(num_examples=source.split_sizes["train"], seed=0, fingerprint=source.fingerprint)
-    return iter(Loader(source, order=order, global_batch_size=size))
+    return iter(Loader(source, order=order, global_batch_size=size, rank=ranks.rank, world_size=ranks.size))
 
 
 def trained(
@@ -157,8 +160,9 @@ def trained(
     lean: bool = False,
     graph: bool = False,
     steps: int = 3,
+    ranks: Ranks = ALONE,
 ):
-    """The loss and weights after some steps on whole batches of 16, or on parts of them."""
+    """The loss and weights after some steps on whole batches of 16, on parts of them, or on this rank's share."""
     recipe = dataclasses.replace(RECIPE, dropout=0.1, stochastic_depth=0.1, agc_lambda=0.01)
     if architecture == RESNET:
         recipe = dataclasses.replace(recipe, dropout=0.0, stochastic_depth=0.0)
@@ -185,10 +189,10 @@ def trained(
     state = TrainState(model, spec, policy_table(dict(model.named_parameters()), roles, recipe))
     found = kernels() if lean else None
     side = LeanSide(spec, found) if found is not None else None
-    step = TrainingStep(spec, task, device=CPU, side=side, microbatch_size=microbatch)
+    step = TrainingStep(spec, task, device=CPU, side=side, ranks=ranks, microbatch_size=microbatch)
     if graph:
         step = LaggingStep(GraphUpdate(spec, task, device=CPU, microbatch_size=microbatch))
-    batches = batches_of(SOURCE, 16)
+    batches = batches_of(SOURCE, 16, ranks)
     return [step(state, next(batches)).loss for _ in range(steps)], state
 
 
@@ -221,6 +225,22 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(task, architecture, lean
     assert trained(architecture, task, microbatch=5)[0] == pytest.approx(
         trained(architecture, task, microbatch=None)[0], rel=1e-5
     )
+
+
+def over_a_rank(ranks: Ranks, architecture: str, task: ImageText, microbatch: int | None) -> Any:
+    losses, _ = trained(architecture, task, microbatch=microbatch, ranks=ranks)
+    _, state = trained(architecture, task, microbatch=microbatch, ranks=ranks, steps=1)
+    return losses, torch.cat([each.grad.flatten() for each in state.parameters.values() if each.grad is not None])
+
+
+@pytest.mark.parametrize("architecture", ["nfnet:w8-d1x1", RESNET])
+@objectives
+def test_ranks_learn_of_all_pairs_of_the_batch(task, architecture):
+    """Shares of 5, 5 and 6, each by parts of 4 where nothing is shared: the loss is of all 16 among one another."""
+    [(whole, gradient)] = over_ranks(1, over_a_rank, architecture, task, None)
+    for losses, found in over_ranks(3, over_a_rank, architecture, task, None if architecture == RESNET else 4):
+        assert losses == pytest.approx(whole, rel=1e-5)
+        assert (found - gradient).norm() <= 1e-4 * gradient.norm()
 
 
 def test_a_loss_of_parts_alone_would_be_another():

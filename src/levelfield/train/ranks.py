@@ -57,6 +57,11 @@ class Ranks:
             dist.all_reduce(summed)
         return summed
 
+    def joined(self, own: Tensor, share: range, whole: int) -> Tensor:
+        """Rows of all ranks, ``whole`` of them, of which ``share`` are this one's ``own`` [share, ...]. A gradient goes
+        back to them from here alone: of a loss that every rank has, those of all ranks together are the gradient."""
+        return own if self.alone else _Joined.apply(own, share, whole, self)  # pyright: ignore[reportReturnType]
+
     def first_of(self, tensor: Tensor) -> Tensor:
         """``tensor`` as the first rank has it: by what may differ in the last bit, all decide alike."""
         if not self.alone:
@@ -188,6 +193,20 @@ def ranks_here(device: torch.device, *, hung_after_s: float) -> Iterator[Ranks]:
     finally:
         ranks.dismiss()
         dist.destroy_process_group()
+
+
+class _Joined(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, own: Tensor, share: range, whole: int, ranks: Ranks) -> Tensor:
+        ctx.share = share
+        rows = torch.zeros((whole, *own.shape[1:]), dtype=torch.uint8 if own.dtype == torch.bool else own.dtype)
+        rows = rows.to(own.device)
+        rows[share.start : share.stop] = own
+        return ranks.total(rows).to(own.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        return gradients[0][ctx.share.start : ctx.share.stop], None, None, None
 
 
 def _signed(word: int) -> int:

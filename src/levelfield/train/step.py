@@ -73,8 +73,6 @@ class TrainingStep:
         cut_by = "sam_fraction" if 0 < spec.recipe.ascent_share < 1 else ""
         if spec.recipe.ghost_batch_size not in (None, spec.global_batch_size):
             cut_by = "ghost_batch_size"
-        if not ranks.alone:
-            cut_by = "num_devices"
         if cut_by and not task.additive:
             raise SpecError(f"{cut_by} cuts a batch into parts, but the loss of task {spec.task!r} is of whole batches")
         self._names, self._loss = task.fields, task.loss
@@ -159,7 +157,7 @@ class TrainingStep:
             if cut:
                 loss = loss * (weight / weighs)
             loss.backward()
-            losses.append(loss.detach())
+            losses.append(loss.detach() if self.task.additive or self.ranks.is_first else torch.zeros_like(loss))
         summed = losses[0] if len(losses) == 1 else torch.stack(losses or [torch.zeros((), device=self.device)]).sum()
         return self.ranks.sum_gradients(self.side.leaves(state), summed)
 
@@ -168,10 +166,13 @@ class TrainingStep:
         at_once = self.microbatch_size if self.task.additive else None
         if self.ranks.alone and at_once is None:
             return parts
-        share = range(len(batch))
-        if not self.ranks.alone:
-            share = shard(0, self.spec.global_batch_size, self.ranks.rank, self.ranks.size)
-        return own_parts(parts, share, at_once)
+        return own_parts(parts, self._share(len(batch)), at_once)
+
+    def _share(self, held: int) -> range:
+        """Which examples of a global batch this rank runs, counted from its first: all that are ``held``, alone."""
+        if self.ranks.alone:
+            return range(held)
+        return shard(0, self.spec.global_batch_size, self.ranks.rank, self.ranks.size)
 
     def _shared_by_ranks(self, state: TrainState) -> bool:
         """Whether the examples that share statistics lie on several ranks: then they are all of the batch."""
@@ -187,8 +188,15 @@ class TrainingStep:
                 return answers(self.task, state.model, held)
 
         outputs = recomputed(run, parts_of(len(valid), self.microbatch_size), device=self.device)
-        weight = self.task.weight(fields, valid)
-        return self._loss(outputs, fields, valid, self.spec.recipe) / _at_least_one(weight), weight
+        learnt: Fields = fields
+        if not self.task.additive and not self.ranks.alone:
+            # Each rank has the whole loss, and follows it to outputs of its own.
+            share, number = self._share(len(valid)), self.spec.global_batch_size
+            outputs, valid = (self.ranks.joined(each, share, number) for each in (outputs, valid))
+            kept = {name: field for name, field in fields.items() if name not in (_STREAM, self.task.fields[0])}
+            learnt = {name: self.ranks.joined(field, share, number) for name, field in kept.items()}
+        weight = self.task.weight(learnt, valid)
+        return self._loss(outputs, learnt, valid, self.spec.recipe) / _at_least_one(weight), weight
 
 
 def noise_streams(seed: int, step: int, positions: NDArray[np.int64]) -> torch.Tensor:
