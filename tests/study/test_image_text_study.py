@@ -24,7 +24,8 @@ report_examples = 32
 candidates = 16
 
 [ladder]
-budgets = [5e9]
+budgets = [1e10]
+max_epochs = 1000
 batch_coefficient = 0.05
 
 [[families]]
@@ -44,7 +45,7 @@ lr_batch_exponent = 0.5
 
 [verdict]
 margin = 0.05
-control_budget = 5e9
+control_budget = 1e10
 
 [execution]
 microbatch_size = 1
