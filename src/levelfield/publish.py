@@ -14,7 +14,6 @@ from levelfield.records.data import (
     FractalsSpec,
     MixtureSpec,
     num_folds,
-    num_report_asked,
 )
 from levelfield.records.fingerprint import fingerprint
 from levelfield.records.study import StudySpec
@@ -265,11 +264,12 @@ def _data_sentence(outcome: Outcome) -> str:
     noise = f", {drawn.label_noise:.0%} label noise" if drawn and drawn.label_noise else ""
     classes = outcome.spec.task == CLASSIFICATION
     answers = f"of {facts.head.num_outputs} classes" if classes else f"for the task {outcome.spec.task}"
-    judging, folds = facts.num_report or num_report_asked(data), num_folds(data)
+    held, folds = facts.held(data), num_folds(data)
+    choosing, judging = held["select"], held["report"]
     judged = f"{judging:,} others" if folds == 1 else f"the {judging * folds:,} others, each in one of {folds} folds,"
     return (
         f"{data.source}: {size} {answers} at {facts.resolution} px{noise}; "
-        f"{data.select_examples:,} images chose the recipe, {judged} judged the winners"
+        f"{choosing:,} images chose the recipe, {judged} judged the winners"
     )
 
 

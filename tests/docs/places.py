@@ -1,5 +1,6 @@
 """Places where a how-to's commands find what they name: small networks, pictures, studies and tables."""
 
+import contextlib
 import csv
 import io
 import re
@@ -7,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import timm
 import torch
 from PIL import Image
@@ -121,6 +123,17 @@ def for_segmentation(place: Path) -> None:
 
 def for_own_pairs(place: Path) -> None:
     as_table(place / "photos", told_pictures())
+
+
+def for_demonstrations(place: Path) -> None:
+    """What the page's own block writes, and the same as a table of other columns."""
+    (written,) = blocks("docs/how-to/demonstrations.md", "python")
+    with contextlib.chdir(place):
+        exec(written, {})
+    frames = pq.read_table(place / "my_arm/data/chunk-000/file-000.parquet")
+    named = {"observation.state": "gripper_xyz", "episode_index": "episode", "frame_index": "step"}
+    frames = frames.rename_columns([named.get(name, name) for name in frames.schema.names])
+    pq.write_table(frames.append_column("goal_xyz", frames["gripper_xyz"]), place / "frames.parquet")
 
 
 def for_a_task_of_ones_own(place: Path) -> None:

@@ -40,6 +40,8 @@ NOT_HERE = {
     "pip install 'levelfield[timm]'": INSTALLS,
     "pip install 'levelfield[clip]'": INSTALLS,
     "pip install 'levelfield[onnx]'": INSTALLS,
+    "pip install 'levelfield[ray]'": INSTALLS,
+    "pip install 'levelfield[slurm]'": INSTALLS,
 }
 
 TABLES: dict[str, Callable[[Path], None]] = {
@@ -49,6 +51,7 @@ TABLES: dict[str, Callable[[Path], None]] = {
 }
 NETWORKS: dict[str, Callable[[Path], None]] = {
     "augment.md": places.for_augmenting,
+    "demonstrations.md": places.for_demonstrations,
     "finetune.md": places.for_finetuning,
     "own-task.md": places.for_a_task_of_ones_own,
     "segmentation.md": places.for_segmentation,
@@ -60,6 +63,8 @@ NETWORKS: dict[str, Callable[[Path], None]] = {
 ELSEWHERE = {
     "own-data.md": "tests/docs/test_commands.py",
     "limited-time.md": "below",
+    "ray.md": "tests/study/test_ray.py",
+    "slurm.md": "tests/study/test_slurm.py",
     "watch.md": "tests/cli/test_watch.py",
 }
 

@@ -13,6 +13,7 @@ from levelfield.cli import (
     count,
     data_audit,
     data_build,
+    data_demonstrate,
     data_inspect,
     data_verify,
     evaluate,
@@ -86,6 +87,7 @@ _OF_DATA = {
     data_build: "What people bring, as shards, an index and a manifest.",
     data_inspect: "Classes, sizes, faults, and what leaks.",
     data_verify: "Whether every byte is what it was.",
+    data_demonstrate: "A scripted robot, recorded to be learnt from.",
     data_audit: "How often a trial saw each example, proven.",
 }
 data = typer.Typer(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from levelfield.data.ingest.demonstrations import DemonstrationsSaid
     from levelfield.data.ingest.masked_places import MaskedPlaceSaid
     from levelfield.data.ingest.places import PlaceSaid
     from levelfield.records.data import DataSpec
@@ -59,12 +60,19 @@ TextColumn = Annotated[
 Stretch = Annotated[
     int | None, typer.Option("--stretch", help="Masks: frames of a film that intervals resample together.", min=1)
 ]
+StateColumns = Annotated[
+    str | None, typer.Option("--state-columns", help="Demonstrations: columns of what is sensed, with commas between.")
+]
+ActionColumn = Annotated[
+    str | None, typer.Option("--action-column", help="Demonstrations: column of what is done ('action').")
+]
 _REPORT_UNSAID = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlaceOptions:
-    """What the verbs of ``levelfield data`` are told of a place: of labelled pictures, or such with masks or texts."""
+    """What the verbs of ``levelfield data`` are told of a place: of labelled pictures, of such with masks or texts, or
+    of demonstrations."""
 
     image_column: str | None
     label_column: str | None
@@ -74,20 +82,27 @@ class PlaceOptions:
     num_classes: int | None
     ignore_index: int | None
     text_column: str | None
+    state_columns: str | None
+    action_column: str | None
 
-    def said_of(self, path: str) -> PlaceSaid | MaskedPlaceSaid:
-        """The same as the door is told it: of masks where something is said of them, or pairs lie there.
+    def said_of(self, path: str) -> PlaceSaid | MaskedPlaceSaid | DemonstrationsSaid:
+        """The same as the door is told it: of masks where something is said of them, or pairs lie there; of
+        demonstrations likewise.
 
         Raises:
-            SpecError: a column of labels or texts is named beside one of masks.
+            SpecError: columns are named that are not of one kind of data.
         """
         from levelfield.data.ingest.columns import TextsSaid
+        from levelfield.data.ingest.demonstrations import is_demonstrations
         from levelfield.data.ingest.mask_classes import MasksSaid
         from levelfield.data.ingest.masked_places import MaskedPlaceSaid, is_masked_place
         from levelfield.data.ingest.places import PlaceSaid
         from levelfield.records.errors import SpecError
 
         of_masks = (self.mask_column, self.split_column, self.sequence_column, self.num_classes, self.ignore_index)
+        of_robots = (self.state_columns, self.action_column)
+        if of_robots != (None, None) or is_demonstrations(path):
+            return self._of_demonstrations(path, of_masks)
         if of_masks == (None,) * 5 and not is_masked_place(path):
             texts = None if self.text_column is None else TextsSaid(column=self.text_column)
             named = {"image_column": self.image_column, "label_column": self.label_column}
@@ -104,6 +119,26 @@ class PlaceOptions:
             masks=MasksSaid(num_classes=self.num_classes, ignore_index=self.ignore_index),
         )
 
+    def _of_demonstrations(self, path: str, of_masks: tuple[str | int | None, ...]) -> DemonstrationsSaid:
+        from levelfield.data.ingest.demonstrations import DemonstrationsSaid
+        from levelfield.records.errors import SpecError
+
+        if (self.label_column, self.text_column, *of_masks) != (None,) * 7:
+            raise SpecError("demonstrations have no labels, texts or masks: leave out what is said of those")
+        columns = None
+        if self.state_columns is not None:
+            columns = tuple(name.strip() for name in self.state_columns.split(","))
+            if "" in columns or len(set(columns)) < len(columns):
+                raise SpecError(
+                    f"--state-columns must be distinct names with commas between, saw {self.state_columns!r}"
+                )
+        return DemonstrationsSaid(
+            path=path,
+            image_column=self.image_column,
+            state_columns=columns,
+            action_column=self.action_column,
+        )
+
 
 def says_place(verb: Callable[..., None]) -> Callable[..., None]:
     """``verb`` with the options of :class:`PlaceOptions` on the command line where it has its parameter ``options``."""
@@ -116,6 +151,8 @@ def says_place(verb: Callable[..., None]) -> Callable[..., None]:
         "num_classes": NumClasses,
         "ignore_index": IgnoreIndex,
         "text_column": TextColumn,
+        "state_columns": StateColumns,
+        "action_column": ActionColumn,
     }
     parameters: list[inspect.Parameter] = []
     for name, parameter in inspect.signature(verb, eval_str=True).parameters.items():

@@ -33,11 +33,15 @@ def build(
     """Hash and check every picture once, and keep the bytes of those that can be read in tars. Run again to go on."""
     from levelfield.cli.console import say, say_json
     from levelfield.data.ingest.build import build as run_build
+    from levelfield.data.ingest.demonstrations import DemonstrationsSaid
     from levelfield.data.ingest.masked_places import MaskedPlaceSaid, listed_pairs
     from levelfield.data.ingest.places import listed_forms
+    from levelfield.records.errors import SpecError
     from levelfield.report.words.skipped import skipped_sentences
 
     said = options.said_of(source)
+    if isinstance(said, DemonstrationsSaid):
+        raise SpecError(f"{source} holds demonstrations, which are read where they lie: use it as it is")
     forms = listed_pairs(said) if isinstance(said, MaskedPlaceSaid) else listed_forms(said)
     with counted("pictures") as told:
         found = run_build(

@@ -29,14 +29,22 @@ def inspect(
 ) -> None:
     """Look at every picture: classes, sizes, what cannot be read, and held-out pictures that are also trained on."""
     from levelfield.cli.console import say, say_json
+    from levelfield.cli.data_demonstrations import say_demonstrations
+    from levelfield.data.ingest.demonstrations import DemonstrationsSaid
     from levelfield.data.ingest.inspect import contact_sheet
     from levelfield.data.ingest.inspect import inspect as run_inspect
     from levelfield.data.ingest.masked_places import MaskedPlaceSaid, looked_at_pairs
     from levelfield.data.ingest.places import looked_at, texts_counted
     from levelfield.data.said import said_elsewhere
+    from levelfield.records.errors import SpecError
     from levelfield.report.words.skipped import skipped_sentences
 
     said = options.said_of(source)
+    if isinstance(said, DemonstrationsSaid):
+        if out is not None:
+            raise SpecError("--out draws contact sheets of classes, and demonstrations have none: leave it out")
+        say_demonstrations(said, workers=workers or min(os.cpu_count() or 1, 16), as_json=json)
+        return
     pairs = {}
     with said_elsewhere():  # what is left out stands below
         if isinstance(said, MaskedPlaceSaid):

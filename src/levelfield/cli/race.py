@@ -171,13 +171,14 @@ def _begun(
     question = f"On {_stem(data)}: {' or '.join([*names, *(each.name for each in racing)])}, for the same compute?"
     if len(racing) < len(shelf):
         question += f" ({len(racing)} of {len(shelf)} weights, the best by frozen probes)"
-    judge = f"{facts.num_report or 0:,} judge"
+    choosing, judging = facts.held(spec).values()
+    judge = f"{judging:,} judge"
     if (folds := num_folds(spec)) > 1:
         judge = f"each of the others judges once, in {folds} folds"
         seeds = seeds or PROTOCOL_MIN_SEEDS
     say(
         f"{data}: {facts.num_train:,} training images of {facts.head.num_outputs} classes at {facts.resolution} px, "
-        f"{spec.select_examples:,} choose, {judge}"
+        f"{choosing:,} choose, {judge}"
     )
 
     def design(top: float, axes: Sequence[str]) -> StudySpec:

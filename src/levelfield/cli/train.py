@@ -88,11 +88,9 @@ def _speeds(spec: StudySpec, outcome: Outcome, commission: Commission, device: s
 
 
 def _seconds(commission: Commission, outcome: Outcome, speeds: Speeds | None) -> float | None:
-    from levelfield.records.data import num_report_asked
-
     if speeds is None:
         return None
-    held = outcome.facts.num_report or num_report_asked(outcome.spec.data)
+    held = outcome.facts.held(outcome.spec.data)["report"]
     first = speeds.first_seconds(train_examples=commission.spec.examples, held_examples=held)
     return speeds.of(commission.spec, held_examples=held).total + first
 

@@ -48,12 +48,12 @@ class ComputeCount:
     @property
     def backward_flops(self) -> int:
         """Gradients of weights and inputs, each as costly as the forward: no inputs of what comes before all that
-        learns (the image, and the backbone where it is ``frozen``), no weights of what learns nothing."""
+        learns (what is given, and the backbone where it is ``frozen``), no weights of what learns nothing."""
         macs, learns_before = 0, False
         for layer in self.layers:
             frozen = self.frozen and not layer.name.startswith("head")
             learns = not frozen and layer.kind != "resample"
-            needs_input = not frozen and (learns_before if self.frozen else not layer.takes_image)
+            needs_input = not (frozen or layer.takes_image) and (learns_before or not self.frozen)
             macs += layer.forward_macs * (learns + needs_input)
             learns_before |= learns
         return FLOPS_PER_MAC * macs

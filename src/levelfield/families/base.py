@@ -27,6 +27,8 @@ ParameterRole: TypeAlias = Literal[
     "classifier_bias",
     "paired_kernel",  # kernels of what pairs images with texts: decayed, and never clipped unit by unit
     "paired",  # all else of it
+    "actor_kernel",  # kernels of what acts: decayed, and never clipped unit by unit
+    "actor",  # its biases
 ]
 
 LayerKind: TypeAlias = Literal[
@@ -49,9 +51,9 @@ class Layer:
     """One layer for one example: its parameters, and the multiply-accumulates of a forward pass.
 
     Only convolutions, linear maps, resampling and attention products have ``forward_macs``; ``takes_image`` marks the
-    layers whose input is the image, which need no gradient with respect to it. A "batch_norm" ties the examples of a
-    batch together while it trains. A "resample" is a fixed linear map between grids, which learns nothing. An
-    "embedding" is looked up.
+    layers whose input is the image or another field, which need no gradient with respect to it. A "batch_norm" ties the
+    examples of a batch together while it trains. A "resample" is a fixed linear map between grids, which learns
+    nothing. An "embedding" is looked up.
     """
 
     name: str

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from levelfield.families.base import Body, Layer, LayerKind, ParameterRole
 from levelfield.records.errors import SpecError
-from levelfield.records.head import Head, LinearHead, PixelHead, TextHead
+from levelfield.records.head import Head, LinearHead, PixelHead, PolicyHead, TextHead
 
 TEXT_MLP_RATIO = 4
 """Source: arXiv 2103.00020, section 2.4; the Transformer of GPT-2."""
@@ -21,6 +21,8 @@ _ROLES: dict[str, ParameterRole] = {
     "head.conv.bias": "classifier_bias",
 }
 _TEXT_KERNELS = re.compile(r"head\.(image|texts\.(projection|blocks\.\d+\.(qkv|proj|fc1|fc2)))\.weight")
+_ACTOR_KERNELS = re.compile(r"head\.(seen|state|hidden\.\d+|actions)\.weight")
+_ACTOR = re.compile(r"head\.(state|hidden\.\d+|actions)\.bias")
 _TEXT = re.compile(r"head\.(image|texts|log_scale|bias_of_pairs)\b.*")
 
 
@@ -28,12 +30,17 @@ def head_role(name: str) -> ParameterRole | None:
     """What the parameter ``name`` of a head is for; None where it is none of a head.
 
     What pairs images with texts is never clipped unit by unit: of such networks the NFNet alone is (Flamingo, arXiv
-    2204.14198, appendix B.1.3). Its kernels are decayed, and nothing else of it.
+    2204.14198, appendix B.1.3). Its kernels are decayed, and nothing else of it. So it is with what acts, as with every
+    classifier.
     """
     if name in _ROLES:
         return _ROLES[name]
     if _TEXT_KERNELS.fullmatch(name):
         return "paired_kernel"
+    if _ACTOR_KERNELS.fullmatch(name):
+        return "actor_kernel"
+    if _ACTOR.fullmatch(name):
+        return "actor"
     return "paired" if _TEXT.fullmatch(name) else None
 
 
@@ -51,6 +58,8 @@ def head_layers(head: Head, body: Body, *, resolution: int) -> tuple[Layer, ...]
             return tuple(_text_layers(head, body.num_features))
         case PixelHead():
             return _pixel_layers(head, body, resolution)
+        case PolicyHead():
+            return tuple(_actor_layers(head, body.num_features))
 
 
 def text_layers(head: TextHead) -> tuple[Layer, ...]:
@@ -74,6 +83,21 @@ def _pixel_layers(head: PixelHead, body: Body, resolution: int) -> tuple[Layer, 
         Layer(name="head.conv", kind="conv", params=weights + head.num_outputs, forward_macs=weights * grid**2),
         Layer(name="head.to_pixels", kind="resample", params=0, forward_macs=to_pixels),
     )
+
+
+def _actor_layers(head: PolicyHead, num_features: int) -> Iterator[Layer]:
+    """What is sensed is given, as the image is, and needs no gradient."""
+
+    def linear(name: str, into: int, out: int, *, bias: bool = True, given: bool = False) -> Layer:
+        weights = into * out
+        params = weights + out * bias
+        return Layer(name=f"head.{name}", kind="linear", params=params, forward_macs=weights, takes_image=given)
+
+    yield linear("seen", num_features, head.width, bias=False)
+    yield linear("state", head.num_states, head.width, given=True)
+    for index in range(head.depth - 1):
+        yield linear(f"hidden.{index}", head.width, head.width)
+    yield linear("actions", head.width, head.num_outputs)
 
 
 def _resample_macs(old: int, new: int, channels: int) -> int:

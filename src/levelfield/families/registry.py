@@ -19,7 +19,7 @@ from levelfield.families.vit import path as vit_path
 from levelfield.families.vit import spec as vit
 from levelfield.records.codec import record
 from levelfield.records.errors import SpecError, did_you_mean
-from levelfield.records.head import Head, LinearHead, PixelHead, TextHead, head_of
+from levelfield.records.head import Head, LinearHead, PixelHead, PolicyHead, TextHead, head_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -214,13 +214,17 @@ def build(
     return network
 
 
-def _put_on(network: nn.Module, head: PixelHead | TextHead, body: Body, *, resolution: int) -> None:
+def _put_on(network: nn.Module, head: PixelHead | TextHead | PolicyHead, body: Body, *, resolution: int) -> None:
     """Exchange the linear head of ``network``, and what only pooled features need, for ``head``."""
+    from levelfield.families.actors import Actor
     from levelfield.families.pixels import PixelClassifier
     from levelfield.families.texts import TextPairing
 
     if isinstance(head, TextHead):
         network.head = TextPairing(head, num_features=body.num_features)
+        return
+    if isinstance(head, PolicyHead):
+        network.head = Actor(head, num_features=body.num_features)
         return
     head_layers(head, body, resolution=resolution)  # which refuses a body without a map
     for module in {layer.name.partition(".")[0] for layer in body.pooling}:

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from levelfield.records.augment import RandAugment
 from levelfield.records.codec import later, to_plain
 from levelfield.records.data_bounds import LONGEST_STREAM, MOST_HELD_OUT, expect_common
+from levelfield.records.demonstrations import DemonstrationsSpec
 from levelfield.records.drawn import DigitPairsSpec, DigitsSpec, DigitStringsSpec, FractalsSpec
 from levelfield.records.errors import expect
 from levelfield.records.stated import stated
@@ -199,7 +200,7 @@ class MixtureSpec:
         return
 
 
-DataSpec: TypeAlias = SourceSpec | MaskedImagesSpec | TextedImagesSpec | MixtureSpec
+DataSpec: TypeAlias = SourceSpec | MaskedImagesSpec | TextedImagesSpec | DemonstrationsSpec | MixtureSpec
 
 
 def _check_augment(spec: ImagesSpec) -> None:
@@ -262,7 +263,7 @@ def data_content(spec: DataSpec, fingerprint: str) -> str | None:
     None where the spec alone says what is drawn.
     """
     kinds = tuple(type(part.data) for part in spec.parts) if isinstance(spec, MixtureSpec) else (type(spec),)
-    brought = ImagesSpec | MaskedImagesSpec | TextedImagesSpec
+    brought = ImagesSpec | MaskedImagesSpec | TextedImagesSpec | DemonstrationsSpec
     return fingerprint if any(issubclass(kind, brought) for kind in kinds) else None
 
 
@@ -296,6 +297,9 @@ def data_identity(spec: DataSpec) -> dict[str, Any]:
         plain = {key: value for key, value in plain.items() if key not in _CONTAINER_FIELDS}
         plain |= {"source": "image texts", "report_examples": num_report_asked(spec)}
         return plain | {"pixels": PIXELS_VERSION}
+    if isinstance(spec, DemonstrationsSpec):
+        plain = {key: value for key, value in plain.items() if key not in _CONTAINER_FIELDS | _ROBOT_FIELDS}
+        return plain | {"pixels": PIXELS_VERSION}
     if isinstance(spec, ImagesSpec):
         plain = {key: value for key, value in plain.items() if key not in _CONTAINER_FIELDS}
         own, num_report = spec.report_path is not None, None if spec.folds else num_report_asked(spec)
@@ -316,6 +320,7 @@ def num_report_asked(spec: DataSpec) -> int:
     """The report examples that are taken out of the training images, where none lie apart."""
     if isinstance(spec, MixtureSpec):
         return sum(num_report_asked(part.data) for part in spec.parts)
+    assert not isinstance(spec, DemonstrationsSpec), "their frames are counted where they are opened"
     return HELD_OUT_UNSAID if spec.report_examples is None else spec.report_examples
 
 
@@ -331,3 +336,5 @@ def at_resolution(spec: DataSpec, resolution: int) -> DataSpec:
 _CONTAINER_FIELDS = {"path", "report_path", "image_column", "label_column", "text_column"}
 _MASK_FIELDS = {"mask_column", "split_column", "sequence_column", "num_classes", "ignore_index"}
 """Where masks lie, and what is part of their content."""
+_ROBOT_FIELDS = {"state_columns", "action_column"}
+"""Which numbers are sensed and acted: they are part of the content."""

@@ -15,6 +15,17 @@ PARTNER, OWN_SHARE = "partner", "own_share"
 
 
 @record
+class Scale:
+    """The mean and the standard deviation of each number of a field, over what is trained on; 1 for what never changes.
+
+    A field that has one is told in these units.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@record
 class FieldFacts:
     """The fields of a source, by ``names``, and what a task may know of them without seeing one.
 
@@ -24,6 +35,10 @@ class FieldFacts:
 
     ``text`` int [C, L] are up to C texts of ``context`` tokens each, whole numbers below ``vocabulary``, 0 throughout
     where there are fewer. Held-out examples are told apart among ``candidates``.
+
+    ``state`` float32 [S] is what is sensed, ``action`` float32 [``chunk``, A] what is done from there on, in the units
+    of ``state_scale`` and ``action_scale``; ``within`` bool [``chunk``] says how far the episode goes. ``action_noise``
+    is the variance of actions, in their units, that nothing seen or sensed tells; None where nobody knows.
     """
 
     names: tuple[str, ...] = ("image", "label")
@@ -32,3 +47,7 @@ class FieldFacts:
     vocabulary: int | None = later(default=None)
     context: int | None = later(default=None)
     candidates: int | None = later(default=None)
+    chunk: int | None = later(default=None)
+    state_scale: Scale | None = later(default=None)
+    action_scale: Scale | None = later(default=None)
+    action_noise: float | None = later(default=None)

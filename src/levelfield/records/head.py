@@ -70,7 +70,26 @@ class TextHead:
         expect(0 < self.scale <= MOST_SCALE, "head.scale", f"positive, at most {MOST_SCALE:g}", self.scale)
 
 
-Head: TypeAlias = LinearHead | PixelHead | TextHead
+@stated
+class PolicyHead:
+    """``num_outputs`` numbers of actions out of pooled features and ``num_states`` numbers that are sensed: a network
+    of ``depth`` hidden layers of ``width`` on both together.
+
+    Source: the size is robomimic's order for pixels (arXiv 2108.03298, appendix; two layers), smaller in width.
+    """
+
+    num_outputs: int
+    num_states: int
+    width: int
+    depth: int
+
+    def __post_init__(self) -> None:
+        _check_outputs(self.num_outputs)
+        for name, most in (("num_states", 2**16), ("width", 2**16), ("depth", 64)):
+            expect(1 <= getattr(self, name) <= most, f"head.{name}", f"from 1 to {most}", getattr(self, name))
+
+
+Head: TypeAlias = LinearHead | PixelHead | TextHead | PolicyHead
 
 
 def head_of(num_outputs: int | None, head: Head | None) -> Head:

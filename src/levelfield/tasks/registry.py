@@ -11,11 +11,13 @@ from levelfield.records.errors import SpecError, did_you_mean, first_line, lacks
 from levelfield.tasks.base import Task
 from levelfield.tasks.classification import Classification
 from levelfield.tasks.image_text import ImageText
+from levelfield.tasks.policy import Policy
 from levelfield.tasks.segmentation import Segmentation
 
 TASKS: dict[str, Callable[[], Task]] = {
     "classification": Classification,
     "segmentation": Segmentation,
+    "policy": Policy,
     "image_text": ImageText,
     "image_text_softmax": functools.partial(ImageText, objective="softmax"),
 }

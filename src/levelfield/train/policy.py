@@ -31,9 +31,9 @@ class TensorPolicy:
 
 
 # 2102.06171 (code): the classifier's kernel is never clipped; gains, biases and skip gains are clipped, not decayed.
-_NEVER_CLIPPED = frozenset({"classifier_kernel", "paired_kernel", "paired"})
+_NEVER_CLIPPED = frozenset({"classifier_kernel", "paired_kernel", "paired", "actor_kernel", "actor"})
 # Kernels alone are decayed, in both families (2102.06171 section 6; big_vision's `.*/kernel` mask).
-_DECAYED = frozenset({"kernel", "classifier_kernel", "paired_kernel"})
+_DECAYED = frozenset({"kernel", "classifier_kernel", "paired_kernel", "actor_kernel"})
 
 
 def policy_table(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from levelfield.data.source import Examples, Source
 from levelfield.records.data import (
     DataSpec,
+    DemonstrationsSpec,
     DigitPairsSpec,
     DigitsSpec,
     DigitStringsSpec,
@@ -79,6 +80,17 @@ def open_source(spec: DataSpec, *, rehash: bool = False) -> Source:
                 texts=TextsSaid(column=spec.text_column),
             )
             return TextedSource(spec, texted_at(said, rehash=rehash))
+        case DemonstrationsSpec():
+            from levelfield.data.ingest.demonstrations import DemonstrationsSaid, demonstrations_at
+            from levelfield.data.sources.demonstrations import DemonstrationSource
+
+            said = DemonstrationsSaid(
+                path=spec.path,
+                image_column=spec.image_column,
+                state_columns=spec.state_columns,
+                action_column=spec.action_column,
+            )
+            return DemonstrationSource(spec, demonstrations_at(said, rehash=rehash))
         case ImagesSpec():
             from levelfield.data.ingest.places import PlaceSaid, stores_at
             from levelfield.data.sources.splits import image_source

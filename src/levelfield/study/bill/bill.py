@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from levelfield.compute.analytic import count
 from levelfield.records.codec import record
-from levelfield.records.data import num_report_asked
+from levelfield.records.data import Split
 from levelfield.records.reason import Reason
 from levelfield.records.study import FamilyEntry, StudySpec
 from levelfield.study.bill.calibrate import trial_of
@@ -85,7 +85,7 @@ def bill(
 ) -> Bill:
     """What ``spec`` costs: at most by the cells of its plan, expected by its supposed ``courses``, in seconds by the
     ``speeds`` measured here."""
-    held = {"select": spec.data.select_examples, "report": facts.num_report or num_report_asked(spec.data)}
+    held = facts.held(spec.data)
     by_rung: dict[tuple[str, float], list[PlannedTrial]] = {}
     for trial in (trial for course in courses for trial in course):
         by_rung.setdefault((trial.family, trial.budget_flops), []).append(trial)
@@ -112,7 +112,7 @@ def _row(
     cells: Sequence[Cell],
     expected: Sequence[PlannedTrial],
     num_courses: int,
-    held: Mapping[str, int],
+    held: Mapping[Split, int],
     speeds: Speeds | None,
 ) -> BillRow:
     allowed = [cell for cell in cells if not cell.affordable.refusal]

@@ -10,12 +10,12 @@ import heapq
 import itertools
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from levelfield.compute.devices import device
 from levelfield.records.codec import record
-from levelfield.records.data import num_report_asked
+from levelfield.records.data import Split
 from levelfield.records.errors import SpecError
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialSpec
@@ -98,7 +98,7 @@ def measured_utilisation(
 ) -> float:
     """The share of the peak of a device of ``kind`` that ``trials`` would reach by the ``speeds`` measured on one."""
     flops = sum(trial.budget_flops for trial in trials)
-    seconds = sum(speeds.of(trial.spec, held_examples=spec.data.select_examples).step for trial in trials)
+    seconds = sum(speeds.of(trial.spec, held_examples=facts.held(spec.data)["select"]).step for trial in trials)
     return min(1.0, flops / (seconds * device(kind).peak("bfloat16")))
 
 
@@ -108,7 +108,7 @@ def cluster_bill(spec: StudySpec, facts: DataFacts, planned: Plan, cluster: Clus
     Several devices are taken to be as many times as fast as one, and data to come as fast as it is wanted.
     """
     rate = cluster.each * cluster.utilisation * device(cluster.kind).peak("bfloat16")
-    held = {"select": spec.data.select_examples, "report": facts.num_report or num_report_asked(spec.data)}
+    held = facts.held(spec.data)
 
     def seconds_of(trial: PlannedTrial) -> float:
         own = trial.spec
@@ -192,6 +192,6 @@ def _checkpoint_bytes(trial: TrialSpec, facts: DataFacts) -> float:
     return 4.0 * params * _TENSORS_KEPT[trial.recipe.optimizer]
 
 
-def _record_bytes(trial: TrialSpec, facts: DataFacts, held: dict[str, int]) -> float:
+def _record_bytes(trial: TrialSpec, facts: DataFacts, held: Mapping[Split, int]) -> float:
     values = held["report"] * len(facts.measures) if trial.held_out == "report" else 0
     return _TRIAL_BYTES + _STEP_BYTES * trial.steps + _VALUE_BYTES * values

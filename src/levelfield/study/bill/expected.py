@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from levelfield.records.data import num_report_asked
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import TrialResult
 from levelfield.study.bill.bill import bill
@@ -44,7 +43,7 @@ def few_courses(spec: StudySpec, facts: DataFacts, results: Mapping[str, TrialRe
 def _spend(
     spec: StudySpec, facts: DataFacts, courses: Sequence[Sequence[PlannedTrial]], speeds: Speeds | None
 ) -> Spend:
-    held = {"select": spec.data.select_examples, "report": facts.num_report or num_report_asked(spec.data)}
+    held = facts.held(spec.data)
     trials = [trial for course in courses for trial in course]
     seconds = None
     if speeds is not None:

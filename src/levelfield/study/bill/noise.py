@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from levelfield.records.data import num_folds, num_report_asked
+from levelfield.records.data import num_folds
 from levelfield.records.study import PROTOCOL_MAX_EPOCHS, StudySpec
 from levelfield.scaling.verdicts.margins import PlannedNoise
 from levelfield.study.facts import DataFacts
@@ -33,4 +33,4 @@ def supposed_noise(spec: StudySpec, facts: DataFacts, *, seed_sd: float = ASSUME
 
 def num_judged(spec: StudySpec, facts: DataFacts) -> int:
     """The images that judge a winner: those of every fold."""
-    return (facts.num_report or num_report_asked(spec.data)) * num_folds(spec.data)
+    return facts.held(spec.data)["report"] * num_folds(spec.data)

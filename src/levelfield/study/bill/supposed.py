@@ -13,7 +13,6 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
-from levelfield.records.data import num_report_asked
 from levelfield.records.execution import Execution
 from levelfield.records.study import StudySpec
 from levelfield.records.trial import HeldOutMeans, TrialResult
@@ -126,7 +125,7 @@ def _result(trial: PlannedTrial, facts: DataFacts, loss: float) -> TrialResult:
     """The record of a trial with that loss, as far as a plan reads it."""
     spec, first = trial.spec, facts.measures[0]
     value = loss if first.better == "lower" else (first.ceiling or 0.0) - loss
-    num = spec.data.select_examples if spec.held_out == "select" else facts.num_report or num_report_asked(spec.data)
+    num = facts.held(spec.data)[spec.held_out]
     return TrialResult(
         fingerprint=spec.fingerprint,
         status="finished",

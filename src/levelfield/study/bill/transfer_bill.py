@@ -52,7 +52,9 @@ def _row(
             continue
         arms, probed = _arms(spec, transfer, entry, budget, backbones), backbones if transfer.probes else 0
         forward = max(_forward(facts, transfer, cell) for cell in cells)
-        here = sum(flops for _, flops in arms) + probed * forward * (target.num_train + transfer.data.select_examples)
+        here = sum(flops for _, flops in arms) + probed * forward * (
+            target.num_train + target.num_selecting(transfer.data)
+        )
         trials, probes, train = trials + sum(number for number, _ in arms), probes + probed, train + here
         evaluate += (sum(number for number, _ in arms) + probed) * forward * target.num_report
         pace = [_pace(spec, facts, cell, speeds) for cell in cells]

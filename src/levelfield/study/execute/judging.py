@@ -58,13 +58,21 @@ def settle(parts: TrialParts, stopwatch: Stopwatch) -> None:
 
 def judge(parts: TrialParts, files: TrialFiles) -> HeldOutMeans:
     """The scores of the settled network; winners keep those of every example."""
+    judged = scored(parts)
+    if parts.spec.held_out == "report" and not broken(judged.mean):
+        _keep(judged, files)
+    return judged.mean
+
+
+def scored(parts: TrialParts) -> HeldOutScores:
+    """The same of every example, by all ranks together."""
     spec, state = parts.spec, parts.state
     model = state.model
     if spec.test_resolution is not None:
         side, channels = spec.test_resolution, parts.source.in_channels
         model = assembled(parts.network.spec, tensors_of(model), head=spec.head, resolution=side, in_channels=channels)
         model = model.to(parts.device)
-    judged = evaluate(
+    return evaluate(
         model,
         parts.task,
         parts.judged_on,
@@ -72,10 +80,8 @@ def judge(parts: TrialParts, files: TrialFiles) -> HeldOutMeans:
         device=parts.device,
         dtype=spec.dtype,
         batch_size=batch_judged(spec.head, parts.judged_on.resolution),
+        ranks=parts.ranks,
     )
-    if spec.held_out == "report" and not broken(judged.mean):
-        _keep(judged, files)
-    return judged.mean
 
 
 def _keep(judged: HeldOutScores, files: TrialFiles) -> None:
