@@ -19,7 +19,7 @@ from levelfield.records.probe import ProbeSpec
 from levelfield.records.probe_store import directory_of, probe_directory
 from levelfield.records.store import StudyDirectory
 from levelfield.study.launch.base import LaunchEvent, Planned
-from levelfield.study.launch.cluster import Blame, JobPlacer, Job, JobOrder, JobState
+from levelfield.study.launch.cluster import Blame, Job, JobOrder, JobPlacer, JobState
 from levelfield.study.launch.deaths import MAX_DEATHS, Deaths
 from levelfield.study.launch.foretelling import Foretelling
 from levelfield.study.launch.intents import Intent, Intents
