@@ -53,6 +53,9 @@ SequenceColumn = Annotated[
 ]
 NumClasses = Annotated[int | None, typer.Option("--num-classes", help="Masks: classes, where the data names none.")]
 IgnoreIndex = Annotated[int | None, typer.Option("--ignore-index", help="Masks: value of pixels of no class (255).")]
+TextColumn = Annotated[
+    str | None, typer.Option("--text-column", help="Tables: column of texts of pictures; WebDataset: key in the JSON.")
+]
 Stretch = Annotated[
     int | None, typer.Option("--stretch", help="Masks: frames of a film that intervals resample together.", min=1)
 ]
@@ -61,7 +64,7 @@ _REPORT_UNSAID = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class PlaceOptions:
-    """What the verbs of ``levelfield data`` are told of a place: of labelled pictures, or of such with masks."""
+    """What the verbs of ``levelfield data`` are told of a place: of labelled pictures, or such with masks or texts."""
 
     image_column: str | None
     label_column: str | None
@@ -70,13 +73,15 @@ class PlaceOptions:
     sequence_column: str | None
     num_classes: int | None
     ignore_index: int | None
+    text_column: str | None
 
     def said_of(self, path: str) -> PlaceSaid | MaskedPlaceSaid:
         """The same as the door is told it: of masks where something is said of them, or pairs lie there.
 
         Raises:
-            SpecError: a column of labels is named beside one of masks.
+            SpecError: a column of labels or texts is named beside one of masks.
         """
+        from levelfield.data.ingest.columns import TextsSaid
         from levelfield.data.ingest.mask_classes import MasksSaid
         from levelfield.data.ingest.masked_places import MaskedPlaceSaid, is_masked_place
         from levelfield.data.ingest.places import PlaceSaid
@@ -84,9 +89,12 @@ class PlaceOptions:
 
         of_masks = (self.mask_column, self.split_column, self.sequence_column, self.num_classes, self.ignore_index)
         if of_masks == (None,) * 5 and not is_masked_place(path):
-            return PlaceSaid(path=path, image_column=self.image_column, label_column=self.label_column)
-        if self.label_column is not None:
-            raise SpecError("--label-column is of labels, and pictures with masks have none: leave it out")
+            texts = None if self.text_column is None else TextsSaid(column=self.text_column)
+            named = {"image_column": self.image_column, "label_column": self.label_column}
+            return PlaceSaid(path=path, texts=texts, **named)
+        for option, said in (("--label-column", self.label_column), ("--text-column", self.text_column)):
+            if said is not None:
+                raise SpecError(f"{option} is of labels or texts, and pictures with masks have none: leave it out")
         return MaskedPlaceSaid(
             path=path,
             image_column=self.image_column,
@@ -107,6 +115,7 @@ def says_place(verb: Callable[..., None]) -> Callable[..., None]:
         "sequence_column": SequenceColumn,
         "num_classes": NumClasses,
         "ignore_index": IgnoreIndex,
+        "text_column": TextColumn,
     }
     parameters: list[inspect.Parameter] = []
     for name, parameter in inspect.signature(verb, eval_str=True).parameters.items():

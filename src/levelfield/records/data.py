@@ -16,6 +16,7 @@ from levelfield.records.data_bounds import LONGEST_STREAM, MOST_HELD_OUT, expect
 from levelfield.records.drawn import DigitPairsSpec, DigitsSpec, DigitStringsSpec, FractalsSpec
 from levelfield.records.errors import expect
 from levelfield.records.stated import stated
+from levelfield.records.texted import TextedImagesSpec
 
 MOST_MASK_CLASSES = 255
 """A mask has 8 bits a pixel, and one value of them belongs to no class."""
@@ -198,7 +199,7 @@ class MixtureSpec:
         return
 
 
-DataSpec: TypeAlias = SourceSpec | MaskedImagesSpec | MixtureSpec
+DataSpec: TypeAlias = SourceSpec | MaskedImagesSpec | TextedImagesSpec | MixtureSpec
 
 
 def _check_augment(spec: ImagesSpec) -> None:
@@ -261,7 +262,8 @@ def data_content(spec: DataSpec, fingerprint: str) -> str | None:
     None where the spec alone says what is drawn.
     """
     kinds = tuple(type(part.data) for part in spec.parts) if isinstance(spec, MixtureSpec) else (type(spec),)
-    return fingerprint if any(issubclass(kind, ImagesSpec | MaskedImagesSpec) for kind in kinds) else None
+    brought = ImagesSpec | MaskedImagesSpec | TextedImagesSpec
+    return fingerprint if any(issubclass(kind, brought) for kind in kinds) else None
 
 
 def check_content(spec: DataSpec, content: str | None) -> None:
@@ -289,6 +291,10 @@ def data_identity(spec: DataSpec) -> dict[str, Any]:
     if isinstance(spec, MaskedImagesSpec):
         plain = {key: value for key, value in plain.items() if key not in _CONTAINER_FIELDS | _MASK_FIELDS}
         plain |= {"source": "masked images", "report_examples": num_report_asked(spec)}
+        return plain | {"pixels": PIXELS_VERSION}
+    if isinstance(spec, TextedImagesSpec):
+        plain = {key: value for key, value in plain.items() if key not in _CONTAINER_FIELDS}
+        plain |= {"source": "image texts", "report_examples": num_report_asked(spec)}
         return plain | {"pixels": PIXELS_VERSION}
     if isinstance(spec, ImagesSpec):
         plain = {key: value for key, value in plain.items() if key not in _CONTAINER_FIELDS}
@@ -322,6 +328,6 @@ def at_resolution(spec: DataSpec, resolution: int) -> DataSpec:
     return dataclasses.replace(spec, resolution=resolution)
 
 
-_CONTAINER_FIELDS = {"path", "report_path", "image_column", "label_column"}
+_CONTAINER_FIELDS = {"path", "report_path", "image_column", "label_column", "text_column"}
 _MASK_FIELDS = {"mask_column", "split_column", "sequence_column", "num_classes", "ignore_index"}
 """Where masks lie, and what is part of their content."""
