@@ -71,7 +71,7 @@ def test_a_study_whose_own_process_is_killed_in_the_middle_goes_on_by_the_same_c
 def test_a_trial_that_is_preempted_told_of_its_limit_cancelled_and_killed_leaves_the_bytes_of_an_undisturbed_one(
     slurm: SlurmHere, tmp_path
 ):
-    study, spec = tmp_path / "study", lengthy(6, steps=3000)
+    study, spec = tmp_path / "study", lengthy(6, steps=8000)
     disturbances = (
         ("sbatch", "-p", "high", "-n", "2", "-o", "/dev/null", "--wrap", "sleep 1"),
         ("scancel", "--batch", "--signal=USR2", "JOB"),

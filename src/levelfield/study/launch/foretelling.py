@@ -43,7 +43,7 @@ class Foretelling:
             memory = int(_SPARE_MEMORY * self._largest[spec.family]) + _SPARE_BYTES
         return Needs(
             num_gpus=self._num_gpus,
-            num_cpus=self._execution.threads + ahead,
+            num_cpus=(self._execution.threads + ahead) * self._execution.num_devices,
             seconds=seconds,
             memory_bytes=memory,
         )
