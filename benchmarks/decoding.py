@@ -30,7 +30,7 @@ from timm.data.transforms_factory import transforms_imagenet_train
 from levelfield.data import decode as room
 from levelfield.data.augment.resized_crop import crop_draws, random_box
 from levelfield.data.resize import resized
-from levelfield.study.launch.local import worker_environment
+from levelfield.study.launch.environment import worker_environment
 
 SIDE = 224
 _SIMPLEJPEG = room.simplejpeg

@@ -34,7 +34,7 @@ from levelfield.data.arranged import training_order
 from levelfield.data.loader import Loader
 from levelfield.data.sources import open_source
 from levelfield.records.data import ImagesSpec
-from levelfield.study.launch.local import worker_environment
+from levelfield.study.launch.environment import worker_environment
 
 SIDE, BATCH, WORKERS = 224, 64, 2
 

@@ -27,7 +27,7 @@ from levelfield.data.sources.splits import image_source
 from levelfield.data.stores.tar import TarStore
 from levelfield.data.transforms import fed
 from levelfield.records.data import ImagesSpec
-from levelfield.study.launch.local import worker_environment
+from levelfield.study.launch.environment import worker_environment
 
 CLASSES = 1000
 

@@ -27,7 +27,7 @@ from levelfield.data.sources import open_source_once
 from levelfield.records.store import StudyDirectory
 from levelfield.records.trial import TrialSpec, TrialTiming
 from levelfield.study.execute.trial import run_trial
-from levelfield.study.launch.local import worker_environment
+from levelfield.study.launch.environment import worker_environment
 from levelfield.study.spec_file import quickstart_text
 
 HEAD = """

@@ -24,6 +24,7 @@ from levelfield.native.library import kernels
 from levelfield.records.trial import Dtype
 from levelfield.train.device import compute_as_recorded
 from levelfield.train.engine.lean import LeanForward, LeanSide, can_update
+from levelfield.train.step import TrainingStep
 
 CPU = torch.device("cpu")
 ROUNDS = 7
@@ -64,6 +65,7 @@ class LeanOrPlain(OurStep):
         if lean:
             found = kernels()
             assert found is not None, "the lean engine needs a C compiler"
+            assert isinstance(self.step, TrainingStep)
             spec = self.step.spec
             self.step.side = LeanSide(spec, found) if can_update(spec) else LeanForward(spec, found)
 
@@ -98,24 +100,25 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     asked.add_argument("--compiled", action="store_true")
     asked.add_argument("--only", default="")
+    asked.add_argument("--rounds", type=int, default=ROUNDS)
     said = asked.parse_args()
     torch.set_num_threads(1)
     compute_as_recorded()
     for net in (net for net in (TINY, MIDDLE, _F0, W192, S16) if said.only in net.title):
         print(f"\n### {net.title}\n\n| step | timm fp32 over it | timm bf16 over it |\n|---|---|---|", flush=True)
         steps = {name: build() for name, build in _variants(net, compiled=said.compiled)}
-        seconds = _interleaved(steps)
+        seconds = _interleaved(steps, rounds=said.rounds)
         for name, spent in seconds.items():
             ratios = (quotient(seconds[base], spent) for base in ("timm fp32", "timm bf16"))
             print(f"| {name} | {' | '.join(ratios)} |", flush=True)
 
 
-def _interleaved(steps: dict[str, Callable[[], None]]) -> dict[str, list[float]]:
+def _interleaved(steps: dict[str, Callable[[], None]], *, rounds: int) -> dict[str, list[float]]:
     for step in steps.values():
         step()
         step()
     found: dict[str, list[float]] = {name: [] for name in steps}
-    for number in range(ROUNDS):
+    for number in range(rounds):
         for name in list(steps) if number % 2 else reversed(list(steps)):
             begun = time.process_time()
             steps[name]()

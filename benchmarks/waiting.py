@@ -25,7 +25,7 @@ from levelfield.records.head import LinearHead
 from levelfield.records.store import TrialDirectory
 from levelfield.records.trial import TrialResult, TrialSpec
 from levelfield.study.execute.trial import run_trial
-from levelfield.study.launch.local import worker_environment
+from levelfield.study.launch.environment import worker_environment
 from levelfield.study.plan.recipes import preset
 
 THREADS = (0, 1, 2)

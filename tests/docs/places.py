@@ -29,6 +29,7 @@ from tests.masked_pictures import NOTHING, rows, write_pairs, write_parquet
 from tests.study.foretelling import planted
 from tests.study.pictures import write_folder
 from tests.study.simulated import run_to_the_end, study, written_down
+from tests.texted_pictures import as_table, told_pictures
 
 STREETS_NOTHING = 11
 """The value that the page says is of no class."""
@@ -118,6 +119,10 @@ def for_segmentation(place: Path) -> None:
         mask = np.asarray(Image.open(path))
         Image.fromarray(np.where(mask == NOTHING, STREETS_NOTHING, mask).astype(np.uint8)).save(path)
     write_parquet(place / "camvid.parquet", rows())
+
+
+def for_own_pairs(place: Path) -> None:
+    as_table(place / "photos", told_pictures())
 
 
 def for_demonstrations(place: Path) -> None:

@@ -38,12 +38,16 @@ NOT_HERE = {
     "python -m benchmarks.planted_few": "takes hours; benchmarks/results holds them",
     "pytest -m slow tests/study/test_pieces.py": "is a part of this tier",
     "pip install 'levelfield[timm]'": INSTALLS,
+    "pip install 'levelfield[clip]'": INSTALLS,
     "pip install 'levelfield[onnx]'": INSTALLS,
+    "pip install 'levelfield[ray]'": INSTALLS,
+    "pip install 'levelfield[slurm]'": INSTALLS,
 }
 
 TABLES: dict[str, Callable[[Path], None]] = {
     "next-trials.md": places.for_next_trials,
     "others-tables.md": places.for_others_tables,
+    "own-pairs.md": places.for_own_pairs,
 }
 NETWORKS: dict[str, Callable[[Path], None]] = {
     "augment.md": places.for_augmenting,
@@ -59,6 +63,8 @@ NETWORKS: dict[str, Callable[[Path], None]] = {
 ELSEWHERE = {
     "own-data.md": "tests/docs/test_commands.py",
     "limited-time.md": "below",
+    "ray.md": "tests/study/test_ray.py",
+    "slurm.md": "tests/study/test_slurm.py",
     "watch.md": "tests/cli/test_watch.py",
 }
 
@@ -75,7 +81,9 @@ def test_every_how_to_that_has_commands_is_followed_and_none_is_excused_that_no_
     assert len(written) > 40
 
 
-@pytest.mark.parametrize("page", ["others-tables.md", pytest.param("next-trials.md", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "page", ["others-tables.md", "own-pairs.md", pytest.param("next-trials.md", marks=pytest.mark.slow)]
+)
 def test_the_commands_of_a_how_to_on_tables_run_as_they_stand_there(page, tmp_path, monkeypatch, invoke):
     """In this process: a start of Python each would take longer than they do."""
     TABLES[page](tmp_path)

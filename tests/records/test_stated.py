@@ -83,7 +83,7 @@ def test_what_is_no_text_that_can_be_shown_is_refused(good, field, value):
         (DEFAULT_EXECUTION, "threads", 0),
         (DEFAULT_EXECUTION, "threads", 10**6),
         (DEFAULT_EXECUTION, "prefetch", -1),
-        (DEFAULT_EXECUTION, "num_devices", 8),
+        (DEFAULT_EXECUTION, "num_devices", 0),
         (DEFAULT_EXECUTION, "microbatch_size", 0),
         (DEFAULT_EXECUTION, "engine", "compiled"),
         (DEFAULT_EXECUTION, "launcher", "slurm"),

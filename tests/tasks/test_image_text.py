@@ -26,8 +26,10 @@ from levelfield.tasks.image_text import IMAGE_TO_TEXT, MEAN_RECALL, TEXT_TO_IMAG
 from levelfield.tasks.retrieval import hits
 from levelfield.testing.sources import check_source
 from levelfield.testing.tasks import check_task
+from levelfield.train.engine.graph.step import GraphUpdate
 from levelfield.train.engine.lean import LeanSide
 from levelfield.train.evaluate import evaluate
+from levelfield.train.lagging import LaggingStep
 from levelfield.train.policy import policy_table
 from levelfield.train.state import TrainState
 from levelfield.train.step import TrainingStep
@@ -147,7 +149,15 @@ def batches_of(source: PlantedPairs, size: int) -> Iterator[Batch]:
     return iter(Loader(source, order=order, global_batch_size=size))
 
 
-def trained(architecture: str, task: ImageText, *, microbatch: int | None, lean: bool = False, steps: int = 3):
+def trained(
+    architecture: str,
+    task: ImageText,
+    *,
+    microbatch: int | None,
+    lean: bool = False,
+    graph: bool = False,
+    steps: int = 3,
+):
     """The loss and weights after some steps on whole batches of 16, or on parts of them."""
     recipe = dataclasses.replace(RECIPE, dropout=0.1, stochastic_depth=0.1, agc_lambda=0.01)
     if architecture == RESNET:
@@ -176,8 +186,21 @@ def trained(architecture: str, task: ImageText, *, microbatch: int | None, lean:
     found = kernels() if lean else None
     side = LeanSide(spec, found) if found is not None else None
     step = TrainingStep(spec, task, device=CPU, side=side, microbatch_size=microbatch)
+    if graph:
+        step = LaggingStep(GraphUpdate(spec, task, device=CPU, microbatch_size=microbatch))
     batches = batches_of(SOURCE, 16)
     return [step(state, next(batches)).loss for _ in range(steps)], state
+
+
+@objectives
+@pytest.mark.parametrize("microbatch", [None, 5])
+def test_steps_of_the_graph_engine_are_the_plain_ones(task, microbatch):
+    (plain, one), (graph, two) = (
+        trained("nfnet:w8-d1x1", task, microbatch=microbatch, graph=engine) for engine in (False, True)
+    )
+    assert graph == pytest.approx(plain, rel=1e-6)
+    for each, other in zip(one.parameters.values(), two.parameters.values(), strict=True):
+        assert torch.allclose(each, other, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,22 @@ def test_a_sharpness_aware_step_is_the_plain_one() -> None:
     assert apart(trained(spec, graph=True), trained(spec, graph=False), begun(spec)) < 1e-5
 
 
+def test_rows_that_hardly_vary_are_standardised_as_by_the_plain_step() -> None:
+    """Below a floor the scale of a row no longer depends on its weights, and its gradient knows that."""
+    spec, states = trial("faithful"), []
+    for graph in (True, False):
+        state, step = begun(spec), a_step(spec, graph=graph)
+        with torch.no_grad():
+            for name, each in state.parameters.items():
+                if each.ndim == 4:
+                    each[::2] *= 1e-4 if "conv1" in name else 1e-2
+        assert step(state, batches(spec, 1)[0]).finite
+        states.append(state)
+    assert apart(states[0], states[1], begun(spec)) < 1e-5
+    for each, other in zip(states[0].parameters.values(), states[1].parameters.values(), strict=True):
+        assert torch.allclose(each, other, rtol=1e-4, atol=1e-9)
+
+
 def test_a_batch_in_parts_is_the_batch() -> None:
     spec, states = trial("short"), []
     for size in (None, 6):

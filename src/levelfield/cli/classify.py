@@ -36,6 +36,8 @@ def classify(
     loaded = model_at(start, device=where, arch=arch, key=key)
     if loaded.card.pixel_head is not None:
         raise SpecError(f"{start} answers every pixel, and has no class for a whole picture: `levelfield evaluate` it")
+    if loaded.card.text_head is not None:
+        raise SpecError(f"{start} places pictures beside texts, and its outputs are no classes: its study judges it")
     unreadable: list[Unreadable] = []
     found = run_classify(loaded, paths, device=where, top=top, unreadable=unreadable)
     if json:

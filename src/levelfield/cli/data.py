@@ -54,6 +54,9 @@ SequenceColumn = Annotated[
 ]
 NumClasses = Annotated[int | None, typer.Option("--num-classes", help="Masks: classes, where the data names none.")]
 IgnoreIndex = Annotated[int | None, typer.Option("--ignore-index", help="Masks: value of pixels of no class (255).")]
+TextColumn = Annotated[
+    str | None, typer.Option("--text-column", help="Tables: column of texts of pictures; WebDataset: key in the JSON.")
+]
 Stretch = Annotated[
     int | None, typer.Option("--stretch", help="Masks: frames of a film that intervals resample together.", min=1)
 ]
@@ -68,8 +71,8 @@ _REPORT_UNSAID = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class PlaceOptions:
-    """What the verbs of ``levelfield data`` are told of a place: of labelled pictures, of such with masks, or of
-    demonstrations."""
+    """What the verbs of ``levelfield data`` are told of a place: of labelled pictures, of such with masks or texts, or
+    of demonstrations."""
 
     image_column: str | None
     label_column: str | None
@@ -78,6 +81,7 @@ class PlaceOptions:
     sequence_column: str | None
     num_classes: int | None
     ignore_index: int | None
+    text_column: str | None
     state_columns: str | None
     action_column: str | None
 
@@ -88,6 +92,7 @@ class PlaceOptions:
         Raises:
             SpecError: columns are named that are not of one kind of data.
         """
+        from levelfield.data.ingest.columns import TextsSaid
         from levelfield.data.ingest.demonstrations import is_demonstrations
         from levelfield.data.ingest.mask_classes import MasksSaid
         from levelfield.data.ingest.masked_places import MaskedPlaceSaid, is_masked_place
@@ -99,9 +104,12 @@ class PlaceOptions:
         if of_robots != (None, None) or is_demonstrations(path):
             return self._of_demonstrations(path, of_masks)
         if of_masks == (None,) * 5 and not is_masked_place(path):
-            return PlaceSaid(path=path, image_column=self.image_column, label_column=self.label_column)
-        if self.label_column is not None:
-            raise SpecError("--label-column is of labels, and pictures with masks have none: leave it out")
+            texts = None if self.text_column is None else TextsSaid(column=self.text_column)
+            named = {"image_column": self.image_column, "label_column": self.label_column}
+            return PlaceSaid(path=path, texts=texts, **named)
+        for option, said in (("--label-column", self.label_column), ("--text-column", self.text_column)):
+            if said is not None:
+                raise SpecError(f"{option} is of labels or texts, and pictures with masks have none: leave it out")
         return MaskedPlaceSaid(
             path=path,
             image_column=self.image_column,
@@ -115,8 +123,8 @@ class PlaceOptions:
         from levelfield.data.ingest.demonstrations import DemonstrationsSaid
         from levelfield.records.errors import SpecError
 
-        if (self.label_column, *of_masks) != (None,) * 6:
-            raise SpecError("demonstrations have neither labels nor masks: leave out what is said of those")
+        if (self.label_column, self.text_column, *of_masks) != (None,) * 7:
+            raise SpecError("demonstrations have no labels, texts or masks: leave out what is said of those")
         columns = None
         if self.state_columns is not None:
             columns = tuple(name.strip() for name in self.state_columns.split(","))
@@ -142,6 +150,7 @@ def says_place(verb: Callable[..., None]) -> Callable[..., None]:
         "sequence_column": SequenceColumn,
         "num_classes": NumClasses,
         "ignore_index": IgnoreIndex,
+        "text_column": TextColumn,
         "state_columns": StateColumns,
         "action_column": ActionColumn,
     }

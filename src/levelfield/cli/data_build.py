@@ -63,6 +63,8 @@ def build(
         if facts.masks is not None:
             which = f"with masks of {len(facts.masks.facts.names)} classes"
         say(f"{part}: {contents.num_examples:,} pictures {which} {where}, fingerprint {contents.fingerprint}")
+        if facts.texts is not None:
+            say(f"  {facts.texts.num_texts:,} texts are said of {facts.texts.contents.num_examples:,} of them")
         if contents.twins:
             say(f"  {contents.twins:,} of them are there twice, byte for byte")
         if shared := found.also_in_train.get(part):

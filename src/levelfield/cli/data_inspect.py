@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,7 +34,7 @@ def inspect(
     from levelfield.data.ingest.inspect import contact_sheet
     from levelfield.data.ingest.inspect import inspect as run_inspect
     from levelfield.data.ingest.masked_places import MaskedPlaceSaid, looked_at_pairs
-    from levelfield.data.ingest.places import looked_at
+    from levelfield.data.ingest.places import looked_at, texts_counted
     from levelfield.data.said import said_elsewhere
     from levelfield.records.errors import SpecError
     from levelfield.report.words.skipped import skipped_sentences
@@ -66,6 +67,11 @@ def inspect(
         for part, store in stores.items():
             sheets.append(out / f"{part}.png")
             contact_sheet(store).save(sheets[-1])
+    if not isinstance(said, MaskedPlaceSaid):
+        counts = texts_counted(said)
+        more = {part: {"num_texts": each.texts, "num_texted": each.pictures} for part, each in counts.items()}
+        parts = {part: replace(facts, **more.get(part, {})) for part, facts in found.parts.items()}
+        found = replace(found, parts=parts)
     if json:
         say_json(found)
         return
@@ -92,6 +98,8 @@ def _say_part(part: str, facts: PartInspection) -> None:
         say(f"  {facts.twins:,} pictures are there twice, byte for byte: splits may part them")
     if facts.contradicted:
         say(f"  {facts.contradicted:,} of them stand under two classes: nobody can be right about both", "alarm")
+    if facts.num_texts is not None and facts.num_texted is not None:
+        say(f"  {facts.num_texts:,} texts are said of {facts.num_texted:,} of them")
     for sentence in skipped_sentences(facts.unusable):
         say(f"  {sentence}", "alarm")
     for each in facts.named_unusable:

@@ -20,7 +20,7 @@ def verify(
     from levelfield.cli.console import say
     from levelfield.data.ingest.demonstrations import DemonstrationsSaid, demonstrations_at
     from levelfield.data.ingest.masked_places import MaskedPlaceSaid, masked_forms_at
-    from levelfield.data.ingest.places import forms_at
+    from levelfield.data.ingest.places import PlaceSaid, forms_at
     from levelfield.data.ingest.verify import verified
 
     said = options.said_of(source)
@@ -33,6 +33,6 @@ def verify(
         return
     forms = masked_forms_at(said, source) if isinstance(said, MaskedPlaceSaid) else forms_at(said, source)
     for part, form in forms.items():
-        contents, compared = verified(form)
+        contents, compared = verified(form, texted=isinstance(said, PlaceSaid) and said.texts is not None)
         told = "all as it was built" if compared else "listed and hashed anew: nothing to compare it with"
         say(f"{part}: {contents.num_examples:,} pictures, fingerprint {contents.fingerprint}: {told}")

@@ -50,6 +50,8 @@ def evaluate(
     where = resolve_device(device)
     at = judged_resolution(start) if data is None else None
     loaded = model_at(start, device=where, arch=arch, key=key, resolution=at)
+    if loaded.card.text_head is not None:
+        raise SpecError(f"{start} places pictures beside texts, and its outputs are no classes: its study judges it")
     if loaded.card.pixel_head is not None:
         if data is not None:
             raise SpecError("--data names labelled images, and this network answers every pixel: leave it out")

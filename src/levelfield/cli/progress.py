@@ -6,7 +6,7 @@ import contextlib
 import functools
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,10 +31,13 @@ def run_and_show(
     cheapest_first: bool = False,
     track: Sequence[str] = (),
     watch: Callable[[RunProgress], None] = lambda progress: None,
+    asks: Mapping[str, str] | None = None,
 ) -> Analysis:
-    """Run ``spec`` in ``directory``, write its report, and say what came of it; ``watch`` sees all that happens."""
+    """Run ``spec`` in ``directory``, write its report, and say what came of it; ``watch`` sees all that happens, and a
+    cluster is asked for ``asks`` for every job."""
     from levelfield.cli.analysis import say_findings, say_transfers
     from levelfield.publish import publish
+    from levelfield.study.launch.registry import launch_by
     from levelfield.study.run import run_study
     from levelfield.study.track.sinks import sink
     from levelfield.study.track.tracker import Tracker
@@ -65,6 +68,7 @@ def run_and_show(
             seconds=seconds,
             cheapest_first=cheapest_first,
             on_progress=on_progress,
+            launch=launch_by(asks or {}),
         )
     page, analysis = publish(directory, fresh=trained > 0)
     say(f"{trained} trials trained in {time.perf_counter() - begun:.0f} s")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 EXAMPLES = "Example:  levelfield run study.toml --dir runs/mine --workers 2"
+
+JOBS = 64
+"""Trials at a time on a cluster, where nobody says how many."""
 
 Workers = Annotated[int, typer.Option(help="Trials at a time; results do not depend on it.", min=1, max=256)]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
@@ -22,7 +26,10 @@ Data = Annotated[Path | None, typer.Option(help="Where the data lies now, if not
 ReportData = Annotated[Path | None, typer.Option(help="The same for report_path.")]
 CheckpointEvery = Annotated[float, typer.Option(help="Seconds between checkpoints.", min=0)]
 
-
+Asks = Annotated[
+    list[str] | None,
+    typer.Option("--ask", metavar="KEY=VALUE", help="What a cluster is asked for, for every job (repeatable)."),
+]
 Changes = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A value set otherwise (repeatable).")
 ]
@@ -33,10 +40,16 @@ def run(
     directory: Annotated[
         Path | None, typer.Option("--dir", help="Where it lives; runs/<name of the study> when left out.")
     ] = None,
-    workers: Workers = 1,
+    workers: Annotated[
+        int | None, typer.Option(help="Trials at a time, 1 here and 64 on a cluster when left out.", min=1, max=4096)
+    ] = None,
     device: Device = "auto",
     threads: Threads = None,
     prefetch: Prefetch = None,
+    launcher: Annotated[
+        str | None, typer.Option(help="local, slurm or ray, if not that of [execution]; results do not depend on it.")
+    ] = None,
+    asks: Asks = None,
     data: Data = None,
     report_data: ReportData = None,
     changes: Changes = None,
@@ -59,18 +72,37 @@ def run(
 
     if retry not in (None, "failed"):
         raise SpecError(f"--retry takes 'failed', saw {retry!r}")
-    spec = executed(relocated(load_study(study, changes or ()), data, report_data), threads=threads, prefetch=prefetch)
+    spec = relocated(load_study(study, changes or ()), data, report_data)
+    spec = executed(spec, threads=threads, prefetch=prefetch, launcher=launcher)
     run_and_show(
         spec,
         directory or Path("runs") / spec.name,
-        num_workers=workers,
+        num_workers=workers or (1 if spec.execution.launcher == "local" else JOBS),
         device=device,
         retry_failed=retry == "failed",
         checkpoint_seconds=checkpoint_every,
         seconds=None if piece is None else seconds_of(piece),
         cheapest_first=cheapest_first,
         track=track or (),
+        asks=asked_of_cluster(asks or ()),
     )
+
+
+def asked_of_cluster(asks: Sequence[str]) -> dict[str, str]:
+    """``partition=gpu`` and the like, by key.
+
+    Raises:
+        SpecError: one of them is no KEY=VALUE.
+    """
+    from levelfield.records.errors import SpecError
+
+    found = {}
+    for each in asks:
+        key, equals, value = each.partition("=")
+        if not (key.strip() and equals and value.strip()):
+            raise SpecError(f"--ask takes KEY=VALUE, such as partition=gpu, saw {each!r}")
+        found[key.strip().lstrip("-")] = value.strip()
+    return found
 
 
 def seconds_of(text: str) -> float:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from levelfield.data.arrow_messages import refuse_compressed
-from levelfield.data.canonical import DIGEST_BYTES, canonical_order, paired_order
+from levelfield.data.canonical import DIGEST_BYTES, canonical_order, paired_order, said_order
 from levelfield.data.draws import Int64s
 from levelfield.records.errors import DataError, first_line
 from levelfield.records.files import regular_stat
@@ -84,6 +84,12 @@ class Index:
         return cls._in_order(pictures, order), cls._in_order(masks, order)
 
     @classmethod
+    def said_of(cls, pictures: ListedRows, texts: ListedRows) -> tuple[Index, Index]:
+        """The indices in memory of pictures and of what is said of them, row by row, in their canonical order."""
+        order = said_order(pictures.label, pictures.digest, texts.digest)
+        return cls._in_order(pictures, order), cls._in_order(texts, order)
+
+    @classmethod
     def unordered(cls, rows: ListedRows) -> Index:
         """The index in memory of ``rows`` in the order that they have, to read them by before they are hashed."""
         return cls._in_order(rows, np.arange(len(rows)))
@@ -117,6 +123,18 @@ class Index:
         """The same of pictures and of their masks, row by row, in their canonical order."""
         order = paired_order(*(np.concatenate([index.digests for index in each]) for each in (pictures, masks)))
         return cls._taken(pictures, order), cls._taken(masks, order)
+
+    @classmethod
+    def merged_said(cls, pictures: Sequence[Index], texts: Sequence[Index]) -> tuple[Index, Index]:
+        """The same of pictures and of what is said of them."""
+        labels = np.concatenate([index.labels for index in pictures])
+        digests = (np.concatenate([index.digests for index in each]) for each in (pictures, texts))
+        order = said_order(labels, *digests)
+        return cls._taken(pictures, order), cls._taken(texts, order)
+
+    def at(self, places: Int64s) -> Index:
+        """The index in memory of the rows at ``places``, in that order."""
+        return self.unordered(self.rows(places, self.digests[places]))
 
     @classmethod
     def _taken(cls, indices: Sequence[Index], order: Int64s) -> Index:

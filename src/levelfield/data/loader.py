@@ -212,8 +212,12 @@ class _Run:
             )
 
 
-def evaluation_batches(source: Source, split: Split, batch_size: int) -> Iterator[Batch]:
+def evaluation_batches(
+    source: Source, split: Split, batch_size: int, *, rank: int = 0, world_size: int = 1
+) -> Iterator[Batch]:
     """Every example of ``split`` once, in the order of ids, never augmented; the last batch may be smaller.
+
+    Of ``world_size`` ranks each takes every so many-th batch, the first the first one.
 
     Raises:
         ValueError: ``batch_size`` is below 1.
@@ -221,7 +225,7 @@ def evaluation_batches(source: Source, split: Split, batch_size: int) -> Iterato
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, saw {batch_size}")
     size = source.split_sizes[split]
-    for start in range(0, size, batch_size):
+    for start in range(rank * batch_size, size, world_size * batch_size):
         ids = np.arange(start, min(start + batch_size, size), dtype=np.int64)
         fields, valid = _tensors(source.batch(split, ids))
         yield Batch(

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from levelfield.data.canonical import content_fingerprint, num_twins, paired_fingerprint
+from levelfield.data.canonical import content_fingerprint, num_twins, paired_fingerprint, said_fingerprint
 from levelfield.data.classes import Classes
 from levelfield.data.index import Index
 from levelfield.records.codec import later, record
@@ -29,6 +29,7 @@ SkipReason: TypeAlias = Literal[
     "unreadable",
     "same-name",
     "mask",
+    "no-text",
 ]
 """Why a file is none of the pictures; the sentences are in report/words/skipped.py."""
 
@@ -100,6 +101,19 @@ def paired_contents(pictures: Index, masks: Index, facts: MaskFacts) -> Contents
         fingerprint=paired_fingerprint(
             pictures.digests, masks.digests, num_classes=len(facts.names), ignore_index=facts.ignore_index
         ),
+    )
+
+
+def said_contents(pictures: Index, texts: Index, class_names: Sequence[str], *, sorted_as_text: bool) -> Contents:
+    """What is known of ``pictures`` and of what is said of them, row by row, as a whole; every row is looked at."""
+    twins, contradicted = num_twins(pictures.digests, pictures.labels)
+    return Contents(
+        class_names=tuple(class_names),
+        num_by_class=tuple(np.bincount(pictures.labels, minlength=len(class_names)).tolist()),
+        twins=twins,
+        contradicted=contradicted,
+        fingerprint=said_fingerprint(pictures.labels, pictures.digests, texts.digests, classes=class_names),
+        sorted_as_text=sorted_as_text,
     )
 
 

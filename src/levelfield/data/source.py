@@ -68,11 +68,15 @@ class Source(Protocol):
 
 @runtime_checkable
 class Prompted(Protocol):
-    """A source whose classes are told by texts."""
+    """A source of images with texts, whose classes are told by such."""
 
     @property
-    def prompts(self) -> NDArray[np.int32]:
-        """What each class is called, in so many ways: tokens [classes, ways, context]."""
+    def prompts(self) -> NDArray[np.int32] | None:
+        """What each class is called, in so many ways: tokens [classes, ways, context]; None where there are none."""
+        ...
+
+    def texts_judged(self, split: Split) -> int:
+        """How many texts the network reads of a held-out picture, those that it lacks counted."""
         ...
 
 

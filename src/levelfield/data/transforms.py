@@ -34,18 +34,19 @@ _ONE = 1 << 16
 
 def to_float(images: Tensor) -> Tensor:
     """uint8 ``[B, C, H, W]`` to float32, zero mean and unit variance a channel by :data:`NORMALISATION`."""
-    mean, std = _statistics(images.shape[1], images.device)
-    return images.float().sub_(mean).div_(std)
+    pixels = images.float()
+    mean, std = _statistics(images.shape[1], images.device, pixels.dtype)
+    return pixels.sub_(mean).div_(std)
 
 
 @functools.cache
-def _statistics(channels: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def _statistics(channels: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of pixels up to 255, [1, C, 1, 1], sent to the device once: what sends anything there
     in every step makes the host wait, and cannot be captured."""
     import torch
 
     with torch.inference_mode(False):
-        mean, std = (torch.tensor(values, device=device).mul_(255) for values in NORMALISATION[channels])
+        mean, std = (torch.tensor(values, device=device, dtype=dtype).mul_(255) for values in NORMALISATION[channels])
         return mean.view(1, -1, 1, 1), std.view(1, -1, 1, 1)
 
 

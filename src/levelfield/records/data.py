@@ -17,6 +17,7 @@ from levelfield.records.demonstrations import DemonstrationsSpec
 from levelfield.records.drawn import DigitPairsSpec, DigitsSpec, DigitStringsSpec, FractalsSpec
 from levelfield.records.errors import expect
 from levelfield.records.stated import stated
+from levelfield.records.texted import TextedImagesSpec
 
 MOST_MASK_CLASSES = 255
 """A mask has 8 bits a pixel, and one value of them belongs to no class."""
@@ -199,7 +200,7 @@ class MixtureSpec:
         return
 
 
-DataSpec: TypeAlias = SourceSpec | MaskedImagesSpec | DemonstrationsSpec | MixtureSpec
+DataSpec: TypeAlias = SourceSpec | MaskedImagesSpec | TextedImagesSpec | DemonstrationsSpec | MixtureSpec
 
 
 def _check_augment(spec: ImagesSpec) -> None:
@@ -262,7 +263,7 @@ def data_content(spec: DataSpec, fingerprint: str) -> str | None:
     None where the spec alone says what is drawn.
     """
     kinds = tuple(type(part.data) for part in spec.parts) if isinstance(spec, MixtureSpec) else (type(spec),)
-    brought = ImagesSpec | MaskedImagesSpec | DemonstrationsSpec
+    brought = ImagesSpec | MaskedImagesSpec | TextedImagesSpec | DemonstrationsSpec
     return fingerprint if any(issubclass(kind, brought) for kind in kinds) else None
 
 
@@ -291,6 +292,10 @@ def data_identity(spec: DataSpec) -> dict[str, Any]:
     if isinstance(spec, MaskedImagesSpec):
         plain = {key: value for key, value in plain.items() if key not in _CONTAINER_FIELDS | _MASK_FIELDS}
         plain |= {"source": "masked images", "report_examples": num_report_asked(spec)}
+        return plain | {"pixels": PIXELS_VERSION}
+    if isinstance(spec, TextedImagesSpec):
+        plain = {key: value for key, value in plain.items() if key not in _CONTAINER_FIELDS}
+        plain |= {"source": "image texts", "report_examples": num_report_asked(spec)}
         return plain | {"pixels": PIXELS_VERSION}
     if isinstance(spec, DemonstrationsSpec):
         plain = {key: value for key, value in plain.items() if key not in _CONTAINER_FIELDS | _ROBOT_FIELDS}
@@ -328,7 +333,7 @@ def at_resolution(spec: DataSpec, resolution: int) -> DataSpec:
     return dataclasses.replace(spec, resolution=resolution)
 
 
-_CONTAINER_FIELDS = {"path", "report_path", "image_column", "label_column"}
+_CONTAINER_FIELDS = {"path", "report_path", "image_column", "label_column", "text_column"}
 _MASK_FIELDS = {"mask_column", "split_column", "sequence_column", "num_classes", "ignore_index"}
 """Where masks lie, and what is part of their content."""
 _ROBOT_FIELDS = {"state_columns", "action_column"}

@@ -8,16 +8,18 @@ from levelfield.records.codec import record
 from levelfield.records.errors import (
     InputError,
     LeaseLostError,
+    RankLostError,
     StoreError,
     UnfinishedError,
     first_line,
     lacks_memory,
 )
 
-EndKind: TypeAlias = Literal["memory", "input", "store", "lease", "stopped", "time", "hang", "error"]
+EndKind: TypeAlias = Literal["memory", "input", "store", "lease", "stopped", "time", "hang", "rank", "error"]
 
 _KINDS: tuple[tuple[type[BaseException], EndKind], ...] = (
     (LeaseLostError, "lease"),
+    (RankLostError, "rank"),
     (UnfinishedError, "time"),
     (InputError, "input"),
     (StoreError, "store"),
@@ -28,7 +30,7 @@ _KINDS: tuple[tuple[type[BaseException], EndKind], ...] = (
 @record
 class End:
     """Why an attempt ended of which nothing came: memory ran out; the input, or the store, is to blame; its lease was
-    lost; it was stopped, or its time was over; it hung; or anything else."""
+    lost; it was stopped, or its time was over; it hung; another rank had died or hung; or anything else."""
 
     kind: EndKind
     reason: str

@@ -13,6 +13,7 @@
     └── WorkError           the work failed: exit code 1, finished results are kept
         ├── StoreError      a directory that is in use, cannot be written, or holds something else
         │   └── BusyError   somebody else is at that work, and alive
+        ├── RankLostError   one of the processes that train a trial together has died or hangs: all of them stop
         ├── LeaseLostError  an attempt that others may believe to be dead, or have replaced: it stops, and harms nothing
         └── TrialError      a trial that could not be run to its end
 
@@ -103,6 +104,10 @@ class BusyError(StoreError):
 
 class LeaseLostError(WorkError):
     """An attempt that others may believe to be dead, or have replaced: it has stopped, and published nothing."""
+
+
+class RankLostError(WorkError):
+    """One of the processes that train a trial together has died or hangs: all stop, and nothing is published."""
 
 
 class TrialError(WorkError):

@@ -8,7 +8,8 @@ from pathlib import Path
 from levelfield.records.errors import DamagedError
 from levelfield.records.probe import ProbeResult, ProbeSpec, ProbeTiming
 from levelfield.records.sealed import MEND, read_record_if_there, write_record
-from levelfield.records.store import StudyDirectory, claim, named_entries, refuse_no_folder
+from levelfield.records.store import StudyDirectory, TrialDirectory, claim, named_entries, refuse_no_folder
+from levelfield.records.trial import TrialSpec
 from levelfield.records.trial_state import TrialState
 from levelfield.records.writing import make_directory
 
@@ -90,6 +91,11 @@ def write_probe(folder: Path, result: ProbeResult, timing: ProbeTiming) -> None:
 def probe_directory(study: StudyDirectory, spec: ProbeSpec) -> ProbeDirectory:
     """Where the probe ``spec`` of ``study`` lies."""
     return ProbeDirectory(study.path / "probes" / spec.name)
+
+
+def directory_of(study: StudyDirectory, spec: TrialSpec | ProbeSpec) -> TrialDirectory | ProbeDirectory:
+    """Where the trial or the probe ``spec`` of ``study`` lies."""
+    return probe_directory(study, spec) if isinstance(spec, ProbeSpec) else study.trial(spec)
 
 
 def held_probes(study: StudyDirectory) -> dict[str, HeldProbe]:

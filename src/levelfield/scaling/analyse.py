@@ -34,6 +34,7 @@ from levelfield.scaling.results.reasons.verdicts import (
     NoFreshWinners,
     NoTwoSeeds,
     RungNearChance,
+    UnequalBatches,
 )
 from levelfield.scaling.results.refusals import (
     AddSeeds,
@@ -58,7 +59,7 @@ from levelfield.scaling.results.refusals import (
 from levelfield.scaling.results.verdicts import Comparison, Control, Optimism
 from levelfield.scaling.tables.cost import cost_seen
 from levelfield.scaling.tables.remedies import allocation_remedy, law_remedy
-from levelfield.scaling.tables.rows import having
+from levelfield.scaling.tables.rows import Rows, having
 from levelfield.scaling.tables.rungs import Frontier, Rung, checked, frontier
 from levelfield.scaling.tables.sized import sized_cells
 from levelfield.scaling.verdicts.contest import contest_of
@@ -93,10 +94,11 @@ def analyse(
     level) / 2. Families are compared pair by pair in their ``order``, alphabetical where unsaid. ``named_confounds``
     are traits listed as confounds even where balanced. ``equal_search`` says that one rule and one cap were declared
     for all families before the run; else far fewer search runs make a family's best loss a bound.
-    ``no_verdict_because`` says why losses on this data compare nothing. Without ``compared`` no families are
-    compared: many families have very many pairs. ``asked`` is what the user decides of the laws instead of the
-    backtests. Sizes and examples that are not ``sizes_counted``, but somebody's columns, are doubted where compute is
-    not what they cost. The result depends on the rows and ``seed`` alone, not on the order of the rows.
+    ``no_verdict_because`` says why losses on this data compare nothing; so does a ``measure`` of one batch size where
+    runs have several. Without ``compared`` no families are compared: many families have very many pairs. ``asked`` is
+    what the user decides of the laws instead of the backtests. Sizes and examples that are not ``sizes_counted``, but
+    somebody's columns, are doubted where compute is not what they cost. The result depends on the rows and ``seed``
+    alone, not on the order of the rows.
 
     Raises:
         InputError: a malformed table, or per-example losses that do not belong to it. Weak data never raises.
@@ -109,6 +111,8 @@ def analyse(
     def stream(place: int) -> np.random.Generator:
         return np.random.default_rng([seed, place])
 
+    unequal = _unequal_batches(rows, measure)
+    fitted = () if unequal else families
     contest = contest_of(
         rows,
         held_out_losses=held_out_losses,
@@ -116,15 +120,15 @@ def analyse(
         level=level,
         named_confounds=named_confounds,
         equal_search=equal_search,
-        no_verdict_because=no_verdict_because,
+        no_verdict_because=unequal or no_verdict_because,
         measure=measure.name,
         compared=(order or families) if compared else (),
         generator=stream(3),
     )
     winners, noise = contest.winners, contest.noise
     optimism = contest.stand_ins.optimism if contest.stand_ins else ()
-    laws, unfitted = _laws(rows, winners, families, noise, optimism, level, asked, stream)
-    sizes = by_size(rows, families, noise, level=level, delta=asked.delta, stream=stream)
+    laws, unfitted = _laws(rows, winners, fitted, noise, optimism, level, asked, stream)
+    sizes = by_size(rows, fitted, noise, level=level, delta=asked.delta, stream=stream)
     doubted = () if sizes_counted else families
     costs = {family: cost for family in doubted if (cost := cost_seen(having(rows, "family", family)))}
     sizes = told_cost(costs, sizes)
@@ -145,6 +149,7 @@ def analyse(
         refusals=(
             *_weaknesses(rows, winners, noise, held_out_losses, compared),
             *unfitted,
+            *(Refusal(what=LawOf(family=own, currency="flops"), why=(unequal,)) for own in families if unequal),
             *_unallocated(rows, sizes.allocations),
             *_undecided(comparisons, winners),
             *_uncontrolled(winners, controls),
@@ -163,6 +168,16 @@ def analyse(
         rate_batch=RATE_BATCH if any(rows.column("peak_lr")) else None,
         sized=sized_cells(rows, [family for family in families if family not in inactive]),
     )
+
+
+def _unequal_batches(rows: Rows, measure: Measure) -> UnequalBatches | None:
+    """Why ``rows`` cannot be compared by a measure that is of one batch size; None where they can."""
+    if not measure.equal_batch:
+        return None
+    sizes = {size for size in rows.column("global_batch_size") if size is not None}
+    if len(sizes) < 2:
+        return None
+    return UnequalBatches(measure=measure.name, least=min(sizes), most=max(sizes))
 
 
 def _winner_records(winners: Sequence[Rung], noise: Noise, level: float) -> tuple[Winner, ...]:

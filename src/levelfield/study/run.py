@@ -26,7 +26,7 @@ from levelfield.report.words.of_plans import NO_VERDICT_AT_ALL
 from levelfield.report.words.told import told
 from levelfield.study.facts import DataFacts, StartFacts, TargetFacts
 from levelfield.study.launch.base import Launcher, LaunchEvent, Planned, failure
-from levelfield.study.launch.local import LocalLauncher
+from levelfield.study.launch.registry import start_launcher
 from levelfield.study.mend import mend, restore_specs
 from levelfield.study.outcome.content import refuse_other_study, refuse_results_of_other_data
 from levelfield.study.outcome.fixed import fix
@@ -144,7 +144,7 @@ def run_study(
     seconds: float | None = None,
     cheapest_first: bool = False,
     on_progress: OnProgress = lambda progress: None,
-    launch: Callable[..., Launcher] = LocalLauncher,
+    launch: Callable[..., Launcher] = start_launcher,
 ) -> Plan:
     """Run ``spec`` in directory ``path`` until every wanted trial has a result; the same call resumes.
 

@@ -75,13 +75,15 @@ def relocated(spec: StudySpec, path: Path | None, report_path: Path | None) -> S
     return dataclasses.replace(spec, data=dataclasses.replace(spec.data, **given)) if given else spec
 
 
-def executed(spec: StudySpec, *, threads: int | None = None, prefetch: int | None = None) -> StudySpec:
+def executed(
+    spec: StudySpec, *, threads: int | None = None, prefetch: int | None = None, launcher: str | None = None
+) -> StudySpec:
     """``spec`` with its trials executed otherwise, where something is given; finished ones stay as they are.
 
     Raises:
         SpecError: no trial can be executed so.
     """
-    asked = {"threads": threads, "prefetch": prefetch}
+    asked = {"threads": threads, "prefetch": prefetch, "launcher": launcher}
     given: dict[str, Any] = {field: value for field, value in asked.items() if value is not None}
     return dataclasses.replace(spec, execution=dataclasses.replace(spec.execution, **given))
 

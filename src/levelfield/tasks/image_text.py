@@ -56,7 +56,7 @@ class ImageText:
     """
 
     objective: Objective = "sigmoid"
-    width: int = 64
+    width: int = 32
     depth: int = 2
     heads: int = 2
     embedding: int = 64

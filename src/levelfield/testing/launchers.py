@@ -39,11 +39,15 @@ def check_launcher(launch: Callable[[Path], Launcher], directory: Path, *, patie
 def _check_ends(launch: Callable[[Path], Launcher], study: StudyDirectory, patience_s: float) -> None:
     """Each trial starts and ends once; one that cannot be says why, and the next one still runs."""
     lost = ImagesSpec(path=str(study.path / "lost"), resolution=16)
-    trials = [_trial(0), dataclasses.replace(_trial(2), data=lost, data_content="0" * 16), _trial(1)]
+    trials = [
+        example_trial(0),
+        dataclasses.replace(example_trial(2), data=lost, data_content="0" * 16),
+        example_trial(1),
+    ]
     launcher = launch(study.path)
     try:
         for trial in trials:
-            launcher.submit(_planned(trial))
+            launcher.submit(planned_example(trial))
         seen = list(_until_ended(launcher, len(trials), patience_s))
         assert launcher.next_event(timeout_s=0.0) is None, "nothing happens once everything has ended"
     finally:
@@ -65,17 +69,17 @@ def _check_ends(launch: Callable[[Path], Launcher], study: StudyDirectory, patie
 def _check_results(study: StudyDirectory, here: Path) -> None:
     """What a trial learns does not hang on who launched it."""
     for seed in (0, 1):
-        launched = study.trial(_trial(seed)).result()
+        launched = study.trial(example_trial(seed)).result()
         assert launched is not None, "a finished trial has its result in the study's directory"
-        _assert_agree(launched, _made_here(_trial(seed), here))
+        _assert_agree(launched, _made_here(example_trial(seed), here))
 
 
 def _check_stop(launch: Callable[[Path], Launcher], study: StudyDirectory, patience_s: float) -> None:
     """A closed launcher writes no more, and what it stopped goes on elsewhere."""
-    long = dataclasses.replace(_trial(3), steps=_LONG)
+    long = dataclasses.replace(example_trial(3), steps=_LONG)
     launcher = launch(study.path)
     try:
-        launcher.submit(_planned(long))
+        launcher.submit(planned_example(long))
         while (event := launcher.next_event(timeout_s=patience_s)) is not None and event.kind == "started":
             pass
         assert event, f"a trial that works tells of it, and nothing was told for {patience_s:g} s"
@@ -109,11 +113,13 @@ def _assert_agree(launched: TrialResult, here: TrialResult) -> None:
         assert abs(other - value) <= 1e-3 * abs(value), f"{measure} is that of any execution: {other!r}, here {value!r}"
 
 
-def _planned(spec: TrialSpec) -> PlannedTrial:
+def planned_example(spec: TrialSpec) -> PlannedTrial:
+    """``spec`` as a plan wants it."""
     return PlannedTrial(spec=spec, role="search", family="nfnet", budget_flops=spec.budget_flops, base_lr=0.1)
 
 
-def _trial(seed: int) -> TrialSpec:
+def example_trial(seed: int) -> TrialSpec:
+    """A trial of a tenth of a second."""
     recipe = RecipeSpec(preset="check", optimizer="sgd", peak_lr=0.1)
     return TrialSpec(
         architecture="nfnet:w4-d1",

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 
 from levelfield.records.errors import SpecError
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device called ``auto``, ``cpu`` or ``cuda`` (``cuda:1``), set up; auto takes a GPU where there is one.
+    """The device called ``auto``, ``cpu`` or ``cuda`` (``cuda:1``), set up; auto takes a GPU where there is one. Of
+    several processes that torchrun has started on a machine each takes a GPU of its own.
 
     Raises:
         SpecError: the name is unknown, or there is no such device here.
     """
     compute_as_recorded()
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     kind = name.partition(":")[0]
     if kind not in ("cpu", "cuda"):
         raise SpecError(f"unknown device {name!r}; choose auto, cpu or cuda")
     if kind == "cuda" and not torch.cuda.is_available():
         raise SpecError("device 'cuda' was asked for, but torch sees no GPU here; use --device cpu or auto")
-    return torch.device(name)
+    own = os.environ.get("LOCAL_RANK") if dist.is_torchelastic_launched() else None
+    return torch.device("cuda", int(own)) if name == "cuda" and own is not None else torch.device(name)
 
 
 def compute_as_recorded() -> None:

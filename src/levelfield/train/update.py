@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
@@ -19,6 +19,10 @@ class ParameterSide(Protocol):
 
     def clear(self, state: TrainState) -> None:
         """Take all gradients off."""
+        ...
+
+    def leaves(self, state: TrainState) -> Sequence[Tensor]:
+        """The tensors that gradients come to."""
         ...
 
     def weights_met(self, state: TrainState) -> AbstractContextManager[None]:
@@ -48,6 +52,9 @@ class PlainSide:
 
     def clear(self, state: TrainState) -> None:
         state.optimizer.zero_grad(set_to_none=True)
+
+    def leaves(self, state: TrainState) -> Sequence[Tensor]:
+        return list(state.parameters.values())
 
     def weights_met(self, state: TrainState) -> AbstractContextManager[None]:
         return nullcontext()

@@ -64,6 +64,7 @@ def open_backbone(path: Path, *, arch: str | None = None, key: str | None = None
         resolution=loaded.card.resolution,
         num_outputs=loaded.card.num_outputs,
         pixel_head=loaded.card.pixel_head,
+        text_head=loaded.card.text_head,
         in_channels=loaded.card.in_channels,
     )
     state = {name: tensor.detach() for name, tensor in tensors_of(loaded.model).items()}

@@ -8,7 +8,7 @@ from typing import Any
 from levelfield.families.registry import parse, rules_of
 from levelfield.records.codec import from_plain, later, parse_json, record, to_json
 from levelfield.records.errors import SpecError, WeightsError, expect
-from levelfield.records.head import Head, LinearHead, PixelHead
+from levelfield.records.head import Head, LinearHead, PixelHead, TextHead
 from levelfield.weights.preprocessing import Preprocessing
 
 HEADER = "levelfield"  # one key: a map of several would be written in any order, and equal weights in unequal bytes
@@ -31,11 +31,12 @@ class Card:
     source: str = ""
     train_flops: float | None = None
     pixel_head: PixelHead | None = later(default=None)
+    text_head: TextHead | None = later(default=None)
 
     @property
     def head(self) -> Head:
         """What stands on the backbone: linear where nothing else is said."""
-        return self.pixel_head or LinearHead(num_outputs=self.num_outputs)
+        return self.pixel_head or self.text_head or LinearHead(num_outputs=self.num_outputs)
 
     def __post_init__(self) -> None:
         wanted = rules_of(self.architecture)

@@ -19,7 +19,7 @@ from levelfield.records.codec import from_plain, later, plain_from_json, record,
 from levelfield.records.difference import changed_data
 from levelfield.records.errors import DamagedError, SpecError, WeightsError
 from levelfield.records.files import regular_stat
-from levelfield.records.head import Head, LinearHead, PixelHead
+from levelfield.records.head import Head, LinearHead, PixelHead, TextHead
 from levelfield.records.store import TrialDirectory, TrialFiles
 from levelfield.records.trial import TrialResult, TrialSpec
 from levelfield.records.writing import is_there, write_atomically
@@ -43,11 +43,12 @@ class NetworkFacts:
     in_channels: int
     classes: tuple[str, ...] | None = later(default=None)
     pixel_head: PixelHead | None = later(default=None)
+    text_head: TextHead | None = later(default=None)
 
     @property
     def head(self) -> Head:
         """What stands on the backbone: linear where nothing else is said."""
-        return self.pixel_head or LinearHead(num_outputs=self.num_outputs)
+        return self.pixel_head or self.text_head or LinearHead(num_outputs=self.num_outputs)
 
 
 @record

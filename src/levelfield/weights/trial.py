@@ -27,6 +27,7 @@ def load_trial(path: Path) -> LoadedModel:
         preprocessing=Preprocessing.of_training(resolution=facts.resolution, in_channels=facts.in_channels),
         classes=facts.classes,
         pixel_head=facts.pixel_head,
+        text_head=facts.text_head,
         source=f"trial {spec.name}, {spec.weights} weights",
         train_flops=kept.train_flops,
     )

@@ -103,6 +103,8 @@ def _for_timm(loaded: LoadedModel) -> tuple[Card, TimmCall, dict[str, Tensor]]:
     """The network as timm has it: its card, the call that builds it, and its state dict."""
     if loaded.card.pixel_head is not None:
         raise SpecError(f"timm cannot express {loaded.spec.text} with a head that answers every pixel")
+    if loaded.card.text_head is not None:
+        raise SpecError(f"timm cannot express {loaded.spec.text} with a tower that reads texts")
     spec, name, arguments = conversion(loaded.spec).timm_call(loaded.model)
     arguments = arguments | {"num_classes": loaded.card.num_outputs}
     if loaded.card.in_channels != 3:

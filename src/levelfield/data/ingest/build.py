@@ -5,7 +5,8 @@
     OUT/manifest.json                    written last: a folder without it is not done, and the same command goes on
     OUT/skipped.csv                      every file that is none of the pictures, and why
     OUT/train/index.arrow                where each picture lies, in canonical order
-    OUT/train/train-00000.tar, .arrow    the user's own bytes with KEY.cls (and KEY.txt), and the index of this shard
+    OUT/train/train-00000.tar, .arrow    the user's own bytes with KEY.cls (KEY.txt, KEY.json), and the shard's index
+    OUT/train/texts.arrow                what is said of each picture, where something is
     OUT/train/masks.arrow                the same of masks, which lie as KEY.mask.png beside their pictures
     OUT/.building/                       while it is made: the listing, and shards that are done
 
@@ -113,7 +114,7 @@ def _tasks(part: str, plan: PartPlan, form: Format | PairedFormat, work: Path) -
             tar=work / f"{part}-{number:05d}.tar",
             number=number,
             listing=work / f"{part}.listing.arrow",
-            captions=work / f"{part}.captions.arrow" if plan.captions else None,
+            texts=work / f"{part}.texts.listing.arrow" if plan.texts else None,
             opener=opener,
             root=form.of if os.path.isdir(form.of) else os.path.dirname(os.path.abspath(form.of)),
             start=start,

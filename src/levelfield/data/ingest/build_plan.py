@@ -15,6 +15,7 @@ from levelfield.data.index import Index, ListedRows
 from levelfield.data.ingest.format import Format, InPlace, Listing, PairedFormat
 from levelfield.data.ingest.packing import SkippedPicture, check_names
 from levelfield.data.ingest.validity import decoders
+from levelfield.data.ingest.with_texts import rows_of_texts
 from levelfield.data.manifest import MaskFacts
 from levelfield.records.codec import later, record
 from levelfield.records.errors import LevelfieldError
@@ -39,7 +40,7 @@ class PartPlan:
     rows: int
     rows_each: int
     shuffled: bool
-    captions: bool
+    texts: bool
     class_names: tuple[str, ...]
     sorted_as_text: bool
     in_place: InPlace | None = later(default=None)
@@ -102,7 +103,7 @@ def _cut(form: Format, listing: Listing, shard_bytes: int, *, in_place: bool) ->
         rows_each=each,
         shuffled=form.in_place() is not None and not in_place,
         in_place=form.in_place() if in_place else None,
-        captions=listing.captions is not None,
+        texts=listing.texts is not None,
         class_names=listing.class_names,
         sorted_as_text=listing.sorted_as_text,
     )
@@ -119,6 +120,5 @@ def _write_listing(listing: Listing, work: Path, part: str) -> None:
         names=listing.names,
     )
     Index.unordered(rows).write(work / f"{part}.listing.arrow")
-    if listing.captions is not None:
-        texts = [text.encode("utf-8", "replace") for text in listing.captions]
-        Index.unordered(rows.called(texts)).write(work / f"{part}.captions.arrow")
+    if listing.texts is not None:
+        Index.unordered(rows_of_texts(listing.texts, rows.label)).write(work / f"{part}.texts.listing.arrow")

@@ -18,6 +18,7 @@ from levelfield.data.manifest import Contents, MaskFacts, SkipReason
 from levelfield.data.stores.base import IndexedStore
 from levelfield.data.stores.masked import MaskedStore
 from levelfield.data.stores.tar import TarStore
+from levelfield.data.stores.texted import TextedStore
 from levelfield.records.codec import later, record
 from levelfield.records.errors import DamagedError, DataError, LevelfieldError
 from levelfield.records.files import open_regular
@@ -25,7 +26,7 @@ from levelfield.records.sealed import read_record, write_record
 
 logger = logging.getLogger(__name__)
 
-MANIFEST, INDEX, MASKS, BUILDING = "manifest.json", "index.arrow", "masks.arrow", ".building"
+MANIFEST, INDEX, MASKS, TEXTS, BUILDING = "manifest.json", "index.arrow", "masks.arrow", "texts.arrow", ".building"
 BUILT_FORM = 1
 _READ_BYTES = 1 << 20
 _REMEDY = "fetch the data set again, or build it again"
@@ -52,9 +53,20 @@ class PartMasks:
 
 
 @record
+class PartTexts:
+    """What is said of the pictures of a part: ``contents`` are of those of which something is, ``num_texts`` in all,
+    and the SHA-256 of their index."""
+
+    contents: Contents
+    num_texts: int
+    index_sha256: str
+
+
+@record
 class PartFacts:
     """One part of a built data set, in ``shards`` of its own or ``in_place``; ``shuffled`` says that pictures lie in a
-    drawn order, so that neighbours are strangers. ``masks`` are those of the pictures, where they have some."""
+    drawn order, so that neighbours are strangers. ``masks`` and ``texts`` are those of the pictures, where they have
+    some."""
 
     contents: Contents
     index_sha256: str
@@ -62,6 +74,7 @@ class PartFacts:
     shuffled: bool
     in_place: InPlace | None = later(default=None)
     masks: PartMasks | None = later(default=None)
+    texts: PartTexts | None = later(default=None)
 
 
 @record
@@ -125,6 +138,26 @@ class BuiltPart:
         assert masks is not None
         theirs = self._opened(MASKS, masks.index_sha256, masks.in_place, rehash=rehash)
         return MaskedStore(self.opened(rehash=rehash), theirs, masks.facts)
+
+    def opened_texted(self, *, rehash: bool) -> TextedStore:
+        """The pictures of which something is said, with that.
+
+        Raises:
+            DataError: nothing is of any; see :meth:`opened`.
+        """
+        said = self.facts.texts
+        if said is None:
+            raise DataError(f"{self.of} was built of pictures without texts: build it anew of such that have some")
+        path, known = self._index_at(TEXTS, said.index_sha256, rehash=rehash)
+        pictures, texts = self.opened(rehash=rehash), Index.open(path)
+        if len(texts) != len(pictures.index):
+            raise DataError(f"{path} says something of other pictures than its manifest counts; {_REMEDY}")
+        if not known:
+            _remember(path, said.index_sha256)
+        rows = np.flatnonzero(texts.lengths > 0)
+        if len(rows) < len(texts):
+            pictures.index, texts = pictures.index.at(rows), texts.at(rows)
+        return TextedStore(pictures, texts, said.contents)
 
     def _opened(self, name: str, sha256: str, stays: InPlace | None, *, rehash: bool) -> IndexedStore:
         path, known = self._index_at(name, sha256, rehash=rehash)

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
-from levelfield.data.stores.parquet_file import is_binary, is_text, names_paths
+from levelfield.data.stores.parquet_file import holds_texts, is_binary, is_text, names_paths
+from levelfield.data.texts import TEXT_KEYS
 from levelfield.records.errors import DataError, did_you_mean, quoted_names
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextsSaid:
+    """That pictures are wanted with what is said of them, and what the column of it is called, or the key in JSON."""
+
+    column: str | None = None
+
 
 _USUAL_IMAGES = (
     "image",
@@ -47,6 +57,27 @@ def label_column(schema: pa.Schema, named: str | None, *, of: str, but: str) -> 
     usual = [name for name in _USUAL_LABELS if name in schema.names and name != but]
     fits = [*fits, *(name for name in usual if name in texts)] or ([] if usual else texts)
     return _chosen(schema, named, fits, _USUAL_LABELS, "labels", "label_column (--label-column)", of)
+
+
+def text_column(schema: pa.Schema, named: str | None, *, of: str, but: Sequence[str | None]) -> str:
+    """The column of texts, or of lists of such; none of the columns ``but``.
+
+    Raises:
+        DataError: see :func:`image_column`.
+    """
+    fits = [field.name for field in schema if field.name not in but and holds_texts(field.type)]
+    usual = [name for name in TEXT_KEYS if name in fits]
+    return _chosen(schema, named, usual[:1] or fits, TEXT_KEYS, "texts", "text_column (--text-column)", of)
+
+
+def label_column_if_any(schema: pa.Schema, named: str | None, *, of: str, but: str) -> str | None:
+    """The column of labels that is named, or called as is usual; None where there is none, as beside texts.
+
+    Raises:
+        DataError: there is none of that name.
+    """
+    usual = [name for name in _USUAL_LABELS if name in schema.names and name != but]
+    return label_column(schema, named, of=of, but=but) if named is not None or usual else None
 
 
 def mask_column(schema: pa.Schema, named: str | None, *, of: str, but: str) -> str:

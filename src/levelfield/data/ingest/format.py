@@ -28,8 +28,9 @@ class Listing:
 
     ``labels`` int64 are places in ``class_names``, which come from sorting where ``sorted_as_text``. ``shards`` number
     the files of the format and do not fall; ``offsets`` and ``lengths`` say where in it a picture lies, as its store
-    counts. ``names`` are what to call each picture, None where file and place will do; ``captions`` a text for each,
-    None where there are none. ``skipped`` are files that are no pictures of the set, and why.
+    counts. ``names`` are what to call each picture, None where file and place will do; ``texts`` what is said of each
+    (:func:`levelfield.data.texts.told`), None where nothing is of any. ``skipped`` are files that are no pictures of
+    the set, and why.
     """
 
     class_names: tuple[str, ...]
@@ -39,7 +40,7 @@ class Listing:
     offsets: NDArray[np.uint64]
     lengths: NDArray[np.uint64]
     names: list[bytes] | None = None
-    captions: list[str] | None = None
+    texts: list[tuple[str, ...]] | None = None
     skipped: list[Skipped] = field(default_factory=list)
 
     def __len__(self) -> int:

@@ -64,7 +64,8 @@ class PartInspection:
     """One part: ``num_by_class`` by name, ``twins`` byte for byte (``contradicted`` ones under another class), sides,
     and what cannot be used, by reason.
 
-    Of pictures that are ``masked`` a class counts those that show it, by a pixel or more.
+    Of pictures that are ``masked`` a class counts those that show it, by a pixel or more. ``num_texts`` are said of
+    ``num_texted`` pictures; None where nothing is of any.
     """
 
     num_examples: int
@@ -75,6 +76,8 @@ class PartInspection:
     named_unusable: tuple[Unusable, ...]
     masked: bool = later(default=False)
     contradicted: int = later(default=0)
+    num_texts: int | None = later(default=None)
+    num_texted: int | None = later(default=None)
 
 
 @record

@@ -39,10 +39,10 @@ INDEX_LIMIT_BYTES = 8 * 2**30
 """Of all that is kept; what was used longest ago goes first. 60 to 150 bytes a picture."""
 
 _INDEX_FORM = "index 2"
-_INDEX, _MASKS, _MANIFEST = "index.arrow", "masks.arrow", "manifest.json"
+_INDEX, _MASKS, _TEXTS, _MANIFEST = "index.arrow", "masks.arrow", "texts.arrow", "manifest.json"
 
 Kept: TypeAlias = tuple[tuple[Index, ...], Contents]
-"""An index, or those of pictures and of their masks, and what is known of all rows."""
+"""An index, or those of pictures and of their masks or texts, and what is known of all rows."""
 
 
 @record
@@ -76,13 +76,14 @@ def stamp(files: Sequence[str], *, within: str = "") -> str | None:
 
 
 class IndexShelf:
-    """Where the index of one place and rule is kept, or those of its pictures and their masks, if anything is kept at
-    all."""
+    """Where the index of one place and rule is kept, or those of its pictures and their masks, or their texts, if
+    anything is kept at all."""
 
-    def __init__(self, form: Format | PairedFormat) -> None:
-        self._names = (_INDEX, _MASKS) if isinstance(form, PairedFormat) else (_INDEX,)
+    def __init__(self, form: Format | PairedFormat, *, texted: bool = False) -> None:
+        self._names = (_INDEX, _MASKS) if isinstance(form, PairedFormat) else (_INDEX, _TEXTS)[: 1 + texted]
         folder = cached("indices")
-        named = os.fsencode("\0".join((_INDEX_FORM, DIGEST_RULE, form.rule, os.path.abspath(form.of))))
+        kind = (_TEXTS,) * texted
+        named = os.fsencode("\0".join((_INDEX_FORM, DIGEST_RULE, form.rule, os.path.abspath(form.of), *kind)))
         self._folder = folder / hashlib.blake2b(named, digest_size=16).hexdigest() if folder is not None else None
 
     def read(self, files: str | None) -> Kept | None:

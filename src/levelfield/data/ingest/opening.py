@@ -13,11 +13,13 @@ from levelfield.data.index import Index, ListedRows
 from levelfield.data.ingest.built import BuiltPart
 from levelfield.data.ingest.format import Format, Listing, PairedFormat
 from levelfield.data.ingest.kept_index import IndexShelf, Kept, stamp
+from levelfield.data.ingest.with_texts import of_which_something_is_said, rows_of_texts
 from levelfield.data.kept_digests import KeptDigests
-from levelfield.data.manifest import Contents, contents_of, paired_contents
+from levelfield.data.manifest import Contents, contents_of, paired_contents, said_contents
 from levelfield.data.said import say
 from levelfield.data.stores.base import Store
 from levelfield.data.stores.masked import MaskedStore
+from levelfield.data.stores.texted import TextedStore
 from levelfield.records.errors import DataError
 from levelfield.records.files import FileRefusedError
 
@@ -60,9 +62,29 @@ def opened_pairs(form: PairedFormat | BuiltPart, *, rehash: bool = False) -> Mas
     return MaskedStore(form.pictures.opener()(pictures, contents), form.masks.opener()(masks, contents), form.facts)
 
 
-def _kept_or(made: Callable[[], Kept], form: Format | PairedFormat, *, rehash: bool) -> Kept:
+def opened_texted(form: Format | BuiltPart, *, rehash: bool = False) -> TextedStore:
+    """The same of pictures of which something is said.
+
+    Raises:
+        DataError: nothing is of any; see :func:`opened`.
+    """
+    if isinstance(form, BuiltPart):
+        return form.opened_texted(rehash=rehash)
+
+    def made() -> Kept:
+        listing = _told(form, texted=True)
+        pictures = _hashed(form, listing, rehash=rehash)
+        texts = rows_of_texts(listing.texts or [], pictures.label)
+        indices = Index.said_of(pictures, texts)
+        return indices, said_contents(*indices, listing.class_names, sorted_as_text=listing.sorted_as_text)
+
+    (pictures, texts), contents = _kept_or(made, form, rehash=rehash, texted=True)
+    return TextedStore(form.opener()(pictures, contents), texts, contents)
+
+
+def _kept_or(made: Callable[[], Kept], form: Format | PairedFormat, *, rehash: bool, texted: bool = False) -> Kept:
     """What is kept of ``form``, or what is ``made``, which is then kept."""
-    files, shelf = form.files(), IndexShelf(form)
+    files, shelf = form.files(), IndexShelf(form, texted=texted)
     now = stamp(files, within=form.of)
     if not rehash and (found := shelf.read(now)) is not None:
         return found
@@ -76,9 +98,11 @@ def _kept_or(made: Callable[[], Kept], form: Format | PairedFormat, *, rehash: b
     return indices, contents
 
 
-def _told(form: Format) -> Listing:
+def _told(form: Format, *, texted: bool = False) -> Listing:
     """What ``form`` lists; what it leaves out is said."""
     listing = form.listed()
+    if texted:
+        listing = of_which_something_is_said(listing, of=form.of)
     for why, number in sorted(Counter(each.why for each in listing.skipped).items()):
         say(f"{form.of}: {number} files are left out ({why}); see `levelfield data inspect`")
     return listing

@@ -21,6 +21,7 @@ from levelfield.data.index import Index
 from levelfield.data.ingest.format import Opener
 from levelfield.data.ingest.shard_tar import HashedFile, WrittenShard
 from levelfield.data.ingest.validity import fault_of, fault_of_pair
+from levelfield.data.ingest.with_texts import texts_at
 from levelfield.data.manifest import Contents, MaskFacts, SkipReason
 from levelfield.data.order import Permutation
 from levelfield.data.stores.base import Store
@@ -76,7 +77,7 @@ class ShardTask:
     tar: Path
     number: int
     listing: Path
-    captions: Path | None
+    texts: Path | None
     opener: Opener
     root: str
     start: int
@@ -98,9 +99,13 @@ class ShardTask:
         return self.tar.with_suffix(".masks.arrow")
 
     @property
+    def text_index(self) -> Path:
+        return self.tar.with_suffix(".texts.arrow")
+
+    @property
     def made(self) -> tuple[Path, ...]:
         """What belongs beside the manifest once it is there."""
-        return self.tar, self.index, self.mask_index
+        return self.tar, self.index, self.mask_index, self.text_index
 
     @property
     def done(self) -> Path:
@@ -119,9 +124,10 @@ def pack(task: ShardTask) -> int:
     rows = np.arange(task.start, task.stop)
     if task.shuffled:
         rows = Permutation.of(len(listing), "pack").forward(rows)
-    texts = _Texts(task.captions)
+    texts = None if task.texts is None else Index.open(task.texts)
     skipped: list[SkippedPicture] = []
-    readable = _readable(task, listing, store, rows, skipped)
+    taken: list[int] = []
+    readable = _noted(_readable(task, listing, store, rows, skipped), taken)
     for leftover in task.made:
         leftover.unlink(missing_ok=True)
     if task.in_place:
@@ -130,6 +136,9 @@ def pack(task: ShardTask) -> int:
         found, num_bytes, sha256 = _packed(task, listing, store, readable, texts)
     for path, index in zip((task.index, task.mask_index), found, strict=False):
         index.write(path)
+    if texts is not None:
+        places = np.array(taken, dtype=np.int64)
+        Index.unordered(texts.rows(places, texts.digests[places])).write(task.text_index)
     write_record(
         task.done,
         PackedShard(num_bytes=num_bytes, sha256=sha256, examples=len(found[0]), skipped=tuple(skipped)),
@@ -138,7 +147,7 @@ def pack(task: ShardTask) -> int:
 
 
 def _packed(
-    task: ShardTask, listing: Index, store: Store, readable: Iterator[_Sample], texts: _Texts
+    task: ShardTask, listing: Index, store: Store, readable: Iterator[_Sample], texts: Index | None
 ) -> tuple[list[Index], int, str]:
     """The index of the pictures that are written into the tar, that of their masks where there are some, how many
     bytes the tar has, and their SHA-256."""
@@ -148,8 +157,8 @@ def _packed(
         with tarfile.open(fileobj=hashed, mode="w", format=tarfile.USTAR_FORMAT) as archive:
             for sample in readable:
                 name = task.called(listing, store, sample.row)
-                label, caption = int(listing.labels[sample.row]), texts.of(sample.row)
-                written.add(archive, sample.picture, sample.mask, label=label, name=name, caption=caption)
+                label, said = int(listing.labels[sample.row]), () if texts is None else texts_at(texts, sample.row)
+                written.add(archive, sample.picture, sample.mask, label=label, name=name, texts=said)
         file.flush()
         os.fsync(file.fileno())
     return written.indices(masked=task.masks is not None), hashed.place, hashed.sha256.hexdigest()
@@ -187,19 +196,16 @@ def _readable(
             skip(row, fault.why, fault.said)
 
 
+def _noted(samples: Iterator[_Sample], rows: list[int]) -> Iterator[_Sample]:
+    """``samples``, whose ``rows`` are kept."""
+    for sample in samples:
+        rows.append(sample.row)
+        yield sample
+
+
 def _told(text: str) -> str:
     """``text`` as a record can hold it."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8", "replace")
-
-
-class _Texts:
-    """The captions of a listing, by row, in an Arrow file of one column; none where there is no file."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._index = None if path is None else Index.open(path)
-
-    def of(self, row: int) -> str:
-        return "" if self._index is None else self._index.name(row) or ""
 
 
 def check_names(names: list[str]) -> None:

@@ -11,10 +11,11 @@ import numpy as np
 
 from levelfield.data.classes import Classes
 from levelfield.data.draws import Int64s
-from levelfield.data.ingest.columns import image_column, label_column
+from levelfield.data.ingest.columns import TextsSaid, image_column, label_column, label_column_if_any, text_column
 from levelfield.data.ingest.format import InPlace, Listing, Opener
 from levelfield.data.ingest.named_labels import leads_outside, numbered
 from levelfield.data.ingest.parquet_paths import paths_of
+from levelfield.data.manifest import UNLABELLED
 from levelfield.data.stores.parquet import ParquetStore
 from levelfield.data.stores.parquet_file import Columns, ParquetFile, is_text, names_paths, parquet_schema
 from levelfield.records.errors import DataError
@@ -29,14 +30,22 @@ class ParquetTable:
     ClassLabel, or the sorted texts of a column of names. Columns that are not named must be the only ones that fit.
     """
 
-    def __init__(self, of: str, paths: Callable[[], Sequence[str]], *, image: str | None, label: str | None) -> None:
-        self.of, self._find, self._named = of, paths, (image, label)
-        self.rule = f"parquet {image!r} {label!r}"
+    def __init__(
+        self,
+        of: str,
+        paths: Callable[[], Sequence[str]],
+        *,
+        image: str | None,
+        label: str | None,
+        texts: TextsSaid | None = None,
+    ) -> None:
+        self.of, self._find, self._named, self._wanted = of, paths, (image, label), texts
+        self.rule = f"parquet {image!r} {label!r}" + ("" if texts is None else f" texts {texts.column!r}")
 
     @classmethod
-    def at(cls, path: str, *, image: str | None, label: str | None) -> ParquetTable:
+    def at(cls, path: str, *, image: str | None, label: str | None, texts: TextsSaid | None = None) -> ParquetTable:
         """The rows of a file, of all ``*.parquet`` of a folder, or of a glob."""
-        return cls(path, lambda: [str(each) for each in paths_of(path)], image=image, label=label)
+        return cls(path, lambda: [str(each) for each in paths_of(path)], image=image, label=label, texts=texts)
 
     def files(self) -> Sequence[str]:
         """See :meth:`levelfield.data.ingest.format.Format.files`: where rows name files these, then the tables."""
@@ -61,6 +70,7 @@ class ParquetTable:
             offsets=offsets if paths is None else np.zeros(number, dtype=np.uint64),
             lengths=np.zeros(number, dtype=np.uint64),
             names=paths,
+            texts=None if self._columns.said is None else list(_said(files)),
         )
 
     def opener(self) -> Opener:
@@ -98,12 +108,17 @@ class ParquetTable:
         first, (named_image, named_label) = self._tables[0], self._named
         schema = parquet_schema(first)
         image = image_column(schema, named_image, of=first)
-        label = label_column(schema, named_label, of=first, but=image)
+        texted = self._wanted is not None
+        label = (label_column_if_any if texted else label_column)(schema, named_label, of=first, but=image)
         apart = is_text(schema.field(image).type) or (
             names_paths(schema.field(image).type) and ParquetFile(first, Columns(paths=image)).names_files(image)
         )
-        texts = (label,) if is_text(schema.field(label).type) else ()
+        texts = (label,) if label is not None and is_text(schema.field(label).type) else ()
+        said = None
+        if self._wanted is not None:
+            said = text_column(schema, self._wanted.column, of=first, but=(image, label))
         return Columns(
+            said=said,
             images=() if apart else (image,),
             paths=image if apart else None,
             label=None if texts else label,
@@ -111,6 +126,9 @@ class ParquetTable:
         )
 
     def _labels(self, files: Sequence[ParquetFile], columns: Columns) -> tuple[tuple[str, ...], Int64s, bool]:
+        if columns.label is None and not columns.texts:
+            number = sum(file.num_rows(group) for file in files for group in range(file.num_row_groups))
+            return (UNLABELLED,), np.zeros(number, dtype=np.int64), False
         if columns.label is None:
             return numbered(list(_texts(files, columns.texts[-1])), of=self.of)
         found = np.concatenate(
@@ -121,6 +139,10 @@ class ParquetTable:
 
 def _texts(files: Sequence[ParquetFile], name: str) -> Iterable[str]:
     return chain.from_iterable(file.texts(group, name) for file in files for group in range(file.num_row_groups))
+
+
+def _said(files: Sequence[ParquetFile]) -> Iterable[tuple[str, ...]]:
+    return chain.from_iterable(file.said(group) for file in files for group in range(file.num_row_groups))
 
 
 def _below(path: str, *, of: str) -> bytes:

@@ -1,11 +1,13 @@
-"""A shard as it is written: pictures, labels, masks and captions in WebDataset's convention, and where each lies."""
+"""A shard as it is written: pictures, labels, masks and texts in WebDataset's convention, and where each lies."""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import tarfile
+from collections.abc import Sequence
 from typing import IO
 
 import numpy as np
@@ -62,17 +64,27 @@ class WrittenShard:
         self._number, self._pictures, self._masks = number, _Places(number), _Places(number)
 
     def add(
-        self, archive: tarfile.TarFile, picture: bytes, mask: bytes | None, *, label: int, name: str, caption: str
+        self,
+        archive: tarfile.TarFile,
+        picture: bytes,
+        mask: bytes | None,
+        *,
+        label: int,
+        name: str,
+        texts: Sequence[str],
     ) -> None:
-        """Write a sample: ``KEY.jpg``, ``KEY.cls`` or ``KEY.mask.png`` and, where there is a caption, ``KEY.txt``."""
+        """Write a sample: ``KEY.jpg``, ``KEY.cls`` or ``KEY.mask.png`` and, where something is said of it, the first
+        text as ``KEY.txt``, and all as ``KEY.json`` where there are several."""
         key = f"{self._number:05d}{len(self._pictures):07d}"
         self._pictures.put(archive, f"{key}.{_ending(picture)}", picture, label, name)
         if mask is None:
             _put(archive, f"{key}.cls", str(label).encode())
         else:
             self._masks.put(archive, f"{key}.mask.{_ending(mask)}", mask, label, name)
-        if caption:
-            _put(archive, f"{key}.txt", caption.encode("utf-8", "replace"))
+        if texts:
+            _put(archive, f"{key}.txt", texts[0].encode())
+        if len(texts) > 1:
+            _put(archive, f"{key}.json", json.dumps({"captions": texts}, ensure_ascii=False).encode())
 
     def indices(self, *, masked: bool) -> list[Index]:
         """That of the pictures and, where they have some, that of their masks."""

@@ -19,7 +19,7 @@ from levelfield.data.manifest import Skipped
 from levelfield.records.errors import DataError, quoted_names
 
 
-def tar_parts(paths: Sequence[str], *, of: str, label: str | None) -> dict[str, TarPictures]:
+def tar_parts(paths: Sequence[str], *, of: str, label: str | None, text: str | None = None) -> dict[str, TarPictures]:
     """The parts of the tars at ``paths``, which messages call ``of``: told by folders in them, or by their names.
 
     Raises:
@@ -30,7 +30,7 @@ def tar_parts(paths: Sequence[str], *, of: str, label: str | None) -> dict[str, 
         find = partial(_unparted if part else _parted, own, of)
         for inner, below in kept_layout(own, find, of="classes").below.items():
             name = part or inner
-            found[name] = TarPictures(own, of=of, part=name, label=label, below=below)
+            found[name] = TarPictures(own, of=of, part=name, label=label, text=text, below=below)
     return found
 
 
@@ -74,14 +74,21 @@ class TarPictures:
     """A :class:`levelfield.data.ingest.format.Format`: one part of some tars.
 
     ``below`` is the folder in them that holds the class folders; None where samples are in WebDataset's convention, of
-    which ``label`` names the key in their JSON.
+    which ``label`` and ``text`` name the keys in their JSON.
     """
 
     def __init__(
-        self, paths: Sequence[str], *, of: str, part: str, label: str | None, below: str | None = None
+        self,
+        paths: Sequence[str],
+        *,
+        of: str,
+        part: str,
+        label: str | None,
+        text: str | None = None,
+        below: str | None = None,
     ) -> None:
-        self.of, self._paths, self._below, self._label = of, paths, below, label
-        self.rule = f"tar {part} {below!r} {label!r}"
+        self.of, self._paths, self._below, self._label, self._text = of, paths, below, label, text
+        self.rule = f"tar {part} {below!r} {label!r}" + ("" if text is None else f" {text!r}")
 
     def files(self) -> Sequence[str]:
         """See :meth:`levelfield.data.ingest.format.Format.files`."""
@@ -91,7 +98,7 @@ class TarPictures:
         """See :meth:`levelfield.data.ingest.format.Format.listed`."""
         members = members_of(self._paths)
         if self._below is None:
-            return _listing(samples_of(self._paths, members, label=self._label, of=self.of))
+            return _listing(samples_of(self._paths, members, label=self._label, text=self._text, of=self.of))
         return _listing(self._in_classes(members, self._below))
 
     def opener(self) -> Opener:
@@ -138,7 +145,7 @@ def _listing(samples: Samples) -> Listing:
         offsets=column((member.offset for member in samples.pictures), np.uint64),
         lengths=column((member.length for member in samples.pictures), np.uint64),
         names=[member.name.encode("utf-8", "surrogateescape") for member in samples.pictures],
-        captions=samples.captions,
+        texts=samples.texts,
         skipped=list(samples.skipped),
     )
 

@@ -1,7 +1,7 @@
 """Samples in WebDataset's convention: files of one key, told apart by what follows the first dot of their names.
 
 ``KEY.jpg`` is the picture, ``KEY.cls`` its label, a whole number or the name of a class; or ``KEY.json`` says it.
-``KEY.txt`` is a caption. Pictures without labels are kept where none has one: captions are then all that is known.
+``KEY.txt`` is a text, and so is what JSON calls one. Pictures without labels are kept where none has one.
 """
 
 from __future__ import annotations
@@ -9,18 +9,19 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from levelfield.data.ingest.named_labels import numbered
 from levelfield.data.ingest.tar_members import Member, Members
 from levelfield.data.ingest.tree import is_image, visible, why_no_picture
 from levelfield.data.manifest import UNLABELLED, Skipped
 from levelfield.data.stores.tar import Shards
+from levelfield.data.texts import MOST_TEXT_BYTES, texts_of_json, told
 from levelfield.records.errors import DataError, quoted_names
 
 LABEL_ENDINGS = frozenset({"cls", "json", "txt", "cls.txt", "caption", "text"})
 _CAPTIONS = ("txt", "caption", "text")
 _JSON_LABELS = ("label", "cls", "class", "target", "class_name", "category")
-_MOST_TEXT_BYTES = 2**20
 
 
 def is_keyed(members: Members) -> bool:
@@ -47,19 +48,21 @@ def is_keyed(members: Members) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """Pictures in tars, the place of each in ``class_names``, a text for each where there are ``captions``, and what
+    """Pictures in tars, the place of each in ``class_names``, what is said of each where something is, and what
     else was there."""
 
     pictures: list[Member]
     labels: list[int]
     class_names: tuple[str, ...]
     sorted_as_text: bool
-    captions: list[str] | None = None
+    texts: list[tuple[str, ...]] | None = None
     skipped: Sequence[Skipped] = field(default=())
 
 
-def samples_of(paths: Sequence[str], members: Members, *, label: str | None, of: str) -> Samples:
-    """The samples of the tars at ``paths``; ``label`` names the key of the label in their JSON.
+def samples_of(
+    paths: Sequence[str], members: Members, *, label: str | None, text: str | None = None, of: str
+) -> Samples:
+    """The samples of the tars at ``paths``; ``label`` and ``text`` name keys in their JSON: of the label, and of texts.
 
     Raises:
         DataError: no sample has a picture, or nothing tells which of several keys is the label.
@@ -68,7 +71,7 @@ def samples_of(paths: Sequence[str], members: Members, *, label: str | None, of:
     shards = Shards(paths)
     found: list[Member] = []
     said: list[str | None] = []
-    captions: list[str] = []
+    of_each: list[tuple[str, ...]] = []
     for parts in keyed.values():
         pictures = [ending for ending in parts if is_image(f"x.{ending}")]
         if len(pictures) != 1:
@@ -77,18 +80,17 @@ def samples_of(paths: Sequence[str], members: Members, *, label: str | None, of:
             continue
         found.append(parts[pictures[0]])
         said.append(_label(shards, parts, label))
-        caption = next((parts[ending] for ending in _CAPTIONS if ending in parts), None)
-        captions.append("" if caption is None else _text(shards, caption))
+        of_each.append(_texts(shards, parts, text))
     if not found:
         raise DataError(f"{of} holds no pictures: expected KEY.jpg beside KEY.cls, KEY.json or KEY.txt")
-    texts = captions if any(captions) else None
+    texts = of_each if any(of_each) else None
     if not any(text is not None for text in said):
         return Samples(
             pictures=found,
             labels=[0] * len(found),
             class_names=(UNLABELLED,),
             sorted_as_text=False,
-            captions=texts,
+            texts=texts,
             skipped=skipped,
         )
     whole = [row for row, text in enumerate(said) if text is not None]
@@ -99,7 +101,7 @@ def samples_of(paths: Sequence[str], members: Members, *, label: str | None, of:
         labels=labels.tolist(),
         class_names=names,
         sorted_as_text=as_text,
-        captions=None if texts is None else [texts[row] for row in whole],
+        texts=None if texts is None else [texts[row] for row in whole],
         skipped=skipped,
     )
 
@@ -130,13 +132,7 @@ def _label(shards: Shards, parts: dict[str, Member], named: str | None) -> str |
         for ending in ("cls", "cls.txt"):
             if ending in parts:
                 return _text(shards, parts[ending]) or None
-    if "json" not in parts:
-        return None
-    text = _text(shards, parts["json"])
-    try:
-        plain = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+    plain = _json(shards, parts)
     if not isinstance(plain, dict):
         return None
     keys = [named] if named is not None else [key for key in _JSON_LABELS if key in plain]
@@ -149,7 +145,34 @@ def _label(shards: Shards, parts: dict[str, Member], named: str | None) -> str |
     return next(iter(values), None)
 
 
+def _json(shards: Shards, parts: dict[str, Member]) -> Any:
+    """What the JSON of a sample says; None where there is none that can be read."""
+    if "json" not in parts:
+        return None
+    try:
+        return json.loads(_text(shards, parts["json"]))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _texts(shards: Shards, parts: dict[str, Member], named: str | None) -> tuple[str, ...]:
+    """What is said of a picture: in files beside it, and in the JSON, under the key ``named`` if one is."""
+    files = () if named is not None else (parts[ending] for ending in _CAPTIONS if ending in parts)
+    beside = (_exactly(shards, member) for member in files)
+    return told((*beside, *texts_of_json(_json(shards, parts), named)))
+
+
+def _exactly(shards: Shards, member: Member) -> str:
+    """The text of a file; empty where it is none in UTF-8."""
+    if member.length > MOST_TEXT_BYTES:
+        return ""
+    try:
+        return shards.read(member.shard, member.offset, member.length).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return ""
+
+
 def _text(shards: Shards, member: Member) -> str:
-    if member.length > _MOST_TEXT_BYTES:
+    if member.length > MOST_TEXT_BYTES:
         return ""
     return shards.read(member.shard, member.offset, member.length).decode("utf-8", "replace").strip()

@@ -17,6 +17,7 @@ from levelfield.records.data import (
     MaskedImagesSpec,
     MixtureSpec,
     SourceSpec,
+    TextedImagesSpec,
 )
 from levelfield.records.errors import SpecError
 
@@ -66,6 +67,19 @@ def open_source(spec: DataSpec, *, rehash: bool = False) -> Source:
                 masks=MasksSaid(num_classes=spec.num_classes, ignore_index=spec.ignore_index),
             )
             return MaskedSource(spec, masked_stores_at(place, rehash=rehash))
+        case TextedImagesSpec():
+            from levelfield.data.ingest.columns import TextsSaid
+            from levelfield.data.ingest.places import PlaceSaid, texted_at
+            from levelfield.data.sources.texted import TextedSource
+
+            said = PlaceSaid(
+                path=spec.path,
+                report_path=spec.report_path,
+                image_column=spec.image_column,
+                label_column=spec.label_column,
+                texts=TextsSaid(column=spec.text_column),
+            )
+            return TextedSource(spec, texted_at(said, rehash=rehash))
         case DemonstrationsSpec():
             from levelfield.data.ingest.demonstrations import DemonstrationsSaid, demonstrations_at
             from levelfield.data.sources.demonstrations import DemonstrationSource

@@ -33,7 +33,7 @@ def augmented(
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """The same as trained on: each drawn by its key and its id ``[B]``, see :func:`plain`."""
     if spec.augment == "resized-crop-flip":
-        pixels, valid = _filled(table, _crops(table, numbers, spec, keys, ids))
+        pixels, valid = cropped(table, numbers, keys, ids, least_area=spec.least_crop_area, mirrored=True)
     else:
         pixels, valid = plain(table, numbers)
         pixels = augment_photos(pixels, spec.augment, keys, ids)
@@ -42,20 +42,23 @@ def augmented(
     return pixels, valid
 
 
-def _crops(
-    table: ImageTable, numbers: Int64s, spec: ImagesSpec, keys: UInt64s, ids: Int64s
-) -> list[Callable[[], NDArray[np.uint8] | None]]:
+def cropped(
+    table: ImageTable, numbers: Int64s, keys: UInt64s, ids: Int64s, *, least_area: float, mirrored: bool = False
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """The same by a random box of the original, ``least_area`` of it or more; half of them ``mirrored`` where that is
+    asked for."""
     flips, words = crop_draws(keys, ids)
 
     def crop(place: int, number: int) -> NDArray[np.uint8] | None:
         whole = table.whole(number)
         if whole is None:
             return None
-        box = random_box(whole.shape[1], whole.shape[0], words[place], least_area=spec.least_crop_area)
+        box = random_box(whole.shape[1], whole.shape[0], words[place], least_area=least_area)
         square = resized(whole, box, table.resolution)
-        return square[..., ::-1] if flips[place] else square
+        return square[..., ::-1] if mirrored and flips[place] else square
 
-    return [lambda place=place, number=number: crop(place, number) for place, number in enumerate(numbers.tolist())]
+    each = [lambda place=place, number=number: crop(place, number) for place, number in enumerate(numbers.tolist())]
+    return _filled(table, each)
 
 
 def _filled(

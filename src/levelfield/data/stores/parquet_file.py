@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from levelfield.data.draws import Int64s
 from levelfield.data.stores.parquet_claims import read_claims
+from levelfield.data.texts import told
 from levelfield.records.codec import parse_json
 from levelfield.records.errors import DataError, did_you_mean, first_line, lacks_memory
 
@@ -24,17 +25,18 @@ MAX_CLASSES = 1_000_000
 @dataclass(frozen=True, kw_only=True)
 class Columns:
     """What the columns of a table are called: encoded ``images``, of which the first are pictures, ``paths`` of those
-    that lie apart, a ``label`` where there is one, and ``texts``."""
+    that lie apart, a ``label`` where there is one, ``texts``, and what is ``said`` of pictures, one text or a list."""
 
     images: tuple[str, ...] = ()
     label: str | None = None
     texts: tuple[str, ...] = ()
     paths: str | None = None
+    said: str | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         """All of them."""
-        alone = (name for name in (self.paths, self.label) if name is not None)
+        alone = (name for name in (self.paths, self.label, self.said) if name is not None)
         return (*self.images, *self.texts, *alone)
 
 
@@ -48,6 +50,12 @@ def is_text(kind: pa.DataType) -> bool:
 def is_binary(kind: pa.DataType) -> bool:
     """Whether a column of that type holds bytes."""
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def holds_texts(kind: pa.DataType) -> bool:
+    """Whether a column of that type holds text, or lists of it."""
+    lists = isinstance(kind, (pa.ListType, pa.LargeListType, pa.FixedSizeListType, pa.ListViewType))
+    return is_text(kind.value_type if lists else kind)
 
 
 def names_paths(kind: pa.DataType) -> bool:
@@ -150,6 +158,16 @@ class ParquetFile:
             raise DataError(f"{self.path} row {row} has nothing in column {name!r}: fill it or remove the row")
         return texts
 
+    def said(self, group: int) -> list[tuple[str, ...]]:
+        """The texts of every row of a row group, none where it has none."""
+        name = self._columns.said
+        assert name is not None
+        with self._told(f"row group {group} of "):
+            found = _spelt_once(self._parquet.read_row_group(group, columns=[name], use_threads=False).column(name))
+        self._check_rows(group, len(found))
+        lists = ([each] if isinstance(each, str) else each or () for each in found)
+        return [told(text for text in texts if text is not None) for texts in lists]
+
     def paths(self, group: int, name: str) -> list[str]:
         """What the rows of a row group name in the column of paths called ``name``.
 
@@ -237,6 +255,10 @@ class ParquetFile:
         for name in texts:
             if not is_text(kinds[name]):
                 raise DataError(f"column {name!r} of {self.path} must hold text, saw {kinds[name]}")
+
+        said = self._columns.said
+        if said is not None and not holds_texts(kinds[said]):
+            raise DataError(f"column {said!r} of {self.path} must hold text, or lists of it, saw {kinds[said]}")
 
     @contextlib.contextmanager
     def _told(self, part: str = "") -> Iterator[None]:

@@ -45,6 +45,8 @@ VERDICT_WORDS: dict[type[Coded], str | Callable[[Any], str]] = {
     FewDigitsJudge: "scikit-learn's plain digits: five of the 360 held-out images carry most of the loss, and seeds "
     "differ by a factor of two; use digit-pairs",
     verdicts.NoNoise: "no cell has two seeds, so nothing is known of the noise",
+    verdicts.UnequalBatches: "{measure} depends on how many others stand in a batch, and runs have from {least:,} to "
+    "{most:,} examples in one: compare by an error of the task (--measure)",
     verdicts.TooNoisy: "too noisy: the interval is ±{half_width:.3f} wide, the margin is ±{margin:g}",
     verdicts.ExcludesZeroAtOneLevel: "the {level:.0%} interval excludes 0, the {strict_level:.0%} interval does not",
     verdicts.ReachesBeyondMargin: "the interval holds 0 and reaches beyond the margin",

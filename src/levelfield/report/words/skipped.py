@@ -25,6 +25,7 @@ _BECAUSE: Mapping[SkipReason, str] = {
     "unreadable": "files whose bytes could not be read",
     "same-name": "second files of one name",
     "mask": "pictures whose masks cannot be used",
+    "no-text": "pictures of which nothing is said in UTF-8",
 }
 
 

@@ -18,7 +18,7 @@ from levelfield.records.trial import TrialSpec
 from levelfield.study.bill.foretold import Speeds
 from levelfield.study.bill.speed import AskedSpeeds, FoundSpeeds, Rendering, Shape, rendering_of, shape_of
 from levelfield.study.facts import DataFacts
-from levelfield.study.launch.local import worker_environment
+from levelfield.study.launch.environment import worker_environment
 from levelfield.study.plan.candidate import trial_spec
 from levelfield.study.planned import Candidate, Cell, Plan, PlannedTrial
 

@@ -27,7 +27,9 @@ from levelfield.records.trial import TrialSpec
 from levelfield.records.writing import is_there
 from levelfield.study.execute.backbones import backbone_in
 from levelfield.study.execute.probe import held_probe, probe_in
+from levelfield.study.execute.torchrun import run_over_ranks
 from levelfield.study.execute.trial import held_result, train_in
+from levelfield.train.ranks import ALONE, Ranks, started_by_torchrun
 from levelfield.transfer.backbone import PretrainedBackbone
 
 HUNG_AFTER_S = 600.0
@@ -38,6 +40,7 @@ HUNG_AFTER_S = 600.0
 class WorkOrder:
     """How an item is to be run: where, how often it is saved, and what it leaves.
 
+    The first of ``ranks`` runs it; alone, it is given to torchrun where its execution asks for more devices than one.
     It stops, saved, when the clock of leases shows ``until``. Its lease is for ``term_s``, and an attempt that is alive
     is given ``patience_s`` to end.
     """
@@ -49,6 +52,7 @@ class WorkOrder:
     until: float | None = None
     term_s: float = TERM_S
     patience_s: float = 30.0
+    ranks: Ranks = ALONE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,10 +123,36 @@ def run_item(item: WorkItem, order: WorkOrder, *, on_step: Callable[[int], None]
         StoreError: the directory cannot be written, is in use, or holds what was made of something else.
         LeaseLostError: another process has taken it over, and has not done it yet.
         UnfinishedError: its time is over; it goes on from its last checkpoint.
+        RankLostError: another rank has died or hangs; it goes on from its last checkpoint.
     """
     if item.is_done:
         _refuse_others(item, order)
-        return
+    elif _wants_ranks(item, order):
+        _run_over_ranks(item, order, on_step)
+    else:
+        _run_here(item, order, on_step)
+
+
+def _wants_ranks(item: WorkItem, order: WorkOrder) -> bool:
+    """Whether it is for torchrun to start those that train it; a probe takes one device."""
+    several = isinstance(item.spec, TrialSpec) and order.execution.num_devices > 1
+    return several and order.ranks.alone and not started_by_torchrun()
+
+
+def _run_over_ranks(item: WorkItem, order: WorkOrder, on_step: Callable[[int], None]) -> None:
+    run_over_ranks(
+        item.directory.path,
+        device=str(order.device),
+        execution=order.execution,
+        checkpoint_seconds=order.checkpoint_seconds,
+        term_s=order.term_s,
+        until=order.until,
+        is_done=lambda: item.is_done,
+        on_step=on_step,
+    )
+
+
+def _run_here(item: WorkItem, order: WorkOrder, on_step: Callable[[int], None]) -> None:
     name = item.spec.name
     where, key = item.directory.path, item.spec.fingerprint
     try:
@@ -159,6 +189,7 @@ def _run(item: WorkItem, order: WorkOrder, attempt: Attempt, on_step: Callable[[
         checkpoint_seconds=order.checkpoint_seconds,
         on_step=lambda report: on_step(report.step),
         until=order.until,
+        ranks=order.ranks,
     )
 
 

@@ -11,13 +11,16 @@ import torch
 from numpy.typing import NDArray
 
 from levelfield import __version__
-from levelfield.compute.analytic import count
+from levelfield.compute.analytic import FLOPS_PER_MAC, ComputeCount, count
 from levelfield.compute.head_fit import head_fit_flops
 from levelfield.data.arranged import examples_an_epoch
+from levelfield.data.source import Prompted
 from levelfield.data.transforms import fed
+from levelfield.families.heads import text_layers
 from levelfield.families.tensors import tensors_of
 from levelfield.records.data import Split
 from levelfield.records.execution import Execution
+from levelfield.records.head import TextHead
 from levelfield.records.store import TrialFiles
 from levelfield.records.trial import HeldOutMeans, TrialResult
 from levelfield.records.writing import write_atomically
@@ -55,13 +58,21 @@ def settle(parts: TrialParts, stopwatch: Stopwatch) -> None:
 
 def judge(parts: TrialParts, files: TrialFiles) -> HeldOutMeans:
     """The scores of the settled network; winners keep those of every example."""
+    judged = scored(parts)
+    if parts.spec.held_out == "report" and not broken(judged.mean):
+        _keep(judged, files)
+    return judged.mean
+
+
+def scored(parts: TrialParts) -> HeldOutScores:
+    """The same of every example, by all ranks together."""
     spec, state = parts.spec, parts.state
     model = state.model
     if spec.test_resolution is not None:
         side, channels = spec.test_resolution, parts.source.in_channels
         model = assembled(parts.network.spec, tensors_of(model), head=spec.head, resolution=side, in_channels=channels)
         model = model.to(parts.device)
-    judged = evaluate(
+    return evaluate(
         model,
         parts.task,
         parts.judged_on,
@@ -69,10 +80,8 @@ def judge(parts: TrialParts, files: TrialFiles) -> HeldOutMeans:
         device=parts.device,
         dtype=spec.dtype,
         batch_size=batch_judged(spec.head, parts.judged_on.resolution),
+        ranks=parts.ranks,
     )
-    if spec.held_out == "report" and not broken(judged.mean):
-        _keep(judged, files)
-    return judged.mean
 
 
 def _keep(judged: HeldOutScores, files: TrialFiles) -> None:
@@ -98,6 +107,18 @@ def broken(held_out: HeldOutMeans) -> str:
     values = held_out.values | (held_out.whole or {})
     found = (f"held-out {name} {value}" for name, value in values.items() if not math.isfinite(value))
     return next(found, "")
+
+
+def _judged_flops(parts: TrialParts, split: Split, judged: ComputeCount) -> float:
+    """Forward passes over a split: of every text of its pictures, too, and of what classes are called."""
+    size, source = parts.source.split_sizes[split], parts.source
+    flops = float(size * judged.forward_flops)
+    if isinstance(parts.spec.head, TextHead) and isinstance(source, Prompted):
+        prompts = source.prompts
+        ways = 0 if prompts is None else prompts.shape[0] * prompts.shape[1]
+        more = size * (source.texts_judged(split) - 1) + ways
+        flops += more * FLOPS_PER_MAC * sum(layer.forward_macs for layer in text_layers(parts.spec.head))
+    return flops
 
 
 def result_of(
@@ -130,7 +151,7 @@ def result_of(
         examples_seen=examples_seen,
         epochs=examples_seen / spec.recipe.multiplicity / examples_an_epoch(source),
         train_flops=state.step * spec.gradient_examples_per_step * trained.train_flops_per_example + once_flops,
-        evaluate_flops=sum(source.split_sizes[split] for split in held_out) * judged.forward_flops,
+        evaluate_flops=sum(_judged_flops(parts, split, judged) for split in held_out),
         train_loss=float(np.mean(last)) if last else None,
         held_out=held_out,
         measures=measures,

@@ -25,6 +25,7 @@ from levelfield.train.evaluate import batch_judged
 from levelfield.train.frozen import freeze
 from levelfield.train.lagging import LaggingStep
 from levelfield.train.policy import policy_table
+from levelfield.train.ranks import ALONE, Ranks
 from levelfield.train.state import TrainState, keyed_seed
 from levelfield.train.step import TrainingStep
 from levelfield.transfer.backbone import PretrainedBackbone
@@ -43,6 +44,7 @@ class TrialParts:
     step: TrainingStep | LaggingStep
     device: torch.device
     start: PretrainedBackbone | None
+    ranks: Ranks = ALONE
 
     @property
     def network(self) -> Any:
@@ -50,9 +52,16 @@ class TrialParts:
         return self.state.model
 
     def loader(self, *, prefetch: int = 0) -> Loader:
-        """The batches that are left to train on, rendered ahead by ``prefetch`` threads."""
-        step, end, pinned = self.state.step, self.spec.steps, self.device.type == "cuda"
-        return training_loader(self.spec, self.source, start_step=step, end_step=end, prefetch=prefetch, pinned=pinned)
+        """This rank's share of the batches that are left to train on, rendered ahead by ``prefetch`` threads."""
+        return training_loader(
+            self.spec,
+            self.source,
+            start_step=self.state.step,
+            end_step=self.spec.steps,
+            prefetch=prefetch,
+            pinned=self.device.type == "cuda",
+            ranks=self.ranks,
+        )
 
 
 def put_together(
@@ -63,15 +72,18 @@ def put_together(
     execution: Execution | None = None,
     backbone: PretrainedBackbone | None = None,
     test_source: Source | None = None,
+    ranks: Ranks = ALONE,
 ) -> TrialParts:
     """Everything that ``spec`` names, built: at its first step, the same for the same spec.
 
-    Steps are taken as ``execution`` says, by the plain rules where it is left out.
+    Steps are taken as ``execution`` says, by the plain rules where it is left out. Of several ``ranks`` the first alone
+    has the backbone: what the others begin with it hands out.
 
     Raises:
-        SpecError: the parts do not fit one another, or there is no such task or architecture.
+        SpecError: the parts do not fit one another or the execution, or there is no such task or architecture.
     """
-    refuse_other_backbone(spec, backbone)
+    if ranks.is_first:
+        refuse_other_backbone(spec, backbone)
     judged_on = test_source or source
     if spec.test_resolution not in (None, judged_on.resolution):
         raise SpecError(f"trial {spec.name} is judged at {spec.test_resolution} px, not at {judged_on.resolution}")
@@ -79,23 +91,19 @@ def put_together(
     refuse_missing_fields(task, source.fields, name=spec.task)
     if (head := task.head(source.fields)) != spec.head:
         raise SpecError(f"trial {spec.name} is of {spec.head}, but on this data task {spec.task!r} needs {head}")
-    state = build_state(spec, source, device=device, backbone=backbone)
-    if execution and execution.microbatch_size is not None and state.shares_statistics:
-        raise SpecError(
-            f"execution.microbatch_size = {execution.microbatch_size} would cut batches whose examples share the "
-            f"statistics of BatchNorm in {spec.architecture}: leave it out"
-        )
+    state = _state(spec, source, device=device, backbone=backbone)
     return TrialParts(
         spec=spec,
         task=task,
         source=near(source, device),
         judged_on=near(judged_on, device),
         state=state,
-        step=step_by(execution, spec, task, state, device=device)
+        step=step_by(execution, spec, task, state, device=device, ranks=ranks)
         if execution
         else TrainingStep(spec, task, device=device),
         device=device,
         start=backbone,
+        ranks=ranks,
     )
 
 
@@ -119,6 +127,10 @@ def build_state(
         SpecError: ``backbone`` is not what the trial starts from, or does not fit it.
     """
     refuse_other_backbone(spec, backbone)
+    return _state(spec, source, device=device, backbone=backbone)
+
+
+def _state(spec: TrialSpec, source: Source, *, device: torch.device, backbone: PretrainedBackbone | None) -> TrainState:
     torch.manual_seed(keyed_seed("init", spec.seed))
     family = parse(spec.architecture)
     model = build(
@@ -156,6 +168,7 @@ def training_loader(
     end_step: int | None = None,
     prefetch: int = 0,
     pinned: bool = False,
+    ranks: Ranks = ALONE,
 ) -> Loader:
     """The batches of a trial from ``start_step`` on, rendered ahead by ``prefetch`` threads, with equal results.
 
@@ -167,6 +180,8 @@ def training_loader(
         global_batch_size=spec.global_batch_size,
         start_examples=start_step * spec.global_batch_size,
         end_examples=None if end_step is None else end_step * spec.global_batch_size,
+        rank=ranks.rank,
+        world_size=ranks.size,
         prefetch=prefetch,
         pinned=pinned,
         mixing=_mixing(spec),

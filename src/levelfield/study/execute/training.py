@@ -16,6 +16,7 @@ from levelfield.records.execution import Execution
 from levelfield.records.store import TrialFiles
 from levelfield.records.trial_state import TrialState
 from levelfield.study.execute.executed import threads_ahead
+from levelfield.study.execute.lockstep import Wish, spent_by_all, wish_of_all
 from levelfield.study.execute.parts import TrialParts
 from levelfield.study.execute.stopping import SaveDue, held_signals
 from levelfield.train.checkpoint import CheckpointFolder
@@ -31,6 +32,7 @@ OnStep: TypeAlias = Callable[[StepReport], None]
 LOGGED_STEPS = 100
 HUNGRY = 0.1
 """Share of its time that a trial may wait for data before that is told."""
+_GOES_ON = "the same command goes on from there"
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +76,7 @@ class Training:
         loader = self.parts.loader(prefetch=self.readers)
         self.stopwatch.beside(loader.cpu_seconds_ahead)
         diverged = ""
-        with held_signals() as held:
+        with held_signals(alone=self.parts.ranks.alone) as held:
             due = SaveDue(every_seconds=checkpoint_seconds, until=until, held=held)
             for report in self._checkpointed(self._reports(iter(loader), due), due):
                 if not report.finite:
@@ -83,6 +85,7 @@ class Training:
                     self.clipped.append(report.step, self.parts.step.side.scales(state))
                     self.metrics.append(report, seen=state.seen, masked_examples=state.masked_examples)
                 on_step(report)
+        self.stopwatch.seconds.update(spent_by_all(self.parts.ranks, self.stopwatch))
         self.attempt.lease.step = 0  # what follows takes no steps, and does not hang for that
         self._tell_of_hunger()
         return diverged
@@ -124,7 +127,8 @@ class Training:
     def _checkpointed(self, reports: Iterator[StepReport], due: SaveDue) -> Iterator[StepReport]:
         """Pass ``reports`` on, saving where it is ``due`` the state, its trace, what it cost so far, and what ran it.
 
-        A signal that was held back ends the trial after the step, with its state saved, and so does the time.
+        A signal that was ``held`` back, by any rank, ends the trial after the step, with its state saved, and so does
+        the time.
         """
         made_by = {"code": list(self.code), "executions": to_plain(self.executions)}
         superseded = False
@@ -132,12 +136,14 @@ class Training:
             self.attempt.lease.step = report.step
             self.attempt.lease.refuse_if_lost()
             yield report
-            state = self.parts.state
+            state, ranks = self.parts.state, self.parts.ranks
             if report.step != state.step:
                 continue  # others have been taken since: what is in memory is not the state of this one
-            held, over = bool(due.held), due.over
-            if report.finite and (held or due.now):
-                spent = {"seconds": dict(self.stopwatch.seconds), "wall_seconds": dict(self.stopwatch.wall_seconds)}
+            held = bool(due.held)
+            wish = wish_of_all(ranks, Wish(stop=held, over=due.over, save=due.now))
+            if report.finite and wish.saves:
+                seconds = spent_by_all(ranks, self.stopwatch)
+                spent = {"seconds": seconds, "wall_seconds": dict(self.stopwatch.wall_seconds)}
                 costs = {**spent, "metrics": list(self.metrics.lines), "clipped": list(self.clipped.lines)}
                 self.checkpoints.save(state.step, {"state": state.to_plain(), **costs, **made_by})
                 due.saved()
@@ -146,8 +152,10 @@ class Training:
                     superseded = True
             if held:
                 due.held.let_go()
-            if over and report.step < self.parts.spec.steps:
-                raise UnfinishedError(f"the time is over after step {report.step}: the same command goes on from there")
+            if wish.stop and not ranks.alone:
+                raise UnfinishedError(f"a rank was stopped after step {report.step}: {_GOES_ON}")
+            if wish.over and report.step < self.parts.spec.steps:
+                raise UnfinishedError(f"the time is over after step {report.step}: {_GOES_ON}")
 
 
 def taken_up(

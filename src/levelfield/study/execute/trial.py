@@ -11,17 +11,19 @@ from levelfield.records.attempts import CHECKPOINTS, Attempt, attempted, complet
 from levelfield.records.data import Split
 from levelfield.records.difference import refuse_other_data, refuse_other_start
 from levelfield.records.execution import DEFAULT_EXECUTION, ExecutionSpec
-from levelfield.records.head import PixelHead
+from levelfield.records.head import PixelHead, TextHead
 from levelfield.records.sealed import write_record
 from levelfield.records.store import TrialDirectory, TrialFiles
 from levelfield.records.trial import HeldOutMeans, TrialResult, TrialSpec, TrialTiming
 from levelfield.study.execute.executed import executions_of
+from levelfield.study.execute.following import hand_out, hand_out_to_judge
 from levelfield.study.execute.head_fit import fit_head
 from levelfield.study.execute.judging import broken, judge, result_of, settle
 from levelfield.study.execute.parts import TrialParts, put_together
 from levelfield.study.execute.training import OnStep, taken_up
 from levelfield.train.checkpoint import CheckpointFolder
 from levelfield.train.device import compute_as_recorded, watch_memory
+from levelfield.train.ranks import ALONE, Ranks
 from levelfield.transfer.backbone import PretrainedBackbone
 from levelfield.weights.kept import KeptFacts, NetworkFacts, keep_weights
 
@@ -88,8 +90,11 @@ def train_in(
     checkpoint_seconds: float,
     on_step: OnStep,
     until: float | None = None,
+    ranks: Ranks = ALONE,
 ) -> TrialResult:
     """The same by an ``attempt`` that has been begun; where the clock of leases shows ``until``, it stops.
+
+    The first of ``ranks`` does this, all others follow (:mod:`levelfield.study.execute.following`).
 
     Raises:
         UnfinishedError: it has; see also :func:`run_trial`.
@@ -105,23 +110,33 @@ def train_in(
         earlier=[path / CHECKPOINTS for path in attempt.earlier],
     )
     saved = checkpoints.load_latest()
-    executions = executions_of(execution, saved, device)
+    executions = executions_of(execution, saved, device, ranks)
     torch.set_num_threads(executions[-1].threads)
     parts = put_together(
-        spec, source, device=device, execution=executions[-1], backbone=backbone, test_source=test_source
+        spec,
+        source,
+        device=device,
+        execution=executions[-1],
+        backbone=backbone,
+        test_source=test_source,
+        ranks=ranks,
     )
     write_record(files.policy_path, {"tensors": parts.state.policy})
     training = taken_up(parts, attempt, checkpoints, saved, executions)
     if saved is None and spec.recipe.head_fit:
         with training.stopwatch.charge("step"):
             fit_head(parts)
+    hand_out(parts, executions[-1])
     diverged = training.to_the_end(checkpoint_seconds=checkpoint_seconds, until=until, on_step=on_step)
 
     held_out: dict[Split, HeldOutMeans] = {}
     if not diverged:
         settle(parts, training.stopwatch)
+    hand_out_to_judge(parts, diverged=bool(diverged))
+    if not diverged:
         with training.stopwatch.charge("evaluate"):
             judged = judge(parts, files)
+        training.stopwatch.seconds.update(ranks.seconds(training.stopwatch.seconds, "evaluate"))
         if why := broken(judged):  # the last update may be the one that broke it
             diverged = f"{why} after {parts.state.step} steps"
         else:
@@ -174,12 +189,13 @@ def _refuse_other_data(spec: TrialSpec, source: Source, test_source: Source | No
 
 def _kept_facts(parts: TrialParts) -> KeptFacts:
     spec, source = parts.spec, parts.source
-    classes = tuple(source.class_names)
+    classes = () if isinstance(spec.head, TextHead) else tuple(source.class_names)
     network = NetworkFacts(
         architecture=parts.network.spec.text,
         resolution=source.resolution,
         num_outputs=spec.head.num_outputs,
         pixel_head=spec.head if isinstance(spec.head, PixelHead) else None,
+        text_head=spec.head if isinstance(spec.head, TextHead) else None,
         in_channels=source.in_channels,
         classes=classes if len(classes) == spec.head.num_outputs else None,
     )

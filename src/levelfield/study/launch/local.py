@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import queue
 import signal
 import subprocess
@@ -15,17 +14,15 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from levelfield.data.machine import PROCESSES
 from levelfield.records.attempts import last_checkpoint
 from levelfield.records.codec import to_json, to_plain
 from levelfield.records.execution import ExecutionSpec
+from levelfield.records.probe_store import directory_of
 from levelfield.records.store import StudyDirectory
-from levelfield.records.trial import TrialSpec
 from levelfield.study.launch.base import LaunchEvent, Planned
+from levelfield.study.launch.deaths import MAX_DEATHS, Deaths
+from levelfield.study.launch.environment import worker_environment
 
-# A trial whose worker dies this often without a checkpoint in between is given up: it takes the machine down, and a
-# retry would only repeat that.
-_MAX_DEATHS = 3
 _MOST_LAST_WORDS = 20
 _LAST_WORDS_SECONDS = 2.0
 _SAVING_SECONDS = 10.0
@@ -58,8 +55,7 @@ class LocalLauncher:
         self._waiting: deque[Planned] = deque()
         self._events: queue.Queue[tuple[_Process, dict]] = queue.Queue()
         self._study = StudyDirectory(directory)
-        self._deaths: dict[str, tuple[int, int]] = {}
-        self._died_at_work: set[str] = set()
+        self._deaths = Deaths()
         self._ready: deque[LaunchEvent] = deque()
         self._num_workers = num_workers
         self._processes: list[_Process] = []
@@ -133,22 +129,13 @@ class LocalLauncher:
 
     def _resume(self, trial: Planned, reason: str, *, started: bool) -> None:
         """Give it to another worker, or give it up: the trial is to blame where one of its workers had ``started``."""
-        key, reached = trial.spec.fingerprint, self._reached(trial)
-        deaths, reached_before = self._deaths.get(key, (0, reached))
-        deaths = deaths + 1 if reached == reached_before else 1
-        self._deaths[key] = deaths, reached
-        if started:
-            self._died_at_work.add(key)
-        if deaths >= _MAX_DEATHS:
-            told, blame = f"{reason}, {_MAX_DEATHS} times", "trial" if key in self._died_at_work else "worker"
+        reached = last_checkpoint(directory_of(self._study, trial.spec).path)
+        if blame := self._deaths.give_up(trial.spec.fingerprint, reached=reached, started=started):
+            told = f"{reason}, {MAX_DEATHS} times"
             self._ready.append(LaunchEvent(kind="failed", trial=trial, reason=told, blame=blame))
             return
         self._ready.append(LaunchEvent(kind="restarted", trial=trial, reason=reason))
         self._waiting.appendleft(trial)
-
-    def _reached(self, trial: Planned) -> int:
-        """The step of the last checkpoint of a trial; a probe has none."""
-        return last_checkpoint(self._study.trial(trial.spec).path) if isinstance(trial.spec, TrialSpec) else 0
 
 
 class _Process:
@@ -227,20 +214,6 @@ def _interrupts_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
-
-
-# glibc hands large blocks back to the system at once and fetches them again the next step, page by page: kept, a small
-# network's step is about a tenth faster. Other allocators ignore these.
-_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 32)}
-
-
-def worker_environment(threads: int, *, processes: int = 1) -> dict[str, str]:
-    """The environment of a worker, one of so many ``processes``: a fixed number of threads that wait without spinning,
-    so trials share a machine."""
-    count = str(threads)
-    fixed = {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "OMP_WAIT_POLICY": "passive"}
-    fixed[PROCESSES] = str(processes)
-    return {**_KEEP_MEMORY, **os.environ, **fixed, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 
 
 def _cause(code: int, last_words: Sequence[str]) -> str:

@@ -77,6 +77,9 @@ class LeanSide:
         for tensor in self._graded:
             tensor.grad = None
 
+    def leaves(self, state: TrainState) -> Sequence[Tensor]:
+        return self._graded
+
     @contextmanager
     def weights_met(self, state: TrainState) -> Iterator[None]:
         model: Any = state.model

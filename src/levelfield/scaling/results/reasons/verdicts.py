@@ -13,6 +13,16 @@ class NoNoise(Reason):
 
 
 @record
+class UnequalBatches(Reason):
+    """``measure`` compares networks that were trained at one batch size alone, and runs have from ``least`` to ``most``
+    examples in a batch."""
+
+    measure: str
+    least: int
+    most: int
+
+
+@record
 class TooNoisy(Reason):
     half_width: float
     margin: float

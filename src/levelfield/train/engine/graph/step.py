@@ -113,7 +113,8 @@ def captured(call: Callable[[], Tensor], device: torch.device) -> Callable[[], T
             call()
     torch.cuda.current_stream(device).wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    # Threads that render ahead reserve pinned memory meanwhile, which capture forbids all others by default.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         told = call()
 
     def replay() -> Tensor:
