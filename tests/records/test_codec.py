@@ -113,7 +113,7 @@ def test_a_source_that_nobody_knows_is_told_those_that_there_are(gone):
         from_plain(TrialSpec, plain)
     said = str(refused.value)
     assert "data.source: Input should be one of 'digit-pairs', " in said
-    assert f"'images', 'masked-images', 'mixture', saw '{gone}'" in said
+    assert f"'images', 'masked-images', 'image-texts', 'demonstrations', 'mixture', saw '{gone}'" in said
     assert said.count("saw") == 1
 
 
