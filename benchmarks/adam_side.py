@@ -17,6 +17,7 @@ from benchmarks.gpu.nets import OurStep
 from benchmarks.training_step import CPU, S16, W192
 from levelfield.native.library import kernels
 from levelfield.train.engine.lean import LeanSide
+from levelfield.train.step import TrainingStep
 
 ROUNDS = 25
 
@@ -29,7 +30,9 @@ def main() -> None:
     print("| network | plain over lean | plain, ms | lean, ms |\n|---|---|---|---|", flush=True)
     for net in (W192, S16):
         sides = {name: OurStep(dataclasses.replace(net, batch=2), CPU, dtype="float32") for name in ("plain", "lean")}
-        sides["lean"].step.side = LeanSide(sides["lean"].step.spec, found)
+        lean = sides["lean"].step
+        assert isinstance(lean, TrainingStep)
+        lean.side = LeanSide(lean.spec, found)
         for each in sides.values():
             each()
         seconds: dict[str, list[float]] = {name: [] for name in sides}

@@ -17,6 +17,7 @@ HOW_TO = ROOT / "docs/how-to"
 
 CUDA = "wants a GPU"
 INSTALLS = "installs: tests/cli/test_without_torch.py builds and installs a wheel"
+RANKS = "tests/study/test_torchrun.py types the like"
 RACES = "takes hours: tests/cli/test_race.py runs the shortest there is"
 NOT_HERE = {
     "levelfield run study.toml --device cuda --workers 8": CUDA,
@@ -29,6 +30,10 @@ NOT_HERE = {
     "levelfield run study.toml --workers 8 --device cuda --for 55m\n"
     '[ $? -eq 75 ] && sbatch "$0"': "wants a cluster",
     'levelfield plan study.toml --cluster "64x h100" --mfu 0.3': "tests/study/test_cluster.py asks for it",
+    "levelfield trial run runs/tiny/trials/NAME --devices 2 --device cpu": RANKS,
+    "torchrun --nproc-per-node 8 --max-restarts 3 -m levelfield trial run runs/STUDY/trials/NAME": RANKS,
+    "torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500 "
+    "-m levelfield trial run runs/STUDY/trials/NAME": "wants two machines",
     "levelfield race photos/ --for 2h": RACES,
     "levelfield race photos/ --for 1h": RACES,
     "levelfield race photos/ --for 2h --weights ours.safetensors --weights timm:resnet50=theirs.pth": RACES,
@@ -63,6 +68,7 @@ NETWORKS: dict[str, Callable[[Path], None]] = {
 ELSEWHERE = {
     "own-data.md": "tests/docs/test_commands.py",
     "limited-time.md": "below",
+    "many-gpus.md": "tests/study/test_torchrun.py",
     "ray.md": "tests/study/test_ray.py",
     "slurm.md": "tests/study/test_slurm.py",
     "watch.md": "tests/cli/test_watch.py",

@@ -103,7 +103,7 @@ def test_a_race_searches_weights_along_the_axes_of_families_from_scratch():
         execution=study().execution, shelf=shelf,
     )  # fmt: skip
     assert [entry.name for entry in race.families] == ["a", "b", "nfnet"]
-    assert {frozenset(entry.axes) for entry in race.families} == {frozenset({"batch", "length"})}
+    assert {frozenset(entry.axes) for entry in race.families} == {frozenset({"batch", "stabiliser", "length"})}
     assert len({len(entry.base_lr.values) for entry in race.families}) == 1
     assert plan(race, facts, {}).trials
 

@@ -20,7 +20,6 @@ from levelfield.records.codec import from_plain
 from levelfield.records.data import DataSpec, ImagesSpec
 from levelfield.records.errors import InputError, SpecError
 from levelfield.records.execution import ExecutionSpec
-from levelfield.records.grid import LearningRateGrid
 from levelfield.records.study import (
     MOST_EPOCHS,
     PROTOCOL_MAX_EPOCHS,
@@ -45,8 +44,6 @@ CHECK_SEEDS = 3
 CAP = 7
 """Values of one axis, at the most, in one walk."""
 _BATCHES = (0.25, 0.5, 1.0, 2.0, 4.0)
-FINE_TUNING, _FINE_TUNING_RATE = "short-sgd", 0.032
-"""The recipe of weights from a shelf, and the rate that its search starts at."""
 _LENGTHS = (0.0625, 0.125, 0.25, 0.5, 1.0)
 """Shares of a budget."""
 _STRENGTHS = ("none", "flip", *(f"crop-flip{more}" for more in ("", *(f"+rand-m{m}-n2-inc1" for m in (3, 6, 9)))))
@@ -175,41 +172,40 @@ def _entries(
     worn: Mapping[str, AxisSpec] = MappingProxyType({}),
     shelf: Sequence[Shelved] = (),
 ) -> Iterator[FamilyEntry]:
-    """The families with the same axes, those that are ``asked`` for and ``worn``; the shape only where each has one.
-
-    Beside weights of a ``shelf``, which have neither a shape nor a knob of their own, it is batches alone.
-    """
-    if shelf:
-        asked = tuple(axis for axis in asked if axis == "batch")
+    """The families with the same axes, those that are ``asked`` for and ``worn``; the shape only where each has one,
+    which weights of a ``shelf`` have not."""
     for each in shelf:
-        batch = {"batch": AxisSpec(field="batch_factor", values=_BATCHES)} if asked else {}
-        yield FamilyEntry(
-            name=each.name,
-            sizes=(each.architecture,),
-            recipe=FINE_TUNING,
-            base_lr=LearningRateGrid(low=_FINE_TUNING_RATE / 32, start=_FINE_TUNING_RATE, high=_FINE_TUNING_RATE * 32),
-            lr_batch_exponent=0.5,
-            axes=batch | dict(worn),
-            weights=each.place,
-        )
+        yield _entry("weights", each.name, (each.architecture,), asked, {}, worn, weights=each.place)
     shapes = [_shape_of(family, resolution) for family in families]
-    num = min((len(shape[2]) for shape in shapes if shape), default=0)
+    num = 0 if shelf else min((len(shape[2]) for shape in shapes if shape), default=0)
     for family, shape in zip(families, shapes, strict=True):
-        declared = _declared(family)
-        axes: dict[str, Any] = {
-            "batch": AxisSpec(field="batch_factor", values=_BATCHES),
-            "stabiliser": from_plain(AxisSpec, declared["stabiliser"], where=family),
-        }
+        own = {}
         if all(shapes) and shape is not None and num > 1:
             letter, start, values = shape
-            axes["shape"] = AxisSpec(field=f"model.{letter}", values=_about(start, values, min(num, _SHAPES)))
-        axes = {name: axis for name, axis in axes.items() if name in asked} | dict(worn)
-        plain = {key: value for key, value in declared.items() if key != "stabiliser"}
-        yield from_plain(
-            FamilyEntry,
-            plain | {"name": _name_of(family), "sizes": list(_sizes(family, resolution)), "axes": _plain(axes)},
-            where=family,
-        )
+            own["shape"] = AxisSpec(field=f"model.{letter}", values=_about(start, values, min(num, _SHAPES)))
+        yield _entry(family, _name_of(family), _sizes(family, resolution), asked, own, worn)
+
+
+def _entry(
+    declared_as: str,
+    name: str,
+    sizes: Sequence[str],
+    asked: Sequence[str],
+    own: Mapping[str, AxisSpec],
+    worn: Mapping[str, AxisSpec],
+    **more: Any,
+) -> FamilyEntry:
+    declared = _declared(declared_as)
+    axes = {
+        "batch": AxisSpec(field="batch_factor", values=_BATCHES),
+        "stabiliser": from_plain(AxisSpec, declared["stabiliser"], where=name),
+        **own,
+    }
+    axes = {axis: values for axis, values in axes.items() if axis in asked} | dict(worn)
+    plain = {key: value for key, value in declared.items() if key != "stabiliser"}
+    return from_plain(
+        FamilyEntry, plain | {"name": name, "sizes": list(sizes), "axes": _plain(axes), **more}, where=name
+    )
 
 
 def _plain(axes: dict[str, AxisSpec]) -> dict[str, Any]:
