@@ -86,7 +86,7 @@ def test_what_is_no_text_that_can_be_shown_is_refused(good, field, value):
         (DEFAULT_EXECUTION, "num_devices", 0),
         (DEFAULT_EXECUTION, "microbatch_size", 0),
         (DEFAULT_EXECUTION, "engine", "compiled"),
-        (DEFAULT_EXECUTION, "launcher", "slurm"),
+        (DEFAULT_EXECUTION, "launcher", "lsf"),
         (TRIAL, "seed", -1),
         (TRIAL, "steps", 10**15),
         (TRIAL, "global_batch_size", 2**40),

@@ -172,7 +172,7 @@ def test_unequal_search_cannot_be_written_down():
             "from 1 to 16777216 examples, or left out, saw 0",
         ),
         ({"execution": {"num_devices": 0}}, "from 1 to 4096, saw 0"),
-        ({"execution": {"launcher": "ray"}}, "Input should be 'local', saw 'ray'"),
+        ({"execution": {"launcher": "lsf"}}, "Input should be 'local', 'slurm' or 'ray', saw 'lsf'"),
         ({"name": "a/b"}, "a name of at most 100 bytes"),
         ({"question": "\x1b[2J"}, "none of them a control character"),
     ],

@@ -10,7 +10,7 @@ from levelfield.scaling.results.laws import Currency
 from levelfield.scaling.results.verdicts import BudgetVerdict, Comparison
 from levelfield.scaling.verdicts.best import not_told_from_the_best
 from levelfield.study.plan.plan import plan
-from levelfield.study.race.design import Shelved, race_study
+from levelfield.study.race.design import Shelved, race_study, started_from
 from levelfield.study.race.shelf import shelf_of
 from levelfield.study.run import run_study, study_facts
 from levelfield.study.spec_file import load_study
@@ -96,8 +96,11 @@ def test_weights_have_one_size_and_no_shape_to_search():
 
 
 def test_a_race_searches_weights_along_the_axes_of_families_from_scratch():
-    shelf = [Shelved(name=name, architecture="nfnet:w64-d1x2-s4", place=f"{name}.safetensors") for name in "ab"]
-    facts = dataclasses.replace(FACTS, num_train=640)
+    shelf = [
+        Shelved(name=name, architecture="nfnet:w64-d1x2-s4", place=f"{name}.pth", identity=f"weights:{name}")
+        for name in "ab"
+    ]
+    facts = started_from(dataclasses.replace(FACTS, num_train=640), shelf)
     race = race_study(
         study().data, facts, ("nfnet",), 1e13, name="race", question="?", margin=0.05, seeds=3,
         execution=study().execution, shelf=shelf,

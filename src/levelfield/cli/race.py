@@ -156,7 +156,7 @@ def _begun(
     from levelfield.records.study import PROTOCOL_MIN_SEEDS
     from levelfield.records.trial import CLASSIFICATION
     from levelfield.study.race.data import race_data
-    from levelfield.study.race.design import race_study
+    from levelfield.study.race.design import race_study, started_from
     from levelfield.study.race.race import write_study
     from levelfield.study.race.shelf import shelf_of
     from levelfield.study.race.spend import sized_by_flops, sized_by_seconds
@@ -168,6 +168,7 @@ def _begun(
     source = opened(spec)
     facts = data_facts(source, CLASSIFICATION)
     racing = shortened(shelf, source, place, keep=screen, device=device)
+    facts = started_from(facts, racing)
     question = f"On {_stem(data)}: {' or '.join([*names, *(each.name for each in racing)])}, for the same compute?"
     if len(racing) < len(shelf):
         question += f" ({len(racing)} of {len(shelf)} weights, the best by frozen probes)"

@@ -6,6 +6,7 @@ families.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import tomllib
@@ -30,7 +31,7 @@ from levelfield.records.study import (
     StudySpec,
     VerdictSpec,
 )
-from levelfield.study.facts import DataFacts
+from levelfield.study.facts import DataFacts, StartFacts
 from levelfield.study.plan.candidate import afford
 from levelfield.study.planned import Candidate
 
@@ -55,11 +56,19 @@ AXES = ("batch", "shape", "stabiliser")
 
 @dataclass(frozen=True, kw_only=True)
 class Shelved:
-    """Weights that race: the ``name`` of a competitor, its ``architecture`` as text, and the ``place`` they lie at."""
+    """Weights that race: the ``name`` of a competitor, its ``architecture`` as text, the ``place`` they lie at, and the
+    ``identity`` of what made them."""
 
     name: str
     architecture: str
     place: str
+    identity: str
+
+
+def started_from(facts: DataFacts, shelf: Sequence[Shelved]) -> DataFacts:
+    """``facts`` with the weights of a ``shelf`` as what their competitors start from."""
+    starts = (StartFacts(family=each.name, identity=each.identity) for each in shelf)
+    return dataclasses.replace(facts, starts=(*facts.starts, *starts))
 
 
 def race_study(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,9 +28,10 @@ def shelf_of(told: Sequence[str]) -> tuple[tuple[Shelved, ...], int | None]:
     for text in told:
         arch, apart, file = (None, "", text) if Path(text).exists() else _split(text)
         place = Path(file if apart else text)
-        facts = backbone_at(place, device=torch.device("cpu"), arch=arch).facts
-        shelf.append(Shelved(name=_name(place), architecture=facts.architecture, place=str(place.absolute())))
-        sides.append(facts.resolution)
+        found = backbone_at(place, device=torch.device("cpu"), arch=arch)
+        kept = {"architecture": found.facts.architecture, "place": str(place.absolute()), "identity": found.identity}
+        shelf.append(Shelved(name=_name(place), **kept))
+        sides.append(found.facts.resolution)
     return _told_apart(shelf), max(sides, default=None)
 
 
@@ -53,5 +55,5 @@ def _told_apart(shelf: Sequence[Shelved]) -> tuple[Shelved, ...]:
     for each in shelf:
         seen[each.name] += 1
         name = each.name if counts[each.name] == 1 else f"{each.name}-{seen[each.name]}"
-        found.append(Shelved(name=name, architecture=each.architecture, place=each.place))
+        found.append(dataclasses.replace(each, name=name))
     return tuple(found)
