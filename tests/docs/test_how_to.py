@@ -46,6 +46,7 @@ NOT_HERE = {
     "pip install 'levelfield[clip]'": INSTALLS,
     "pip install 'levelfield[onnx]'": INSTALLS,
     "pip install 'levelfield[ray]'": INSTALLS,
+    "pip install 'levelfield[robot]'": INSTALLS,
     "pip install 'levelfield[slurm]'": INSTALLS,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("ray", reason="no Ray here: pip install 'levelfield[ray]'")
+if importlib.util.find_spec("ray") is None:  # not imported: the launcher says before how Ray is to begin
+    pytest.skip("no Ray here: pip install 'levelfield[ray]'", allow_module_level=True)
 
 from levelfield.records.attempts import AttemptFacts, last_checkpoint
 from levelfield.records.errors import InputError, SpecError
@@ -84,12 +86,17 @@ def test_ctrl_c_saves_what_ray_has_in_hand(tiny_study, tmp_path):
     tiny_study.write_text(tiny_study.read_text().replace("[1.36e8]", "[1.36e9]"))
     words = ("run", tiny_study, "--dir", study, "--launcher", "ray", "--device", "cpu", "--checkpoint-every", 3600)
     process = subprocess.Popen(levelfield(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    end = time.monotonic() + 120
-    while not list(study.glob("trials/*/attempts/0001/metrics.jsonl")):
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=90)
+    try:
+        end = time.monotonic() + 120
+        while not list(study.glob("trials/*/attempts/0001/metrics.jsonl")):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=90)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
     assert (process.returncode, "the same command goes on" in said) == (130, True), said
     assert any(last_checkpoint(trial) for trial in study.glob("trials/*")), "it was saved where it was"
 

@@ -45,6 +45,8 @@ class RayCluster:
                 raise SpecError(f"Ray is not asked for {name!r}{did_you_mean(name, _ASKED)}")
         self._num_cpus, self._num_gpus = (_number(asks, name) for name in _ASKED[1:])
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # Under `uv run` Ray would give workers a copy of the working directory, whose code nobody can tell from ours.
+        os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
         try:
             import ray
         except ModuleNotFoundError:
