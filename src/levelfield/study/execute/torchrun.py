@@ -44,11 +44,11 @@ _RAISED: dict[str, type[LevelfieldError]] = {
     "store": StoreError,
     "lease": LeaseLostError,
     "time": UnfinishedError,
-    "stopped": UnfinishedError,
     "memory": TrialError,
     "error": TrialError,
 }
-"""What an end says that a retry would not mend."""
+"""What an end says that a retry would not mend. One that was "stopped" though nobody here was told to stop was ended by
+torchrun, which had seen another rank die first."""
 
 
 def run_over_ranks(
