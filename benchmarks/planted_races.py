@@ -21,7 +21,7 @@ import platform
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +178,7 @@ class Truth:
 @dataclass
 class Ended:
     """How a race ended: what was said of the pair at each look, and what it spent; half the ``width`` of the last
-    interval."""
+    interval; of each step that had a chance, the one ``foreseen`` and whether it ``came``."""
 
     false: bool = False
     covered: bool = True
@@ -187,6 +187,8 @@ class Ended:
     looks: int = 0
     edges: int = 0
     width: float = math.nan
+    foreseen: list[float] = field(default_factory=list)
+    came: list[bool] = field(default_factory=list)
 
 
 def study_of(*, outward: bool = True) -> StudySpec:
@@ -218,11 +220,16 @@ def run(truth: Truth, spec: StudySpec, looks: int) -> Ended:
         overall = next(each for each in comparisons if each.currency == "flops").overall
         _score(ended, truth, comparisons)
         ended.verdict = overall.verdict
+        if len(ended.came) < len(ended.foreseen):
+            ended.came.append(overall.verdict != "cannot tell")
         if (told := overall.difference) is not None:
             ended.width = (told.high - told.low) / 2
         if overall.verdict != "cannot tell" or ended.looks >= looks:
             break
-        spec = next_step(spec, planned, comparisons).spec
+        step = next_step(spec, planned, comparisons)
+        spec, chance = step.spec, getattr(step.does, "chance", None)
+        if chance is not None:
+            ended.foreseen.append(chance)
     ended.flops = sum(result.train_flops for result in results.values())
     ended.edges = sum(bool(winner.edges) for winner in planned.winners)
     return ended
@@ -312,6 +319,8 @@ def tally(
         found["looks"].append(ended.looks)
         found["flops"].append(ended.flops)
         found["open edges"].append(ended.edges)
+        found["foreseen"] += ended.foreseen
+        found["came"] += ended.came
         if beside_grid and place % 5 == 0:
             grid = run(truth, study_of(outward=False), 1)
             found["grid decided"].append(grid.verdict != "cannot tell")
@@ -323,8 +332,11 @@ def tally(
 def page(found: Mapping[Setting, Mapping[str, list[float]]]) -> Iterator[str]:
     for group in dict.fromkeys(setting.group for setting in SETTINGS):
         yield f"\n## Settings {group}\n"
-        yield "| setting | races | false % | covered % | decided % | looks | edges | grid decided % | false % | FLOPs |"
-        yield "|---|---|---|---|---|---|---|---|---|---|"
+        yield (
+            "| setting | races | false % | covered % | decided % | looks | edges | grid decided % | false % | FLOPs "
+            "| steps foreseen to decide % | that did % |"
+        )
+        yield "|---|---|---|---|---|---|---|---|---|---|---|---|"
         for setting, told in found.items():
             if setting.group == group and told["false"]:
                 mean = {name: float(np.mean(values)) for name, values in told.items() if values}
@@ -333,7 +345,8 @@ def page(found: Mapping[Setting, Mapping[str, list[float]]]) -> Iterator[str]:
                     f"| {100 * mean['covered']:.1f} "
                     f"| {100 * mean['decided']:.0f} | {mean['looks']:.1f} | {mean['open edges']:.2f} "
                     f"| {100 * mean['grid decided']:.0f} | {100 * mean['grid false']:.1f} "
-                    f"| {mean['share of the grid']:.2f} |"
+                    f"| {mean['share of the grid']:.2f} "
+                    f"| {100 * mean.get('foreseen', math.nan):.0f} | {100 * mean.get('came', math.nan):.0f} |"
                 )
 
 

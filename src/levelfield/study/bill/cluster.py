@@ -6,6 +6,7 @@ begins when one is free and the plan wants it, so that what waits for results wa
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
 import math
@@ -13,6 +14,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from levelfield.compute.analytic import count
 from levelfield.compute.devices import device
 from levelfield.records.codec import record
 from levelfield.records.data import Split
@@ -111,9 +113,8 @@ def cluster_bill(spec: StudySpec, facts: DataFacts, planned: Plan, cluster: Clus
     held = facts.held(spec.data)
 
     def seconds_of(trial: PlannedTrial) -> float:
-        own = trial.spec
-        forward = cost_of(own.architecture, facts.resolution, facts.head, facts.in_channels).flops_per_example / 3
-        return STARTED_SECONDS + (trial.budget_flops + held[own.held_out] * forward) / rate
+        judged = held[trial.spec.held_out] * _forward_flops(trial.spec.architecture, facts)
+        return STARTED_SECONDS + (trial.budget_flops + judged) / rate
 
     course = _course(spec, facts, planned, cluster.slots, seconds_of, draw)
     worked = sum(map(seconds_of, course.trials))
@@ -185,6 +186,12 @@ def _course(
             wanted, locked = locked, []
         else:
             return _Course(done, now)
+
+
+@functools.lru_cache(maxsize=1024)
+def _forward_flops(architecture: str, facts: DataFacts) -> float:
+    counted = count(architecture, resolution=facts.resolution, head=facts.head, in_channels=facts.in_channels)
+    return counted.forward_flops
 
 
 def _checkpoint_bytes(trial: TrialSpec, facts: DataFacts) -> float:
